@@ -1,0 +1,48 @@
+/*
+ * decide.h
+ *		May this much be used?  The decision over a set of budgets.
+ */
+#ifndef GOV_DECIDE_H
+#define GOV_DECIDE_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+#include "amount.h"
+
+typedef struct GovBudgetState
+{
+	GovAmount	usage;
+	GovAmount	held;
+	GovAmount	limit;			/* meaningful only when has_limit */
+	bool		has_limit;
+	bool		is_soft;
+	TimestampTz window_end;		/* DT_NOEND when it never resets */
+} GovBudgetState;
+
+typedef enum GovDenial
+{
+	GOV_DENIAL_NONE,
+	GOV_DENIAL_EXCEEDING_LIMIT,
+	GOV_DENIAL_BUDGET_EXCEEDED,
+	GOV_DENIAL_UNGOVERNED,
+	GOV_DENIAL_UNAVAILABLE
+} GovDenial;
+
+typedef struct GovDecision
+{
+	bool		is_granted;
+	GovDenial	denial;
+	bool		has_remaining;
+	GovAmount	remaining;		/* least headroom of the hard budgets */
+	bool		has_retry_at;
+	TimestampTz retry_at;		/* latest window end of the failing budgets */
+} GovDecision;
+
+extern bool gov_budget_allows(const GovBudgetState *budget, GovAmount amount);
+extern void gov_decide(const GovBudgetState *budgets, int nbudgets,
+					   GovAmount amount, GovDecision *decision);
+extern const char *gov_denial_reason(GovDenial denial);
+
+#endif							/* GOV_DECIDE_H */

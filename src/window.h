@@ -1,0 +1,26 @@
+/*
+ * window.h
+ *		The window of a budget that a point in time falls into.
+ */
+#ifndef GOV_WINDOW_H
+#define GOV_WINDOW_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "pgtime.h"
+
+#include "cadence.h"
+
+typedef struct GovWindow
+{
+	TimestampTz start;			/* DT_NOBEGIN for a cadence that never resets */
+	TimestampTz end;			/* exclusive; DT_NOEND likewise */
+} GovWindow;
+
+extern bool gov_window_at(const GovCadence *cadence, bool has_anchor,
+						  TimestampTz anchor, pg_tz *tz, TimestampTz at,
+						  GovWindow *result);
+extern pg_tz *gov_timezone_lookup(const char *name);
+
+#endif							/* GOV_WINDOW_H */
