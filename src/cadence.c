@@ -1,0 +1,81 @@
+/*
+ * cadence.c
+ *		How often a budget starts afresh: one ISO 8601 duration of one unit.
+ *
+ * PURPOSE
+ *		Read "P1Y", "P1M", "P30D", "P1W", "PT1H", "PT5M", "PT10S".  Anything
+ *		more general (two units, fractions, signs, lower case) is refused: a
+ *		budget that resets after "a month and two hours" is a mistake, and one
+ *		cadence should have one spelling, since changing the text starts the
+ *		budget's usage afresh.
+ *
+ * FAILURE
+ *		False, and the caller says which argument it was.  No state.
+ */
+#include "postgres.h"
+
+#include "cadence.h"
+
+#define CADENCE_MAX_COUNT	9999
+
+/* What a designator means; 'M' is a month in a date and a minute in a time. */
+static GovCadenceUnit
+cadence_unit(char designator, bool is_time)
+{
+	switch (designator)
+	{
+		case 'Y':
+			return is_time ? GOV_CADENCE_NONE : GOV_CADENCE_YEAR;
+		case 'M':
+			return is_time ? GOV_CADENCE_MINUTE : GOV_CADENCE_MONTH;
+		case 'W':
+			return is_time ? GOV_CADENCE_NONE : GOV_CADENCE_WEEK;
+		case 'D':
+			return is_time ? GOV_CADENCE_NONE : GOV_CADENCE_DAY;
+		case 'H':
+			return is_time ? GOV_CADENCE_HOUR : GOV_CADENCE_NONE;
+		case 'S':
+			return is_time ? GOV_CADENCE_SECOND : GOV_CADENCE_NONE;
+		default:
+			return GOV_CADENCE_NONE;
+	}
+}
+
+/* Read a cadence.  *result is set only when the text is one. */
+bool
+gov_cadence_parse(const char *text, GovCadence *result)
+{
+	bool		is_time;
+	int32		count = 0;
+	GovCadenceUnit unit;
+
+	Assert(text != NULL);
+
+	if (*text++ != 'P')
+		return false;
+	is_time = (*text == 'T');
+	if (is_time)
+		text++;
+
+	/* The number: 1 to 9999, written in one way only. */
+	if (*text == '0')
+		return false;
+	for (; *text >= '0' && *text <= '9'; text++)
+	{
+		count = count * 10 + (*text - '0');
+		if (count > CADENCE_MAX_COUNT)
+			return false;
+	}
+	if (count == 0)
+		return false;
+
+	/* One unit, and nothing after it. */
+	unit = cadence_unit(*text, is_time);
+	if (unit == GOV_CADENCE_NONE || text[1] != '\0')
+		return false;
+
+	Assert(count >= 1 && count <= CADENCE_MAX_COUNT);
+	result->unit = unit;
+	result->count = count;
+	return true;
+}

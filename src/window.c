@@ -1,0 +1,331 @@
+/*
+ * window.c
+ *		The window of a budget that a point in time falls into.
+ *
+ * PURPOSE
+ *		A window is a pure function of cadence, anchor, time zone and time, so
+ *		nothing has to run for one to turn over.  Window n starts at
+ *		anchor + n * cadence and ends where window n + 1 starts.
+ *
+ * TIME
+ *		Hours, minutes and seconds are elapsed time.  Years, months, weeks and
+ *		days are calendar arithmetic on the anchor's local time: every window
+ *		starts at the anchor's time of day, and months clamp from the anchor's
+ *		day (31 January, 28 February, 31 March).  A local time that a clock
+ *		change skips or repeats means what it means to AT TIME ZONE: one in a
+ *		gap is read with the offset before it, of two equal ones the second
+ *		counts.  Only window 0 starts at the anchor itself, whichever of two.
+ *
+ * INVARIANTS
+ *		start <= at < end, always.  The windows of a budget tile time: asking
+ *		about a window's end gives the next window, about the microsecond
+ *		before its end the same one.  Starts never run backwards, because those
+ *		of two windows are a day or more apart in local time and no clock ever
+ *		moved by more.  Where one moved by exactly a day (Samoa left out 30
+ *		December 2011), the day that did not happen has no window.
+ *
+ * COST
+ *		Constant: the index of the window is a division away from the local
+ *		date; clock changes and the time of day move it by very few.
+ *
+ * FAILURE
+ *		False when the window reaches past what timestamptz can hold.
+ *		gov_timezone_lookup may allocate; gov_window_at does not.
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+
+#include "window.h"
+
+/* the anchor of budgets that name none: a Monday, midnight local time */
+#define DEFAULT_ANCHOR_YEAR		2001
+#define DEFAULT_ANCHOR_MONTH	1
+#define DEFAULT_ANCHOR_DAY		1
+
+/* how far the estimated index can be off: see COST */
+#define MAX_CORRECTIONS			3
+
+/* Windows made by calendar arithmetic. */
+typedef struct Calendar
+{
+	TimestampTz anchor;			/* where window 0 starts */
+	struct pg_tm local;			/* the anchor's local time */
+	fsec_t		fsec;
+	pg_tz	   *tz;
+	int64		months;			/* length of a window: either months ... */
+	int64		days;			/* ... or days; the other is 0 */
+} Calendar;
+
+/* Division that rounds down, also for what lies before the anchor. */
+static inline int64
+floor_div(int64 dividend, int64 divisor)
+{
+	int64		quotient = dividend / divisor;
+
+	Assert(divisor > 0);
+	return quotient * divisor > dividend ? quotient - 1 : quotient;
+}
+
+/* Months since the year 0. */
+static inline int64
+month_number(const struct pg_tm *tm)
+{
+	return (int64) tm->tm_year * MONTHS_PER_YEAR + tm->tm_mon - 1;
+}
+
+/* The point in time that a local time means. */
+static bool
+local_to_timestamptz(struct pg_tm *local, fsec_t fsec, pg_tz *tz,
+					 TimestampTz *result)
+{
+	int			offset = DetermineTimeZoneOffset(local, tz);
+
+	return tm2timestamp(local, fsec, &offset, result) == 0;
+}
+
+/* The anchor of a budget that names none. */
+static bool
+default_anchor(pg_tz *tz, TimestampTz *result)
+{
+	struct pg_tm local = {0};
+
+	local.tm_year = DEFAULT_ANCHOR_YEAR;
+	local.tm_mon = DEFAULT_ANCHOR_MONTH;
+	local.tm_mday = DEFAULT_ANCHOR_DAY;
+	return local_to_timestamptz(&local, 0, tz, result);
+}
+
+/* Where window n of a calendar starts; false when out of range. */
+static bool
+calendar_start(const Calendar *calendar, int64 n, TimestampTz *result)
+{
+	struct pg_tm local = calendar->local;
+
+	if (n == 0)
+	{
+		*result = calendar->anchor;
+		return true;
+	}
+
+	if (calendar->months > 0)
+	{
+		int64		month = month_number(&local) + n * calendar->months;
+		int			last_day;
+
+		local.tm_year = (int) floor_div(month, MONTHS_PER_YEAR);
+		local.tm_mon = (int) (month - (int64) local.tm_year * MONTHS_PER_YEAR) + 1;
+		last_day = day_tab[isleap(local.tm_year)][local.tm_mon - 1];
+		local.tm_mday = Min(local.tm_mday, last_day);
+	}
+	else
+	{
+		int64		day = date2j(local.tm_year, local.tm_mon, local.tm_mday) +
+			n * calendar->days;
+
+		if (day < DATETIME_MIN_JULIAN || day > TIMESTAMP_END_JULIAN)
+			return false;
+		j2date((int) day, &local.tm_year, &local.tm_mon, &local.tm_mday);
+	}
+
+	return local_to_timestamptz(&local, calendar->fsec, calendar->tz, result);
+}
+
+/* The window of a calendar that a local date falls into, give or take one. */
+static int64
+calendar_estimate(const Calendar *calendar, const struct pg_tm *at)
+{
+	const struct pg_tm *anchor = &calendar->local;
+
+	if (calendar->months > 0)
+		return floor_div(month_number(at) - month_number(anchor),
+						 calendar->months);
+
+	return floor_div((int64) date2j(at->tm_year, at->tm_mon, at->tm_mday) -
+					 date2j(anchor->tm_year, anchor->tm_mon, anchor->tm_mday),
+					 calendar->days);
+}
+
+/* The window of a calendar that a point in time falls into. */
+static bool
+calendar_window(const Calendar *calendar, TimestampTz at, GovWindow *result)
+{
+	struct pg_tm local;
+	fsec_t		fsec;
+	int			offset;
+	int64		n;
+	int			ncorrections PG_USED_FOR_ASSERTS_ONLY = 0;
+
+	if (timestamp2tm(at, &offset, &local, &fsec, NULL, calendar->tz) != 0)
+		return false;
+	n = calendar_estimate(calendar, &local);
+
+	/* Back to a window that has started. */
+	for (;; n--)
+	{
+		if (!calendar_start(calendar, n, &result->start))
+			return false;
+		if (result->start <= at)
+			break;
+		Assert(++ncorrections <= MAX_CORRECTIONS);
+	}
+
+	/* Forward to the one that has not ended. */
+	for (;; n++)
+	{
+		if (!calendar_start(calendar, n + 1, &result->end))
+			return false;
+		if (result->end > at)
+			break;
+		result->start = result->end;
+		Assert(++ncorrections <= MAX_CORRECTIONS);
+	}
+
+	return true;
+}
+
+/* The same for windows of a fixed length in microseconds. */
+static bool
+elapsed_window(int64 length, TimestampTz anchor, TimestampTz at,
+			   GovWindow *result)
+{
+	/* The anchor's place within a window is all that matters of it. */
+	int64		phase = anchor - floor_div(anchor, length) * length;
+
+	result->start = phase + floor_div(at - phase, length) * length;
+	if (result->start < MIN_TIMESTAMP ||
+		result->start >= END_TIMESTAMP - length)
+		return false;
+
+	result->end = result->start + length;
+	return true;
+}
+
+/* Windows of years, months, weeks or days. */
+static bool
+calendar_window_at(const GovCadence *cadence, TimestampTz anchor, pg_tz *tz,
+				   TimestampTz at, GovWindow *result)
+{
+	Calendar	calendar = {0};
+	int			offset;
+
+	calendar.anchor = anchor;
+	calendar.tz = tz;
+	if (timestamp2tm(anchor, &offset, &calendar.local, &calendar.fsec,
+					 NULL, tz) != 0)
+		return false;
+
+	switch (cadence->unit)
+	{
+		case GOV_CADENCE_YEAR:
+			calendar.months = (int64) cadence->count * MONTHS_PER_YEAR;
+			break;
+		case GOV_CADENCE_MONTH:
+			calendar.months = cadence->count;
+			break;
+		case GOV_CADENCE_WEEK:
+			calendar.days = (int64) cadence->count * 7;
+			break;
+		default:
+			Assert(cadence->unit == GOV_CADENCE_DAY);
+			calendar.days = cadence->count;
+			break;
+	}
+
+	return calendar_window(&calendar, at, result);
+}
+
+/*
+ * The window that a point in time falls into; false when it, or the time, or
+ * the anchor is out of the range of timestamptz.
+ */
+bool
+gov_window_at(const GovCadence *cadence, bool has_anchor, TimestampTz anchor,
+			  pg_tz *tz, TimestampTz at, GovWindow *result)
+{
+	bool		is_found;
+
+	Assert(tz != NULL);
+	Assert((cadence->count > 0) == (cadence->unit != GOV_CADENCE_NONE));
+
+	if (!IS_VALID_TIMESTAMP(at))
+		return false;
+	if (!has_anchor && !default_anchor(tz, &anchor))
+		return false;
+	if (!IS_VALID_TIMESTAMP(anchor))
+		return false;
+
+	switch (cadence->unit)
+	{
+		case GOV_CADENCE_NONE:
+			TIMESTAMP_NOBEGIN(result->start);
+			TIMESTAMP_NOEND(result->end);
+			is_found = true;
+			break;
+		case GOV_CADENCE_HOUR:
+			is_found = elapsed_window(cadence->count * USECS_PER_HOUR,
+									  anchor, at, result);
+			break;
+		case GOV_CADENCE_MINUTE:
+			is_found = elapsed_window(cadence->count * USECS_PER_MINUTE,
+									  anchor, at, result);
+			break;
+		case GOV_CADENCE_SECOND:
+			is_found = elapsed_window(cadence->count * USECS_PER_SEC,
+									  anchor, at, result);
+			break;
+		default:
+			is_found = calendar_window_at(cadence, anchor, tz, at, result);
+			break;
+	}
+
+	Assert(!is_found || (result->start <= at && at < result->end));
+	return is_found;
+}
+
+/* Does the time zone database have a zone of exactly this name? */
+static bool
+is_database_zone(const char *name)
+{
+	pg_tzenum  *zones = pg_tzenumerate_start();
+	pg_tz	   *zone;
+	bool		is_found = false;
+
+	while (!is_found && (zone = pg_tzenumerate_next(zones)) != NULL)
+		is_found = strcmp(pg_get_timezone_name(zone), name) == 0;
+	pg_tzenumerate_end(zones);
+
+	return is_found;
+}
+
+/*
+ * The time zone of a name that pg_timezone_names lists, in any case of letters;
+ * NULL when there is none.
+ *
+ * pg_tzset also takes POSIX specifications, in which a typing error makes a
+ * zone instead of a failure ("America/New_York5").  It gives those away: they
+ * have a digit, and it turns them into capitals.  Few zones look like that
+ * (EST5EDT), and only for them the database must be searched.
+ */
+pg_tz *
+gov_timezone_lookup(const char *name)
+{
+	pg_tz	   *tz = pg_tzset(name);
+	bool		has_digit = false;
+
+	if (tz == NULL || !pg_tz_acceptable(tz))
+		return NULL;
+
+	name = pg_get_timezone_name(tz);
+	for (const char *p = name; *p != '\0'; p++)
+	{
+		if (islower((unsigned char) *p))
+			return tz;
+		has_digit |= isdigit((unsigned char) *p) != 0;
+	}
+
+	return has_digit && !is_database_zone(name) ? NULL : tz;
+}
