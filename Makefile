@@ -6,7 +6,19 @@ PGFILEDESC = "governance - budgets for AI usage"
 OBJS = \
 	src/amount.o \
 	src/cadence.o \
+	src/catalog.o \
+	src/changes.o \
+	src/clock.o \
 	src/decide.o \
+	src/entity.o \
+	src/evict.o \
+	src/guc.o \
+	src/invalidate.o \
+	src/node.o \
+	src/nodetable.o \
+	src/pending.o \
+	src/shmem.o \
+	src/spi.o \
 	src/window.o
 
 DATA_built = sql/governance--$(EXTVERSION).sql

@@ -7,8 +7,37 @@
 
 #include "postgres.h"
 
+#include "executor/executor.h"
+#include "utils/guc.h"
+
 #if PG_VERSION_NUM < 150000
 #error "governance needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM < 160000
+#define gov_insert_index_tuples(rri, slot, estate, no_dup_err, conflict, arbiters) \
+	ExecInsertIndexTuples(rri, slot, estate, false, no_dup_err, conflict, arbiters)
+#else
+#define gov_insert_index_tuples(rri, slot, estate, no_dup_err, conflict, arbiters) \
+	ExecInsertIndexTuples(rri, slot, estate, false, no_dup_err, conflict, arbiters, false)
+#endif
+
+#if PG_VERSION_NUM < 170000
+static inline void
+RestrictSearchPath(void)
+{
+	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+					  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+#endif
+
+#if PG_VERSION_NUM < 180000
+#define gov_check_index_constraints(rri, slot, estate, conflict_tid, arbiters) \
+	ExecCheckIndexConstraints(rri, slot, estate, conflict_tid, arbiters)
+#else
+#define gov_check_index_constraints(rri, slot, estate, conflict_tid, arbiters) \
+	ExecCheckIndexConstraints(rri, slot, estate, conflict_tid, \
+							  &(slot)->tts_tid, arbiters)
 #endif
 
 #endif							/* GOV_COMPAT_H */

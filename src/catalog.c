@@ -1,0 +1,158 @@
+/*
+ * catalog.c
+ *		Where this database keeps the extension: OIDs, looked up once.
+ *
+ * PURPOSE
+ *		The engine works on its tables by OID.  They are looked up at first
+ *		use and kept until an invalidation says that they may have changed:
+ *		DROP EXTENSION, ALTER EXTENSION ... SET SCHEMA, a renamed schema.
+ *
+ * INVARIANTS
+ *		The callbacks only set a flag: they run where no catalog may be read.
+ *		A lookup never returns a half-filled GovCatalog: it is filled in a
+ *		local variable and copied whole.
+ *
+ * FAILURE
+ *		Without the extension gov_catalog() raises 42704, and
+ *		gov_catalog_if_installed() returns NULL, for the worker to leave.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_extension.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "catalog.h"
+
+static GovCatalog current;
+static bool is_valid = false;
+
+/* Is this one of the relations that we know, or all of them? */
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid ||
+		relid == current.entity_types || relid == current.capabilities ||
+		relid == current.entities || relid == current.assignments ||
+		relid == current.events || relid == current.events_key ||
+		relid == current.events_id_seq || relid == current.usage ||
+		relid == current.reservations || relid == current.rollup_state)
+		is_valid = false;
+}
+
+static void
+schema_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	is_valid = false;
+}
+
+void
+gov_catalog_init(void)
+{
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
+}
+
+/* Fill in extension, owner and schema; false if it is not installed. */
+static bool
+find_extension(GovCatalog *catalog)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("governance"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		Form_pg_extension form = (Form_pg_extension) GETSTRUCT(tuple);
+
+		catalog->extension = form->oid;
+		catalog->owner = form->extowner;
+		catalog->schema = form->extnamespace;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* While the extension is being created or dropped a relation may be absent. */
+static Oid
+find_relation(const GovCatalog *catalog, const char *name)
+{
+	return get_relname_relid(name, catalog->schema);
+}
+
+static bool
+look_up(GovCatalog *catalog)
+{
+	char	   *schema_name;
+
+	if (!find_extension(catalog))
+		return false;
+	schema_name = get_namespace_name(catalog->schema);
+	if (schema_name == NULL)
+		return false;
+	strlcpy(catalog->schema_name, quote_identifier(schema_name),
+			sizeof(catalog->schema_name));
+	catalog->entity_types = find_relation(catalog, "gov_entity_types");
+	catalog->capabilities = find_relation(catalog, "gov_capabilities");
+	catalog->entities = find_relation(catalog, "gov_entities");
+	catalog->assignments = find_relation(catalog, "gov_assignments");
+	catalog->events = find_relation(catalog, "gov_events");
+	catalog->events_key = find_relation(catalog, "gov_events_key");
+	catalog->events_id_seq = find_relation(catalog, "gov_events_id_seq");
+	catalog->usage = find_relation(catalog, "gov_usage");
+	catalog->reservations = find_relation(catalog, "gov_reservations");
+	catalog->rollup_state = find_relation(catalog, "gov_rollup_state");
+	return OidIsValid(catalog->rollup_state) &&
+		OidIsValid(catalog->reservations) && OidIsValid(catalog->events_key);
+}
+
+const GovCatalog *
+gov_catalog_if_installed(void)
+{
+	static uint64 last_generation = 0;
+
+	/* looking up may itself process invalidations: repeat until it did not */
+	while (!is_valid)
+	{
+		GovCatalog	found = {0};
+
+		is_valid = true;
+		if (!look_up(&found))
+		{
+			is_valid = false;
+			return NULL;
+		}
+		found.generation = ++last_generation;
+		current = found;
+	}
+	return &current;
+}
+
+const GovCatalog *
+gov_catalog(void)
+{
+	const GovCatalog *catalog = gov_catalog_if_installed();
+
+	if (catalog == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"governance\" is not installed in this database"),
+				 errhint("Run CREATE EXTENSION governance.")));
+	return catalog;
+}

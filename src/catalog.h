@@ -1,0 +1,33 @@
+/*
+ * catalog.h
+ *		Where this database keeps the extension.
+ */
+#ifndef GOV_CATALOG_H
+#define GOV_CATALOG_H
+
+#include "postgres.h"
+
+typedef struct GovCatalog
+{
+	Oid			extension;
+	Oid			owner;			/* role that owns the extension */
+	Oid			schema;
+	char		schema_name[NAMEDATALEN * 2 + 3];	/* quoted */
+	Oid			entity_types;
+	Oid			capabilities;
+	Oid			entities;
+	Oid			assignments;
+	Oid			events;
+	Oid			events_key;		/* unique index on (owner_id, idempotency_key) */
+	Oid			events_id_seq;
+	Oid			usage;
+	Oid			reservations;
+	Oid			rollup_state;
+	uint64		generation;		/* moves whenever any of the above may have */
+} GovCatalog;
+
+extern void gov_catalog_init(void);
+extern const GovCatalog *gov_catalog(void);
+extern const GovCatalog *gov_catalog_if_installed(void);
+
+#endif							/* GOV_CATALOG_H */

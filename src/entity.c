@@ -1,0 +1,74 @@
+/*
+ * entity.c
+ *		An entity and its budgets, as one block of memory without pointers.
+ *
+ * PURPOSE
+ *		The same block serves in shared memory, in a backend's private view,
+ *		and as a copy taken under a lock: it is moved with memcpy and never
+ *		changed once built (load.c builds it).
+ *
+ * INVARIANTS
+ *		offset + length of every string lies inside size.  The budgets of one
+ *		capability are adjacent.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+
+#include "entity.h"
+
+uint32
+gov_text_hash(const char *text, uint32 length)
+{
+	return hash_bytes((const unsigned char *) text, length);
+}
+
+/* The run of budgets for one capability. */
+void
+gov_entity_budgets_of(const GovEntity *entity, const char *capability_id,
+					  uint32 length, uint32 hash, uint32 *first, uint32 *count)
+{
+	uint32		low = 0;
+	uint32		high = entity->nbudgets;
+	uint32		end;
+
+	/* budgets are sorted by the hash first: find where it starts */
+	while (low < high)
+	{
+		uint32		middle = low + (high - low) / 2;
+
+		if (entity->budgets[middle].capability_hash < hash)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+
+	/* capabilities with one hash are sorted by id: skip the others */
+	while (low < entity->nbudgets &&
+		   entity->budgets[low].capability_hash == hash &&
+		   !gov_string_is(entity, entity->budgets[low].capability_id,
+						  capability_id, length))
+		low++;
+	for (end = low; end < entity->nbudgets; end++)
+	{
+		const GovBudget *budget = &entity->budgets[end];
+
+		if (budget->capability_hash != hash ||
+			!gov_string_is(entity, budget->capability_id, capability_id, length))
+			break;
+	}
+	*first = low;
+	*count = end - low;
+}
+
+/* The window of a budget at a time; looks up a time zone, so not under a lock. */
+bool
+gov_budget_window(const GovEntity *entity, const GovBudget *budget,
+				  TimestampTz at, GovWindow *window)
+{
+	pg_tz	   *tz = gov_timezone_lookup(gov_entity_string(entity, budget->timezone));
+
+	return tz != NULL &&
+		gov_window_at(&budget->cadence, budget->has_anchor, budget->anchor,
+					  tz, at, window);
+}

@@ -1,0 +1,250 @@
+/*
+ * evict.c
+ *		Memory for nodes and counters, made free by eviction when it is short.
+ *
+ * PURPOSE
+ *		The area has a fixed size.  When an allocation does not fit, a clock
+ *		hand goes round the stripes, bucket by bucket, and takes out nodes that
+ *		have not been used since it last came by, until the allocation fits or
+ *		two rounds have found nothing to take.
+ *
+ * LOCKING
+ *		One stripe at a time, exclusive, for at most GOV_SWEEP_BUCKETS buckets.
+ *		Nodes are unlinked under the lock and freed after it.  The caller holds
+ *		no stripe.
+ *
+ * INVARIANTS
+ *		A node that is being loaded, or one of whose counters is pinned, is
+ *		never evicted: what it counts is not in the tables yet.  An orphan (a
+ *		counter whose budget is gone) is freed once it has no pin, and the
+ *		stripe's orphans_freed counts that (see gov_claim_install).
+ */
+#include "postgres.h"
+
+#include "evict.h"
+#include "nodetable.h"
+
+#define GOV_SWEEP_BUCKETS	64
+
+typedef struct GovSweep
+{
+	dsa_pointer nodes;			/* unlinked, chained by next */
+	dsa_pointer orphans;		/* unlinked, chained by next */
+	uint32		evicted;
+} GovSweep;
+
+Size
+gov_node_size(uint32 owner_length, uint32 id_length)
+{
+	return offsetof(GovSharedNode, key) + owner_length + id_length;
+}
+
+void
+gov_node_free(dsa_pointer pointer, Size size)
+{
+	dsa_free(gov_shmem_memory(), pointer);
+	pg_atomic_fetch_sub_u64(&gov_shared->memory_used, size);
+}
+
+/* Free a node's entity and the array of its counters, not the counters. */
+void
+gov_node_free_content(dsa_pointer entity, dsa_pointer counters)
+{
+	GovEntity  *block;
+
+	if (!DsaPointerIsValid(entity))
+		return;
+	block = dsa_get_address(gov_shmem_memory(), entity);
+	if (DsaPointerIsValid(counters))
+		gov_node_free(counters, block->nbudgets * sizeof(dsa_pointer));
+	gov_node_free(entity, block->size);
+}
+
+static bool
+is_pinned(const GovSharedNode *node)
+{
+	uint32		nbudgets = 0;
+	dsa_pointer pointer;
+
+	if (DsaPointerIsValid(node->entity))
+		nbudgets = gov_node_entity(node)->nbudgets;
+	for (uint32 i = 0; i < nbudgets; i++)
+	{
+		if (pg_atomic_read_u32(&gov_node_counter(node, i, &pointer)->pins) > 0)
+			return true;
+	}
+	return false;
+}
+
+/* Unlink the nodes of one bucket that may go. */
+static void
+sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, bool only_absent, GovSweep *sweep)
+{
+	while (DsaPointerIsValid(*link))
+	{
+		dsa_pointer pointer = *link;
+		GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
+		bool		is_absent = node->is_loaded && !DsaPointerIsValid(node->entity);
+
+		if (node->is_loading || (only_absent && !is_absent) ||
+			(node->was_used && !is_absent) || is_pinned(node))
+		{
+			node->was_used &= only_absent;
+			link = &node->next;
+			continue;
+		}
+		*link = node->next;
+		node->next = sweep->nodes;
+		sweep->nodes = pointer;
+		stripe->nnodes--;
+		stripe->nabsent -= is_absent ? 1 : 0;
+		sweep->evicted++;
+	}
+}
+
+static void
+sweep_orphans(GovSharedStripe *stripe, GovSweep *sweep)
+{
+	dsa_pointer *link = &stripe->orphans;
+
+	while (DsaPointerIsValid(*link))
+	{
+		dsa_pointer pointer = *link;
+		GovSharedCounter *counter = dsa_get_address(gov_shmem_memory(), pointer);
+
+		if (pg_atomic_read_u32(&counter->pins) > 0)
+		{
+			link = &counter->next;
+			continue;
+		}
+		*link = counter->next;
+		counter->next = sweep->orphans;
+		sweep->orphans = pointer;
+		stripe->orphans_freed++;
+	}
+}
+
+/* Free what a sweep has unlinked; nobody else can reach it any more. */
+static void
+free_swept(GovSweep *sweep)
+{
+	dsa_area   *memory = gov_shmem_memory();
+
+	while (DsaPointerIsValid(sweep->nodes))
+	{
+		GovSharedNode *node = dsa_get_address(memory, sweep->nodes);
+		dsa_pointer next = node->next;
+		uint32		nbudgets = 0;
+		dsa_pointer pointer;
+
+		if (DsaPointerIsValid(node->entity))
+			nbudgets = gov_node_entity(node)->nbudgets;
+		for (uint32 i = 0; i < nbudgets; i++)
+		{
+			gov_node_counter(node, i, &pointer);
+			gov_node_free(pointer, sizeof(GovSharedCounter));
+		}
+		gov_node_free_content(node->entity, node->counters);
+		gov_node_free(sweep->nodes, gov_node_size(node->owner_length, node->id_length));
+		sweep->nodes = next;
+	}
+	while (DsaPointerIsValid(sweep->orphans))
+	{
+		GovSharedCounter *counter = dsa_get_address(memory, sweep->orphans);
+		dsa_pointer next = counter->next;
+
+		gov_node_free(sweep->orphans, sizeof(GovSharedCounter));
+		sweep->orphans = next;
+	}
+	if (sweep->evicted > 0)
+		pg_atomic_fetch_add_u64(&gov_shared->evictions, sweep->evicted);
+}
+
+/* Evict what may go from the next few buckets of a stripe. */
+static uint32
+sweep_some_buckets(GovSharedStripe *stripe, bool only_absent)
+{
+	GovSweep	sweep = {InvalidDsaPointer, InvalidDsaPointer, 0};
+	uint32		nbuckets;
+
+	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	nbuckets = Min(GOV_SWEEP_BUCKETS, stripe->nbuckets);
+	for (uint32 i = 0; i < nbuckets; i++)
+	{
+		stripe->sweep = (stripe->sweep + 1) % stripe->nbuckets;
+		sweep_bucket(stripe, gov_nodetable_bucket_number(stripe, stripe->sweep),
+					 only_absent, &sweep);
+	}
+	sweep_orphans(stripe, &sweep);
+	gov_stripe_unlock(stripe);
+	free_swept(&sweep);
+	return sweep.evicted;
+}
+
+/* Advance the hand until it has evicted something; false after two rounds. */
+static bool
+evict_some(void)
+{
+	uint32		number = pg_atomic_read_u32(&gov_shared->sweep_stripe) % GOV_STRIPES;
+
+	for (int passed = 0; passed <= 2 * GOV_STRIPES; passed++)
+	{
+		GovSharedStripe *stripe = gov_stripe((number + passed) % GOV_STRIPES);
+		uint32		nbuckets = stripe->nbuckets;	/* a stale value will do */
+
+		for (uint32 done = 0; done < nbuckets; done += GOV_SWEEP_BUCKETS)
+		{
+			if (sweep_some_buckets(stripe, false) == 0)
+				continue;
+			pg_atomic_write_u32(&gov_shared->sweep_stripe, number + passed);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Allocate zeroed memory; invalid when it is full of what may not go. */
+dsa_pointer
+gov_node_allocate(Size size)
+{
+	dsa_pointer pointer;
+
+	do
+	{
+		pointer = dsa_allocate_extended(gov_shmem_memory(), size,
+										DSA_ALLOC_NO_OOM | DSA_ALLOC_ZERO);
+	} while (!DsaPointerIsValid(pointer) && evict_some());
+
+	if (DsaPointerIsValid(pointer))
+		pg_atomic_fetch_add_u64(&gov_shared->memory_used, size);
+	return pointer;
+}
+
+/* Go once round a stripe. */
+static void
+sweep_stripe(GovSharedStripe *stripe, bool only_absent)
+{
+	uint32		nbuckets = stripe->nbuckets;	/* a stale value will do */
+
+	for (uint32 done = 0; done < nbuckets; done += GOV_SWEEP_BUCKETS)
+		sweep_some_buckets(stripe, only_absent);
+}
+
+/* Make room among the ids that are no entity. */
+void
+gov_node_evict_absent(GovSharedStripe *stripe)
+{
+	sweep_stripe(stripe, true);
+}
+
+/* Drop all that may go, of every database: the next calls load afresh. */
+void
+gov_node_evict_everything(void)
+{
+	for (int i = 0; i < GOV_STRIPES; i++)
+	{
+		/* the first round may only clear was_used */
+		sweep_stripe(gov_stripe(i), false);
+		sweep_stripe(gov_stripe(i), false);
+	}
+}

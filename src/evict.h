@@ -1,0 +1,17 @@
+/*
+ * evict.h
+ *		Memory for nodes and counters, made free by eviction when it is short.
+ */
+#ifndef GOV_EVICT_H
+#define GOV_EVICT_H
+
+#include "node.h"
+
+extern dsa_pointer gov_node_allocate(Size size);
+extern void gov_node_free(dsa_pointer pointer, Size size);
+extern Size gov_node_size(uint32 owner_length, uint32 id_length);
+extern void gov_node_free_content(dsa_pointer entity, dsa_pointer counters);
+extern void gov_node_evict_everything(void);
+extern void gov_node_evict_absent(GovSharedStripe *stripe);
+
+#endif							/* GOV_EVICT_H */

@@ -1,0 +1,116 @@
+/*
+ * guc.c
+ *		The settings of the extension.
+ *
+ * PURPOSE
+ *		Every setting is defined here and nowhere else; the rest of the code
+ *		reads the variables and never writes them.
+ *
+ * WHO MAY SET WHAT
+ *		What decides over a grant (on_unavailable, on_ungoverned, owner) is
+ *		SUSET: a session must not be able to talk itself past its budgets.
+ *		caller is a label and anybody's.  owner survives RESET ALL, because a
+ *		connection pool that resets its sessions must not unpin a tenant.
+ *
+ * FAILURE
+ *		cache_size sizes shared memory, so it exists only where the library is
+ *		preloaded; elsewhere defining it would be FATAL.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "guc.h"
+
+#define GOV_CACHE_SIZE_MIN_KB		1024
+#define GOV_CACHE_SIZE_DEFAULT_KB	(64 * 1024)
+#define GOV_CACHE_SIZE_MAX_KB		(64 * 1024 * 1024)
+
+int			gov_cache_size_kb = GOV_CACHE_SIZE_DEFAULT_KB;
+int			gov_rollup_interval_ms = 1000;
+int			gov_event_retention_s = 0;
+int			gov_on_unavailable = GOV_ON_UNAVAILABLE_ERROR;
+int			gov_on_ungoverned = GOV_ON_UNGOVERNED_GRANT;
+int			gov_clock_offset_s = 0;
+bool		gov_use_cache = true;
+char	   *gov_owner = NULL;
+char	   *gov_caller = NULL;
+
+static const struct config_enum_entry on_unavailable_options[] = {
+	{"error", GOV_ON_UNAVAILABLE_ERROR, false},
+	{"grant", GOV_ON_UNAVAILABLE_GRANT, false},
+	{"deny", GOV_ON_UNAVAILABLE_DENY, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry on_ungoverned_options[] = {
+	{"grant", GOV_ON_UNGOVERNED_GRANT, false},
+	{"deny", GOV_ON_UNGOVERNED_DENY, false},
+	{"error", GOV_ON_UNGOVERNED_ERROR, false},
+	{NULL, 0, false}
+};
+
+/* Settings that bear on what a call answers. */
+static void
+define_decision_settings(void)
+{
+	DefineCustomEnumVariable("governance.on_unavailable",
+							 "What checks answer when the engine cannot.",
+							 NULL, &gov_on_unavailable,
+							 GOV_ON_UNAVAILABLE_ERROR, on_unavailable_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("governance.on_ungoverned",
+							 "What a use that no budget governs gets.",
+							 NULL, &gov_on_ungoverned,
+							 GOV_ON_UNGOVERNED_GRANT, on_ungoverned_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("governance.owner",
+							   "Pins the session to one owner; empty does not pin.",
+							   NULL, &gov_owner, "",
+							   PGC_SUSET, GUC_NO_RESET_ALL, NULL, NULL, NULL);
+	DefineCustomStringVariable("governance.caller",
+							   "Name recorded with each event; empty means application_name.",
+							   NULL, &gov_caller, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.clock_offset",
+							"Shifts the engine's clock, for testing.",
+							"The clock never runs backwards: lowering the offset stops it until real time has caught up.",
+							&gov_clock_offset_s, 0, INT_MIN, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomBoolVariable("governance.use_cache",
+							 "Lets checks answer from shared memory; off reads the tables, for testing.",
+							 NULL, &gov_use_cache, true,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+}
+
+/* Settings of the background work. */
+static void
+define_worker_settings(void)
+{
+	DefineCustomIntVariable("governance.rollup_interval",
+							"Time between two rollups of the ledger.",
+							NULL, &gov_rollup_interval_ms, 1000, 10, 3600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.event_retention",
+							"Age at which rolled-up events are deleted; 0 keeps them.",
+							NULL, &gov_event_retention_s, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+void
+gov_guc_init(void)
+{
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable("governance.cache_size",
+								"Shared memory for cached entities and budgets.",
+								NULL, &gov_cache_size_kb,
+								GOV_CACHE_SIZE_DEFAULT_KB,
+								GOV_CACHE_SIZE_MIN_KB, GOV_CACHE_SIZE_MAX_KB,
+								PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+	define_decision_settings();
+	define_worker_settings();
+	MarkGUCPrefixReserved("governance");
+}

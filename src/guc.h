@@ -1,0 +1,36 @@
+/*
+ * guc.h
+ *		The settings of the extension.
+ */
+#ifndef GOV_GUC_H
+#define GOV_GUC_H
+
+#include "postgres.h"
+
+typedef enum GovOnUnavailable
+{
+	GOV_ON_UNAVAILABLE_ERROR,
+	GOV_ON_UNAVAILABLE_GRANT,
+	GOV_ON_UNAVAILABLE_DENY
+} GovOnUnavailable;
+
+typedef enum GovOnUngoverned
+{
+	GOV_ON_UNGOVERNED_GRANT,
+	GOV_ON_UNGOVERNED_DENY,
+	GOV_ON_UNGOVERNED_ERROR
+} GovOnUngoverned;
+
+extern int gov_cache_size_kb;
+extern int gov_rollup_interval_ms;
+extern int gov_event_retention_s;
+extern int gov_on_unavailable;
+extern int gov_on_ungoverned;
+extern int gov_clock_offset_s;
+extern bool gov_use_cache;
+extern char *gov_owner;
+extern char *gov_caller;
+
+extern void gov_guc_init(void);
+
+#endif							/* GOV_GUC_H */

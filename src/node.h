@@ -1,0 +1,116 @@
+/*
+ * node.h
+ *		Cached entities and the counters of their budgets.
+ */
+#ifndef GOV_NODE_H
+#define GOV_NODE_H
+
+#include "postgres.h"
+
+#include "entity.h"
+#include "shmem.h"
+
+/* An owner of this database, as the nodes are keyed. */
+typedef struct GovOwnerKey
+{
+	Oid			database;
+	Oid			extension;
+	const char *owner;
+	uint32		owner_length;
+	uint32		hash;
+	int			stripe;
+} GovOwnerKey;
+
+/*
+ * The count of one budget in its current window.  Protected by the stripe's
+ * lock, but for pins: those are taken under the lock, and given back without.
+ */
+typedef struct GovSharedCounter
+{
+	dsa_pointer next;			/* among the stripe's orphans */
+	int64		id;
+	GovWindow	window;			/* never moves back */
+	GovAmount	total;			/* committed and in flight */
+	GovAmount	held;			/* open holds, committed and in flight */
+	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
+} GovSharedCounter;
+
+/* Protected by the stripe's lock; the key never changes. */
+typedef struct GovSharedNode
+{
+	dsa_pointer next;			/* in its bucket */
+	dsa_pointer entity;			/* GovEntity; invalid: the id is no entity */
+	dsa_pointer counters;		/* a dsa_pointer for each budget of entity */
+	uint64		loaded_changes; /* stripe's changes before the load's snapshot */
+	uint64		stale_changes;	/* stripe's changes when it was last touched */
+	uint64		generation;		/* the database's, before the load's snapshot */
+	uint32		hash;
+	Oid			database;
+	Oid			extension;
+	uint16		owner_length;
+	uint16		id_length;
+	bool		is_loaded;
+	bool		is_loading;		/* claimed by one backend; not evicted */
+	bool		was_used;		/* since eviction last passed by */
+	char		key[FLEXIBLE_ARRAY_MEMBER]; /* owner and id, no terminator */
+} GovSharedNode;
+
+/* What a call demands of the nodes it uses: changes up to its start. */
+typedef struct GovFreshness
+{
+	uint64		changes;
+	uint64		generation;
+} GovFreshness;
+
+typedef enum GovNodeStatus
+{
+	GOV_NODE_READY,
+	GOV_NODE_MISSING,			/* absent or stale: somebody must load it */
+	GOV_NODE_LOADING,			/* somebody else is */
+	GOV_NODE_FULL				/* no memory, and nothing can be evicted */
+} GovNodeStatus;
+
+typedef enum GovInstall
+{
+	GOV_INSTALL_DONE,
+	GOV_INSTALL_REDO,			/* load once more; the claim still holds */
+	GOV_INSTALL_FULL			/* no memory; the claim still holds */
+} GovInstall;
+
+/* A node that this backend is loading. */
+typedef struct GovClaim
+{
+	dsa_pointer node;
+	GovSharedStripe *stripe;
+	uint64		changes;
+	uint64		generation;
+	uint64		orphans_freed;
+} GovClaim;
+
+extern void gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
+							   const char *owner, uint32 owner_length);
+
+/* with the stripe locked */
+extern GovSharedNode *gov_node_find(const GovOwnerKey *key,
+									const char *id, uint32 id_length);
+extern GovNodeStatus gov_node_status(const GovSharedNode *node,
+									 const GovFreshness *since);
+extern GovEntity *gov_node_entity(const GovSharedNode *node);
+extern GovSharedCounter *gov_node_counter(const GovSharedNode *node, uint32 budget,
+										  dsa_pointer *pointer);
+extern bool gov_node_find_counter(const GovSharedNode *node, int64 counter_id,
+								  uint32 *budget);
+
+/* with no stripe locked */
+extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,
+									uint32 id_length, const GovFreshness *since,
+									GovClaim *claim);
+extern bool gov_claim_has_counter(const GovClaim *claim, int64 counter_id);
+extern GovInstall gov_claim_install(GovClaim *claim, const GovEntity *entity,
+									const GovSharedCounter *loaded);
+extern void gov_claim_abandon(GovClaim *claim);
+extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
+extern void gov_node_invalidate(const GovOwnerKey *key, const char *id,
+								uint32 id_length);
+
+#endif							/* GOV_NODE_H */

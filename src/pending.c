@@ -1,0 +1,311 @@
+/*
+ * pending.c
+ *		What this transaction has taken from counters and will give back.
+ *
+ * PURPOSE
+ *		Escrow.  What takes headroom is added to the shared counter when the
+ *		call runs, and subtracted again if the (sub)transaction aborts.  What
+ *		gives headroom back is queued here and applied at commit.  So whatever
+ *		rolls back, nobody has ever passed on headroom that was not there.  A
+ *		transaction's own decisions see its own queue.
+ *
+ * LAYOUT
+ *		An array of entries, one per (nesting level, counter, window), in the
+ *		order made: those of the innermost subtransaction are its tail, so that
+ *		an abort cuts the tail off and a commit merges it into the level above.
+ *		Entries with the same hash of counter are chained, newest first.  A
+ *		million charges in a transaction to the same counters stay few entries.
+ *
+ * LOCKING
+ *		The array is the backend's own.  Counters are changed with their stripe
+ *		locked, exclusive.  Each entry holds one pin on its counter, taken under
+ *		the lock and given back without.
+ *
+ * INVARIANTS
+ *		taken and held_taken are >= 0 and contained in the counter while its
+ *		window is the entry's; relief and held_relief are <= 0 and not yet in
+ *		it.  Usage belongs to a window, holds count in whichever is current.
+ *
+ * FAILURE
+ *		gov_pending_reserve() is the only function that allocates and may
+ *		raise; it is called before the stripe is locked.  What runs at the end
+ *		of a transaction cannot fail.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "utils/memutils.h"
+
+#include "pending.h"
+
+typedef struct GovPendingEntry
+{
+	GovSharedStripe *stripe;
+	GovSharedCounter *counter;
+	TimestampTz window_start;
+	GovAmount	taken;
+	GovAmount	relief;
+	GovAmount	held_taken;
+	GovAmount	held_relief;
+	int			level;			/* of the (sub)transaction */
+	int			next;			/* older entry in the chain, or -1 */
+} GovPendingEntry;
+
+static GovPendingEntry *entries = NULL;
+static int	nentries = 0;
+static int	capacity = 0;		/* a power of two, also the number of chains */
+static int *chains = NULL;
+
+static int *
+chain_of(const GovSharedCounter *counter)
+{
+	return &chains[murmurhash32((uint32) ((uintptr_t) counter >> 4)) & (capacity - 1)];
+}
+
+static GovPendingEntry *
+find(const GovSharedCounter *counter, TimestampTz window_start, int level)
+{
+	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
+	{
+		GovPendingEntry *entry = &entries[i];
+
+		if (entry->level < level)
+			break;				/* older entries are of outer levels only */
+		if (entry->counter == counter && entry->window_start == window_start)
+			return entry;
+	}
+	return NULL;
+}
+
+static void
+link_entry(int i)
+{
+	int		   *chain = chain_of(entries[i].counter);
+
+	entries[i].next = *chain;
+	*chain = i;
+}
+
+static void
+unlink_newest(int i)
+{
+	int		   *chain = chain_of(entries[i].counter);
+
+	Assert(*chain == i);
+	*chain = entries[i].next;
+}
+
+/* Make room for charges to so many counters. */
+void
+gov_pending_reserve(int ncharges)
+{
+	int			wanted = pg_nextpower2_32(Max(nentries + ncharges, 64));
+
+	if (wanted <= capacity)
+		return;
+	if (entries == NULL)
+		entries = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(*entries));
+	else
+		entries = repalloc_huge(entries, wanted * sizeof(*entries));
+	if (chains != NULL)
+		pfree(chains);
+	capacity = 0;
+	chains = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(*chains));
+	capacity = wanted;
+	memset(chains, -1, capacity * sizeof(*chains));
+	for (int i = 0; i < nentries; i++)
+		link_entry(i);
+}
+
+static GovPendingEntry *
+append(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
+{
+	GovPendingEntry *entry = &entries[nentries];
+
+	Assert(nentries < capacity);
+	memset(entry, 0, sizeof(*entry));
+	entry->stripe = stripe;
+	entry->counter = counter;
+	entry->window_start = counter->window.start;
+	entry->level = level;
+	link_entry(nentries++);
+	pg_atomic_fetch_add_u32(&counter->pins, 1);
+	return entry;
+}
+
+/*
+ * Charge a counter, in its current window: what takes headroom at once, what
+ * gives it back at commit.  With the stripe locked exclusive, after
+ * gov_pending_reserve().  A charge of nothing still pins the counter.
+ */
+void
+gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
+				   GovAmount usage, GovAmount held)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	GovPendingEntry *entry = find(counter, counter->window.start, level);
+
+	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
+	if (entry == NULL)
+		entry = append(stripe, counter, level);
+	if (usage > 0)
+	{
+		entry->taken += usage;
+		counter->total += usage;
+	}
+	else
+		entry->relief += usage;
+	if (held > 0)
+	{
+		entry->held_taken += held;
+		counter->held += held;
+	}
+	else
+		entry->held_relief += held;
+}
+
+/*
+ * Take a charge of this very call back, because the row it stood for was not
+ * written.  Same lock, same arguments, same subtransaction.
+ */
+void
+gov_pending_uncharge(GovSharedCounter *counter, GovWindow window,
+					 GovAmount usage, GovAmount held)
+{
+	GovPendingEntry *entry = find(counter, window.start,
+								  GetCurrentTransactionNestLevel());
+
+	Assert(entry != NULL);
+	if (usage > 0)
+	{
+		entry->taken -= usage;
+		if (counter->window.start == window.start)
+			counter->total -= usage;
+	}
+	else
+		entry->relief -= usage;
+	if (held > 0)
+	{
+		entry->held_taken -= held;
+		counter->held -= held;
+	}
+	else
+		entry->held_relief -= held;
+	Assert(entry->taken >= 0 && entry->held_taken >= 0);
+}
+
+/* What this transaction gives back to a counter and others do not see yet. */
+void
+gov_pending_relief(const GovSharedCounter *counter, GovAmount *usage, GovAmount *held)
+{
+	*usage = 0;
+	*held = 0;
+	if (nentries == 0)
+		return;
+	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
+	{
+		const GovPendingEntry *entry = &entries[i];
+
+		if (entry->counter != counter)
+			continue;
+		*held += entry->held_relief;
+		if (entry->window_start == counter->window.start)
+			*usage += entry->relief;
+	}
+}
+
+/* Has the transaction charged nothing? */
+bool
+gov_pending_is_empty(void)
+{
+	return nentries == 0;
+}
+
+static void
+unpin(GovSharedCounter *counter)
+{
+	uint32		before PG_USED_FOR_ASSERTS_ONLY;
+
+	before = pg_atomic_fetch_sub_u32(&counter->pins, 1);
+	Assert(before > 0);
+}
+
+/* Change a counter by what an entry says, while its window is still the same. */
+static void
+apply(GovPendingEntry *entry, GovAmount usage, GovAmount held)
+{
+	GovSharedCounter *counter = entry->counter;
+
+	if (usage != 0 || held != 0)
+	{
+		gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
+		if (counter->window.start == entry->window_start)
+			counter->total += usage;
+		counter->held += held;
+		Assert(counter->held >= 0);
+		gov_stripe_unlock(entry->stripe);
+	}
+	unpin(counter);
+}
+
+/* The transaction has committed: give back what it queued. */
+void
+gov_pending_commit(void)
+{
+	while (nentries > 0)
+	{
+		GovPendingEntry *entry = &entries[nentries - 1];
+
+		unlink_newest(nentries - 1);
+		apply(entry, entry->relief, entry->held_relief);
+		nentries--;
+	}
+}
+
+/* A (sub)transaction has aborted: undo what it and its children have taken. */
+void
+gov_pending_abort(int level)
+{
+	while (nentries > 0 && entries[nentries - 1].level >= level)
+	{
+		GovPendingEntry *entry = &entries[nentries - 1];
+
+		unlink_newest(nentries - 1);
+		apply(entry, -entry->taken, -entry->held_taken);
+		nentries--;
+	}
+}
+
+/* A subtransaction has committed: its charges are now those of its parent. */
+void
+gov_pending_merge(int level)
+{
+	int			from = nentries;
+	int			end = nentries;
+
+	while (from > 0 && entries[from - 1].level >= level)
+		unlink_newest(--from);
+
+	nentries = from;
+	for (int i = from; i < end; i++)
+	{
+		GovPendingEntry child = entries[i];
+		GovPendingEntry *entry = find(child.counter, child.window_start, level - 1);
+
+		if (entry == NULL)
+		{
+			entries[nentries] = child;
+			entries[nentries].level = level - 1;
+			link_entry(nentries++);
+			continue;
+		}
+		entry->taken += child.taken;
+		entry->relief += child.relief;
+		entry->held_taken += child.held_taken;
+		entry->held_relief += child.held_relief;
+		unpin(child.counter);
+	}
+}

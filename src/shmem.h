@@ -1,0 +1,103 @@
+/*
+ * shmem.h
+ *		The shared memory of the engine: stripes, memory for nodes, workers.
+ */
+#ifndef GOV_SHMEM_H
+#define GOV_SHMEM_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+#include "utils/dsa.h"
+
+#define GOV_STRIPES					128
+#define GOV_SEGMENTS				26	/* of a stripe's hash table, each doubling it */
+#define GOV_FIRST_SEGMENT_BUCKETS	32
+#define GOV_GENERATIONS				1024
+#define GOV_WORKER_SLOTS			256
+
+/*
+ * All nodes of one owner hang on one stripe.  The lock protects every field
+ * that follows and every node and counter of the stripe, but for the atomics.
+ */
+typedef struct GovSharedStripe
+{
+	LWLock		lock;
+	pg_atomic_uint64 latest;	/* TimestampTz; the clock never goes below it */
+	pg_atomic_uint64 hits;		/* calls answered from the nodes at hand */
+	pg_atomic_uint64 denials;
+	ConditionVariable loaded;	/* a node of the stripe ceased to be loading */
+	uint64		changes;		/* catalog changes to owners of this stripe */
+	uint32		nnodes;
+	uint32		nabsent;		/* of them, ids that are no entity */
+	uint32		nbuckets;
+	uint32		sweep;			/* bucket at which eviction goes on */
+	dsa_pointer orphans;		/* counters without a budget, pinned when unlinked */
+	uint64		orphans_freed;
+	dsa_pointer segments[GOV_SEGMENTS];
+} GovSharedStripe;
+
+typedef union GovSharedStripePadded
+{
+	GovSharedStripe stripe;
+	char		pad[TYPEALIGN(PG_CACHE_LINE_SIZE, sizeof(GovSharedStripe))];
+} GovSharedStripePadded;
+
+/* One background worker; protected by workers_lock. */
+typedef struct GovSharedWorker
+{
+	Oid			database;		/* InvalidOid: the slot is free */
+	Oid			extension;
+	pid_t		pid;			/* 0 while it is starting */
+	TimestampTz started_at;
+} GovSharedWorker;
+
+typedef struct GovShared
+{
+	int			stripe_tranche;
+	int			memory_tranche;
+	Size		memory_size;
+	pg_atomic_uint64 clock_floor;	/* TimestampTz; what a lowered offset left */
+	pg_atomic_uint64 loads;
+	pg_atomic_uint64 evictions;
+	pg_atomic_uint64 memory_used;	/* bytes of nodes and counters */
+	pg_atomic_uint64 events;
+	pg_atomic_uint32 sweep_stripe;	/* stripe at which eviction goes on */
+	/* by hash of the database */
+	pg_atomic_uint64 generations[GOV_GENERATIONS];
+	pg_atomic_uint64 type_generations[GOV_GENERATIONS];
+	LWLock		workers_lock;
+	GovSharedWorker workers[GOV_WORKER_SLOTS];
+	GovSharedStripePadded stripes[GOV_STRIPES];
+} GovShared;
+
+extern GovShared *gov_shared;
+
+extern void gov_shmem_init(void);
+extern bool gov_shmem_is_available(void);
+extern dsa_area *gov_shmem_memory(void);
+extern pg_atomic_uint64 *gov_shmem_generation(Oid database);
+extern pg_atomic_uint64 *gov_shmem_type_generation(Oid database);
+
+static inline GovSharedStripe *
+gov_stripe(int index)
+{
+	return &gov_shared->stripes[index].stripe;
+}
+
+static inline void
+gov_stripe_lock(GovSharedStripe *stripe, LWLockMode mode)
+{
+	LWLockAcquire(&stripe->lock, mode);
+}
+
+static inline void
+gov_stripe_unlock(GovSharedStripe *stripe)
+{
+	LWLockRelease(&stripe->lock);
+}
+
+#endif							/* GOV_SHMEM_H */

@@ -1,0 +1,191 @@
+/*
+ * spi.c
+ *		Statements that the engine runs on its own tables.
+ *
+ * PURPOSE
+ *		The one place that uses SPI and switches the user.  Between
+ *		gov_spi_begin() and gov_spi_end() statements run as the owner of the
+ *		extension, as a security-restricted operation, with a search path on
+ *		which nobody else can put an operator; so a caller needs EXECUTE on our
+ *		functions and no right on our tables.
+ *
+ * SNAPSHOTS
+ *		The caller pushes the snapshot that its SELECTs see and pops it; it
+ *		thereby says what they must see at every isolation level, and several
+ *		statements can share one.  gov_spi_modify() takes the latest one
+ *		itself.
+ *
+ * INVARIANTS
+ *		Plans are made and run under the same search path, so they are planned
+ *		once.  A plan belongs to a generation of the catalog; one of an earlier
+ *		generation names tables that may be gone and is made again.
+ *
+ * FAILURE
+ *		On an error the (sub)transaction's abort restores user, security
+ *		context, settings, SPI stack and snapshot stack; nothing here catches.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "spi.h"
+
+void
+gov_spi_begin(GovSpi *spi)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	GetUserIdAndSecContext(&spi->user, &spi->sec_context);
+	SetUserIdAndSecContext(catalog->owner,
+						   spi->sec_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	spi->guc_level = NewGUCNestLevel();
+	RestrictSearchPath();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not connect to the SPI manager")));
+}
+
+void
+gov_spi_end(GovSpi *spi)
+{
+	if (SPI_finish() != SPI_OK_FINISH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not disconnect from the SPI manager")));
+	AtEOXact_GUC(false, spi->guc_level);
+	SetUserIdAndSecContext(spi->user, spi->sec_context);
+}
+
+/* Is the running statement one of the engine's own? */
+bool
+gov_spi_is_engine(void)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	return InSecurityRestrictedOperation() && GetUserId() == catalog->owner;
+}
+
+/* Put the schema's name before every "@gov_". */
+static char *
+qualify(const char *sql, const char *schema_name)
+{
+	StringInfoData buf;
+	const char *from = sql;
+	const char *at;
+
+	initStringInfo(&buf);
+	while ((at = strstr(from, "@gov_")) != NULL)
+	{
+		appendBinaryStringInfo(&buf, from, at - from);
+		appendStringInfo(&buf, "%s.", schema_name);
+		from = at + 1;
+	}
+	appendStringInfoString(&buf, from);
+	return buf.data;
+}
+
+/* Make the plan, or make it again if the catalog has moved. */
+static void
+prepare(GovQuery *query)
+{
+	const GovCatalog *catalog = gov_catalog();
+	char	   *sql;
+
+	if (query->plan != NULL && query->generation == catalog->generation)
+		return;
+	if (query->plan != NULL)
+		SPI_freeplan(query->plan);
+	query->plan = NULL;
+
+	sql = qualify(query->sql, catalog->schema_name);
+	query->plan = SPI_prepare(sql, query->nargs, query->argtypes);
+	if (query->plan == NULL || SPI_keepplan(query->plan) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not prepare statement: %s", SPI_result_code_string(SPI_result)),
+				 errcontext("SQL statement \"%s\"", sql)));
+	query->generation = catalog->generation;
+	pfree(sql);
+}
+
+static void
+check_result(const GovQuery *query, int result)
+{
+	if (result < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not execute statement: %s", SPI_result_code_string(result)),
+				 errcontext("SQL statement \"%s\"", query->sql)));
+}
+
+/* Run a SELECT under the active snapshot; rows are in SPI_tuptable. */
+uint64
+gov_spi_select(GovQuery *query, Datum *args, const char *nulls)
+{
+	prepare(query);
+	check_result(query, SPI_execute_plan(query->plan, args, nulls, true, 0));
+	return SPI_processed;
+}
+
+/* Run a statement that writes or locks, under the latest snapshot. */
+uint64
+gov_spi_modify(GovQuery *query, Datum *args, const char *nulls)
+{
+	prepare(query);
+	check_result(query,
+				 SPI_execute_snapshot(query->plan, args, nulls,
+									  GetLatestSnapshot(), InvalidSnapshot,
+									  false, true, 0));
+	return SPI_processed;
+}
+
+/*
+ * Push a snapshot that is fresh at every isolation level.  A tuple of our own
+ * is visible when its command came before the snapshot's curcid: with
+ * FirstCommandId none did.
+ */
+void
+gov_spi_push_snapshot(GovSnapshot kind)
+{
+	CommandId	curcid = FirstCommandId;
+
+	if (kind == GOV_SNAPSHOT_LATEST)
+		CommandCounterIncrement();
+	if (kind != GOV_SNAPSHOT_COMMITTED)
+		curcid = GetCurrentCommandId(false);
+	PushCopiedSnapshot(GetLatestSnapshot());
+	GetActiveSnapshot()->curcid = curcid;
+}
+
+void
+gov_spi_pop_snapshot(void)
+{
+	PopActiveSnapshot();
+}
+
+Datum
+gov_spi_value(uint64 row, int column, bool *isnull)
+{
+	Assert(row < SPI_processed);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						 column, isnull);
+}
+
+/* A text column as a C string, NULL when null. */
+char *
+gov_spi_text(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = gov_spi_value(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
