@@ -58,6 +58,7 @@ static GovPendingEntry *entries = NULL;
 static int	nentries = 0;
 static int	capacity = 0;		/* a power of two, also the number of chains */
 static int *chains = NULL;
+static bool has_written = false;	/* a writing call was made, if it charged or not */
 
 static int *
 chain_of(const GovSharedCounter *counter)
@@ -98,12 +99,13 @@ unlink_newest(int i)
 	*chain = entries[i].next;
 }
 
-/* Make room for charges to so many counters. */
+/* A writing call begins: make room for charges to so many counters. */
 void
 gov_pending_reserve(int ncharges)
 {
 	int			wanted = pg_nextpower2_32(Max(nentries + ncharges, 64));
 
+	has_written = true;
 	if (wanted <= capacity)
 		return;
 	if (entries == NULL)
@@ -217,11 +219,11 @@ gov_pending_relief(const GovSharedCounter *counter, GovAmount *usage, GovAmount 
 	}
 }
 
-/* Has the transaction charged nothing? */
+/* Has the transaction made no writing call? */
 bool
 gov_pending_is_empty(void)
 {
-	return nentries == 0;
+	return !has_written;
 }
 
 static void
@@ -263,6 +265,7 @@ gov_pending_commit(void)
 		apply(entry, entry->relief, entry->held_relief);
 		nentries--;
 	}
+	has_written = false;
 }
 
 /* A (sub)transaction has aborted: undo what it and its children have taken. */
@@ -277,6 +280,8 @@ gov_pending_abort(int level)
 		apply(entry, -entry->taken, -entry->held_taken);
 		nentries--;
 	}
+	if (level == 0)
+		has_written = false;
 }
 
 /* A subtransaction has committed: its charges are now those of its parent. */

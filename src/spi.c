@@ -37,6 +37,25 @@
 #include "compat.h"
 #include "spi.h"
 
+static void
+forbid(const char *setting)
+{
+	set_config_option(setting, "off", PGC_USERSET, PGC_S_SESSION,
+					  GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Our statements look up a few rows in tables that may be huge, fresh from a
+ * restore and without statistics.  They must use their indexes all the same.
+ */
+static void
+forbid_scans(void)
+{
+	forbid("enable_seqscan");
+	forbid("enable_bitmapscan");
+	forbid("jit");
+}
+
 void
 gov_spi_begin(GovSpi *spi)
 {
@@ -48,6 +67,7 @@ gov_spi_begin(GovSpi *spi)
 						   SECURITY_RESTRICTED_OPERATION);
 	spi->guc_level = NewGUCNestLevel();
 	RestrictSearchPath();
+	forbid_scans();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),

@@ -1,0 +1,97 @@
+/*
+ * api_check.c
+ *		gov_check, gov_allowed and gov_headroom: ask, and change nothing.
+ *
+ * FAILURE
+ *		Where the engine cannot answer (the library is not preloaded, the cache
+ *		is full of what may not be evicted) governance.on_unavailable decides
+ *		between an error, a grant and a denial.
+ */
+#include "postgres.h"
+
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "answer.h"
+#include "errors.h"
+#include "gate.h"
+#include "guc.h"
+#include "request.h"
+#include "shmem.h"
+
+PG_FUNCTION_INFO_V1(gov_check_1_0);
+PG_FUNCTION_INFO_V1(gov_allowed_1_0);
+PG_FUNCTION_INFO_V1(gov_headroom_1_0);
+
+/* The engine cannot answer: raise, or decide without it. */
+static void
+decide_unavailable(void (*raise) (void), GovDecision *decision)
+{
+	if (gov_on_unavailable == GOV_ON_UNAVAILABLE_ERROR)
+		raise();
+	memset(decision, 0, sizeof(*decision));
+	decision->is_granted = gov_on_unavailable == GOV_ON_UNAVAILABLE_GRANT;
+	decision->denial = decision->is_granted ? GOV_DENIAL_NONE : GOV_DENIAL_UNAVAILABLE;
+}
+
+/* Answer a check; NULL when the engine could not. */
+static GovResolution *
+check(FunctionCallInfo fcinfo, bool want_details, GovDecision *decision)
+{
+	GovArguments arguments;
+	GovRequest	request;
+	GovResolution *resolution;
+
+	gov_request_arguments(fcinfo, &arguments);
+	gov_request_init(&request, &arguments, false);
+	if (!gov_shmem_is_available())
+	{
+		decide_unavailable(gov_raise_not_preloaded, decision);
+		return NULL;
+	}
+	if (gov_gate(&request, GOV_USE_CHECK, want_details, &resolution, decision) !=
+		GOV_GATE_ANSWERED)
+	{
+		decide_unavailable(gov_raise_cache_full, decision);
+		return NULL;
+	}
+	return resolution;
+}
+
+Datum
+gov_check_1_0(PG_FUNCTION_ARGS)
+{
+	static GovRowType type;
+	GovDecision decision;
+	GovResolution *resolution = check(fcinfo, true, &decision);
+	Datum		values[5];
+	bool		nulls[5];
+
+	gov_answer_decision(&decision, values, nulls);
+	nulls[4] = resolution == NULL;
+	values[4] = resolution ? gov_answer_chains(resolution) : (Datum) 0;
+	return gov_answer_row(fcinfo, &type, values, nulls);
+}
+
+Datum
+gov_allowed_1_0(PG_FUNCTION_ARGS)
+{
+	GovDecision decision;
+
+	check(fcinfo, false, &decision);
+	PG_RETURN_BOOL(decision.is_granted);
+}
+
+Datum
+gov_headroom_1_0(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	GovDecision decision;
+	GovResolution *resolution;
+
+	InitMaterializedSRF(fcinfo, 0);
+	resolution = check(fcinfo, true, &decision);
+	if (resolution != NULL)
+		gov_answer_nodes(resolution, result->setResult, result->setDesc);
+	return (Datum) 0;
+}

@@ -1,0 +1,299 @@
+/*
+ * api_ingest.c
+ *		gov_ingest and gov_ingest_many: record what was used.
+ *
+ * FAILURE
+ *		gov_ingest raises.  gov_ingest_many reports what is wrong with an item
+ *		in the item's row and goes on: each item is a subtransaction.  What is
+ *		not the item's fault (no memory, a cancelled query, a serialization
+ *		failure) is raised all the same.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "answer.h"
+#include "errors.h"
+#include "record.h"
+
+#define GOV_ITEMS_MAX	1000
+
+PG_FUNCTION_INFO_V1(gov_ingest_1_0);
+PG_FUNCTION_INFO_V1(gov_ingest_many_1_0);
+
+static GovRecorded
+ingest(GovArguments *arguments)
+{
+	GovDecision decision;
+	GovResolution *resolution;
+
+	return gov_record("gov_ingest()", GOV_USE_RECORD, arguments, &decision, &resolution);
+}
+
+Datum
+gov_ingest_1_0(PG_FUNCTION_ARGS)
+{
+	static GovRowType type;
+	GovArguments arguments;
+	GovRecorded recorded;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+
+	gov_request_arguments(fcinfo, &arguments);
+	arguments.key = PG_ARGISNULL(5) ? NULL : PG_GETARG_TEXT_PP(5);
+	arguments.has_occurred_at = !PG_ARGISNULL(6);
+	if (arguments.has_occurred_at)
+		arguments.occurred_at = PG_GETARG_TIMESTAMPTZ(6);
+
+	recorded = ingest(&arguments);
+	values[0] = Int64GetDatum(recorded.event_id);
+	values[1] = BoolGetDatum(recorded.is_duplicate);
+	return gov_answer_row(fcinfo, &type, values, nulls);
+}
+
+static bool
+is_key(const JsonbValue *key, const char *name)
+{
+	return key->val.string.len == strlen(name) &&
+		memcmp(key->val.string.val, name, strlen(name)) == 0;
+}
+
+static void
+bad_item(const JsonbValue *key, const char *expected)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("key \"%.*s\" of an event must be %s",
+					key->val.string.len, key->val.string.val, expected)));
+}
+
+static text *
+item_text(const JsonbValue *key, const JsonbValue *value)
+{
+	if (value->type == jbvNull)
+		return NULL;
+	if (value->type != jbvString)
+		bad_item(key, "a string");
+	return cstring_to_text_with_len(value->val.string.val, value->val.string.len);
+}
+
+static Numeric
+item_amount(const JsonbValue *key, const JsonbValue *value)
+{
+	if (value->type == jbvNull)
+		return NULL;
+	if (value->type != jbvNumeric)
+		bad_item(key, "a number");
+	return value->val.numeric;
+}
+
+static void
+item_time(const JsonbValue *key, const JsonbValue *value, GovArguments *arguments)
+{
+	text	   *time = item_text(key, value);
+
+	arguments->has_occurred_at = time != NULL;
+	if (time != NULL)
+		arguments->occurred_at =
+			DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+													CStringGetDatum(text_to_cstring(time)),
+													ObjectIdGetDatum(InvalidOid),
+													Int32GetDatum(-1)));
+}
+
+static ArrayType *
+item_ids(const JsonbValue *key, const JsonbValue *value)
+{
+	ArrayBuildState *state = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	element;
+
+	if (value->type == jbvNull)
+		return NULL;
+	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		bad_item(key, "an array of strings");
+	iterator = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		if (element.type != jbvString && element.type != jbvNull)
+			bad_item(key, "an array of strings");
+		accumArrayResult(state,
+						 element.type == jbvNull ? (Datum) 0 :
+						 PointerGetDatum(cstring_to_text_with_len(element.val.string.val,
+																  element.val.string.len)),
+						 element.type == jbvNull, TEXTOID, CurrentMemoryContext);
+	}
+	return DatumGetArrayTypeP(makeArrayResult(state, CurrentMemoryContext));
+}
+
+static void
+set_argument(const JsonbValue *key, JsonbValue *value, GovArguments *arguments)
+{
+	if (is_key(key, "capabilityId"))
+		arguments->capability = item_text(key, value);
+	else if (is_key(key, "amount"))
+		arguments->amount = item_amount(key, value);
+	else if (is_key(key, "dimensions"))
+		arguments->dimensions = value->type == jbvNull ? NULL : JsonbValueToJsonb(value);
+	else if (is_key(key, "entityIds"))
+		arguments->entity_ids = item_ids(key, value);
+	else if (is_key(key, "idempotencyKey"))
+		arguments->key = item_text(key, value);
+	else if (is_key(key, "occurredAt"))
+		item_time(key, value, arguments);
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown key \"%.*s\" in an event",
+						key->val.string.len, key->val.string.val),
+				 errhint("An event has capabilityId, amount, dimensions, entityIds, idempotencyKey and occurredAt.")));
+}
+
+/* Read one item: its keys are the arguments of gov_ingest in camelCase. */
+static void
+read_item(text *owner, const JsonbValue *item, GovArguments *arguments)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	memset(arguments, 0, sizeof(*arguments));
+	arguments->owner = owner;
+	arguments->amount = int64_to_numeric(1);
+	if (item->type != jbvBinary || !JsonContainerIsObject(item->val.binary.data))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an event must be a JSON object")));
+	iterator = JsonbIteratorInit(item->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		JsonbIteratorNext(&iterator, &value, true);
+		set_argument(&key, &value, arguments);
+	}
+}
+
+/* Is an error about the item, rather than about the server or the session? */
+static bool
+is_items_fault(int sqlerrcode)
+{
+	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
+		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
+		sqlerrcode == ERRCODE_UNDEFINED_OBJECT ||
+		sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+}
+
+/* Record one item in a subtransaction; returns what was wrong with it, or NULL. */
+static char *
+ingest_item(text *owner, const JsonbValue *item, GovRecorded *recorded)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner resources = CurrentResourceOwner;
+	char	   *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		GovArguments arguments;
+
+		read_item(owner, item, &arguments);
+		*recorded = ingest(&arguments);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *data;
+
+		MemoryContextSwitchTo(context);
+		data = CopyErrorData();
+		if (!is_items_fault(data->sqlerrcode))
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		error = data->message;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = resources;
+	return error;
+}
+
+static void
+put_result(ReturnSetInfo *result, int position, const GovRecorded *recorded,
+		   const char *error)
+{
+	Datum		values[4];
+	bool		nulls[4] = {false};
+
+	values[0] = Int32GetDatum(position);
+	values[1] = Int64GetDatum(recorded->event_id);
+	values[2] = BoolGetDatum(recorded->is_duplicate);
+	nulls[1] = nulls[2] = error != NULL;
+	values[3] = error ? CStringGetTextDatum(error) : (Datum) 0;
+	nulls[3] = error == NULL;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static void
+check_items(Jsonb *events)
+{
+	if (!JB_ROOT_IS_ARRAY(events) || JB_ROOT_IS_SCALAR(events) ||
+		JB_ROOT_COUNT(events) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"events\" must be an array of at least one event"),
+				 errhint("Write it like [{\"capabilityId\": \"ai-tokens\", \"amount\": 120, \"entityIds\": [\"agent-7\"]}].")));
+	if (JB_ROOT_COUNT(events) > GOV_ITEMS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many events in one call"),
+				 errhint("Pass at most %d.", GOV_ITEMS_MAX)));
+}
+
+Datum
+gov_ingest_many_1_0(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	text	   *owner;
+	Jsonb	   *events;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	int			position = 0;
+
+	if (PG_ARGISNULL(0))
+		gov_raise_null_argument("owner_id");
+	if (PG_ARGISNULL(1))
+		gov_raise_null_argument("events");
+	owner = PG_GETARG_TEXT_PP(0);
+	events = PG_GETARG_JSONB_P(1);
+	gov_request_check_key("owner_id", owner);
+	check_items(events);
+	InitMaterializedSRF(fcinfo, 0);
+
+	iterator = JsonbIteratorInit(&events->root);
+	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	{
+		GovRecorded recorded = {0};
+		char	   *error;
+
+		if (token != WJB_ELEM)
+			continue;
+		error = ingest_item(owner, &item, &recorded);
+		put_result(result, ++position, &recorded, error);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,43 @@
+/*
+ * errors.c
+ *		Errors that more than one place raises.
+ */
+#include "postgres.h"
+
+#include "errors.h"
+
+void
+gov_raise_null_argument(const char *argument)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("argument \"%s\" must not be null", argument),
+			 errhint("Pass a value for \"%s\".", argument)));
+}
+
+void
+gov_raise_not_preloaded(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("governance is not loaded at server start"),
+			 errhint("Add governance to shared_preload_libraries and restart the server, or set governance.on_unavailable.")));
+}
+
+void
+gov_raise_cache_full(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("governance cache is full"),
+			 errdetail("Nothing in it can be evicted."),
+			 errhint("Increase governance.cache_size, or set governance.on_unavailable.")));
+}
+
+void
+gov_raise_overflow(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("usage of a budget would be out of range")));
+}

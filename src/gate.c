@@ -1,0 +1,411 @@
+/*
+ * gate.c
+ *		Check, and charge: the engine's two operations.
+ *
+ * PURPOSE
+ *		Resolve a request, decide, and charge, all under one lock, so that no
+ *		two calls ever pass on the same headroom.
+ *
+ * SOURCES
+ *		Normally the shared nodes.  A transaction that has changed the owner's
+ *		catalog uses a private view of the entities with the shared counters.
+ *		A check that shared memory cannot serve (a standby; a node that nobody
+ *		gets loaded; governance.use_cache = off) is answered from the tables.
+ *
+ * LOCKING
+ *		The owner's stripe, shared for a check and exclusive for a charge or to
+ *		turn a window, for about a microsecond: no allocation, no I/O, no error
+ *		while it is held.  Whatever is in the way ends the attempt, is mended
+ *		without the lock, and the attempt is made again.  Charging is a
+ *		critical section: an error there would be a bug, and restarting from
+ *		the ledger is safe.
+ *
+ * INVARIANTS
+ *		What is charged is in the pending list before the lock is released.
+ *		Budgets of the answer point to copies, or to the private view: they
+ *		stay readable without the lock until the next call.
+ *
+ * FAILURE
+ *		Attempts are bounded.  Past the bound a check goes to the tables and a
+ *		charge raises 55P03.  A cache that is full is for the caller to judge.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "changes.h"
+#include "clock.h"
+#include "errors.h"
+#include "gate.h"
+#include "guc.h"
+#include "pending.h"
+#include "private.h"
+
+#define GOV_ATTEMPTS_MAX	100
+
+/* The working space of the call at hand; calls do not nest. */
+static GovResolution work;
+
+typedef struct GovGate
+{
+	const GovRequest *request;
+	GovUse		use;
+	bool		want_details;
+	bool		is_private;		/* no shared memory in it at all */
+	GovSharedStripe *stripe;	/* NULL if is_private */
+	GovSource	source;
+	bool		is_exclusive;
+	bool		is_too_far_ahead;
+	int			attempts;
+	GovDecision *decision;
+} GovGate;
+
+/* What was committed by now must be in the answer.  The stripe is locked. */
+static GovFreshness
+freshness(const GovSharedStripe *stripe)
+{
+	GovFreshness since;
+
+	since.changes = stripe->changes;
+	since.generation = pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
+	return since;
+}
+
+/* From now on answer from the tables. */
+static void
+turn_to_tables(GovGate *gate)
+{
+	GovFreshness since = {0, 0};
+
+	Assert(gate->use == GOV_USE_CHECK);
+	gate->is_private = true;
+	gate->stripe = NULL;
+	gate->source.uses_shared = false;
+	gate->source.uses_private = true;
+	gov_private_begin(&gate->request->owner, GOV_PRIVATE_TABLES, &since);
+}
+
+static void
+choose_source(GovGate *gate)
+{
+	const GovOwnerKey *owner = &gate->request->owner;
+
+	if (gate->use == GOV_USE_CHECK &&
+		(!gov_shmem_is_available() || !gov_use_cache || RecoveryInProgress()))
+	{
+		turn_to_tables(gate);
+		return;
+	}
+	gov_shmem_memory();			/* attach now, not under the lock */
+	gate->stripe = gov_stripe(owner->stripe);
+	gate->source.uses_shared = true;
+	gate->source.uses_private = gov_changes_has_owner(owner->owner, owner->owner_length);
+	if (!gate->source.uses_private)
+		return;
+	gov_stripe_lock(gate->stripe, LW_SHARED);
+	gate->source.since = freshness(gate->stripe);
+	gov_stripe_unlock(gate->stripe);
+	gov_private_begin(owner, GOV_PRIVATE_OWN_CHANGES, &gate->source.since);
+}
+
+/* Settle the time of the call; false when the event is too far ahead. */
+static bool
+set_time(GovGate *gate)
+{
+	const GovRequest *request = gate->request;
+	TimestampTz now = gov_clock();
+
+	/* the private view's time may have been moved on by what it has read */
+	if (gate->stripe != NULL)
+		work.now = gov_clock_at_stripe(gate->stripe, now);
+	else
+		work.now = Max(now, work.now);
+	work.occurred_at = work.now;
+	if (!request->has_occurred_at)
+		return true;
+	work.occurred_at = Min(request->occurred_at, work.now);
+	return request->occurred_at <= work.now + GOV_AHEAD_MAX_S * USECS_PER_SEC;
+}
+
+/* Entities of a private view stay where they are. */
+static bool
+must_copy(const GovGate *gate)
+{
+	return gate->want_details && !gate->source.uses_private;
+}
+
+static Size
+copy_size(void)
+{
+	Size		size = 0;
+
+	for (int i = 0; i < work.nentities; i++)
+		size += MAXALIGN(work.entities[i].entity->size);
+	return size;
+}
+
+/* Point the answer to copies of the entities, which others may replace. */
+static void
+copy_entities(void)
+{
+	char	   *place = work.copy;
+
+	for (int i = 0; i < work.nentities; i++)
+	{
+		GovResolvedEntity *resolved = &work.entities[i];
+		const GovEntity *entity = resolved->entity;
+
+		memcpy(place, entity, entity->size);
+		for (int b = 0; b < resolved->nbudgets; b++)
+		{
+			GovResolvedBudget *budget = &work.budgets[resolved->first_budget + b];
+
+			budget->budget = (const GovBudget *)
+				(place + ((const char *) budget->budget - (const char *) entity));
+		}
+		resolved->entity = (const GovEntity *) place;
+		place += MAXALIGN(entity->size);
+	}
+}
+
+/* What an event adds to a budget's present window: a late one nothing. */
+static GovAmount
+present_amount(const GovRequest *request, const GovResolvedBudget *budget)
+{
+	return work.occurred_at >= budget->window.start ? request->amount : 0;
+}
+
+/* Charge every budget.  Cannot fail: see gov_pending_reserve(). */
+static void
+charge(GovGate *gate)
+{
+	START_CRIT_SECTION();
+	for (int i = 0; i < work.nbudgets; i++)
+	{
+		GovResolvedBudget *budget = &work.budgets[i];
+		GovAmount	amount = present_amount(gate->request, budget);
+
+		if (budget->is_shared)
+			gov_pending_charge(gate->stripe, budget->counter, amount, 0);
+		else
+			budget->counter->total += amount;
+		work.states[i].usage += amount;
+	}
+	END_CRIT_SECTION();
+}
+
+/* A sum of very many of the largest amounts: not to be charged. */
+static bool
+would_overflow(const GovRequest *request)
+{
+	GovAmount	sum;
+
+	for (int i = 0; i < work.nbudgets; i++)
+	{
+		if (!gov_amount_add(work.states[i].usage, request->amount, &sum))
+			return true;
+	}
+	return false;
+}
+
+/* One attempt; everything in it is under the lock. */
+static GovOutcome
+attempt_locked(GovGate *gate)
+{
+	GovOutcome	outcome;
+
+	gate->is_too_far_ahead = !set_time(gate);
+	if (gate->is_too_far_ahead)
+		return GOV_OUTCOME_DONE;
+	if (gate->attempts == 0 && gate->stripe != NULL && !gate->source.uses_private)
+		gate->source.since = freshness(gate->stripe);
+	outcome = gov_resolve(gate->request, &gate->source, gate->is_exclusive, &work);
+	if (outcome != GOV_OUTCOME_DONE)
+		return outcome;
+	if (must_copy(gate))
+	{
+		work.copy_wanted = copy_size();
+		if (work.copy_wanted > work.copy_capacity)
+			return GOV_OUTCOME_GROW;
+	}
+
+	gov_decide(work.states, work.nbudgets, gate->request->amount, gate->decision);
+	for (int i = 0; i < work.nbudgets; i++)
+		work.budgets[i].allows = gov_budget_allows(&work.states[i], gate->request->amount);
+	if (gate->use == GOV_USE_RECORD ||
+		(gate->use == GOV_USE_CONSUME && gate->decision->is_granted))
+	{
+		if (would_overflow(gate->request))
+			return GOV_OUTCOME_OVERFLOW;
+		charge(gate);
+	}
+	if (must_copy(gate))
+		copy_entities();
+	return GOV_OUTCOME_DONE;
+}
+
+static GovOutcome
+attempt(GovGate *gate)
+{
+	GovOutcome	outcome;
+
+	if (gate->stripe == NULL)
+		return attempt_locked(gate);
+
+	gov_stripe_lock(gate->stripe, gate->is_exclusive ? LW_EXCLUSIVE : LW_SHARED);
+	outcome = attempt_locked(gate);
+	if (outcome == GOV_OUTCOME_DONE && gate->attempts == 0)
+		pg_atomic_fetch_add_u64(&gate->stripe->hits, 1);
+	gov_stripe_unlock(gate->stripe);
+	return outcome;
+}
+
+static void
+grow(void)
+{
+	gov_resolution_grow(&work);
+	if (work.copy_wanted <= work.copy_capacity)
+		return;
+	if (work.copy != NULL)
+		pfree(work.copy);
+	work.copy = NULL;
+	work.copy_capacity = 0;
+	work.copy = MemoryContextAllocHuge(TopMemoryContext, 2 * work.copy_wanted);
+	work.copy_capacity = 2 * work.copy_wanted;
+}
+
+/* Load what an attempt found missing; false when the cache is full. */
+static bool
+load(GovGate *gate)
+{
+	const GovOwnerKey *owner = &gate->request->owner;
+
+	if (gate->source.uses_shared &&
+		gov_load_shared(owner, work.missing, work.nmissing,
+						&gate->source.since) == GOV_NODE_FULL)
+		return false;
+	if (gate->source.uses_private)
+		work.now = gov_private_load(owner, work.missing, work.nmissing, work.now);
+	return true;
+}
+
+static void
+give_up(GovGate *gate)
+{
+	if (gate->use != GOV_USE_CHECK)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not load the budgets of owner \"%s\" in time",
+						gate->request->owner.owner),
+				 errhint("Retry. If this goes on, increase governance.cache_size.")));
+	turn_to_tables(gate);
+}
+
+/* What governance.on_ungoverned says where no budget speaks. */
+static void
+decide_ungoverned(const GovRequest *request, GovDecision *decision)
+{
+	if (gov_on_ungoverned == GOV_ON_UNGOVERNED_GRANT)
+		return;
+	if (gov_on_ungoverned == GOV_ON_UNGOVERNED_ERROR)
+		ereport(ERROR,
+				(errcode(GOV_ERRCODE_UNGOVERNED),
+				 errmsg("no budget governs this use of \"%.*s\"",
+						(int) request->capability_length, request->capability_id),
+				 errhint("Assign a budget with gov_upsert_assignments, or set governance.on_ungoverned.")));
+	decision->is_granted = false;
+	decision->denial = GOV_DENIAL_UNGOVERNED;
+}
+
+/* The attempts are over: the rest needs no lock. */
+static GovGateStatus
+finish(GovGate *gate)
+{
+	if (gate->is_too_far_ahead)
+		return GOV_GATE_TOO_FAR_AHEAD;
+	if (work.nbudgets == 0 && gate->use != GOV_USE_RECORD)
+		decide_ungoverned(gate->request, gate->decision);
+	if (gate->stripe != NULL && !gate->decision->is_granted &&
+		gate->use != GOV_USE_RECORD)
+		pg_atomic_fetch_add_u64(&gate->stripe->denials, 1);
+	return GOV_GATE_ANSWERED;
+}
+
+/*
+ * Answer a request, and charge it if that is its use.  The resolution is valid
+ * until the next call; its budgets can be read only if want_details.
+ */
+GovGateStatus
+gov_gate(const GovRequest *request, GovUse use, bool want_details,
+		 GovResolution **resolution, GovDecision *decision)
+{
+	GovGate		gate = {
+		.request = request,
+		.use = use,
+		.want_details = want_details,
+		.is_exclusive = use != GOV_USE_CHECK,
+		.decision = decision
+	};
+
+	work.now = 0;
+	work.nturns = 0;
+	work.copy_wanted = 0;
+	choose_source(&gate);
+	for (;; gate.attempts++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (use != GOV_USE_CHECK)
+			gov_pending_reserve(work.budgets_capacity);
+		switch (attempt(&gate))
+		{
+			case GOV_OUTCOME_DONE:
+				*resolution = &work;
+				return finish(&gate);
+			case GOV_OUTCOME_OVERFLOW:
+				gov_raise_overflow();
+				break;
+			case GOV_OUTCOME_GROW:
+				grow();
+				break;
+			case GOV_OUTCOME_TURN:
+				gov_resolution_compute_turns(&work);
+				gate.is_exclusive = true;
+				break;
+			case GOV_OUTCOME_WAIT:
+				gov_node_wait(&request->owner, work.loading_id, work.loading_id_length);
+				break;
+			case GOV_OUTCOME_LOAD:
+				if (!load(&gate))
+					return GOV_GATE_CACHE_FULL;
+				break;
+		}
+		if (gate.attempts >= GOV_ATTEMPTS_MAX && !gate.is_private)
+			give_up(&gate);
+	}
+}
+
+/* Undo the charge of the call at hand, because its row was not written. */
+void
+gov_gate_take_back(const GovRequest *request, GovResolution *resolution)
+{
+	GovSharedStripe *stripe = gov_stripe(request->owner.stripe);
+
+	Assert(resolution == &work);
+	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	START_CRIT_SECTION();
+	for (int i = 0; i < work.nbudgets; i++)
+	{
+		GovResolvedBudget *budget = &work.budgets[i];
+		GovAmount	amount = present_amount(request, budget);
+
+		if (budget->is_shared)
+			gov_pending_uncharge(budget->counter, budget->window, amount, 0);
+		else
+			budget->counter->total -= amount;
+	}
+	END_CRIT_SECTION();
+	gov_stripe_unlock(stripe);
+}

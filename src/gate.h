@@ -1,0 +1,32 @@
+/*
+ * gate.h
+ *		Check, and charge: the engine's two operations.
+ */
+#ifndef GOV_GATE_H
+#define GOV_GATE_H
+
+#include "resolve.h"
+
+typedef enum GovGateStatus
+{
+	GOV_GATE_ANSWERED,
+	GOV_GATE_CACHE_FULL,
+	GOV_GATE_TOO_FAR_AHEAD		/* occurred_at */
+} GovGateStatus;
+
+/* What a call does to the budgets that it resolves to. */
+typedef enum GovUse
+{
+	GOV_USE_CHECK,				/* nothing */
+	GOV_USE_RECORD,				/* charges them, whatever their limits */
+	GOV_USE_CONSUME				/* charges them if all allow */
+} GovUse;
+
+/* How far ahead of the clock an event may be: taken as now. */
+#define GOV_AHEAD_MAX_S		300
+
+extern GovGateStatus gov_gate(const GovRequest *request, GovUse use, bool want_details,
+							  GovResolution **resolution, GovDecision *decision);
+extern void gov_gate_take_back(const GovRequest *request, GovResolution *resolution);
+
+#endif							/* GOV_GATE_H */

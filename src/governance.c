@@ -1,0 +1,31 @@
+/*
+ * governance.c
+ *		Entry point of the library.
+ *
+ * Without shared_preload_libraries it still loads: calls that need the engine
+ * say so.  A server in binary upgrade runs no calls.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "catalog.h"
+#include "guc.h"
+#include "shmem.h"
+#include "transaction.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	if (IsBinaryUpgrade)
+		return;
+	gov_guc_init();
+	gov_shmem_init();
+	gov_catalog_init();
+	gov_transaction_init();
+}

@@ -1,0 +1,33 @@
+/*
+ * load.h
+ *		Reads entities, budgets and their counts from the tables.
+ */
+#ifndef GOV_LOAD_H
+#define GOV_LOAD_H
+
+#include "node.h"
+#include "spi.h"
+
+/* An id to load, and what the tables say about it. */
+typedef struct GovLoaded
+{
+	const char *id;
+	uint32		id_length;
+	GovEntity  *entity;			/* NULL: no such entity */
+	GovSharedCounter *counters; /* one per budget */
+} GovLoaded;
+
+typedef struct GovLoadedList
+{
+	int			count;
+	GovLoaded  *items;
+} GovLoadedList;
+
+extern GovNodeStatus gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids,
+									 int nids, const GovFreshness *since);
+extern void gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
+							 GovSnapshot snapshot, TimestampTz *now,
+							 GovLoadedList *result);
+extern void gov_load_abandon(void);
+
+#endif							/* GOV_LOAD_H */

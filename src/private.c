@@ -1,0 +1,120 @@
+/*
+ * private.c
+ *		A view of one owner's entities that only this transaction has.
+ *
+ * PURPOSE
+ *		A transaction that has changed the catalog works in what it has
+ *		changed, which nobody else may see before it commits; and a standby, or
+ *		a check that shared memory cannot serve, answers from the tables.  Both
+ *		use the same structures as the shared nodes, in the backend's memory,
+ *		so that one implementation resolves and decides.
+ *
+ * INVARIANTS
+ *		There is at most one view.  One of own changes is kept until the
+ *		transaction changes the catalog again, somebody else does, or a
+ *		subtransaction aborts; it is then read anew.  A counter in the view is
+ *		used only where shared memory has none with the same id: its budget (or
+ *		its present window rule) is this transaction's own, so are all events
+ *		charged to it, and reading the ledger anew gives the same count.
+ *
+ * FAILURE
+ *		The view lives in the transaction's memory and goes with it.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "changes.h"
+#include "private.h"
+
+typedef struct GovPrivateView
+{
+	MemoryContext context;		/* NULL: there is no view */
+	GovPrivateKind kind;
+	char	   *owner;
+	uint32		owner_length;
+	uint64		changes_count;	/* our own, when it was read */
+	GovFreshness since;			/* others', before it was read */
+	int			nlists;
+	GovLoadedList *lists;
+} GovPrivateView;
+
+static GovPrivateView view;
+
+void
+gov_private_drop(void)
+{
+	MemoryContext context = view.context;
+
+	memset(&view, 0, sizeof(view));
+	if (context != NULL)
+		MemoryContextDelete(context);
+}
+
+/* Can the view that we have serve one more call? */
+static bool
+is_current(const GovOwnerKey *key, GovPrivateKind kind, const GovFreshness *since)
+{
+	return view.context != NULL &&
+		kind == GOV_PRIVATE_OWN_CHANGES && view.kind == kind &&
+		view.owner_length == key->owner_length &&
+		memcmp(view.owner, key->owner, key->owner_length) == 0 &&
+		view.changes_count == gov_changes_count() &&
+		view.since.changes == since->changes &&
+		view.since.generation == since->generation;
+}
+
+/* Make ready for a call: keep the view that there is, or start an empty one. */
+void
+gov_private_begin(const GovOwnerKey *key, GovPrivateKind kind,
+				  const GovFreshness *since)
+{
+	MemoryContext context;
+
+	if (is_current(key, kind, since))
+		return;
+	gov_private_drop();
+	context = AllocSetContextCreate(TopTransactionContext,
+									"governance private view",
+									ALLOCSET_DEFAULT_SIZES);
+	view.kind = kind;
+	view.owner = MemoryContextAlloc(context, Max(key->owner_length, 1));
+	memcpy(view.owner, key->owner, key->owner_length);
+	view.owner_length = key->owner_length;
+	view.changes_count = gov_changes_count();
+	view.since = *since;
+	view.context = context;
+}
+
+/* NULL when the id has not been loaded. */
+GovLoaded *
+gov_private_find(const char *id, uint32 id_length)
+{
+	for (int l = 0; l < view.nlists; l++)
+	{
+		for (int i = 0; i < view.lists[l].count; i++)
+		{
+			GovLoaded  *item = &view.lists[l].items[i];
+
+			if (item->id_length == id_length && memcmp(item->id, id, id_length) == 0)
+				return item;
+		}
+	}
+	return NULL;
+}
+
+/* Load ids with their ancestors; returns the time, moved on if it was behind. */
+TimestampTz
+gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, TimestampTz now)
+{
+	MemoryContext caller = MemoryContextSwitchTo(view.context);
+	GovLoadedList *lists = palloc(sizeof(GovLoadedList) * (view.nlists + 1));
+
+	if (view.nlists > 0)
+		memcpy(lists, view.lists, sizeof(GovLoadedList) * view.nlists);
+	gov_load_private(key, ids, nids, GOV_SNAPSHOT_LATEST, &now, &lists[view.nlists]);
+	view.lists = lists;
+	view.nlists++;
+	MemoryContextSwitchTo(caller);
+	return now;
+}

@@ -1,0 +1,214 @@
+/*
+ * record.c
+ *		Records one use: charge the budgets, write the ledger.
+ *
+ * PURPOSE
+ *		The writing calls in one place.  Order matters: the key is looked up
+ *		first (and waited for), because a duplicate charges nothing; then the
+ *		budgets are charged in memory; then the row is written, which may
+ *		raise, and then the abort takes the charge back.
+ *
+ * FAILURE
+ *		25006 in a read-only transaction or on a standby, 55000 when the
+ *		library is not preloaded, 53400 when the cache is full, 23505 for a key
+ *		that stands for another call, 22023 for a time too far ahead.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "errors.h"
+#include "ledger.h"
+#include "record.h"
+#include "shmem.h"
+#include "worker.h"
+
+static void
+require_writable(const char *call)
+{
+	PreventCommandIfReadOnly(call);
+	PreventCommandIfParallelMode(call);
+	PreventCommandDuringRecovery(call);
+	if (!gov_shmem_is_available())
+		gov_raise_not_preloaded();
+}
+
+static void
+check_occurred_at(const GovArguments *arguments)
+{
+	if (arguments->has_occurred_at && TIMESTAMP_NOT_FINITE(arguments->occurred_at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"occurred_at\" must be a finite time"),
+				 errhint("Leave it out for an event of now.")));
+}
+
+static void
+raise_too_far_ahead(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"occurred_at\" is in the future"),
+			 errdetail("It may be at most %d seconds ahead of the server's clock.",
+					   GOV_AHEAD_MAX_S),
+			 errhint("Leave it out for an event of now.")));
+}
+
+/* A key stands for the call that it was first used with. */
+static void
+require_same_call(text *key, bytea *hash, bytea *stored)
+{
+	if (stored != NULL &&
+		VARSIZE_ANY_EXHDR(stored) == VARSIZE_ANY_EXHDR(hash) &&
+		memcmp(VARDATA_ANY(stored), VARDATA_ANY(hash), VARSIZE_ANY_EXHDR(hash)) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("idempotency key \"%s\" was used for another call", text_to_cstring(key)),
+			 errdetail("The call, capability, amount, entities or dimensions differ."),
+			 errhint("Use a new key for each use.")));
+}
+
+static ArrayType *
+make_array(Datum *elements, int count, Oid type)
+{
+	if (type == TEXTOID)
+		return construct_array(elements, count, type, -1, false, TYPALIGN_INT);
+	return construct_array(elements, count, type, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+}
+
+/* The window that the event falls into, which for a late one is an earlier one. */
+static GovWindow
+event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
+{
+	const GovEntity *entity = resolution->entities[budget->entity].entity;
+	GovWindow	window = budget->window;
+
+	if (resolution->occurred_at < window.start &&
+		!gov_budget_window(entity, budget->budget, resolution->occurred_at, &window))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"occurred_at\" is out of range"),
+				 errhint("Leave it out for an event of now.")));
+	return window;
+}
+
+/* Put into the event what it was resolved to and charged to. */
+static void
+set_charges(GovEvent *event, const GovResolution *resolution)
+{
+	int			most = Max(resolution->nbudgets, resolution->nentities);
+	Datum	   *ids = palloc(sizeof(Datum) * (most + 1));
+	Datum	   *starts = palloc(sizeof(Datum) * (most + 1));
+	Datum	   *ends = palloc(sizeof(Datum) * (most + 1));
+
+	for (int i = 0; i < resolution->nbudgets; i++)
+	{
+		const GovResolvedBudget *budget = &resolution->budgets[i];
+		GovWindow	window = event_window(resolution, budget);
+
+		ids[i] = Int64GetDatum(budget->budget->counter_id);
+		starts[i] = TimestampTzGetDatum(window.start);
+		ends[i] = TimestampTzGetDatum(window.end);
+	}
+	event->counter_ids = make_array(ids, resolution->nbudgets, INT8OID);
+	event->window_starts = make_array(starts, resolution->nbudgets, TIMESTAMPTZOID);
+	event->window_ends = make_array(ends, resolution->nbudgets, TIMESTAMPTZOID);
+
+	for (int i = 0; i < resolution->nentities; i++)
+	{
+		const GovEntity *entity = resolution->entities[i].entity;
+
+		ids[i] = PointerGetDatum(cstring_to_text_with_len(gov_entity_string(entity, entity->id),
+														  entity->id.length));
+	}
+	event->entity_ids = make_array(ids, resolution->nentities, TEXTOID);
+	event->occurred_at = resolution->occurred_at;
+	event->recorded_at = resolution->now;
+}
+
+static void
+gate(const GovRequest *request, GovUse use, GovResolution **resolution,
+	 GovDecision *decision)
+{
+	switch (gov_gate(request, use, true, resolution, decision))
+	{
+		case GOV_GATE_ANSWERED:
+			break;
+		case GOV_GATE_CACHE_FULL:
+			gov_raise_cache_full();
+			break;
+		case GOV_GATE_TOO_FAR_AHEAD:
+			raise_too_far_ahead();
+			break;
+	}
+}
+
+/* Charge and write; false when another transaction has just taken the key. */
+static bool
+charge_and_write(GovLedger *ledger, const GovRequest *request, GovUse use,
+				 GovEvent *event, GovRecorded *recorded,
+				 GovDecision *decision, GovResolution **resolution)
+{
+	gate(request, use, resolution, decision);
+	if (use == GOV_USE_CONSUME && !decision->is_granted)
+		return true;
+	set_charges(event, *resolution);
+	if (!gov_ledger_insert(ledger, event, &recorded->event_id))
+	{
+		gov_gate_take_back(request, *resolution);
+		return false;
+	}
+	recorded->is_recorded = true;
+	pg_atomic_fetch_add_u64(&gov_shared->events, 1);
+	return true;
+}
+
+/* Record one use, or find that it has been recorded under the same key. */
+GovRecorded
+gov_record(const char *call, GovUse use, GovArguments *arguments,
+		   GovDecision *decision, GovResolution **resolution)
+{
+	GovRecorded recorded = {0};
+	GovRequest	request;
+	GovEvent	event = {0};
+	GovLedger	ledger;
+	bool		is_done = false;
+
+	require_writable(call);
+	check_occurred_at(arguments);
+	gov_request_init(&request, arguments, use == GOV_USE_RECORD);
+	event.owner = request.owner.owner;
+	event.capability = arguments->capability;
+	event.amount = request.amount;
+	event.dimensions = arguments->dimensions;
+	event.key = arguments->key;
+	if (event.key != NULL)
+	{
+		gov_request_check_key("idempotency_key", event.key);
+		event.request_hash = gov_request_hash(call, &request, arguments);
+	}
+
+	gov_ledger_open(&ledger, event.key != NULL);
+	while (!is_done)
+	{
+		bytea	   *stored;
+
+		if (event.key != NULL &&
+			gov_ledger_find(&ledger, event.owner, event.key, &recorded.event_id, &stored))
+		{
+			require_same_call(event.key, event.request_hash, stored);
+			recorded.is_duplicate = true;
+			break;
+		}
+		is_done = charge_and_write(&ledger, &request, use, &event, &recorded,
+								   decision, resolution);
+	}
+	gov_ledger_close(&ledger);
+	gov_worker_wanted();
+	return recorded;
+}

@@ -1,0 +1,383 @@
+/*
+ * request.c
+ *		The arguments of the run-time calls.
+ *
+ * PURPOSE
+ *		Turns SQL arguments into a GovRequest, and refuses what is malformed,
+ *		before anything is locked, loaded or charged.
+ *
+ * DIMENSIONS
+ *		A dimension names an entity when its key is an attribution key of the
+ *		entity's type.  Values under other keys are never looked up: a request
+ *		id must not cost a load.  The names a request ends up with are those of
+ *		entity_ids in their order, then those of the dimensions by key.
+ *
+ * FAILURE
+ *		22004 for a null where the contract wants a value, 22023 for a value
+ *		that is malformed, 22003 for an amount out of range, 42704 for an
+ *		unknown capability, 42501 for another owner than the session's.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#include "catalog.h"
+#include "errors.h"
+#include "guc.h"
+#include "request.h"
+#include "types.h"
+
+#define GOV_KEY_MAX_CHARS	255
+
+/* The arguments that all run-time calls begin with. */
+void
+gov_request_arguments(FunctionCallInfo fcinfo, GovArguments *arguments)
+{
+	memset(arguments, 0, sizeof(*arguments));
+	arguments->owner = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
+	arguments->capability = PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1);
+	arguments->amount = PG_ARGISNULL(2) ? NULL : PG_GETARG_NUMERIC(2);
+	arguments->dimensions = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
+	arguments->entity_ids = PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4);
+}
+
+/* Is this a key: 1 to 255 characters without control characters? */
+static bool
+is_key(const char *bytes, int length)
+{
+	if (length == 0 || pg_mbstrlen_with_len(bytes, length) > GOV_KEY_MAX_CHARS)
+		return false;
+	for (int i = 0; i < length; i++)
+	{
+		unsigned char c = (unsigned char) bytes[i];
+
+		if (c < 0x20 || c == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+void
+gov_request_check_key(const char *argument, text *key)
+{
+	if (!is_key(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" is not a valid key", argument),
+				 errhint("A key has 1 to %d characters and no control characters.",
+						 GOV_KEY_MAX_CHARS)));
+}
+
+GovAmount
+gov_request_amount(Numeric amount, bool may_be_negative)
+{
+	GovAmount	result = 0;
+
+	if (amount == NULL)
+		gov_raise_null_argument("amount");
+	switch (gov_amount_from_numeric(amount, &result))
+	{
+		case GOV_AMOUNT_OK:
+			break;
+		case GOV_AMOUNT_NOT_FINITE:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument \"amount\" must be a finite number"),
+					 errhint("Pass a number with at most 18 digits before the decimal point.")));
+			break;
+		case GOV_AMOUNT_TOO_LARGE:
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("argument \"amount\" is out of range"),
+					 errhint("Pass a number with at most 18 digits before the decimal point.")));
+			break;
+	}
+	if (result < 0 && !may_be_negative)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"amount\" must not be negative"),
+				 errhint("Pass 0 or more; corrections are recorded with gov_ingest.")));
+	return result;
+}
+
+static void
+set_owner(GovRequest *request, text *owner)
+{
+	char	   *bytes;
+
+	if (owner == NULL)
+		gov_raise_null_argument("owner_id");
+	gov_request_check_key("owner_id", owner);
+	bytes = text_to_cstring(owner);
+	if (gov_owner != NULL && gov_owner[0] != '\0' && strcmp(gov_owner, bytes) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for owner \"%s\"", bytes),
+				 errdetail("The session is pinned to one owner by governance.owner.")));
+	gov_owner_key_init(&request->owner, MyDatabaseId, gov_catalog()->extension,
+					   bytes, strlen(bytes));
+}
+
+static void
+set_capability(GovRequest *request, text *capability)
+{
+	if (capability == NULL)
+		gov_raise_null_argument("capability_id");
+	request->capability_id = VARDATA_ANY(capability);
+	request->capability_length = VARSIZE_ANY_EXHDR(capability);
+	if (!gov_types_is_capability(request->capability_id, request->capability_length))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("capability \"%s\" does not exist", text_to_cstring(capability)),
+				 errhint("Create it with gov_upsert_capabilities.")));
+	request->capability_hash = gov_text_hash(request->capability_id,
+											 request->capability_length);
+}
+
+static void
+too_many_names(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("too many entities in one call"),
+			 errhint("Name at most %d.", GOV_NAMES_MAX)));
+}
+
+/* Add a name; what is too long to be an id names nothing. */
+static void
+add_name(GovRequest *request, const char *id, uint32 id_length,
+		 const char *key, uint32 key_length)
+{
+	GovName    *name = &request->names[request->nnames];
+
+	if (id_length == 0 || id_length > GOV_ID_MAX_BYTES)
+		return;
+	if (request->nnames >= GOV_NAMES_MAX)
+		too_many_names();
+	name->id = id;
+	name->id_length = id_length;
+	name->key = key;
+	name->key_length = key_length;
+	request->nnames++;
+}
+
+static void
+add_entity_ids(GovRequest *request, Datum *elements, bool *nulls, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		text	   *id;
+
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"entity_ids\" must not contain nulls"),
+					 errhint("Leave out what you do not know.")));
+		id = DatumGetTextPP(elements[i]);
+		add_name(request, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), NULL, 0);
+	}
+}
+
+static void
+bad_dimensions(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"dimensions\" must be a flat JSON object"),
+			 errdetail("%s", detail),
+			 errhint("Write it like {\"agentId\": \"agent-7\", \"feature\": \"chat\"}.")));
+}
+
+/* The JSON text of a scalar; false for null, which stands for absent. */
+static bool
+scalar_text(const JsonbValue *value, const char **bytes, uint32 *length)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			return false;
+		case jbvString:
+			*bytes = value->val.string.val;
+			*length = value->val.string.len;
+			return true;
+		case jbvNumeric:
+			*bytes = DatumGetCString(DirectFunctionCall1(numeric_out,
+														 NumericGetDatum(value->val.numeric)));
+			*length = strlen(*bytes);
+			return true;
+		case jbvBool:
+			*bytes = value->val.boolean ? "true" : "false";
+			*length = strlen(*bytes);
+			return true;
+		default:
+			bad_dimensions("Values must be strings, numbers or booleans.");
+			return false;
+	}
+}
+
+static int
+compare_keys(const void *left, const void *right)
+{
+	const GovName *a = left;
+	const GovName *b = right;
+	int			order = memcmp(a->key, b->key, Min(a->key_length, b->key_length));
+
+	return order != 0 ? order :
+		(a->key_length > b->key_length) - (a->key_length < b->key_length);
+}
+
+/* JSON orders keys by length first; chains want them in byte order. */
+static void
+add_dimensions(GovRequest *request, Jsonb *dimensions)
+{
+	int			first = request->nnames;
+	JsonbIterator *iterator = JsonbIteratorInit(&dimensions->root);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(dimensions))
+		bad_dimensions("It is not an object.");
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		const char *bytes;
+		uint32		length;
+
+		if (token != WJB_KEY)
+			continue;
+		JsonbIteratorNext(&iterator, &value, true);
+		if (scalar_text(&value, &bytes, &length) &&
+			gov_types_is_attribution_key(key.val.string.val, key.val.string.len))
+			add_name(request, bytes, length, key.val.string.val, key.val.string.len);
+	}
+	qsort(request->names + first, request->nnames - first, sizeof(GovName), compare_keys);
+}
+
+/* Fill in a request; the arguments must outlive it. */
+void
+gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be_negative)
+{
+	Datum	   *elements = NULL;
+	bool	   *nulls = NULL;
+	int			nelements = 0;
+	int			most;
+
+	memset(request, 0, sizeof(*request));
+	gov_types_refresh();
+	set_owner(request, arguments->owner);
+	set_capability(request, arguments->capability);
+	request->amount = gov_request_amount(arguments->amount, may_be_negative);
+	request->has_occurred_at = arguments->has_occurred_at;
+	request->occurred_at = arguments->occurred_at;
+
+	if (arguments->entity_ids != NULL)
+		deconstruct_array(arguments->entity_ids, TEXTOID, -1, false, TYPALIGN_INT,
+						  &elements, &nulls, &nelements);
+	most = nelements;
+	if (arguments->dimensions != NULL && JB_ROOT_IS_OBJECT(arguments->dimensions))
+		most += JB_ROOT_COUNT(arguments->dimensions);
+	request->names = palloc(sizeof(GovName) * (Min(most, GOV_NAMES_MAX) + 1));
+
+	add_entity_ids(request, elements, nulls, nelements);
+	if (arguments->dimensions != NULL)
+		add_dimensions(request, arguments->dimensions);
+}
+
+static void
+hash_bytes_of(pg_cryptohash_ctx *hash, const void *bytes, uint32 length)
+{
+	if (pg_cryptohash_update(hash, (const uint8 *) &length, sizeof(length)) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) bytes, length) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute SHA-256 of the call")));
+}
+
+static int
+compare_ids(const void *left, const void *right)
+{
+	const GovName *a = left;
+	const GovName *b = right;
+	int			order = memcmp(a->id, b->id, Min(a->id_length, b->id_length));
+
+	return order != 0 ? order :
+		(a->id_length > b->id_length) - (a->id_length < b->id_length);
+}
+
+/* The ids given, as a set. */
+static void
+hash_entity_ids(pg_cryptohash_ctx *hash, const GovRequest *request)
+{
+	GovName    *ids = palloc(sizeof(GovName) * (request->nnames + 1));
+	int			count = 0;
+
+	for (int i = 0; i < request->nnames; i++)
+	{
+		if (request->names[i].key == NULL)
+			ids[count++] = request->names[i];
+	}
+	qsort(ids, count, sizeof(GovName), compare_ids);
+	for (int i = 0; i < count; i++)
+	{
+		if (i == 0 || compare_ids(&ids[i - 1], &ids[i]) != 0)
+			hash_bytes_of(hash, ids[i].id, ids[i].id_length);
+	}
+	hash_bytes_of(hash, "", 0);
+}
+
+static void
+hash_dimensions(pg_cryptohash_ctx *hash, Jsonb *dimensions)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&dimensions->root);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		const char *bytes;
+		uint32		length;
+
+		if (token != WJB_KEY)
+			continue;
+		JsonbIteratorNext(&iterator, &value, true);
+		if (!scalar_text(&value, &bytes, &length))
+			continue;
+		hash_bytes_of(hash, key.val.string.val, key.val.string.len);
+		hash_bytes_of(hash, &value.type, sizeof(value.type));
+		hash_bytes_of(hash, bytes, length);
+	}
+}
+
+/* Two calls with one key are the same call if this is the same. */
+bytea *
+gov_request_hash(const char *call, const GovRequest *request,
+				 const GovArguments *arguments)
+{
+	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+	bytea	   *result = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+
+	if (hash == NULL || pg_cryptohash_init(hash) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	hash_bytes_of(hash, call, strlen(call));
+	hash_bytes_of(hash, request->capability_id, request->capability_length);
+	hash_bytes_of(hash, &request->amount, sizeof(request->amount));
+	hash_entity_ids(hash, request);
+	if (arguments->dimensions != NULL)
+		hash_dimensions(hash, arguments->dimensions);
+	SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	if (pg_cryptohash_final(hash, (uint8 *) VARDATA(result), PG_SHA256_DIGEST_LENGTH) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute SHA-256 of the call")));
+	pg_cryptohash_free(hash);
+	return result;
+}

@@ -1,0 +1,35 @@
+/*
+ * request.h
+ *		The arguments of the run-time calls.
+ */
+#ifndef GOV_REQUEST_H
+#define GOV_REQUEST_H
+
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/jsonb.h"
+
+#include "resolve.h"
+
+/* Arguments as the calls take them; NULL stands for a null argument. */
+typedef struct GovArguments
+{
+	text	   *owner;
+	text	   *capability;
+	Numeric		amount;
+	Jsonb	   *dimensions;
+	ArrayType  *entity_ids;
+	text	   *key;
+	bool		has_occurred_at;
+	TimestampTz occurred_at;
+} GovArguments;
+
+extern void gov_request_arguments(FunctionCallInfo fcinfo, GovArguments *arguments);
+extern void gov_request_init(GovRequest *request, const GovArguments *arguments,
+							 bool may_be_negative);
+extern GovAmount gov_request_amount(Numeric amount, bool may_be_negative);
+extern void gov_request_check_key(const char *argument, text *key);
+extern bytea *gov_request_hash(const char *call, const GovRequest *request,
+							   const GovArguments *arguments);
+
+#endif							/* GOV_REQUEST_H */

@@ -1,0 +1,123 @@
+/*
+ * resolve.h
+ *		Which entities a call concerns, and which budgets.
+ */
+#ifndef GOV_RESOLVE_H
+#define GOV_RESOLVE_H
+
+#include "decide.h"
+#include "load.h"
+
+#define GOV_NAMES_MAX		1000	/* entities that one call may name */
+#define GOV_ID_MAX_BYTES	(255 * 4)	/* an id has at most 255 characters */
+
+/* An entity that a call names. */
+typedef struct GovName
+{
+	const char *id;
+	uint32		id_length;
+	const char *key;			/* the dimension's key; NULL in entity_ids */
+	uint32		key_length;
+} GovName;
+
+/* What a run-time call asks. */
+typedef struct GovRequest
+{
+	GovOwnerKey owner;
+	const char *capability_id;
+	uint32		capability_length;
+	uint32		capability_hash;
+	GovAmount	amount;
+	bool		has_occurred_at;
+	TimestampTz occurred_at;
+	int			nnames;
+	GovName    *names;
+} GovRequest;
+
+typedef struct GovResolvedEntity
+{
+	const GovEntity *entity;
+	GovSharedNode *node;		/* shared memory's; NULL when it has none */
+	GovLoaded  *loaded;			/* the private view's; NULL without one */
+	int			parent;			/* index, or -1 */
+	int			first_budget;
+	int			nbudgets;
+} GovResolvedEntity;
+
+typedef struct GovResolvedBudget
+{
+	const GovBudget *budget;
+	int			entity;			/* index */
+	GovSharedCounter *counter;
+	bool		is_shared;		/* the counter is in shared memory */
+	GovWindow	window;			/* of the counter, at the call */
+	bool		allows;			/* before it was charged */
+} GovResolvedBudget;
+
+/* A counter whose window is over, and the window that it is to have. */
+typedef struct GovTurn
+{
+	int64		counter_id;
+	GovBudget	budget;
+	char		timezone[GOV_ID_MAX_BYTES + 1];
+	GovWindow	window;
+	bool		is_computed;
+} GovTurn;
+
+/*
+ * The answer, and the working space it is found in.  The arrays are the
+ * backend's, kept from call to call and grown only while no lock is held.
+ * Entities are each named one followed by its ancestors; budgets are in the
+ * order of the entities, as chains show them.
+ */
+typedef struct GovResolution
+{
+	TimestampTz now;
+	TimestampTz occurred_at;
+	int			nentities;
+	int			entities_capacity;
+	GovResolvedEntity *entities;
+	int			nchains;
+	int			chains_capacity;
+	int		   *chains;			/* the entity that each chain begins with */
+	int			nbudgets;
+	int			budgets_capacity;
+	GovResolvedBudget *budgets;
+	GovBudgetState *states;		/* parallel to budgets */
+	int			nmissing;
+	int			missing_capacity;
+	GovLoaded  *missing;		/* ids that must be loaded first */
+	int			nturns;
+	int			turns_capacity;
+	GovTurn    *turns;
+	char		loading_id[GOV_ID_MAX_BYTES];	/* what somebody else is loading */
+	uint32		loading_id_length;
+	char	   *copy;			/* of the entities, once unlocked */
+	Size		copy_capacity;
+	Size		copy_wanted;
+} GovResolution;
+
+/* From where a walk takes what it meets. */
+typedef struct GovSource
+{
+	GovFreshness since;			/* for what is in shared memory */
+	bool		uses_shared;
+	bool		uses_private;
+} GovSource;
+
+typedef enum GovOutcome
+{
+	GOV_OUTCOME_DONE,
+	GOV_OUTCOME_LOAD,			/* some ids must be loaded */
+	GOV_OUTCOME_WAIT,			/* somebody else is loading one */
+	GOV_OUTCOME_TURN,			/* windows must be computed */
+	GOV_OUTCOME_GROW,			/* an array is too small */
+	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */
+} GovOutcome;
+
+extern GovOutcome gov_resolve(const GovRequest *request, const GovSource *source,
+							  bool is_exclusive, GovResolution *resolution);
+extern void gov_resolution_grow(GovResolution *resolution);
+extern void gov_resolution_compute_turns(GovResolution *resolution);
+
+#endif							/* GOV_RESOLVE_H */

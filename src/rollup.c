@@ -1,0 +1,268 @@
+/*
+ * rollup.c
+ *		Moves the ledger's sums into gov_usage and gov_usage_hourly.
+ *
+ * PURPOSE
+ *		A load reads the rolled-up usage and the ledger's tail behind the
+ *		watermark; rolling up keeps the tail short.  It never touches the
+ *		cache: usage plus tail is the same sum before and after.
+ *
+ * PROTOCOL
+ *		Ids are drawn before they are committed, and not committed in order.
+ *		But whoever has drawn one holds RowExclusiveLock on the ledger's
+ *		sequence to the end of its transaction.  So a round notes the last id
+ *		drawn and then who holds such a lock (the fence), and, now or in a
+ *		later round, when each of those transactions has ended, every id up to
+ *		the noted one is committed or never will be.  Nobody is waited for: an
+ *		idle transaction delays the rollup and nothing else.
+ *
+ * LOCKING
+ *		ShareUpdateExclusiveLock on gov_rollup_state, not waited for, so that
+ *		there is one round at a time in a database.  Whoever deletes a budget
+ *		takes ShareLock on it, so that no round brings back the usage that the
+ *		deletion has removed.
+ *
+ * INVARIANTS
+ *		Rows and watermark move in one transaction.  A charge to a counter that
+ *		no budget has any more (deleted, or drawn again for another cadence) is
+ *		dropped: nothing will ever ask for it.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "clock.h"
+#include "guc.h"
+#include "rollup.h"
+#include "spi.h"
+
+#define GOV_ROLLUP_BATCH	20000	/* ids in one transaction */
+#define GOV_PRUNE_BATCH		10000	/* events in one transaction */
+
+/* Up to which id the ledger is complete once these transactions have ended. */
+typedef struct GovFence
+{
+	bool		is_set;
+	Oid			sequence;
+	int64		last_id;
+	int			ntransactions;
+	VirtualTransactionId *transactions;
+} GovFence;
+
+static GovFence fence;
+
+static GovQuery positions_query = {
+	.sql = "select coalesce((select r.watermark from @gov_rollup_state r), 0),"
+	" (select case when s.is_called then s.last_value else 0 end from @gov_events_id_seq s)"
+};
+
+static GovQuery rollup_query = {
+	.sql =
+	"with batch as materialized ("
+	" select e.id, e.owner_id, e.capability_id, e.amount, e.entity_ids, e.occurred_at,"
+	"  e.counter_ids, e.window_starts, e.window_ends"
+	" from @gov_events e"
+	" where e.id > $1 and e.id <= $2"
+	" order by e.id),"
+	" charges as materialized ("
+	" select x.counter_id, x.window_start, max(x.window_end) as window_end,"
+	"  sum(b.amount) as amount, count(*) as event_count"
+	" from batch b,"
+	"  lateral unnest(b.counter_ids, b.window_starts, b.window_ends)"
+	"   as x(counter_id, window_start, window_end)"
+	" group by x.counter_id, x.window_start),"
+	" used as ("
+	" insert into @gov_usage as u"
+	"  (owner_id, assignment_id, counter_id, window_start, window_end, amount, event_count)"
+	" select a.owner_id, a.id, c.counter_id, c.window_start, c.window_end,"
+	"  trim_scale(c.amount), c.event_count"
+	" from charges c"
+	" join @gov_assignments a on a.counter_id = c.counter_id"
+	" order by c.counter_id, c.window_start"
+	" on conflict (counter_id, window_start) do update"
+	" set amount = trim_scale(u.amount + excluded.amount),"
+	"  event_count = u.event_count + excluded.event_count),"
+	" attributed as ("
+	" insert into @gov_usage_hourly as h"
+	"  (owner_id, capability_id, entity_id, hour, amount, event_count)"
+	" select b.owner_id, b.capability_id, coalesce(x.entity_id, ''),"
+	"  date_trunc('hour', b.occurred_at, 'UTC'), trim_scale(sum(b.amount)), count(*)"
+	" from batch b"
+	" left join lateral unnest(b.entity_ids) as x(entity_id) on true"
+	" group by 1, 2, 3, 4"
+	" order by 1, 2, 3, 4"
+	" on conflict (owner_id, capability_id, entity_id, hour) do update"
+	" set amount = trim_scale(h.amount + excluded.amount),"
+	"  event_count = h.event_count + excluded.event_count),"
+	" moved as ("
+	" insert into @gov_rollup_state as r (id, watermark, updated_at)"
+	" values (1, $2, $3)"
+	" on conflict (id) do update"
+	" set watermark = excluded.watermark, updated_at = excluded.updated_at)"
+	"select count(*) from batch",
+	.nargs = 3,
+	.argtypes = {INT8OID, INT8OID, TIMESTAMPTZOID}
+};
+
+static GovQuery prune_query = {
+	.sql =
+	"with doomed as materialized ("
+	" select o.id"
+	" from (select e.id, e.recorded_at from @gov_events e"
+	"       where e.id <= $1 order by e.id limit $3) o"
+	" where o.recorded_at < $2),"
+	" deleted as ("
+	" delete from @gov_events e using doomed d where e.id = d.id"
+	" returning e.amount, e.counter_ids, e.window_starts),"
+	" pruned as ("
+	" select x.counter_id, x.window_start, sum(d.amount) as amount, count(*) as event_count"
+	" from deleted d,"
+	"  lateral unnest(d.counter_ids, d.window_starts) as x(counter_id, window_start)"
+	" group by x.counter_id, x.window_start),"
+	" noted as ("
+	" update @gov_usage u"
+	" set pruned_amount = trim_scale(u.pruned_amount + p.amount),"
+	"  pruned_count = u.pruned_count + p.event_count"
+	" from pruned p"
+	" where u.counter_id = p.counter_id and u.window_start = p.window_start)"
+	"select count(*) from deleted",
+	.nargs = 3,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, INT8OID}
+};
+
+/* Set the fence at an id that was the last one drawn a moment ago. */
+static void
+set_fence(int64 last_id)
+{
+	LOCKTAG		tag;
+	VirtualTransactionId *holders;
+	int			count;
+
+	fence.sequence = gov_catalog()->events_id_seq;
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, fence.sequence);
+	holders = GetLockConflicts(&tag, ShareLock, &count);
+
+	if (fence.transactions != NULL)
+		pfree(fence.transactions);
+	fence.is_set = false;
+	fence.transactions = MemoryContextAlloc(TopMemoryContext,
+											sizeof(VirtualTransactionId) * (count + 1));
+	memcpy(fence.transactions, holders, sizeof(VirtualTransactionId) * count);
+	fence.ntransactions = count;
+	fence.last_id = last_id;
+	fence.is_set = true;
+}
+
+/* Have all the transactions of the fence ended? */
+static bool
+fence_is_open(void)
+{
+	int			left = 0;
+
+	for (int i = 0; i < fence.ntransactions; i++)
+	{
+		if (!VirtualXactLock(fence.transactions[i], false))
+			fence.transactions[left++] = fence.transactions[i];
+	}
+	fence.ntransactions = left;
+	return left == 0;
+}
+
+static void
+read_positions(int64 *watermark, int64 *last_id)
+{
+	bool		isnull;
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	gov_spi_select(&positions_query, NULL, NULL);
+	*watermark = DatumGetInt64(gov_spi_value(0, 1, &isnull));
+	*last_id = DatumGetInt64(gov_spi_value(0, 2, &isnull));
+	gov_spi_pop_snapshot();
+}
+
+static uint64
+move_watermark(int64 from, int64 to)
+{
+	Datum		args[3] = {
+		Int64GetDatum(from), Int64GetDatum(to), TimestampTzGetDatum(gov_clock())
+	};
+	bool		isnull;
+
+	gov_spi_modify(&rollup_query, args, NULL);
+	return DatumGetInt64(gov_spi_value(0, 1, &isnull));
+}
+
+static GovRollupResult
+roll_up(uint64 *nevents)
+{
+	int64		watermark;
+	int64		last_id;
+	int64		end;
+
+	read_positions(&watermark, &last_id);
+	if (!fence.is_set || fence.sequence != gov_catalog()->events_id_seq ||
+		fence.last_id <= watermark)
+		set_fence(last_id);
+	if (fence.last_id <= watermark)
+		return GOV_ROLLUP_NOTHING;
+	if (!fence_is_open())
+		return GOV_ROLLUP_BLOCKED;
+	end = Min(fence.last_id, watermark + GOV_ROLLUP_BATCH);
+	*nevents = move_watermark(watermark, end);
+	return GOV_ROLLUP_MOVED;
+}
+
+/* Only one at a time in a database, and not while a budget is being deleted. */
+static bool
+try_lock(void)
+{
+	return ConditionalLockRelationOid(gov_catalog()->rollup_state,
+									  ShareUpdateExclusiveLock);
+}
+
+/* Roll up one batch, as far as that goes without waiting. */
+GovRollupResult
+gov_rollup_round(uint64 *nevents)
+{
+	GovSpi		spi;
+	GovRollupResult result;
+
+	*nevents = 0;
+	if (!try_lock())
+		return GOV_ROLLUP_BLOCKED;
+	gov_spi_begin(&spi);
+	result = roll_up(nevents);
+	gov_spi_end(&spi);
+	return result;
+}
+
+/* Delete a batch of rolled-up events past governance.event_retention. */
+uint64
+gov_rollup_prune(void)
+{
+	GovSpi		spi;
+	Datum		args[3];
+	int64		watermark;
+	int64		last_id;
+	uint64		ndeleted;
+	bool		isnull;
+
+	if (gov_event_retention_s == 0 || !try_lock())
+		return 0;
+	gov_spi_begin(&spi);
+	read_positions(&watermark, &last_id);
+	args[0] = Int64GetDatum(watermark);
+	args[1] = TimestampTzGetDatum(gov_clock() - gov_event_retention_s * USECS_PER_SEC);
+	args[2] = Int64GetDatum(GOV_PRUNE_BATCH);
+	gov_spi_modify(&prune_query, args, NULL);
+	ndeleted = DatumGetInt64(gov_spi_value(0, 1, &isnull));
+	gov_spi_end(&spi);
+	return ndeleted;
+}

@@ -1,0 +1,100 @@
+/*
+ * transaction.c
+ *		What the engine does when a (sub)transaction ends.
+ *
+ * PURPOSE
+ *		The one place with transaction callbacks, so that their order can be
+ *		read here.
+ *
+ * ORDER
+ *		At commit, others can see our rows already.  Nodes are made stale
+ *		first; then charges are settled, which unpins counters.  At abort, the
+ *		claims of an unfinished load are given up before anything else, because
+ *		others may be waiting for them.
+ *
+ * FAILURE
+ *		These run after the fact: nothing here may raise, wait for anybody, or
+ *		read a table.  PREPARE TRANSACTION is refused before the fact: what we
+ *		hold in memory could not be found again by another session.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+
+#include "changes.h"
+#include "load.h"
+#include "pending.h"
+#include "private.h"
+#include "transaction.h"
+#include "types.h"
+
+static void
+forget_private(void)
+{
+	gov_private_drop();
+	gov_types_forget_own_changes();
+}
+
+static void
+refuse_prepare(void)
+{
+	if (!gov_pending_is_empty() || !gov_changes_is_empty())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction that has used governance"),
+				 errdetail("It has recorded usage or changed the catalog."),
+				 errhint("Use COMMIT.")));
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_PREPARE:
+			refuse_prepare();
+			break;
+		case XACT_EVENT_PREPARE:
+			forget_private();
+			break;
+		case XACT_EVENT_COMMIT:
+			forget_private();
+			gov_changes_commit();
+			gov_pending_commit();
+			break;
+		case XACT_EVENT_ABORT:
+			gov_load_abandon();
+			forget_private();
+			gov_changes_abort();
+			gov_pending_abort(0);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
+					  SubTransactionId parent, void *arg)
+{
+	switch (event)
+	{
+		case SUBXACT_EVENT_COMMIT_SUB:
+			gov_pending_merge(GetCurrentTransactionNestLevel());
+			break;
+		case SUBXACT_EVENT_ABORT_SUB:
+			gov_load_abandon();
+			forget_private();
+			gov_pending_abort(GetCurrentTransactionNestLevel());
+			break;
+		default:
+			break;
+	}
+}
+
+void
+gov_transaction_init(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}

@@ -1,0 +1,203 @@
+/*
+ * types.c
+ *		The vendor's entity types and capabilities.
+ *
+ * PURPOSE
+ *		They are few, shared by all owners, and change when the vendor's
+ *		product does.  So each backend keeps its own copy of what a call asks:
+ *		is there such a capability, and which dimension keys name entities of
+ *		which type.
+ *
+ * INVARIANTS
+ *		gov_types_refresh() runs once per call, with no lock held; after it the
+ *		look-ups allocate nothing and may be made under a stripe's lock.  The
+ *		generation is read before the snapshot, so a change that the snapshot
+ *		missed is seen at the next call.
+ *
+ * FAILURE
+ *		A copy that this transaction's own changes went into is dropped at the
+ *		end of the (sub)transaction.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "catalog.h"
+#include "changes.h"
+#include "shmem.h"
+#include "spi.h"
+#include "types.h"
+
+/* A capability (no second text) or a dimension key with a type it names. */
+typedef struct GovPair
+{
+	const char *first;
+	const char *second;
+	uint32		first_length;
+	uint32		second_length;
+} GovPair;
+
+typedef struct GovPairs
+{
+	GovPair    *pairs;			/* in byte order */
+	int			count;
+} GovPairs;
+
+static MemoryContext context = NULL;
+static GovPairs capabilities;
+static GovPairs keys;
+static bool is_loaded = false;
+static bool has_own_changes = false;
+static uint64 loaded_generation;
+static uint64 loaded_catalog;
+static uint64 loaded_changes;
+
+static GovQuery capabilities_query = {
+	.sql = "select c.id, '' from @gov_capabilities c"
+};
+
+static GovQuery keys_query = {
+	.sql = "select k.key, t.id"
+	" from @gov_entity_types t, lateral unnest(t.attribution_keys) as k(key)"
+};
+
+static int
+compare_texts(const char *a, uint32 a_length, const char *b, uint32 b_length)
+{
+	int			order = memcmp(a, b, Min(a_length, b_length));
+
+	return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
+}
+
+static int
+compare_pairs(const void *left, const void *right)
+{
+	const GovPair *a = left;
+	const GovPair *b = right;
+	int			order = compare_texts(a->first, a->first_length,
+									  b->first, b->first_length);
+
+	return order != 0 ? order : compare_texts(a->second, a->second_length,
+											  b->second, b->second_length);
+}
+
+static void
+read_pairs(GovQuery *query, GovPairs *result)
+{
+	int			count = (int) gov_spi_select(query, NULL, NULL);
+
+	result->pairs = MemoryContextAlloc(context, sizeof(GovPair) * Max(count, 1));
+	result->count = count;
+	for (int i = 0; i < count; i++)
+	{
+		GovPair    *pair = &result->pairs[i];
+
+		pair->first = MemoryContextStrdup(context, gov_spi_text(i, 1));
+		pair->first_length = strlen(pair->first);
+		pair->second = MemoryContextStrdup(context, gov_spi_text(i, 2));
+		pair->second_length = strlen(pair->second);
+	}
+	qsort(result->pairs, count, sizeof(GovPair), compare_pairs);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static bool
+is_current(uint64 generation)
+{
+	return is_loaded &&
+		loaded_generation == generation &&
+		loaded_catalog == gov_catalog()->generation &&
+		has_own_changes == gov_changes_has_types() &&
+		(!has_own_changes || loaded_changes == gov_changes_count());
+}
+
+/*
+ * Make the copy current.  Without shared memory, and while it is replayed from
+ * a primary, nobody tells of changes, so it is read at every call.
+ */
+void
+gov_types_refresh(void)
+{
+	bool		is_told = gov_shmem_is_available() && !RecoveryInProgress();
+	uint64		generation = is_told ?
+		pg_atomic_read_u64(gov_shmem_type_generation(MyDatabaseId)) : 0;
+	GovSpi		spi;
+
+	if (is_told && is_current(generation))
+		return;
+
+	is_loaded = false;
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "governance types",
+										ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(context);
+	gov_spi_begin(&spi);
+	loaded_generation = generation;
+	loaded_catalog = gov_catalog()->generation;
+	loaded_changes = gov_changes_count();
+	has_own_changes = gov_changes_has_types();
+	gov_spi_push_snapshot(has_own_changes ? GOV_SNAPSHOT_LATEST :
+						  GOV_SNAPSHOT_COMMITTED);
+	read_pairs(&capabilities_query, &capabilities);
+	read_pairs(&keys_query, &keys);
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+	is_loaded = true;
+}
+
+/* Does first come with second (or, if that is NULL, with anything)? */
+static bool
+contains(const GovPairs *list, const char *first, uint32 first_length,
+		 const char *second, uint32 second_length)
+{
+	int			low = 0;
+	int			high = list->count;
+
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+		const GovPair *pair = &list->pairs[middle];
+		int			order = compare_texts(pair->first, pair->first_length,
+										  first, first_length);
+
+		if (order == 0 && second != NULL)
+			order = compare_texts(pair->second, pair->second_length,
+								  second, second_length);
+		if (order == 0)
+			return true;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+bool
+gov_types_is_capability(const char *id, uint32 length)
+{
+	return contains(&capabilities, id, length, NULL, 0);
+}
+
+bool
+gov_types_is_attribution_key(const char *key, uint32 key_length)
+{
+	return contains(&keys, key, key_length, NULL, 0);
+}
+
+bool
+gov_types_has_attribution_key(const char *type_id, uint32 type_length,
+							  const char *key, uint32 key_length)
+{
+	return contains(&keys, key, key_length, type_id, type_length);
+}
+
+/* The transaction ends, or part of it aborts. */
+void
+gov_types_forget_own_changes(void)
+{
+	if (has_own_changes)
+		is_loaded = false;
+}

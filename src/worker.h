@@ -1,0 +1,10 @@
+/*
+ * worker.h
+ *		The background worker of a database.
+ */
+#ifndef GOV_WORKER_H
+#define GOV_WORKER_H
+
+extern void gov_worker_wanted(void);
+
+#endif							/* GOV_WORKER_H */
