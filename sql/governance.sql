@@ -292,7 +292,7 @@ create table gov_usage
     constraint gov_usage_pkey primary key (counter_id, window_start)
 );
 
-create index gov_usage_assignment_id_idx on gov_usage (assignment_id);
+create index gov_usage_assignment_id_idx on gov_usage (owner_id, assignment_id);
 
 comment on table gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay';
 comment on column gov_usage.counter_id is 'the counter of the budget at that time; it changes with cadence, anchor and timezone';
@@ -605,7 +605,8 @@ begin
     else
         delete from gov_usage u
         using gone g
-        where u.assignment_id = g.id;
+        where u.owner_id = g.owner_id
+            and u.assignment_id = g.id;
 
         delete from gov_alerts a
         using gone g
@@ -2151,6 +2152,34 @@ $$Deletes everything of one owner, the ledger included. An owner without rows is
 owner_id: one of the vendor's customers. A use whose transaction is still open at the call is not seen and stays in the
     ledger: stop the owner's traffic first, or call again.
 errors: 22004 null$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Windows                                                                                                          */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function gov_window
+(
+    cadence text,
+    anchor_at timestamptz default null,
+    timezone text default 'UTC',
+    at timestamptz default now(),
+    out window_start timestamptz,
+    out window_end timestamptz
+)
+language c
+stable
+parallel safe
+as 'MODULE_PATHNAME', 'gov_window_1_0';
+
+comment on function gov_window(text, timestamptz, text, timestamptz) is
+$$The window of a budget that a point in time falls into.
+
+cadence: how often the budget starts afresh, one ISO 8601 duration of one unit, 1 to 9999, such as P1M, P1W or PT1H; null
+    never resets; anchor_at: where a window starts, with its local time of day; null for Monday 2001-01-01 00:00 local
+    time, so that P1M is the calendar month; timezone: a name of pg_timezone_names; at: the point in time
+result: window_start and window_end (exclusive); nulls for a null cadence
+errors: 22023 malformed cadence, unknown time zone, infinite anchor_at or at, at too near the ends of the calendar;
+    22004 null timezone or at$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* What pg_dump takes along                                                                                         */
