@@ -142,6 +142,7 @@ comment on column gov_entities.parent_id is 'the entity above, of the same owner
 comment on column gov_entities.metadata is 'a flat object of strings';
 comment on column gov_entities.archived_at is 'while not null, the entity''s own budgets are suspended';
 comment on column gov_entities.updated_at is 'when a value of the row last changed';
+comment on constraint gov_entities_type_id_fkey on gov_entities is 'An entity has a type that exists; gov_upsert_entity_types() creates one.';
 comment on constraint gov_entities_owner_id_check on gov_entities is 'An owner is 1 to 255 characters without control characters.';
 comment on constraint gov_entities_id_check on gov_entities is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_entities_parent_id_check on gov_entities is 'An id is 1 to 255 characters without control characters; a root has no parent (null).';
@@ -223,6 +224,8 @@ comment on column gov_assignments.locked is 'true = tenants may not change it';
 comment on column gov_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
 comment on column gov_assignments.counter_id is 'names the counter; drawn by the extension, and drawn again when cadence, anchor_at or timezone change';
 comment on column gov_assignments.updated_at is 'when a value of the row last changed';
+comment on constraint gov_assignments_entity_id_fkey on gov_assignments is 'A budget belongs to an entity of the owner that exists; gov_upsert_entities() creates one.';
+comment on constraint gov_assignments_capability_id_fkey on gov_assignments is 'A budget limits a capability that exists; gov_upsert_capabilities() creates one.';
 comment on constraint gov_assignments_owner_id_check on gov_assignments is 'An owner is 1 to 255 characters without control characters.';
 comment on constraint gov_assignments_entity_id_check on gov_assignments is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_assignments_capability_id_check on gov_assignments is 'An id is 1 to 255 characters without control characters.';
@@ -892,6 +895,24 @@ end;
 
 comment on function _gov_has_form(jsonb, text) is 'internal: whether a JSON value has the form that the words name';
 
+create function _gov_form_example(form text)
+returns text
+language sql
+immutable
+parallel safe
+strict
+return case form
+    when 'a string' then '"..."'
+    when 'a string or null' then '"..." or null'
+    when 'a number or null' then '1000 or null'
+    when 'true or false' then 'true'
+    when 'an array of strings' then '["...", "..."]'
+    when 'an array of numbers or null' then '[80, 100] or null'
+    when 'an object of strings' then '{"...": "..."}'
+end;
+
+comment on function _gov_form_example(text) is 'internal: what a JSON value of the form looks like';
+
 create function _gov_items(payload jsonb, wrapper text, forms jsonb)
 returns table (n int, item jsonb)
 language plpgsql
@@ -906,7 +927,8 @@ begin
     if payload is null then
         raise exception using
             errcode = 'null_value_not_allowed',
-            message = format('"%s" must not be null', wrapper);
+            message = format('"%s" must not be null', wrapper),
+            hint = format('Write [{...}, ...] or {"%s": [{...}, ...]}.', wrapper);
     end if;
 
     if jsonb_typeof(payload) = 'object' then
@@ -956,7 +978,8 @@ begin
                 raise exception using
                     errcode = 'invalid_parameter_value',
                     message = format('"%s" in item %s of "%s" must be %s', key, n, wrapper, forms ->> key),
-                    detail = format('It is %s.', left(value::text, 100));
+                    detail = format('It is %s.', left(value::text, 100)),
+                    hint = format('Write "%s": %s.', key, _gov_form_example(forms ->> key));
             end if;
         end loop;
         return next;
@@ -985,7 +1008,10 @@ begin
         raise exception using
             errcode = 'invalid_parameter_value',
             message = format('"%s" is missing in item %s', keys[1], n),
-            hint = case when cardinality(keys) > 1 then format('Give one of %s.', array_to_string(keys, ', ')) end;
+            hint = case cardinality(keys)
+                when 1 then format('Give every item its "%s".', keys[1])
+                else format('Give one of %s.', array_to_string(keys, ', '))
+            end;
     end if;
     return item ->> present[1];
 end
@@ -1055,15 +1081,17 @@ stable
 as $$
 declare
     column_name text;
+    is_reference boolean;
     rule text;
 begin
-    select a.attname, obj_description(c.oid, 'pg_constraint')
-    into column_name, rule
+    -- The last column of a reference is what it is about; before it comes the owner.
+    select a.attname, c.contype = 'f', obj_description(c.oid, 'pg_constraint')
+    into column_name, is_reference, rule
     from pg_constraint c
-    join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+    join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[cardinality(c.conkey)]
     where c.conrelid = relation
         and c.conname = constraint_name
-        and c.contype = 'c';
+        and c.contype in ('c', 'f');
 
     -- What is no rule of a column, such as a cycle, stays what it is.
     if rule is null then
@@ -1076,15 +1104,17 @@ begin
         column_name := lower(left(column_name, 1)) || substr(column_name, 2);
     end if;
     raise exception using
-        errcode = 'invalid_parameter_value',
-        message = format('invalid value for "%s"', column_name),
+        errcode = case when is_reference then 'foreign_key_violation' else 'invalid_parameter_value' end,
+        message = format(case when is_reference then '"%s" does not exist' else 'invalid value for "%s"' end, column_name),
         detail = failing_row,
-        hint = rule;
+        hint = rule,
+        table = relation::text,
+        constraint = constraint_name;
 end
 $$;
 
 comment on function _gov_raise_broken_rule(regclass, text, text) is
-    'internal: reports a broken check constraint as a bad argument (22023) with the rule in words; returns for any other constraint';
+    'internal: reports a broken check constraint as a bad argument (22023) and a broken reference (23503) in the words of the comment on it; returns for what has none';
 
 create function _gov_lock_hierarchy(owner_id text, is_move boolean)
 returns void
@@ -1172,7 +1202,8 @@ begin
     if page_size is null or page_size not between 1 and 100 then
         raise exception using
             errcode = 'invalid_parameter_value',
-            message = '"page_size" must be between 1 and 100';
+            message = '"page_size" must be between 1 and 100',
+            hint = 'Give a number of that range, or leave it out for 20.';
     end if;
     if after is not null and before is not null then
         raise exception using
@@ -1379,7 +1410,7 @@ begin
         from unnest(ids) with ordinality i (id, n)
         join gov_entity_types t on t.id = i.id);
 exception
-    when check_violation then
+    when check_violation or foreign_key_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
         perform _gov_raise_broken_rule('gov_entity_types', broken, failing_row);
         raise;
@@ -1526,7 +1557,7 @@ begin
         from unnest(ids) with ordinality i (id, n)
         join gov_capabilities t on t.id = i.id);
 exception
-    when check_violation then
+    when check_violation or foreign_key_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
         perform _gov_raise_broken_rule('gov_capabilities', broken, failing_row);
         raise;
@@ -1713,7 +1744,7 @@ begin
         from unnest(ids) with ordinality i (id, n)
         join gov_entities t on t.owner_id = owner and t.id = i.id);
 exception
-    when check_violation then
+    when check_violation or foreign_key_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
         perform _gov_raise_broken_rule('gov_entities', broken, failing_row);
         raise;
@@ -1805,7 +1836,8 @@ begin
     if ids is null or array_position(ids, null) is not null then
         raise exception using
             errcode = 'null_value_not_allowed',
-            message = '"ids" must not be or contain null';
+            message = '"ids" must not be or contain null',
+            hint = format('Give 1 to %s ids of entities.', max_items);
     end if;
     if cardinality(ids) = 0 then
         raise exception using
@@ -2074,7 +2106,7 @@ begin
             and t.name = w.item ->> 'name'
         join gov_entities e on e.owner_id = t.owner_id and e.id = t.entity_id);
 exception
-    when check_violation then
+    when check_violation or foreign_key_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
         perform _gov_raise_broken_rule('gov_assignments', broken, coalesce(nullif(failing_row, ''), sqlerrm));
         raise;
