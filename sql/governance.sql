@@ -1,0 +1,2259 @@
+/*
+ * governance: budgets for AI usage.
+ *
+ * The one source of the install script. Its parts, in order: sequences, tables, triggers, helpers of the catalog
+ * functions, catalog functions, run time, operation, what pg_dump takes along, privileges.
+ *
+ * Two conventions hold throughout:
+ * - Ids and names are collate "C": every order of text is byte order.
+ * - A check constraint uses built-in functions only. It runs with the rights of whoever writes the row, and nothing of
+ *   this extension is granted to PUBLIC. What needs more than built-ins is judged by a trigger in C or by a trigger
+ *   function with the owner's rights. The comment on a constraint is the rule in words; the catalog functions quote it.
+ */
+\echo Use "CREATE EXTENSION governance" to load this file. \quit
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Sequences                                                                                                        */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create sequence gov_counter_seq as bigint;
+
+comment on sequence gov_counter_seq is 'numbers the counters of budgets; one number is never used for two windows'' worth of rules';
+
+create sequence gov_events_id_seq as bigint cache 1;
+
+comment on sequence gov_events_id_seq is 'numbers the ledger; whoever writes to the ledger holds a lock on it until the end of the transaction';
+
+create sequence gov_alerts_id_seq as bigint;
+
+comment on sequence gov_alerts_id_seq is 'numbers the alerts';
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Tables: what is governed                                                                                         */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create table gov_entity_types
+(
+    id text collate "C" not null,
+    display_name text collate "C" not null,
+    description text,
+    attribution_keys text[] collate "C" not null default '{}',
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_entity_types_pkey primary key (id),
+    constraint gov_entity_types_id_check
+        check (length(id) between 1 and 255 and id !~ '[[:cntrl:]]'),
+    -- Judged after the id, which it is taken from when it is not given: checks run in the order of their names.
+    constraint gov_entity_types_name_check
+        check (length(display_name) between 1 and 255 and display_name !~ '[[:cntrl:]]'),
+    constraint gov_entity_types_attribution_keys_check
+        check (not jsonb_path_exists(
+            to_jsonb(attribution_keys),
+            'strict $[*] ? (@.type() != "string" || @ == "" || @ like_regex "[\\u0001-\\u001f\\u007f]" || @ like_regex "^.{255}.")'))
+);
+
+comment on table gov_entity_types is 'the kinds of things that are governed, such as org, team, user, agent or model; shared by all owners';
+comment on column gov_entity_types.id is '1 to 255 characters without control characters; does not change';
+comment on column gov_entity_types.display_name is 'the id unless another name is given';
+comment on column gov_entity_types.attribution_keys is 'the dimension keys whose values are ids of entities of this type; stored sorted and distinct';
+comment on column gov_entity_types.updated_at is 'when a value of the row last changed';
+comment on constraint gov_entity_types_id_check on gov_entity_types is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_entity_types_name_check on gov_entity_types is 'A display name is 1 to 255 characters without control characters.';
+comment on constraint gov_entity_types_attribution_keys_check on gov_entity_types is 'An attribution key is 1 to 255 characters without control characters.';
+
+create table gov_capabilities
+(
+    id text collate "C" not null,
+    type text collate "C" not null default 'METER',
+    kind text collate "C" not null default 'feature',
+    display_name text collate "C",
+    unit text collate "C",
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_capabilities_pkey primary key (id),
+    constraint gov_capabilities_id_check
+        check (length(id) between 1 and 255 and id !~ '[[:cntrl:]]'),
+    constraint gov_capabilities_type_check
+        check (type = 'METER'),
+    constraint gov_capabilities_kind_check
+        check (kind in ('feature', 'credit')),
+    constraint gov_capabilities_display_name_check
+        check (length(display_name) between 1 and 255 and display_name !~ '[[:cntrl:]]'),
+    constraint gov_capabilities_unit_check
+        check (length(unit) between 1 and 255 and unit !~ '[[:cntrl:]]')
+);
+
+comment on table gov_capabilities is 'what is metered, such as the feature api-calls or the credit ai-credits; shared by all owners';
+comment on column gov_capabilities.id is '1 to 255 characters without control characters; does not change';
+comment on column gov_capabilities.type is 'METER, the only one there is';
+comment on column gov_capabilities.kind is 'feature or credit';
+comment on column gov_capabilities.unit is 'what an amount counts, for people to read';
+comment on column gov_capabilities.updated_at is 'when a value of the row last changed';
+comment on constraint gov_capabilities_id_check on gov_capabilities is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_capabilities_type_check on gov_capabilities is 'The type of a capability is METER.';
+comment on constraint gov_capabilities_kind_check on gov_capabilities is 'The kind of a capability is "feature" or "credit".';
+comment on constraint gov_capabilities_display_name_check on gov_capabilities is 'A display name is 1 to 255 characters without control characters.';
+comment on constraint gov_capabilities_unit_check on gov_capabilities is 'A unit is 1 to 255 characters without control characters.';
+
+create table gov_entities
+(
+    owner_id text collate "C" not null,
+    id text collate "C" not null,
+    type_id text collate "C" not null,
+    parent_id text collate "C",
+    display_name text collate "C",
+    metadata jsonb not null default '{}',
+    archived_at timestamptz,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_entities_pkey primary key (owner_id, id),
+    constraint gov_entities_type_id_fkey foreign key (type_id) references gov_entity_types (id),
+    constraint gov_entities_owner_id_check
+        check (length(owner_id) between 1 and 255 and owner_id !~ '[[:cntrl:]]'),
+    constraint gov_entities_id_check
+        check (length(id) between 1 and 255 and id !~ '[[:cntrl:]]'),
+    constraint gov_entities_parent_id_check
+        check (length(parent_id) between 1 and 255 and parent_id !~ '[[:cntrl:]]'),
+    constraint gov_entities_display_name_check
+        check (length(display_name) between 1 and 255 and display_name !~ '[[:cntrl:]]'),
+    constraint gov_entities_metadata_check
+        check (jsonb_typeof(metadata) = 'object'
+            and not jsonb_path_exists(metadata, 'strict $.* ? (@.type() != "string")')
+            and not jsonb_path_exists(
+                metadata,
+                'strict $.keyvalue() ? (@.key == "" || @.key like_regex "[\\u0001-\\u001f\\u007f]" || @.key like_regex "^.{255}.")')),
+    constraint gov_entities_archived_at_check
+        check (isfinite(archived_at))
+);
+
+-- The children of an entity.
+create index gov_entities_parent_id_idx on gov_entities (owner_id, parent_id) where parent_id is not null;
+
+-- The entities of a type: its deletion asks for them, and lists by type read them in order.
+create index gov_entities_type_id_idx on gov_entities (type_id, owner_id, id);
+
+comment on table gov_entities is 'what is governed; entities belong to one owner and form trees';
+comment on column gov_entities.owner_id is 'one of the vendor''s customers; does not change';
+comment on column gov_entities.id is '1 to 255 characters without control characters, unique within its owner; does not change';
+comment on column gov_entities.parent_id is 'the entity above, of the same owner; null for a root. An entity that has children does not move';
+comment on column gov_entities.metadata is 'a flat object of strings';
+comment on column gov_entities.archived_at is 'while not null, the entity''s own budgets are suspended';
+comment on column gov_entities.updated_at is 'when a value of the row last changed';
+comment on constraint gov_entities_type_id_fkey on gov_entities is 'An entity has a type that exists; gov_upsert_entity_types() creates one.';
+comment on constraint gov_entities_owner_id_check on gov_entities is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_entities_id_check on gov_entities is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_entities_parent_id_check on gov_entities is 'An id is 1 to 255 characters without control characters; a root has no parent (null).';
+comment on constraint gov_entities_display_name_check on gov_entities is 'A display name is 1 to 255 characters without control characters.';
+comment on constraint gov_entities_metadata_check on gov_entities is 'Metadata is a flat object of strings, with keys of 1 to 255 characters without control characters.';
+comment on constraint gov_entities_archived_at_check on gov_entities is 'The time of archiving is finite.';
+
+create table gov_assignments
+(
+    id uuid not null default gen_random_uuid(),
+    owner_id text collate "C" not null,
+    entity_id text collate "C" not null,
+    capability_id text collate "C" not null,
+    scope_entity_ids text[] collate "C" not null default '{}',
+    name text collate "C" not null default '',
+    usage_limit numeric,
+    cadence text collate "C",
+    anchor_at timestamptz,
+    timezone text collate "C" not null default 'UTC',
+    enforcement text collate "C" not null default 'hard',
+    locked boolean not null default false,
+    alert_thresholds numeric[],
+    counter_id bigint not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_assignments_pkey primary key (id),
+    constraint gov_assignments_key unique (owner_id, entity_id, capability_id, scope_entity_ids, name),
+    constraint gov_assignments_counter_id_key unique (counter_id),
+    constraint gov_assignments_entity_id_fkey
+        foreign key (owner_id, entity_id) references gov_entities (owner_id, id),
+    constraint gov_assignments_capability_id_fkey
+        foreign key (capability_id) references gov_capabilities (id),
+    constraint gov_assignments_owner_id_check
+        check (length(owner_id) between 1 and 255 and owner_id !~ '[[:cntrl:]]'),
+    constraint gov_assignments_entity_id_check
+        check (length(entity_id) between 1 and 255 and entity_id !~ '[[:cntrl:]]'),
+    constraint gov_assignments_capability_id_check
+        check (length(capability_id) between 1 and 255 and capability_id !~ '[[:cntrl:]]'),
+    constraint gov_assignments_scope_entity_ids_check
+        check (not jsonb_path_exists(
+            to_jsonb(scope_entity_ids),
+            'strict $[*] ? (@.type() != "string" || @ == "" || @ like_regex "[\\u0001-\\u001f\\u007f]" || @ like_regex "^.{255}.")')),
+    constraint gov_assignments_name_check
+        check (length(name) <= 255 and name !~ '[[:cntrl:]]'),
+    constraint gov_assignments_usage_limit_check
+        check (usage_limit >= 0 and usage_limit < 1000000000000000000),
+    constraint gov_assignments_cadence_check
+        check (cadence ~ '^P([1-9][0-9]{0,3}[YMWD]|T[1-9][0-9]{0,3}[HMS])$'),
+    constraint gov_assignments_anchor_at_check
+        check (isfinite(anchor_at)),
+    constraint gov_assignments_timezone_check
+        check (length(timezone) between 1 and 255 and timezone !~ '[[:cntrl:]]'),
+    constraint gov_assignments_enforcement_check
+        check (enforcement in ('hard', 'soft')),
+    constraint gov_assignments_alert_thresholds_check
+        check (cardinality(alert_thresholds) <= 10
+            and array_position(alert_thresholds, null) is null
+            and 1 <= all (alert_thresholds)
+            and 1000000000000000000 > all (alert_thresholds))
+);
+
+-- The budgets of a capability: its deletion asks for them.
+create index gov_assignments_capability_id_idx on gov_assignments (capability_id, owner_id);
+
+-- The budgets whose scope names an entity: the entity's deletion asks for them.
+create index gov_assignments_scope_entity_ids_idx on gov_assignments using gin (scope_entity_ids)
+    where scope_entity_ids <> '{}';
+
+comment on table gov_assignments is 'budgets: how much of a capability an entity may use per window, optionally only in a scope';
+comment on column gov_assignments.scope_entity_ids is 'the budget holds only where all these entities are resolved too; {} = everywhere. Stored sorted and distinct';
+comment on column gov_assignments.name is 'tells budgets of one entity, capability and scope apart; may be empty';
+comment on column gov_assignments.usage_limit is 'the most that may be used per window, in the capability''s unit, exact to 9 decimals; null = counted, never blocks';
+comment on column gov_assignments.cadence is 'the length of a window: one ISO 8601 duration of one unit, 1 to 9999, such as P1M or PT5M; null = never resets';
+comment on column gov_assignments.anchor_at is 'where windows are counted from; null = the calendar';
+comment on column gov_assignments.timezone is 'a name of pg_timezone_names; years, months, weeks and days are local to it';
+comment on column gov_assignments.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
+comment on column gov_assignments.locked is 'true = tenants may not change it';
+comment on column gov_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
+comment on column gov_assignments.counter_id is 'names the counter; drawn by the extension, and drawn again when cadence, anchor_at or timezone change';
+comment on column gov_assignments.updated_at is 'when a value of the row last changed';
+comment on constraint gov_assignments_entity_id_fkey on gov_assignments is 'A budget belongs to an entity of the owner that exists; gov_upsert_entities() creates one.';
+comment on constraint gov_assignments_capability_id_fkey on gov_assignments is 'A budget limits a capability that exists; gov_upsert_capabilities() creates one.';
+comment on constraint gov_assignments_owner_id_check on gov_assignments is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_entity_id_check on gov_assignments is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_capability_id_check on gov_assignments is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_scope_entity_ids_check on gov_assignments is 'A scope is a list of ids, each of 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_name_check on gov_assignments is 'A name is 0 to 255 characters without control characters.';
+comment on constraint gov_assignments_usage_limit_check on gov_assignments is 'A limit is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
+comment on constraint gov_assignments_cadence_check on gov_assignments is 'A cadence is one ISO 8601 duration of one unit, 1 to 9999, such as P1Y, P1M, P30D, P1W, P1D, PT1H, PT5M or PT10S, or null for a budget that never resets.';
+comment on constraint gov_assignments_anchor_at_check on gov_assignments is 'An anchor is a finite time, or null for the calendar.';
+comment on constraint gov_assignments_timezone_check on gov_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
+comment on constraint gov_assignments_enforcement_check on gov_assignments is 'Enforcement is "hard" or "soft".';
+comment on constraint gov_assignments_alert_thresholds_check on gov_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Tables: what was used                                                                                            */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- Written by the engine only. It has no foreign keys and no check constraints: its insert is the price of every call.
+create table gov_events
+(
+    id bigint not null default nextval('gov_events_id_seq'),
+    owner_id text collate "C" not null,
+    capability_id text collate "C" not null,
+    amount numeric not null,
+    entity_ids text[] collate "C" not null,
+    dimensions jsonb not null default '{}',
+    idempotency_key text collate "C",
+    request_hash bytea,
+    caller text not null default '',
+    occurred_at timestamptz not null,
+    recorded_at timestamptz not null,
+    counter_ids bigint[] not null default '{}',
+    window_starts timestamptz[] not null default '{}',
+    window_ends timestamptz[] not null default '{}',
+
+    constraint gov_events_pkey primary key (id)
+);
+
+create unique index gov_events_key on gov_events (owner_id, idempotency_key)
+    where idempotency_key is not null;
+
+create index gov_events_occurred_at_idx on gov_events (owner_id, occurred_at);
+
+comment on table gov_events is 'the ledger: one row per recorded use, append-only';
+comment on column gov_events.amount is 'in the capability''s unit, exact to 9 decimals; negative for a correction';
+comment on column gov_events.entity_ids is 'the resolved set: every entity named or resolved with its ancestors, in order of first appearance';
+comment on column gov_events.dimensions is 'the dimensions of the call, also those that resolved to nothing';
+comment on column gov_events.idempotency_key is 'unique per owner';
+comment on column gov_events.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
+comment on column gov_events.caller is 'governance.caller, or else application_name, of the session that recorded it';
+comment on column gov_events.occurred_at is 'decides the window that the use falls into';
+comment on column gov_events.counter_ids is 'the counters that it was charged to';
+comment on column gov_events.window_starts is 'for each of counter_ids the start of the window charged';
+comment on column gov_events.window_ends is 'for each of counter_ids the end of the window charged, exclusive';
+
+create table gov_usage
+(
+    owner_id text collate "C" not null,
+    assignment_id uuid not null,
+    counter_id bigint not null,
+    window_start timestamptz not null,
+    window_end timestamptz not null,
+    amount numeric not null,
+    event_count bigint not null,
+    pruned_amount numeric not null default 0,
+    pruned_count bigint not null default 0,
+
+    constraint gov_usage_pkey primary key (counter_id, window_start)
+);
+
+create index gov_usage_assignment_id_idx on gov_usage (owner_id, assignment_id);
+
+comment on table gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay';
+comment on column gov_usage.counter_id is 'the counter of the budget at that time; it changes with cadence, anchor and timezone';
+comment on column gov_usage.window_start is '-infinity for a budget that never resets';
+comment on column gov_usage.window_end is 'exclusive; infinity for a budget that never resets';
+comment on column gov_usage.pruned_amount is 'the part of amount whose ledger rows retention has deleted';
+comment on column gov_usage.pruned_count is 'the part of event_count whose ledger rows retention has deleted';
+
+create table gov_usage_hourly
+(
+    owner_id text collate "C" not null,
+    capability_id text collate "C" not null,
+    entity_id text collate "C" not null,
+    hour timestamptz not null,
+    amount numeric not null,
+    event_count bigint not null,
+
+    constraint gov_usage_hourly_pkey primary key (owner_id, capability_id, entity_id, hour)
+);
+
+comment on table gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark';
+comment on column gov_usage_hourly.entity_id is 'empty for events that resolved to nothing';
+comment on column gov_usage_hourly.hour is 'the start of the hour of occurred_at, in UTC';
+
+create table gov_reservations
+(
+    id uuid not null default gen_random_uuid(),
+    owner_id text collate "C" not null,
+    capability_id text collate "C" not null,
+    amount numeric not null,
+    entity_ids text[] collate "C" not null,
+    dimensions jsonb not null default '{}',
+    idempotency_key text collate "C",
+    request_hash bytea,
+    caller text not null default '',
+    state text collate "C" not null default 'open',
+    expires_at timestamptz not null,
+    settled_amount numeric,
+    event_id bigint,
+    counter_ids bigint[] not null default '{}',
+    created_at timestamptz not null default now(),
+
+    constraint gov_reservations_pkey primary key (id),
+    constraint gov_reservations_state_check
+        check (state in ('open', 'settled', 'released', 'expired'))
+);
+
+create unique index gov_reservations_key on gov_reservations (owner_id, idempotency_key)
+    where idempotency_key is not null;
+
+create index gov_reservations_expires_at_idx on gov_reservations (expires_at)
+    where state = 'open';
+
+create index gov_reservations_counter_ids_idx on gov_reservations using gin (counter_ids)
+    where state = 'open';
+
+comment on table gov_reservations is 'holds: amounts kept free on budgets until they are settled, released or expired';
+comment on column gov_reservations.state is 'open, settled, released or expired';
+comment on column gov_reservations.settled_amount is 'the true amount, once settled';
+comment on column gov_reservations.event_id is 'the ledger row that settling wrote';
+comment on column gov_reservations.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
+comment on column gov_reservations.counter_ids is 'the counters that it is held against';
+
+create table gov_alerts
+(
+    id bigint not null default nextval('gov_alerts_id_seq'),
+    owner_id text collate "C" not null,
+    assignment_id uuid not null,
+    threshold numeric not null,
+    window_start timestamptz not null,
+    usage numeric not null,
+    usage_limit numeric not null,
+    event_id bigint,
+    raised_at timestamptz not null default now(),
+
+    constraint gov_alerts_pkey primary key (id),
+    constraint gov_alerts_key unique (assignment_id, window_start, threshold)
+);
+
+create index gov_alerts_owner_id_idx on gov_alerts (owner_id, id);
+
+comment on table gov_alerts is 'one row per budget, window and threshold that usage crossed';
+comment on column gov_alerts.threshold is 'per cent of the limit';
+comment on column gov_alerts.usage is 'the usage right after the crossing';
+comment on column gov_alerts.usage_limit is 'the limit at the crossing';
+comment on column gov_alerts.event_id is 'the ledger row that crossed';
+
+create table gov_alert_policies
+(
+    owner_id text collate "C",
+    thresholds numeric[] not null,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_alert_policies_key unique nulls not distinct (owner_id),
+    constraint gov_alert_policies_owner_id_check
+        check (length(owner_id) between 1 and 255 and owner_id !~ '[[:cntrl:]]'),
+    constraint gov_alert_policies_thresholds_check
+        check (cardinality(thresholds) <= 10
+            and array_position(thresholds, null) is null
+            and 1 <= all (thresholds)
+            and 1000000000000000000 > all (thresholds))
+);
+
+comment on table gov_alert_policies is 'the alert thresholds of budgets that have none of their own';
+comment on column gov_alert_policies.owner_id is 'null = the default of every owner';
+comment on column gov_alert_policies.thresholds is 'at most 10 percentages of 1 or more; {} = none. Stored sorted and distinct';
+comment on constraint gov_alert_policies_owner_id_check on gov_alert_policies is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_alert_policies_thresholds_check on gov_alert_policies is 'Alert thresholds are at most 10 percentages of 1 or more.';
+
+-- One row, created by the first rollup: a row that this script inserted would collide with the restored one.
+create table gov_rollup_state
+(
+    id smallint not null default 1,
+    watermark bigint not null,
+    updated_at timestamptz not null,
+
+    constraint gov_rollup_state_pkey primary key (id),
+    constraint gov_rollup_state_id_check check (id = 1)
+);
+
+comment on table gov_rollup_state is 'how far the ledger is rolled up';
+comment on column gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_hourly, later ones are not';
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Triggers that keep rows in form                                                                                  */
+/*                                                                                                                  */
+/* They and the rules of the hierarchy below do not fire for logical apply: the publisher has applied them already. */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function _gov_sorted(items text[])
+returns text[]
+language sql
+immutable
+parallel safe
+strict
+return array(select distinct item collate "C" from unnest(items) item order by 1);
+
+comment on function _gov_sorted(text[]) is 'internal: the distinct items in byte order';
+
+create function _gov_sorted(items numeric[])
+returns numeric[]
+language sql
+immutable
+parallel safe
+strict
+return array(select distinct trim_scale(round(item, 9)) from unnest(items) item order by 1);
+
+comment on function _gov_sorted(numeric[]) is 'internal: the distinct items in order, rounded to 9 decimals and without trailing zeros';
+
+create function gov_is_timezone(name text)
+returns boolean
+language c
+stable
+strict
+parallel safe
+as 'MODULE_PATHNAME', 'gov_is_timezone_1_0';
+
+comment on function gov_is_timezone(text) is
+$$Whether a name is a time zone that a budget can have.
+
+name: compared with the names of pg_timezone_names; abbreviations and POSIX specifications are none
+result: boolean; null for null$$;
+
+create function gov_refuse_key_change()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception using
+        errcode = 'object_not_in_prerequisite_state',
+        message = format('key columns of "%s" do not change', tg_table_name),
+        detail = format('Key columns: %s.', tg_argv[0]),
+        hint = 'Insert a row with the new key and delete the old one.',
+        schema = tg_table_schema,
+        table = tg_table_name;
+end
+$$;
+
+comment on function gov_refuse_key_change() is 'trigger: refuses a change of key columns (55000); its argument names them';
+
+-- updated_at takes the clock's time, not the transaction's, so that it moves with every change.
+
+create function gov_keep_entity_type()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+begin
+    new.display_name := coalesce(new.display_name, new.id);
+    new.attribution_keys := _gov_sorted(new.attribution_keys);
+
+    if tg_op = 'UPDATE' then
+        new.created_at := old.created_at;
+        new.updated_at := old.updated_at;
+        if new is distinct from old then
+            new.updated_at := clock_timestamp();
+        end if;
+    end if;
+    return new;
+end
+$$;
+
+comment on function gov_keep_entity_type() is 'trigger: fills in the display name, sorts attribution keys, keeps the times';
+
+create function gov_keep_row()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    new.created_at := old.created_at;
+    new.updated_at := old.updated_at;
+    if new is distinct from old then
+        new.updated_at := clock_timestamp();
+    end if;
+    return new;
+end
+$$;
+
+comment on function gov_keep_row() is 'trigger: keeps the times of a row that is updated';
+
+create function gov_keep_assignment()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+begin
+    new.scope_entity_ids := _gov_sorted(new.scope_entity_ids);
+    new.usage_limit := trim_scale(round(new.usage_limit, 9));
+    new.alert_thresholds := _gov_sorted(new.alert_thresholds);
+
+    if tg_op = 'INSERT' or new.timezone is distinct from old.timezone then
+        if not gov_is_timezone(new.timezone) then
+            raise exception using
+                errcode = 'check_violation',
+                message = format('time zone "%s" is not recognized', new.timezone),
+                hint = 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.',
+                schema = tg_table_schema,
+                table = tg_table_name,
+                column = 'timezone',
+                constraint = 'gov_assignments_timezone_check';
+        end if;
+    end if;
+
+    if tg_op = 'INSERT' then
+        new.counter_id := coalesce(new.counter_id, nextval('gov_counter_seq'));
+        return new;
+    end if;
+
+    if new.counter_id is distinct from old.counter_id then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = 'column "counter_id" of "gov_assignments" is kept by the extension',
+            hint = 'Change cadence, anchor_at or timezone to start the usage of a budget afresh.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            column = 'counter_id';
+    end if;
+    if (new.cadence, new.anchor_at, new.timezone) is distinct from (old.cadence, old.anchor_at, old.timezone) then
+        new.counter_id := nextval('gov_counter_seq');
+    end if;
+    new.created_at := old.created_at;
+    new.updated_at := old.updated_at;
+    if new is distinct from old then
+        new.updated_at := clock_timestamp();
+    end if;
+    return new;
+end
+$$;
+
+comment on function gov_keep_assignment() is
+    'trigger: sorts scope and thresholds, rounds numbers to 9 decimals, judges the time zone, draws the counter, keeps the times';
+
+create function gov_keep_alert_policy()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+begin
+    new.thresholds := _gov_sorted(new.thresholds);
+
+    if tg_op = 'UPDATE' then
+        new.created_at := old.created_at;
+        new.updated_at := old.updated_at;
+        if new is distinct from old then
+            new.updated_at := clock_timestamp();
+        end if;
+    end if;
+    return new;
+end
+$$;
+
+comment on function gov_keep_alert_policy() is 'trigger: sorts the thresholds, rounds them to 9 decimals, keeps the times';
+
+create function gov_forget_assignments()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+begin
+    if tg_op = 'TRUNCATE' then
+        delete from gov_usage;
+        delete from gov_alerts;
+    else
+        delete from gov_usage u
+        using gone g
+        where u.owner_id = g.owner_id
+            and u.assignment_id = g.id;
+
+        delete from gov_alerts a
+        using gone g
+        where a.assignment_id = g.id;
+    end if;
+    return null;
+end
+$$;
+
+comment on function gov_forget_assignments() is 'trigger: deletes the usage and alerts of budgets that were deleted';
+
+-- BEFORE triggers fire by name: …_keep puts a row in form before …_key compares it.
+
+create trigger gov_entity_types_keep
+    before insert or update on gov_entity_types
+    for each row
+    execute function gov_keep_entity_type();
+
+create trigger gov_entity_types_key
+    before update on gov_entity_types
+    for each row
+    when (new.id is distinct from old.id)
+    execute function gov_refuse_key_change('id');
+
+create trigger gov_capabilities_keep
+    before update on gov_capabilities
+    for each row
+    execute function gov_keep_row();
+
+create trigger gov_capabilities_key
+    before update on gov_capabilities
+    for each row
+    when (new.id is distinct from old.id)
+    execute function gov_refuse_key_change('id');
+
+create trigger gov_entities_keep
+    before update on gov_entities
+    for each row
+    execute function gov_keep_row();
+
+create trigger gov_entities_key
+    before update on gov_entities
+    for each row
+    when ((new.owner_id, new.id) is distinct from (old.owner_id, old.id))
+    execute function gov_refuse_key_change('owner_id, id');
+
+create trigger gov_assignments_keep
+    before insert or update on gov_assignments
+    for each row
+    execute function gov_keep_assignment();
+
+create trigger gov_assignments_key
+    before update on gov_assignments
+    for each row
+    when ((new.id, new.owner_id, new.entity_id, new.capability_id, new.scope_entity_ids, new.name)
+        is distinct from (old.id, old.owner_id, old.entity_id, old.capability_id, old.scope_entity_ids, old.name))
+    execute function gov_refuse_key_change('id, owner_id, entity_id, capability_id, scope_entity_ids, name');
+
+create trigger gov_assignments_forget
+    after delete on gov_assignments
+    referencing old table as gone
+    for each statement
+    execute function gov_forget_assignments();
+
+create trigger gov_assignments_forget_all
+    after truncate on gov_assignments
+    for each statement
+    execute function gov_forget_assignments();
+
+create trigger gov_alert_policies_keep
+    before insert or update on gov_alert_policies
+    for each row
+    execute function gov_keep_alert_policy();
+
+create trigger gov_alert_policies_key
+    before update on gov_alert_policies
+    for each row
+    when (new.owner_id is distinct from old.owner_id)
+    execute function gov_refuse_key_change('owner_id');
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Triggers for the rules of the hierarchy (src/hierarchy.c)                                                        */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function gov_entity_moves()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_entity_moves_1_0';
+
+comment on function gov_entity_moves() is
+    'trigger: refuses a change of the parent of an entity that had children before the statement (55000)';
+
+create function gov_entity_placed()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_entity_placed_1_0';
+
+comment on function gov_entity_placed() is
+    'trigger: the parent is an entity of the same owner (23503), above it is no cycle (23514) and at most 64 entities in all (54000)';
+
+create function gov_entity_removed()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_entity_removed_1_0';
+
+comment on function gov_entity_removed() is
+    'trigger: an entity that has children or is named by a scope is not deleted (23503)';
+
+create function gov_assignment_placed()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_assignment_placed_1_0';
+
+comment on function gov_assignment_placed() is
+    'trigger: a scope names entities of the same owner (23503), an entity has at most 256 budgets per capability (54000)';
+
+create trigger gov_entities_moves
+    before update on gov_entities
+    for each row
+    when (new.parent_id is distinct from old.parent_id)
+    execute function gov_entity_moves();
+
+create trigger gov_entities_placed
+    after insert on gov_entities
+    for each row
+    when (new.parent_id is not null)
+    execute function gov_entity_placed();
+
+create trigger gov_entities_placed_anew
+    after update on gov_entities
+    for each row
+    when (new.parent_id is distinct from old.parent_id)
+    execute function gov_entity_placed();
+
+create trigger gov_entities_removed
+    after delete on gov_entities
+    for each row
+    execute function gov_entity_removed();
+
+create trigger gov_assignments_placed
+    after insert on gov_assignments
+    for each row
+    execute function gov_assignment_placed();
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Triggers of the engine (src/invalidate.c)                                                                        */
+/*                                                                                                                  */
+/* They fire for logical apply too: the cache of this server must follow whatever changes its tables.               */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function gov_note_change()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_note_change_1_0';
+
+comment on function gov_note_change() is 'trigger: notes a changed catalog row, so that the commit drops it from the cache';
+
+create function gov_note_truncate()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_note_truncate_1_0';
+
+comment on function gov_note_truncate() is 'trigger: notes a truncated table, so that the end of the transaction drops the cache';
+
+create function gov_ledger_guard()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_ledger_guard_1_0';
+
+comment on function gov_ledger_guard() is 'trigger: refuses what would rewrite the ledger (42501)';
+
+create trigger gov_entity_types_note
+    after insert or update or delete on gov_entity_types
+    for each row
+    execute function gov_note_change();
+
+create trigger gov_entity_types_note_truncate
+    after truncate on gov_entity_types
+    for each statement
+    execute function gov_note_truncate();
+
+create trigger gov_capabilities_note
+    after insert or update or delete on gov_capabilities
+    for each row
+    execute function gov_note_change();
+
+create trigger gov_capabilities_note_truncate
+    after truncate on gov_capabilities
+    for each statement
+    execute function gov_note_truncate();
+
+create trigger gov_entities_note
+    after insert or update or delete on gov_entities
+    for each row
+    execute function gov_note_change();
+
+create trigger gov_entities_note_truncate
+    after truncate on gov_entities
+    for each statement
+    execute function gov_note_truncate();
+
+create trigger gov_assignments_note
+    after insert or update or delete on gov_assignments
+    for each row
+    execute function gov_note_change();
+
+create trigger gov_assignments_note_truncate
+    after truncate on gov_assignments
+    for each statement
+    execute function gov_note_truncate();
+
+create trigger gov_events_note_truncate
+    after truncate on gov_events
+    for each statement
+    execute function gov_note_truncate();
+
+create trigger gov_usage_note_truncate
+    after truncate on gov_usage
+    for each statement
+    execute function gov_note_truncate();
+
+create trigger gov_reservations_note_truncate
+    after truncate on gov_reservations
+    for each statement
+    execute function gov_note_truncate();
+
+create trigger gov_events_guard
+    before update or delete or truncate on gov_events
+    for each statement
+    execute function gov_ledger_guard();
+
+create trigger gov_reservations_guard
+    before update or delete or truncate on gov_reservations
+    for each statement
+    execute function gov_ledger_guard();
+
+alter table gov_entity_types enable always trigger gov_entity_types_note;
+alter table gov_entity_types enable always trigger gov_entity_types_note_truncate;
+alter table gov_capabilities enable always trigger gov_capabilities_note;
+alter table gov_capabilities enable always trigger gov_capabilities_note_truncate;
+alter table gov_entities enable always trigger gov_entities_note;
+alter table gov_entities enable always trigger gov_entities_note_truncate;
+alter table gov_assignments enable always trigger gov_assignments_note;
+alter table gov_assignments enable always trigger gov_assignments_note_truncate;
+alter table gov_events enable always trigger gov_events_note_truncate;
+alter table gov_usage enable always trigger gov_usage_note_truncate;
+alter table gov_reservations enable always trigger gov_reservations_note_truncate;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Helpers of the catalog functions                                                                                 */
+/*                                                                                                                  */
+/* They are called by the functions below under their search_path and with the caller's rights.                     */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function _gov_texts(items jsonb)
+returns text[]
+language sql
+immutable
+parallel safe
+strict
+return array(select jsonb_array_elements_text(items));
+
+comment on function _gov_texts(jsonb) is 'internal: a JSON array of strings as text[]';
+
+create function _gov_has_form(value jsonb, form text)
+returns boolean
+language sql
+immutable
+parallel safe
+strict
+return case form
+    when 'a string' then jsonb_typeof(value) = 'string'
+    when 'a string or null' then jsonb_typeof(value) in ('string', 'null')
+    when 'a number or null' then jsonb_typeof(value) in ('number', 'null')
+    when 'true or false' then jsonb_typeof(value) = 'boolean'
+    when 'an array of strings' then jsonb_typeof(value) = 'array'
+        and not jsonb_path_exists(value, 'strict $[*] ? (@.type() != "string")', silent => true)
+    when 'an array of numbers or null' then jsonb_typeof(value) = 'null' or jsonb_typeof(value) = 'array'
+        and not jsonb_path_exists(value, 'strict $[*] ? (@.type() != "number")', silent => true)
+    when 'an object of strings' then jsonb_typeof(value) = 'object'
+        and not jsonb_path_exists(value, 'strict $.* ? (@.type() != "string")', silent => true)
+end;
+
+comment on function _gov_has_form(jsonb, text) is 'internal: whether a JSON value has the form that the words name';
+
+create function _gov_form_example(form text)
+returns text
+language sql
+immutable
+parallel safe
+strict
+return case form
+    when 'a string' then '"..."'
+    when 'a string or null' then '"..." or null'
+    when 'a number or null' then '1000 or null'
+    when 'true or false' then 'true'
+    when 'an array of strings' then '["...", "..."]'
+    when 'an array of numbers or null' then '[80, 100] or null'
+    when 'an object of strings' then '{"...": "..."}'
+end;
+
+comment on function _gov_form_example(text) is 'internal: what a JSON value of the form looks like';
+
+create function _gov_items(payload jsonb, wrapper text, forms jsonb)
+returns table (n int, item jsonb)
+language plpgsql
+immutable
+as $$
+declare
+    max_items constant int := 100;
+    items jsonb := payload;
+    key text;
+    value jsonb;
+begin
+    if payload is null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = format('"%s" must not be null', wrapper),
+            hint = format('Write [{...}, ...] or {"%s": [{...}, ...]}.', wrapper);
+    end if;
+
+    if jsonb_typeof(payload) = 'object' then
+        for key in select k from jsonb_object_keys(payload) k where k <> wrapper loop
+            raise exception using
+                errcode = 'invalid_parameter_value',
+                message = format('unknown key "%s" beside "%s"', key, wrapper),
+                hint = format('Write [{...}, ...] or {"%s": [{...}, ...]}.', wrapper);
+        end loop;
+        items := payload -> wrapper;
+    end if;
+    if jsonb_typeof(items) is distinct from 'array' then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('"%s" must be an array of objects', wrapper),
+            hint = format('Write [{...}, ...] or {"%s": [{...}, ...]}.', wrapper);
+    end if;
+    if jsonb_array_length(items) = 0 then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('"%s" must not be empty', wrapper),
+            hint = format('Give 1 to %s items.', max_items);
+    end if;
+    if jsonb_array_length(items) > max_items then
+        raise exception using
+            errcode = 'program_limit_exceeded',
+            message = format('"%s" has too many items', wrapper),
+            detail = format('There are %s, at most %s are allowed.', jsonb_array_length(items), max_items),
+            hint = 'Split them over several calls.';
+    end if;
+
+    for n, item in select o.ordinality, o.value from jsonb_array_elements(items) with ordinality o loop
+        if jsonb_typeof(item) <> 'object' then
+            raise exception using
+                errcode = 'invalid_parameter_value',
+                message = format('item %s of "%s" must be an object', n, wrapper),
+                hint = format('Its keys are %s.', (select string_agg(k, ', ') from jsonb_object_keys(forms) k));
+        end if;
+        for key, value in select e.key, e.value from jsonb_each(item) e loop
+            if not forms ? key then
+                raise exception using
+                    errcode = 'invalid_parameter_value',
+                    message = format('unknown key "%s" in item %s of "%s"', key, n, wrapper),
+                    hint = format('Its keys are %s.', (select string_agg(k, ', ') from jsonb_object_keys(forms) k));
+            end if;
+            if not _gov_has_form(value, forms ->> key) then
+                raise exception using
+                    errcode = 'invalid_parameter_value',
+                    message = format('"%s" in item %s of "%s" must be %s', key, n, wrapper, forms ->> key),
+                    detail = format('It is %s.', left(value::text, 100)),
+                    hint = format('Write "%s": %s.', key, _gov_form_example(forms ->> key));
+            end if;
+        end loop;
+        return next;
+    end loop;
+end
+$$;
+
+comment on function _gov_items(jsonb, text, jsonb) is
+    'internal: the numbered items of a payload, an array or an object that wraps one; every key must be known and of its form (22004, 22023, 54000)';
+
+create function _gov_one_key(item jsonb, n int, keys text[], is_required boolean)
+returns text
+language plpgsql
+immutable
+as $$
+declare
+    present constant text[] := array(select k from unnest(keys) k where item ? k);
+begin
+    if cardinality(present) > 1 then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('item %s has both "%s" and "%s"', n, present[1], present[2]),
+            hint = format('Give one of %s.', array_to_string(keys, ', '));
+    end if;
+    if cardinality(present) = 0 and is_required then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('"%s" is missing in item %s', keys[1], n),
+            hint = case cardinality(keys)
+                when 1 then format('Give every item its "%s".', keys[1])
+                else format('Give one of %s.', array_to_string(keys, ', '))
+            end;
+    end if;
+    return item ->> present[1];
+end
+$$;
+
+comment on function _gov_one_key(jsonb, int, text[], boolean) is
+    'internal: the value of the one of the keys that an item has; null if it has none (22023 for two, or for none when required)';
+
+create function _gov_time(item jsonb, n int, key text)
+returns timestamptz
+language plpgsql
+stable
+as $$
+declare
+    value constant text := item ->> key;
+begin
+    if value !~ '^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?$' then
+        raise invalid_datetime_format;
+    end if;
+    if value ~ '[T ].*(Z|[+-]\d\d(:?\d\d)?)$' then
+        return value::timestamptz;
+    end if;
+    return value::timestamp at time zone 'UTC';
+exception
+    when data_exception then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('"%s" in item %s must be an ISO 8601 time or null', key, n),
+            detail = format('It is "%s".', left(value, 100)),
+            hint = 'Write a time such as "2025-01-31T00:00:00Z".';
+end
+$$;
+
+comment on function _gov_time(jsonb, int, text) is
+    'internal: the ISO 8601 time at a key of an item, UTC when it names no zone; null for null (22023)';
+
+create function _gov_json(moment timestamptz)
+returns jsonb
+language sql
+stable
+parallel safe
+return to_jsonb(to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'));
+
+comment on function _gov_json(timestamptz) is 'internal: a time as ISO 8601 in UTC with milliseconds';
+
+create function _gov_require_owner(owner_id text)
+returns void
+language plpgsql
+immutable
+as $$
+begin
+    if owner_id is null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = '"owner_id" must not be null',
+            hint = 'Give the id of one of your customers.';
+    end if;
+end
+$$;
+
+comment on function _gov_require_owner(text) is 'internal: refuses a null owner (22004)';
+
+create function _gov_raise_broken_rule(relation regclass, constraint_name text, failing_row text)
+returns void
+language plpgsql
+stable
+as $$
+declare
+    column_name text;
+    is_reference boolean;
+    rule text;
+begin
+    -- The last column of a reference is what it is about; before it comes the owner.
+    select a.attname, c.contype = 'f', obj_description(c.oid, 'pg_constraint')
+    into column_name, is_reference, rule
+    from pg_constraint c
+    join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[cardinality(c.conkey)]
+    where c.conrelid = relation
+        and c.conname = constraint_name
+        and c.contype in ('c', 'f');
+
+    -- What is no rule of a column, such as a cycle, stays what it is.
+    if rule is null then
+        return;
+    end if;
+
+    -- The owner is an argument of the function, the others are keys of its items.
+    if column_name <> 'owner_id' then
+        column_name := replace(initcap(replace(column_name, '_', ' ')), ' ', '');
+        column_name := lower(left(column_name, 1)) || substr(column_name, 2);
+    end if;
+    raise exception using
+        errcode = case when is_reference then 'foreign_key_violation' else 'invalid_parameter_value' end,
+        message = format(case when is_reference then '"%s" does not exist' else 'invalid value for "%s"' end, column_name),
+        detail = failing_row,
+        hint = rule,
+        table = relation::text,
+        constraint = constraint_name;
+end
+$$;
+
+comment on function _gov_raise_broken_rule(regclass, text, text) is
+    'internal: reports a broken check constraint as a bad argument (22023) and a broken reference (23503) in the words of the comment on it; returns for what has none';
+
+create function _gov_lock_hierarchy(owner_id text, is_move boolean)
+returns void
+language c
+strict
+as 'MODULE_PATHNAME', 'gov_lock_hierarchy_1_0';
+
+comment on function _gov_lock_hierarchy(text, boolean) is
+    'internal: takes an owner''s lock on the shape of its trees to the end of the transaction, shared to place entities, alone to move them';
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Pages of lists                                                                                                   */
+/*                                                                                                                  */
+/* A cursor is the key of a row, written as a JSON array that starts with the name of the list, in base64.          */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function _gov_cursor(list text, key jsonb)
+returns text
+language sql
+immutable
+parallel safe
+strict
+return translate(encode(convert_to((jsonb_build_array(list) || key)::text, 'UTF8'), 'base64'), e'\n', '');
+
+comment on function _gov_cursor(text, jsonb) is 'internal: the cursor of a row, given its key as a JSON array';
+
+create function _gov_cursor_key(list text, forms text[], argument text, cursor text)
+returns jsonb
+language plpgsql
+immutable
+as $$
+declare
+    key jsonb;
+begin
+    key := convert_from(decode(cursor, 'base64'), 'UTF8')::jsonb;
+    if jsonb_typeof(key) = 'array' and jsonb_array_length(key) = cardinality(forms) + 1 and key ->> 0 = list then
+        key := key - 0;
+        if (select bool_and(_gov_has_form(key -> (f.n::int - 1), f.form)) from unnest(forms) with ordinality f (form, n)) then
+            return key;
+        end if;
+    end if;
+    raise invalid_parameter_value;
+exception
+    when data_exception or untranslatable_character then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('"%s" is not a cursor of this list', argument),
+            hint = 'Give "next" or "prev" of the "pagination" of an earlier page, or nothing for the first page.';
+end
+$$;
+
+comment on function _gov_cursor_key(text, text[], text, text) is 'internal: the key that a cursor of a list stands for, as a JSON array (22023)';
+
+create function _gov_list
+(
+    list text,
+    source text,
+    keys text[],
+    forms text[],
+    document text,
+    owner_id text,
+    filters jsonb,
+    after text,
+    before text,
+    page_size int
+)
+returns jsonb
+language plpgsql
+stable
+as $$
+declare
+    columns constant text := array_to_string(keys, ', ');
+    cursor_values constant text := (
+        select string_agg(
+            case when f.form = 'a string' then format('$3 ->> %s', f.n - 1) else format('_gov_texts($3 -> %s)', f.n - 1) end,
+            ', ' order by f.n)
+        from unnest(forms) with ordinality f (form, n));
+    is_backward constant boolean := before is not null;
+    start jsonb;
+    documents jsonb[];
+    row_keys jsonb[];
+    has_next boolean := false;
+    has_prev boolean := false;
+begin
+    if page_size is null or page_size not between 1 and 100 then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = '"page_size" must be between 1 and 100',
+            hint = 'Give a number of that range, or leave it out for 20.';
+    end if;
+    if after is not null and before is not null then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = '"after" and "before" exclude each other',
+            hint = 'Give "after" for the next page or "before" for the preceding one.';
+    end if;
+    if after is not null then
+        start := _gov_cursor_key(list, forms, 'after', after);
+    elsif before is not null then
+        start := _gov_cursor_key(list, forms, 'before', before);
+    end if;
+
+    -- The page, read away from the cursor.
+    execute format(
+        'select array_agg(p.document), array_agg(p.key)
+         from (select %1$s as document, jsonb_build_array(%2$s) as key
+               from %3$s
+                   and ($3 is null or (%2$s) %4$s (%5$s))
+               order by %6$s
+               limit $4) p',
+        document,
+        columns,
+        source,
+        case when is_backward then '<' else '>' end,
+        cursor_values,
+        (select string_agg(k.key || case when is_backward then ' desc' else '' end, ', ' order by k.n)
+         from unnest(keys) with ordinality k (key, n)))
+    into documents, row_keys
+    using owner_id, filters, start, page_size;
+
+    if documents is null then
+        return jsonb_build_object('data', '[]'::jsonb, 'pagination', jsonb_build_object('next', null, 'prev', null));
+    end if;
+    if is_backward then
+        documents := array(select d.document from unnest(documents) with ordinality d (document, n) order by d.n desc);
+        row_keys := array(select k.key from unnest(row_keys) with ordinality k (key, n) order by k.n desc);
+    end if;
+
+    -- Whether there is more on either side.
+    execute format('select exists (select from %s and (%s) > (%s))', source, columns, cursor_values)
+    into has_next
+    using owner_id, filters, row_keys[cardinality(row_keys)];
+
+    execute format('select exists (select from %s and (%s) < (%s))', source, columns, cursor_values)
+    into has_prev
+    using owner_id, filters, row_keys[1];
+
+    return jsonb_build_object(
+        'data', to_jsonb(documents),
+        'pagination', jsonb_build_object(
+            'next', case when has_next then _gov_cursor(list, row_keys[cardinality(row_keys)]) end,
+            'prev', case when has_prev then _gov_cursor(list, row_keys[1]) end));
+end
+$$;
+
+comment on function _gov_list(text, text, text[], text[], text, text, jsonb, text, text, int) is
+    'internal: a page of a list. source is a FROM and WHERE clause over $1 = owner and $2 = filters, keys are the columns of its order, forms those of their values, document what a row becomes';
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Catalog functions                                                                                                */
+/*                                                                                                                  */
+/* An upsert joins the items of one key into one patch, in order, and writes them all in one statement: only so may */
+/* they refer to each other in any order, and the rules see the trees as they were before the call. What a patch    */
+/* makes of a row is said once, by _gov_patched(), and asked again of the locked row when another session was first. */
+/* Keys are written in order, so that concurrent calls do not deadlock.                                             */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+/* Entity types */
+
+create function _gov_json(stored gov_entity_types)
+returns jsonb
+language sql
+stable
+return jsonb_build_object(
+    'id', stored.id,
+    'displayName', stored.display_name,
+    'description', stored.description,
+    'attributionKeys', stored.attribution_keys,
+    'createdAt', _gov_json(stored.created_at),
+    'updatedAt', _gov_json(stored.updated_at));
+
+comment on function _gov_json(gov_entity_types) is 'internal: an entity type as the catalog functions return it';
+
+create function _gov_refuse_made_id(id text, display_name text, stored_name text)
+returns void
+language plpgsql
+immutable
+as $$
+begin
+    if display_name <> stored_name then
+        raise exception using
+            errcode = 'unique_violation',
+            message = format('the id "%s" made from "%s" is taken by the entity type "%s"', id, display_name, stored_name),
+            hint = 'Give the item an "id" of its own, or this id to change that type.',
+            table = 'gov_entity_types',
+            constraint = 'gov_entity_types_pkey';
+    end if;
+end
+$$;
+
+comment on function _gov_refuse_made_id(text, text, text) is 'internal: refuses an id made from a display name other than the stored one (23505)';
+
+create function _gov_patched(stored gov_entity_types, item jsonb)
+returns gov_entity_types
+language plpgsql
+immutable
+as $$
+begin
+    if item ? 'madeFrom' then
+        perform _gov_refuse_made_id(stored.id, item ->> 'madeFrom', stored.display_name);
+    end if;
+
+    stored.id := item ->> 'id';
+    if item ? 'displayName' then
+        stored.display_name := nullif(item ->> 'displayName', '');
+    end if;
+    stored.display_name := coalesce(stored.display_name, stored.id);
+    if item ? 'description' then
+        stored.description := nullif(item ->> 'description', '');
+    end if;
+    if item ? 'attributionKeys' then
+        stored.attribution_keys := _gov_sorted(_gov_texts(item -> 'attributionKeys'));
+    end if;
+    stored.attribution_keys := coalesce(stored.attribution_keys, '{}');
+    return stored;
+end
+$$;
+
+comment on function _gov_patched(gov_entity_types, jsonb) is 'internal: what an item makes of an entity type, stored or new (null)';
+
+create function _gov_made_id(item jsonb, n int)
+returns text
+language plpgsql
+immutable
+as $$
+declare
+    made constant text := trim(both '-' from regexp_replace(lower(item ->> 'displayName' collate "C"), '[^a-z0-9]+', '-', 'g'));
+begin
+    if made is null or made = '' then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('item %s has neither an "id" nor a "displayName" to make one from', n),
+            hint = 'Give an "id", or a "displayName" with at least one of a-z and 0-9.';
+    end if;
+    return made;
+end
+$$;
+
+comment on function _gov_made_id(jsonb, int) is 'internal: the id made from the display name of an entity type (22023)';
+
+create function gov_upsert_entity_types(types jsonb)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    forms constant jsonb := '{
+        "id": "a string",
+        "displayName": "a string or null",
+        "description": "a string or null",
+        "attributionKeys": "an array of strings"}';
+    wanted jsonb := '{}';
+    ids text[] := '{}';
+    item jsonb;
+    earlier jsonb;
+    n int;
+    id text;
+    broken text;
+    failing_row text;
+begin
+    for n, item in select i.n, i.item from _gov_items($1, 'types', forms) i loop
+        id := coalesce(item ->> 'id', _gov_made_id(item, n));
+        earlier := coalesce(wanted -> id, '{}');
+
+        -- A made id must not rename: neither a type of this call nor, as _gov_patched() sees to, a stored one.
+        if not item ? 'id' then
+            if earlier ? 'displayName' then
+                perform _gov_refuse_made_id(id, item ->> 'displayName', coalesce(nullif(earlier ->> 'displayName', ''), id));
+            else
+                item := item || jsonb_build_object('madeFrom', item ->> 'displayName');
+            end if;
+        end if;
+
+        wanted := wanted || jsonb_build_object(id, earlier || item || jsonb_build_object('id', id));
+        ids := ids || id;
+    end loop;
+
+    insert into gov_entity_types as t (id, display_name, description, attribution_keys)
+    select p.id, p.display_name, p.description, p.attribution_keys
+    from jsonb_each(wanted) w
+    left join gov_entity_types s on s.id = w.key
+    cross join lateral _gov_patched(s, w.value) p
+    order by p.id collate "C"
+    on conflict (id) do update
+        set (display_name, description, attribution_keys) = (
+            select p.display_name, p.description, p.attribution_keys
+            from _gov_patched(t, wanted -> t.id) p)
+        where t is distinct from _gov_patched(t, wanted -> t.id);
+
+    return (
+        select jsonb_agg(_gov_json(t) order by i.n)
+        from unnest(ids) with ordinality i (id, n)
+        join gov_entity_types t on t.id = i.id);
+exception
+    when check_violation or foreign_key_violation then
+        get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
+        perform _gov_raise_broken_rule('gov_entity_types', broken, failing_row);
+        raise;
+end
+$$;
+
+comment on function gov_upsert_entity_types(jsonb) is
+$$Creates entity types and changes existing ones.
+
+types: an array of 1 to 100 objects, or {"types": [...]}, with the keys
+    id (absent: made from displayName, "AI agent" becomes "ai-agent"), displayName (null or "": the id),
+    description (null or "": none), attributionKeys (an array of dimension keys); omitted keys keep their value
+result: the stored types as an array in the order given, with createdAt and updatedAt
+errors: 22004 null; 22023 malformed, unknown key, no item, no id to be made; 23505 made id of a type with another name;
+    54000 more than 100 items$$;
+
+create function gov_get_entity_type(id text)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+    select _gov_json(t)
+    from gov_entity_types t
+    where t.id = $1
+$$;
+
+comment on function gov_get_entity_type(text) is
+$$An entity type.
+
+id: of the type
+result: the type as an object, null when there is none$$;
+
+create function gov_list_entity_types
+(
+    after text default null,
+    before text default null,
+    page_size int default 20
+)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+    select _gov_list(
+        'entityTypes',
+        'gov_entity_types r where true',
+        '{r.id}',
+        '{a string}',
+        '_gov_json(r)',
+        null,
+        '{}',
+        after,
+        before,
+        page_size)
+$$;
+
+comment on function gov_list_entity_types(text, text, int) is
+$$A page of the entity types, by id.
+
+after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100
+result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}
+errors: 22023 page_size out of range, both cursors, not a cursor of this list$$;
+
+/* Capabilities */
+
+create function _gov_json(stored gov_capabilities)
+returns jsonb
+language sql
+stable
+return jsonb_build_object(
+    'id', stored.id,
+    'type', stored.type,
+    'kind', stored.kind,
+    'displayName', stored.display_name,
+    'unit', stored.unit,
+    'createdAt', _gov_json(stored.created_at),
+    'updatedAt', _gov_json(stored.updated_at));
+
+comment on function _gov_json(gov_capabilities) is 'internal: a capability as the catalog functions return it';
+
+create function _gov_patched(stored gov_capabilities, item jsonb)
+returns gov_capabilities
+language plpgsql
+immutable
+as $$
+begin
+    stored.id := item ->> 'id';
+    stored.type := coalesce(item ->> 'type', stored.type, 'METER');
+    stored.kind := coalesce(item ->> 'kind', stored.kind, 'feature');
+    if item ? 'displayName' then
+        stored.display_name := nullif(item ->> 'displayName', '');
+    end if;
+    if item ? 'unit' then
+        stored.unit := nullif(item ->> 'unit', '');
+    end if;
+    return stored;
+end
+$$;
+
+comment on function _gov_patched(gov_capabilities, jsonb) is 'internal: what an item makes of a capability, stored or new (null)';
+
+create function gov_upsert_capabilities(capabilities jsonb)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    forms constant jsonb := '{
+        "id": "a string",
+        "type": "a string",
+        "kind": "a string",
+        "displayName": "a string or null",
+        "unit": "a string or null"}';
+    wanted jsonb := '{}';
+    ids text[] := '{}';
+    item jsonb;
+    n int;
+    id text;
+    broken text;
+    failing_row text;
+begin
+    for n, item in select i.n, i.item from _gov_items($1, 'capabilities', forms) i loop
+        id := _gov_one_key(item, n, '{id}', true);
+        wanted := wanted || jsonb_build_object(id, coalesce(wanted -> id, '{}') || item);
+        ids := ids || id;
+    end loop;
+
+    insert into gov_capabilities as t (id, type, kind, display_name, unit)
+    select p.id, p.type, p.kind, p.display_name, p.unit
+    from jsonb_each(wanted) w
+    left join gov_capabilities s on s.id = w.key
+    cross join lateral _gov_patched(s, w.value) p
+    order by p.id collate "C"
+    on conflict (id) do update
+        set (type, kind, display_name, unit) = (
+            select p.type, p.kind, p.display_name, p.unit
+            from _gov_patched(t, wanted -> t.id) p)
+        where t is distinct from _gov_patched(t, wanted -> t.id);
+
+    return (
+        select jsonb_agg(_gov_json(t) order by i.n)
+        from unnest(ids) with ordinality i (id, n)
+        join gov_capabilities t on t.id = i.id);
+exception
+    when check_violation or foreign_key_violation then
+        get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
+        perform _gov_raise_broken_rule('gov_capabilities', broken, failing_row);
+        raise;
+end
+$$;
+
+comment on function gov_upsert_capabilities(jsonb) is
+$$Creates capabilities and changes existing ones.
+
+capabilities: an array of 1 to 100 objects, or {"capabilities": [...]}, with the keys
+    id (required), type ("METER"), kind ("feature", the default, or "credit"), displayName (null or "": none),
+    unit (null or "": none); omitted keys keep their value
+result: the stored capabilities as an array in the order given, with createdAt and updatedAt
+errors: 22004 null; 22023 malformed, unknown key, no item; 54000 more than 100 items$$;
+
+create function gov_get_capability(id text)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+    select _gov_json(c)
+    from gov_capabilities c
+    where c.id = $1
+$$;
+
+comment on function gov_get_capability(text) is
+$$A capability.
+
+id: of the capability
+result: the capability as an object, null when there is none$$;
+
+create function gov_list_capabilities
+(
+    after text default null,
+    before text default null,
+    page_size int default 20
+)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+    select _gov_list(
+        'capabilities',
+        'gov_capabilities r where true',
+        '{r.id}',
+        '{a string}',
+        '_gov_json(r)',
+        null,
+        '{}',
+        after,
+        before,
+        page_size)
+$$;
+
+comment on function gov_list_capabilities(text, text, int) is
+$$A page of the capabilities, by id.
+
+after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100
+result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}
+errors: 22023 page_size out of range, both cursors, not a cursor of this list$$;
+
+/* Entities */
+
+create function _gov_json(stored gov_entities)
+returns jsonb
+language sql
+stable
+return jsonb_build_object(
+    'id', stored.id,
+    'typeId', stored.type_id,
+    'displayName', stored.display_name,
+    'metadata', stored.metadata,
+    'parentId', stored.parent_id,
+    'archivedAt', _gov_json(stored.archived_at),
+    'createdAt', _gov_json(stored.created_at),
+    'updatedAt', _gov_json(stored.updated_at));
+
+comment on function _gov_json(gov_entities) is 'internal: an entity as the catalog functions return it';
+
+create function _gov_patched(stored gov_entities, item jsonb)
+returns gov_entities
+language plpgsql
+immutable
+as $$
+begin
+    stored.id := item ->> 'id';
+    stored.type_id := coalesce(item ->> 'typeId', stored.type_id);
+    if item ? 'displayName' then
+        stored.display_name := nullif(item ->> 'displayName', '');
+    end if;
+    if item ? 'parentId' then
+        stored.parent_id := item ->> 'parentId';
+    end if;
+
+    -- Metadata is merged; an empty value takes its key away.
+    stored.metadata := coalesce(stored.metadata, '{}');
+    if item ? 'metadata' then
+        stored.metadata := (stored.metadata || (item -> 'metadata'))
+            - array(select m.key from jsonb_each_text(item -> 'metadata') m where m.value = '');
+    end if;
+    return stored;
+end
+$$;
+
+comment on function _gov_patched(gov_entities, jsonb) is 'internal: what an item makes of an entity, stored or new (null)';
+
+create function gov_upsert_entities(owner_id text, entities jsonb)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    forms constant jsonb := '{
+        "id": "a string",
+        "typeRefId": "a string",
+        "typeId": "a string",
+        "entityTypeId": "a string",
+        "displayName": "a string or null",
+        "metadata": "an object of strings",
+        "parentId": "a string or null"}';
+    owner constant text := $1;
+    wanted jsonb := '{}';
+    ids text[] := '{}';
+    item jsonb;
+    earlier jsonb;
+    n int;
+    entity text;
+    type text;
+    broken text;
+    failing_row text;
+begin
+    perform _gov_require_owner(owner);
+
+    for n, item in select i.n, i.item from _gov_items($2, 'entities', forms) i loop
+        entity := _gov_one_key(item, n, '{id}', true);
+        earlier := wanted -> entity;
+        type := _gov_one_key(
+            item,
+            n,
+            '{typeRefId, typeId, entityTypeId}',
+            is_required => earlier is null
+                and not exists (select from gov_entities e where e.owner_id = owner and e.id = entity));
+        item := item - '{typeRefId, entityTypeId}'::text[];
+        if type is not null then
+            item := item || jsonb_build_object('typeId', type);
+        end if;
+        if item ? 'metadata' and earlier ? 'metadata' then
+            item := item || jsonb_build_object('metadata', (earlier -> 'metadata') || (item -> 'metadata'));
+        end if;
+
+        wanted := wanted || jsonb_build_object(entity, coalesce(earlier, '{}') || item);
+        ids := ids || entity;
+    end loop;
+
+    -- The strongest lock that the rows will need comes first: taken row by row, two calls would deadlock.
+    if exists (select from jsonb_each(wanted) w where w.value ? 'parentId') then
+        perform _gov_lock_hierarchy(
+            owner,
+            is_move => exists (
+                select
+                from jsonb_each(wanted) w
+                join gov_entities e on e.owner_id = owner and e.id = w.key
+                where w.value ? 'parentId'
+                    and e.parent_id is distinct from w.value ->> 'parentId'));
+    end if;
+
+    insert into gov_entities as t (owner_id, id, type_id, parent_id, display_name, metadata)
+    select owner, p.id, p.type_id, p.parent_id, p.display_name, p.metadata
+    from jsonb_each(wanted) w
+    left join gov_entities s on s.owner_id = owner and s.id = w.key
+    cross join lateral _gov_patched(s, w.value) p
+    order by p.id collate "C"
+    on conflict (owner_id, id) do update
+        set (type_id, parent_id, display_name, metadata) = (
+            select p.type_id, p.parent_id, p.display_name, p.metadata
+            from _gov_patched(t, wanted -> t.id) p)
+        where t is distinct from _gov_patched(t, wanted -> t.id);
+
+    return (
+        select jsonb_agg(_gov_json(t) order by i.n)
+        from unnest(ids) with ordinality i (id, n)
+        join gov_entities t on t.owner_id = owner and t.id = i.id);
+exception
+    when check_violation or foreign_key_violation then
+        get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
+        perform _gov_raise_broken_rule('gov_entities', broken, failing_row);
+        raise;
+end
+$$;
+
+comment on function gov_upsert_entities(text, jsonb) is
+$$Creates entities of an owner and changes existing ones.
+
+owner_id: one of the vendor's customers
+entities: an array of 1 to 100 objects, or {"entities": [...]}, with the keys
+    id (required), typeRefId or typeId or entityTypeId (required on create), displayName (null or "": none),
+    metadata (an object of strings, merged; "" takes a key away), parentId (null: a root); omitted keys keep their value
+result: the stored entities as an array in the order given: id, typeId, displayName, metadata, parentId, archivedAt,
+    createdAt, updatedAt
+errors: 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle;
+    54000 more than 100 items, more than 64 entities in a chain; 55000 an entity with children would move$$;
+
+create function gov_get_entity(owner_id text, id text)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+    select _gov_json(e)
+    from gov_entities e
+    where e.owner_id = $1
+        and e.id = $2
+$$;
+
+comment on function gov_get_entity(text, text) is
+$$An entity of an owner, also an archived one.
+
+owner_id, id: of the entity
+result: the entity as an object, null when there is none$$;
+
+create function gov_list_entities
+(
+    owner_id text,
+    after text default null,
+    before text default null,
+    page_size int default 20,
+    type_id text default null,
+    include_archived boolean default false
+)
+returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+begin
+    perform _gov_require_owner(owner_id);
+    return _gov_list(
+        'entities',
+        $source$
+            gov_entities r
+            where r.owner_id = $1
+                and ($2 ->> 'typeId' is null or r.type_id = $2 ->> 'typeId')
+                and (r.archived_at is null or ($2 ->> 'includeArchived')::boolean)
+        $source$,
+        '{r.id}',
+        '{a string}',
+        '_gov_json(r)',
+        owner_id,
+        jsonb_build_object('typeId', type_id, 'includeArchived', coalesce(include_archived, false)),
+        after,
+        before,
+        page_size);
+end
+$$;
+
+comment on function gov_list_entities(text, text, text, int, text, boolean) is
+$$A page of the entities of an owner, by id.
+
+after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100;
+type_id: only those of this type; include_archived: also the archived ones
+result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}
+errors: 22004 null owner; 22023 page_size out of range, both cursors, not a cursor of this list$$;
+
+create function _gov_set_archived(owner text, ids text[], is_archived boolean)
+returns void
+language plpgsql
+as $$
+declare
+    max_items constant int := 100;
+    unknown text;
+begin
+    perform _gov_require_owner(owner);
+    if ids is null or array_position(ids, null) is not null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = '"ids" must not be or contain null',
+            hint = format('Give 1 to %s ids of entities.', max_items);
+    end if;
+    if cardinality(ids) = 0 then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = '"ids" must not be empty',
+            hint = format('Give 1 to %s ids.', max_items);
+    end if;
+    if cardinality(ids) > max_items then
+        raise exception using
+            errcode = 'program_limit_exceeded',
+            message = '"ids" has too many items',
+            detail = format('There are %s, at most %s are allowed.', cardinality(ids), max_items),
+            hint = 'Split them over several calls.';
+    end if;
+
+    -- Locked in order, so that concurrent calls do not deadlock.
+    perform
+    from gov_entities e
+    where e.owner_id = owner
+        and e.id = any (ids)
+    order by e.id
+    for no key update;
+
+    select i.id
+    into unknown
+    from unnest(ids) with ordinality i (id, n)
+    where not exists (select from gov_entities e where e.owner_id = owner and e.id = i.id)
+    order by i.n
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'undefined_object',
+            message = format('entity "%s" of owner "%s" does not exist', unknown, owner),
+            hint = 'Nothing was changed; gov_list_entities() shows what there is.';
+    end if;
+
+    update gov_entities e
+    set archived_at = case when is_archived then now() end
+    where e.owner_id = owner
+        and e.id = any (ids)
+        and (e.archived_at is null) = is_archived;
+end
+$$;
+
+comment on function _gov_set_archived(text, text[], boolean) is 'internal: archives entities or takes them back';
+
+create function gov_archive_entities(owner_id text, ids text[])
+returns void
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+begin
+    perform _gov_set_archived(owner_id, ids, true);
+end
+$$;
+
+comment on function gov_archive_entities(text, text[]) is
+$$Archives entities: their own budgets are suspended until they are unarchived. Archived ones stay as they are.
+
+owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
+errors: 22004 null; 22023 no id; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+
+create function gov_unarchive_entities(owner_id text, ids text[])
+returns void
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+begin
+    perform _gov_set_archived(owner_id, ids, false);
+end
+$$;
+
+comment on function gov_unarchive_entities(text, text[]) is
+$$Takes archived entities back: their own budgets hold again. Others stay as they are.
+
+owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
+errors: 22004 null; 22023 no id; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+
+/* Assignments */
+
+create function _gov_json(stored gov_assignments, parent_id text)
+returns jsonb
+language sql
+stable
+return jsonb_build_object(
+    'id', stored.id,
+    'entityId', stored.entity_id,
+    'capabilityId', stored.capability_id,
+    'scopeEntityIds', stored.scope_entity_ids,
+    'name', stored.name,
+    'usageLimit', stored.usage_limit,
+    'cadence', stored.cadence,
+    'anchorAt', _gov_json(stored.anchor_at),
+    'timezone', stored.timezone,
+    'enforcement', stored.enforcement,
+    'locked', stored.locked,
+    'alertThresholds', stored.alert_thresholds,
+    'parentId', parent_id,
+    'createdAt', _gov_json(stored.created_at),
+    'updatedAt', _gov_json(stored.updated_at));
+
+comment on function _gov_json(gov_assignments, text) is 'internal: an assignment as the catalog functions return it';
+
+create function _gov_assignment_key(entity_id text, capability_id text, scope_entity_ids text[], name text)
+returns text
+language sql
+immutable
+parallel safe
+return jsonb_build_array(entity_id, capability_id, scope_entity_ids, name)::text;
+
+comment on function _gov_assignment_key(text, text, text[], text) is 'internal: the natural key of an assignment of an owner as one text';
+
+create function _gov_patched(stored gov_assignments, item jsonb)
+returns gov_assignments
+language plpgsql
+immutable
+as $$
+begin
+    stored.entity_id := item ->> 'entityId';
+    stored.capability_id := item ->> 'capabilityId';
+    stored.scope_entity_ids := _gov_texts(item -> 'scopeEntityIds');
+    stored.name := item ->> 'name';
+    if item ? 'usageLimit' then
+        stored.usage_limit := round((item ->> 'usageLimit')::numeric, 9);
+    end if;
+    if item ? 'cadence' then
+        stored.cadence := item ->> 'cadence';
+    end if;
+    if item ? 'anchorAt' then
+        stored.anchor_at := (item ->> 'anchorAt')::timestamptz;
+    end if;
+    stored.timezone := coalesce(item ->> 'timezone', stored.timezone, 'UTC');
+    stored.enforcement := coalesce(item ->> 'enforcement', stored.enforcement, 'hard');
+    stored.locked := coalesce((item ->> 'locked')::boolean, stored.locked, false);
+    if item ? 'alertThresholds' then
+        stored.alert_thresholds := case
+            when jsonb_typeof(item -> 'alertThresholds') = 'array'
+            then _gov_sorted(_gov_texts(item -> 'alertThresholds')::numeric[])
+        end;
+    end if;
+    return stored;
+end
+$$;
+
+comment on function _gov_patched(gov_assignments, jsonb) is 'internal: what an item makes of an assignment, stored or new (null)';
+
+create function gov_upsert_assignments(owner_id text, assignments jsonb)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    forms constant jsonb := '{
+        "entityId": "a string",
+        "capabilityId": "a string",
+        "featureId": "a string",
+        "currencyId": "a string",
+        "scopeEntityIds": "an array of strings",
+        "name": "a string",
+        "usageLimit": "a number or null",
+        "cadence": "a string or null",
+        "anchorAt": "a string or null",
+        "timezone": "a string",
+        "enforcement": "a string",
+        "locked": "true or false",
+        "alertThresholds": "an array of numbers or null",
+        "parentId": "a string or null"}';
+    owner constant text := $1;
+    wanted jsonb := '{}';
+    parents jsonb := '{}';
+    keys text[] := '{}';
+    item jsonb;
+    n int;
+    key text;
+    entity text;
+    capability text;
+    scope text[];
+    label text;
+    broken text;
+    failing_row text;
+begin
+    perform _gov_require_owner(owner);
+
+    for n, item in select i.n, i.item from _gov_items($2, 'assignments', forms) i loop
+        entity := _gov_one_key(item, n, '{entityId}', true);
+        capability := _gov_one_key(item, n, '{capabilityId, featureId, currencyId}', true);
+        scope := _gov_sorted(_gov_texts(coalesce(item -> 'scopeEntityIds', '[]')));
+        label := coalesce(item ->> 'name', '');
+        key := _gov_assignment_key(entity, capability, scope, label);
+
+        if not wanted ? key and not item ?& '{usageLimit, cadence}'
+            and not exists (
+                select
+                from gov_assignments a
+                where a.owner_id = owner
+                    and a.entity_id = entity
+                    and a.capability_id = capability
+                    and a.scope_entity_ids = scope
+                    and a.name = label)
+        then
+            raise exception using
+                errcode = 'invalid_parameter_value',
+                message = format('"%s" is missing in item %s, a new assignment', case when item ? 'usageLimit' then 'cadence' else 'usageLimit' end, n),
+                hint = 'Give both; null means no limit, and never resets.';
+        end if;
+
+        if item ? 'anchorAt' then
+            item := item || jsonb_build_object('anchorAt', _gov_time(item, n, 'anchorAt'));
+        end if;
+        if item ? 'parentId' then
+            parents := parents || jsonb_build_object(entity, item -> 'parentId');
+        end if;
+        item := item || jsonb_build_object('capabilityId', capability, 'scopeEntityIds', scope, 'name', label);
+        wanted := wanted || jsonb_build_object(key, coalesce(wanted -> key, '{}') || item);
+        keys := keys || key;
+    end loop;
+
+    if parents <> '{}' then
+        perform _gov_lock_hierarchy(
+            owner,
+            is_move => exists (
+                select
+                from jsonb_each_text(parents) p
+                join gov_entities e on e.owner_id = owner and e.id = p.key
+                where e.parent_id is distinct from p.value));
+
+        update gov_entities e
+        set parent_id = p.value
+        from jsonb_each_text(parents) p
+        where e.owner_id = owner
+            and e.id = p.key
+            and e.parent_id is distinct from p.value;
+    end if;
+
+    insert into gov_assignments as t
+        (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone,
+         enforcement, locked, alert_thresholds)
+    select owner, p.entity_id, p.capability_id, p.scope_entity_ids, p.name, p.usage_limit, p.cadence, p.anchor_at, p.timezone,
+        p.enforcement, p.locked, p.alert_thresholds
+    from jsonb_each(wanted) w
+    left join gov_assignments s
+        on s.owner_id = owner
+        and s.entity_id = w.value ->> 'entityId'
+        and s.capability_id = w.value ->> 'capabilityId'
+        and s.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
+        and s.name = w.value ->> 'name'
+    cross join lateral _gov_patched(s, w.value) p
+    order by w.key collate "C"
+    on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update
+        set (usage_limit, cadence, anchor_at, timezone, enforcement, locked, alert_thresholds) = (
+            select p.usage_limit, p.cadence, p.anchor_at, p.timezone, p.enforcement, p.locked, p.alert_thresholds
+            from _gov_patched(t, wanted -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name)) p)
+        where t is distinct from
+            _gov_patched(t, wanted -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name));
+
+    return (
+        select jsonb_agg(_gov_json(t, e.parent_id) order by k.n)
+        from unnest(keys) with ordinality k (key, n)
+        cross join lateral (select wanted -> k.key as item) w
+        join gov_assignments t
+            on t.owner_id = owner
+            and t.entity_id = w.item ->> 'entityId'
+            and t.capability_id = w.item ->> 'capabilityId'
+            and t.scope_entity_ids = _gov_texts(w.item -> 'scopeEntityIds')
+            and t.name = w.item ->> 'name'
+        join gov_entities e on e.owner_id = t.owner_id and e.id = t.entity_id);
+exception
+    when check_violation or foreign_key_violation then
+        get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
+        perform _gov_raise_broken_rule('gov_assignments', broken, coalesce(nullif(failing_row, ''), sqlerrm));
+        raise;
+end
+$$;
+
+comment on function gov_upsert_assignments(text, jsonb) is
+$$Creates budgets of an owner's entities and changes existing ones, which entity, capability, scope and name identify.
+
+owner_id: one of the vendor's customers
+assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the keys
+    entityId (required), one of capabilityId, featureId and currencyId (required), scopeEntityIds (default []: everywhere),
+    name (default ""), usageLimit (per window, in the capability's unit; null: no limit), cadence (such as "P1M"; null: never
+    resets), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
+    locked (default false), alertThresholds (per cent; null: the alert policy's), parentId (of the entity; null: a root);
+    usageLimit and cadence are required on create; omitted keys keep their value
+result: the stored budgets as an array in the order given, with id, parentId, createdAt and updatedAt
+errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
+    entity or parent; 23514 a cycle; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
+    64 entities in a chain; 55000 an entity with children would move$$;
+
+create function gov_list_assignments
+(
+    owner_id text,
+    after text default null,
+    before text default null,
+    page_size int default 20,
+    entity_id text default null,
+    capability_id text default null
+)
+returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+begin
+    perform _gov_require_owner(owner_id);
+    return _gov_list(
+        'assignments',
+        $source$
+            gov_assignments r
+            where r.owner_id = $1
+                and ($2 ->> 'entityId' is null or r.entity_id = $2 ->> 'entityId')
+                and ($2 ->> 'capabilityId' is null or r.capability_id = $2 ->> 'capabilityId')
+        $source$,
+        '{r.entity_id, r.capability_id, r.scope_entity_ids, r.name}',
+        '{a string, a string, an array of strings, a string}',
+        '_gov_json(r, (select e.parent_id from gov_entities e where e.owner_id = r.owner_id and e.id = r.entity_id))',
+        owner_id,
+        jsonb_build_object('entityId', entity_id, 'capabilityId', capability_id),
+        after,
+        before,
+        page_size);
+end
+$$;
+
+comment on function gov_list_assignments(text, text, text, int, text, text) is
+$$A page of the budgets of an owner, by entity, capability, scope and name.
+
+after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100;
+entity_id: only those of this entity; capability_id: only those of this capability
+result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}
+errors: 22004 null owner; 22023 page_size out of range, both cursors, not a cursor of this list$$;
+
+/* Owners */
+
+create function gov_delete_owner(owner_id text)
+returns void
+language c
+as 'MODULE_PATHNAME', 'gov_delete_owner_1_0';
+
+comment on function gov_delete_owner(text) is
+$$Deletes everything of one owner, the ledger included. An owner without rows is no error.
+
+owner_id: one of the vendor's customers. A use whose transaction is still open at the call is not seen and stays in the
+    ledger: stop the owner's traffic first, or call again.
+errors: 22004 null$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Windows                                                                                                          */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function gov_window
+(
+    cadence text,
+    anchor_at timestamptz default null,
+    timezone text default 'UTC',
+    at timestamptz default now(),
+    out window_start timestamptz,
+    out window_end timestamptz
+)
+language c
+stable
+parallel safe
+as 'MODULE_PATHNAME', 'gov_window_1_0';
+
+comment on function gov_window(text, timestamptz, text, timestamptz) is
+$$The window of a budget that a point in time falls into.
+
+cadence: how often the budget starts afresh, one ISO 8601 duration of one unit, 1 to 9999, such as P1M, P1W or PT1H; null
+    never resets; anchor_at: where a window starts, with its local time of day; null for Monday 2001-01-01 00:00 local
+    time, so that P1M is the calendar month; timezone: a name of pg_timezone_names; at: the point in time
+result: window_start and window_end (exclusive); nulls for a null cadence
+errors: 22023 malformed cadence, unknown time zone, infinite anchor_at or at, at too near the ends of the calendar;
+    22004 null timezone or at$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* What pg_dump takes along                                                                                         */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+select pg_extension_config_dump('gov_counter_seq', '');
+select pg_extension_config_dump('gov_events_id_seq', '');
+select pg_extension_config_dump('gov_alerts_id_seq', '');
+select pg_extension_config_dump('gov_entity_types', '');
+select pg_extension_config_dump('gov_capabilities', '');
+select pg_extension_config_dump('gov_entities', '');
+select pg_extension_config_dump('gov_assignments', '');
+select pg_extension_config_dump('gov_events', '');
+select pg_extension_config_dump('gov_usage', '');
+select pg_extension_config_dump('gov_usage_hourly', '');
+select pg_extension_config_dump('gov_reservations', '');
+select pg_extension_config_dump('gov_alerts', '');
+select pg_extension_config_dump('gov_alert_policies', '');
+select pg_extension_config_dump('gov_rollup_state', '');
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Privileges                                                                                                       */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- Nothing is for everybody. The loop goes over what the extension has, so that nothing can be forgotten here.
+do $$
+declare
+    object record;
+begin
+    for object in
+        select
+            case d.classid when 'pg_proc'::regclass then 'routine' else case c.relkind when 'S' then 'sequence' else 'table' end end as kind,
+            case d.classid when 'pg_proc'::regclass then d.objid::regprocedure::text else d.objid::regclass::text end as name
+        from pg_depend d
+        join pg_extension e on e.oid = d.refobjid
+        left join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+        where d.refclassid = 'pg_extension'::regclass
+            and d.deptype = 'e'
+            and e.extname = 'governance'
+            and (d.classid = 'pg_proc'::regclass or c.relkind in ('r', 'v', 'S'))
+    loop
+        execute format('revoke all on %s %s from public', object.kind, object.name);
+    end loop;
+end
+$$;

@@ -1,0 +1,83 @@
+/*
+ * api_catalog.c
+ *		gov_delete_owner(): the one catalog function that plain SQL cannot be.
+ *
+ * PURPOSE
+ *		It deletes from the ledger and the holds, which take no DELETE from
+ *		users; so it works as the extension's owner, for whoever may call it.
+ *		The other catalog functions are in sql/governance.sql.
+ *
+ * CONCURRENCY
+ *		The row of the rollup's watermark comes first: a round that runs has
+ *		committed by then and none starts before we have, so none puts usage
+ *		back.  The owner's lock on the shape of its trees keeps others from
+ *		placing entities.  Budgets and entities go before the ledger: a use
+ *		that commits meanwhile finds them, is seen by the later statements,
+ *		each of which has a fresh snapshot, and goes too.
+ *
+ *		Accepted: a use whose transaction is still open when the ledger is
+ *		deleted from stays there, as a use of an owner of whom nothing is
+ *		governed.  To exclude it would take a lock on the ledger that stops
+ *		every owner's traffic; the documentation says to stop the owner's own.
+ *
+ * FAILURE
+ *		All in the caller's transaction: an error or a rollback brings back
+ *		everything.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "hierarchy.h"
+#include "spi.h"
+
+PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
+
+static GovQuery rollup_query = {
+	.sql = "select from @gov_rollup_state for update"
+};
+
+#define DELETE_FROM(table) \
+	{ \
+		.sql = "delete from @" table " where owner_id = $1", \
+		.nargs = 1, \
+		.argtypes = {TEXTOID} \
+	}
+
+/* In this order: what refers to a row goes before it, budgets take usage along. */
+static GovQuery delete_queries[] = {
+	DELETE_FROM("gov_assignments"),
+	DELETE_FROM("gov_entities"),
+	DELETE_FROM("gov_reservations"),
+	DELETE_FROM("gov_events"),
+	DELETE_FROM("gov_usage"),
+	DELETE_FROM("gov_usage_hourly"),
+	DELETE_FROM("gov_alerts"),
+	DELETE_FROM("gov_alert_policies")
+};
+
+/* gov_delete_owner(owner_id text) returns void */
+Datum
+gov_delete_owner_1_0(PG_FUNCTION_ARGS)
+{
+	Datum		args[1];
+	GovSpi		spi;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("\"owner_id\" must not be null"),
+				 errhint("Give the id of one of your customers.")));
+	PreventCommandIfReadOnly("gov_delete_owner()");
+	args[0] = PointerGetDatum(PG_GETARG_TEXT_PP(0));
+
+	gov_spi_begin(&spi);
+	gov_spi_modify(&rollup_query, NULL, NULL);
+	gov_hierarchy_lock(DatumGetTextPP(args[0]), ExclusiveLock);
+	for (int i = 0; i < lengthof(delete_queries); i++)
+		gov_spi_modify(&delete_queries[i], args, NULL);
+	gov_spi_end(&spi);
+	PG_RETURN_VOID();
+}

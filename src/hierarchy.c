@@ -1,0 +1,442 @@
+/*
+ * hierarchy.c
+ *		Triggers that hold the rules between catalog rows which no foreign key
+ *		can hold.
+ *
+ * PURPOSE
+ *		A parent is of the same owner, chains have no cycle and a bounded
+ *		length, an entity with children does not move, scopes name entities, an
+ *		entity has a bounded number of budgets per capability.  A foreign key
+ *		from a table to itself makes every dump warn, and none can look into an
+ *		array; a query of a plain trigger misses what was committed after a
+ *		REPEATABLE READ transaction began.  So the rules are judged here, under
+ *		the latest snapshot, at every isolation level.
+ *
+ * WHEN
+ *		What must be there is asked by AFTER triggers, which fire when the
+ *		statement is through: rows of one statement may come in any order, as
+ *		COPY brings them.  Whether an entity has children is asked by a BEFORE
+ *		trigger of the rows as they were before the statement, so that one call
+ *		may move an entity and put others below it.
+ *
+ * LOCKS
+ *		Rows that must stay are locked FOR KEY SHARE, as a foreign key does;
+ *		the deletion of one waits, and then sees who came first.
+ *
+ *		A row lock does not keep others from adding children.  So there is a
+ *		lock on the shape of an owner's trees, of which there are
+ *		SHAPE_LOCKS, chosen by hash, each a sub-object of gov_entities: whoever
+ *		moves an entity has it alone, whoever inserts one below another shares
+ *		it, both until the end of the transaction.  An insert takes it in its
+ *		AFTER trigger.  An entity added below one that another transaction is
+ *		moving then counts as added after the move, whose result it sees.
+ *		Taking it earlier would make a concurrent pair of INSERT ... ON
+ *		CONFLICT DO UPDATE share it first and deadlock when both want it alone.
+ *
+ *		The number of budgets of an entity is counted with its row locked FOR
+ *		NO KEY UPDATE: two sessions cannot both add the last one.  That lock
+ *		conflicts with no foreign key's.
+ *
+ * INVARIANTS
+ *		A chain gets longer only with an entity that was written by the
+ *		statement at its lower end, because what moves had no children; so it
+ *		is enough that each entity written judges the chain above itself.
+ *
+ * FAILURE
+ *		The triggers do not fire for rows that replication applies or that are
+ *		loaded with session_replication_role = replica: the origin has judged
+ *		them.  A cycle that came in that way is found by a bounded walk.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "catalog.h"
+#include "hierarchy.h"
+#include "spi.h"
+
+#define SHAPE_LOCKS		1024
+
+PG_FUNCTION_INFO_V1(gov_entity_moves_1_0);
+PG_FUNCTION_INFO_V1(gov_entity_placed_1_0);
+PG_FUNCTION_INFO_V1(gov_entity_removed_1_0);
+PG_FUNCTION_INFO_V1(gov_assignment_placed_1_0);
+PG_FUNCTION_INFO_V1(gov_lock_hierarchy_1_0);
+
+static GovQuery child_query = {
+	.sql = "select e.id "
+	"from @gov_entities e "
+	"where e.owner_id = $1 and e.parent_id = $2 "
+	"limit 1",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+static GovQuery keep_entity_query = {
+	.sql = "select "
+	"from @gov_entities e "
+	"where e.owner_id = $1 and e.id = $2 "
+	"for key share",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+/*
+ * The chain above an entity, one step longer than allowed at most.  A walk
+ * that long with an id in it twice has met a cycle.
+ */
+static GovQuery chain_query = {
+	.sql = "with recursive chain (id, parent_id, length) as ("
+	"    select e.id, e.parent_id, 1 "
+	"    from @gov_entities e "
+	"    where e.owner_id = $1 and e.id = $2 "
+	"    union all "
+	"    select p.id, p.parent_id, c.length + 1 "
+	"    from chain c "
+	"    join @gov_entities p on p.owner_id = $1 and p.id = c.parent_id "
+	"    where c.length <= $3) "
+	"select count(*), count(distinct c.id) from chain c",
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, INT4OID}
+};
+
+static GovQuery scoped_query = {
+	.sql = "select a.entity_id, a.capability_id "
+	"from @gov_assignments a "
+	"where a.owner_id = $1 "
+	"    and a.scope_entity_ids @> array[$2] "
+	"    and a.scope_entity_ids <> '{}' "
+	"limit 1",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+static GovQuery keep_scope_query = {
+	.sql = "select "
+	"from @gov_entities e "
+	"where e.owner_id = $1 and e.id = any ($2) "
+	"for key share",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTARRAYOID}
+};
+
+static GovQuery missing_query = {
+	.sql = "select s.id "
+	"from unnest($2) s (id) "
+	"where not exists (select from @gov_entities e where e.owner_id = $1 and e.id = s.id) "
+	"limit 1",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTARRAYOID}
+};
+
+static GovQuery lock_entity_query = {
+	.sql = "select "
+	"from @gov_entities e "
+	"where e.owner_id = $1 and e.id = $2 "
+	"for no key update",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+static GovQuery budgets_query = {
+	.sql = "select count(*) "
+	"from @gov_assignments a "
+	"where a.owner_id = $1 and a.entity_id = $2 and a.capability_id = $3",
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID}
+};
+
+/* The trigger's data; it must be a row trigger on the table that it is for. */
+static TriggerData *
+row_trigger(FunctionCallInfo fcinfo, Oid relid)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		RelationGetRelid(trigger->tg_relation) != relid)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function was not called as a trigger of its table")));
+	return trigger;
+}
+
+/* The row as it is now: the new one of an update. */
+static HeapTuple
+current_row(const TriggerData *trigger)
+{
+	return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+		trigger->tg_newtuple : trigger->tg_trigtuple;
+}
+
+static Datum
+column(const TriggerData *trigger, HeapTuple row, const char *name, bool *isnull)
+{
+	TupleDesc	tupdesc = RelationGetDescr(trigger->tg_relation);
+	int			number = SPI_fnumber(tupdesc, name);
+
+	if (number <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" does not exist", name)));
+	return heap_getattr(row, number, tupdesc, isnull);
+}
+
+/* A column that is NOT NULL. */
+static Datum
+key_column(const TriggerData *trigger, HeapTuple row, const char *name)
+{
+	bool		isnull;
+	Datum		value = column(trigger, row, name, &isnull);
+
+	Assert(!isnull);
+	return value;
+}
+
+/* Run a SELECT under a snapshot of its own; at most one row is of interest. */
+static bool
+found_row(GovQuery *query, Datum *args, GovSnapshot snapshot)
+{
+	uint64		rows;
+
+	gov_spi_push_snapshot(snapshot);
+	rows = gov_spi_select(query, args, NULL);
+	gov_spi_pop_snapshot();
+	return rows > 0;
+}
+
+static int64
+count_at(int column)
+{
+	bool		isnull;
+
+	return DatumGetInt64(gov_spi_value(0, column, &isnull));
+}
+
+/* Take the lock on the shape of an owner's trees to the transaction's end. */
+void
+gov_hierarchy_lock(const text *owner, LOCKMODE mode)
+{
+	uint32		hash = hash_bytes((const unsigned char *) VARDATA_ANY(owner),
+								  VARSIZE_ANY_EXHDR(owner));
+	LOCKTAG		tag;
+
+	/* sub-object 0 would be the table itself */
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
+					   gov_catalog()->entities, 1 + hash % SHAPE_LOCKS);
+	(void) LockAcquire(&tag, mode, false, false);
+}
+
+/* _gov_lock_hierarchy(owner_id text, is_move boolean) returns void */
+Datum
+gov_lock_hierarchy_1_0(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("a change of the hierarchy");
+	gov_hierarchy_lock(PG_GETARG_TEXT_PP(0),
+					   PG_GETARG_BOOL(1) ? ExclusiveLock : ShareLock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * Did the entity have children before the statement?  Tuples of the running
+ * statement carry the command of the snapshot that it runs under.  The current
+ * command may be a later one: a trigger in PL/pgSQL that fired before this one
+ * has counted it up.
+ */
+static bool
+had_children(Datum owner, Datum id)
+{
+	CommandId	statement = GetActiveSnapshot()->curcid;
+	Datum		args[] = {owner, id};
+	GovSpi		spi;
+	uint64		rows;
+
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_STATEMENT);
+	GetActiveSnapshot()->curcid = statement;
+	rows = gov_spi_select(&child_query, args, NULL);
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+	return rows > 0;
+}
+
+/* BEFORE UPDATE of gov_entities, for each row whose parent changes. */
+Datum
+gov_entity_moves_1_0(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
+	HeapTuple	row = trigger->tg_trigtuple;
+	Datum		owner = key_column(trigger, row, "owner_id");
+	Datum		id = key_column(trigger, row, "id");
+
+	gov_hierarchy_lock(DatumGetTextPP(owner), ExclusiveLock);
+	if (had_children(owner, id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("entity \"%s\" has children and does not move",
+						TextDatumGetCString(id)),
+				 errdetail("Past usage stays with the ancestors that it was charged to."),
+				 errhint("Move its children first, or insert a new entity at the other place."),
+				 errtable(trigger->tg_relation)));
+	return PointerGetDatum(trigger->tg_newtuple);
+}
+
+/* The parent must exist, and stay until we have committed. */
+static void
+keep_parent(const TriggerData *trigger, Datum owner, Datum parent)
+{
+	Datum		args[] = {owner, parent};
+
+	if (gov_spi_modify(&keep_entity_query, args, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("parent \"%s\" does not exist", TextDatumGetCString(parent)),
+				 errdetail("Owner \"%s\" has no such entity.", TextDatumGetCString(owner)),
+				 errhint("Insert the parent first or in the same statement."),
+				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_fkey")));
+}
+
+/* Above the entity there must be no cycle, and not too much. */
+static void
+check_chain(const TriggerData *trigger, Datum owner, Datum id)
+{
+	Datum		args[] = {owner, id, Int32GetDatum(GOV_CHAIN_MAX)};
+	bool		found PG_USED_FOR_ASSERTS_ONLY = found_row(&chain_query, args, GOV_SNAPSHOT_LATEST);
+	int64		steps = count_at(1);
+	int64		entities = count_at(2);
+
+	Assert(found);
+	Assert(entities <= steps && steps <= GOV_CHAIN_MAX + 1);
+	if (entities < steps)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("entity \"%s\" would be below itself or below a cycle",
+						TextDatumGetCString(id)),
+				 errhint("Choose a parent that is not below the entity."),
+				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_cycle")));
+	if (steps > GOV_CHAIN_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("entity \"%s\" is too deep", TextDatumGetCString(id)),
+				 errdetail("A chain has at most %d entities.", GOV_CHAIN_MAX),
+				 errtableconstraint(trigger->tg_relation, "gov_entities_chain_limit")));
+}
+
+/* AFTER INSERT OR UPDATE of gov_entities, for each row that has a new parent. */
+Datum
+gov_entity_placed_1_0(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
+	HeapTuple	row = current_row(trigger);
+	Datum		owner = key_column(trigger, row, "owner_id");
+	bool		is_root;
+	Datum		parent = column(trigger, row, "parent_id", &is_root);
+	GovSpi		spi;
+
+	if (is_root)
+		return PointerGetDatum(NULL);
+
+	gov_hierarchy_lock(DatumGetTextPP(owner), ShareLock);
+	gov_spi_begin(&spi);
+	keep_parent(trigger, owner, parent);
+	check_chain(trigger, owner, key_column(trigger, row, "id"));
+	gov_spi_end(&spi);
+	return PointerGetDatum(NULL);
+}
+
+/* AFTER DELETE of gov_entities, for each row. */
+Datum
+gov_entity_removed_1_0(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
+	Datum		owner = key_column(trigger, trigger->tg_trigtuple, "owner_id");
+	Datum		id = key_column(trigger, trigger->tg_trigtuple, "id");
+	Datum		args[] = {owner, id};
+	GovSpi		spi;
+
+	gov_spi_begin(&spi);
+	if (found_row(&child_query, args, GOV_SNAPSHOT_LATEST))
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("entity \"%s\" has children", TextDatumGetCString(id)),
+				 errdetail("One of them is \"%s\".", gov_spi_text(0, 1)),
+				 errhint("Delete or move them first, or archive the entity with gov_archive_entities()."),
+				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_fkey")));
+	if (found_row(&scoped_query, args, GOV_SNAPSHOT_LATEST))
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("entity \"%s\" is in the scope of a budget", TextDatumGetCString(id)),
+				 errdetail("One of them is a budget of entity \"%s\" for capability \"%s\".",
+						   gov_spi_text(0, 1), gov_spi_text(0, 2)),
+				 errhint("Delete those budgets first, or archive the entity with gov_archive_entities()."),
+				 errtableconstraint(trigger->tg_relation, "gov_assignments_scope_entity_ids_fkey")));
+	gov_spi_end(&spi);
+	return PointerGetDatum(NULL);
+}
+
+/* The entities of a scope must exist, and stay until we have committed. */
+static void
+keep_scope(const TriggerData *trigger, Datum owner, Datum scope)
+{
+	ArrayType  *ids = DatumGetArrayTypeP(scope);
+	int			count = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
+	Datum		args[] = {owner, PointerGetDatum(ids)};
+
+	if (count == 0 || gov_spi_modify(&keep_scope_query, args, NULL) == count)
+		return;
+
+	/* distinct ids, as many as not found: one of them is missing */
+	if (!found_row(&missing_query, args, GOV_SNAPSHOT_LATEST))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+			 errmsg("scope entity \"%s\" does not exist", gov_spi_text(0, 1)),
+			 errdetail("Owner \"%s\" has no such entity.", TextDatumGetCString(owner)),
+			 errhint("A scope names entities of the same owner."),
+			 errtableconstraint(trigger->tg_relation, "gov_assignments_scope_entity_ids_fkey")));
+}
+
+/* One at a time adds budgets to an entity; they must not be too many. */
+static void
+check_budgets(const TriggerData *trigger, Datum owner, Datum entity, Datum capability)
+{
+	Datum		args[] = {owner, entity, capability};
+
+	gov_spi_modify(&lock_entity_query, args, NULL);
+	found_row(&budgets_query, args, GOV_SNAPSHOT_LATEST);
+	if (count_at(1) > GOV_BUDGETS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("entity \"%s\" has too many budgets for capability \"%s\"",
+						TextDatumGetCString(entity), TextDatumGetCString(capability)),
+				 errdetail("There may be at most %d.", GOV_BUDGETS_MAX),
+				 errtableconstraint(trigger->tg_relation, "gov_assignments_limit")));
+}
+
+/* AFTER INSERT of gov_assignments, for each row; its keys do not change. */
+Datum
+gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->assignments);
+	HeapTuple	row = trigger->tg_trigtuple;
+	Datum		owner = key_column(trigger, row, "owner_id");
+	GovSpi		spi;
+
+	gov_spi_begin(&spi);
+	keep_scope(trigger, owner, key_column(trigger, row, "scope_entity_ids"));
+	check_budgets(trigger, owner, key_column(trigger, row, "entity_id"),
+				  key_column(trigger, row, "capability_id"));
+	gov_spi_end(&spi);
+	return PointerGetDatum(NULL);
+}
