@@ -5,6 +5,7 @@ PGFILEDESC = "governance - budgets for AI usage"
 
 OBJS = \
 	src/amount.o \
+	src/api_window.o \
 	src/cadence.o \
 	src/catalog.o \
 	src/changes.o \
