@@ -104,6 +104,12 @@ from unnest('{2026-10-25 02:30+02, 2026-10-25 02:30+01}'::timestamptz[]) as anch
      window_at('P1D', anchor, 'Europe/Berlin', anchor) as w,
      window_at('P1D', anchor, 'Europe/Berlin', anchor - interval '1 us') as before;
 
+-- The same where the clocks go back into the day before: Saturday returns
+-- after Sunday has begun, and belongs to Sunday's window.
+select at, timezone('America/St_Johns', at) as local, w.*
+from unnest('{2010-11-07 00:00:29-02:30, 2010-11-07 00:00:30-02:30, 2010-11-06 23:30-03:30, 2010-11-07 00:00:30-03:30}'::timestamptz[]) as at,
+     window_at('P1D', '2010-11-07 00:00:30-02:30', 'America/St_Johns', at) as w;
+
 -- Hours are elapsed time, whatever the clocks do.
 select * from windows_from('PT1H', null, 'Europe/Berlin', '2026-03-29 00:30Z', 3);
 select * from windows_from('PT24H', null, 'Europe/Berlin', '2026-03-28 12:00Z', 3);

@@ -95,6 +95,7 @@ insert into change
 values ('Europe/Berlin', '2026-03-29Z'),
        ('Europe/Berlin', '2026-10-25Z'),
        ('Europe/Dublin', '2026-10-25Z'),
+       ('America/St_Johns', '2010-11-07Z'),
        ('America/New_York', '2026-03-08Z'),
        ('America/New_York', '2026-11-01Z'),
        ('Australia/Lord_Howe', '2026-04-04Z'),
