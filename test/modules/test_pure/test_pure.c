@@ -31,7 +31,6 @@ PG_FUNCTION_INFO_V1(test_amount_from_numeric);
 PG_FUNCTION_INFO_V1(test_amount_status);
 PG_FUNCTION_INFO_V1(test_amount_to_numeric);
 PG_FUNCTION_INFO_V1(test_amount_add);
-PG_FUNCTION_INFO_V1(test_amount_speed);
 PG_FUNCTION_INFO_V1(test_cadence_parse);
 PG_FUNCTION_INFO_V1(test_window_at);
 PG_FUNCTION_INFO_V1(test_timezone_lookup);
@@ -147,24 +146,6 @@ test_amount_add(PG_FUNCTION_ARGS)
 						&sum))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(raw_out(sum));
-}
-
-/* test_amount_speed(numeric, loops int): for \timing, not part of the tests */
-Datum
-test_amount_speed(PG_FUNCTION_ARGS)
-{
-	Numeric		num = PG_GETARG_NUMERIC(0);
-	int			nloops = PG_GETARG_INT32(1);
-	GovAmount	amount = 0;
-
-	for (int i = 0; i < nloops; i++)
-	{
-		if (gov_amount_from_numeric(num, &amount) != GOV_AMOUNT_OK)
-			PG_RETURN_NULL();
-		if (PG_GETARG_BOOL(2))
-			pfree(gov_amount_to_numeric(amount));
-	}
-	PG_RETURN_DATUM(raw_out(amount));
 }
 
 /* test_cadence_parse(text) returns text: unit and count, null if refused */
