@@ -602,6 +602,9 @@ security definer
 set search_path = pg_catalog, @extschema@, pg_temp
 as $$
 begin
+    -- No round of the rollup may bring the usage back before this transaction ends (src/rollup.c).
+    lock table gov_rollup_state in share mode;
+
     if tg_op = 'TRUNCATE' then
         delete from gov_usage;
         delete from gov_alerts;
@@ -2212,6 +2215,423 @@ cadence: how often the budget starts afresh, one ISO 8601 duration of one unit, 
 result: window_start and window_end (exclusive); nulls for a null cadence
 errors: 22023 malformed cadence, unknown time zone, infinite anchor_at or at, at too near the ends of the calendar;
     22004 null timezone or at$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Run time                                                                                                         */
+/*                                                                                                                  */
+/* Volatile and parallel unsafe, in C, without a SET clause: a setting alone would cost a fifth of the throughput.  */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function gov_check
+(
+    owner_id text,
+    capability_id text,
+    amount numeric default 1,
+    dimensions jsonb default null,
+    entity_ids text[] default null,
+    out is_granted boolean,
+    out denied_reason text,
+    out remaining numeric,
+    out retry_at timestamptz,
+    out chains jsonb
+)
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_check_1_0';
+
+comment on function gov_check(text, text, numeric, jsonb, text[]) is
+$$Whether so much may be used. Changes nothing.
+
+owner_id: one of the vendor's customers; capability_id: what is used; amount: how much, in the capability's unit, 0 or more,
+    rounded to 9 decimals; dimensions: a flat object of strings, numbers and booleans; a value names an entity when its key is
+    an attribution key of the entity's type; entity_ids: entities by id. At most 1,000 entities may be named
+result: is_granted; denied_reason: null, RequestedUsageExceedingLimit, BudgetExceeded, Ungoverned or Unavailable; remaining: the
+    least headroom of the hard budgets, null without any; retry_at: the latest window end of the budgets that deny, null when
+    granted or when one never resets; chains: per entity named an array of budgets up to the root
+errors: 22004 null owner_id, capability_id, amount or element of entity_ids; 22023 negative or infinite amount, malformed
+    dimensions, malformed owner_id; 22003 amount out of range; 42704 unknown capability; 42501 not the session's owner; 54000 too
+    many entities; GV002 ungoverned, if governance.on_ungoverned says so; 53400 cache full and 55000 library not preloaded,
+    unless governance.on_unavailable says otherwise$$;
+
+create function gov_allowed
+(
+    owner_id text,
+    capability_id text,
+    amount numeric default 1,
+    dimensions jsonb default null,
+    entity_ids text[] default null
+)
+returns boolean
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_allowed_1_0';
+
+comment on function gov_allowed(text, text, numeric, jsonb, text[]) is
+$$Whether so much may be used: is_granted of gov_check alone, the fastest gate.
+
+arguments and errors: those of gov_check
+result: boolean$$;
+
+create function gov_headroom
+(
+    owner_id text,
+    capability_id text,
+    amount numeric default 1,
+    dimensions jsonb default null,
+    entity_ids text[] default null,
+    out chain integer,
+    out entity_id text,
+    out scope_entity_ids text[],
+    out name text,
+    out usage_limit numeric,
+    out current_usage numeric,
+    out reserved_usage numeric,
+    out remaining numeric,
+    out is_granted boolean,
+    out is_over_limit boolean,
+    out enforcement text,
+    out cadence text,
+    out usage_period_start timestamptz,
+    out usage_period_end timestamptz
+)
+returns setof record
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_headroom_1_0';
+
+comment on function gov_headroom(text, text, numeric, jsonb, text[]) is
+$$The chains of gov_check as rows, one per budget and chain.
+
+arguments and errors: those of gov_check
+result: chain: its number from 1; then the columns of a node of chains; remaining is null without a limit, the usage period
+    null for a budget that never resets$$;
+
+create function gov_ingest
+(
+    owner_id text,
+    capability_id text,
+    amount numeric default 1,
+    dimensions jsonb default null,
+    entity_ids text[] default null,
+    idempotency_key text default null,
+    occurred_at timestamptz default null,
+    out event_id bigint,
+    out is_duplicate boolean
+)
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_ingest_1_0';
+
+comment on function gov_ingest(text, text, numeric, jsonb, text[], text, timestamptz) is
+$$Records what was used, whatever the limits, and counts it on every budget of its set at once.
+
+owner_id, capability_id, dimensions, entity_ids: those of gov_check; amount: how much, in the capability's unit, negative for a
+    correction; idempotency_key: 1 to 255 characters, unique per owner; occurred_at: decides the window; null for now, at most
+    five minutes ahead (stored as now)
+result: event_id: the id in gov_events; is_duplicate: true when the key had been used for the same call, which is then not
+    recorded again
+errors: those of gov_check; 23505 the key was used for another call; 22023 occurred_at too far ahead or infinite, malformed
+    idempotency_key; 25006 in a read-only transaction and on a standby; 55P03 budgets could not be loaded in time; 55000 library
+    not preloaded and 53400 cache full, whatever governance.on_unavailable says$$;
+
+create function gov_ingest_many
+(
+    owner_id text,
+    events jsonb,
+    out "position" integer,
+    out event_id bigint,
+    out is_duplicate boolean,
+    out error text
+)
+returns setof record
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_ingest_many_1_0';
+
+comment on function gov_ingest_many(text, jsonb) is
+$$Records 1 to 1,000 events in one call; a bad one gets its error, the rest are recorded.
+
+owner_id: one of the vendor's customers; events: an array of objects with the keys capabilityId, amount (1 if absent), dimensions,
+    entityIds, idempotencyKey, occurredAt, which mean what the arguments of gov_ingest do
+result: a row per event, in order: position from 1, event_id and is_duplicate as of gov_ingest, error: null or what is wrong
+errors: 22004 null argument; 22023 events is no array or is empty, malformed owner_id; 54000 more than 1,000 events; what is not
+    an event's fault (25006, 55000, 53400, 55P03, 40001, 57014) ends the call$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Operation                                                                                                        */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function gov_cached_counters
+(
+    out counter_id bigint,
+    out window_start timestamptz,
+    out window_end timestamptz,
+    out amount numeric,
+    out held numeric,
+    out is_pinned boolean
+)
+returns setof record
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_cached_counters_1_0';
+
+comment on function gov_cached_counters() is
+$$The counters of this database that are in shared memory.
+
+result: counter_id: of gov_assignments; the present window; amount: usage, committed and in flight; held: open holds; is_pinned:
+    a transaction has changes in flight$$;
+
+create function gov_engine_facts(out name text, out value numeric)
+returns setof record
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_engine_facts_1_0';
+
+comment on function gov_engine_facts() is
+    'what the engine counts in shared memory, for all databases of the server since its start, but for worker_pid: gov_stats has it';
+
+-- A transaction that has drawn an id of the ledger holds this lock until it ends.
+create view gov_rollup_waits with (security_invoker = true) as
+select
+    l.pid
+from pg_locks l
+where l.locktype = 'relation'
+    and l.database = (select d.oid from pg_database d where d.datname = current_database())
+    and l.relation = 'gov_events_id_seq'::regclass
+    and l.mode = 'RowExclusiveLock'
+    and l.granted
+    and l.pid <> pg_backend_pid();
+
+comment on view gov_rollup_waits is 'the processes whose open transactions the rollup of the ledger has to let pass';
+
+create view gov_stats with (security_invoker = true) as
+with state as
+(
+    select coalesce((select r.watermark from gov_rollup_state r), 0) as watermark
+),
+tail as
+(
+    select
+        count(*) as event_count,
+        min(e.recorded_at) as oldest
+    from state s
+    join gov_events e on e.id > s.watermark
+)
+select
+    f.name,
+    f.value,
+    null::text as detail
+from gov_engine_facts() f
+union all
+select 'rollup_watermark', s.watermark, 'the last ledger id that is rolled up'
+from state s
+union all
+select 'rollup_lag_events', t.event_count, null
+from tail t
+union all
+select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from clock_timestamp() - t.oldest), 3), 0), 0), null
+from tail t
+union all
+select 'rollup_waits_for', count(*), string_agg('process ' || w.pid, ', ' order by w.pid)
+from gov_rollup_waits w;
+
+comment on view gov_stats is
+    'how the engine does, one row per fact; cache and event counts are the server''s since its start, the rollup''s this database''s';
+comment on column gov_stats.name is 'what is counted';
+comment on column gov_stats.value is 'how much: events, bytes (…_bytes), seconds (…_seconds) or a number of processes';
+comment on column gov_stats.detail is 'more about the value, such as the processes that are waited for';
+
+create function gov_maintain
+(
+    out rolled_up bigint,
+    out pruned bigint,
+    out events_left bigint,
+    out waits_for text
+)
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_maintain_1_0';
+
+comment on function gov_maintain() is
+$$Does what the background worker does, as far as it can without waiting.
+
+result: rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: events deleted because of governance.event_retention;
+    events_left: committed events that are not rolled up yet; waits_for: what they wait for, null when nothing is left
+errors: 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
+
+create function gov_drop_cache()
+returns void
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_drop_cache_1_0';
+
+comment on function gov_drop_cache() is
+    'drops what may be dropped from the shared cache, and makes every session read the rest of the catalog again; gov_refresh calls it';
+
+create function gov_refresh()
+returns void
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+declare
+    broken record;
+begin
+    for broken in
+        select t.tgrelid::regclass as relation, t.tgname
+        from pg_trigger t
+        join pg_proc p on p.oid = t.tgfoid
+        where p.pronamespace = '@extschema@'::regnamespace
+            and p.proname in ('gov_note_change', 'gov_note_truncate')
+            and t.tgenabled <> 'A'
+    loop
+        execute format('alter table %s enable always trigger %I', broken.relation, broken.tgname);
+    end loop;
+    perform gov_drop_cache();
+end
+$$;
+
+comment on function gov_refresh() is
+$$Drops the cache and repairs the triggers that keep it current. Needed only after DML on the tables with triggers disabled, or
+after ALTER TABLE ... ENABLE TRIGGER ALL.
+
+errors: 42501 when a trigger needs repair and the caller does not own the table$$;
+
+create function gov_verify(owner_id text default null)
+returns table
+(
+    owner_id text,
+    assignment_id uuid,
+    entity_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    window_start timestamptz,
+    counted_by text,
+    counted numeric,
+    recorded numeric
+)
+language sql
+volatile
+parallel unsafe
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+    with state as
+    (
+        select coalesce((select r.watermark from gov_rollup_state r), 0) as watermark
+    ),
+    budget as
+    (
+        select a.*
+        from gov_assignments a
+        where gov_verify.owner_id is null
+            or a.owner_id = gov_verify.owner_id
+    ),
+    ledger as materialized
+    (
+        select
+            x.counter_id,
+            x.window_start,
+            sum(e.amount) as amount,
+            coalesce(sum(e.amount) filter (where e.id <= s.watermark), 0) as rolled_amount,
+            count(*) filter (where e.id <= s.watermark) as rolled_count
+        from state s
+        cross join gov_events e
+        cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+        where gov_verify.owner_id is null
+            or e.owner_id = gov_verify.owner_id
+        group by x.counter_id, x.window_start
+    ),
+    open_hold as materialized
+    (
+        select
+            x.counter_id,
+            sum(r.amount) as amount
+        from gov_reservations r
+        cross join lateral unnest(r.counter_ids) as x (counter_id)
+        where r.state = 'open'
+        group by x.counter_id
+    ),
+    rolled as
+    (
+        select
+            counter_id,
+            window_start,
+            coalesce(u.amount, 0) as counted,
+            coalesce(u.event_count, 0) as counted_events,
+            coalesce(l.rolled_amount, 0) + coalesce(u.pruned_amount, 0) as recorded,
+            coalesce(l.rolled_count, 0) + coalesce(u.pruned_count, 0) as recorded_events
+        from ledger l
+        full join gov_usage u using (counter_id, window_start)
+    ),
+    difference as
+    (
+        select
+            b.id,
+            r.window_start,
+            'rollup' as counted_by,
+            r.counted,
+            r.recorded
+        from budget b
+        join rolled r on r.counter_id = b.counter_id
+        where r.counted <> r.recorded
+            or r.counted_events <> r.recorded_events
+        union all
+        select
+            b.id,
+            c.window_start,
+            'cache',
+            c.amount,
+            coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
+        from budget b
+        join gov_cached_counters() c on c.counter_id = b.counter_id
+        left join ledger l on l.counter_id = c.counter_id and l.window_start = c.window_start
+        left join gov_usage u on u.counter_id = c.counter_id and u.window_start = c.window_start
+        where not c.is_pinned
+            and c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
+        union all
+        select
+            b.id,
+            c.window_start,
+            'holds',
+            c.held,
+            coalesce(h.amount, 0)
+        from budget b
+        join gov_cached_counters() c on c.counter_id = b.counter_id
+        left join open_hold h on h.counter_id = c.counter_id
+        where not c.is_pinned
+            and c.held <> coalesce(h.amount, 0)
+    )
+    select
+        b.owner_id,
+        b.id,
+        b.entity_id,
+        b.capability_id,
+        b.scope_entity_ids,
+        b.name,
+        d.window_start,
+        d.counted_by,
+        d.counted,
+        d.recorded
+    from difference d
+    join budget b on b.id = d.id
+    order by b.owner_id, b.entity_id, b.capability_id, b.scope_entity_ids, b.name, d.window_start, d.counted_by
+$$;
+
+comment on function gov_verify(text) is
+$$Compares every count with the ledger. Exact when no call is under way; counters with changes in flight are left out.
+
+owner_id: only the budgets of this owner; null for all
+result: a row per budget, window and count that differs, none when all is well; counted_by: rollup (gov_usage), cache (shared
+    memory) or holds; counted: the count; recorded: what the ledger, or gov_reservations, says$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* What pg_dump takes along                                                                                         */

@@ -211,6 +211,16 @@ would_overflow(const GovRequest *request)
 	return false;
 }
 
+static void
+decide(GovGate *gate)
+{
+	GovAmount	amount = gate->request->amount;
+
+	gov_decide(work.states, work.nbudgets, amount, gate->decision);
+	for (int i = 0; i < work.nbudgets; i++)
+		work.budgets[i].allows = gov_budget_allows(&work.states[i], amount);
+}
+
 /* One attempt; everything in it is under the lock. */
 static GovOutcome
 attempt_locked(GovGate *gate)
@@ -232,9 +242,8 @@ attempt_locked(GovGate *gate)
 			return GOV_OUTCOME_GROW;
 	}
 
-	gov_decide(work.states, work.nbudgets, gate->request->amount, gate->decision);
-	for (int i = 0; i < work.nbudgets; i++)
-		work.budgets[i].allows = gov_budget_allows(&work.states[i], gate->request->amount);
+	if (gate->use != GOV_USE_RECORD)
+		decide(gate);
 	if (gate->use == GOV_USE_RECORD ||
 		(gate->use == GOV_USE_CONSUME && gate->decision->is_granted))
 	{

@@ -34,8 +34,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
@@ -308,11 +306,14 @@ is_database_zone(const char *name)
  * pg_tzset also takes POSIX specifications, in which a typing error makes a
  * zone instead of a failure ("America/New_York5").  It gives those away: they
  * have a digit, and it turns them into capitals.  Few zones look like that
- * (EST5EDT), and only for them the database must be searched.
+ * (EST5EDT).  Only for them the database must be searched, which takes
+ * milliseconds, so the last one found is remembered; a pg_tz lives as long as
+ * the backend.
  */
 pg_tz *
 gov_timezone_lookup(const char *name)
 {
+	static pg_tz *found = NULL;
 	pg_tz	   *tz = pg_tzset(name);
 	bool		has_digit = false;
 
@@ -322,10 +323,16 @@ gov_timezone_lookup(const char *name)
 	name = pg_get_timezone_name(tz);
 	for (const char *p = name; *p != '\0'; p++)
 	{
-		if (islower((unsigned char) *p))
+		if (*p >= 'a' && *p <= 'z')
 			return tz;
-		has_digit |= isdigit((unsigned char) *p) != 0;
+		has_digit |= *p >= '0' && *p <= '9';
 	}
 
-	return has_digit && !is_database_zone(name) ? NULL : tz;
+	if (has_digit && tz != found)
+	{
+		if (!is_database_zone(name))
+			return NULL;
+		found = tz;
+	}
+	return tz;
 }

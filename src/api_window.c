@@ -1,0 +1,161 @@
+/*
+ * api_window.c
+ *		SQL functions about windows: gov_window, gov_is_timezone.
+ *
+ * PURPOSE
+ *		Show the arithmetic of window.c as it is: these functions read no table,
+ *		no setting and no shared memory, and so answer alike on a standby and
+ *		where the library is not preloaded.
+ *
+ * FAILURE
+ *		A bad argument is an error that names the argument and says what to
+ *		write; an argument is judged even where another makes it irrelevant.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "window.h"
+
+PG_FUNCTION_INFO_V1(gov_window_1_0);
+PG_FUNCTION_INFO_V1(gov_is_timezone_1_0);
+
+/* the arguments of gov_window, by position */
+enum
+{
+	ARG_CADENCE,
+	ARG_ANCHOR_AT,
+	ARG_TIMEZONE,
+	ARG_AT
+};
+
+/* Read a cadence; null is one that never resets. */
+static GovCadence
+cadence_argument(FunctionCallInfo fcinfo)
+{
+	GovCadence	cadence = {GOV_CADENCE_NONE, 0};
+	char	   *value;
+
+	if (PG_ARGISNULL(ARG_CADENCE))
+		return cadence;
+
+	value = text_to_cstring(PG_GETARG_TEXT_PP(ARG_CADENCE));
+	if (!gov_cadence_parse(value, &cadence))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"cadence\": \"%s\"", value),
+				 errhint("Write an ISO 8601 duration of one unit, 1 to 9999, such as P1M, P1W, P30D or PT1H; null never resets.")));
+
+	return cadence;
+}
+
+/* Read a point in time that must be finite.  The argument is not null. */
+static TimestampTz
+finite_argument(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	TimestampTz value = PG_GETARG_TIMESTAMPTZ(argno);
+
+	if (TIMESTAMP_NOT_FINITE(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be infinite", name),
+				 errhint("Write a point in time, such as 2027-01-31 00:00:00+00.")));
+
+	return value;
+}
+
+/* Read the name of a time zone. */
+static pg_tz *
+timezone_argument(FunctionCallInfo fcinfo)
+{
+	char	   *name;
+	pg_tz	   *tz;
+
+	if (PG_ARGISNULL(ARG_TIMEZONE))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("\"timezone\" must not be null"),
+				 errhint("Write a name of pg_timezone_names, or leave it out for UTC.")));
+
+	name = text_to_cstring(PG_GETARG_TEXT_PP(ARG_TIMEZONE));
+	tz = gov_timezone_lookup(name);
+	if (tz == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for \"timezone\": \"%s\"", name),
+				 errhint("Write a name of pg_timezone_names, such as UTC or Europe/Berlin.")));
+
+	return tz;
+}
+
+/* Read the time to be placed. */
+static TimestampTz
+at_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(ARG_AT))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("\"at\" must not be null"),
+				 errhint("Write a point in time, or leave it out for now.")));
+
+	return finite_argument(fcinfo, ARG_AT, "at");
+}
+
+/* A window as a row; null for one without ends. */
+static Datum
+window_row(FunctionCallInfo fcinfo, const GovCadence *cadence,
+		   const GovWindow *window)
+{
+	TupleDesc	tupdesc;
+	Datum		values[2];
+	bool		nulls[2];
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	Assert(tupdesc->natts == lengthof(values));
+
+	values[0] = TimestampTzGetDatum(window->start);
+	values[1] = TimestampTzGetDatum(window->end);
+	nulls[0] = nulls[1] = (cadence->unit == GOV_CADENCE_NONE);
+
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc),
+											 values, nulls));
+}
+
+/*
+ * gov_window(cadence text, anchor_at timestamptz, timezone text, at timestamptz)
+ * returns (window_start timestamptz, window_end timestamptz)
+ */
+Datum
+gov_window_1_0(PG_FUNCTION_ARGS)
+{
+	GovCadence	cadence = cadence_argument(fcinfo);
+	bool		has_anchor = !PG_ARGISNULL(ARG_ANCHOR_AT);
+	TimestampTz anchor = has_anchor ?
+		finite_argument(fcinfo, ARG_ANCHOR_AT, "anchor_at") : 0;
+	pg_tz	   *tz = timezone_argument(fcinfo);
+	TimestampTz at = at_argument(fcinfo);
+	GovWindow	window;
+
+	if (!gov_window_at(&cadence, has_anchor, anchor, tz, at, &window))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"at\" is out of range"),
+				 errdetail("Its window would reach past what timestamp with time zone can hold."),
+				 errhint("Write a time farther from the ends of the calendar, or a shorter cadence.")));
+
+	return window_row(fcinfo, &cadence, &window);
+}
+
+/* gov_is_timezone(name text) returns boolean */
+Datum
+gov_is_timezone_1_0(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	PG_RETURN_BOOL(gov_timezone_lookup(name) != NULL);
+}
