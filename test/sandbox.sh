@@ -35,17 +35,19 @@ as_root() {
 
 # Debian's postgresql-NN makes and starts a cluster unless told not to.
 apt_install() {
-	local dropin=/etc/postgresql-common/createcluster.d/zz-governance.conf status=0
+	local dropin=/etc/postgresql-common/createcluster.d/zz-governance.conf log status=0
 
 	command -v apt-get >/dev/null || die "not found, and no apt-get to install it: $*"
 	say "installing $*"
 	as_root mkdir -p "${dropin%/*}"
 	echo 'create_main_cluster = false' | as_root tee "$dropin" >/dev/null
+	log=$(mktemp)
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
-		--no-install-recommends "$@" >/tmp/governance-apt.$$ 2>&1 || status=$?
+		--no-install-recommends "$@" >"$log" 2>&1 || status=$?
 	as_root rm -f "$dropin"
-	[ $status -eq 0 ] || { tail -n 20 /tmp/governance-apt.$$ >&2; rm -f /tmp/governance-apt.$$; die "apt-get could not install $*"; }
-	rm -f /tmp/governance-apt.$$
+	[ $status -eq 0 ] || tail -n 20 "$log" >&2
+	rm -f "$log"
+	[ $status -eq 0 ] || die "apt-get could not install $*"
 }
 
 APT_UPDATED=
