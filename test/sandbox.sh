@@ -62,7 +62,7 @@ apt_update() {
 choose_postgres() {
 	if [ -z "${PG_CONFIG:-}" ]; then
 		if [ -z "${PG_MAJOR:-}" ]; then
-			PG_MAJOR=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | cut -d/ -f5 | sort -n | tail -n 1)
+			PG_MAJOR=$(find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | cut -d/ -f5 | sort -n | tail -n 1 || true)
 		fi
 		if [ -z "$PG_MAJOR" ]; then
 			apt_update
@@ -186,8 +186,8 @@ sandbox_build() {
 	local flags=$1
 
 	say "building against $("$PG_CONFIG" --version)${flags:+ with $flags}"
-	sandbox_make -C "$SOURCE" -j"$(nproc)" COPT="$flags"
-	sandbox_make -C "$SOURCE" install COPT="$flags" DESTDIR="$PGTREE"
+	sandbox_make -C "$SOURCE" -j"$(nproc)" COPT="$flags" &&
+		sandbox_make -C "$SOURCE" install COPT="$flags" DESTDIR="$PGTREE"
 }
 
 sandbox_start() {
