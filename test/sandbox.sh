@@ -155,7 +155,7 @@ stop_servers() {
 	local file pid
 
 	while read -r file; do
-		read -r pid <"$file" || continue
+		{ read -r pid <"$file"; } 2>/dev/null || continue
 		kill -QUIT "$pid" 2>/dev/null || continue
 		for _ in $(seq 100); do
 			kill -0 "$pid" 2>/dev/null || break
@@ -164,12 +164,20 @@ stop_servers() {
 	done < <(find "$SANDBOX" -maxdepth 6 -name postmaster.pid 2>/dev/null)
 }
 
-sandbox_close() {
-	local status=$? pids
+kill_tree() {
+	local child
 
-	trap - EXIT INT TERM
-	pids=$(jobs -p)
-	[ -z "$pids" ] || kill $pids 2>/dev/null || true
+	for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do kill_tree "$child"; done
+	kill "$1" 2>/dev/null || true
+}
+
+sandbox_close() {
+	local status=$? job
+
+	trap - EXIT
+	trap '' INT TERM
+	for job in $(jobs -p); do kill_tree "$job"; done
+	wait
 	cd /
 	if [ -n "$SANDBOX" ]; then
 		stop_servers
