@@ -45,7 +45,7 @@ select gov_upsert_entities(:'owner', '{"entities": [
 
 -- ten users in every team, then two agents for every user; a call takes up to 100 items
 create temp table teams as
-select id, row_number() over (order by position) as n
+select id, position
 from unnest('{team-platform,team-data,team-mobile,team-quality,team-americas,team-asia,
               team-europe,team-partners,team-documentation,team-onboarding,team-tier-1,team-tier-2}'::text[])
      with ordinality as team (id, position);
@@ -55,8 +55,8 @@ select gov_upsert_entities(:'owner', jsonb_build_object('entities', jsonb_agg(js
            'typeRefId', 'user',
            'parentId', teams.id))))
 from generate_series(1, 120) as n
-join teams on teams.n = 1 + (n.n - 1) / 10
-group by (n.n - 1) / 100;
+join teams on position = 1 + (n - 1) / 10
+group by (n - 1) / 100;
 
 select gov_upsert_entities(:'owner', jsonb_build_object('entities', jsonb_agg(jsonb_build_object(
            'id', format('agent-%s', to_char(n, 'fm000')),

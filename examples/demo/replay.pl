@@ -130,15 +130,18 @@ sub commas
 my $tokens = read_trace($trace);
 my ($granted, $denied, %denied_by) = (0, 0);
 my $start = time;
-my $shown = 0;
+my $shown = $start;
 
 sub show_progress
 {
 	my $done = $granted + $denied;
 
-	printf "  %7s of %s requests   granted %7s   denied %6s   %5s a second\n",
-	  map { commas($_) } $done, scalar @$tokens, $granted, $denied,
-	  int($done / (time - $start + 1e-3));
+	# a terminal keeps one line of it, a log all of them
+	printf "%s  %7s of %s requests   granted %7s   denied %6s   %6s a second%s",
+	  -t STDOUT ? "\r" : '',
+	  (map { commas($_) } $done, scalar @$tokens, $granted, $denied,
+		int($done / (time - $start + 1e-3))),
+	  -t STDOUT ? '' : "\n";
 	STDOUT->flush;
 	$shown = time;
 	return;
@@ -177,6 +180,7 @@ foreach my $child (@children)
 }
 exit 1 if $failed;
 
+print "\n" if -t STDOUT;
 printf "\n%s requests in %.1f seconds over %d connections: %s granted, %s denied.\n",
   commas(scalar @$tokens), time - $start, $clients, commas($granted), commas($denied);
 my @by = sort { $denied_by{$b} <=> $denied_by{$a} || $a cmp $b } keys %denied_by;

@@ -62,6 +62,9 @@ from budgets
 order by utilization desc, remaining, entity_id, scope_entity_ids
 limit 10;
 
+\echo
+\echo '(A check and an ingest are two steps: requests in flight together can carry a budget a little past its limit.)'
+
 -- the counts against the ledger: no row is the right answer
 \echo
 \pset tuples_only on
