@@ -201,15 +201,15 @@ sandbox_build() {
 sandbox_start() {
 	local data=$SANDBOX/$1
 
-	as_user "$BINDIR/initdb" -D "$data" -U postgres -A trust -E UTF8 --no-locale --no-sync >"$SANDBOX/$1.log" 2>&1 ||
-		{ cat "$SANDBOX/$1.log" >&2; die "initdb failed"; }
+	as_user "$BINDIR/initdb" -D "$data" -U postgres -A trust -E UTF8 --no-locale --no-sync >"$data.log" 2>&1 ||
+		{ cat "$data.log" >&2; die "initdb failed"; }
 	{
 		echo "shared_preload_libraries = 'governance'"
 		echo "listen_addresses = ''"
-		echo "unix_socket_directories = '$SANDBOX'"
+		echo "unix_socket_directories = '$data'"
 		cat
 	} | as_user tee -a "$data/postgresql.conf" >/dev/null
 	as_user "$BINDIR/pg_ctl" -D "$data" -l "$data/server.log" -w start >/dev/null ||
 		{ tail -n 20 "$data/server.log" >&2; die "the server did not start"; }
-	export PGHOST=$SANDBOX PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+	export PGHOST=$data PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
 }
