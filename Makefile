@@ -59,6 +59,9 @@ bench:
 else
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq (,$(PGXS))
+$(error no pg_config: install postgresql-server-dev-NN, or give PG_CONFIG=/path/to/pg_config)
+endif
 include $(PGXS)
 
 sql/governance--$(EXTVERSION).sql: sql/governance.sql

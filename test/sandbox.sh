@@ -107,9 +107,9 @@ install_missing() {
 as_user() {
 	if [ -n "$RUN_AS" ]; then
 		setpriv --reuid="$RUN_AS" --regid="$(id -g "$RUN_AS")" --clear-groups -- \
-			env HOME="$SANDBOX" "$@"
+			env HOME="$SANDBOX" TMPDIR="$SANDBOX" "$@"
 	else
-		env HOME="$SANDBOX" "$@"
+		env HOME="$SANDBOX" TMPDIR="$SANDBOX" "$@"
 	fi
 }
 
