@@ -1,3 +1,14 @@
+# make check    build, and run every test against throwaway servers
+# make demo     a customer, its budgets and an hour of LLM traffic (TRACE=file.csv: your own)
+# make bench    what the calls cost next to plain SQL
+#
+# These need Debian and nothing else: they find PostgreSQL, or install it.  Choose one
+# with PG_MAJOR=17 or PG_CONFIG=/path/to/pg_config.  The usual PGXS targets are
+#
+# make && make install
+# make installcheck     needs a server with shared_preload_libraries = 'governance',
+#                       governance.rollup_interval = '200ms' and wal_level = logical
+
 MODULE_big = governance
 EXTENSION = governance
 EXTVERSION = 1.0.0
@@ -46,9 +57,34 @@ EXTRA_CLEAN = sql/governance--$(EXTVERSION).sql
 
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 
+REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))
+REGRESS_OPTS = --inputdir=test --load-extension=$(EXTENSION)
+ISOLATION = $(sort $(basename $(notdir $(wildcard test/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=$(EXTENSION)
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
 PG_CONFIG ?= pg_config
+
+ifneq (,$(filter check demo bench,$(MAKECMDGOALS)))
+
+.PHONY: check demo bench
+check:
+	@test/check
+demo:
+	@TRACE="$(TRACE)" examples/demo/run
+bench:
+	@bench/run
+
+else
+
 PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq (,$(PGXS))
+$(error no pg_config: install postgresql-server-dev-NN, or give PG_CONFIG=/path/to/pg_config)
+endif
 include $(PGXS)
 
 sql/governance--$(EXTVERSION).sql: sql/governance.sql
 	cp $< $@
+
+endif

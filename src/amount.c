@@ -8,9 +8,10 @@
  *		billionths, and numeric only at the border with SQL.
  *
  * LIMITS
- *		What comes in has at most 18 digits before the point (AMOUNT_END), so
- *		a sum overflows no sooner than after 10^11 of the largest amounts.
- *		Sums may be larger than any single amount, and go out whatever they are.
+ *		What a caller passes in has at most 18 digits before the point, so a
+ *		sum overflows no sooner than after 10^11 of the largest amounts.  Sums
+ *		that come back from the tables have at most 28; what goes out may be
+ *		whatever it is.
  *
  * READING
  *		How a numeric is laid out is private to the server.  Its text is not,
@@ -34,15 +35,15 @@
 #error "governance needs a compiler with 128-bit integers"
 #endif
 
-/* digits that an amount may have before the point, and the first too many */
+/* digits that an amount may have before the point, and a sum of amounts */
 #define AMOUNT_WHOLE_DIGITS	18
-#define AMOUNT_END			(GOV_AMOUNT_UNIT * INT64CONST(1000000000000000000))
+#define SUM_WHOLE_DIGITS	28
 
 /* a sign, the 39 digits of 2^127, a point, the end */
 #define AMOUNT_TEXT_SIZE	42
 
-StaticAssertDecl(AMOUNT_WHOLE_DIGITS + GOV_AMOUNT_DECIMALS <= 38,
-				 "an amount must fit into 128 bits");
+StaticAssertDecl(SUM_WHOLE_DIGITS + GOV_AMOUNT_DECIMALS < 38,
+				 "a sum, rounded up, must fit into 128 bits");
 
 /* Is this byte one of 0 to 9, whatever the locale? */
 static inline bool
@@ -56,11 +57,12 @@ is_digit(char c)
  * point and digits; or the name of a value that is not finite.
  */
 static GovAmountStatus
-parse_amount(const char *text, GovAmount *result)
+parse_amount(const char *text, int max_digits, GovAmount *result)
 {
 	bool		is_negative = (*text == '-');
-	uint64		whole = 0;
 	uint64		fraction = 0;
+	GovAmount	whole = 0;
+	GovAmount	end = GOV_AMOUNT_UNIT;
 	int			ndigits = 0;
 	int			ndecimals = 0;
 	GovAmount	amount;
@@ -73,7 +75,7 @@ parse_amount(const char *text, GovAmount *result)
 	/* Whole part: numeric_out writes no superfluous zeros. */
 	for (; is_digit(*text); text++)
 	{
-		if (++ndigits > AMOUNT_WHOLE_DIGITS)
+		if (++ndigits > max_digits)
 			return GOV_AMOUNT_TOO_LARGE;
 		whole = whole * 10 + (*text - '0');
 	}
@@ -88,13 +90,29 @@ parse_amount(const char *text, GovAmount *result)
 	if (*text >= '5')
 		fraction++;
 
-	/* Rounding may have carried into a nineteenth digit. */
-	amount = (GovAmount) whole * GOV_AMOUNT_UNIT + fraction;
-	if (amount >= AMOUNT_END)
-		return GOV_AMOUNT_TOO_LARGE;
+	/* Rounding may have carried into one digit too many. */
+	amount = whole * GOV_AMOUNT_UNIT + fraction;
+	if (ndigits == max_digits)
+	{
+		for (int i = 0; i < max_digits; i++)
+			end *= 10;
+		if (amount >= end)
+			return GOV_AMOUNT_TOO_LARGE;
+	}
 
 	*result = is_negative ? -amount : amount;
 	return GOV_AMOUNT_OK;
+}
+
+static GovAmountStatus
+from_numeric(Numeric num, int max_digits, GovAmount *result)
+{
+	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out,
+														   NumericGetDatum(num)));
+	GovAmountStatus status = parse_amount(text, max_digits, result);
+
+	pfree(text);
+	return status;
 }
 
 /*
@@ -104,12 +122,14 @@ parse_amount(const char *text, GovAmount *result)
 GovAmountStatus
 gov_amount_from_numeric(Numeric num, GovAmount *result)
 {
-	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out,
-														   NumericGetDatum(num)));
-	GovAmountStatus status = parse_amount(text, result);
+	return from_numeric(num, AMOUNT_WHOLE_DIGITS, result);
+}
 
-	pfree(text);
-	return status;
+/* The same for a sum of amounts, which may be larger than any one of them. */
+GovAmountStatus
+gov_amount_from_sum(Numeric num, GovAmount *result)
+{
+	return from_numeric(num, SUM_WHOLE_DIGITS, result);
 }
 
 /* An amount that is too large for the server's 64-bit conversions. */

@@ -124,12 +124,13 @@ gov_changes_note_everything(bool also_on_abort)
 bool
 gov_changes_has_owner(const char *owner, uint32 owner_length)
 {
-	GovChangeKey key = {0};
+	GovChangeKey key;
 
 	if (everything)
 		return true;
 	if (changed == NULL || owner_length > GOV_KEY_MAX_BYTES)
 		return false;
+	memset(&key, 0, sizeof(key));
 	key.owner_length = owner_length;
 	memcpy(key.bytes, owner, owner_length);
 	return hash_search(changed, &key, HASH_FIND, NULL) != NULL;

@@ -32,6 +32,7 @@ RestrictSearchPath(void)
 #endif
 
 #if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
 #define gov_check_index_constraints(rri, slot, estate, conflict_tid, arbiters) \
 	ExecCheckIndexConstraints(rri, slot, estate, conflict_tid, arbiters)
 #else

@@ -7,12 +7,14 @@
 
 #include "postgres.h"
 
+#include "compat.h"
+
 #define GOV_ERRCODE_DENIED		MAKE_SQLSTATE('G', 'V', '0', '0', '1')
 #define GOV_ERRCODE_UNGOVERNED	MAKE_SQLSTATE('G', 'V', '0', '0', '2')
 
-extern void gov_raise_null_argument(const char *argument) pg_attribute_noreturn();
-extern void gov_raise_not_preloaded(void) pg_attribute_noreturn();
-extern void gov_raise_cache_full(void) pg_attribute_noreturn();
-extern void gov_raise_overflow(void) pg_attribute_noreturn();
+pg_noreturn extern void gov_raise_null_argument(const char *argument);
+pg_noreturn extern void gov_raise_not_preloaded(void);
+pg_noreturn extern void gov_raise_cache_full(void);
+pg_noreturn extern void gov_raise_overflow(void);
 
 #endif							/* GOV_ERRORS_H */

@@ -216,9 +216,8 @@ read_amount(uint64 row, int column, bool *isnull)
 	Datum		value = gov_spi_value(row, column, isnull);
 	GovAmount	amount = 0;
 
-	/* constraints keep what is stored in range, but for sums of very many */
 	if (!*isnull &&
-		gov_amount_from_numeric(DatumGetNumeric(value), &amount) != GOV_AMOUNT_OK)
+		gov_amount_from_sum(DatumGetNumeric(value), &amount) != GOV_AMOUNT_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("stored amount is out of range")));

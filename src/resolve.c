@@ -49,22 +49,28 @@ typedef struct GovFound
 } GovFound;
 
 /*
- * Note that the name being resolved must be loaded, with its ancestors: which
- * of them is missing need not be said, and its id stands in memory that may be
- * gone once the lock is.
+ * Note that an id must be loaded.  In a walk over shared nodes alone that is
+ * said of the name being resolved, which is loaded with all its ancestors: the
+ * id of an ancestor stands in memory that may be gone once the lock is.  In a
+ * private view it stays, and the view's ancestors are not the shared ones.
  */
 static void
-note_missing(GovWalk *walk)
+note_missing(GovWalk *walk, const char *id, uint32 id_length)
 {
 	GovResolution *out = walk->out;
 
+	if (!walk->source->uses_private)
+	{
+		id = walk->name->id;
+		id_length = walk->name->id_length;
+	}
 	if (out->nmissing >= out->missing_capacity)
 	{
 		walk->is_full = true;
 		return;
 	}
-	out->missing[out->nmissing].id = walk->name->id;
-	out->missing[out->nmissing++].id_length = walk->name->id_length;
+	out->missing[out->nmissing].id = id;
+	out->missing[out->nmissing++].id_length = id_length;
 }
 
 /* Copy the id of a node that somebody else is loading, to wait for it. */
@@ -91,7 +97,7 @@ find_shared(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 			note_loading(walk, id, id_length);
 			return false;
 		default:
-			note_missing(walk);
+			note_missing(walk, id, id_length);
 			return false;
 	}
 	if (!node->was_used)
@@ -114,7 +120,7 @@ find(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 	found->entity = NULL;
 	found->loaded = gov_private_find(id, id_length);
 	if (found->loaded == NULL)
-		note_missing(walk);
+		note_missing(walk, id, id_length);
 	else
 		found->entity = found->loaded->entity;
 }

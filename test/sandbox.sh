@@ -1,0 +1,215 @@
+# Sourced by test/check, examples/demo/run and bench/run.
+#
+# Finds PostgreSQL, installing from Debian's packages what is missing, and
+# gives the caller a temporary directory with a copy of that PostgreSQL and of
+# this tree, in which an unprivileged user builds and runs.  Nothing outside
+# the directory is written, no cluster of the machine is made or touched, and
+# when everything is present nothing is fetched.
+#
+#   sandbox_open NEED...     find or install; make $SANDBOX ($SOURCE, $BINDIR)
+#   sandbox_build COPT       compile with these extra flags and install
+#   sandbox_start NAME       a server in $SANDBOX/NAME; settings on stdin
+#   as_user COMMAND...       run as the unprivileged user
+#
+# The user may choose: PG_CONFIG=/path/to/pg_config, or PG_MAJOR=17.
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SANDBOX=
+
+say() { printf '%s\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# ---------------------------------------------------------------- packages
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "missing packages: run as root, install sudo, or install them yourself"
+	fi
+}
+
+# Debian's postgresql-NN makes and starts a cluster unless told not to.
+apt_install() {
+	local dropin=/etc/postgresql-common/createcluster.d/zz-governance.conf log status=0
+
+	command -v apt-get >/dev/null || die "not found, and no apt-get to install it: $*"
+	say "installing $*"
+	as_root mkdir -p "${dropin%/*}"
+	echo 'create_main_cluster = false' | as_root tee "$dropin" >/dev/null
+	log=$(mktemp)
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+		--no-install-recommends "$@" >"$log" 2>&1 || status=$?
+	as_root rm -f "$dropin"
+	[ $status -eq 0 ] || tail -n 20 "$log" >&2
+	rm -f "$log"
+	[ $status -eq 0 ] || die "apt-get could not install $*"
+}
+
+APT_UPDATED=
+apt_update() {
+	[ -z "$APT_UPDATED" ] || return 0
+	command -v apt-get >/dev/null || die "PostgreSQL is not installed: set PG_CONFIG"
+	as_root apt-get update -qq
+	APT_UPDATED=yes
+}
+
+# Which PostgreSQL: PG_CONFIG, else PG_MAJOR, else the newest installed, else Debian's own.
+choose_postgres() {
+	if [ -z "${PG_CONFIG:-}" ]; then
+		if [ -z "${PG_MAJOR:-}" ]; then
+			PG_MAJOR=$(find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | cut -d/ -f5 | sort -n | tail -n 1 || true)
+		fi
+		if [ -z "$PG_MAJOR" ]; then
+			apt_update
+			PG_MAJOR=$(apt-cache depends postgresql | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p')
+		fi
+		[ -n "$PG_MAJOR" ] || die "no PostgreSQL found: set PG_CONFIG"
+		PG_CONFIG=/usr/lib/postgresql/$PG_MAJOR/bin/pg_config
+	fi
+	case $PG_CONFIG in
+		/*) ;;
+		*) PG_CONFIG=$(command -v "$PG_CONFIG") || die "PG_CONFIG not found" ;;
+	esac
+	[ ! -x "$PG_CONFIG" ] || PG_MAJOR=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+}
+
+install_missing() {
+	local missing=() need
+
+	command -v cc >/dev/null || missing+=(gcc libc6-dev)
+	if [ ! -x "$PG_CONFIG" ] || [ ! -x "$("$PG_CONFIG" --bindir)/postgres" ]; then
+		missing+=("postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR")
+	elif [ ! -e "$("$PG_CONFIG" --includedir-server)/postgres.h" ] || [ ! -e "$("$PG_CONFIG" --pgxs)" ]; then
+		missing+=("postgresql-server-dev-$PG_MAJOR")
+	fi
+	for need in "$@"; do
+		case $need in
+			IPC::Run) perl -MIPC::Run -e1 2>/dev/null || missing+=(libipc-run-perl) ;;
+			DBD::Pg) perl -MDBD::Pg -e1 2>/dev/null || missing+=(libdbd-pg-perl) ;;
+			prove) command -v prove >/dev/null || missing+=(perl) ;;
+			*) die "unknown need: $need" ;;
+		esac
+	done
+	if [ ${#missing[@]} -gt 0 ]; then
+		apt_update
+		apt_install "${missing[@]}"
+	fi
+	[ -x "$PG_CONFIG" ] || die "no pg_config at $PG_CONFIG"
+}
+
+# ---------------------------------------------------------------- the directory
+
+as_user() {
+	if [ -n "$RUN_AS" ]; then
+		setpriv --reuid="$RUN_AS" --regid="$(id -g "$RUN_AS")" --clear-groups -- \
+			env HOME="$SANDBOX" TMPDIR="$SANDBOX" "$@"
+	else
+		env HOME="$SANDBOX" TMPDIR="$SANDBOX" "$@"
+	fi
+}
+
+sandbox_open() {
+	local dir
+
+	choose_postgres
+	install_missing "$@"
+
+	# servers refuse to run as root
+	RUN_AS=
+	if [ "$(id -u)" -eq 0 ]; then
+		RUN_AS=postgres
+		id "$RUN_AS" >/dev/null 2>&1 || RUN_AS=nobody
+	fi
+
+	SANDBOX=$(mktemp -d "${TMPDIR:-/tmp}/gov.XXXXXX")
+	trap sandbox_close EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	[ -z "$RUN_AS" ] || chown "$RUN_AS" "$SANDBOX"
+	cd "$SANDBOX"
+
+	# PostgreSQL finds its files relative to its own, so a copy just works
+	PGTREE=$SANDBOX/pg
+	for dir in --bindir --pkglibdir --sharedir; do
+		dir=$("$PG_CONFIG" $dir)
+		as_user mkdir -p "$PGTREE$dir"
+		as_user cp -R "$dir/." "$PGTREE$dir"
+	done
+	BINDIR=$PGTREE$("$PG_CONFIG" --bindir)
+	PGXS_TESTS=$PGTREE$(dirname "$("$PG_CONFIG" --pgxs)")/../test
+	export PATH="$BINDIR:$PATH"
+
+	SOURCE=$SANDBOX/source
+	as_user mkdir "$SOURCE"
+	tar -C "$ROOT" --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' -cf - . |
+		as_user tar -C "$SOURCE" --no-same-owner -xf -
+}
+
+# postmasters announce their pid in their data directory: stop ours, and only ours
+stop_servers() {
+	local file pid
+
+	while read -r file; do
+		{ read -r pid <"$file"; } 2>/dev/null || continue
+		kill -QUIT "$pid" 2>/dev/null || continue
+		for _ in $(seq 100); do
+			kill -0 "$pid" 2>/dev/null || break
+			sleep 0.1
+		done
+	done < <(find "$SANDBOX" -maxdepth 6 -name postmaster.pid 2>/dev/null)
+}
+
+kill_tree() {
+	local child
+
+	for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do kill_tree "$child"; done
+	kill "$1" 2>/dev/null || true
+}
+
+sandbox_close() {
+	local status=$? job
+
+	trap - EXIT
+	trap '' INT TERM
+	for job in $(jobs -p); do kill_tree "$job"; done
+	wait
+	cd /
+	if [ -n "$SANDBOX" ]; then
+		stop_servers
+		rm -rf "$SANDBOX"
+	fi
+	exit $status
+}
+
+sandbox_make() {
+	as_user make -s PG_CONFIG="$PG_CONFIG" with_llvm=no "$@"
+}
+
+sandbox_build() {
+	local flags=$1
+
+	say "building against $("$PG_CONFIG" --version)${flags:+ with $flags}"
+	sandbox_make -C "$SOURCE" -j"$(nproc)" COPT="$flags" &&
+		sandbox_make -C "$SOURCE" install COPT="$flags" DESTDIR="$PGTREE"
+}
+
+sandbox_start() {
+	local data=$SANDBOX/$1
+
+	as_user "$BINDIR/initdb" -D "$data" -U postgres -A trust -E UTF8 --no-locale --no-sync >"$data.log" 2>&1 ||
+		{ cat "$data.log" >&2; die "initdb failed"; }
+	{
+		echo "shared_preload_libraries = 'governance'"
+		echo "listen_addresses = ''"
+		echo "unix_socket_directories = '$data'"
+		cat
+	} | as_user tee -a "$data/postgresql.conf" >/dev/null
+	as_user "$BINDIR/pg_ctl" -D "$data" -l "$data/server.log" -w start >/dev/null ||
+		{ tail -n 20 "$data/server.log" >&2; die "the server did not start"; }
+	export PGHOST=$data PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+}
