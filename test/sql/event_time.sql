@@ -53,17 +53,17 @@ select helper.usage('times', 'tokens', '{bot}');
 
 -- An earlier window stays in gov_usage, exact, before and after each round.
 call helper.roll_up();
-select a.entity_id, a.name, u.window_start, u.window_end, u.amount, u.event_count
+select a.entity_id, a.name, u.window_start, u.window_end, trim_scale(u.amount) as amount, u.event_count
 from gov_usage as u
 join gov_assignments as a on a.id = u.assignment_id
 where u.owner_id = 'times'
   and u.window_end < now()
 order by a.entity_id, a.name, u.window_start;
 -- attribution is by the hour of the event
-select entity_id, hour, amount, event_count from gov_usage_hourly where owner_id = 'times' and hour < '2006-01-01' and entity_id in ('bot', 'acme') order by entity_id, hour;
+select entity_id, hour, trim_scale(amount) as amount, event_count from gov_usage_hourly where owner_id = 'times' and hour < '2006-01-01' and entity_id in ('bot', 'acme') order by entity_id, hour;
 select is_duplicate from gov_ingest('times', 'tokens', 9, entity_ids => '{bot}', occurred_at => '2010-02-01 00:00Z');
 call helper.roll_up();
-select u.amount, u.event_count
+select trim_scale(u.amount) as amount, u.event_count
 from gov_usage as u
 join gov_assignments as a on a.id = u.assignment_id
 where u.owner_id = 'times' and a.entity_id = 'bot' and a.name = '' and u.window_start = '2010-02-01 00:00Z';

@@ -102,13 +102,13 @@ select helper.outcome($$update gov_events set amount = 0 where owner_id = 'inges
 -- Rolled up, the counts are the same, and the tables say what the engine says.
 call helper.roll_up();
 select helper.usage('ingest', 'tokens', '{bot,ops}');
-select a.entity_id, a.capability_id, u.window_start, u.window_end, u.amount, u.event_count
+select a.entity_id, a.capability_id, u.window_start, u.window_end, trim_scale(u.amount) as amount, u.event_count
 from gov_usage as u
 join gov_assignments as a on a.id = u.assignment_id
 where u.owner_id = 'ingest'
 order by a.capability_id, a.entity_id;
 -- an event counts once for every entity it resolved to and every ancestor of those, and under '' when it resolved to nothing
-select h.entity_id, h.capability_id, sum(h.amount) as amount, sum(h.event_count) as events, bool_and(h.hour = date_trunc('hour', h.hour)) as hourly
+select h.entity_id, h.capability_id, trim_scale(sum(h.amount)) as amount, sum(h.event_count) as events, bool_and(h.hour = date_trunc('hour', h.hour)) as hourly
 from gov_usage_hourly as h
 where h.owner_id = 'ingest'
 group by h.entity_id, h.capability_id
