@@ -1,0 +1,88 @@
+-- gov_ingest_many: up to a thousand events in one call, each judged alone.
+\getenv dir PG_ABS_SRCDIR
+\set ECHO none
+\i :dir/helpers.sql
+\set ECHO all
+call helper.organisation('many');
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence)
+values ('many', 'acme', 'tokens', 1000, 'P100Y'),
+       ('many', 'bot', 'tokens', 100, 'P100Y'),
+       ('many', 'eng', 'calls', 10, 'P100Y');
+
+-- The items have the arguments of gov_ingest as keys.
+select position, event_id is not null as recorded, is_duplicate, error
+from gov_ingest_many('many', '[
+    {"capabilityId": "tokens", "amount": 4.5, "entityIds": ["bot"]},
+    {"capabilityId": "tokens", "amount": 2, "dimensions": {"userId": "cyd", "requestId": "r-1"}, "idempotencyKey": "k-1"},
+    {"capabilityId": "calls", "entityIds": ["ann"], "dimensions": null, "idempotencyKey": null, "occurredAt": null},
+    {"capabilityId": "tokens", "amount": -1, "entityIds": ["bot"], "occurredAt": "2002-03-04T05:06:07.89Z"}
+]')
+order by position;
+select capability_id, amount, entity_ids, dimensions, idempotency_key, case when occurred_at <> recorded_at then occurred_at end as occurred_at
+from gov_events
+where owner_id = 'many'
+order by id;
+select helper.usage('many', 'tokens', '{bot}'), helper.usage('many', 'calls', '{eng}');
+
+-- A bad item gets its error and the rest are recorded; a duplicate is one within the call too.
+create table helper.answer as
+select *
+from gov_ingest_many('many', '[
+    {"capabilityId": "tokens", "amount": 1, "entityIds": ["bot"], "idempotencyKey": "k-2"},
+    {"capabilityId": "no-such", "amount": 1, "entityIds": ["bot"]},
+    {"capabilityId": "tokens", "amount": 1, "entityIds": ["bot"], "idempotencyKey": "k-2"},
+    {"capabilityId": "tokens", "amount": 2, "entityIds": ["bot"], "idempotencyKey": "k-2"},
+    {"capabilityId": "tokens", "amount": 2, "dimensions": {"requestId": "r-1", "userId": "cyd"}, "idempotencyKey": "k-1"},
+    {"capabilityId": "tokens", "amount": "NaN"},
+    {"capabilityId": "tokens", "amount": 1000000000000000000},
+    {"capabilityId": "tokens", "amount": null},
+    {"capabilityId": null},
+    {"amount": 1},
+    {"capabilityId": "tokens", "entityIds": ["bot", null]},
+    {"capabilityId": "tokens", "entityIds": "bot"},
+    {"capabilityId": "tokens", "dimensions": {"a": {"b": 1}}},
+    {"capabilityId": "tokens", "dimensions": ["a"]},
+    {"capabilityId": "tokens", "occurredAt": "2999-01-01T00:00:00Z"},
+    {"capabilityId": "tokens", "occurredAt": "yesterday-ish"},
+    {"capabilityId": "tokens", "idempotencyKey": ""},
+    {"capabilityId": "tokens", "colour": "green"},
+    7,
+    null,
+    {"capabilityId": "tokens", "amount": 0.000000001, "entityIds": ["bot"]}
+]');
+select position, event_id is not null as recorded, is_duplicate is true as duplicate, error is not null as failed
+from helper.answer
+order by position;
+select (select event_id from helper.answer where position = 3) = (select event_id from helper.answer where position = 1) as same_in_call,
+       (select event_id from helper.answer where position = 5) = (select id from gov_events where owner_id = 'many' and idempotency_key = 'k-1') as same_as_before;
+select count(*) from gov_events where owner_id = 'many';
+select helper.usage('many', 'tokens', '{bot}');
+-- the message names what is wrong
+select position, error from helper.answer where position in (2, 18) order by position;
+
+-- All of it is one statement: an error around it takes all of it back.
+begin;
+select count(*) as recorded from gov_ingest_many('many', '[{"capabilityId": "tokens", "entityIds": ["bot"]}, {"capabilityId": "tokens", "entityIds": ["bot"], "idempotencyKey": "k-3"}]') where event_id is not null;
+select helper.usage('many', 'tokens', '{bot}');
+rollback;
+select helper.usage('many', 'tokens', '{bot}');
+
+-- One item is enough, a thousand are allowed, and they are exact.
+select position, is_duplicate from gov_ingest_many('many', '[{"capabilityId": "tokens", "entityIds": ["bot"], "idempotencyKey": "k-3"}]');
+select count(*) as items, count(event_id) as recorded, count(error) as failed, min(position), max(position)
+from gov_ingest_many('many', (
+    select jsonb_agg(jsonb_build_object('capabilityId', 'tokens', 'amount', n * 0.001, 'entityIds', jsonb_build_array(case when n % 2 = 0 then 'bot' else 'cyd' end)) order by n)
+    from generate_series(1, 1000) as n
+));
+-- 0.001 × (2 + 4 + … + 1000) = 250.5 on bot, 0.001 × (1 + 2 + … + 1000) = 500.5 in all
+select helper.usage('many', 'tokens', '{bot}');
+select helper.outcome($$select * from gov_ingest_many('many', (select jsonb_agg('{"capabilityId": "tokens"}'::jsonb) from generate_series(1, 1001)))$$);
+select helper.outcome($$select * from gov_ingest_many('many', '[]')$$) as empty,
+       helper.outcome($$select * from gov_ingest_many('many', '{"capabilityId": "tokens"}')$$) as no_array,
+       helper.outcome($$select * from gov_ingest_many('many', null)$$) as no_events,
+       helper.outcome($$select * from gov_ingest_many(null, '[{"capabilityId": "tokens"}]')$$) as no_owner;
+select helper.usage('many', 'tokens', '{bot}');
+call helper.roll_up();
+select helper.usage('many', 'tokens', '{bot}');
+select count(*) as wrong from gov_verify('many');
+select gov_delete_owner('many');
