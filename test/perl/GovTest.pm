@@ -130,7 +130,7 @@ sub gov_counts
 	my $schema = $option{schema} // 'public';
 
 	return $node->safe_psql($db,
-		qq{select string_agg(entity_id || '=' || trim_scale(current_usage), ' ' order by entity_id)
+		qq{select string_agg(entity_id || '=' || trim_scale(current_usage), ' ' order by entity_id collate "C")
 		   from $schema.gov_headroom('$owner', 'tokens', 0, null, array['$agent'])}
 	);
 }
@@ -144,10 +144,10 @@ sub gov_ledger
 	my $schema = $option{schema} // 'public';
 
 	return $node->safe_psql($db,
-		qq{select string_agg(id || '=' || trim_scale(coalesce(amount, 0)), ' ' order by id)
-		   from unnest(array['org-1', 'dept-1', 'team-1', 'user-1', '$agent']::text[]) id
-		   cross join lateral (select sum(amount) as amount from $schema.gov_events
-		       where owner_id = '$owner' and capability_id = 'tokens' and id = any (entity_ids)) s}
+		qq{select string_agg(level || '=' || trim_scale(coalesce(used, 0)), ' ' order by level collate "C")
+		   from unnest(array['org-1', 'dept-1', 'team-1', 'user-1', '$agent']) level
+		   cross join lateral (select sum(amount) as used from $schema.gov_events
+		       where owner_id = '$owner' and capability_id = 'tokens' and level = any (entity_ids)) s}
 	);
 }
 

@@ -13,7 +13,7 @@ use GovTest;
 my $publisher = gov_node('publisher', init => { allows_streaming => 'logical' });
 my $subscriber = gov_node('subscriber', init => { allows_streaming => 'logical' });
 my $tables = 'gov_entity_types, gov_capabilities, gov_entities, gov_assignments';
-my $connstr = $publisher->connstr('postgres');
+my $connstr = $publisher->connstr . ' dbname=postgres';
 
 gov_build($publisher, 'postgres', agents => 3, limit => 100);
 
