@@ -1,0 +1,165 @@
+# Killed backends, a killed worker and an immediate stop under load: what clients were told is recorded is in the ledger
+# once, and the counts are the ledger's, wherever the rollup was.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use GovTest;
+
+use constant CLIENTS => 4;
+
+my $node = gov_node('crash', conf => 'restart_after_crash = on');
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $script = "$dir/ingest.sql";
+my %acknowledged;
+
+gov_build($node, 'postgres', agents => 20);
+
+# Every transaction carries a key of its client and number, so pgbench's own log says what was acknowledged.
+append_to_file($script, <<'EOS');
+\set n :n + 1
+\set agent random(1, 20)
+\set amount random(1, 5)
+select event_id from gov_ingest('acme', 'tokens', :amount, null, array['agent-' || :agent::text],
+	concat(:round::text, '/', :client_id::text, '/', :n::text));
+EOS
+
+# Load the server until something happens to it; note what was acknowledged.
+sub load_until
+{
+	my ($round, $disaster) = @_;
+	my $before =
+	  $node->safe_psql('postgres', 'select count(*) from gov_events');
+	my ($out, $err) = ('', '');
+	local %ENV = $node->_get_env();
+	my $load = IPC::Run::start(
+		[
+			'pgbench', '-n', '-M', 'prepared', '-c', CLIENTS, '-T', '120',
+			'-f', $script, '-D', 'n=0', '-D', "round=$round",
+			'-l', '--log-prefix', "$dir/round$round", 'postgres'
+		],
+		'>',
+		\$out,
+		'2>',
+		\$err);
+
+	$node->poll_query_until('postgres',
+		"select count(*) > $before + 1500 from gov_events")
+	  or die "no load: $err";
+	$disaster->();
+	$load->finish;
+	foreach my $log (glob "$dir/round$round.*")
+	{
+		foreach my $line (split /\n/, slurp_file($log))
+		{
+			my ($client, $number) = split / /, $line;
+			my $key = "$round/$client";
+
+			$acknowledged{$key} = $number
+			  if $number > ($acknowledged{$key} // 0);
+		}
+	}
+	return;
+}
+
+sub kill_backend
+{
+	my ($where) = @_;
+	my $pid = $node->safe_psql('postgres',
+		"select pid from pg_stat_activity where $where limit 1");
+
+	is(kill(9, $pid), 1, "killed process $pid");
+	return;
+}
+
+# The server is back: every acknowledged key is there, at most one more of each client, and everything adds up.
+sub is_recovered
+{
+	my ($round) = @_;
+	my $wanted = join ', ',
+	  map { "('$_', $acknowledged{$_})" } sort keys %acknowledged;
+
+	$node->poll_query_until('postgres', 'select true')
+	  or die 'the server does not come back';
+	is($node->safe_psql('postgres',
+		"select client, acknowledged, recorded from (
+		   select client, acknowledged, count(*) filter (where idempotency_key <> '') as recorded,
+		          max(split_part(idempotency_key, '/', 3)::int) as highest
+		   from (values $wanted) w (client, acknowledged)
+		   left join gov_events on idempotency_key like client || '/%' group by 1, 2) s
+		 where recorded not between acknowledged and acknowledged + 1 or recorded <> highest"),
+		'', "$round: each client's acknowledged events are recorded");
+	gov_is_exact($node, 'postgres', "$round, agent $_", agent => "agent-$_")
+	  foreach (1, 20);
+	return;
+}
+
+load_until(1, sub { kill_backend("application_name = 'pgbench'") });
+is_recovered('a killed backend');
+
+# The same with a worker that is never at rest, and then with the worker as the victim.
+gov_set($node, 'governance.rollup_interval', '20ms');
+load_until(
+	2,
+	sub {
+		$node->poll_query_until('postgres',
+			'select watermark > 0 from gov_rollup_state');
+		kill_backend("application_name = 'pgbench'");
+	});
+is_recovered('a killed backend, rolling up');
+
+load_until(
+	3,
+	sub {
+		$node->poll_query_until('postgres',
+			"select count(*) > 0 from pg_stat_activity where datname = 'postgres' and backend_type like 'governance%'");
+		kill_backend("backend_type like 'governance%'");
+	});
+is_recovered('a killed worker');
+
+# An immediate stop, with clients that note the ids they were given.
+my @clients;
+my $statement =
+  "select event_id from gov_ingest('acme', 'tokens', 1, null, array['agent-1']);\n";
+foreach my $n (1 .. CLIENTS)
+{
+	local %ENV = $node->_get_env();
+	my $in = $statement x 200000;
+	my $client = { in => \$in, out => '', err => '' };
+
+	$client->{run} =
+	  IPC::Run::start([ 'psql', '-XAtq', 'postgres' ],
+		'<', $client->{in}, '>', "$dir/ids$n", '2>', \$client->{err});
+	push @clients, $client;
+}
+my $before = $node->safe_psql('postgres', 'select count(*) from gov_events');
+$node->poll_query_until('postgres',
+	"select count(*) > $before + 1000 from gov_events");
+$node->stop('immediate');
+$_->{run}->finish foreach @clients;
+$node->start;
+
+my @ids = map { split /\n/, slurp_file("$dir/ids$_") } 1 .. CLIENTS;
+cmp_ok(scalar @ids, '>', 900, 'the clients were given ids');
+$node->safe_psql('postgres', 'create table acknowledged (id bigint primary key)');
+$node->safe_psql('postgres', "copy acknowledged from stdin;\n" . join("\n", @ids) . "\n\\.\n");
+is( $node->safe_psql('postgres',
+		'select count(*) from acknowledged where id not in (select id from gov_events)'),
+	'0', 'immediate stop: every id given to a client is in the ledger');
+is_recovered('an immediate stop');
+
+gov_roll_up($node, 'postgres');
+is_recovered('rolled up');
+is( $node->safe_psql('postgres',
+		"select sum(u.amount) from gov_usage u join gov_assignments a on a.id = u.assignment_id where a.entity_id = 'org-1'"),
+	$node->safe_psql('postgres', 'select sum(amount) from gov_events'),
+	'gov_usage holds all of it');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,163 @@
+# pg_dump and pg_restore, plain, custom and parallel, and pg_dumpall: the copy has the same counts, remembers the keys,
+# and goes on with fresh ids.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use GovTest;
+
+my $node = gov_node('origin');
+my $dir = PostgreSQL::Test::Utils::tempdir;
+
+# A customer whose root comes last in the table and first in the chain, a rolled-up part and a tail, an earlier window,
+# a correction, and names that want quoting.
+gov_build($node, 'postgres', agents => 30, limit => 500);
+$node->safe_psql('postgres', q{
+	insert into gov_entity_types (id) values ('group');
+	insert into gov_entities (owner_id, id, type_id, metadata) values ('acme', 'Zoë''s "group"', 'group', '{"a": "b"}');
+	insert into gov_entities (owner_id, id, type_id) values ('acme', 'late', 'group');
+	insert into gov_entities (owner_id, id, type_id) values ('acme', 'later', 'group');
+	update gov_entities set parent_id = 'later' where id = 'late';
+	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, anchor_at, timezone)
+	values ('acme', 'later', 'tokens', 100, 'P50Y', now() - interval '1 day', 'America/New_York');
+	insert into gov_alert_policies (owner_id, thresholds) values (null, '{80,100}');
+	select gov_archive_entities('acme', array['agent-30'])});
+$node->safe_psql('postgres', q{
+	select count(gov_ingest('acme', 'tokens', n, null, array['agent-' || n % 30 + 1, 'late'], 'key-' || n)) from generate_series(1, 60) n;
+	select count(gov_ingest('acme', 'tokens', 7, null, array['late'], null, now() - interval '3 days'))});
+gov_roll_up($node, 'postgres');
+my $idle = $node->background_psql('postgres');
+$idle->query_safe(
+	"begin; select gov_ingest('acme', 'tokens', 1, null, array['agent-1'])");
+$node->safe_psql('postgres', q{
+	select count(gov_ingest('acme', 'tokens', 0.25, '{"model": "gpt"}', array['agent-' || n % 30 + 1])) from generate_series(1, 60) n;
+	select gov_ingest('acme', 'tokens', -3, null, array['agent-1', 'late'])});
+
+# Everything the gate and the tables say.
+sub contents
+{
+	my ($server, $db) = @_;
+
+	return $server->safe_psql($db, q{
+		select n, h.* from generate_series(1, 30) n cross join lateral gov_headroom('acme', 'tokens', 0, null, array['agent-' || n, 'late']) h
+		order by n, chain, entity_id;
+		select count(*), sum(amount), max(id) from gov_events;
+		select owner_id, id, parent_id, type_id, metadata, archived_at, created_at, updated_at from gov_entities order by id;
+		select entity_id, usage_limit, cadence, timezone, counter_id, created_at, updated_at from gov_assignments order by entity_id;
+		select a.entity_id, u.window_start, u.amount, u.event_count from gov_usage u join gov_assignments a on a.id = u.assignment_id order by 1, 2;
+		select * from gov_usage_hourly order by 1, 2, 3, 4;
+		select * from gov_alert_policies; select watermark from gov_rollup_state});
+}
+
+my $wanted = contents($node, 'postgres');
+like($wanted, qr/Zoë/, 'there is something to dump');
+
+# The copy is the same, and lives.
+sub is_copy
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($server, $db, $label) = @_;
+
+	is(contents($server, $db), $wanted, "$label: the same contents");
+	gov_is_exact($server, $db, $label);
+	is( $server->safe_psql($db, q{
+			select event_id = (select id from gov_events where idempotency_key = 'key-60'), is_duplicate
+			from gov_ingest('acme', 'tokens', 60, null, array['agent-1', 'late'], 'key-60')}),
+		't|t',
+		"$label: a key is remembered");
+	is( $server->safe_psql($db, q{
+			with latest as materialized (select max(id) as id from gov_events)
+			select event_id > latest.id from latest, gov_ingest('acme', 'tokens', 1, null, array['agent-1'])}),
+		't',
+		"$label: ids go on");
+	is( $server->safe_psql($db, q{
+			insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, name) values ('acme', 'agent-2', 'tokens', 3, 'new')
+			returning counter_id > all (select counter_id from gov_assignments)}),
+		't',
+		"$label: surrogates go on");
+	gov_raises($server, $db,
+		"update gov_entities set parent_id = 'late' where id = 'later'",
+		qr/55000|23514/, "$label: the rules hold");
+	$server->safe_psql($db, q{
+		insert into gov_entities (owner_id, id, type_id, parent_id) values ('acme', 'fresh', 'agent', 'user-1');
+		insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('acme', 'fresh', 'tokens', 3)});
+	is( $server->safe_psql($db, "select denied_reason from gov_check('acme', 'tokens', 4, null, array['fresh'])"),
+		'RequestedUsageExceedingLimit', "$label: catalog changes are seen");
+	gov_roll_up($server, $db);
+	gov_is_exact($server, $db, "$label, rolled up");
+	return;
+}
+
+sub restored
+{
+	my ($db, @command) = @_;
+
+	$node->safe_psql('postgres', "create database $db");
+	$node->command_ok([ @command, '-d', $node->connstr($db) ],
+		"restore into $db");
+	is_copy($node, $db, $db);
+	return;
+}
+
+$node->command_ok([ 'pg_dump', '-f', "$dir/plain.sql", 'postgres' ], 'pg_dump');
+$node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/custom", 'postgres' ], 'pg_dump -Fc');
+$node->command_ok([ 'pg_dump', '-Fd', '-j2', '-f', "$dir/directory", 'postgres' ],
+	'pg_dump -Fd -j2');
+
+restored('plain', 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/plain.sql");
+restored('custom', 'pg_restore', '-e', "$dir/custom");
+{
+	local $ENV{PGOPTIONS} = '-c session_replication_role=replica';
+
+	restored('parallel', 'pg_restore', '-e', '-j2', "$dir/directory");
+}
+
+# Data alone, into an extension that is there already and in use. --disable-triggers leaves the extension's triggers
+# enabled in a weaker way than they were, which gov_refresh() repairs.
+$node->safe_psql('postgres', 'create database data_only');
+$node->safe_psql('data_only',
+	"create extension governance; select gov_allowed('acme', 'tokens') where false");
+$node->command_ok(
+	[
+		'pg_restore', '-e', '--data-only', '--disable-triggers',
+		'-d', $node->connstr('data_only'), "$dir/custom"
+	],
+	'restore data only');
+$node->safe_psql('data_only', 'select gov_refresh()');
+is($node->safe_psql('data_only',
+	"select string_agg(format('%s.%s', tgrelid::regclass, tgname), ' ' order by 1) from pg_trigger t
+	 where not tgisinternal and tgrelid::regclass::text like 'gov_%' and tgenabled is distinct from
+	 (select o.tgenabled from dblink('dbname=postgres port=' || current_setting('port') || ' host=' || current_setting('unix_socket_directories'),
+	   'select tgrelid::regclass::text, tgname, tgenabled from pg_trigger') o (rel text, tgname name, tgenabled \"char\")
+	  where o.rel = t.tgrelid::regclass::text and o.tgname = t.tgname)"),
+	'', 'gov_refresh repairs the triggers')
+  if $node->psql('data_only', 'create extension dblink') == 0;
+is_copy($node, 'data_only', 'data_only');
+
+# The whole cluster.
+my $other = gov_node('other', extension => 0);
+$node->command_ok([ 'pg_dumpall', '-f', "$dir/all.sql", '--no-sync', '-l', 'postgres' ], 'pg_dumpall');
+my ($ret, $stdout, $stderr) = ('', '', '');
+$ret = $other->psql(
+	'postgres', slurp_file("$dir/all.sql"),
+	stderr => \$stderr,
+	stdout => \$stdout,
+	on_error_stop => 0);
+unlike(
+	join("\n", grep { !/role "\w+" already exists/ } split /\n/, $stderr),
+	qr/ERROR/, 'the cluster is restored');
+is_copy($other, 'postgres', 'pg_dumpall');
+
+$idle->query_safe('rollback');
+is(contents($node, 'postgres'), $wanted, 'the origin is as it was');
+gov_is_exact($node, 'postgres', 'the origin');
+
+$idle->quit;
+$other->stop;
+$node->stop;
+done_testing();
