@@ -34,6 +34,7 @@ OBJS = \
 	src/governance.o \
 	src/guc.o \
 	src/hierarchy.o \
+	src/inspect.o \
 	src/invalidate.o \
 	src/ledger.o \
 	src/load.o \

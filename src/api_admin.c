@@ -17,10 +17,11 @@
 #include "answer.h"
 #include "catalog.h"
 #include "evict.h"
-#include "nodetable.h"
+#include "inspect.h"
 #include "rollup.h"
 #include "shmem.h"
 #include "spi.h"
+#include "worker.h"
 
 PG_FUNCTION_INFO_V1(gov_cached_counters_1_0);
 PG_FUNCTION_INFO_V1(gov_engine_facts_1_0);
@@ -34,75 +35,12 @@ static GovQuery left_query = {
 	" (select string_agg('process ' || w.pid, ', ' order by w.pid) from @gov_rollup_waits w)"
 };
 
-/* The counters of one stripe, copied out from under its lock. */
-typedef struct GovCounterCopy
-{
-	int64		id;
-	GovWindow	window;
-	GovAmount	total;
-	GovAmount	held;
-	bool		is_pinned;
-} GovCounterCopy;
-
-typedef struct GovCounterCopies
-{
-	GovCounterCopy *items;
-	int			count;
-	int			capacity;
-	int			wanted;
-} GovCounterCopies;
-
 static void
-copy_node_counters(const GovSharedNode *node, GovCounterCopies *copies)
+put_counters(ReturnSetInfo *result, const GovCounterCopy *copies, int count)
 {
-	const GovEntity *entity = gov_node_entity(node);
-
-	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
+	for (int i = 0; i < count; i++)
 	{
-		dsa_pointer pointer;
-		const GovSharedCounter *counter = gov_node_counter(node, i, &pointer);
-		GovCounterCopy *copy;
-
-		if (copies->wanted++ >= copies->capacity)
-			continue;
-		copy = &copies->items[copies->count++];
-		copy->id = counter->id;
-		copy->window = counter->window;
-		copy->total = counter->total;
-		copy->held = counter->held;
-		copy->is_pinned = pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, &counter->pins)) > 0;
-	}
-}
-
-/* Copy what fits; wanted tells how much there was. */
-static void
-copy_stripe_counters(GovSharedStripe *stripe, Oid extension, GovCounterCopies *copies)
-{
-	copies->count = 0;
-	copies->wanted = 0;
-	gov_stripe_lock(stripe, LW_SHARED);
-	for (uint32 b = 0; b < stripe->nbuckets; b++)
-	{
-		dsa_pointer pointer = *gov_nodetable_bucket_number(stripe, b);
-
-		while (DsaPointerIsValid(pointer))
-		{
-			const GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
-
-			if (node->database == MyDatabaseId && node->extension == extension)
-				copy_node_counters(node, copies);
-			pointer = node->next;
-		}
-	}
-	gov_stripe_unlock(stripe);
-}
-
-static void
-put_counters(ReturnSetInfo *result, const GovCounterCopies *copies)
-{
-	for (int i = 0; i < copies->count; i++)
-	{
-		const GovCounterCopy *copy = &copies->items[i];
+		const GovCounterCopy *copy = &copies[i];
 		Datum		values[6];
 		bool		nulls[6] = {false};
 
@@ -121,23 +59,15 @@ gov_cached_counters_1_0(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			extension = gov_catalog()->extension;
-	GovCounterCopies copies = {NULL, 0, 0, 0};
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int s = 0; gov_shmem_is_available() && s < GOV_STRIPES; s++)
 	{
-		gov_shmem_memory();
-		copy_stripe_counters(gov_stripe(s), extension, &copies);
-		while (copies.wanted > copies.capacity)
-		{
-			if (copies.items != NULL)
-				pfree(copies.items);
-			copies.capacity = 2 * copies.wanted;
-			copies.items = palloc_extended(sizeof(GovCounterCopy) * copies.capacity,
-										   MCXT_ALLOC_HUGE);
-			copy_stripe_counters(gov_stripe(s), extension, &copies);
-		}
-		put_counters(result, &copies);
+		GovCounterCopy *copies;
+		int			count = gov_inspect_counters(s, extension, &copies);
+
+		put_counters(result, copies, count);
+		pfree(copies);
 	}
 	return (Datum) 0;
 }
@@ -151,23 +81,6 @@ put_fact(ReturnSetInfo *result, const char *name, uint64 value)
 	values[0] = CStringGetTextDatum(name);
 	values[1] = NumericGetDatum(int64_to_numeric((int64) value));
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-}
-
-/* The process of this database's worker, 0 when it has none. */
-static pid_t
-worker_pid(void)
-{
-	pid_t		pid = 0;
-
-	LWLockAcquire(&gov_shared->workers_lock, LW_SHARED);
-	for (int i = 0; i < GOV_WORKER_SLOTS; i++)
-	{
-		if (gov_shared->workers[i].database == MyDatabaseId &&
-			gov_shared->workers[i].extension == gov_catalog()->extension)
-			pid = gov_shared->workers[i].pid;
-	}
-	LWLockRelease(&gov_shared->workers_lock);
-	return pid;
 }
 
 Datum
@@ -196,7 +109,7 @@ gov_engine_facts_1_0(PG_FUNCTION_ARGS)
 	put_fact(result, "cache_size_bytes", gov_shared->memory_size);
 	put_fact(result, "events", pg_atomic_read_u64(&gov_shared->events));
 	put_fact(result, "denials", denials);
-	put_fact(result, "worker_pid", worker_pid());
+	put_fact(result, "worker_pid", gov_worker_pid());
 	return (Datum) 0;
 }
 

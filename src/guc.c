@@ -25,7 +25,11 @@
 
 #include "guc.h"
 
-#define GOV_CACHE_SIZE_MIN_KB		1024
+/*
+ * Memory is given out in superblocks of 64 kB for each of about 40 sizes: with
+ * less than this, one size could keep another from getting any.
+ */
+#define GOV_CACHE_SIZE_MIN_KB		(4 * 1024)
 #define GOV_CACHE_SIZE_DEFAULT_KB	(64 * 1024)
 #define GOV_CACHE_SIZE_MAX_KB		(64 * 1024 * 1024)
 

@@ -185,7 +185,8 @@ gov_record(const char *call, GovUse use, GovArguments *arguments,
 	event.owner = request.owner.owner;
 	event.capability = arguments->capability;
 	event.amount = request.amount;
-	event.dimensions = arguments->dimensions;
+	if (arguments->dimensions != NULL)
+		event.dimensions = gov_request_dimensions(arguments->dimensions);
 	event.key = arguments->key;
 	if (event.key != NULL)
 	{

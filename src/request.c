@@ -168,6 +168,16 @@ add_name(GovRequest *request, const char *id, uint32 id_length,
 }
 
 static void
+check_entity_ids(ArrayType *entity_ids)
+{
+	if (ARR_NDIM(entity_ids) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"entity_ids\" must be a one-dimensional array"),
+				 errhint("Write it like {agent-7,gpt-5}.")));
+}
+
+static void
 add_entity_ids(GovRequest *request, Datum *elements, bool *nulls, int count)
 {
 	for (int i = 0; i < count; i++)
@@ -277,8 +287,11 @@ gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be
 	request->occurred_at = arguments->occurred_at;
 
 	if (arguments->entity_ids != NULL)
+	{
+		check_entity_ids(arguments->entity_ids);
 		deconstruct_array(arguments->entity_ids, TEXTOID, -1, false, TYPALIGN_INT,
 						  &elements, &nulls, &nelements);
+	}
 	most = nelements;
 	if (arguments->dimensions != NULL && JB_ROOT_IS_OBJECT(arguments->dimensions))
 		most += JB_ROOT_COUNT(arguments->dimensions);
@@ -353,6 +366,35 @@ hash_dimensions(pg_cryptohash_ctx *hash, Jsonb *dimensions)
 		hash_bytes_of(hash, &value.type, sizeof(value.type));
 		hash_bytes_of(hash, bytes, length);
 	}
+}
+
+/* The dimensions without those that are null, which stands for absent. */
+Jsonb *
+gov_request_dimensions(Jsonb *dimensions)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *iterator = JsonbIteratorInit(&dimensions->root);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+	bool		has_null = false;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		JsonbIteratorNext(&iterator, &value, true);
+		if (value.type == jbvNull)
+		{
+			has_null = true;
+			continue;
+		}
+		pushJsonbValue(&state, WJB_KEY, &key);
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	return has_null ?
+		JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)) : dimensions;
 }
 
 /* Two calls with one key are the same call if this is the same. */

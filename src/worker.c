@@ -64,7 +64,7 @@ is_taken(const GovSharedWorker *slot, TimestampTz now)
 
 /* Take a free slot for this database; -1 if it has one, or there is none. */
 static int
-take_slot(Oid extension)
+take_slot(Oid extension, pid_t pid)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			free_slot = -1;
@@ -86,7 +86,7 @@ take_slot(Oid extension)
 	{
 		gov_shared->workers[free_slot].database = MyDatabaseId;
 		gov_shared->workers[free_slot].extension = extension;
-		gov_shared->workers[free_slot].pid = 0;
+		gov_shared->workers[free_slot].pid = pid;
 		gov_shared->workers[free_slot].started_at = now;
 	}
 	LWLockRelease(&gov_shared->workers_lock);
@@ -101,7 +101,8 @@ free_slot(int number)
 	LWLockRelease(&gov_shared->workers_lock);
 }
 
-static void
+/* False when the server has no process to spare (max_worker_processes). */
+static bool
 start(int slot)
 {
 	BackgroundWorker worker = {0};
@@ -115,8 +116,10 @@ start(int slot)
 	strlcpy(worker.bgw_type, "governance worker", sizeof(worker.bgw_type));
 	snprintf(worker.bgw_name, sizeof(worker.bgw_name),
 			 "governance worker for database %u", MyDatabaseId);
-	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
-		free_slot(slot);
+	if (RegisterDynamicBackgroundWorker(&worker, NULL))
+		return true;
+	free_slot(slot);
+	return false;
 }
 
 /* A look without the lock: wrong by a moment at worst. */
@@ -129,12 +132,26 @@ is_at_work(int slot, Oid extension)
 		worker->pid != 0;
 }
 
+/* The process of this database's worker, 0 when it has none. */
+pid_t
+gov_worker_pid(void)
+{
+	Oid			extension = gov_catalog()->extension;
+
+	for (int slot = 0; slot < GOV_WORKER_SLOTS; slot++)
+	{
+		if (is_at_work(slot, extension))
+			return gov_shared->workers[slot].pid;
+	}
+	return 0;
+}
+
 /* Something was written that a worker should roll up: see that there is one. */
 void
 gov_worker_wanted(void)
 {
 	static int	known_slot = 0;
-	static TimestampTz tried_at = 0;
+	static TimestampTz failed_at = 0;
 	Oid			extension = gov_catalog()->extension;
 	TimestampTz now;
 	int			slot;
@@ -150,18 +167,22 @@ gov_worker_wanted(void)
 		}
 	}
 	now = GetCurrentTimestamp();
-	if (!TimestampDifferenceExceeds(tried_at, now, GOV_WORKER_RETRY_MS))
+	if (!TimestampDifferenceExceeds(failed_at, now, GOV_WORKER_RETRY_MS))
 		return;
-	tried_at = now;
-	slot = take_slot(extension);
-	if (slot >= 0)
-		start(slot);
+	slot = take_slot(extension, 0);
+	if (slot >= 0 && !start(slot))
+		failed_at = now;
 }
+
+/* The slot of this process, if it is a worker and has one. */
+static int	own_slot = -1;
 
 static void
 leave_slot(int code, Datum arg)
 {
-	free_slot(DatumGetInt32(arg));
+	if (own_slot >= 0)
+		free_slot(own_slot);
+	own_slot = -1;
 }
 
 /* Enter the slot that was taken for this worker; false if it was taken away. */
@@ -180,7 +201,10 @@ enter_slot(int number, GovSharedWorker *entered)
 	}
 	LWLockRelease(&gov_shared->workers_lock);
 	if (is_ours)
-		before_shmem_exit(leave_slot, Int32GetDatum(number));
+	{
+		own_slot = number;
+		before_shmem_exit(leave_slot, (Datum) 0);
+	}
 	return is_ours;
 }
 
@@ -289,6 +313,23 @@ still_wanted(Oid extension)
 	return may;
 }
 
+/*
+ * Nothing to do for long: leave the slot, so that the next write starts a
+ * worker, and then look once more for what was written while it seemed that
+ * there was one.  True if this worker has to go on.
+ */
+static bool
+leave_unless_needed(Oid extension)
+{
+	bool		is_idle;
+
+	leave_slot(0, (Datum) 0);
+	if (!work(extension, &is_idle) || is_idle)
+		return false;
+	own_slot = take_slot(extension, MyProcPid);
+	return own_slot >= 0;
+}
+
 /* Work until nobody wants us. */
 static void
 run(Oid extension)
@@ -314,7 +355,11 @@ run(Oid extension)
 		if (!is_idle)
 			busy_at = now;
 		else if (TimestampDifferenceExceeds(busy_at, now, GOV_WORKER_IDLE_S * 1000))
-			return;
+		{
+			if (!leave_unless_needed(extension))
+				return;
+			busy_at = now;
+		}
 		sleep_until_due();
 	}
 }

@@ -1,0 +1,88 @@
+/*
+ * inspect.c
+ *		A look at the counters in shared memory, for gov_verify.
+ *
+ * LOCKING
+ *		One stripe at a time, shared, for as long as it takes to go through its
+ *		nodes: this is for the administrator, not for the gate.  Memory for the
+ *		copies is allocated with no lock held; if there turn out to be more
+ *		counters than fit, the stripe is gone through again.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "inspect.h"
+#include "nodetable.h"
+
+typedef struct GovCounterCopies
+{
+	GovCounterCopy *items;
+	int			capacity;
+	int			count;			/* of the counters that there are, copied or not */
+} GovCounterCopies;
+
+static void
+copy_node_counters(const GovSharedNode *node, GovCounterCopies *copies)
+{
+	const GovEntity *entity = gov_node_entity(node);
+
+	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
+	{
+		dsa_pointer pointer;
+		GovSharedCounter *counter = gov_node_counter(node, i, &pointer);
+		GovCounterCopy *copy;
+
+		if (copies->count++ >= copies->capacity)
+			continue;
+		copy = &copies->items[copies->count - 1];
+		copy->id = counter->id;
+		copy->window = counter->window;
+		copy->total = counter->total;
+		copy->held = counter->held;
+		copy->is_pinned = pg_atomic_read_u32(&counter->pins) > 0;
+	}
+}
+
+/* Copy what fits. */
+static void
+copy_stripe_counters(GovSharedStripe *stripe, Oid extension, GovCounterCopies *copies)
+{
+	copies->count = 0;
+	gov_stripe_lock(stripe, LW_SHARED);
+	for (uint32 b = 0; b < stripe->nbuckets; b++)
+	{
+		dsa_pointer pointer = *gov_nodetable_bucket_number(stripe, b);
+
+		while (DsaPointerIsValid(pointer))
+		{
+			const GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
+
+			if (node->database == MyDatabaseId && node->extension == extension)
+				copy_node_counters(node, copies);
+			pointer = node->next;
+		}
+	}
+	gov_stripe_unlock(stripe);
+}
+
+/* The counters of this database on one stripe; returns how many. */
+int
+gov_inspect_counters(int stripe, Oid extension, GovCounterCopy **result)
+{
+	GovCounterCopies copies = {NULL, 0, 0};
+
+	gov_shmem_memory();			/* attach now, not under the lock */
+	for (;;)
+	{
+		copies.items = palloc_extended(sizeof(GovCounterCopy) * Max(copies.capacity, 1),
+									   MCXT_ALLOC_HUGE);
+		copy_stripe_counters(gov_stripe(stripe), extension, &copies);
+		if (copies.count <= copies.capacity)
+			break;
+		pfree(copies.items);
+		copies.capacity = 2 * copies.count;
+	}
+	*result = copies.items;
+	return copies.count;
+}

@@ -1,0 +1,21 @@
+/*
+ * inspect.h
+ *		A look at the counters in shared memory.
+ */
+#ifndef GOV_INSPECT_H
+#define GOV_INSPECT_H
+
+#include "node.h"
+
+typedef struct GovCounterCopy
+{
+	int64		id;
+	GovWindow	window;
+	GovAmount	total;
+	GovAmount	held;
+	bool		is_pinned;
+} GovCounterCopy;
+
+extern int	gov_inspect_counters(int stripe, Oid extension, GovCounterCopy **copies);
+
+#endif							/* GOV_INSPECT_H */
