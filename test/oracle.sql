@@ -70,9 +70,8 @@ $$;
 create function oracle.named(owner text, dims jsonb, ids text[]) returns table (place bigint, id text)
 language sql stable
 as $$
-    select row_number() over (order by min(n.part), min(n.key collate "C"), min(n.position)), n.id
-    from (
-        select 1 as part, '' as key, i.position, e.id
+    with met (part, key, position, id) as (
+        select 1, '', i.position, e.id
         from unnest(ids) with ordinality as i (id, position)
         join gov_entities as e on e.owner_id = owner and e.id = i.id
         union all
@@ -80,8 +79,13 @@ as $$
         from jsonb_each_text(coalesce(dims, '{}')) as d (key, value)
         join gov_entities as e on e.owner_id = owner and e.id = d.value
         join gov_entity_types as t on t.id = e.type_id and d.key = any (t.attribution_keys)
-    ) as n
-    group by n.id
+    ), first_met as (
+        select distinct on (m.id) m.*
+        from met as m
+        order by m.id, m.part, m.key collate "C", m.position
+    )
+    select row_number() over (order by f.part, f.key collate "C", f.position), f.id
+    from first_met as f
 $$;
 
 -- The budgets of a call: on an unarchived entity of the resolved set, with their whole scope in the set.

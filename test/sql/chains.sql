@@ -155,5 +155,43 @@ select is_granted, remaining, jsonb_array_length(chains -> 0) as nodes,
        (select bool_and((n.node ->> 'currentUsage')::numeric = 3) from jsonb_array_elements(chains -> 0) as n (node)) as all_counted
 from gov_check('chains', 'tokens', 998, entity_ids => '{deep-64}');
 select is_granted from gov_check('chains', 'tokens', 998.000000001, entity_ids => '{deep-64}');
+-- Ids and names that JSON, arrays and chains could stumble over, and the longest there are.
+insert into gov_entities (owner_id, id, type_id, parent_id)
+values ('chains', 'a "quoted" \id', 'team', null),
+       ('chains', '{x,y}', 'user', 'a "quoted" \id'),
+       ('chains', 'NULL', 'model', null),
+       ('chains', ' ', 'model', null),
+       ('chains', 'größe🙂', 'model', null),
+       ('chains', repeat('é', 255), 'agent', '{x,y}');
+insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence)
+values ('chains', 'a "quoted" \id', 'tokens', array['{x,y}', 'NULL', ' '], 'tab "and" \slash/', 10, null),
+       ('chains', '{x,y}', 'tokens', array['größe🙂'], 'größe🙂', 20, null),
+       ('chains', 'NULL', 'tokens', '{}', '{}', 30, null),
+       ('chains', repeat('é', 255), 'tokens', '{}', repeat('🙂', 255), 40, null);
+select is_duplicate from gov_ingest('chains', 'tokens', 4, jsonb_build_object('agentId', repeat('é', 255), 'note', 'a "quoted" \id'), array['NULL', ' ', 'größe🙂']);
+select n.node ->> 'entityId' = repeat('é', 255) as is_longest, replace(n.node ->> 'entityId', repeat('é', 255), '…') as entity_id, n.node -> 'scopeEntityIds' as scope,
+       replace(n.node ->> 'name', repeat('🙂', 255), '…') as name, n.node -> 'currentUsage' as usage
+from gov_check('chains', 'tokens', 6, null, array['NULL', repeat('é', 255), ' ', 'größe🙂']) as r,
+     jsonb_array_elements(r.chains) with ordinality as c (chain, place),
+     jsonb_array_elements(c.chain) with ordinality as n (node, place)
+order by c.place, n.place;
+select h.entity_id, h.scope_entity_ids, h.name, h.current_usage
+from gov_headroom('chains', 'tokens', 6, null, array['{x,y}', 'NULL', ' ']) as h;
+select gov_allowed('chains', 'tokens', 7, jsonb_build_object('model', 'NULL', 'modelId', ' '), array['{x,y}']) as above, gov_allowed('chains', 'tokens', 6, jsonb_build_object('model', 'NULL', 'modelId', ' '), array['{x,y}']) as at_limit;
+
+-- As many budgets as one entity may have for a capability, and as many names as one call may bring.
+insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence)
+select 'chains', 'opus', 'tokens', 'n' || lpad(n::text, 3, '0'), 1000 + n, case n % 3 when 0 then null when 1 then 'P100Y' else 'P50Y' end
+from generate_series(1, 256) as n;
+select is_duplicate from gov_ingest('chains', 'tokens', 3, null, (select array_agg(case when n % 2 = 0 then 'opus' else 'nobody-' || n end) from generate_series(1, 1000) as n));
+select helper.outcome($$select gov_ingest('chains', 'tokens', 3, null, (select array_agg('opus') from generate_series(1, 1001)))$$);
+select r.is_granted, r.remaining, count(*) as nodes, bool_and((n.node ->> 'currentUsage')::numeric = 3) as all_counted, min(n.node ->> 'name') as first, max(n.node ->> 'name') as last
+from gov_check('chains', 'tokens', 998, (select jsonb_object_agg('k' || n, 'opus') || jsonb_build_object('model', 'opus') from generate_series(1, 1000) as n)) as r,
+     jsonb_array_elements(r.chains -> 0) as n (node)
+group by 1, 2;
+select array_length(counter_ids, 1) as budgets from gov_events where owner_id = 'chains' order by id desc limit 1;
+call helper.roll_up();
+select gov_refresh() \gset
+select is_granted, remaining from gov_check('chains', 'tokens', 998, entity_ids => '{opus}');
 select count(*) as wrong from gov_verify();
 select gov_delete_owner('chains'), gov_delete_owner('chains-2');

@@ -64,7 +64,7 @@ select helper.usage('stats', 'tokens', '{bot}');
 reset governance.use_cache;
 
 -- Settings and their defaults.
-select name, setting, unit, context
+select name, boot_val, unit, context
 from pg_settings
 where name like 'governance.%' and name <> 'governance.use_cache'
 order by name;

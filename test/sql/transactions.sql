@@ -236,6 +236,87 @@ rollback to a;
 table helper.usage;
 rollback;
 
+-- At the very end of a transaction: what deferred triggers and cursors record is counted, what a commit that fails had used is not.
+create table helper.request (id int primary key, amount numeric, unique (amount) deferrable initially deferred);
+create function helper.record_request() returns trigger
+language plpgsql
+as $$
+begin
+    perform helper.ingest(new.amount);
+    return null;
+end
+$$;
+create constraint trigger record after insert on helper.request deferrable initially deferred for each row execute function helper.record_request();
+begin;
+insert into helper.request values (1, 1), (2, 2);
+table helper.usage;
+commit;
+table helper.usage;
+begin;
+select helper.ingest(5) \gset
+select helper.ingest(-9) \gset
+insert into helper.request values (3, 2);
+table helper.usage;
+commit;
+table helper.usage;
+begin;
+select helper.ingest(-1) \gset
+declare late cursor with hold for select (gov_ingest('trans', 'tokens', -n, entity_ids => '{bot}')).is_duplicate from generate_series(1, 2) as n;
+table helper.usage;
+commit;
+table helper.usage;
+close late;
+-- a row trigger on the application's own table, in a statement that fails at its last row
+create table helper.call (id int primary key);
+create function helper.record_call() returns trigger
+language plpgsql
+as $$
+begin
+    perform helper.ingest(1);
+    return new;
+end
+$$;
+create trigger record before insert on helper.call for each row execute function helper.record_call();
+insert into helper.call select n from generate_series(1, 4) as n;
+table helper.usage;
+insert into helper.call select n from generate_series(10, 5, -1) as n union all select 1;
+table helper.usage;
+insert into helper.call values (1), (5) on conflict do nothing;
+table helper.usage;
+copy helper.call from stdin;
+6
+7
+\.
+table helper.usage;
+begin;
+delete from helper.call;
+select helper.ingest(-7) \gset
+commit;
+
+-- Deep in savepoints, more than are kept at hand.
+do $$
+begin
+    execute 'create function helper.deep(n int) returns void language plpgsql as $f$
+        begin
+            perform helper.ingest(1);
+            if n > 0 then
+                perform helper.deep(n - 1);
+            end if;
+            if n % 2 = 0 then
+                raise exception ''no'';
+            end if;
+        exception
+            when raise_exception then
+                null;
+        end $f$';
+end
+$$;
+select helper.deep(100) \gset
+table helper.usage;
+select helper.deep(99) \gset
+table helper.usage;
+select helper.ingest(-1) \gset
+
 -- After all of it, the counts are what the ledger says, with and without a cache.
 table helper.usage;
 call helper.roll_up();

@@ -170,8 +170,9 @@ sub random_amount
 
 sub use_something
 {
-	my ($n) = @_;
+	my ($n, $entity) = @_;
 	my ($capability, $dims, $ids) = random_call();
+	$ids = "{$entity}" if defined $entity;
 	my $amount = random_amount();
 	$amount = "-$amount" if chance(0.25);
 	my $at = 'null::timestamptz';
@@ -266,7 +267,9 @@ sub change_catalog
 		sub { "update gov_entity_types set attribution_keys = " . literal(chance(0.7) ? "{$keys_of{user}}" : "{other,$keys_of{user}}") . " where id = 'user'" });
 	my $answer = run($n, 'select model.outcome(' . literal($change->()) . ')');
 	die "a catalog change: $answer\n" unless $answer =~ /^(ok|23503|23505|23514|55000|54000|22023)/;
-	$sessions[$n]{changed_catalog} = 1 if defined transaction_of($n);
+	return unless defined transaction_of($n);
+	$sessions[$n]{changed_catalog} = 1;
+	use_something($n, $some_entity->{id}) if chance(0.3);
 	return;
 }
 
@@ -336,8 +339,8 @@ sub crowd_cache
 {
 	my ($n) = @_;
 	return unless chance(0.3);
-	my $from = int(rand(18000));
-	run($n, "select count(*) from generate_series($from, $from + 1500) as g where gov_allowed('crowd', 'tokens', 1, entity_ids => array['c' || g])");
+	my $from = int(rand(19000));
+	run($n, "select count(*) from generate_series($from, $from + 300) as g where gov_allowed('crowd', 'tokens', 1, entity_ids => array['c' || g])");
 	return;
 }
 
