@@ -17,6 +17,7 @@ use constant CLIENTS => 4;
 my $node = gov_node('crash', conf => 'restart_after_crash = on');
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my $script = "$dir/ingest.sql";
+my $client = "backend_type = 'client backend' and pid <> pg_backend_pid()";
 my %acknowledged;
 
 gov_build($node, 'postgres', agents => 20);
@@ -100,7 +101,7 @@ sub is_recovered
 	return;
 }
 
-load_until(1, sub { kill_backend("application_name = 'pgbench'") });
+load_until(1, sub { kill_backend($client) });
 is_recovered('a killed backend');
 
 # The same with a worker that is never at rest, and then with the worker as the victim.
@@ -110,7 +111,7 @@ load_until(
 	sub {
 		$node->poll_query_until('postgres',
 			'select watermark > 0 from gov_rollup_state');
-		kill_backend("application_name = 'pgbench'");
+		kill_backend($client);
 	});
 is_recovered('a killed backend, rolling up');
 
@@ -125,24 +126,21 @@ is_recovered('a killed worker');
 
 # An immediate stop, with clients that note the ids they were given.
 my @clients;
-my $statement =
-  "select event_id from gov_ingest('acme', 'tokens', 1, null, array['agent-1']);\n";
+append_to_file("$dir/ingests.sql",
+	"select event_id from gov_ingest('acme', 'tokens', 1, null, array['agent-1']);\n" x 100000);
 foreach my $n (1 .. CLIENTS)
 {
 	local %ENV = $node->_get_env();
-	my $in = $statement x 200000;
-	my $client = { in => \$in, out => '', err => '' };
-
-	$client->{run} =
-	  IPC::Run::start([ 'psql', '-XAtq', 'postgres' ],
-		'<', $client->{in}, '>', "$dir/ids$n", '2>', \$client->{err});
-	push @clients, $client;
+	push @clients,
+	  IPC::Run::start(
+		[ 'psql', '-XAtq', '-f', "$dir/ingests.sql", 'postgres' ],
+		'>', "$dir/ids$n", '2>', "$dir/errors$n");
 }
 my $before = $node->safe_psql('postgres', 'select count(*) from gov_events');
 $node->poll_query_until('postgres',
 	"select count(*) > $before + 1000 from gov_events");
 $node->stop('immediate');
-$_->{run}->finish foreach @clients;
+$_->finish foreach @clients;
 $node->start;
 
 my @ids = map { split /\n/, slurp_file("$dir/ids$_") } 1 .. CLIENTS;

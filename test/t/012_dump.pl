@@ -14,8 +14,8 @@ use GovTest;
 my $node = gov_node('origin');
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
-# A customer whose root comes last in the table and first in the chain, a rolled-up part and a tail, an earlier window,
-# a correction, and names that want quoting.
+# A customer whose root comes last in the table and first in the chain, a rolled-up part and a tail (behind a transaction
+# that idles), an earlier window, a correction, and names that want quoting.
 gov_build($node, 'postgres', agents => 30, limit => 500);
 $node->safe_psql('postgres', q{
 	insert into gov_entity_types (id) values ('group');
@@ -33,7 +33,7 @@ $node->safe_psql('postgres', q{
 gov_roll_up($node, 'postgres');
 my $idle = $node->background_psql('postgres');
 $idle->query_safe(
-	"begin; select gov_ingest('acme', 'tokens', 1, null, array['agent-1'])");
+	"begin; select gov_ingest('acme', 'tokens', 0, null, array['agent-1'])");
 $node->safe_psql('postgres', q{
 	select count(gov_ingest('acme', 'tokens', 0.25, '{"model": "gpt"}', array['agent-' || n % 30 + 1])) from generate_series(1, 60) n;
 	select gov_ingest('acme', 'tokens', -3, null, array['agent-1', 'late'])});
@@ -93,13 +93,18 @@ sub is_copy
 	return;
 }
 
+# Restore into a new database, with settings as a dump's reader is told to give them.
 sub restored
 {
-	my ($db, @command) = @_;
+	my ($db, $options, @command) = @_;
 
 	$node->safe_psql('postgres', "create database $db");
-	$node->command_ok([ @command, '-d', $node->connstr($db) ],
-		"restore into $db");
+	{
+		local $ENV{PGOPTIONS} = $options;
+
+		$node->command_ok([ @command, '-d', $node->connstr($db) ],
+			"restore into $db");
+	}
 	is_copy($node, $db, $db);
 	return;
 }
@@ -109,13 +114,10 @@ $node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/custom", 'postgres' ], 'pg_dum
 $node->command_ok([ 'pg_dump', '-Fd', '-j2', '-f', "$dir/directory", 'postgres' ],
 	'pg_dump -Fd -j2');
 
-restored('plain', 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/plain.sql");
-restored('custom', 'pg_restore', '-e', "$dir/custom");
-{
-	local $ENV{PGOPTIONS} = '-c session_replication_role=replica';
-
-	restored('parallel', 'pg_restore', '-e', '-j2', "$dir/directory");
-}
+restored('plain', '', 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/plain.sql");
+restored('custom', '', 'pg_restore', '-e', "$dir/custom");
+restored('parallel', '-c session_replication_role=replica',
+	'pg_restore', '-e', '-j2', "$dir/directory");
 
 # Data alone, into an extension that is there already and in use. --disable-triggers leaves the extension's triggers
 # enabled in a weaker way than they were, which gov_refresh() repairs.
