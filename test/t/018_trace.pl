@@ -110,7 +110,7 @@ is( $node->safe_psql('postgres',
 	'the month of the trace has it in its history');
 is( $node->safe_psql('postgres',
 		q{select entity_id || ' ' || to_char(hour at time zone 'UTC', 'YYYY-MM-DD HH24') || ' ' || trim_scale(amount)
-		  from gov_usage_hourly where owner_id = 'acme' order by 1 collate "C"}),
+		  from gov_usage_hourly where owner_id = 'acme' order by entity_id collate "C", hour}),
 	$expected_hours,
 	'hourly attribution equals the sums by hour');
 is($node->safe_psql('postgres', 'select count(*), trim_scale(sum(amount)) from gov_events'),
