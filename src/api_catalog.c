@@ -8,9 +8,9 @@
  *		The other catalog functions are in sql/governance.sql.
  *
  * CONCURRENCY
- *		The row of the rollup's watermark comes first: a round that runs has
- *		committed by then and none starts before we have, so none puts usage
- *		back.  The owner's lock on the shape of its trees keeps others from
+ *		The lock that keeps rounds of the rollup out comes first (see rollup.c):
+ *		one that runs has committed by then and none starts before we have, so
+ *		none puts usage back, or waits for a row of ours.  The owner's lock on the shape of its trees keeps others from
  *		placing entities.  Budgets and entities go before the ledger: a use
  *		that commits meanwhile finds them, is seen by the later statements,
  *		each of which has a fresh snapshot, and goes too.
@@ -29,15 +29,15 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
 
+#include "catalog.h"
+#include "errors.h"
 #include "hierarchy.h"
 #include "spi.h"
 
 PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
-
-static GovQuery rollup_query = {
-	.sql = "select from @gov_rollup_state for update"
-};
 
 #define DELETE_FROM(table) \
 	{ \
@@ -66,15 +66,12 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 	GovSpi		spi;
 
 	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"owner_id\" must not be null"),
-				 errhint("Give the id of one of your customers.")));
+		gov_raise_null_argument("owner_id");
 	PreventCommandIfReadOnly("gov_delete_owner()");
 	args[0] = PointerGetDatum(PG_GETARG_TEXT_PP(0));
 
+	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
 	gov_spi_begin(&spi);
-	gov_spi_modify(&rollup_query, NULL, NULL);
 	gov_hierarchy_lock(DatumGetTextPP(args[0]), ExclusiveLock);
 	for (int i = 0; i < lengthof(delete_queries); i++)
 		gov_spi_modify(&delete_queries[i], args, NULL);

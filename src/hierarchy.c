@@ -104,8 +104,9 @@ static GovQuery chain_query = {
 	"    where e.owner_id = $1 and e.id = $2 "
 	"    union all "
 	"    select p.id, p.parent_id, c.length + 1 "
-	"    from chain c "
-	"    join @gov_entities p on p.owner_id = $1 and p.id = c.parent_id "
+	"    from chain c, "
+	"    lateral (select e.id, e.parent_id from @gov_entities e "
+	"             where e.owner_id = $1 and e.id = c.parent_id offset 0) p "
 	"    where c.length <= $3) "
 	"select count(*), count(distinct c.id) from chain c",
 	.nargs = 3,

@@ -46,14 +46,22 @@
 #include "clock.h"
 #include "load.h"
 
+/*
+ * The statements say not only what they want but how to get it.  They are
+ * planned once a session, perhaps when a table is still empty, and must be as
+ * good when it has grown: each row is looked up in a lateral subquery that
+ * "offset 0" keeps from being joined in any other way, and the ledger's tail is
+ * read in the order of its primary key, by which no other index serves.
+ */
 static GovQuery ancestors_query = {
 	.sql =
 	"with recursive wanted(id) as ("
 	" select u.id collate \"C\" from unnest($2) as u(id)"
 	" union"
 	" select e.parent_id"
-	" from wanted w"
-	" join @gov_entities e on e.owner_id = $1 and e.id = w.id"
+	" from wanted w,"
+	"  lateral (select g.parent_id from @gov_entities g"
+	"           where g.owner_id = $1 and g.id = w.id offset 0) e"
 	" where e.parent_id is not null)"
 	"select w.id from wanted w",
 	.nargs = 2,
@@ -66,17 +74,15 @@ static GovQuery entities_query = {
 	" a.counter_id, a.capability_id, a.scope_entity_ids, a.name, a.usage_limit,"
 	" a.cadence, a.anchor_at, a.timezone, a.enforcement = 'soft'"
 	" from unnest($2) with ordinality as w(id, n)"
-	" left join @gov_entities e on e.owner_id = $1 and e.id = w.id"
-	" left join @gov_assignments a on a.owner_id = e.owner_id and a.entity_id = e.id"
+	" left join lateral (select g.* from @gov_entities g"
+	"  where g.owner_id = $1 and g.id = w.id offset 0) e on true"
+	" left join lateral (select b.* from @gov_assignments b"
+	"  where b.owner_id = $1 and b.entity_id = w.id offset 0) a on e.type_id is not null"
 	" order by w.n",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTARRAYOID}
 };
 
-/*
- * The tail is read through the ledger's primary key whatever the statistics
- * say: only its order is asked for, and spi.c forbids other paths.
- */
 static GovQuery counters_query = {
 	.sql =
 	"with tail as materialized ("
@@ -94,10 +100,13 @@ static GovQuery counters_query = {
 	" where r.state = 'open' and r.counter_ids && $1"
 	" group by 1)"
 	"select c.n, coalesce(u.amount, 0) + coalesce(t.amount, 0), coalesce(h.amount, 0),"
-	" greatest((select max(l.window_start) from @gov_usage l where l.counter_id = c.id),"
-	"          (select max(l.window_start) from tail l where l.counter_id = c.id))"
+	" greatest(l.window_start,"
+	"          (select max(k.window_start) from tail k where k.counter_id = c.id))"
 	" from unnest($1, $2) with ordinality as c(id, window_start, n)"
-	" left join @gov_usage u on u.counter_id = c.id and u.window_start = c.window_start"
+	" left join lateral (select g.amount from @gov_usage g"
+	"  where g.counter_id = c.id and g.window_start = c.window_start offset 0) u on true"
+	" left join lateral (select g.window_start from @gov_usage g"
+	"  where g.counter_id = c.id order by g.window_start desc limit 1) l on true"
 	" left join tail t on t.counter_id = c.id and t.window_start = c.window_start"
 	" left join holds h on h.counter_id = c.id",
 	.nargs = 3,

@@ -46,13 +46,16 @@ forbid(const char *setting)
 
 /*
  * Our statements look up a few rows in tables that may be huge, fresh from a
- * restore and without statistics.  They must use their indexes all the same.
+ * restore and without statistics.  They must use their indexes all the same,
+ * row by row, and their plans are the same whatever the arguments.
  */
 static void
 forbid_scans(void)
 {
 	forbid("enable_seqscan");
 	forbid("enable_bitmapscan");
+	forbid("enable_hashjoin");
+	forbid("enable_mergejoin");
 	forbid("jit");
 }
 
@@ -127,7 +130,8 @@ prepare(GovQuery *query)
 	query->plan = NULL;
 
 	sql = qualify(query->sql, catalog->schema_name);
-	query->plan = SPI_prepare(sql, query->nargs, query->argtypes);
+	query->plan = SPI_prepare_cursor(sql, query->nargs, query->argtypes,
+									 CURSOR_OPT_GENERIC_PLAN);
 	if (query->plan == NULL || SPI_keepplan(query->plan) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
