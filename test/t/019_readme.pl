@@ -128,13 +128,32 @@ foreach my $column (rows(qq{
 	  or diag $comment;
 }
 
-foreach my $setting (rows(q{select name from pg_settings where name like 'governance.%' order by name}))
+foreach my $setting (rows(q{
+	select name, format('| `%s` | %s| %s | %s | %s |', name, unit || ' ',
+		case
+			when enumvals is not null then array_to_string(enumvals, ', ')
+			when vartype = 'bool' then 'on, off'
+			when vartype = 'string' then 'text'
+			else min_val || ' to ' || max_val
+		end,
+		coalesce(nullif(boot_val, ''), 'empty'), context)
+	from pg_settings where name like 'governance.%' order by name}))
 {
-	like($readme, qr/^\| `\Q$setting\E` \|/m, "$setting is in the table of settings");
+	my ($name, $row) = split /\x1f/, $setting;
+
+	ok($readme =~ /^\Q$row\E/m, "$name is in the table of settings as it is") or diag $row;
 }
 foreach my $fact (rows('select name from gov_stats'))
 {
 	like($readme, qr/`$fact`/, "the fact $fact is explained");
+}
+
+# What the functions raise is in the table of SQLSTATEs.
+my %raised = map { $_ => 1 } map { /`([0-9A-Z]{5})`/g } $readme =~ /^- \*\*errors:\*\* (.*)$/mg;
+
+foreach my $sqlstate (sort keys %raised)
+{
+	like($readme, qr/^\| `$sqlstate` \|/m, "$sqlstate is in the table of SQLSTATEs");
 }
 
 # Nothing is described that is not there, but for the list of what is still to come.
