@@ -157,7 +157,7 @@ foreach my $sqlstate (sort keys %raised)
 }
 
 # Nothing is described that is not there, but for the list of what is still to come.
-my ($present) = $readme =~ s/^Not in this version yet.*?\n\n//msr;
+my ($present) = $readme =~ s/^## Not in this version yet\n.*?(?=^## )//msr;
 my %known = map { $_ => 1 } rows(qq{
 	select p.proname from $members join pg_proc p on d.classid = 'pg_proc'::regclass and p.oid = d.objid
 	union select c.relname from $members join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid});
