@@ -184,7 +184,7 @@ insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_lim
 select 'chains', 'opus', 'tokens', 'n' || lpad(n::text, 3, '0'), 1000 + n, case n % 3 when 0 then null when 1 then 'P100Y' else 'P50Y' end
 from generate_series(1, 256) as n;
 select is_duplicate from gov_ingest('chains', 'tokens', 3, null, (select array_agg(case when n % 2 = 0 then 'opus' else 'nobody-' || n end) from generate_series(1, 1000) as n));
-select helper.outcome($$select gov_ingest('chains', 'tokens', 3, null, (select array_agg('opus') from generate_series(1, 1001)))$$);
+select helper.outcome($$select gov_ingest('chains', 'tokens', 3, null, (select array_agg('opus'::text) from generate_series(1, 1001)))$$);
 select r.is_granted, r.remaining, count(*) as nodes, bool_and((n.node ->> 'currentUsage')::numeric = 3) as all_counted, min(n.node ->> 'name') as first, max(n.node ->> 'name') as last
 from gov_check('chains', 'tokens', 998, (select jsonb_object_agg('k' || n, 'opus') || jsonb_build_object('model', 'opus') from generate_series(1, 1000) as n)) as r,
      jsonb_array_elements(r.chains -> 0) as n (node)

@@ -82,6 +82,25 @@ select helper.outcome($$select * from gov_ingest_many('many', '[]')$$) as empty,
        helper.outcome($$select * from gov_ingest_many('many', null)$$) as no_events,
        helper.outcome($$select * from gov_ingest_many(null, '[{"capabilityId": "tokens"}]')$$) as no_owner;
 select helper.usage('many', 'tokens', '{bot}');
+-- What is no item's fault ends the call, and leaves nothing open behind it: what comes after is committed.
+create table helper.after (n int);
+set default_transaction_read_only = on;
+do $$
+begin
+    begin
+        perform gov_ingest_many('many', '[{"capabilityId": "tokens", "entityIds": ["bot"]}]');
+        raise exception 'recorded';
+    exception
+        when read_only_sql_transaction then
+            null;
+    end;
+end
+$$;
+set default_transaction_read_only = off;
+insert into helper.after values (1);
+\c -
+set client_min_messages = warning;
+select count(*) from helper.after;
 call helper.roll_up();
 select helper.usage('many', 'tokens', '{bot}');
 select count(*) as wrong from gov_verify('many');

@@ -340,7 +340,7 @@ sub crowd_cache
 	my ($n) = @_;
 	return unless chance(0.3);
 	my $from = int(rand(19000));
-	run($n, "select count(*) from generate_series($from, $from + 300) as g where gov_allowed('crowd', 'tokens', 1, entity_ids => array['c' || g])");
+	run($n, "select count(*) from generate_series($from, $from + 300) as g where gov_allowed('crowd', 'tokens', 1, entity_ids => array['c' || g || repeat('x', 240)])");
 	return;
 }
 
@@ -440,13 +440,13 @@ run_history($_) for @first;
 if (@second)
 {
 	$cache_is_small = 1;
-	$node->append_conf('postgresql.conf', "governance.cache_size = '1MB'");
+	$node->append_conf('postgresql.conf', "governance.cache_size = '4MB'");
 	$node->restart;
 	$node->safe_psql('postgres', <<'SQL');
 insert into gov_entity_types (id) values ('org') on conflict do nothing;
 insert into gov_capabilities (id) values ('tokens') on conflict do nothing;
-insert into gov_entities (owner_id, id, type_id) select 'crowd', 'c' || g, 'org' from generate_series(0, 20000) as g;
-insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) select 'crowd', 'c' || g, 'tokens', 10, 'P1M' from generate_series(0, 20000, 3) as g;
+insert into gov_entities (owner_id, id, type_id) select 'crowd', 'c' || g || repeat('x', 240), 'org' from generate_series(0, 20000) as g;
+insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence) select 'crowd', 'c' || g || repeat('x', 240), 'tokens', repeat('y', 255), 10, 'P1M' from generate_series(0, 20000, 3) as g;
 SQL
 	run_history($_) for @second;
 }
