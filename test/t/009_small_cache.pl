@@ -18,7 +18,7 @@ my $minimum = $node->safe_psql('postgres',
 $node->append_conf('postgresql.conf', "governance.cache_size = '$minimum'");
 $node->restart;
 
-# Agent n may use 1,000 + n, and has a second budget with a scope and a long name, so that a node is no trifle.
+# Agent n may use 1,000 + n, and has four more budgets with a scope and a long name, so that a node is no trifle.
 gov_build($node, 'postgres');
 $node->safe_psql('postgres', qq{
 	insert into gov_entity_types (id, attribution_keys) values ('model', '{model}');
@@ -28,7 +28,7 @@ $node->safe_psql('postgres', qq{
 	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit)
 	select 'acme', 'bot-' || n, 'tokens', 1000 + n from generate_series(1, ${\AGENTS}) n;
 	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, scope_entity_ids, name)
-	select 'acme', 'bot-' || n, 'tokens', 50, '{gpt}', repeat('of a model ', 20) from generate_series(1, ${\AGENTS}) n;
+	select 'acme', 'bot-' || n, 'tokens', 50, '{gpt}', m || repeat(' of a model', 20) from generate_series(1, ${\AGENTS}) n, generate_series(1, 4) m;
 	analyze});
 
 # The agents whose answer is not limit - used (for a call with the model: the 50 of its scope).
