@@ -16,6 +16,7 @@ use constant AGENTS => 1000;
 my $node = gov_node('changes');
 
 gov_build($node, 'postgres', agents => AGENTS, limit => 100);
+$node->safe_psql('postgres', 'analyze');
 
 # The agents whose budget leaves what is asked for.
 sub agents_with

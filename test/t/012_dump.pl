@@ -155,8 +155,8 @@ unlike(
 	qr/ERROR/, 'the cluster is restored');
 is_copy($other, 'postgres', 'pg_dumpall');
 
-$idle->query_safe('rollback');
 is(contents($node, 'postgres'), $wanted, 'the origin is as it was');
+$idle->query_safe('rollback');
 gov_is_exact($node, 'postgres', 'the origin');
 
 $idle->quit;

@@ -16,7 +16,10 @@ use GovTest;
 my $top = Cwd::abs_path("$FindBin::RealBin/../..");
 my @tests = map { basename($_, '.sql') } sort glob "$top/test/sql/*.sql";
 
-my $node = gov_node('slow', extension => 0, conf => "governance.use_cache = off");
+my $node = gov_node('slow', extension => 0, conf => <<CONF);
+governance.use_cache = off
+governance.rollup_interval = '1s'
+CONF
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my @command = (
 	$ENV{PG_REGRESS}, "--inputdir=$top/test", "--outputdir=$dir", '--host', $node->host, '--port', $node->port,
