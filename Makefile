@@ -50,6 +50,7 @@ OBJS = \
 	src/spi.o \
 	src/transaction.o \
 	src/types.o \
+	src/usage.o \
 	src/window.o \
 	src/worker.o
 

@@ -520,6 +520,30 @@ $$;
 
 comment on function gov_keep_row() is 'trigger: keeps the times of a row that is updated';
 
+create function _gov_require_window(budget gov_assignments)
+returns void
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+begin
+    perform gov_window(budget.cadence, budget.anchor_at, budget.timezone);
+exception
+    when invalid_parameter_value then
+        raise exception using
+            errcode = 'check_violation',
+            message = 'the present window is out of range',
+            detail = format('No window of cadence %s that is counted from %s holds the present time.',
+                budget.cadence, budget.anchor_at),
+            hint = 'Choose an anchor_at nearer to now, or a shorter cadence.',
+            schema = '@extschema@',
+            table = 'gov_assignments',
+            column = 'anchor_at',
+            constraint = 'gov_assignments_anchor_at_check';
+end
+$$;
+
+comment on function _gov_require_window(gov_assignments) is 'internal: refuses a budget that has no present window (23514)';
+
 create function gov_keep_assignment()
 returns trigger
 language plpgsql
@@ -542,6 +566,14 @@ begin
                 column = 'timezone',
                 constraint = 'gov_assignments_timezone_check';
         end if;
+    end if;
+
+    if new.cadence is not null
+        and new.anchor_at is not null
+        and (tg_op = 'INSERT'
+            or (new.cadence, new.anchor_at, new.timezone) is distinct from (old.cadence, old.anchor_at, old.timezone))
+    then
+        perform _gov_require_window(new);
     end if;
 
     if tg_op = 'INSERT' then
@@ -595,34 +627,12 @@ $$;
 
 comment on function gov_keep_alert_policy() is 'trigger: sorts the thresholds, rounds them to 9 decimals, keeps the times';
 
-create function gov_forget_assignments()
+create function gov_forget_budget()
 returns trigger
-language plpgsql
-security definer
-set search_path = pg_catalog, @extschema@, pg_temp
-as $$
-begin
-    -- No round of the rollup may bring the usage back before this transaction ends (src/rollup.c).
-    lock table gov_rollup_state in share mode;
+language c
+as 'MODULE_PATHNAME', 'gov_forget_budget_1_0';
 
-    if tg_op = 'TRUNCATE' then
-        delete from gov_usage;
-        delete from gov_alerts;
-    else
-        delete from gov_usage u
-        using gone g
-        where u.owner_id = g.owner_id
-            and u.assignment_id = g.id;
-
-        delete from gov_alerts a
-        using gone g
-        where a.assignment_id = g.id;
-    end if;
-    return null;
-end
-$$;
-
-comment on function gov_forget_assignments() is 'trigger: deletes the usage and alerts of budgets that were deleted';
+comment on function gov_forget_budget() is 'trigger: deletes the usage and alerts of a budget that was deleted';
 
 -- BEFORE triggers fire by name: …_keep puts a row in form before …_key compares it.
 
@@ -673,14 +683,13 @@ create trigger gov_assignments_key
 
 create trigger gov_assignments_forget
     after delete on gov_assignments
-    referencing old table as gone
-    for each statement
-    execute function gov_forget_assignments();
+    for each row
+    execute function gov_forget_budget();
 
 create trigger gov_assignments_forget_all
     after truncate on gov_assignments
     for each statement
-    execute function gov_forget_assignments();
+    execute function gov_forget_budget();
 
 create trigger gov_alert_policies_keep
     before insert or update on gov_alert_policies
@@ -819,6 +828,12 @@ create trigger gov_assignments_note
     for each row
     execute function gov_note_change();
 
+-- The cache holds no alert policies; but a transaction that has changed one is not to be prepared.
+create trigger gov_alert_policies_note
+    after insert or update or delete on gov_alert_policies
+    for each row
+    execute function gov_note_change();
+
 create trigger gov_assignments_note_truncate
     after truncate on gov_assignments
     for each statement
@@ -856,6 +871,7 @@ alter table gov_capabilities enable always trigger gov_capabilities_note_truncat
 alter table gov_entities enable always trigger gov_entities_note;
 alter table gov_entities enable always trigger gov_entities_note_truncate;
 alter table gov_assignments enable always trigger gov_assignments_note;
+alter table gov_alert_policies enable always trigger gov_alert_policies_note;
 alter table gov_assignments enable always trigger gov_assignments_note_truncate;
 alter table gov_events enable always trigger gov_events_note_truncate;
 alter table gov_usage enable always trigger gov_usage_note_truncate;
@@ -930,7 +946,7 @@ begin
     if payload is null then
         raise exception using
             errcode = 'null_value_not_allowed',
-            message = format('"%s" must not be null', wrapper),
+            message = format('argument "%s" must not be null', wrapper),
             hint = format('Write [{...}, ...] or {"%s": [{...}, ...]}.', wrapper);
     end if;
 
@@ -1031,10 +1047,10 @@ as $$
 declare
     value constant text := item ->> key;
 begin
-    if value !~ '^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?$' then
+    if value !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?$' then
         raise invalid_datetime_format;
     end if;
-    if value ~ '[T ].*(Z|[+-]\d\d(:?\d\d)?)$' then
+    if value ~ '[T ].*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$' then
         return value::timestamptz;
     end if;
     return value::timestamp at time zone 'UTC';
@@ -1069,8 +1085,8 @@ begin
     if owner_id is null then
         raise exception using
             errcode = 'null_value_not_allowed',
-            message = '"owner_id" must not be null',
-            hint = 'Give the id of one of your customers.';
+            message = 'argument "owner_id" must not be null',
+            hint = 'Pass a value for "owner_id".';
     end if;
 end
 $$;
@@ -2112,6 +2128,7 @@ exception
     when check_violation or foreign_key_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
         perform _gov_raise_broken_rule('gov_assignments', broken, coalesce(nullif(failing_row, ''), sqlerrm));
+        perform _gov_raise_broken_rule('gov_entities', broken, failing_row);
         raise;
 end
 $$;
@@ -2334,7 +2351,7 @@ owner_id, capability_id, dimensions, entity_ids: those of gov_check; amount: how
     five minutes ahead (stored as now)
 result: event_id: the id in gov_events; is_duplicate: true when the key had been used for the same call, which is then not
     recorded again
-errors: those of gov_check; 23505 the key was used for another call; 22023 occurred_at too far ahead or infinite, malformed
+errors: those of gov_check but for negative amounts and GV002; 23505 the key was used for another call; 22023 occurred_at too far ahead or infinite, malformed
     idempotency_key; 25006 in a read-only transaction and on a standby; 55P03 budgets could not be loaded in time; 55000 library
     not preloaded and 53400 cache full, whatever governance.on_unavailable says$$;
 

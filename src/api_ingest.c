@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
@@ -94,18 +96,75 @@ item_amount(const JsonbValue *key, const JsonbValue *value)
 	return value->val.numeric;
 }
 
+/*
+ * Does text match a pattern, in which 0 stands for a digit?  Returns what comes
+ * after it, or NULL.
+ */
+static const char *
+skip_pattern(const char *text, const char *pattern)
+{
+	for (; *pattern != '\0'; pattern++, text++)
+	{
+		if (*pattern == '0' ? !isdigit((unsigned char) *text) : *text != *pattern)
+			return NULL;
+	}
+	return text;
+}
+
+/* Skip the time of day and the zone that may follow an ISO 8601 date. */
+static const char *
+skip_time_of_day(const char *text, bool *has_zone)
+{
+	const char *next;
+
+	if (*text != 'T' && *text != ' ')
+		return text;
+	text = skip_pattern(text + 1, "00:00");
+	if (text != NULL && (next = skip_pattern(text, ":00")) != NULL)
+	{
+		text = next;
+		if ((next = skip_pattern(text, ".0")) != NULL)
+			text = next + strspn(next, "0123456789");
+	}
+	if (text == NULL)
+		return NULL;
+	*has_zone = *text == 'Z' || *text == '+' || *text == '-';
+	if (*text == 'Z')
+		return text + 1;
+	if (*has_zone)
+	{
+		text = skip_pattern(text + 1, "00");
+		if (text != NULL && (next = skip_pattern(text + (*text == ':'), "00")) != NULL)
+			text = next;
+	}
+	return text;
+}
+
+/* ISO 8601, whatever the session's DateStyle, and UTC when it names no zone. */
 static void
 item_time(const JsonbValue *key, const JsonbValue *value, GovArguments *arguments)
 {
 	text	   *time = item_text(key, value);
+	bool		has_zone = false;
+	char	   *string;
+	const char *end;
 
 	arguments->has_occurred_at = time != NULL;
-	if (time != NULL)
-		arguments->occurred_at =
-			DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
-													CStringGetDatum(text_to_cstring(time)),
-													ObjectIdGetDatum(InvalidOid),
-													Int32GetDatum(-1)));
+	if (time == NULL)
+		return;
+	string = text_to_cstring(time);
+	end = skip_pattern(string, "0000-00-00");
+	if (end != NULL)
+		end = skip_time_of_day(end, &has_zone);
+	if (end == NULL || *end != '\0')
+		bad_item(key, "an ISO 8601 time such as \"2025-01-31T00:00:00Z\"");
+	if (!has_zone)
+		string = psprintf("%s UTC", string);
+	arguments->occurred_at =
+		DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+												CStringGetDatum(string),
+												ObjectIdGetDatum(InvalidOid),
+												Int32GetDatum(-1)));
 }
 
 static ArrayType *
@@ -217,12 +276,15 @@ ingest_item(text *owner, const JsonbValue *item, GovRecorded *recorded)
 	{
 		ErrorData  *data;
 
+		/* whoever begins a subtransaction ends it, also to raise again */
 		MemoryContextSwitchTo(context);
 		data = CopyErrorData();
-		if (!is_items_fault(data->sqlerrcode))
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = resources;
+		if (!is_items_fault(data->sqlerrcode))
+			ReThrowError(data);
 		error = data->message;
 	}
 	PG_END_TRY();

@@ -78,7 +78,7 @@ timezone_argument(FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(ARG_TIMEZONE))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"timezone\" must not be null"),
+				 errmsg("argument \"timezone\" must not be null"),
 				 errhint("Write a name of pg_timezone_names, or leave it out for UTC.")));
 
 	name = text_to_cstring(PG_GETARG_TEXT_PP(ARG_TIMEZONE));
@@ -99,7 +99,7 @@ at_argument(FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(ARG_AT))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"at\" must not be null"),
+				 errmsg("argument \"at\" must not be null"),
 				 errhint("Write a point in time, or leave it out for now.")));
 
 	return finite_argument(fcinfo, ARG_AT, "at");

@@ -34,24 +34,33 @@
 
 static GovCatalog current;
 static bool is_valid = false;
+static uint64 invalidations = 0;
+
+static void
+invalidate(void)
+{
+	is_valid = false;
+	invalidations++;
+}
 
 /* Is this one of the relations that we know, or all of them? */
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid ||
+	/* while it is being looked up nobody knows which relation matters */
+	if (!is_valid || relid == InvalidOid ||
 		relid == current.entity_types || relid == current.capabilities ||
 		relid == current.entities || relid == current.assignments ||
 		relid == current.events || relid == current.events_key ||
 		relid == current.events_id_seq || relid == current.usage ||
 		relid == current.reservations || relid == current.rollup_state)
-		is_valid = false;
+		invalidate();
 }
 
 static void
 schema_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
-	is_valid = false;
+	invalidate();
 }
 
 void
@@ -130,16 +139,16 @@ gov_catalog_if_installed(void)
 	/* looking up may itself process invalidations: repeat until it did not */
 	while (!is_valid)
 	{
+		uint64		seen = invalidations;
 		GovCatalog	found = {0};
 
-		is_valid = true;
 		if (!look_up(&found))
-		{
-			is_valid = false;
 			return NULL;
-		}
+		if (seen != invalidations)
+			continue;
 		found.generation = ++last_generation;
 		current = found;
+		is_valid = true;
 	}
 	return &current;
 }

@@ -86,10 +86,14 @@ sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, bool only_absent, GovSw
 		GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
 		bool		is_absent = node->is_loaded && !DsaPointerIsValid(node->entity);
 
-		if (node->is_loading || (only_absent && !is_absent) ||
-			(node->was_used && !is_absent) || is_pinned(node))
+		if (only_absent && !is_absent)
 		{
-			node->was_used &= only_absent;
+			link = &node->next;
+			continue;
+		}
+		if (node->is_loading || node->was_used || is_pinned(node))
+		{
+			node->was_used = false;
 			link = &node->next;
 			continue;
 		}

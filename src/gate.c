@@ -301,6 +301,17 @@ load(GovGate *gate)
 	return true;
 }
 
+/*
+ * The private view shows a budget that somebody else has just committed, and a
+ * shared node does not: make it be loaded again, and the view too.
+ */
+static void
+begin_again(GovGate *gate)
+{
+	gov_node_invalidate(&gate->request->owner, work.other_id, work.other_id_length);
+	choose_source(gate);
+}
+
 static void
 give_up(GovGate *gate)
 {
@@ -309,7 +320,8 @@ give_up(GovGate *gate)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("could not load the budgets of owner \"%s\" in time",
 						gate->request->owner.owner),
-				 errhint("Retry. If this goes on, increase governance.cache_size.")));
+				 errdetail("Other sessions were loading or evicting them all the time."),
+				 errhint("Retry the call.")));
 	turn_to_tables(gate);
 }
 
@@ -384,7 +396,10 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				gate.is_exclusive = true;
 				break;
 			case GOV_OUTCOME_WAIT:
-				gov_node_wait(&request->owner, work.loading_id, work.loading_id_length);
+				gov_node_wait(&request->owner, work.other_id, work.other_id_length);
+				break;
+			case GOV_OUTCOME_OUTDATED:
+				begin_again(&gate);
 				break;
 			case GOV_OUTCOME_LOAD:
 				if (!load(&gate))

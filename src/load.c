@@ -32,6 +32,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -40,6 +41,8 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
@@ -81,6 +84,17 @@ static GovQuery entities_query = {
 	" order by w.n",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTARRAYOID}
+};
+
+/* Which of these counters have a budget?  Asked of what others can see. */
+static GovQuery visible_query = {
+	.sql =
+	"select c.n"
+	" from unnest($1) with ordinality as c(id, n),"
+	"  lateral (select from @gov_assignments a where a.counter_id = c.id offset 0) b"
+	" order by c.n",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
 };
 
 static GovQuery counters_query = {
@@ -363,7 +377,8 @@ set_window(const GovLoad *load, const GovEntity *entity, const GovBudget *budget
 						gov_entity_string(entity, budget->name),
 						gov_entity_string(entity, entity->id)),
 				 errdetail("Its time zone is \"%s\".",
-						   gov_entity_string(entity, budget->timezone))));
+						   gov_entity_string(entity, budget->timezone)),
+				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 }
 
 /* Collect the counters that have to be read. */
@@ -456,11 +471,69 @@ read_counters(GovLoad *load)
 	}
 }
 
+static Datum
+counter_id_array(const GovLoad *load)
+{
+	Datum	   *ids;
+	int			count = 0;
+
+	for (int i = 0; i < load->count; i++)
+		count += load->items[i].entity ? load->items[i].entity->nbudgets : 0;
+	ids = palloc(sizeof(Datum) * Max(count, 1));
+	count = 0;
+	for (int i = 0; i < load->count; i++)
+	{
+		const GovEntity *entity = load->items[i].entity;
+
+		for (uint32 b = 0; b < (entity ? entity->nbudgets : 0); b++)
+			ids[count++] = Int64GetDatum(entity->budgets[b].counter_id);
+	}
+	return PointerGetDatum(construct_array(ids, count, INT8OID, 8, FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
+}
+
+/*
+ * Find the budgets that this transaction has made, or given a new counter: they
+ * are invisible to the same snapshot without our own rows.
+ */
+static void
+find_own_budgets(GovLoad *load)
+{
+	Datum		args[1] = {counter_id_array(load)};
+	uint64		nvisible = gov_spi_select(&visible_query, args, NULL);
+	int64		n = 0;
+	uint64		row = 0;
+
+	for (int i = 0; i < load->count; i++)
+	{
+		GovLoaded  *item = &load->items[i];
+		uint32		nbudgets = item->entity ? item->entity->nbudgets : 0;
+
+		item->is_own = MemoryContextAlloc(load->context, sizeof(bool) * Max(nbudgets, 1));
+		for (uint32 b = 0; b < nbudgets; b++)
+		{
+			bool		isnull;
+
+			n++;
+			item->is_own[b] = row >= nvisible ||
+				DatumGetInt64(gov_spi_value(row, 1, &isnull)) != n;
+			row += item->is_own[b] ? 0 : 1;
+		}
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
 static void
 read_tables(GovLoad *load, GovSnapshot snapshot)
 {
 	gov_spi_push_snapshot(snapshot);
 	read_entities(load);
+	if (load->claims == NULL)
+	{
+		gov_spi_set_snapshot(GOV_SNAPSHOT_COMMITTED);
+		find_own_budgets(load);
+		gov_spi_set_snapshot(snapshot);
+	}
 	read_counters(load);
 	gov_spi_pop_snapshot();
 }
@@ -474,9 +547,11 @@ claim_items(GovLoad *load, const GovFreshness *since)
 
 	if (claims_capacity < load->count)
 	{
-		claims_capacity = pg_nextpower2_32(Max(load->count, 64));
-		claims = claims ? repalloc(claims, sizeof(GovClaim) * claims_capacity) :
-			MemoryContextAlloc(TopMemoryContext, sizeof(GovClaim) * claims_capacity);
+		int			wanted = pg_nextpower2_32(Max(load->count, 64));
+
+		claims = claims ? repalloc(claims, sizeof(GovClaim) * wanted) :
+			MemoryContextAlloc(TopMemoryContext, sizeof(GovClaim) * wanted);
+		claims_capacity = wanted;
 	}
 	Assert(nclaims == 0);
 	for (int i = 0; i < load->count && status != GOV_NODE_FULL; i++)
@@ -518,18 +593,32 @@ install_items(GovLoad *load)
 	return GOV_NODE_READY;
 }
 
-/* Whoever holds a claim must not wait: so wait for the tables first. */
+static void
+lock_table_and_indexes(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(rel))
+		LockRelationOid(lfirst_oid(cell), AccessShareLock);
+	table_close(rel, NoLock);
+}
+
+/*
+ * Whoever holds a claim must not wait: so wait for the tables first, and for
+ * their indexes, which REINDEX locks harder than it does the table.
+ */
 static void
 lock_tables(void)
 {
 	const GovCatalog *catalog = gov_catalog();
 
-	LockRelationOid(catalog->entities, AccessShareLock);
-	LockRelationOid(catalog->assignments, AccessShareLock);
-	LockRelationOid(catalog->events, AccessShareLock);
-	LockRelationOid(catalog->usage, AccessShareLock);
-	LockRelationOid(catalog->reservations, AccessShareLock);
-	LockRelationOid(catalog->rollup_state, AccessShareLock);
+	lock_table_and_indexes(catalog->entities);
+	lock_table_and_indexes(catalog->assignments);
+	lock_table_and_indexes(catalog->events);
+	lock_table_and_indexes(catalog->usage);
+	lock_table_and_indexes(catalog->reservations);
+	lock_table_and_indexes(catalog->rollup_state);
 }
 
 static MemoryContext

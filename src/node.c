@@ -46,7 +46,13 @@
 #include "nodetable.h"
 
 #define GOV_LOAD_WAIT_MS			100
-#define GOV_ABSENT_PER_STRIPE_MIN	64
+
+/*
+ * Ids that are no entity may take a quarter of a stripe's nodes, or so many;
+ * more than the 1,000 that one call may name, so that a call does not evict
+ * what it is about to use.
+ */
+#define GOV_ABSENT_PER_STRIPE_MIN	2048
 
 void
 gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
@@ -158,7 +164,8 @@ gov_node_find_counter(const GovSharedNode *node, int64 counter_id, uint32 *budge
 static void
 grow_table(GovSharedStripe *stripe)
 {
-	Size		size;
+	Size		size = 0;
+	Size		wanted;
 	dsa_pointer segment;
 
 	gov_stripe_lock(stripe, LW_SHARED);
@@ -171,8 +178,10 @@ grow_table(GovSharedStripe *stripe)
 	segment = gov_node_allocate(size);
 	if (!DsaPointerIsValid(segment))
 		return;
+
+	/* others may have added this one, and want the next, larger one by now */
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	if (gov_nodetable_wants_segment(stripe, &size))
+	if (gov_nodetable_wants_segment(stripe, &wanted) && wanted == size)
 	{
 		gov_nodetable_add_segment(stripe, segment);
 		segment = InvalidDsaPointer;
@@ -371,7 +380,6 @@ free_replaced(dsa_pointer entity, dsa_pointer counters)
 	gov_node_free_content(entity, counters);
 }
 
-/* Ids that are no entity may take a quarter of a stripe's nodes. */
 static void
 make_room_for_absent(GovSharedStripe *stripe)
 {

@@ -104,18 +104,22 @@ void
 gov_pending_reserve(int ncharges)
 {
 	int			wanted = pg_nextpower2_32(Max(nentries + ncharges, 64));
+	int		   *new_chains;
 
 	has_written = true;
 	if (wanted <= capacity)
 		return;
+
+	/* allocating may raise: until both are there, all stays as it is */
 	if (entries == NULL)
 		entries = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(*entries));
 	else
 		entries = repalloc_huge(entries, wanted * sizeof(*entries));
+	new_chains = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(*chains));
+
 	if (chains != NULL)
 		pfree(chains);
-	capacity = 0;
-	chains = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(*chains));
+	chains = new_chains;
 	capacity = wanted;
 	memset(chains, -1, capacity * sizeof(*chains));
 	for (int i = 0; i < nentries; i++)

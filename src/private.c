@@ -13,9 +13,10 @@
  *		There is at most one view.  One of own changes is kept until the
  *		transaction changes the catalog again, somebody else does, or a
  *		subtransaction aborts; it is then read anew.  A counter in the view is
- *		used only where shared memory has none with the same id: its budget (or
- *		its present window rule) is this transaction's own, so are all events
- *		charged to it, and reading the ledger anew gives the same count.
+ *		charged only for a budget that this transaction has made, or given a new
+ *		counter: all events charged to it are its own, and reading the ledger
+ *		anew gives the same count.  Every other budget is charged in shared
+ *		memory (see find_counter in resolve.c).
  *
  * FAILURE
  *		The view lives in the transaction's memory and goes with it.

@@ -37,6 +37,7 @@ typedef struct GovWalk
 	bool		is_exclusive;
 	bool		is_full;		/* some array was too small */
 	bool		must_wait;
+	bool		is_outdated;
 	GovResolution *out;
 } GovWalk;
 
@@ -73,14 +74,13 @@ note_missing(GovWalk *walk, const char *id, uint32 id_length)
 	out->missing[out->nmissing++].id_length = id_length;
 }
 
-/* Copy the id of a node that somebody else is loading, to wait for it. */
+/* Copy an id that the caller has to do something about. */
 static void
-note_loading(GovWalk *walk, const char *id, uint32 id_length)
+note_other(GovWalk *walk, const char *id, uint32 id_length)
 {
-	Assert(id_length <= sizeof(walk->out->loading_id));
-	memcpy(walk->out->loading_id, id, id_length);
-	walk->out->loading_id_length = id_length;
-	walk->must_wait = true;
+	Assert(id_length <= sizeof(walk->out->other_id));
+	memcpy(walk->out->other_id, id, id_length);
+	walk->out->other_id_length = id_length;
 }
 
 /* Look an id up in shared memory; false when it is not there to be used. */
@@ -94,7 +94,8 @@ find_shared(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 		case GOV_NODE_READY:
 			break;
 		case GOV_NODE_LOADING:
-			note_loading(walk, id, id_length);
+			note_other(walk, id, id_length);
+			walk->must_wait = true;
 			return false;
 		default:
 			note_missing(walk, id, id_length);
@@ -263,23 +264,28 @@ scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *
 
 /*
  * The counter of a budget.  In a private view it is shared memory's whenever
- * that has one with the same id, so that others see what we take.
+ * that has one with the same id, so that others see what we take.  It has none
+ * for a budget that this transaction has made; and none, though it must, if
+ * somebody else has made it since the shared node was loaded: NULL then.
  */
 static GovSharedCounter *
-find_counter(const GovResolvedEntity *resolved, uint32 number, bool *is_shared)
+find_counter(const GovSource *source, const GovResolvedEntity *resolved, uint32 number,
+			 bool *is_shared)
 {
 	dsa_pointer pointer;
 	uint32		shared_number = number;
 
-	*is_shared = resolved->node != NULL;
-	if (resolved->loaded == NULL)
+	*is_shared = source->uses_shared;
+	if (!source->uses_private)
 		return gov_node_counter(resolved->node, number, &pointer);
-	if (resolved->node != NULL &&
+	if (source->uses_shared &&
 		gov_node_find_counter(resolved->node,
 							  resolved->entity->budgets[number].counter_id,
 							  &shared_number))
 		return gov_node_counter(resolved->node, shared_number, &pointer);
 	*is_shared = false;
+	if (source->uses_shared && !resolved->loaded->is_own[number])
+		return NULL;
 	return &resolved->loaded->counters[number];
 }
 
@@ -371,7 +377,14 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	budget = &out->budgets[out->nbudgets];
 	budget->entity = entity;
 	budget->budget = &resolved->entity->budgets[number];
-	budget->counter = find_counter(resolved, number, &budget->is_shared);
+	budget->counter = find_counter(walk->source, resolved, number, &budget->is_shared);
+	if (budget->counter == NULL)
+	{
+		note_other(walk, gov_entity_string(resolved->entity, resolved->entity->id),
+				   resolved->entity->id.length);
+		walk->is_outdated = true;
+		return true;
+	}
 	if (!turn_window(walk, resolved->entity, budget->budget, budget->counter,
 					 budget->is_shared))
 		return false;
@@ -419,7 +432,12 @@ GovOutcome
 gov_resolve(const GovRequest *request, const GovSource *source,
 			bool is_exclusive, GovResolution *resolution)
 {
-	GovWalk		walk = {request, source, NULL, is_exclusive, false, false, resolution};
+	GovWalk		walk = {
+		.request = request,
+		.source = source,
+		.is_exclusive = is_exclusive,
+		.out = resolution
+	};
 	bool		are_current;
 
 	resolution->nentities = 0;
@@ -438,6 +456,8 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	are_current = resolve_budgets(&walk);
 	if (walk.is_full)
 		return GOV_OUTCOME_GROW;
+	if (walk.is_outdated)
+		return GOV_OUTCOME_OUTDATED;
 	return are_current ? GOV_OUTCOME_DONE : GOV_OUTCOME_TURN;
 }
 
@@ -445,12 +465,13 @@ static void
 grow(void *array, int *capacity, int used, Size element)
 {
 	void	  **place = array;
+	int			wanted = Max(16, 2 * *capacity);
 
-	if (*capacity > used && *capacity > 0)
+	if (*capacity > used)
 		return;
-	*capacity = Max(16, 2 * *capacity);
-	*place = *place ? repalloc_huge(*place, *capacity * element) :
-		MemoryContextAllocHuge(TopMemoryContext, *capacity * element);
+	*place = *place ? repalloc_huge(*place, wanted * element) :
+		MemoryContextAllocHuge(TopMemoryContext, wanted * element);
+	*capacity = wanted;			/* not before: allocating may raise */
 }
 
 /* Make every array that is full twice as large.  No lock is held. */
@@ -490,7 +511,8 @@ gov_resolution_compute_turns(GovResolution *resolution)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 					 errmsg("cannot compute the present window of a budget"),
-					 errdetail("Its time zone is \"%s\".", turn->timezone)));
+					 errdetail("Its time zone is \"%s\".", turn->timezone),
+					 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 		turn->is_computed = true;
 	}
 }

@@ -90,8 +90,8 @@ typedef struct GovResolution
 	int			nturns;
 	int			turns_capacity;
 	GovTurn    *turns;
-	char		loading_id[GOV_ID_MAX_BYTES];	/* what somebody else is loading */
-	uint32		loading_id_length;
+	char		other_id[GOV_ID_MAX_BYTES]; /* what WAIT and OUTDATED speak of */
+	uint32		other_id_length;
 	char	   *copy;			/* of the entities, once unlocked */
 	Size		copy_capacity;
 	Size		copy_wanted;
@@ -110,6 +110,7 @@ typedef enum GovOutcome
 	GOV_OUTCOME_DONE,
 	GOV_OUTCOME_LOAD,			/* some ids must be loaded */
 	GOV_OUTCOME_WAIT,			/* somebody else is loading one */
+	GOV_OUTCOME_OUTDATED,		/* a shared node is older than the private view */
 	GOV_OUTCOME_TURN,			/* windows must be computed */
 	GOV_OUTCOME_GROW,			/* an array is too small */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */

@@ -148,18 +148,21 @@ set_fence(int64 last_id)
 {
 	LOCKTAG		tag;
 	VirtualTransactionId *holders;
+	VirtualTransactionId *kept;
 	int			count;
 
-	fence.sequence = gov_catalog()->events_id_seq;
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, fence.sequence);
+	Oid			sequence = gov_catalog()->events_id_seq;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, sequence);
 	holders = GetLockConflicts(&tag, ShareLock, &count);
+	kept = MemoryContextAlloc(TopMemoryContext,
+							  sizeof(VirtualTransactionId) * (count + 1));
+	memcpy(kept, holders, sizeof(VirtualTransactionId) * count);
 
 	if (fence.transactions != NULL)
 		pfree(fence.transactions);
-	fence.is_set = false;
-	fence.transactions = MemoryContextAlloc(TopMemoryContext,
-											sizeof(VirtualTransactionId) * (count + 1));
-	memcpy(fence.transactions, holders, sizeof(VirtualTransactionId) * count);
+	fence.transactions = kept;
+	fence.sequence = sequence;
 	fence.ntransactions = count;
 	fence.last_id = last_id;
 	fence.is_set = true;

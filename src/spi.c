@@ -173,21 +173,25 @@ gov_spi_modify(GovQuery *query, Datum *args, const char *nulls)
 }
 
 /*
- * Push a snapshot that is fresh at every isolation level.  A tuple of our own
- * is visible when its command came before the snapshot's curcid: with
- * FirstCommandId none did.
+ * Let the active snapshot, which we have pushed, see our own rows or not: a
+ * tuple of our own is visible when its command came before the snapshot's
+ * curcid, and none came before FirstCommandId.
  */
+void
+gov_spi_set_snapshot(GovSnapshot kind)
+{
+	GetActiveSnapshot()->curcid = kind == GOV_SNAPSHOT_COMMITTED ?
+		FirstCommandId : GetCurrentCommandId(false);
+}
+
+/* Push a snapshot that is fresh at every isolation level. */
 void
 gov_spi_push_snapshot(GovSnapshot kind)
 {
-	CommandId	curcid = FirstCommandId;
-
 	if (kind == GOV_SNAPSHOT_LATEST)
 		CommandCounterIncrement();
-	if (kind != GOV_SNAPSHOT_COMMITTED)
-		curcid = GetCurrentCommandId(false);
 	PushCopiedSnapshot(GetLatestSnapshot());
-	GetActiveSnapshot()->curcid = curcid;
+	gov_spi_set_snapshot(kind);
 }
 
 void

@@ -44,6 +44,7 @@ extern void gov_spi_end(GovSpi *spi);
 extern uint64 gov_spi_select(GovQuery *query, Datum *args, const char *nulls);
 extern uint64 gov_spi_modify(GovQuery *query, Datum *args, const char *nulls);
 extern void gov_spi_push_snapshot(GovSnapshot kind);
+extern void gov_spi_set_snapshot(GovSnapshot kind);
 extern void gov_spi_pop_snapshot(void);
 extern bool gov_spi_is_engine(void);
 
