@@ -53,21 +53,14 @@ exception
 end
 $$;
 
--- One use, recorded, and held against the oracle: what it resolved to and what it was charged to.
-create function model.ingest(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, at timestamptz) returns jsonb
+-- What an event was resolved and charged to, held against the oracle; the answer is its charges.
+create function model.charges(event gov_events, owner text, capability text, amount numeric, dims jsonb, ids text[], key text, at timestamptz) returns jsonb
 language plpgsql
 as $$
 declare
-    given record;
-    event record;
     charged text;
     expected text;
 begin
-    select * into given from gov_ingest(owner, capability, amount, dims, ids, key, at);
-    select * into event from gov_events where id = given.event_id;
-    if given.is_duplicate then
-        return jsonb_build_object('id', event.id, 'duplicate', true);
-    end if;
     if event.amount <> round(amount, 9) or event.owner_id <> owner or event.capability_id <> capability or event.idempotency_key is distinct from key then
         raise exception 'model: recorded %', event;
     end if;
@@ -86,10 +79,53 @@ begin
     if charged is distinct from expected then
         raise exception 'model: charged to % and not to %', charged, expected;
     end if;
-    return jsonb_build_object('id', event.id, 'charges', (
+    return (
         select coalesce(jsonb_agg(jsonb_build_object('counter', c.id, 'at', event.occurred_at, 'amount', event.amount)), '[]')
         from unnest(event.counter_ids) as c (id)
-    ));
+    );
+end
+$$;
+
+-- One use. Answers its charges, or that it is a duplicate.
+create function model.ingest(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, at timestamptz) returns jsonb
+language plpgsql
+as $$
+declare
+    given record;
+    event gov_events;
+begin
+    select * into given from gov_ingest(owner, capability, amount, dims, ids, key, at);
+    if given.is_duplicate then
+        return jsonb_build_object('duplicate', given.event_id);
+    end if;
+    select * into event from gov_events where id = given.event_id;
+    return model.charges(event, owner, capability, amount, dims, ids, key, at);
+end
+$$;
+
+-- A batch. Answers the charges that take headroom.
+create function model.ingest_many(owner text, items jsonb) returns jsonb
+language plpgsql
+as $$
+declare
+    given record;
+    item jsonb;
+    event gov_events;
+    taken jsonb := '[]';
+begin
+    for given in select * from gov_ingest_many(owner, items) loop
+        item := items -> given.position - 1;
+        if (given.error is null) <> (item ->> 'capabilityId' <> 'nonsense') then
+            raise exception 'model: % is answered by %', item, given;
+        end if;
+        continue when given.error is not null;
+        select * into event from gov_events where id = given.event_id;
+        taken := taken || case
+            when event.amount > 0 then model.charges(event, owner, item ->> 'capabilityId', (item -> 'amount')::numeric, item -> 'dimensions', array(select jsonb_array_elements_text(item -> 'entityIds')), null, null)
+            else '[]'
+        end;
+    end loop;
+    return taken;
 end
 $$;
 SQL
@@ -185,7 +221,7 @@ sub use_something
 	my $levels = transaction_of($n);
 	if (defined $levels)
 	{
-		my ($charges) = $answer =~ /"charges": \[(.*)\]/ or die "no charges in $answer\n";
+		my ($charges) = $answer =~ /^\[(.*)\]$/ or die "no charges in $answer\n";
 		push @{ $levels->[-1]{charges} }, $charges if $charges ne '' && $amount > 0;
 		push @{ $levels->[-1]{keys} }, [ $key, $capability, $amount, $dims, $ids ] if defined $key;
 	}
@@ -193,6 +229,25 @@ sub use_something
 	{
 		$used_keys{$key} = [ $capability, $amount, $dims, $ids ];
 	}
+	return;
+}
+
+sub use_many
+{
+	my ($n) = @_;
+	my @items;
+	for (1 .. one_of(1, 2, 3, 5))
+	{
+		my ($capability, $dims, $ids) = random_call();
+		$capability = 'nonsense' if chance(0.1);
+		my $names = defined $ids && $ids =~ /^\{(.+)\}$/ ? join(', ', map { qq("$_") } split(',', $1)) : '';
+		my $amount = (chance(0.3) ? '-' : '') . random_amount();
+		push @items, qq({"capabilityId": "$capability", "amount": $amount, "entityIds": [$names], "dimensions": ) . ($dims // '{}') . '}';
+	}
+	my $answer = run($n, 'select model.ingest_many(' . literal("o$seed") . ', ' . literal('[' . join(', ', @items) . ']') . ')');
+	my ($charges) = $answer =~ /^\[(.*)\]$/ or die "no charges in $answer\n";
+	my $levels = transaction_of($n);
+	push @{ $levels->[-1]{charges} }, $charges if defined $levels && $charges ne '';
 	return;
 }
 
@@ -296,7 +351,8 @@ sub step
 	my $levels = transaction_of($n);
 	my $what = rand();
 
-	if ($what < 0.40) { use_something($n); }
+	if ($what < 0.34) { use_something($n); }
+	elsif ($what < 0.40) { use_many($n); }
 	elsif ($what < 0.45) { use_key_again($n); }
 	elsif ($what < 0.49) { use_and_fail($n); }
 	elsif ($what < 0.65) { change_catalog($n) if may_change_catalog($n); }
