@@ -54,7 +54,7 @@ APT_UPDATED=
 apt_update() {
 	[ -z "$APT_UPDATED" ] || return 0
 	command -v apt-get >/dev/null || die "PostgreSQL is not installed: set PG_CONFIG"
-	as_root apt-get update -qq
+	as_root apt-get update -qq || say "apt-get update failed; going on with the lists that are there"
 	APT_UPDATED=yes
 }
 
