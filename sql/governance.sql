@@ -569,7 +569,7 @@ begin
     end if;
 
     if new.cadence is not null
-        and new.anchor_at is not null
+        and isfinite(new.anchor_at)
         and (tg_op = 'INSERT'
             or (new.cadence, new.anchor_at, new.timezone) is distinct from (old.cadence, old.anchor_at, old.timezone))
     then
@@ -2351,9 +2351,9 @@ owner_id, capability_id, dimensions, entity_ids: those of gov_check; amount: how
     five minutes ahead (stored as now)
 result: event_id: the id in gov_events; is_duplicate: true when the key had been used for the same call, which is then not
     recorded again
-errors: those of gov_check but for negative amounts and GV002; 23505 the key was used for another call; 22023 occurred_at too far ahead or infinite, malformed
-    idempotency_key; 25006 in a read-only transaction and on a standby; 55P03 budgets could not be loaded in time; 55000 library
-    not preloaded and 53400 cache full, whatever governance.on_unavailable says$$;
+errors: those of gov_check but for negative amounts and GV002; 23505 the key was used for another call; 22023 occurred_at too
+    far ahead or infinite, malformed idempotency_key; 25006 in a read-only transaction and on a standby; 55P03 budgets could not
+    be loaded in time; 55000 library not preloaded and 53400 cache full, whatever governance.on_unavailable says$$;
 
 create function gov_ingest_many
 (
