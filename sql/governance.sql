@@ -132,8 +132,8 @@ create table gov_entities
 -- The children of an entity.
 create index gov_entities_parent_id_idx on gov_entities (owner_id, parent_id) where parent_id is not null;
 
--- The entities of a type: its deletion asks for them, and lists by type read them in order.
-create index gov_entities_type_id_idx on gov_entities (type_id, owner_id, id);
+-- The entities of a type: its deletion asks for them.
+create index gov_entities_type_id_idx on gov_entities (type_id, owner_id);
 
 comment on table gov_entities is 'what is governed; entities belong to one owner and form trees';
 comment on column gov_entities.owner_id is 'one of the vendor''s customers; does not change';
@@ -266,7 +266,11 @@ create table gov_events
 create unique index gov_events_key on gov_events (owner_id, idempotency_key)
     where idempotency_key is not null;
 
-create index gov_events_occurred_at_idx on gov_events (owner_id, occurred_at);
+-- An owner's part of the tail that is not rolled up yet.
+create index gov_events_owner_id_idx on gov_events (owner_id, id);
+
+-- Events come nearly in the order of their time, so that an index of block ranges will do, and costs a call next to nothing.
+create index gov_events_occurred_at_idx on gov_events using brin (occurred_at);
 
 comment on table gov_events is 'the ledger: one row per recorded use, append-only';
 comment on column gov_events.amount is 'in the capability''s unit, exact to 9 decimals; negative for a correction';
@@ -311,10 +315,13 @@ create table gov_usage_hourly
     entity_id text collate "C" not null,
     hour timestamptz not null,
     amount numeric not null,
-    event_count bigint not null,
-
-    constraint gov_usage_hourly_pkey primary key (owner_id, capability_id, entity_id, hour)
+    event_count bigint not null
 );
+
+-- One row per owner, capability, entity and hour. The ids can be 255 characters of 4 bytes each: together they would not
+-- fit into a row of an index. None contains a control character, so that none can look like another pair.
+create unique index gov_usage_hourly_key on gov_usage_hourly
+    (owner_id, hour, md5(capability_id || chr(1) || entity_id));
 
 comment on table gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark';
 comment on column gov_usage_hourly.entity_id is 'empty for events that resolved to nothing';
@@ -1075,6 +1082,19 @@ parallel safe
 return to_jsonb(to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'));
 
 comment on function _gov_json(timestamptz) is 'internal: a time as ISO 8601 in UTC with milliseconds';
+
+create function _gov_exact_json(moment timestamptz)
+returns jsonb
+language sql
+stable
+parallel safe
+return case
+    when moment = date_trunc('milliseconds', moment) then _gov_json(moment)
+    else to_jsonb(to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+end;
+
+comment on function _gov_exact_json(timestamptz) is
+    'internal: a time as ISO 8601 in UTC that means the same when it is read again: with microseconds where there are any';
 
 create function _gov_require_owner(owner_id text)
 returns void
@@ -1949,7 +1969,7 @@ return jsonb_build_object(
     'name', stored.name,
     'usageLimit', stored.usage_limit,
     'cadence', stored.cadence,
-    'anchorAt', _gov_json(stored.anchor_at),
+    'anchorAt', _gov_exact_json(stored.anchor_at),
     'timezone', stored.timezone,
     'enforcement', stored.enforcement,
     'locked', stored.locked,
@@ -2414,15 +2434,16 @@ as 'MODULE_PATHNAME', 'gov_engine_facts_1_0';
 comment on function gov_engine_facts() is
     'what the engine counts in shared memory, for all databases of the server since its start, but for worker_pid: gov_stats has it';
 
--- A transaction that has drawn an id of the ledger holds this lock until it ends.
+-- A transaction that has drawn an id of the ledger holds the first lock until it ends, one that has deleted a budget the second.
 create view gov_rollup_waits with (security_invoker = true) as
-select
+select distinct
     l.pid
 from pg_locks l
 where l.locktype = 'relation'
     and l.database = (select d.oid from pg_database d where d.datname = current_database())
-    and l.relation = 'gov_events_id_seq'::regclass
-    and l.mode = 'RowExclusiveLock'
+    and (l.relation, l.mode) in (
+        ('gov_events_id_seq'::regclass, 'RowExclusiveLock'),
+        ('gov_rollup_state'::regclass, 'ShareLock'))
     and l.granted
     and l.pid <> pg_backend_pid();
 
@@ -2611,7 +2632,7 @@ as $$
         from budget b
         join gov_cached_counters() c on c.counter_id = b.counter_id
         left join ledger l on l.counter_id = c.counter_id and l.window_start = c.window_start
-        left join gov_usage u on u.counter_id = c.counter_id and u.window_start = c.window_start
+        left join gov_usage u on u.counter_id = c.counter_id and u.window_start = c.window_start and u.owner_id = b.owner_id
         where not c.is_pinned
             and c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
         union all
@@ -2644,7 +2665,8 @@ as $$
 $$;
 
 comment on function gov_verify(text) is
-$$Compares every count with the ledger. Exact when no call is under way; counters with changes in flight are left out.
+$$Compares every count with the ledger. Exact when no call is under way, in a READ COMMITTED transaction; counters with changes
+in flight are left out.
 
 owner_id: only the budgets of this owner; null for all
 result: a row per budget, window and count that differs, none when all is well; counted_by: rollup (gov_usage), cache (shared

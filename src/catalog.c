@@ -53,6 +53,7 @@ relation_changed(Datum arg, Oid relid)
 		relid == current.entities || relid == current.assignments ||
 		relid == current.events || relid == current.events_key ||
 		relid == current.events_id_seq || relid == current.usage ||
+		relid == current.usage_hourly ||
 		relid == current.reservations || relid == current.rollup_state)
 		invalidate();
 }
@@ -125,6 +126,7 @@ look_up(GovCatalog *catalog)
 	catalog->events_key = find_relation(catalog, "gov_events_key");
 	catalog->events_id_seq = find_relation(catalog, "gov_events_id_seq");
 	catalog->usage = find_relation(catalog, "gov_usage");
+	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");
 	catalog->reservations = find_relation(catalog, "gov_reservations");
 	catalog->rollup_state = find_relation(catalog, "gov_rollup_state");
 	return OidIsValid(catalog->rollup_state) &&

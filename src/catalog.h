@@ -21,6 +21,7 @@ typedef struct GovCatalog
 	Oid			events_key;		/* unique index on (owner_id, idempotency_key) */
 	Oid			events_id_seq;
 	Oid			usage;
+	Oid			usage_hourly;
 	Oid			reservations;
 	Oid			rollup_state;
 	uint64		generation;		/* moves whenever any of the above may have */

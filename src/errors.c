@@ -31,7 +31,17 @@ gov_raise_cache_full(void)
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("governance cache is full"),
 			 errdetail("Nothing in it can be evicted."),
-			 errhint("Increase governance.cache_size, or set governance.on_unavailable.")));
+			 errhint("Increase governance.cache_size. What checks answer meanwhile is up to governance.on_unavailable.")));
+}
+
+/* A table whose OID we had is gone: DROP EXTENSION has just committed. */
+void
+gov_raise_dropped(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("extension \"governance\" has been dropped"),
+			 errhint("Run CREATE EXTENSION governance.")));
 }
 
 void

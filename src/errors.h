@@ -15,6 +15,7 @@
 pg_noreturn extern void gov_raise_null_argument(const char *argument);
 pg_noreturn extern void gov_raise_not_preloaded(void);
 pg_noreturn extern void gov_raise_cache_full(void);
+pg_noreturn extern void gov_raise_dropped(void);
 pg_noreturn extern void gov_raise_overflow(void);
 
 #endif							/* GOV_ERRORS_H */

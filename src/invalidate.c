@@ -110,7 +110,7 @@ gov_ledger_guard_1_0(PG_FUNCTION_ARGS)
 	if (!gov_spi_is_engine())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("table \"%s\" is append-only",
+				 errmsg("table \"%s\" is changed by the functions of governance only",
 						RelationGetRelationName(trigger->tg_relation)),
 				 errhint("Record a correction with gov_ingest and a negative amount.")));
 	return PointerGetDatum(NULL);

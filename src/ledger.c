@@ -34,6 +34,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "errors.h"
 #include "guc.h"
 #include "ledger.h"
 
@@ -62,8 +63,10 @@ gov_ledger_open(GovLedger *ledger, bool has_key)
 {
 	const GovCatalog *catalog = gov_catalog();
 
-	ledger->rel = table_open(catalog->events, RowExclusiveLock);
-	if (RelationGetDescr(ledger->rel)->natts != GOV_EVENT_COLUMNS)
+	ledger->rel = try_table_open(catalog->events, RowExclusiveLock);
+	if (ledger->rel == NULL)
+		gov_raise_dropped();
+	if (RelationGetDescr(ledger->rel)->natts < GOV_EVENT_COLUMNS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"gov_events\" does not have the columns of this version"),
@@ -84,6 +87,14 @@ gov_ledger_close(GovLedger *ledger)
 	ExecCloseIndices(ledger->result_rel);
 	FreeExecutorState(ledger->estate);
 	table_close(ledger->rel, NoLock);
+}
+
+/* All columns null, also those that somebody may have added to the table. */
+static void
+clear(TupleTableSlot *slot)
+{
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
 }
 
 static void
@@ -123,8 +134,7 @@ gov_ledger_find(GovLedger *ledger, const char *owner, text *key,
 	ItemPointerData conflict;
 
 	Assert(ledger->has_key);
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, true, sizeof(bool) * GOV_EVENT_COLUMNS);
+	clear(slot);
 	slot->tts_values[GOV_EVENT_OWNER_ID] = CStringGetTextDatum(owner);
 	set_null(slot, GOV_EVENT_OWNER_ID, false);
 	slot->tts_values[GOV_EVENT_IDEMPOTENCY_KEY] = PointerGetDatum(key);
@@ -161,7 +171,7 @@ store(TupleTableSlot *slot, const GovEvent *event, int64 id)
 {
 	Datum	   *values = slot->tts_values;
 
-	ExecClearTuple(slot);
+	clear(slot);
 	memset(slot->tts_isnull, false, sizeof(bool) * GOV_EVENT_COLUMNS);
 	values[GOV_EVENT_ID] = Int64GetDatum(id);
 	values[GOV_EVENT_OWNER_ID] = CStringGetTextDatum(event->owner);

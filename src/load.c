@@ -18,7 +18,7 @@
  *		   counter that is gone from memory has ended before it: pins prevent
  *		   anything else.
  *		5. Read, build, install.
- *		A private load has no claims and chooses its snapshot.
+ *		A private load has no claims and sees the transaction's own rows.
  *
  * CLOCK
  *		Usage in a window after the present one means that the clock is behind
@@ -47,14 +47,15 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "errors.h"
 #include "load.h"
 
 /*
  * The statements say not only what they want but how to get it.  They are
  * planned once a session, perhaps when a table is still empty, and must be as
  * good when it has grown: each row is looked up in a lateral subquery that
- * "offset 0" keeps from being joined in any other way, and the ledger's tail is
- * read in the order of its primary key, by which no other index serves.
+ * "offset 0" keeps from being joined in any other way, and of the ledger an
+ * owner's tail is read through the index on owner and id.
  */
 static GovQuery ancestors_query = {
 	.sql =
@@ -99,14 +100,18 @@ static GovQuery visible_query = {
 
 static GovQuery counters_query = {
 	.sql =
-	"with tail as materialized ("
+	"with wanted as materialized ("
+	" select w.id, w.window_start, w.n"
+	" from unnest($1, $2) with ordinality as w(id, window_start, n)),"
+	" tail as materialized ("
 	" select x.counter_id, x.window_start, sum(e.amount) as amount"
-	" from (select v.owner_id, v.amount, v.counter_ids, v.window_starts"
+	" from (select v.amount, v.counter_ids, v.window_starts"
 	"       from @gov_events v"
-	"       where v.id > coalesce((select r.watermark from @gov_rollup_state r), 0)"
+	"       where v.owner_id = $3"
+	"        and v.id > coalesce((select r.watermark from @gov_rollup_state r), 0)"
 	"       order by v.id offset 0) e,"
 	"  lateral unnest(e.counter_ids, e.window_starts) as x(counter_id, window_start)"
-	" where e.owner_id = $3 and x.counter_id = any ($1)"
+	" where x.counter_id in (select w.id from wanted w)"
 	" group by 1, 2),"
 	" holds as materialized ("
 	" select x.counter_id, sum(r.amount) as amount"
@@ -114,14 +119,17 @@ static GovQuery counters_query = {
 	" where r.state = 'open' and r.counter_ids && $1"
 	" group by 1)"
 	"select c.n, coalesce(u.amount, 0) + coalesce(t.amount, 0), coalesce(h.amount, 0),"
-	" greatest(l.window_start,"
-	"          (select max(k.window_start) from tail k where k.counter_id = c.id))"
-	" from unnest($1, $2) with ordinality as c(id, window_start, n)"
-	" left join lateral (select g.amount from @gov_usage g"
-	"  where g.counter_id = c.id and g.window_start = c.window_start offset 0) u on true"
-	" left join lateral (select g.window_start from @gov_usage g"
-	"  where g.counter_id = c.id order by g.window_start desc limit 1) l on true"
+	" greatest(l.window_start, k.window_start)"
+	" from wanted c"
+	" left join lateral (select g.owner_id, g.amount from @gov_usage g"
+	"  where g.counter_id = c.id and g.window_start = c.window_start offset 0) u"
+	"  on u.owner_id = $3"
+	" left join lateral (select g.owner_id, g.window_start from @gov_usage g"
+	"  where g.counter_id = c.id order by g.window_start desc limit 1) l"
+	"  on l.owner_id = $3"
 	" left join tail t on t.counter_id = c.id and t.window_start = c.window_start"
+	" left join (select m.counter_id, max(m.window_start) as window_start from tail m"
+	"            group by 1) k on k.counter_id = c.id"
 	" left join holds h on h.counter_id = c.id",
 	.nargs = 3,
 	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTOID}
@@ -523,16 +531,19 @@ find_own_budgets(GovLoad *load)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/* A private load sees our own rows too, and notes which those are. */
 static void
-read_tables(GovLoad *load, GovSnapshot snapshot)
+read_tables(GovLoad *load)
 {
-	gov_spi_push_snapshot(snapshot);
+	bool		is_private = load->claims == NULL;
+
+	gov_spi_push_snapshot(is_private ? GOV_SNAPSHOT_LATEST : GOV_SNAPSHOT_COMMITTED);
 	read_entities(load);
-	if (load->claims == NULL)
+	if (is_private)
 	{
 		gov_spi_set_snapshot(GOV_SNAPSHOT_COMMITTED);
 		find_own_budgets(load);
-		gov_spi_set_snapshot(snapshot);
+		gov_spi_set_snapshot(GOV_SNAPSHOT_LATEST);
 	}
 	read_counters(load);
 	gov_spi_pop_snapshot();
@@ -596,9 +607,11 @@ install_items(GovLoad *load)
 static void
 lock_table_and_indexes(Oid relid)
 {
-	Relation	rel = table_open(relid, AccessShareLock);
+	Relation	rel = try_table_open(relid, AccessShareLock);
 	ListCell   *cell;
 
+	if (rel == NULL)
+		gov_raise_dropped();
 	foreach(cell, RelationGetIndexList(rel))
 		LockRelationOid(lfirst_oid(cell), AccessShareLock);
 	table_close(rel, NoLock);
@@ -621,19 +634,16 @@ lock_tables(void)
 	lock_table_and_indexes(catalog->rollup_state);
 }
 
-static MemoryContext
+static void
 begin(GovLoad *load, GovSpi *spi, const GovOwnerKey *key)
 {
-	MemoryContext caller = CurrentMemoryContext;
-
 	lock_tables();
 	memset(load, 0, sizeof(*load));
 	load->key = key;
-	load->context = caller;
+	load->context = CurrentMemoryContext;
 	load->now = gov_clock();
 	gov_spi_begin(spi);
 	load->owner = text_datum(key->owner, key->owner_length);
-	return caller;
 }
 
 /*
@@ -662,7 +672,7 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	status = claim_items(&load, since);
 	while (status == GOV_NODE_READY && load.count > 0)
 	{
-		read_tables(&load, GOV_SNAPSHOT_COMMITTED);
+		read_tables(&load);
 		status = install_items(&load);
 	}
 	gov_load_abandon();
@@ -676,17 +686,17 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 /* Read ids and their ancestors for this backend alone, into its own memory. */
 void
 gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-				 GovSnapshot snapshot, TimestampTz *now, GovLoadedList *result)
+				 TimestampTz *now, GovLoadedList *result)
 {
 	GovLoad		load;
 	GovSpi		spi;
 
 	begin(&load, &spi, key);
 	load.now = *now;
-	gov_spi_push_snapshot(snapshot);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	find_ancestors(&load, ids, nids);
 	gov_spi_pop_snapshot();
-	read_tables(&load, snapshot);
+	read_tables(&load);
 	gov_spi_end(&spi);
 
 	*now = load.now;

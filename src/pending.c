@@ -223,11 +223,11 @@ gov_pending_relief(const GovSharedCounter *counter, GovAmount *usage, GovAmount 
 	}
 }
 
-/* Has the transaction made no writing call? */
+/* Has the transaction made a writing call, whether it charged anything or not? */
 bool
-gov_pending_is_empty(void)
+gov_pending_has_written(void)
 {
-	return !has_written;
+	return has_written;
 }
 
 static void

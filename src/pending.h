@@ -14,7 +14,7 @@ extern void gov_pending_uncharge(GovSharedCounter *counter, GovWindow window,
 								 GovAmount usage, GovAmount held);
 extern void gov_pending_relief(const GovSharedCounter *counter,
 							   GovAmount *usage, GovAmount *held);
-extern bool gov_pending_is_empty(void);
+extern bool gov_pending_has_written(void);
 
 extern void gov_pending_commit(void);
 extern void gov_pending_abort(int level);

@@ -23,6 +23,7 @@
  */
 #include "postgres.h"
 
+#include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
 #include "changes.h"
@@ -36,8 +37,9 @@ typedef struct GovPrivateView
 	uint32		owner_length;
 	uint64		changes_count;	/* our own, when it was read */
 	GovFreshness since;			/* others', before it was read */
-	int			nlists;
-	GovLoadedList *lists;
+	int			count;
+	uint32		nslots;			/* a power of two, more than count */
+	GovLoaded **slots;			/* open addressing by hash of the id */
 } GovPrivateView;
 
 static GovPrivateView view;
@@ -87,21 +89,47 @@ gov_private_begin(const GovOwnerKey *key, GovPrivateKind kind,
 	view.context = context;
 }
 
-/* NULL when the id has not been loaded. */
+/* The slot that an id is in, or the empty one that it would go to. */
+static GovLoaded **
+slot_of(const char *id, uint32 id_length)
+{
+	uint32		slot = gov_text_hash(id, id_length);
+
+	for (;; slot++)
+	{
+		GovLoaded **place = &view.slots[slot & (view.nslots - 1)];
+
+		if (*place == NULL ||
+			((*place)->id_length == id_length && memcmp((*place)->id, id, id_length) == 0))
+			return place;
+	}
+}
+
+/* NULL when the id has not been loaded.  May be called under a stripe's lock. */
 GovLoaded *
 gov_private_find(const char *id, uint32 id_length)
 {
-	for (int l = 0; l < view.nlists; l++)
-	{
-		for (int i = 0; i < view.lists[l].count; i++)
-		{
-			GovLoaded  *item = &view.lists[l].items[i];
+	return view.nslots == 0 ? NULL : *slot_of(id, id_length);
+}
 
-			if (item->id_length == id_length && memcmp(item->id, id, id_length) == 0)
-				return item;
-		}
+/* Make room for so many more ids: slots stay at most half full. */
+static void
+reserve(int count)
+{
+	GovLoaded **old = view.slots;
+	uint32		nold = view.nslots;
+	uint32		wanted = pg_nextpower2_32(2 * (view.count + count) + 16);
+
+	if (wanted <= nold)
+		return;
+	view.slots = MemoryContextAllocExtended(view.context, wanted * sizeof(GovLoaded *),
+											MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	view.nslots = wanted;
+	for (uint32 i = 0; i < nold; i++)
+	{
+		if (old[i] != NULL)
+			*slot_of(old[i]->id, old[i]->id_length) = old[i];
 	}
-	return NULL;
 }
 
 /* Load ids with their ancestors; returns the time, moved on if it was behind. */
@@ -109,13 +137,21 @@ TimestampTz
 gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, TimestampTz now)
 {
 	MemoryContext caller = MemoryContextSwitchTo(view.context);
-	GovLoadedList *lists = palloc(sizeof(GovLoadedList) * (view.nlists + 1));
+	GovLoadedList list;
 
-	if (view.nlists > 0)
-		memcpy(lists, view.lists, sizeof(GovLoadedList) * view.nlists);
-	gov_load_private(key, ids, nids, GOV_SNAPSHOT_LATEST, &now, &lists[view.nlists]);
-	view.lists = lists;
-	view.nlists++;
+	gov_load_private(key, ids, nids, &now, &list);
+	reserve(list.count);
+	for (int i = 0; i < list.count; i++)
+	{
+		GovLoaded **place = slot_of(list.items[i].id, list.items[i].id_length);
+
+		/* what is there already may have been charged: it stays */
+		if (*place == NULL)
+		{
+			*place = &list.items[i];
+			view.count++;
+		}
+	}
 	MemoryContextSwitchTo(caller);
 	return now;
 }

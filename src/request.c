@@ -24,6 +24,7 @@
 #include "common/sha2.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
@@ -69,8 +70,8 @@ gov_request_check_key(const char *argument, text *key)
 	if (!is_key(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" is not a valid key", argument),
-				 errhint("A key has 1 to %d characters and no control characters.",
+				 errmsg("argument \"%s\" is empty, too long or has control characters", argument),
+				 errhint("Pass 1 to %d characters without control characters.",
 						 GOV_KEY_MAX_CHARS)));
 }
 
@@ -302,14 +303,28 @@ gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be
 		add_dimensions(request, arguments->dimensions);
 }
 
+/* Everything goes in as bytes that are the same on every machine. */
 static void
 hash_bytes_of(pg_cryptohash_ctx *hash, const void *bytes, uint32 length)
 {
-	if (pg_cryptohash_update(hash, (const uint8 *) &length, sizeof(length)) < 0 ||
+	uint32		prefix = pg_hton32(length);
+
+	if (pg_cryptohash_update(hash, (const uint8 *) &prefix, sizeof(prefix)) < 0 ||
 		pg_cryptohash_update(hash, (const uint8 *) bytes, length) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not compute SHA-256 of the call")));
+}
+
+static void
+hash_amount(pg_cryptohash_ctx *hash, GovAmount amount)
+{
+	uint64		halves[2] = {
+		pg_hton64((uint64) (amount >> 64)),
+		pg_hton64((uint64) amount)
+	};
+
+	hash_bytes_of(hash, halves, sizeof(halves));
 }
 
 static int
@@ -363,7 +378,7 @@ hash_dimensions(pg_cryptohash_ctx *hash, Jsonb *dimensions)
 		if (!scalar_text(&value, &bytes, &length))
 			continue;
 		hash_bytes_of(hash, key.val.string.val, key.val.string.len);
-		hash_bytes_of(hash, &value.type, sizeof(value.type));
+		hash_bytes_of(hash, value.type == jbvString ? "s" : "v", 1);
 		hash_bytes_of(hash, bytes, length);
 	}
 }
@@ -411,7 +426,7 @@ gov_request_hash(const char *call, const GovRequest *request,
 				 errmsg("out of memory")));
 	hash_bytes_of(hash, call, strlen(call));
 	hash_bytes_of(hash, request->capability_id, request->capability_length);
-	hash_bytes_of(hash, &request->amount, sizeof(request->amount));
+	hash_amount(hash, request->amount);
 	hash_entity_ids(hash, request);
 	if (arguments->dimensions != NULL)
 		hash_dimensions(hash, arguments->dimensions);

@@ -17,9 +17,10 @@
  *		idle transaction delays the rollup and nothing else.
  *
  * LOCKING
- *		ShareUpdateExclusiveLock on gov_rollup_state, not waited for, so that
- *		there is one round at a time in a database.  Whoever deletes a budget
- *		takes ShareLock on it, so that no round brings back the usage that the
+ *		ShareUpdateExclusiveLock on gov_rollup_state, so that there is one round
+ *		at a time in a database, then the tables; a lock that is not to be had
+ *		at once ends the round.  Whoever deletes a budget takes ShareLock on
+ *		gov_rollup_state, so that no round brings back the usage that the
  *		deletion has removed.
  *
  * INVARIANTS
@@ -98,8 +99,8 @@ static GovQuery rollup_query = {
 	" from batch b"
 	" left join lateral unnest(b.entity_ids) as x(entity_id) on true"
 	" group by 1, 2, 3, 4"
-	" order by 1, 2, 3, 4"
-	" on conflict (owner_id, capability_id, entity_id, hour) do update"
+	" order by 1, 4, 2, 3"
+	" on conflict (owner_id, hour, md5(capability_id || chr(1) || entity_id)) do update"
 	" set amount = trim_scale(h.amount + excluded.amount),"
 	"  event_count = h.event_count + excluded.event_count),"
 	" moved as ("
@@ -227,12 +228,21 @@ roll_up(uint64 *nevents)
 	return GOV_ROLLUP_MOVED;
 }
 
-/* Only one at a time in a database, and not while a budget is being deleted. */
+/*
+ * Lock what a round works on, without waiting: only one at a time in a
+ * database, and not while a budget is being deleted.
+ */
 static bool
 try_lock(void)
 {
-	return ConditionalLockRelationOid(gov_catalog()->rollup_state,
-									  ShareUpdateExclusiveLock);
+	const GovCatalog *catalog = gov_catalog();
+
+	return ConditionalLockRelationOid(catalog->rollup_state, ShareUpdateExclusiveLock) &&
+		ConditionalLockRelationOid(catalog->rollup_state, RowExclusiveLock) &&
+		ConditionalLockRelationOid(catalog->assignments, AccessShareLock) &&
+		ConditionalLockRelationOid(catalog->events, RowExclusiveLock) &&
+		ConditionalLockRelationOid(catalog->usage, RowExclusiveLock) &&
+		ConditionalLockRelationOid(catalog->usage_hourly, RowExclusiveLock);
 }
 
 /* Roll up one batch, as far as that goes without waiting. */

@@ -54,8 +54,6 @@ forbid_scans(void)
 {
 	forbid("enable_seqscan");
 	forbid("enable_bitmapscan");
-	forbid("enable_hashjoin");
-	forbid("enable_mergejoin");
 	forbid("jit");
 }
 

@@ -38,7 +38,7 @@ forget_private(void)
 static void
 refuse_prepare(void)
 {
-	if (!gov_pending_is_empty() || !gov_changes_is_empty())
+	if (gov_pending_has_written() || !gov_changes_is_empty())
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction that has used governance"),

@@ -36,6 +36,7 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -364,6 +365,22 @@ run(Oid extension)
 	}
 }
 
+/* What a database or role sets for its sessions is not meant for this one. */
+static void
+override_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"session_replication_role", "origin"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"}
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 void
 gov_worker_main(Datum arg)
 {
@@ -375,5 +392,6 @@ gov_worker_main(Datum arg)
 	if (gov_shared == NULL || !enter_slot(DatumGetInt32(arg), &slot))
 		return;
 	BackgroundWorkerInitializeConnectionByOid(slot.database, InvalidOid, 0);
+	override_settings();
 	run(slot.extension);
 }
