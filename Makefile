@@ -22,9 +22,11 @@ OBJS = \
 	src/api_check.o \
 	src/api_ingest.o \
 	src/api_window.o \
+	src/budgets.o \
 	src/cadence.o \
 	src/catalog.o \
 	src/changes.o \
+	src/claim.o \
 	src/clock.o \
 	src/decide.o \
 	src/entity.o \
@@ -42,6 +44,8 @@ OBJS = \
 	src/nodetable.o \
 	src/pending.o \
 	src/private.o \
+	src/read_catalog.o \
+	src/read_counts.o \
 	src/record.o \
 	src/request.o \
 	src/resolve.o \

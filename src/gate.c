@@ -37,6 +37,7 @@
 #include "utils/timestamp.h"
 
 #include "changes.h"
+#include "claim.h"
 #include "clock.h"
 #include "errors.h"
 #include "gate.h"

@@ -5,7 +5,7 @@
 #ifndef GOV_LOAD_H
 #define GOV_LOAD_H
 
-#include "node.h"
+#include "claim.h"
 #include "spi.h"
 
 /* An id to load, and what the tables say about it. */

@@ -5,8 +5,8 @@
  * PURPOSE
  *		A node says what the tables say about one id of one owner: the entity
  *		with its budgets, or that there is none.  Each budget has a counter.
- *		Nodes are loaded on demand (load.c), made stale by catalog changes, and
- *		evicted when memory is short (evict.c).
+ *		Nodes are loaded on demand (load.c, by way of claim.c), made stale by
+ *		catalog changes, and evicted when memory is short (evict.c).
  *
  * LIFE OF A NODE
  *		claimed		is_loading; by one backend, which reads the tables
@@ -15,9 +15,7 @@
  *					whoever meets it claims it again.  Counters stay.
  *
  * LOCKING
- *		The stripe's lock protects nodes and counters.  A claim is not a lock:
- *		it is a flag that others wait for, so that no lock is held while the
- *		tables are read.  A backend that holds claims waits for nobody.
+ *		The stripe's lock protects nodes and counters.
  *
  * STALENESS
  *		Each stripe numbers the catalog changes to its owners.  A claim notes
@@ -27,32 +25,14 @@
  *		entity but by database move the database's generation, likewise.
  *
  * INVARIANTS
- *		A counter with pins is neither freed nor loaded anew: what its
- *		transactions have in flight is in no table.  Counters are found again
- *		by their id when the budgets are loaded anew, among the orphans too.
- *
- * FAILURE
- *		gov_claim_abandon() undoes a claim and cannot fail; pending.c calls it
- *		when the transaction of a load aborts.
+ *		The whole key decides which node an id is, never the hash alone.  What
+ *		a node says is replaced as a whole, under the exclusive lock.
  */
 #include "postgres.h"
 
 #include "common/hashfn.h"
-#include "miscadmin.h"
-#include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
-#include "evict.h"
 #include "nodetable.h"
-
-#define GOV_LOAD_WAIT_MS			100
-
-/*
- * Ids that are no entity may take a quarter of a stripe's nodes, or so many;
- * more than the 1,000 that one call may name, so that a call does not evict
- * what it is about to use.
- */
-#define GOV_ABSENT_PER_STRIPE_MIN	2048
 
 void
 gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
@@ -67,8 +47,8 @@ gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
 	key->stripe = key->hash % GOV_STRIPES;
 }
 
-static uint32
-node_hash(const GovOwnerKey *key, const char *id, uint32 id_length)
+uint32
+gov_node_hash(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
 	return hash_combine(key->hash, gov_text_hash(id, id_length));
 }
@@ -87,10 +67,11 @@ node_is(const GovSharedNode *node, const GovOwnerKey *key, uint32 hash,
 		memcmp(node->key + key->owner_length, id, id_length) == 0;
 }
 
-static dsa_pointer
-find_pointer(const GovOwnerKey *key, const char *id, uint32 id_length)
+/* Invalid when there is no node of the id. */
+dsa_pointer
+gov_node_find_pointer(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
-	uint32		hash = node_hash(key, id, id_length);
+	uint32		hash = gov_node_hash(key, id, id_length);
 	dsa_pointer *bucket = gov_nodetable_bucket(gov_stripe(key->stripe), hash);
 	dsa_pointer pointer = bucket ? *bucket : InvalidDsaPointer;
 
@@ -108,7 +89,7 @@ find_pointer(const GovOwnerKey *key, const char *id, uint32 id_length)
 GovSharedNode *
 gov_node_find(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
-	dsa_pointer pointer = find_pointer(key, id, id_length);
+	dsa_pointer pointer = gov_node_find_pointer(key, id, id_length);
 
 	Assert(LWLockHeldByMe(&gov_stripe(key->stripe)->lock));
 	return DsaPointerIsValid(pointer) ?
@@ -158,390 +139,6 @@ gov_node_find_counter(const GovSharedNode *node, int64 counter_id, uint32 *budge
 			return true;
 	}
 	return false;
-}
-
-/* Make the table ready for one more node; to be looked at again under the lock. */
-static void
-grow_table(GovSharedStripe *stripe)
-{
-	Size		size = 0;
-	Size		wanted;
-	dsa_pointer segment;
-
-	gov_stripe_lock(stripe, LW_SHARED);
-	if (!gov_nodetable_wants_segment(stripe, &size))
-		size = 0;
-	gov_stripe_unlock(stripe);
-	if (size == 0)
-		return;
-
-	segment = gov_node_allocate(size);
-	if (!DsaPointerIsValid(segment))
-		return;
-
-	/* others may have added this one, and want the next, larger one by now */
-	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	if (gov_nodetable_wants_segment(stripe, &wanted) && wanted == size)
-	{
-		gov_nodetable_add_segment(stripe, segment);
-		segment = InvalidDsaPointer;
-	}
-	gov_stripe_unlock(stripe);
-	if (DsaPointerIsValid(segment))
-		gov_node_free(segment, size);
-}
-
-/* An empty node, not linked anywhere yet; invalid when there is no room. */
-static dsa_pointer
-make_node(const GovOwnerKey *key, const char *id, uint32 id_length)
-{
-	dsa_pointer pointer = gov_node_allocate(gov_node_size(key->owner_length, id_length));
-	GovSharedNode *node;
-
-	if (!DsaPointerIsValid(pointer))
-		return pointer;
-	node = dsa_get_address(gov_shmem_memory(), pointer);
-	node->entity = InvalidDsaPointer;
-	node->counters = InvalidDsaPointer;
-	node->hash = node_hash(key, id, id_length);
-	node->database = key->database;
-	node->extension = key->extension;
-	node->owner_length = key->owner_length;
-	node->id_length = id_length;
-	memcpy(node->key, key->owner, key->owner_length);
-	memcpy(node->key + key->owner_length, id, id_length);
-	return pointer;
-}
-
-/* Under the lock: claim the node if it is there and nobody else has. */
-static GovNodeStatus
-claim_locked(GovSharedStripe *stripe, dsa_pointer pointer,
-			 const GovFreshness *since, GovClaim *claim)
-{
-	GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
-	GovNodeStatus status = gov_node_status(node, since);
-
-	if (status != GOV_NODE_MISSING)
-		return status;
-	node->is_loading = true;
-	claim->node = pointer;
-	claim->stripe = stripe;
-	claim->changes = stripe->changes;
-	claim->orphans_freed = stripe->orphans_freed;
-	claim->generation = pg_atomic_read_u64(gov_shmem_generation(node->database));
-	return GOV_NODE_MISSING;
-}
-
-/*
- * Claim a node for loading, made if it is not there.  GOV_NODE_MISSING says
- * that the claim is ours; otherwise somebody else has loaded it or is.
- */
-GovNodeStatus
-gov_node_claim(const GovOwnerKey *key, const char *id, uint32 id_length,
-			   const GovFreshness *since, GovClaim *claim)
-{
-	GovSharedStripe *stripe = gov_stripe(key->stripe);
-	GovNodeStatus status = GOV_NODE_FULL;
-	dsa_pointer made;
-	dsa_pointer pointer;
-
-	grow_table(stripe);
-	made = make_node(key, id, id_length);
-
-	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	pointer = find_pointer(key, id, id_length);
-	if (!DsaPointerIsValid(pointer) && DsaPointerIsValid(made) &&
-		stripe->nbuckets > 0)
-	{
-		gov_nodetable_insert(stripe, made);
-		pointer = made;
-		made = InvalidDsaPointer;
-	}
-	if (DsaPointerIsValid(pointer))
-		status = claim_locked(stripe, pointer, since, claim);
-	gov_stripe_unlock(stripe);
-
-	if (DsaPointerIsValid(made))
-		gov_node_free(made, gov_node_size(key->owner_length, id_length));
-	return status;
-}
-
-static GovSharedNode *
-claimed_node(const GovClaim *claim)
-{
-	GovSharedNode *node = dsa_get_address(gov_shmem_memory(), claim->node);
-
-	Assert(node->is_loading);
-	return node;
-}
-
-/* Is this counter kept from before, so that it need not be loaded? */
-bool
-gov_claim_has_counter(const GovClaim *claim, int64 counter_id)
-{
-	uint32		budget;
-	bool		found;
-
-	gov_stripe_lock(claim->stripe, LW_SHARED);
-	found = gov_node_find_counter(claimed_node(claim), counter_id, &budget);
-	gov_stripe_unlock(claim->stripe);
-	return found;
-}
-
-/* Take an orphan back, because its budget has come back. */
-static dsa_pointer
-adopt_orphan(GovSharedStripe *stripe, int64 counter_id)
-{
-	dsa_pointer *link = &stripe->orphans;
-
-	while (DsaPointerIsValid(*link))
-	{
-		dsa_pointer pointer = *link;
-		GovSharedCounter *counter = dsa_get_address(gov_shmem_memory(), pointer);
-
-		if (counter->id == counter_id)
-		{
-			*link = counter->next;
-			return pointer;
-		}
-		link = &counter->next;
-	}
-	return InvalidDsaPointer;
-}
-
-/*
- * Choose a counter for each new budget: the one at hand, or the loaded one,
- * which stands in counters[].  What is not used is left for the caller to free:
- * old counters that have no budget any more in the node's own array, unless
- * they are pinned and become orphans, and loaded ones in spare[].
- */
-static void
-match_counters(GovSharedStripe *stripe, GovSharedNode *node,
-			   const GovEntity *entity, dsa_pointer *counters, dsa_pointer *spare)
-{
-	GovEntity  *old = gov_node_entity(node);
-	dsa_pointer *old_counters = old && old->nbudgets > 0 ?
-		dsa_get_address(gov_shmem_memory(), node->counters) : NULL;
-
-	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
-	{
-		dsa_pointer kept = InvalidDsaPointer;
-		uint32		budget;
-
-		if (gov_node_find_counter(node, entity->budgets[i].counter_id, &budget))
-		{
-			kept = old_counters[budget];
-			old_counters[budget] = InvalidDsaPointer;
-		}
-		else
-			kept = adopt_orphan(stripe, entity->budgets[i].counter_id);
-		if (DsaPointerIsValid(kept))
-		{
-			spare[i] = counters[i];
-			counters[i] = kept;
-		}
-	}
-	for (uint32 i = 0; i < (old ? old->nbudgets : 0); i++)
-	{
-		GovSharedCounter *counter;
-
-		if (!DsaPointerIsValid(old_counters[i]))
-			continue;
-		counter = dsa_get_address(gov_shmem_memory(), old_counters[i]);
-		if (pg_atomic_read_u32(&counter->pins) == 0)
-			continue;
-		counter->next = stripe->orphans;
-		stripe->orphans = old_counters[i];
-		old_counters[i] = InvalidDsaPointer;
-	}
-}
-
-static void
-free_counters(const dsa_pointer *counters, uint32 ncounters)
-{
-	for (uint32 i = 0; i < ncounters; i++)
-	{
-		if (DsaPointerIsValid(counters[i]))
-			gov_node_free(counters[i], sizeof(GovSharedCounter));
-	}
-}
-
-/* Free a node's former content, with the counters left in its array. */
-static void
-free_replaced(dsa_pointer entity, dsa_pointer counters)
-{
-	GovEntity  *old;
-
-	if (!DsaPointerIsValid(entity))
-		return;
-	old = dsa_get_address(gov_shmem_memory(), entity);
-	if (DsaPointerIsValid(counters))
-		free_counters(dsa_get_address(gov_shmem_memory(), counters), old->nbudgets);
-	gov_node_free_content(entity, counters);
-}
-
-static void
-make_room_for_absent(GovSharedStripe *stripe)
-{
-	if (stripe->nabsent >= GOV_ABSENT_PER_STRIPE_MIN &&
-		stripe->nabsent >= stripe->nnodes / 4)
-		gov_node_evict_absent(stripe);
-}
-
-/* Copies in shared memory of what was loaded; false when there is no room. */
-static bool
-copy_to_shared(const GovEntity *entity, const GovSharedCounter *loaded,
-			   dsa_pointer *block, dsa_pointer *array)
-{
-	dsa_pointer *counters;
-
-	*array = InvalidDsaPointer;
-	*block = gov_node_allocate(entity->size);
-	if (!DsaPointerIsValid(*block))
-		return false;
-	memcpy(dsa_get_address(gov_shmem_memory(), *block), entity, entity->size);
-	if (entity->nbudgets == 0)
-		return true;
-
-	*array = gov_node_allocate(entity->nbudgets * sizeof(dsa_pointer));
-	if (!DsaPointerIsValid(*array))
-		return false;
-	counters = dsa_get_address(gov_shmem_memory(), *array);
-	for (uint32 i = 0; i < entity->nbudgets; i++)
-	{
-		GovSharedCounter *counter;
-
-		counters[i] = gov_node_allocate(sizeof(GovSharedCounter));
-		if (!DsaPointerIsValid(counters[i]))
-			return false;
-		counter = dsa_get_address(gov_shmem_memory(), counters[i]);
-		memcpy(counter, &loaded[i], sizeof(GovSharedCounter));
-		pg_atomic_init_u32(&counter->pins, 0);
-	}
-	return true;
-}
-
-/* Put new content into the claimed node; what it replaces goes to old_*. */
-static void
-swap_content(GovClaim *claim, const GovEntity *entity,
-			 dsa_pointer *block, dsa_pointer *array, dsa_pointer *spare)
-{
-	GovSharedStripe *stripe = claim->stripe;
-	GovSharedNode *node = claimed_node(claim);
-	dsa_pointer old_block = node->entity;
-	dsa_pointer old_array = node->counters;
-	bool		was_absent = node->is_loaded && !DsaPointerIsValid(old_block);
-
-	match_counters(stripe, node, entity,
-				   DsaPointerIsValid(*array) ?
-				   dsa_get_address(gov_shmem_memory(), *array) : NULL, spare);
-	node->entity = *block;
-	node->counters = *array;
-	node->loaded_changes = claim->changes;
-	node->generation = claim->generation;
-	node->is_loaded = true;
-	node->is_loading = false;
-	node->was_used = true;
-	stripe->nabsent += (entity == NULL) - was_absent;
-	*block = old_block;
-	*array = old_array;
-}
-
-/*
- * Install what was loaded for a claimed node: an entity with a counter for each
- * budget (those that the claim had already are not looked at), or NULL for an
- * id that is no entity.  GOV_INSTALL_DONE ends the claim.
- */
-GovInstall
-gov_claim_install(GovClaim *claim, const GovEntity *entity,
-				  const GovSharedCounter *loaded)
-{
-	GovSharedStripe *stripe = claim->stripe;
-	dsa_pointer block = InvalidDsaPointer;
-	dsa_pointer array = InvalidDsaPointer;
-	dsa_pointer *spare = NULL;
-	bool		is_current;
-
-	if (entity == NULL)
-		make_room_for_absent(stripe);
-	else
-	{
-		spare = palloc0(sizeof(dsa_pointer) * Max(entity->nbudgets, 1));
-		if (!copy_to_shared(entity, loaded, &block, &array))
-		{
-			free_replaced(block, array);
-			return GOV_INSTALL_FULL;
-		}
-	}
-
-	/*
-	 * An orphan freed since the claim may have been one of ours, with a count
-	 * that our snapshot was too early to see.
-	 */
-	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	is_current = stripe->orphans_freed == claim->orphans_freed;
-	if (is_current)
-	{
-		START_CRIT_SECTION();
-		swap_content(claim, entity, &block, &array, spare);
-		END_CRIT_SECTION();
-	}
-	claim->orphans_freed = stripe->orphans_freed;
-	gov_stripe_unlock(stripe);
-
-	/* what was replaced, or, if we must load once more, what we have copied */
-	free_replaced(block, array);
-	if (!is_current)
-		return GOV_INSTALL_REDO;
-	if (entity != NULL)
-		free_counters(spare, entity->nbudgets);
-	claim->node = InvalidDsaPointer;
-	ConditionVariableBroadcast(&stripe->loaded);
-	pg_atomic_fetch_add_u64(&gov_shared->loads, 1);
-	return GOV_INSTALL_DONE;
-}
-
-/* Give a claim up; the node is as before, and stale if it was loaded. */
-void
-gov_claim_abandon(GovClaim *claim)
-{
-	if (!DsaPointerIsValid(claim->node))
-		return;
-	gov_stripe_lock(claim->stripe, LW_EXCLUSIVE);
-	claimed_node(claim)->is_loading = false;
-	gov_stripe_unlock(claim->stripe);
-	claim->node = InvalidDsaPointer;
-	ConditionVariableBroadcast(&claim->stripe->loaded);
-}
-
-static bool
-is_loading(const GovOwnerKey *key, const char *id, uint32 id_length)
-{
-	GovSharedStripe *stripe = gov_stripe(key->stripe);
-	GovSharedNode *node;
-	bool		result;
-
-	gov_stripe_lock(stripe, LW_SHARED);
-	node = gov_node_find(key, id, id_length);
-	result = node != NULL && node->is_loading;
-	gov_stripe_unlock(stripe);
-	return result;
-}
-
-/* Wait until nobody loads the node, or GOV_LOAD_WAIT_MS have passed. */
-void
-gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length)
-{
-	GovSharedStripe *stripe = gov_stripe(key->stripe);
-
-	ConditionVariablePrepareToSleep(&stripe->loaded);
-	while (is_loading(key, id, id_length))
-	{
-		if (ConditionVariableTimedSleep(&stripe->loaded, GOV_LOAD_WAIT_MS,
-										PG_WAIT_EXTENSION))
-			break;
-	}
-	ConditionVariableCancelSleep();
 }
 
 /* An entity or its budgets have changed.  Called after commit: cannot fail. */

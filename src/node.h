@@ -70,29 +70,15 @@ typedef enum GovNodeStatus
 	GOV_NODE_FULL				/* no memory, and nothing can be evicted */
 } GovNodeStatus;
 
-typedef enum GovInstall
-{
-	GOV_INSTALL_DONE,
-	GOV_INSTALL_REDO,			/* load once more; the claim still holds */
-	GOV_INSTALL_FULL			/* no memory; the claim still holds */
-} GovInstall;
-
-/* A node that this backend is loading. */
-typedef struct GovClaim
-{
-	dsa_pointer node;
-	GovSharedStripe *stripe;
-	uint64		changes;
-	uint64		generation;
-	uint64		orphans_freed;
-} GovClaim;
-
 extern void gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
 							   const char *owner, uint32 owner_length);
 
 /* with the stripe locked */
 extern GovSharedNode *gov_node_find(const GovOwnerKey *key,
 									const char *id, uint32 id_length);
+extern uint32 gov_node_hash(const GovOwnerKey *key, const char *id, uint32 id_length);
+extern dsa_pointer gov_node_find_pointer(const GovOwnerKey *key,
+										 const char *id, uint32 id_length);
 extern GovNodeStatus gov_node_status(const GovSharedNode *node,
 									 const GovFreshness *since);
 extern GovEntity *gov_node_entity(const GovSharedNode *node);
@@ -102,14 +88,6 @@ extern bool gov_node_find_counter(const GovSharedNode *node, int64 counter_id,
 								  uint32 *budget);
 
 /* with no stripe locked */
-extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,
-									uint32 id_length, const GovFreshness *since,
-									GovClaim *claim);
-extern bool gov_claim_has_counter(const GovClaim *claim, int64 counter_id);
-extern GovInstall gov_claim_install(GovClaim *claim, const GovEntity *entity,
-									const GovSharedCounter *loaded);
-extern void gov_claim_abandon(GovClaim *claim);
-extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
 extern void gov_node_invalidate(const GovOwnerKey *key, const char *id,
 								uint32 id_length);
 

@@ -232,6 +232,22 @@ scalar_text(const JsonbValue *value, const char **bytes, uint32 *length)
 	}
 }
 
+/* The next dimension; false after the last. */
+static bool
+next_dimension(JsonbIterator **iterator, JsonbValue *key, JsonbValue *value)
+{
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(iterator, key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		JsonbIteratorNext(iterator, value, true);
+		return true;
+	}
+	return false;
+}
+
 static int
 compare_keys(const void *left, const void *right)
 {
@@ -249,20 +265,16 @@ add_dimensions(GovRequest *request, Jsonb *dimensions)
 {
 	int			first = request->nnames;
 	JsonbIterator *iterator = JsonbIteratorInit(&dimensions->root);
-	JsonbIteratorToken token;
 	JsonbValue	key;
 	JsonbValue	value;
 
 	if (!JB_ROOT_IS_OBJECT(dimensions))
 		bad_dimensions("It is not an object.");
-	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	while (next_dimension(&iterator, &key, &value))
 	{
 		const char *bytes;
 		uint32		length;
 
-		if (token != WJB_KEY)
-			continue;
-		JsonbIteratorNext(&iterator, &value, true);
 		if (scalar_text(&value, &bytes, &length) &&
 			gov_types_is_attribution_key(key.val.string.val, key.val.string.len))
 			add_name(request, bytes, length, key.val.string.val, key.val.string.len);
@@ -363,18 +375,14 @@ static void
 hash_dimensions(pg_cryptohash_ctx *hash, Jsonb *dimensions)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&dimensions->root);
-	JsonbIteratorToken token;
 	JsonbValue	key;
 	JsonbValue	value;
 
-	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	while (next_dimension(&iterator, &key, &value))
 	{
 		const char *bytes;
 		uint32		length;
 
-		if (token != WJB_KEY)
-			continue;
-		JsonbIteratorNext(&iterator, &value, true);
 		if (!scalar_text(&value, &bytes, &length))
 			continue;
 		hash_bytes_of(hash, key.val.string.val, key.val.string.len);
@@ -389,17 +397,13 @@ gov_request_dimensions(Jsonb *dimensions)
 {
 	JsonbParseState *state = NULL;
 	JsonbIterator *iterator = JsonbIteratorInit(&dimensions->root);
-	JsonbIteratorToken token;
 	JsonbValue	key;
 	JsonbValue	value;
 	bool		has_null = false;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	while (next_dimension(&iterator, &key, &value))
 	{
-		if (token != WJB_KEY)
-			continue;
-		JsonbIteratorNext(&iterator, &value, true);
 		if (value.type == jbvNull)
 		{
 			has_null = true;

@@ -1,0 +1,36 @@
+/*
+ * claim.h
+ *		One backend loads a node; the others wait for it.
+ */
+#ifndef GOV_CLAIM_H
+#define GOV_CLAIM_H
+
+#include "node.h"
+
+typedef enum GovInstall
+{
+	GOV_INSTALL_DONE,
+	GOV_INSTALL_REDO,			/* load once more; the claim still holds */
+	GOV_INSTALL_FULL			/* no memory; the claim still holds */
+} GovInstall;
+
+/* A node that this backend is loading. */
+typedef struct GovClaim
+{
+	dsa_pointer node;
+	GovSharedStripe *stripe;
+	uint64		changes;
+	uint64		generation;
+	uint64		orphans_freed;
+} GovClaim;
+
+extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,
+									uint32 id_length, const GovFreshness *since,
+									GovClaim *claim);
+extern bool gov_claim_has_counter(const GovClaim *claim, int64 counter_id);
+extern GovInstall gov_claim_install(GovClaim *claim, const GovEntity *entity,
+									const GovSharedCounter *loaded);
+extern void gov_claim_abandon(GovClaim *claim);
+extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
+
+#endif							/* GOV_CLAIM_H */

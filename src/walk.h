@@ -1,0 +1,29 @@
+/*
+ * walk.h
+ *		What the two halves of resolving share.
+ */
+#ifndef GOV_WALK_H
+#define GOV_WALK_H
+
+#include "resolve.h"
+
+/* One walk. */
+typedef struct GovWalk
+{
+	const GovRequest *request;
+	const GovSource *source;
+	const GovName *name;		/* being resolved */
+	bool		is_exclusive;
+	bool		is_full;		/* some array was too small */
+	bool		must_wait;
+	bool		is_outdated;
+	GovResolution *out;
+} GovWalk;
+
+/* resolve.c */
+extern void gov_walk_note_other(GovWalk *walk, const char *id, uint32 id_length);
+
+/* budgets.c */
+extern bool gov_walk_budgets(GovWalk *walk);
+
+#endif							/* GOV_WALK_H */
