@@ -20,6 +20,7 @@ OBJS = \
 	src/api_admin.o \
 	src/api_catalog.o \
 	src/api_check.o \
+	src/api_consume.o \
 	src/api_ingest.o \
 	src/api_window.o \
 	src/budgets.o \
@@ -92,5 +93,8 @@ include $(PGXS)
 
 sql/governance--$(EXTVERSION).sql: sql/governance.sql
 	cp $< $@
+
+# few files, quickly compiled: a changed header makes them all again
+$(OBJS): $(wildcard src/*.h)
 
 endif

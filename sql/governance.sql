@@ -2375,6 +2375,61 @@ errors: those of gov_check but for negative amounts and GV002; 23505 the key was
     far ahead or infinite, malformed idempotency_key; 25006 in a read-only transaction and on a standby; 55P03 budgets could not
     be loaded in time; 55000 library not preloaded and 53400 cache full, whatever governance.on_unavailable says$$;
 
+create function gov_consume
+(
+    owner_id text,
+    capability_id text,
+    amount numeric default 1,
+    dimensions jsonb default null,
+    entity_ids text[] default null,
+    idempotency_key text default null,
+    out is_granted boolean,
+    out denied_reason text,
+    out remaining numeric,
+    out retry_at timestamptz,
+    out event_id bigint,
+    out is_duplicate boolean,
+    out chains jsonb
+)
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_consume_1_0';
+
+comment on function gov_consume(text, text, numeric, jsonb, text[], text) is
+$$Checks and records in one atomic step: no two calls ever pass on the same headroom. A denied one records nothing.
+
+owner_id, capability_id, amount, dimensions, entity_ids: those of gov_check; idempotency_key: that of gov_ingest; a denied call
+    uses no key
+result: is_granted, denied_reason, remaining, retry_at and chains as of gov_check, after the use if it was granted; event_id: the
+    id in gov_events, null when denied; is_duplicate: true when the key had been used for the same call, which is then granted and
+    not recorded again
+errors: those of gov_check; 23505 the key was used for another call; 22023 malformed idempotency_key; 25006 in a read-only
+    transaction and on a standby; 55P03 budgets could not be loaded in time; 55000 library not preloaded and 53400 cache full,
+    whatever governance.on_unavailable says$$;
+
+create function gov_require
+(
+    owner_id text,
+    capability_id text,
+    amount numeric default 1,
+    dimensions jsonb default null,
+    entity_ids text[] default null,
+    idempotency_key text default null
+)
+returns bigint
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_require_1_0';
+
+comment on function gov_require(text, text, numeric, jsonb, text[], text) is
+$$gov_consume for those who want a denial to be an error.
+
+arguments: those of gov_consume
+result: the id in gov_events
+errors: those of gov_consume; GV001 denied: the message has the reason, the detail the failing budgets as the nodes of chains$$;
+
 create function gov_ingest_many
 (
     owner_id text,

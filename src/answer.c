@@ -256,6 +256,26 @@ gov_answer_chains(const GovResolution *resolution)
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&json, WJB_END_ARRAY, NULL)));
 }
 
+/* The nodes that deny, each once, as the text of a JSON array. */
+char *
+gov_answer_failing_nodes(const GovResolution *resolution)
+{
+	JsonbParseState *json = NULL;
+	Jsonb	   *nodes;
+
+	pushJsonbValue(&json, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < resolution->nbudgets; i++)
+	{
+		GovNodeFacts facts;
+
+		collect_facts(resolution, i, &facts);
+		if (!facts.is_granted)
+			push_node(&json, &facts);
+	}
+	nodes = JsonbValueToJsonb(pushJsonbValue(&json, WJB_END_ARRAY, NULL));
+	return JsonbToCString(NULL, &nodes->root, VARSIZE(nodes));
+}
+
 static Datum
 string_datum(const GovEntity *entity, GovString string)
 {

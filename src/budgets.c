@@ -21,6 +21,15 @@
 #include "pending.h"
 #include "walk.h"
 
+/* Copy an id that the caller has to do something about. */
+void
+gov_walk_note_other(GovWalk *walk, const char *id, uint32 id_length)
+{
+	Assert(id_length <= sizeof(walk->out->other_id));
+	memcpy(walk->out->other_id, id, id_length);
+	walk->out->other_id_length = id_length;
+}
+
 static bool
 is_in_set(const GovResolution *out, const char *id, uint32 id_length)
 {

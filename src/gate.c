@@ -64,6 +64,18 @@ typedef struct GovGate
 	GovDecision *decision;
 } GovGate;
 
+static bool
+charges(GovUse use)
+{
+	return use == GOV_USE_RECORD || use == GOV_USE_CONSUME;
+}
+
+static bool
+judges(GovUse use)
+{
+	return use == GOV_USE_CHECK || use == GOV_USE_CONSUME;
+}
+
 /* What was committed by now must be in the answer.  The stripe is locked. */
 static GovFreshness
 freshness(const GovSharedStripe *stripe)
@@ -81,7 +93,7 @@ turn_to_tables(GovGate *gate)
 {
 	GovFreshness since = {0, 0};
 
-	Assert(gate->use == GOV_USE_CHECK);
+	Assert(!charges(gate->use));
 	gate->is_private = true;
 	gate->stripe = NULL;
 	gate->source.uses_shared = false;
@@ -94,7 +106,7 @@ choose_source(GovGate *gate)
 {
 	const GovOwnerKey *owner = &gate->request->owner;
 
-	if (gate->use == GOV_USE_CHECK &&
+	if (!charges(gate->use) &&
 		(!gov_shmem_is_available() || !gov_use_cache || RecoveryInProgress()))
 	{
 		turn_to_tables(gate);
@@ -251,6 +263,8 @@ attempt_locked(GovGate *gate)
 		if (would_overflow(gate->request))
 			return GOV_OUTCOME_OVERFLOW;
 		charge(gate);
+		if (gate->use == GOV_USE_CONSUME)
+			gate->decision->remaining -= gate->request->amount;
 	}
 	if (must_copy(gate))
 		copy_entities();
@@ -316,7 +330,7 @@ begin_again(GovGate *gate)
 static void
 give_up(GovGate *gate)
 {
-	if (gate->use != GOV_USE_CHECK)
+	if (charges(gate->use))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("could not load the budgets of owner \"%s\" in time",
@@ -348,10 +362,9 @@ finish(GovGate *gate)
 {
 	if (gate->is_too_far_ahead)
 		return GOV_GATE_TOO_FAR_AHEAD;
-	if (work.nbudgets == 0 && gate->use != GOV_USE_RECORD)
+	if (work.nbudgets == 0 && judges(gate->use))
 		decide_ungoverned(gate->request, gate->decision);
-	if (gate->stripe != NULL && !gate->decision->is_granted &&
-		gate->use != GOV_USE_RECORD)
+	if (gate->stripe != NULL && judges(gate->use) && !gate->decision->is_granted)
 		pg_atomic_fetch_add_u64(&gate->stripe->denials, 1);
 	return GOV_GATE_ANSWERED;
 }
@@ -368,7 +381,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 		.request = request,
 		.use = use,
 		.want_details = want_details,
-		.is_exclusive = use != GOV_USE_CHECK,
+		.is_exclusive = charges(use),
 		.decision = decision
 	};
 
@@ -379,7 +392,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 	for (;; gate.attempts++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (use != GOV_USE_CHECK)
+		if (charges(use))
 			gov_pending_reserve(work.budgets_capacity);
 		switch (attempt(&gate))
 		{

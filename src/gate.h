@@ -17,6 +17,7 @@ typedef enum GovGateStatus
 /* What a call does to the budgets that it resolves to. */
 typedef enum GovUse
 {
+	GOV_USE_LOOK,				/* nothing, and its decision is nobody's */
 	GOV_USE_CHECK,				/* nothing */
 	GOV_USE_RECORD,				/* charges them, whatever their limits */
 	GOV_USE_CONSUME				/* charges them if all allow */

@@ -25,15 +25,6 @@
 #include "types.h"
 #include "walk.h"
 
-/* Copy an id that the caller has to do something about. */
-void
-gov_walk_note_other(GovWalk *walk, const char *id, uint32 id_length)
-{
-	Assert(id_length <= sizeof(walk->out->other_id));
-	memcpy(walk->out->other_id, id, id_length);
-	walk->out->other_id_length = id_length;
-}
-
 /* What an id was found to be. */
 typedef struct GovFound
 {

@@ -20,10 +20,7 @@ typedef struct GovWalk
 	GovResolution *out;
 } GovWalk;
 
-/* resolve.c */
 extern void gov_walk_note_other(GovWalk *walk, const char *id, uint32 id_length);
-
-/* budgets.c */
 extern bool gov_walk_budgets(GovWalk *walk);
 
 #endif							/* GOV_WALK_H */

@@ -1,0 +1,110 @@
+/*
+ * api_consume.c
+ *		gov_consume and gov_require: check and record in one atomic step.
+ *
+ * FAILURE
+ *		A denial is a result of gov_consume and an error of gov_require; either
+ *		way nothing is recorded and no key is used.
+ */
+#include "postgres.h"
+
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "answer.h"
+#include "errors.h"
+#include "record.h"
+
+PG_FUNCTION_INFO_V1(gov_consume_1_0);
+PG_FUNCTION_INFO_V1(gov_require_1_0);
+
+/* A call with a key that was used for it: granted then, and chains of now. */
+static void
+answer_duplicate(const GovArguments *arguments, GovDecision *decision,
+				 GovResolution **resolution)
+{
+	GovRequest	request;
+
+	gov_request_init(&request, arguments, false);
+	request.amount = 0;
+	if (gov_gate(&request, GOV_USE_LOOK, true, resolution, decision) != GOV_GATE_ANSWERED)
+		gov_raise_cache_full();
+	decision->is_granted = true;
+	decision->denial = GOV_DENIAL_NONE;
+	decision->has_retry_at = false;
+}
+
+static GovRecorded
+consume(FunctionCallInfo fcinfo, const char *call, GovArguments *arguments,
+		GovDecision *decision, GovResolution **resolution)
+{
+	gov_request_arguments(fcinfo, arguments);
+	arguments->key = PG_ARGISNULL(5) ? NULL : PG_GETARG_TEXT_PP(5);
+	return gov_record(call, GOV_USE_CONSUME, arguments, decision, resolution);
+}
+
+Datum
+gov_consume_1_0(PG_FUNCTION_ARGS)
+{
+	static GovRowType type;
+	GovArguments arguments;
+	GovDecision decision;
+	GovResolution *resolution;
+	GovRecorded recorded = consume(fcinfo, "gov_consume()", &arguments,
+								   &decision, &resolution);
+	Datum		values[7];
+	bool		nulls[7];
+
+	if (recorded.is_duplicate)
+		answer_duplicate(&arguments, &decision, &resolution);
+	gov_answer_decision(&decision, values, nulls);
+	nulls[4] = !recorded.is_recorded && !recorded.is_duplicate;
+	values[4] = Int64GetDatum(recorded.event_id);
+	nulls[5] = false;
+	values[5] = BoolGetDatum(recorded.is_duplicate);
+	nulls[6] = false;
+	values[6] = gov_answer_chains(resolution);
+	return gov_answer_row(fcinfo, &type, values, nulls);
+}
+
+/* What the caller can do about a denial. */
+static const char *
+denial_hint(const GovDecision *decision)
+{
+	if (decision->denial == GOV_DENIAL_UNGOVERNED)
+		return "Assign a budget with gov_upsert_assignments.";
+	if (decision->denial == GOV_DENIAL_EXCEEDING_LIMIT)
+		return "Use less at a time, or raise the limit.";
+	if (!decision->has_retry_at)
+		return "Raise the limit.";
+	return psprintf("Retry after %s, or raise the limit.",
+					timestamptz_to_str(decision->retry_at));
+}
+
+static void
+raise_denied(const GovArguments *arguments, const GovDecision *decision,
+			 const GovResolution *resolution)
+{
+	ereport(ERROR,
+			(errcode(GOV_ERRCODE_DENIED),
+			 errmsg("use of \"%s\" denied: %s", text_to_cstring(arguments->capability),
+					gov_denial_reason(decision->denial)),
+			 errdetail("Failing budgets: %s", gov_answer_failing_nodes(resolution)),
+			 errhint("%s", denial_hint(decision))));
+}
+
+Datum
+gov_require_1_0(PG_FUNCTION_ARGS)
+{
+	GovArguments arguments;
+	GovDecision decision;
+	GovResolution *resolution;
+	GovRecorded recorded = consume(fcinfo, "gov_require()", &arguments,
+								   &decision, &resolution);
+
+	if (!recorded.is_recorded && !recorded.is_duplicate)
+		raise_denied(&arguments, &decision, resolution);
+	PG_RETURN_INT64(recorded.event_id);
+}
