@@ -31,8 +31,10 @@ sub gov_node
 	my ($name, %option) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
+	# A statement that hangs is a failure, not a pause.
 	$node->init(%{ $option{init} // {} });
 	$node->append_conf('postgresql.conf', <<CONF);
+statement_timeout = '${PostgreSQL::Test::Utils::timeout_default}s'
 max_connections = 40
 shared_buffers = 16MB
 log_statement = none
@@ -203,7 +205,7 @@ sub gov_roll_up
 	my ($node, $db, $schema) = @_;
 	$schema //= 'public';
 
-	foreach my $round (1 .. 1800)
+	foreach my $round (1 .. 5 * $PostgreSQL::Test::Utils::timeout_default)
 	{
 		$node->safe_psql($db, "select * from $schema.gov_maintain()");
 		return if gov_tail($node, $db, $schema) == 0;

@@ -73,6 +73,19 @@ like($answer, qr/^${\AGENTS}$|ERROR:  53400:/,
 $session->query('rollback');
 is(wrong_answers('2 * (n % 7)'), '0', 'and its rollback leaves no trace');
 
+# What a transaction has in flight stays in the cache, however much goes through it meanwhile.
+$session->query_safe(
+	"begin; select gov_ingest('acme', 'tokens', 500, null, array['bot-1'])");
+my $evictions = gov_stat($node, 'postgres', 'cache_evictions');
+is(wrong_answers('2 * (n % 7) + case n when 1 then 500 else 0 end'),
+	'0', 'what is in flight counts');
+cmp_ok(gov_stat($node, 'postgres', 'cache_evictions') - $evictions,
+	'>', 1000, 'beside evictions');
+is(wrong_answers('2 * (n % 7) + case n when 1 then 500 else 0 end'),
+	'0', 'and still counts after them');
+$session->query_safe('rollback');
+is(wrong_answers('2 * (n % 7)'), '0', 'until it is rolled back');
+
 # Ids that are no entity do not push out what is.
 $node->safe_psql('postgres', q{
 	select count(gov_allowed('acme', 'tokens', 1, null, array['nobody-' || n])) from generate_series(1, 5000) n});
