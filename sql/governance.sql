@@ -877,6 +877,8 @@ alter table gov_capabilities enable always trigger gov_capabilities_note;
 alter table gov_capabilities enable always trigger gov_capabilities_note_truncate;
 alter table gov_entities enable always trigger gov_entities_note;
 alter table gov_entities enable always trigger gov_entities_note_truncate;
+alter table gov_assignments enable always trigger gov_assignments_forget;
+alter table gov_assignments enable always trigger gov_assignments_forget_all;
 alter table gov_assignments enable always trigger gov_assignments_note;
 alter table gov_alert_policies enable always trigger gov_alert_policies_note;
 alter table gov_assignments enable always trigger gov_assignments_note_truncate;
@@ -2583,7 +2585,7 @@ begin
         from pg_trigger t
         join pg_proc p on p.oid = t.tgfoid
         where p.pronamespace = '@extschema@'::regnamespace
-            and p.proname in ('gov_note_change', 'gov_note_truncate')
+            and p.proname in ('gov_note_change', 'gov_note_truncate', 'gov_forget_budget')
             and t.tgenabled <> 'A'
     loop
         execute format('alter table %s enable always trigger %I', broken.relation, broken.tgname);

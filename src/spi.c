@@ -22,7 +22,8 @@
  *
  * FAILURE
  *		On an error the (sub)transaction's abort restores user, security
- *		context, settings, SPI stack and snapshot stack; nothing here catches.
+ *		context, settings, SPI stack and snapshot stack, and transaction.c calls
+ *		gov_spi_abort(); nothing here catches.
  */
 #include "postgres.h"
 
@@ -36,6 +37,12 @@
 #include "catalog.h"
 #include "compat.h"
 #include "spi.h"
+
+#define GOV_SCOPES_MAX	32		/* of gov_spi_begin() inside one another */
+
+/* The nesting level of the (sub)transaction that each open scope began in. */
+static int	scope_levels[GOV_SCOPES_MAX];
+static int	nscopes = 0;
 
 static void
 forbid(const char *setting)
@@ -62,6 +69,12 @@ gov_spi_begin(GovSpi *spi)
 {
 	const GovCatalog *catalog = gov_catalog();
 
+	if (nscopes >= GOV_SCOPES_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
+				 errmsg("statements of governance are nested too deeply")));
+	scope_levels[nscopes++] = GetCurrentTransactionNestLevel();
+
 	GetUserIdAndSecContext(&spi->user, &spi->sec_context);
 	SetUserIdAndSecContext(catalog->owner,
 						   spi->sec_context | SECURITY_LOCAL_USERID_CHANGE |
@@ -84,15 +97,23 @@ gov_spi_end(GovSpi *spi)
 				 errmsg("could not disconnect from the SPI manager")));
 	AtEOXact_GUC(false, spi->guc_level);
 	SetUserIdAndSecContext(spi->user, spi->sec_context);
+	Assert(nscopes > 0);
+	nscopes--;
+}
+
+/* A (sub)transaction has aborted: what it had begun will not be ended. */
+void
+gov_spi_abort(int level)
+{
+	while (nscopes > 0 && scope_levels[nscopes - 1] >= level)
+		nscopes--;
 }
 
 /* Is the running statement one of the engine's own? */
 bool
 gov_spi_is_engine(void)
 {
-	const GovCatalog *catalog = gov_catalog();
-
-	return InSecurityRestrictedOperation() && GetUserId() == catalog->owner;
+	return nscopes > 0;
 }
 
 /* Put the schema's name before every "@gov_". */

@@ -46,6 +46,7 @@ extern uint64 gov_spi_modify(GovQuery *query, Datum *args, const char *nulls);
 extern void gov_spi_push_snapshot(GovSnapshot kind);
 extern void gov_spi_set_snapshot(GovSnapshot kind);
 extern void gov_spi_pop_snapshot(void);
+extern void gov_spi_abort(int level);
 extern bool gov_spi_is_engine(void);
 
 extern Datum gov_spi_value(uint64 row, int column, bool *isnull);

@@ -25,6 +25,7 @@
 #include "load.h"
 #include "pending.h"
 #include "private.h"
+#include "spi.h"
 #include "transaction.h"
 #include "types.h"
 
@@ -64,6 +65,7 @@ at_transaction_end(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_ABORT:
 			gov_load_abandon();
+			gov_spi_abort(0);
 			forget_private();
 			gov_changes_abort();
 			gov_pending_abort(0);
@@ -84,6 +86,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			gov_load_abandon();
+			gov_spi_abort(GetCurrentTransactionNestLevel());
 			forget_private();
 			gov_pending_abort(GetCurrentTransactionNestLevel());
 			break;
