@@ -99,6 +99,16 @@ select helper.outcome($$update gov_events set amount = 0 where owner_id = 'inges
        helper.outcome($$delete from gov_events where owner_id = 'ingest'$$) as remove,
        helper.outcome('truncate gov_events') as clear;
 
+-- A column that somebody has added stays null; one that was dropped again is no hindrance.
+begin;
+alter table gov_events add column note text;
+select is_duplicate from gov_ingest('ingest', 'tokens', 1, entity_ids => '{gpt}', idempotency_key => 'wider');
+select amount, note from gov_events where owner_id = 'ingest' order by id desc limit 1;
+alter table gov_events drop column note;
+select is_duplicate from gov_ingest('ingest', 'tokens', 1, entity_ids => '{gpt}');
+select is_duplicate from gov_ingest('ingest', 'tokens', 1, entity_ids => '{gpt}', idempotency_key => 'wider');
+rollback;
+
 -- Rolled up, the counts are the same, and the tables say what the engine says.
 call helper.roll_up();
 select helper.usage('ingest', 'tokens', '{bot,ops}');
@@ -123,3 +133,29 @@ select gov_delete_owner('ingest');
 select (select count(*) from gov_events where owner_id = 'ingest')
      + (select count(*) from gov_usage where owner_id = 'ingest')
      + (select count(*) from gov_usage_hourly where owner_id = 'ingest') as left_over;
+
+-- The longest ids: 255 characters of four bytes that do not compress, more than an index can hold of three together. They are
+-- recorded, and what is recorded can be rolled up.
+create function helper.long_id(seed text) returns text
+language sql
+as $$
+    select string_agg(chr(65536 + ('x' || left(md5(seed || n), 5))::bit(20)::int), '' order by n)
+    from generate_series(1, 255) as n
+$$;
+select helper.long_id('owner') as owner, helper.long_id('capability') as capability, helper.long_id('entity') as entity \gset
+select length(:'owner') as characters, octet_length(:'owner') as bytes;
+insert into gov_capabilities (id) values (:'capability');
+insert into gov_entities (owner_id, id, type_id, parent_id) values (:'owner', 'root', 'org', null), (:'owner', :'entity', 'user', 'root');
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values (:'owner', 'root', :'capability', 10, 'P100Y');
+select is_duplicate from gov_ingest(:'owner', :'capability', 2, null, array[:'entity'], :'entity');
+select is_duplicate from gov_ingest(:'owner', :'capability', 2, null, array[:'entity'], :'entity');
+select is_duplicate from gov_ingest(:'owner', :'capability', 3, jsonb_build_object('userId', :'entity'));
+call helper.roll_up();
+select is_duplicate from gov_ingest(:'owner', :'capability', 1, null, array[:'entity']);
+call helper.roll_up();
+select gov_refresh() \gset
+select is_granted, remaining from gov_check(:'owner', :'capability', 4, null, array[:'entity']);
+select h.entity_id = :'entity' as is_longest, trim_scale(sum(h.amount)) as amount, sum(h.event_count) as events from gov_usage_hourly as h where h.owner_id = :'owner' group by 1 order by 1;
+select count(*) as wrong from gov_verify();
+select gov_delete_owner(:'owner');
+delete from gov_capabilities where id = :'capability';
