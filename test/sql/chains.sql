@@ -190,6 +190,9 @@ from gov_check('chains', 'tokens', 998, (select jsonb_object_agg('k' || n, 'opus
      jsonb_array_elements(r.chains -> 0) as n (node)
 group by 1, 2;
 select array_length(counter_ids, 1) as budgets from gov_events where owner_id = 'chains' order by id desc limit 1;
+-- names that are no entity are recorded as nothing, also when there are more of them than the cache likes to keep
+select is_duplicate from gov_ingest('chains', 'tokens', 3, null, (select array_agg('no-one-' || n) from generate_series(1, 200) as n));
+select entity_ids, counter_ids from gov_events where owner_id = 'chains' order by id desc limit 1;
 call helper.roll_up();
 select gov_refresh() \gset
 select is_granted, remaining from gov_check('chains', 'tokens', 998, entity_ids => '{opus}');

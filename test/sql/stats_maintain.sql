@@ -26,6 +26,33 @@ from gov_stats as a
 join helper.before as b using (name)
 where name = 'cache_hits';
 
+-- A call that names many ids that are no entity loads them once.
+drop table helper.before;
+select gov_allowed('stats', 'tokens', 1, entity_ids => (select array_agg('no-one-' || n) from generate_series(1, 200) as n));
+create table helper.before as select name, value from gov_stats;
+select gov_allowed('stats', 'tokens', 1, entity_ids => (select array_agg('no-one-' || n) from generate_series(1, 200) as n));
+select a.value::numeric - b.value::numeric as loads
+from gov_stats as a
+join helper.before as b using (name)
+where name = 'cache_loads';
+
+-- A load reads its own owner's part of the ledger's tail, however long the others' is.
+call helper.organisation('stats-2');
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ('stats-2', 'bot', 'tokens', 10, 'P100Y');
+create function helper.ledger_reads() returns bigint
+language sql
+as $$
+    select pg_stat_get_xact_tuples_returned('gov_events'::regclass) + sum(pg_stat_get_xact_tuples_returned(i.indexrelid))::bigint
+    from pg_index as i
+    where i.indrelid = 'gov_events'::regclass
+$$;
+begin;
+select count(event_id) from gov_ingest_many('stats', (select jsonb_agg('{"capabilityId": "calls"}'::jsonb) from generate_series(1, 1000)));
+select helper.ledger_reads() as before \gset
+select is_duplicate from gov_ingest('stats-2', 'tokens', 1, entity_ids => '{bot}');
+select helper.ledger_reads() - :before < 100 as few;
+rollback;
+
 -- Events and denials are counted.
 drop table helper.before;
 create table helper.before as select name, value from gov_stats;
@@ -68,4 +95,4 @@ select name, boot_val, unit, context
 from pg_settings
 where name like 'governance.%' and name <> 'governance.use_cache'
 order by name;
-select gov_delete_owner('stats');
+select gov_delete_owner('stats'), gov_delete_owner('stats-2');
