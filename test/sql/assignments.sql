@@ -58,6 +58,8 @@ select item ->> 'parentId' as parent from pg_temp.items(gov_upsert_assignments('
 select pg_temp.outcome($$select gov_upsert_assignments('cus-acme', '[{"entityId": "team-eng", "capabilityId": "ai-tokens", "parentId": null}]')$$);
 select pg_temp.outcome($$select gov_upsert_assignments('cus-acme', '[{"entityId": "team-ops", "capabilityId": "ai-tokens", "parentId": "nobody"}]')$$);
 select pg_temp.outcome($$select gov_upsert_assignments('cus-acme', '[{"entityId": "team-ops", "capabilityId": "ai-tokens", "parentId": "team-ops"}]')$$);
+select pg_temp.outcome($$select gov_upsert_assignments('cus-acme', '[{"entityId": "team-ops", "capabilityId": "ai-tokens", "parentId": ""}]')$$);
+select pg_temp.outcome(format('select gov_upsert_assignments(%L, %L)', 'cus-acme', jsonb_build_array(jsonb_build_object('entityId', 'team-ops', 'capabilityId', 'ai-tokens', 'parentId', repeat('x', 256)))));
 select gov_get_entity('cus-acme', 'team-ops') ->> 'parentId' as parent;
 
 -- What is referred to exists.
@@ -115,6 +117,11 @@ from (values
 ) t (n, change)
 order by n;
 select timezone, anchor_at, alert_thresholds from gov_assignments where owner_id = 'cus-acme' and entity_id = 'team-ops' and capability_id = 'ai-tokens';
+-- a budget that has no present window would fail every call below its entity
+select pg_temp.outcome($$update gov_assignments set cadence = 'P9999Y', anchor_at = '4000-01-01' where owner_id = 'cus-acme' and entity_id = 'team-ops' and capability_id = 'ai-tokens'$$);
+select pg_temp.outcome($$insert into gov_assignments (owner_id, entity_id, capability_id, name, cadence, anchor_at) values ('cus-acme', 'team-ops', 'ai-tokens', 'far', 'P9999Y', '4000-01-01')$$);
+select pg_temp.outcome($$select gov_upsert_assignments('cus-acme', '[{"entityId": "team-ops", "capabilityId": "ai-tokens", "cadence": "P9999Y", "anchorAt": "4000-01-01"}]')$$);
+select pg_temp.outcome($$select gov_check('cus-acme', 'ai-tokens', 0, null, '{team-ops}')$$);
 select pg_temp.outcome($$insert into gov_assignments (owner_id, entity_id, capability_id, name) values ('cus-acme', 'team-ops', 'ai-tokens', e'\t')$$);
 select pg_temp.outcome($$insert into gov_assignments (owner_id, entity_id, capability_id, name) values ('cus-acme', 'team-ops', 'ai-tokens', repeat('x', 256))$$);
 select pg_temp.outcome($$insert into gov_assignments (owner_id, entity_id, capability_id) values ('cus-acme', 'team-ops', 'ai-tokens')$$);
@@ -139,6 +146,17 @@ from unnest(array['usage_limit = 5', 'locked = true', 'enforcement = ''soft''', 
     'cadence = ''P1M''', 'anchor_at = ''2025-01-01''', 'timezone = ''Europe/Berlin''', 'usage_limit = 6', 'cadence = null', 'cadence = ''P1M''']) with ordinality c (change, n)
 order by n;
 select count(distinct counter_id) = count(*) as distinct_counters from gov_assignments where owner_id = 'cus-acme';
+-- writing back what was read changes nothing: an anchor is printed as exactly as it is stored
+update gov_assignments set anchor_at = '2024-11-01 10:00:00.123456Z' where owner_id = 'cus-acme' and entity_id = 'team-eng' and capability_id = 'ai-tokens' and scope_entity_ids = '{}'
+returning anchor_at, counter_id as counter \gset
+with stored (item) as (
+    select item - '{id,createdAt,updatedAt}'::text[]
+    from jsonb_array_elements(gov_list_assignments('cus-acme', page_size => 100) -> 'data') item
+    where item ->> 'entityId' = 'team-eng' and item ->> 'capabilityId' = 'ai-tokens' and item ->> 'scopeEntityIds' = '[]'
+)
+select item ->> 'anchorAt' as printed, gov_upsert_assignments('cus-acme', jsonb_build_array(item)) -> 0 ->> 'anchorAt' as again from stored;
+select anchor_at, counter_id = :counter as kept from gov_assignments where owner_id = 'cus-acme' and entity_id = 'team-eng' and capability_id = 'ai-tokens' and scope_entity_ids = '{}';
+update gov_assignments set anchor_at = '2025-01-01' where owner_id = 'cus-acme' and entity_id = 'team-eng' and capability_id = 'ai-tokens' and scope_entity_ids = '{}';
 
 -- updated_at moves when a value changes, and not otherwise.
 select pg_temp.updated($$select gov_upsert_assignments('cus-acme', '[{"entityId": "team-eng", "capabilityId": "ai-tokens", "usageLimit": 6.0000000001, "cadence": "P1M", "anchorAt": "2025-01-01T01:00:00+01:00", "alertThresholds": [50.0]}]')$$,
@@ -169,4 +187,20 @@ select (select count(*) from gov_assignments where owner_id = 'cus-acme') as bud
 truncate gov_assignments;
 select (select count(*) from gov_usage) as usage, (select count(*) from gov_alerts) as alerts;
 
+rollback;
+
+-- No setting of the session changes what the functions take: one that reads backslashes otherwise, from the first call on.
+\c -
+set client_min_messages = warning;
+set standard_conforming_strings = off;
+begin;
+select jsonb_array_length(gov_upsert_entity_types('[{"displayName": "Own org"}]')) as types,
+    jsonb_array_length(gov_upsert_capabilities('[{"id": "ai-tokens"}]')) as capabilities,
+    jsonb_array_length(gov_upsert_entities('cus-acme', '[{"id": "org-acme", "typeId": "own-org", "metadata": {"a": "b"}}]')) as entities;
+select item ->> 'anchorAt' as anchor
+from jsonb_array_elements(gov_upsert_assignments('cus-acme', '[
+    {"entityId": "org-acme", "capabilityId": "ai-tokens", "name": "a", "usageLimit": 1, "cadence": "P1M", "anchorAt": "2025-01-31"},
+    {"entityId": "org-acme", "capabilityId": "ai-tokens", "name": "b", "usageLimit": 1, "cadence": "P1M", "anchorAt": "2025-01-31T10:30:00.5+02:00"}
+]')) item;
+select jsonb_array_length(gov_list_assignments('cus-acme', after => gov_list_assignments('cus-acme', page_size => 1) #>> '{pagination,next}') -> 'data') as next_page;
 rollback;

@@ -101,6 +101,32 @@ insert into helper.after values (1);
 \c -
 set client_min_messages = warning;
 select count(*) from helper.after;
+-- nor without an exception block around it: the session is not left in a transaction that nobody has begun
+set default_transaction_read_only = on;
+select * from gov_ingest_many('many', '[{"capabilityId": "tokens", "entityIds": ["bot"]}]');
+set default_transaction_read_only = off;
+begin;
+insert into helper.after values (2);
+commit;
+select count(*) from helper.after;
+
+-- The time of an item is ISO 8601, and in UTC unless it says otherwise, whatever the session's settings make of a time.
+set timezone = 'America/New_York';
+set datestyle = 'German';
+create table helper.times as
+select *
+from gov_ingest_many('many', (
+    select jsonb_agg(jsonb_build_object('capabilityId', 'calls', 'amount', n, 'occurredAt', i.text) order by n)
+    from unnest(array['2010-11-01', '2010-11-01 10:00', '2010-11-01T10:00:00.123456', '2010-11-01T10:00:00Z', '2010-11-01T10:00+05:30', '2010-11-01T10:00:00-0330', '2010-11-01T10:00:00+02',
+        '01.10.2010 00:00', '2010-11', '2010-11-01T10', '2010-11-01T10:00 CET', '2010-11-01T10:00:00Z ', 'now', 'yesterday', 'epoch', '']) with ordinality as i (text, n)
+));
+reset datestyle;
+set timezone = 'UTC';
+set datestyle = 'ISO';
+select t.position, e.occurred_at, t.error
+from helper.times as t
+left join gov_events as e on e.id = t.event_id
+order by t.position;
 call helper.roll_up();
 select helper.usage('many', 'tokens', '{bot}');
 select count(*) as wrong from gov_verify('many');
