@@ -20,6 +20,9 @@ from gov_ingest('keys', 'tokens', 5, '{"modelId": "gpt", "requestId": "r"}', '{a
 select count(*) from gov_events where owner_id = 'keys';
 select helper.usage('keys', 'tokens', '{ann}');
 
+-- What a key stands for is stored, so it is the same on every machine and in every version: a retry may come long after, or to a replica.
+select encode(request_hash, 'hex') as request_hash from gov_events where owner_id = 'keys' and idempotency_key = 'k-1';
+
 -- The same key with anything else is an error, and charges nothing either.
 select call, helper.outcome(call)
 from unnest(array[
