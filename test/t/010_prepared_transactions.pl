@@ -35,6 +35,8 @@ my %refused = (
 	  "delete from gov_assignments where entity_id = 'agent-1'",
 	'an upsert' =>
 	  q{select count(gov_upsert_capabilities('[{"id": "other"}]'))},
+	'an alert policy' =>
+	  "insert into gov_alert_policies (thresholds) values ('{80}')",
 	'a truncated table' => 'truncate gov_assignments',);
 my %allowed = (
 	'nothing of ours' => 'create table mine (id int); insert into mine values (1)',

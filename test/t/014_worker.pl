@@ -67,6 +67,23 @@ cmp_ok(gov_workers($node, 'postgres'), '<=', 1, 'one worker for all of them');
 ok($node->poll_query_until('postgres', $rolled_up), 'all of it is rolled up');
 gov_is_exact($node, 'postgres', 'after the load');
 
+# What a database sets for its sessions is not meant for the worker.
+$node->safe_psql('postgres', q{
+	alter database postgres set default_transaction_read_only = on;
+	alter database postgres set default_transaction_isolation = 'serializable';
+	select pg_terminate_backend(pid) from pg_stat_activity where backend_type like 'governance%'});
+ok($node->poll_query_until('postgres', $gone), 'terminated once more');
+{
+	local $ENV{PGOPTIONS} = '-c default_transaction_read_only=off';
+	gov_use($node, 'postgres', 1);
+	ok($node->poll_query_until('postgres', $rolled_up),
+		'it rolls up in a database that is read-only by default');
+	gov_is_exact($node, 'postgres', 'read-only by default');
+	$node->safe_psql('postgres', q{
+		alter database postgres reset default_transaction_read_only;
+		alter database postgres reset default_transaction_isolation});
+}
+
 # No slot for a worker: everything is right without it, and gov_maintain does its work.
 $node->append_conf('postgresql.conf', 'max_worker_processes = 0');
 $node->restart;
