@@ -120,25 +120,24 @@ for my $session (@sessions)
 {
 	$session->{run} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$session->{in}, '>', \$session->{out}, '2>', \$session->{err});
 }
+my $cancelled = 0;
 while (my @running = grep { $_->{run}->pumpable } @sessions)
 {
 	$_->{run}->pump_nb for @running;
-	$node->safe_psql('postgres', q{
+	$cancelled++ if 't' eq $node->safe_psql('postgres', q{
 		select pg_cancel_backend(pid) from (select pid from pg_stat_activity where query like 'call steps%' and state = 'active' order by random() limit 1) as one});
 	select(undef, undef, undef, 0.05);
 }
-my $cancelled = 0;
 for my $session (@sessions)
 {
 	IPC::Run::finish($session->{run});
 	my @errors = grep { /ERROR|FATAL|PANIC/ && !/canceling statement due to user request/ } split(/\n/, $session->{err});
 	is(join("\n", @errors), '', 'nothing failed but what was cancelled');
-	$cancelled += () = $session->{err} =~ /canceling statement/g;
 }
 
 cmp_ok($node->safe_psql('postgres', 'select count(*) from gov_events'), '>', 40 * $calls, 'much was used');
 cmp_ok($cancelled, '>', 0, 'and something was cancelled');
-note "$cancelled calls were cancelled";
+note "$cancelled cancels were sent";
 
 sub agrees
 {
