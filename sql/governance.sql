@@ -584,7 +584,18 @@ begin
     end if;
 
     if tg_op = 'INSERT' then
-        new.counter_id := coalesce(new.counter_id, nextval('gov_counter_seq'));
+        -- A restore gives a budget the counter that it had; what another one has used is not its own.
+        if new.counter_id is null then
+            new.counter_id := nextval('gov_counter_seq');
+        elsif exists (select from gov_usage u where u.counter_id = new.counter_id and u.assignment_id <> new.id) then
+            raise exception using
+                errcode = 'object_not_in_prerequisite_state',
+                message = format('counter_id %s is another budget''s', new.counter_id),
+                hint = 'Leave counter_id out: the extension draws it.',
+                schema = tg_table_schema,
+                table = tg_table_name,
+                column = 'counter_id';
+        end if;
         return new;
     end if;
 

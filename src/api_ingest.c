@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/resowner.h"
@@ -140,6 +141,24 @@ skip_time_of_day(const char *text, bool *has_zone)
 	return text;
 }
 
+/* Is there such a day, and such a time of day, in text of that form? */
+static bool
+is_calendar_time(const char *text)
+{
+	int			year = 0;
+	int			month = 0;
+	int			day = 0;
+	int			hour = 0;
+	int			minute = 0;
+	int			second = 0;
+
+	sscanf(text, "%4d-%2d-%2d%*c%2d:%2d:%2d", &year, &month, &day,
+		   &hour, &minute, &second);
+	return year >= 1 && month >= 1 && month <= MONTHS_PER_YEAR &&
+		day >= 1 && day <= day_tab[isleap(year)][month - 1] &&
+		hour <= 23 && minute <= 59 && second <= 59;
+}
+
 /* ISO 8601, whatever the session's DateStyle, and UTC when it names no zone. */
 static void
 item_time(const JsonbValue *key, const JsonbValue *value, GovArguments *arguments)
@@ -156,7 +175,7 @@ item_time(const JsonbValue *key, const JsonbValue *value, GovArguments *argument
 	end = skip_pattern(string, "0000-00-00");
 	if (end != NULL)
 		end = skip_time_of_day(end, &has_zone);
-	if (end == NULL || *end != '\0')
+	if (end == NULL || *end != '\0' || !is_calendar_time(string))
 		bad_item(key, "an ISO 8601 time such as \"2025-01-31T00:00:00Z\"");
 	if (!has_zone)
 		string = psprintf("%s UTC", string);

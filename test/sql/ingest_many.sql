@@ -118,7 +118,7 @@ select *
 from gov_ingest_many('many', (
     select jsonb_agg(jsonb_build_object('capabilityId', 'calls', 'amount', n, 'occurredAt', i.text) order by n)
     from unnest(array['2010-11-01', '2010-11-01 10:00', '2010-11-01T10:00:00.123456', '2010-11-01T10:00:00Z', '2010-11-01T10:00+05:30', '2010-11-01T10:00:00-0330', '2010-11-01T10:00:00+02',
-        '01.10.2010 00:00', '2010-11', '2010-11-01T10', '2010-11-01T10:00 CET', '2010-11-01T10:00:00Z ', 'now', 'yesterday', 'epoch', '']) with ordinality as i (text, n)
+        '01.10.2010 00:00', '2010-02-30', '2010-11-01T25:00', '2010-11', '2010-11-01T10', '2010-11-01T10:00 CET', '2010-11-01T10:00:00Z ', 'now', 'yesterday', 'epoch', '']) with ordinality as i (text, n)
 ));
 reset datestyle;
 set timezone = 'UTC';
