@@ -194,20 +194,21 @@ push_node(JsonbParseState **json, const GovNodeFacts *facts)
 	const GovEntity *entity = facts->entity;
 	const GovBudgetState *state = facts->state;
 
+	/* in the order that jsonb keeps keys in, by length and bytes: sorted already */
 	pushJsonbValue(json, WJB_BEGIN_OBJECT, NULL);
-	push_string(json, "entityId", entity, entity->id);
-	push_scope(json, "scopeEntityIds", entity, facts->budget);
 	push_string(json, "name", entity, facts->budget->name);
+	push_string(json, "cadence", entity, facts->budget->cadence_text);
+	push_string(json, "entityId", entity, entity->id);
+	push_bool(json, "isGranted", facts->is_granted);
+	push_amount(json, "remaining", !state->has_limit, facts->remaining);
 	push_amount(json, "usageLimit", !state->has_limit, state->limit);
+	push_enforcement(json, facts);
+	push_bool(json, "isOverLimit", facts->is_over_limit);
 	push_amount(json, "currentUsage", false, state->usage);
 	push_amount(json, "reservedUsage", false, state->held);
-	push_amount(json, "remaining", !state->has_limit, facts->remaining);
-	push_bool(json, "isGranted", facts->is_granted);
-	push_bool(json, "isOverLimit", facts->is_over_limit);
-	push_enforcement(json, facts);
-	push_string(json, "cadence", entity, facts->budget->cadence_text);
-	push_time(json, "usagePeriodStart", facts->window->start);
+	push_scope(json, "scopeEntityIds", entity, facts->budget);
 	push_time(json, "usagePeriodEnd", facts->window->end);
+	push_time(json, "usagePeriodStart", facts->window->start);
 	pushJsonbValue(json, WJB_END_OBJECT, NULL);
 }
 
