@@ -51,6 +51,7 @@ OBJS = \
 	src/request.o \
 	src/resolve.o \
 	src/rollup.o \
+	src/set.o \
 	src/shmem.o \
 	src/spi.o \
 	src/transaction.o \

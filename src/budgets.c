@@ -31,26 +31,16 @@ gov_walk_note_other(GovWalk *walk, const char *id, uint32 id_length)
 }
 
 static bool
-is_in_set(const GovResolution *out, const char *id, uint32 id_length)
-{
-	for (int i = 0; i < out->nentities; i++)
-	{
-		const GovEntity *entity = out->entities[i].entity;
-
-		if (gov_string_is(entity, entity->id, id, id_length))
-			return true;
-	}
-	return false;
-}
-
-static bool
 scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *budget)
 {
 	const GovString *scope = gov_budget_scope(entity, budget);
 
 	for (uint32 i = 0; i < budget->nscope; i++)
 	{
-		if (!is_in_set(out, gov_entity_string(entity, scope[i]), scope[i].length))
+		const char *id = gov_entity_string(entity, scope[i]);
+
+		if (gov_set_find(out, id, scope[i].length,
+						 gov_text_hash(id, scope[i].length)) < 0)
 			return false;
 	}
 	return true;

@@ -46,6 +46,7 @@ typedef struct GovEntity
 {
 	uint32		size;			/* of the whole block */
 	uint32		nbudgets;
+	uint32		id_hash;		/* gov_text_hash() of id */
 	GovString	id;
 	GovString	type_id;
 	GovString	parent_id;		/* null: a root */

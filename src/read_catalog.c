@@ -211,6 +211,7 @@ build_entity(const GovLoad *load, const GovLoaded *item, uint64 first, uint64 en
 	for (uint32 i = 0; i < head.nbudgets; i++)
 		add_budget(&block, first + i, i);
 	head.id = add_string(&block, item->id, item->id_length);
+	head.id_hash = gov_text_hash(item->id, item->id_length);
 	head.type_id = add_column(&block, first, 2);
 	head.parent_id = add_column(&block, first, 3);
 	head.is_archived = DatumGetBool(gov_spi_value(first, 4, &isnull));

@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
 #include "private.h"
@@ -102,33 +103,18 @@ find(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 }
 
 static int
-index_of(const GovResolution *out, const GovEntity *entity)
-{
-	for (int i = 0; i < out->nentities; i++)
-	{
-		if (out->entities[i].entity == entity)
-			return i;
-	}
-	return -1;
-}
-
-static int
 append_entity(GovWalk *walk, const GovFound *found)
 {
-	GovResolution *out = walk->out;
-	GovResolvedEntity *resolved;
+	int			index = gov_set_add(walk->out, found->entity);
 
-	if (out->nentities >= out->entities_capacity)
+	if (index < 0)
 	{
 		walk->is_full = true;
 		return -1;
 	}
-	resolved = &out->entities[out->nentities];
-	resolved->entity = found->entity;
-	resolved->node = found->node;
-	resolved->loaded = found->loaded;
-	resolved->parent = -1;
-	return out->nentities++;
+	walk->out->entities[index].node = found->node;
+	walk->out->entities[index].loaded = found->loaded;
+	return index;
 }
 
 /* Add an entity and its ancestors to the set; returns its index, or -1. */
@@ -143,7 +129,8 @@ add_with_ancestors(GovWalk *walk, GovFound *found)
 	while (found->entity != NULL)
 	{
 		const GovEntity *entity = found->entity;
-		int			index = index_of(out, entity);
+		int			index = gov_set_find(out, gov_entity_string(entity, entity->id),
+										 entity->id.length, entity->id_hash);
 		bool		is_known = index >= 0;
 
 		/* nodes of different age can show a cycle that never was: end there */
@@ -181,15 +168,15 @@ add_chain(GovWalk *walk, int entity)
 {
 	GovResolution *out = walk->out;
 
-	for (int i = 0; i < out->nchains; i++)
-	{
-		if (out->chains[i] == entity)
-			return;
-	}
+	if (out->entities[entity].starts_chain)
+		return;
 	if (out->nchains >= out->chains_capacity)
+	{
 		walk->is_full = true;
-	else
-		out->chains[out->nchains++] = entity;
+		return;
+	}
+	out->entities[entity].starts_chain = true;
+	out->chains[out->nchains++] = entity;
 }
 
 static void
@@ -227,7 +214,7 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	};
 	bool		are_current;
 
-	resolution->nentities = 0;
+	gov_set_clear(resolution);
 	resolution->nchains = 0;
 	resolution->nbudgets = 0;
 	resolution->nmissing = 0;
@@ -261,14 +248,34 @@ grow(void *array, int *capacity, int used, Size element)
 	*capacity = wanted;			/* not before: allocating may raise */
 }
 
+/* The set and its slots; it is emptied, and filled again by the next walk. */
+static void
+grow_set(GovResolution *resolution)
+{
+	uint32		wanted;
+	int		   *slots;
+
+	if (resolution->entities_capacity > resolution->nentities)
+		return;
+	wanted = pg_nextpower2_32(4 * Max(16, resolution->entities_capacity));
+	slots = MemoryContextAllocExtended(TopMemoryContext, wanted * sizeof(int),
+									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	resolution->nentities = 0;
+	if (resolution->slots != NULL)
+		pfree(resolution->slots);
+	resolution->slots = slots;
+	resolution->nslots = wanted;
+	grow(&resolution->entities, &resolution->entities_capacity,
+		 resolution->entities_capacity, sizeof(GovResolvedEntity));
+}
+
 /* Make every array that is full twice as large.  No lock is held. */
 void
 gov_resolution_grow(GovResolution *resolution)
 {
 	int			states_capacity = resolution->budgets_capacity;
 
-	grow(&resolution->entities, &resolution->entities_capacity,
-		 resolution->nentities, sizeof(GovResolvedEntity));
+	grow_set(resolution);
 	grow(&resolution->chains, &resolution->chains_capacity,
 		 resolution->nchains, sizeof(int));
 	grow(&resolution->states, &states_capacity,

@@ -40,6 +40,8 @@ typedef struct GovResolvedEntity
 	GovSharedNode *node;		/* shared memory's; NULL when it has none */
 	GovLoaded  *loaded;			/* the private view's; NULL without one */
 	int			parent;			/* index, or -1 */
+	uint32		slot;			/* in the resolution's slots */
+	bool		starts_chain;
 	int			first_budget;
 	int			nbudgets;
 } GovResolvedEntity;
@@ -77,6 +79,8 @@ typedef struct GovResolution
 	int			nentities;
 	int			entities_capacity;
 	GovResolvedEntity *entities;
+	uint32		nslots;			/* a power of two, twice entities_capacity at least */
+	int		   *slots;			/* index + 1 of an entity, by hash of its id; or 0 */
 	int			nchains;
 	int			chains_capacity;
 	int		   *chains;			/* the entity that each chain begins with */

@@ -20,6 +20,13 @@ typedef struct GovWalk
 	GovResolution *out;
 } GovWalk;
 
+/* set.c */
+extern void gov_set_clear(GovResolution *out);
+extern int	gov_set_find(const GovResolution *out, const char *id,
+						 uint32 id_length, uint32 hash);
+extern int	gov_set_add(GovResolution *out, const GovEntity *entity);
+
+/* budgets.c */
 extern void gov_walk_note_other(GovWalk *walk, const char *id, uint32 id_length);
 extern bool gov_walk_budgets(GovWalk *walk);
 
