@@ -16,6 +16,7 @@
 
 #include "answer.h"
 #include "catalog.h"
+#include "changes.h"
 #include "evict.h"
 #include "inspect.h"
 #include "rollup.h"
@@ -173,9 +174,14 @@ gov_maintain_1_0(PG_FUNCTION_ARGS)
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }
 
+/*
+ * Drop what may be dropped.  What this transaction has changed behind the back
+ * of our triggers is told again at its commit, and seen by itself until then.
+ */
 Datum
 gov_drop_cache_1_0(PG_FUNCTION_ARGS)
 {
+	gov_changes_note_everything(false);
 	if (gov_shmem_is_available())
 	{
 		gov_shmem_memory();
