@@ -584,14 +584,15 @@ begin
     end if;
 
     if tg_op = 'INSERT' then
-        -- A restore gives a budget the counter that it had; what another one has used is not its own.
         if new.counter_id is null then
             new.counter_id := nextval('gov_counter_seq');
-        elsif exists (select from gov_usage u where u.counter_id = new.counter_id and u.assignment_id <> new.id) then
+        elsif exists (select from gov_counter_seq q where q.is_called and q.last_value >= new.counter_id) then
+            -- A restore gives a budget the counter that it had. One that was drawn here has counted for another budget, or
+            -- for one that is gone, and its usage with it.
             raise exception using
                 errcode = 'object_not_in_prerequisite_state',
-                message = format('counter_id %s is another budget''s', new.counter_id),
-                hint = 'Leave counter_id out: the extension draws it.',
+                message = format('counter_id %s has been drawn before', new.counter_id),
+                hint = 'Leave counter_id out: the extension draws it. To restore rows, set session_replication_role to replica.',
                 schema = tg_table_schema,
                 table = tg_table_name,
                 column = 'counter_id';
@@ -2567,7 +2568,8 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_maintain_1_0';
 
 comment on function gov_maintain() is
-$$Does what the background worker does, as far as it can without waiting.
+$$Does what the background worker does, as far as it can without waiting. Call it in a transaction of its own: until that ends,
+no budget can be deleted.
 
 result: rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: events deleted because of governance.event_retention;
     events_left: committed events that are not rolled up yet; waits_for: what they wait for, null when nothing is left

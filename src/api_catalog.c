@@ -46,7 +46,7 @@ PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
 		.argtypes = {TEXTOID} \
 	}
 
-/* In this order: what refers to a row goes before it, budgets take usage along. */
+/* In this order: what refers to a row goes before it. */
 static GovQuery delete_queries[] = {
 	DELETE_FROM("gov_assignments"),
 	DELETE_FROM("gov_entities"),

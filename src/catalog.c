@@ -5,7 +5,7 @@
  * PURPOSE
  *		The engine works on its tables by OID.  They are looked up at first
  *		use and kept until an invalidation says that they may have changed:
- *		DROP EXTENSION, ALTER EXTENSION ... SET SCHEMA, a renamed schema.
+ *		DROP EXTENSION, a renamed schema.
  *
  * INVARIANTS
  *		The callbacks only set a flag: they run where no catalog may be read.

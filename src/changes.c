@@ -202,6 +202,17 @@ gov_changes_commit(void)
 	reset();
 }
 
+/*
+ * A subtransaction aborts, and with it goes the lock of a TRUNCATE in it: what
+ * has been loaded since then saw an empty table.
+ */
+void
+gov_changes_abort_sub(void)
+{
+	if (gov_shmem_is_available() && everything_on_abort)
+		tell_everything();
+}
+
 void
 gov_changes_abort(void)
 {

@@ -19,5 +19,6 @@ extern uint64 gov_changes_count(void);
 
 extern void gov_changes_commit(void);
 extern void gov_changes_abort(void);
+extern void gov_changes_abort_sub(void);
 
 #endif							/* GOV_CHANGES_H */

@@ -92,7 +92,10 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* AFTER TRUNCATE of any table that nodes are loaded from. */
+/*
+ * AFTER TRUNCATE of a table that nodes are loaded from.  They are loaded again;
+ * counters at hand stay as they are.
+ */
 Datum
 gov_note_truncate_1_0(PG_FUNCTION_ARGS)
 {

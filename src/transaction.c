@@ -88,6 +88,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 			gov_load_abandon();
 			gov_spi_abort(GetCurrentTransactionNestLevel());
 			forget_private();
+			gov_changes_abort_sub();
 			gov_pending_abort(GetCurrentTransactionNestLevel());
 			break;
 		default:
