@@ -24,6 +24,11 @@
  *		the changes that the call found when it began.  Changes told not by
  *		entity but by database move the database's generation, likewise.
  *
+ * LOOK-UP
+ *		By hash, at every call: backends keep no handles to nodes, so none can
+ *		be left over after an eviction.  A call over a chain of five reaches
+ *		0.9 of the throughput of SELECT 1 with it (bench/RESULTS.txt).
+ *
  * INVARIANTS
  *		The whole key decides which node an id is, never the hash alone.  What
  *		a node says is replaced as a whole, under the exclusive lock.
