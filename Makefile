@@ -55,6 +55,7 @@ OBJS = \
 	src/shmem.o \
 	src/spi.o \
 	src/transaction.o \
+	src/trigger.o \
 	src/types.o \
 	src/usage.o \
 	src/window.o \

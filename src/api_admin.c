@@ -100,7 +100,7 @@ gov_engine_facts_1_0(PG_FUNCTION_ARGS)
 	{
 		hits += pg_atomic_read_u64(&gov_stripe(i)->hits);
 		denials += pg_atomic_read_u64(&gov_stripe(i)->denials);
-		nodes += gov_stripe(i)->nnodes;
+		nodes += gov_stripe(i)->nnodes; /* a stale value will do */
 	}
 	put_fact(result, "cache_hits", hits);
 	put_fact(result, "cache_loads", pg_atomic_read_u64(&gov_shared->loads));

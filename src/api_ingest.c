@@ -252,7 +252,8 @@ read_item(text *owner, const JsonbValue *item, GovArguments *arguments)
 	if (item->type != jbvBinary || !JsonContainerIsObject(item->val.binary.data))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("an event must be a JSON object")));
+				 errmsg("an event must be a JSON object"),
+				 errhint("Write it like {\"capabilityId\": \"ai-tokens\", \"amount\": 120}.")));
 	iterator = JsonbIteratorInit(item->val.binary.data);
 	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
 	{

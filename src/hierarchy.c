@@ -52,7 +52,6 @@
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -66,6 +65,7 @@
 #include "catalog.h"
 #include "hierarchy.h"
 #include "spi.h"
+#include "trigger.h"
 
 #define SHAPE_LOCKS		1024
 
@@ -171,14 +171,12 @@ static GovQuery budgets_query = {
 static TriggerData *
 row_trigger(FunctionCallInfo fcinfo, Oid relid)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = gov_trigger_data(fcinfo, relid);
 
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		RelationGetRelid(trigger->tg_relation) != relid)
+	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called as a trigger of its table")));
+				 errmsg("function was not called as a row trigger")));
 	return trigger;
 }
 
@@ -188,30 +186,6 @@ current_row(const TriggerData *trigger)
 {
 	return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 		trigger->tg_newtuple : trigger->tg_trigtuple;
-}
-
-static Datum
-column(const TriggerData *trigger, HeapTuple row, const char *name, bool *isnull)
-{
-	TupleDesc	tupdesc = RelationGetDescr(trigger->tg_relation);
-	int			number = SPI_fnumber(tupdesc, name);
-
-	if (number <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" does not exist", name)));
-	return heap_getattr(row, number, tupdesc, isnull);
-}
-
-/* A column that is NOT NULL. */
-static Datum
-key_column(const TriggerData *trigger, HeapTuple row, const char *name)
-{
-	bool		isnull;
-	Datum		value = column(trigger, row, name, &isnull);
-
-	Assert(!isnull);
-	return value;
 }
 
 /* Until gov_spi_end(): an index on arrays can be read in no other way. */
@@ -295,8 +269,8 @@ gov_entity_moves_1_0(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
 	HeapTuple	row = trigger->tg_trigtuple;
-	Datum		owner = key_column(trigger, row, "owner_id");
-	Datum		id = key_column(trigger, row, "id");
+	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
+	Datum		id = gov_trigger_key(trigger, row, "id");
 
 	gov_hierarchy_lock(DatumGetTextPP(owner), ExclusiveLock);
 	if (had_children(owner, id))
@@ -348,6 +322,7 @@ check_chain(const TriggerData *trigger, Datum owner, Datum id)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("entity \"%s\" is too deep", TextDatumGetCString(id)),
 				 errdetail("A chain has at most %d entities.", GOV_CHAIN_MAX),
+				 errhint("Choose a parent nearer to the root."),
 				 errtableconstraint(trigger->tg_relation, "gov_entities_chain_limit")));
 }
 
@@ -357,9 +332,9 @@ gov_entity_placed_1_0(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
 	HeapTuple	row = current_row(trigger);
-	Datum		owner = key_column(trigger, row, "owner_id");
+	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
 	bool		is_root;
-	Datum		parent = column(trigger, row, "parent_id", &is_root);
+	Datum		parent = gov_trigger_column(trigger, row, "parent_id", &is_root);
 	GovSpi		spi;
 
 	if (is_root)
@@ -368,7 +343,7 @@ gov_entity_placed_1_0(PG_FUNCTION_ARGS)
 	gov_hierarchy_lock(DatumGetTextPP(owner), ShareLock);
 	gov_spi_begin(&spi);
 	keep_parent(trigger, owner, parent);
-	check_chain(trigger, owner, key_column(trigger, row, "id"));
+	check_chain(trigger, owner, gov_trigger_key(trigger, row, "id"));
 	gov_spi_end(&spi);
 	return PointerGetDatum(NULL);
 }
@@ -381,8 +356,8 @@ Datum
 gov_entity_removed_1_0(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
-	Datum		owner = key_column(trigger, trigger->tg_trigtuple, "owner_id");
-	Datum		id = key_column(trigger, trigger->tg_trigtuple, "id");
+	Datum		owner = gov_trigger_key(trigger, trigger->tg_trigtuple, "owner_id");
+	Datum		id = gov_trigger_key(trigger, trigger->tg_trigtuple, "id");
 	Datum		args[] = {owner, id};
 	GovSpi		spi;
 
@@ -446,6 +421,7 @@ check_budgets(const TriggerData *trigger, Datum owner, Datum entity, Datum capab
 				 errmsg("entity \"%s\" has too many budgets for capability \"%s\"",
 						TextDatumGetCString(entity), TextDatumGetCString(capability)),
 				 errdetail("There may be at most %d.", GOV_BUDGETS_MAX),
+				 errhint("Delete budgets that are not needed any more."),
 				 errtableconstraint(trigger->tg_relation, "gov_assignments_limit")));
 }
 
@@ -455,13 +431,13 @@ gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->assignments);
 	HeapTuple	row = trigger->tg_trigtuple;
-	Datum		owner = key_column(trigger, row, "owner_id");
+	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
-	keep_scope(trigger, owner, key_column(trigger, row, "scope_entity_ids"));
-	check_budgets(trigger, owner, key_column(trigger, row, "entity_id"),
-				  key_column(trigger, row, "capability_id"));
+	keep_scope(trigger, owner, gov_trigger_key(trigger, row, "scope_entity_ids"));
+	check_budgets(trigger, owner, gov_trigger_key(trigger, row, "entity_id"),
+				  gov_trigger_key(trigger, row, "capability_id"));
 	gov_spi_end(&spi);
 	return PointerGetDatum(NULL);
 }

@@ -16,52 +16,23 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "commands/trigger.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
 #include "catalog.h"
 #include "changes.h"
 #include "spi.h"
+#include "trigger.h"
 
 PG_FUNCTION_INFO_V1(gov_note_change_1_0);
 PG_FUNCTION_INFO_V1(gov_note_truncate_1_0);
 PG_FUNCTION_INFO_V1(gov_ledger_guard_1_0);
 
-static TriggerData *
-trigger_data(FunctionCallInfo fcinfo)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called as a trigger")));
-	return (TriggerData *) fcinfo->context;
-}
-
-static text *
-column(HeapTuple tuple, TupleDesc tupdesc, const char *name)
-{
-	int			number = SPI_fnumber(tupdesc, name);
-	bool		isnull;
-	Datum		value;
-
-	if (number <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" does not exist", name)));
-	value = heap_getattr(tuple, number, tupdesc, &isnull);
-	Assert(!isnull);			/* all are NOT NULL */
-	return DatumGetTextPP(value);
-}
-
 static void
-note_row(const TriggerData *trigger, HeapTuple tuple, const char *id_column)
+note_row(const TriggerData *trigger, HeapTuple row, const char *id_column)
 {
-	TupleDesc	tupdesc = RelationGetDescr(trigger->tg_relation);
-	text	   *owner = column(tuple, tupdesc, "owner_id");
-	text	   *id = column(tuple, tupdesc, id_column);
+	text	   *owner = DatumGetTextPP(gov_trigger_key(trigger, row, "owner_id"));
+	text	   *id = DatumGetTextPP(gov_trigger_key(trigger, row, id_column));
 
 	gov_changes_note_entity(VARDATA_ANY(owner), VARSIZE_ANY_EXHDR(owner),
 							VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
@@ -71,7 +42,7 @@ note_row(const TriggerData *trigger, HeapTuple tuple, const char *id_column)
 Datum
 gov_note_change_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = trigger_data(fcinfo);
+	TriggerData *trigger = gov_trigger_data(fcinfo, InvalidOid);
 	const GovCatalog *catalog = gov_catalog();
 	Oid			relid = RelationGetRelid(trigger->tg_relation);
 	const char *id_column;
@@ -99,7 +70,7 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 Datum
 gov_note_truncate_1_0(PG_FUNCTION_ARGS)
 {
-	trigger_data(fcinfo);
+	gov_trigger_data(fcinfo, InvalidOid);
 	gov_changes_note_everything(true);
 	return PointerGetDatum(NULL);
 }
@@ -108,7 +79,7 @@ gov_note_truncate_1_0(PG_FUNCTION_ARGS)
 Datum
 gov_ledger_guard_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = trigger_data(fcinfo);
+	TriggerData *trigger = gov_trigger_data(fcinfo, InvalidOid);
 
 	if (!gov_spi_is_engine())
 		ereport(ERROR,

@@ -210,6 +210,7 @@ gov_record(const char *call, GovUse use, GovArguments *arguments,
 								   decision, resolution);
 	}
 	gov_ledger_close(&ledger);
-	gov_worker_wanted();
+	if (recorded.is_recorded)
+		gov_worker_wanted();
 	return recorded;
 }

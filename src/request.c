@@ -75,8 +75,8 @@ gov_request_check_key(const char *argument, text *key)
 						 GOV_KEY_MAX_CHARS)));
 }
 
-GovAmount
-gov_request_amount(Numeric amount, bool may_be_negative)
+static GovAmount
+read_amount(Numeric amount, bool may_be_negative)
 {
 	GovAmount	result = 0;
 
@@ -120,7 +120,8 @@ set_owner(GovRequest *request, text *owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for owner \"%s\"", bytes),
-				 errdetail("The session is pinned to one owner by governance.owner.")));
+				 errdetail("The session is pinned to one owner by governance.owner."),
+				 errhint("Pass \"%s\".", gov_owner)));
 	gov_owner_key_init(&request->owner, MyDatabaseId, gov_catalog()->extension,
 					   bytes, strlen(bytes));
 }
@@ -295,7 +296,7 @@ gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be
 	gov_types_refresh();
 	set_owner(request, arguments->owner);
 	set_capability(request, arguments->capability);
-	request->amount = gov_request_amount(arguments->amount, may_be_negative);
+	request->amount = read_amount(arguments->amount, may_be_negative);
 	request->has_occurred_at = arguments->has_occurred_at;
 	request->occurred_at = arguments->occurred_at;
 

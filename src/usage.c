@@ -15,13 +15,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
-#include "executor/spi.h"
 #include "storage/lmgr.h"
-#include "utils/rel.h"
 
 #include "catalog.h"
 #include "spi.h"
+#include "trigger.h"
 
 PG_FUNCTION_INFO_V1(gov_forget_budget_1_0);
 
@@ -40,21 +38,14 @@ static GovQuery forget_alerts_query = {
 static GovQuery forget_all_usage_query = {.sql = "delete from @gov_usage"};
 static GovQuery forget_all_alerts_query = {.sql = "delete from @gov_alerts"};
 
-static Datum
-column(const TriggerData *trigger, const char *name)
-{
-	TupleDesc	tupdesc = RelationGetDescr(trigger->tg_relation);
-	bool		isnull;
-
-	return heap_getattr(trigger->tg_trigtuple, SPI_fnumber(tupdesc, name),
-						tupdesc, &isnull);
-}
-
 static void
 forget_one(const TriggerData *trigger)
 {
-	Datum		usage_args[2] = {column(trigger, "owner_id"), column(trigger, "id")};
-	Datum		alerts_args[1] = {usage_args[1]};
+	HeapTuple	row = trigger->tg_trigtuple;
+	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
+	Datum		id = gov_trigger_key(trigger, row, "id");
+	Datum		usage_args[2] = {owner, id};
+	Datum		alerts_args[1] = {id};
 
 	gov_spi_modify(&forget_usage_query, usage_args, NULL);
 	gov_spi_modify(&forget_alerts_query, alerts_args, NULL);
@@ -64,14 +55,8 @@ forget_one(const TriggerData *trigger)
 Datum
 gov_forget_budget_1_0(PG_FUNCTION_ARGS)
 {
-	const TriggerData *trigger = (const TriggerData *) fcinfo->context;
+	const TriggerData *trigger = gov_trigger_data(fcinfo, gov_catalog()->assignments);
 	GovSpi		spi;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		RelationGetRelid(trigger->tg_relation) != gov_catalog()->assignments)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called as a trigger of its table")));
 
 	/* gov_delete_owner deletes all of an owner's itself */
 	if (gov_spi_is_engine())
