@@ -39,6 +39,7 @@ OBJS = \
 	src/hierarchy.o \
 	src/inspect.o \
 	src/invalidate.o \
+	src/launch.o \
 	src/ledger.o \
 	src/load.o \
 	src/node.o \

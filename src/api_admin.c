@@ -19,10 +19,10 @@
 #include "changes.h"
 #include "evict.h"
 #include "inspect.h"
+#include "launch.h"
 #include "rollup.h"
 #include "shmem.h"
 #include "spi.h"
-#include "worker.h"
 
 PG_FUNCTION_INFO_V1(gov_cached_counters_1_0);
 PG_FUNCTION_INFO_V1(gov_engine_facts_1_0);

@@ -22,10 +22,10 @@
 #include "utils/timestamp.h"
 
 #include "errors.h"
+#include "launch.h"
 #include "ledger.h"
 #include "record.h"
 #include "shmem.h"
-#include "worker.h"
 
 static void
 require_writable(const char *call)

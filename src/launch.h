@@ -1,0 +1,18 @@
+/*
+ * launch.h
+ *		Which databases have a background worker, and starting one.
+ */
+#ifndef GOV_LAUNCH_H
+#define GOV_LAUNCH_H
+
+#include "shmem.h"
+
+extern void gov_worker_wanted(void);
+extern pid_t gov_worker_pid(void);
+
+/* of the worker itself */
+extern bool gov_worker_enter(int number, GovSharedWorker *entered);
+extern bool gov_worker_enter_again(Oid extension);
+extern void gov_worker_leave(void);
+
+#endif							/* GOV_LAUNCH_H */
