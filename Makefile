@@ -21,24 +21,31 @@ OBJS = \
 	src/api_catalog.o \
 	src/api_check.o \
 	src/api_consume.o \
+	src/api_hold.o \
 	src/api_ingest.o \
 	src/api_window.o \
+	src/append.o \
 	src/budgets.o \
 	src/cadence.o \
 	src/catalog.o \
 	src/changes.o \
+	src/charge.o \
 	src/claim.o \
 	src/clock.o \
 	src/decide.o \
 	src/entity.o \
 	src/errors.o \
 	src/evict.o \
+	src/expire.o \
 	src/gate.o \
 	src/governance.o \
 	src/guc.o \
+	src/held.o \
 	src/hierarchy.o \
+	src/hold.o \
 	src/inspect.o \
 	src/invalidate.o \
+	src/keys.o \
 	src/launch.o \
 	src/ledger.o \
 	src/load.o \
@@ -50,6 +57,7 @@ OBJS = \
 	src/read_counts.o \
 	src/record.o \
 	src/request.o \
+	src/reserve.o \
 	src/resolve.o \
 	src/rollup.o \
 	src/set.o \
@@ -60,7 +68,8 @@ OBJS = \
 	src/types.o \
 	src/usage.o \
 	src/window.o \
-	src/worker.o
+	src/worker.o \
+	src/writing.o
 
 DATA_built = sql/governance--$(EXTVERSION).sql
 EXTRA_CLEAN = sql/governance--$(EXTVERSION).sql

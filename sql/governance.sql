@@ -342,8 +342,9 @@ create table gov_reservations
     expires_at timestamptz not null,
     settled_amount numeric,
     event_id bigint,
-    counter_ids bigint[] not null default '{}',
+    assignment_ids uuid[] not null default '{}',
     created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
 
     constraint gov_reservations_pkey primary key (id),
     constraint gov_reservations_state_check
@@ -356,7 +357,7 @@ create unique index gov_reservations_key on gov_reservations (owner_id, idempote
 create index gov_reservations_expires_at_idx on gov_reservations (expires_at)
     where state = 'open';
 
-create index gov_reservations_counter_ids_idx on gov_reservations using gin (counter_ids)
+create index gov_reservations_owner_id_idx on gov_reservations (owner_id, expires_at)
     where state = 'open';
 
 comment on table gov_reservations is 'holds: amounts kept free on budgets until they are settled, released or expired';
@@ -364,7 +365,10 @@ comment on column gov_reservations.state is 'open, settled, released or expired'
 comment on column gov_reservations.settled_amount is 'the true amount, once settled';
 comment on column gov_reservations.event_id is 'the ledger row that settling wrote';
 comment on column gov_reservations.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
-comment on column gov_reservations.counter_ids is 'the counters that it is held against';
+comment on column gov_reservations.entity_ids is 'as the call named them; settling resolves them anew';
+comment on column gov_reservations.idempotency_key is 'unique per owner over events and holds';
+comment on column gov_reservations.assignment_ids is 'the budgets that it is held against';
+comment on column gov_reservations.updated_at is 'when the row last changed';
 
 create table gov_alerts
 (
@@ -2444,6 +2448,139 @@ arguments: those of gov_consume
 result: the id in gov_events
 errors: those of gov_consume; GV001 denied: the message has the reason, the detail the failing budgets as the nodes of chains$$;
 
+create function gov_reserve
+(
+    owner_id text,
+    capability_id text,
+    amount numeric,
+    dimensions jsonb default null,
+    entity_ids text[] default null,
+    idempotency_key text default null,
+    ttl interval default '5 minutes',
+    out is_granted boolean,
+    out denied_reason text,
+    out remaining numeric,
+    out retry_at timestamptz,
+    out reservation_id uuid,
+    out expires_at timestamptz,
+    out is_duplicate boolean,
+    out state text,
+    out chains jsonb
+)
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_reserve_1_0';
+
+comment on function gov_reserve(text, text, numeric, jsonb, text[], text, interval) is
+$$Holds an amount against every budget of its set, for a call whose true cost is known only later, until gov_settle, gov_release or
+the end of its ttl. A denied one holds nothing.
+
+owner_id, capability_id, amount, dimensions, entity_ids: those of gov_check; idempotency_key: that of gov_ingest, in the same name
+    space; a denied call uses no key; ttl: how long, more than nothing; not part of what makes a call the same
+result: is_granted, denied_reason, remaining, retry_at and chains as of gov_check, after the hold if it was granted;
+    reservation_id, expires_at, state: of the hold, null when denied; is_duplicate: true when the key had been used for the same
+    call, whose hold is returned as it is now (open, settled, released or expired)
+errors: those of gov_consume; 22023 ttl not positive or longer than 100,000 years$$;
+
+create function gov_settle
+(
+    reservation_id uuid,
+    amount numeric default null,
+    out event_id bigint,
+    out is_duplicate boolean
+)
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_settle_1_0';
+
+comment on function gov_settle(uuid, numeric) is
+$$Ends a hold and records what it came to, whatever the limits, in one step: what gov_ingest would record now with the hold's
+capability, dimensions and entity_ids. A hold that has expired is recorded all the same.
+
+reservation_id: of gov_reserve; amount: the true amount, 0 or more, less or more than held; null for the amount held
+result: event_id: the id in gov_events; is_duplicate: true when the hold had been settled before, which is then left as it is,
+    whatever the amount
+errors: 22004 null reservation_id; 42704 unknown hold, or another owner's than governance.owner; 55000 the hold was released, or
+    library not preloaded; 22003, 22023 bad amount; 42704 the capability does not exist any more; 25006, 55P03, 53400 as of gov_ingest;
+    40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
+
+create function gov_release(reservation_id uuid)
+returns boolean
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_release_1_0';
+
+comment on function gov_release(uuid) is
+$$Ends a hold of which nothing was used.
+
+reservation_id: of gov_reserve
+result: true if the hold was open; false if it was settled, released or expired before
+errors: 22004 null reservation_id; 42704 unknown hold, or another owner's than governance.owner; 25006, 55P03, 55000, 53400 as of
+    gov_ingest; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
+
+create function gov_extend(reservation_id uuid, ttl interval)
+returns timestamptz
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_extend_1_0';
+
+comment on function gov_extend(uuid, interval) is
+$$Gives an open hold another time.
+
+reservation_id: of gov_reserve; ttl: how long from now on, more than nothing
+result: when the hold now expires
+errors: 22004 null argument; 22023 ttl not positive or longer than 100,000 years; 42704 unknown hold, or another owner's than
+    governance.owner; 55000 the hold is not open or past its time, or library not preloaded; 25006 in a read-only transaction and on
+    a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
+
+create function gov_now()
+returns timestamptz
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_now_1_0';
+
+comment on function gov_now() is
+    'the engine''s clock: the server''s, shifted by governance.clock_offset';
+
+create view gov_holds with (security_invoker = true) as
+select
+    r.id,
+    r.owner_id,
+    r.capability_id,
+    r.amount,
+    r.entity_ids,
+    r.dimensions,
+    r.caller,
+    r.idempotency_key,
+    r.created_at,
+    r.expires_at,
+    c.now - r.created_at as age,
+    r.expires_at - c.now as time_left,
+    r.assignment_ids,
+    (
+        select coalesce(jsonb_agg(jsonb_build_object(
+            'assignmentId', a.id,
+            'entityId', a.entity_id,
+            'scopeEntityIds', a.scope_entity_ids,
+            'name', a.name) order by u.n), '[]')
+        from unnest(r.assignment_ids) with ordinality as u (id, n)
+        join gov_assignments a on a.id = u.id
+    ) as budgets
+from (select gov_now() as now offset 0) c
+join gov_reservations r on r.expires_at > c.now
+where r.state = 'open';
+
+comment on view gov_holds is 'the holds that count: open ones whose time has not passed, with the budgets that they are held against';
+comment on column gov_holds.age is 'since it was made';
+comment on column gov_holds.time_left is 'until it expires';
+comment on column gov_holds.assignment_ids is 'the budgets that it is held against, also those deleted since';
+comment on column gov_holds.budgets is 'those that there still are: assignmentId, entityId, scopeEntityIds, name';
+
 create function gov_ingest_many
 (
     owner_id text,
@@ -2661,12 +2798,12 @@ as $$
     open_hold as materialized
     (
         select
-            x.counter_id,
+            x.assignment_id,
             sum(r.amount) as amount
         from gov_reservations r
-        cross join lateral unnest(r.counter_ids) as x (counter_id)
+        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
         where r.state = 'open'
-        group by x.counter_id
+        group by x.assignment_id
     ),
     rolled as
     (
@@ -2714,7 +2851,7 @@ as $$
             coalesce(h.amount, 0)
         from budget b
         join gov_cached_counters() c on c.counter_id = b.counter_id
-        left join open_hold h on h.counter_id = c.counter_id
+        left join open_hold h on h.assignment_id = b.id
         where not c.is_pinned
             and c.held <> coalesce(h.amount, 0)
     )

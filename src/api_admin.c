@@ -1,6 +1,7 @@
 /*
  * api_admin.c
- *		gov_maintain, gov_drop_cache, and what gov_stats and gov_verify look at.
+ *		gov_maintain, gov_drop_cache, gov_now, and what gov_stats and gov_verify
+ *		look at.
  */
 #include "postgres.h"
 
@@ -17,6 +18,7 @@
 #include "answer.h"
 #include "catalog.h"
 #include "changes.h"
+#include "clock.h"
 #include "evict.h"
 #include "inspect.h"
 #include "launch.h"
@@ -28,6 +30,7 @@ PG_FUNCTION_INFO_V1(gov_cached_counters_1_0);
 PG_FUNCTION_INFO_V1(gov_engine_facts_1_0);
 PG_FUNCTION_INFO_V1(gov_maintain_1_0);
 PG_FUNCTION_INFO_V1(gov_drop_cache_1_0);
+PG_FUNCTION_INFO_V1(gov_now_1_0);
 
 static GovQuery left_query = {
 	.sql =
@@ -71,6 +74,12 @@ gov_cached_counters_1_0(PG_FUNCTION_ARGS)
 		pfree(copies);
 	}
 	return (Datum) 0;
+}
+
+Datum
+gov_now_1_0(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(gov_clock());
 }
 
 static void

@@ -16,25 +16,10 @@
 #include "answer.h"
 #include "errors.h"
 #include "record.h"
+#include "writing.h"
 
 PG_FUNCTION_INFO_V1(gov_consume_1_0);
 PG_FUNCTION_INFO_V1(gov_require_1_0);
-
-/* A call with a key that was used for it: granted then, and chains of now. */
-static void
-answer_duplicate(const GovArguments *arguments, GovDecision *decision,
-				 GovResolution **resolution)
-{
-	GovRequest	request;
-
-	gov_request_init(&request, arguments, false);
-	request.amount = 0;
-	if (gov_gate(&request, GOV_USE_LOOK, true, resolution, decision) != GOV_GATE_ANSWERED)
-		gov_raise_cache_full();
-	decision->is_granted = true;
-	decision->denial = GOV_DENIAL_NONE;
-	decision->has_retry_at = false;
-}
 
 static GovRecorded
 consume(FunctionCallInfo fcinfo, const char *call, GovArguments *arguments,
@@ -58,7 +43,7 @@ gov_consume_1_0(PG_FUNCTION_ARGS)
 	bool		nulls[7];
 
 	if (recorded.is_duplicate)
-		answer_duplicate(&arguments, &decision, &resolution);
+		gov_look_again(&arguments, &resolution, &decision);
 	gov_answer_decision(&decision, values, nulls);
 	nulls[4] = !recorded.is_recorded && !recorded.is_duplicate;
 	values[4] = Int64GetDatum(recorded.event_id);

@@ -46,31 +46,50 @@ scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *
 	return true;
 }
 
-/*
- * The counter of a budget.  In a private view it is shared memory's whenever
- * that has one with the same id, so that others see what we take.  It has none
- * for a budget that this transaction has made; and none, though it must, if
- * somebody else has made it since the shared node was loaded: NULL then.
- */
+/* The counter that shared memory has for a budget of a private view, or NULL. */
 static GovSharedCounter *
-find_counter(const GovSource *source, const GovResolvedEntity *resolved, uint32 number,
-			 bool *is_shared)
+find_shared_counter(const GovSource *source, const GovResolvedEntity *resolved,
+					uint32 number)
 {
 	dsa_pointer pointer;
-	uint32		shared_number = number;
+	uint32		shared_number;
 
-	*is_shared = source->uses_shared;
-	if (!source->uses_private)
-		return gov_node_counter(resolved->node, number, &pointer);
-	if (source->uses_shared &&
-		gov_node_find_counter(resolved->node,
-							  resolved->entity->budgets[number].counter_id,
-							  &shared_number))
-		return gov_node_counter(resolved->node, shared_number, &pointer);
-	*is_shared = false;
-	if (source->uses_shared && !resolved->loaded->is_own[number])
+	if (!source->uses_shared ||
+		!gov_node_find_budget(resolved->node, &resolved->entity->budgets[number].id,
+							  number, &shared_number))
 		return NULL;
-	return &resolved->loaded->counters[number];
+	return gov_node_counter(resolved->node, shared_number, &pointer);
+}
+
+/*
+ * Find the counters of a budget.  In a private view they are shared memory's
+ * whenever that has them, so that others see what we take.  It has none for a
+ * budget that this transaction has made, and if we have given a budget a new
+ * counter only that of its holds.  False if it lacks what somebody else has
+ * made since the shared node was loaded.
+ */
+static bool
+find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32 number,
+			  GovResolvedBudget *budget)
+{
+	dsa_pointer pointer;
+	GovSharedCounter *shared;
+
+	if (!source->uses_private)
+	{
+		budget->counter = gov_node_counter(resolved->node, number, &pointer);
+		budget->holds = budget->counter;
+		budget->is_shared = budget->holds_are_shared = true;
+		return true;
+	}
+	shared = find_shared_counter(source, resolved, number);
+	budget->holds_are_shared = shared != NULL;
+	budget->is_shared = shared != NULL && shared->id == budget->budget->counter_id;
+	if (source->uses_shared && !budget->is_shared && !resolved->loaded->is_own[number])
+		return false;
+	budget->counter = budget->is_shared ? shared : &resolved->loaded->counters[number];
+	budget->holds = shared != NULL ? shared : budget->counter;
+	return true;
 }
 
 static GovTurn *
@@ -126,24 +145,31 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 	Assert(turn->window.start >= counter->window.end);
 	counter->window = turn->window;
 	counter->total = 0;
+	counter->covered = 0;
 	return true;
 }
 
+/* What is used and held for this transaction, which sees what it gives back. */
 static void
-read_state(GovResolution *out, const GovBudget *budget, GovSharedCounter *counter,
-		   bool is_shared, GovBudgetState *state)
+read_state(const GovResolvedBudget *resolved, GovBudgetState *state)
 {
-	GovAmount	usage = 0;
-	GovAmount	held = 0;
+	const GovBudget *budget = resolved->budget;
+	GovCharge	relief = {0, 0, 0};
 
-	if (is_shared)
-		gov_pending_relief(counter, &usage, &held);
-	state->usage = counter->total + usage;
-	state->held = counter->held + held;
+	if (resolved->holds_are_shared)
+		relief = gov_pending_relief(resolved->holds);
+	state->usage = resolved->counter->total;
+	state->held = resolved->holds->held + relief.held;
+	if (resolved->is_shared)
+	{
+		/* else usage is counted anew, and nothing of it is covered */
+		state->usage += relief.usage;
+		state->held -= resolved->holds->covered - relief.covered;
+	}
 	state->limit = budget->limit;
 	state->has_limit = budget->has_limit;
 	state->is_soft = budget->is_soft;
-	state->window_end = counter->window.end;
+	state->window_end = resolved->counter->window.end;
 }
 
 static bool
@@ -161,8 +187,9 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	budget = &out->budgets[out->nbudgets];
 	budget->entity = entity;
 	budget->budget = &resolved->entity->budgets[number];
-	budget->counter = find_counter(walk->source, resolved, number, &budget->is_shared);
-	if (budget->counter == NULL)
+	budget->id = budget->budget->id;
+	budget->ends_hold = false;
+	if (!find_counters(walk->source, resolved, number, budget))
 	{
 		gov_walk_note_other(walk, gov_entity_string(resolved->entity, resolved->entity->id),
 				   resolved->entity->id.length);
@@ -173,8 +200,7 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 					 budget->is_shared))
 		return false;
 	budget->window = budget->counter->window;
-	read_state(out, budget->budget, budget->counter, budget->is_shared,
-			   &out->states[out->nbudgets]);
+	read_state(budget, &out->states[out->nbudgets]);
 	out->nbudgets++;
 	return true;
 }

@@ -54,7 +54,8 @@ relation_changed(Datum arg, Oid relid)
 		relid == current.events || relid == current.events_key ||
 		relid == current.events_id_seq || relid == current.usage ||
 		relid == current.usage_hourly ||
-		relid == current.reservations || relid == current.rollup_state)
+		relid == current.reservations || relid == current.reservations_key ||
+		relid == current.rollup_state)
 		invalidate();
 }
 
@@ -128,9 +129,11 @@ look_up(GovCatalog *catalog)
 	catalog->usage = find_relation(catalog, "gov_usage");
 	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");
 	catalog->reservations = find_relation(catalog, "gov_reservations");
+	catalog->reservations_key = find_relation(catalog, "gov_reservations_key");
 	catalog->rollup_state = find_relation(catalog, "gov_rollup_state");
 	return OidIsValid(catalog->rollup_state) &&
-		OidIsValid(catalog->reservations) && OidIsValid(catalog->events_key);
+		OidIsValid(catalog->reservations) && OidIsValid(catalog->reservations_key) &&
+		OidIsValid(catalog->events_key);
 }
 
 const GovCatalog *

@@ -23,6 +23,7 @@ typedef struct GovCatalog
 	Oid			usage;
 	Oid			usage_hourly;
 	Oid			reservations;
+	Oid			reservations_key;	/* likewise */
 	Oid			rollup_state;
 	uint64		generation;		/* moves whenever any of the above may have */
 } GovCatalog;

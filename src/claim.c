@@ -13,9 +13,11 @@
  *		swap in what was read.  Memory is allocated before and freed after.
  *
  * INVARIANTS
- *		A counter with pins is neither freed nor loaded anew: what its
- *		transactions have in flight is in no table.  Counters are found again
- *		by their id when the budgets are loaded anew, among the orphans too.
+ *		A counter with pins is not freed, and what its transactions have in
+ *		flight, which is in no table, stays in it.  Counters are found again
+ *		by their budget when budgets are loaded anew, among the orphans too;
+ *		one that has got another id starts its usage afresh and keeps its
+ *		holds.
  *
  * FAILURE
  *		gov_claim_abandon() undoes a claim and cannot fail; it is called when
@@ -154,22 +156,26 @@ claimed_node(const GovClaim *claim)
 	return node;
 }
 
-/* Is this counter kept from before, so that it need not be loaded? */
+/* Is the budget's counter kept from before, so that it need not be loaded? */
 bool
-gov_claim_has_counter(const GovClaim *claim, int64 counter_id)
+gov_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint32 guess)
 {
-	uint32		budget;
+	GovSharedNode *node;
+	uint32		number;
+	dsa_pointer pointer;
 	bool		found;
 
 	gov_stripe_lock(claim->stripe, LW_SHARED);
-	found = gov_node_find_counter(claimed_node(claim), counter_id, &budget);
+	node = claimed_node(claim);
+	found = gov_node_find_budget(node, &budget->id, guess, &number) &&
+		gov_node_counter(node, number, &pointer)->id == budget->counter_id;
 	gov_stripe_unlock(claim->stripe);
 	return found;
 }
 
 /* Take an orphan back, because its budget has come back. */
 static dsa_pointer
-adopt_orphan(GovSharedStripe *stripe, int64 counter_id)
+adopt_orphan(GovSharedStripe *stripe, const GovSharedNode *node, const pg_uuid_t *budget_id)
 {
 	dsa_pointer *link = &stripe->orphans;
 
@@ -178,7 +184,9 @@ adopt_orphan(GovSharedStripe *stripe, int64 counter_id)
 		dsa_pointer pointer = *link;
 		GovSharedCounter *counter = dsa_get_address(gov_shmem_memory(), pointer);
 
-		if (counter->id == counter_id)
+		if (counter->database == node->database &&
+			counter->extension == node->extension &&
+			gov_uuid_is(&counter->budget_id, budget_id))
 		{
 			*link = counter->next;
 			return pointer;
@@ -186,6 +194,24 @@ adopt_orphan(GovSharedStripe *stripe, int64 counter_id)
 		link = &counter->next;
 	}
 	return InvalidDsaPointer;
+}
+
+/*
+ * A counter that stays is given the loaded id and window if it has another id:
+ * the budget's usage starts afresh, its holds go on.
+ */
+static void
+renew_counter(dsa_pointer kept, dsa_pointer loaded)
+{
+	GovSharedCounter *counter = dsa_get_address(gov_shmem_memory(), kept);
+	const GovSharedCounter *anew = dsa_get_address(gov_shmem_memory(), loaded);
+
+	if (counter->id == anew->id)
+		return;
+	counter->id = anew->id;
+	counter->window = anew->window;
+	counter->total = anew->total;
+	counter->covered = 0;
 }
 
 /*
@@ -207,15 +233,16 @@ match_counters(GovSharedStripe *stripe, GovSharedNode *node,
 		dsa_pointer kept = InvalidDsaPointer;
 		uint32		budget;
 
-		if (gov_node_find_counter(node, entity->budgets[i].counter_id, &budget))
+		if (gov_node_find_budget(node, &entity->budgets[i].id, i, &budget))
 		{
 			kept = old_counters[budget];
 			old_counters[budget] = InvalidDsaPointer;
 		}
 		else
-			kept = adopt_orphan(stripe, entity->budgets[i].counter_id);
+			kept = adopt_orphan(stripe, node, &entity->budgets[i].id);
 		if (DsaPointerIsValid(kept))
 		{
+			renew_counter(kept, counters[i]);
 			spare[i] = counters[i];
 			counters[i] = kept;
 		}
@@ -269,8 +296,8 @@ make_room_for_absent(GovSharedStripe *stripe)
 
 /* Copies in shared memory of what was loaded; false when there is no room. */
 static bool
-copy_to_shared(const GovEntity *entity, const GovSharedCounter *loaded,
-			   dsa_pointer *block, dsa_pointer *array)
+copy_to_shared(const GovSharedNode *node, const GovEntity *entity,
+			   const GovSharedCounter *loaded, dsa_pointer *block, dsa_pointer *array)
 {
 	dsa_pointer *counters;
 
@@ -295,6 +322,9 @@ copy_to_shared(const GovEntity *entity, const GovSharedCounter *loaded,
 			return false;
 		counter = dsa_get_address(gov_shmem_memory(), counters[i]);
 		memcpy(counter, &loaded[i], sizeof(GovSharedCounter));
+		counter->database = node->database;
+		counter->extension = node->extension;
+		counter->budget_id = entity->budgets[i].id;
 		pg_atomic_init_u32(&counter->pins, 0);
 	}
 	return true;
@@ -346,7 +376,7 @@ gov_claim_install(GovClaim *claim, const GovEntity *entity,
 	else
 	{
 		spare = palloc0(sizeof(dsa_pointer) * Max(entity->nbudgets, 1));
-		if (!copy_to_shared(entity, loaded, &block, &array))
+		if (!copy_to_shared(claimed_node(claim), entity, loaded, &block, &array))
 		{
 			free_replaced(block, array);
 			return GOV_INSTALL_FULL;

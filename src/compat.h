@@ -33,12 +33,6 @@ RestrictSearchPath(void)
 
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
-#define gov_check_index_constraints(rri, slot, estate, conflict_tid, arbiters) \
-	ExecCheckIndexConstraints(rri, slot, estate, conflict_tid, arbiters)
-#else
-#define gov_check_index_constraints(rri, slot, estate, conflict_tid, arbiters) \
-	ExecCheckIndexConstraints(rri, slot, estate, conflict_tid, \
-							  &(slot)->tts_tid, arbiters)
 #endif
 
 #endif							/* GOV_COMPAT_H */

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "utils/uuid.h"
 
 #include "amount.h"
 #include "cadence.h"
@@ -22,7 +23,8 @@ typedef struct GovString
 
 typedef struct GovBudget
 {
-	int64		counter_id;		/* surrogate of the budget's counter */
+	pg_uuid_t	id;				/* of its row; never changes */
+	int64		counter_id;		/* of its count; a new one starts it afresh */
 	GovAmount	limit;
 	TimestampTz anchor;
 	GovCadence	cadence;
@@ -72,6 +74,12 @@ static inline const GovString *
 gov_budget_scope(const GovEntity *entity, const GovBudget *budget)
 {
 	return (const GovString *) ((const char *) entity + budget->scope);
+}
+
+static inline bool
+gov_uuid_is(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+	return memcmp(a->data, b->data, UUID_LEN) == 0;
 }
 
 extern uint32 gov_text_hash(const char *text, uint32 length);

@@ -16,9 +16,7 @@
  *		The owner's stripe, shared for a check and exclusive for a charge or to
  *		turn a window, for about a microsecond: no allocation, no I/O, no error
  *		while it is held.  Whatever is in the way ends the attempt, is mended
- *		without the lock, and the attempt is made again.  Charging is a
- *		critical section: an error there would be a bug, and restarting from
- *		the ledger is safe.
+ *		without the lock, and the attempt is made again.
  *
  * INVARIANTS
  *		What is charged is in the pending list before the lock is released.
@@ -37,11 +35,14 @@
 #include "utils/timestamp.h"
 
 #include "changes.h"
+#include "charge.h"
 #include "claim.h"
 #include "clock.h"
 #include "errors.h"
 #include "gate.h"
 #include "guc.h"
+#include "hold.h"
+#include "launch.h"
 #include "pending.h"
 #include "private.h"
 
@@ -67,13 +68,19 @@ typedef struct GovGate
 static bool
 charges(GovUse use)
 {
-	return use == GOV_USE_RECORD || use == GOV_USE_CONSUME;
+	return use >= GOV_USE_RECORD;
 }
 
 static bool
 judges(GovUse use)
 {
-	return use == GOV_USE_CHECK || use == GOV_USE_CONSUME;
+	return use == GOV_USE_CHECK || use == GOV_USE_CONSUME || use == GOV_USE_RESERVE;
+}
+
+static GovChargeKind
+charge_kind(GovUse use)
+{
+	return use == GOV_USE_RESERVE ? GOV_CHARGE_HOLD : GOV_CHARGE_USAGE;
 }
 
 /* What was committed by now must be in the answer.  The stripe is locked. */
@@ -184,46 +191,6 @@ copy_entities(void)
 	}
 }
 
-/* What an event adds to a budget's present window: a late one nothing. */
-static GovAmount
-present_amount(const GovRequest *request, const GovResolvedBudget *budget)
-{
-	return work.occurred_at >= budget->window.start ? request->amount : 0;
-}
-
-/* Charge every budget.  Cannot fail: see gov_pending_reserve(). */
-static void
-charge(GovGate *gate)
-{
-	START_CRIT_SECTION();
-	for (int i = 0; i < work.nbudgets; i++)
-	{
-		GovResolvedBudget *budget = &work.budgets[i];
-		GovAmount	amount = present_amount(gate->request, budget);
-
-		if (budget->is_shared)
-			gov_pending_charge(gate->stripe, budget->counter, amount, 0);
-		else
-			budget->counter->total += amount;
-		work.states[i].usage += amount;
-	}
-	END_CRIT_SECTION();
-}
-
-/* A sum of very many of the largest amounts: not to be charged. */
-static bool
-would_overflow(const GovRequest *request)
-{
-	GovAmount	sum;
-
-	for (int i = 0; i < work.nbudgets; i++)
-	{
-		if (!gov_amount_add(work.states[i].usage, request->amount, &sum))
-			return true;
-	}
-	return false;
-}
-
 static void
 decide(GovGate *gate)
 {
@@ -257,13 +224,13 @@ attempt_locked(GovGate *gate)
 
 	if (gate->use != GOV_USE_RECORD)
 		decide(gate);
-	if (gate->use == GOV_USE_RECORD ||
-		(gate->use == GOV_USE_CONSUME && gate->decision->is_granted))
+	if (charges(gate->use) &&
+		(gate->use == GOV_USE_RECORD || gate->decision->is_granted))
 	{
-		if (would_overflow(gate->request))
+		if (gov_charge_would_overflow(gate->request, &work))
 			return GOV_OUTCOME_OVERFLOW;
-		charge(gate);
-		if (gate->use == GOV_USE_CONSUME)
+		gov_charge(gate->stripe, gate->request, charge_kind(gate->use), &work);
+		if (gate->use != GOV_USE_RECORD)
 			gate->decision->remaining -= gate->request->amount;
 	}
 	if (must_copy(gate))
@@ -356,12 +323,53 @@ decide_ungoverned(const GovRequest *request, GovDecision *decision)
 	decision->denial = GOV_DENIAL_UNGOVERNED;
 }
 
+/* Is something held on a budget that does not allow the call? */
+bool
+gov_is_denied_with_holds(const GovResolution *resolution, const GovDecision *decision)
+{
+	if (decision->is_granted)
+		return false;
+	for (int i = 0; i < resolution->nbudgets; i++)
+	{
+		if (!resolution->budgets[i].allows && resolution->states[i].held > 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Decide a check once more without the holds past their time, which are still
+ * in the counters.  Whatever is open in a snapshot taken now, and past the time
+ * of the call, was in what the call has read of the counters.
+ */
+static void
+leave_out_overdue(GovGate *gate)
+{
+	GovOverdue *overdue;
+	int			count = gov_hold_read_overdue(gate->request->owner.owner, work.now, &overdue);
+
+	for (int i = 0; i < count; i++)
+	{
+		for (int b = 0; b < work.nbudgets; b++)
+			if (gov_uuid_is(&work.budgets[b].id, &overdue[i].budget_id))
+				work.states[b].held -= overdue[i].amount;
+	}
+	pfree(overdue);
+	if (count == 0)
+		return;
+	gov_worker_wanted();
+	decide(gate);
+}
+
 /* The attempts are over: the rest needs no lock. */
 static GovGateStatus
 finish(GovGate *gate)
 {
 	if (gate->is_too_far_ahead)
 		return GOV_GATE_TOO_FAR_AHEAD;
+	if (gate->use == GOV_USE_CHECK && gate->source.uses_shared &&
+		gov_is_denied_with_holds(&work, gate->decision))
+		leave_out_overdue(gate);
 	if (work.nbudgets == 0 && judges(gate->use))
 		decide_ungoverned(gate->request, gate->decision);
 	if (gate->stripe != NULL && judges(gate->use) && !gate->decision->is_granted)
@@ -393,7 +401,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (charges(use))
-			gov_pending_reserve(work.budgets_capacity);
+			gov_pending_reserve(work.budgets_capacity + request->nheld);
 		switch (attempt(&gate))
 		{
 			case GOV_OUTCOME_DONE:
@@ -427,23 +435,12 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 
 /* Undo the charge of the call at hand, because its row was not written. */
 void
-gov_gate_take_back(const GovRequest *request, GovResolution *resolution)
+gov_gate_take_back(const GovRequest *request, GovUse use, GovResolution *resolution)
 {
 	GovSharedStripe *stripe = gov_stripe(request->owner.stripe);
 
 	Assert(resolution == &work);
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	START_CRIT_SECTION();
-	for (int i = 0; i < work.nbudgets; i++)
-	{
-		GovResolvedBudget *budget = &work.budgets[i];
-		GovAmount	amount = present_amount(request, budget);
-
-		if (budget->is_shared)
-			gov_pending_uncharge(budget->counter, budget->window, amount, 0);
-		else
-			budget->counter->total -= amount;
-	}
-	END_CRIT_SECTION();
+	gov_uncharge(stripe, request, charge_kind(use), resolution);
 	gov_stripe_unlock(stripe);
 }

@@ -19,8 +19,9 @@ typedef enum GovUse
 {
 	GOV_USE_LOOK,				/* nothing, and its decision is nobody's */
 	GOV_USE_CHECK,				/* nothing */
-	GOV_USE_RECORD,				/* charges them, whatever their limits */
-	GOV_USE_CONSUME				/* charges them if all allow */
+	GOV_USE_RECORD,				/* charges them, whatever their limits; ends a hold */
+	GOV_USE_CONSUME,			/* charges them if all allow */
+	GOV_USE_RESERVE				/* holds the amount against them if all allow */
 } GovUse;
 
 /* How far ahead of the clock an event may be: taken as now. */
@@ -28,6 +29,9 @@ typedef enum GovUse
 
 extern GovGateStatus gov_gate(const GovRequest *request, GovUse use, bool want_details,
 							  GovResolution **resolution, GovDecision *decision);
-extern void gov_gate_take_back(const GovRequest *request, GovResolution *resolution);
+extern bool gov_is_denied_with_holds(const GovResolution *resolution,
+									 const GovDecision *decision);
+extern void gov_gate_take_back(const GovRequest *request, GovUse use,
+							   GovResolution *resolution);
 
 #endif							/* GOV_GATE_H */

@@ -57,6 +57,15 @@ static const struct config_enum_entry on_ungoverned_options[] = {
 	{NULL, 0, false}
 };
 
+/* Who calls, as rows say it. */
+const char *
+gov_caller_name(void)
+{
+	if (gov_caller != NULL && gov_caller[0] != '\0')
+		return gov_caller;
+	return application_name ? application_name : "";
+}
+
 /* Settings that bear on what a call answers. */
 static void
 define_decision_settings(void)

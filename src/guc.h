@@ -31,6 +31,7 @@ extern bool gov_use_cache;
 extern char *gov_owner;
 extern char *gov_caller;
 
+extern const char *gov_caller_name(void);
 extern void gov_guc_init(void);
 
 #endif							/* GOV_GUC_H */

@@ -5,13 +5,11 @@
 #ifndef GOV_LEDGER_H
 #define GOV_LEDGER_H
 
-#include "executor/tuptable.h"
-#include "nodes/execnodes.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
-#include "utils/rel.h"
 
 #include "amount.h"
+#include "append.h"
 
 /* What is recorded, but for the id. */
 typedef struct GovEvent
@@ -20,7 +18,7 @@ typedef struct GovEvent
 	text	   *capability;
 	GovAmount	amount;
 	ArrayType  *entity_ids;
-	Jsonb	   *dimensions;		/* NULL: none */
+	Jsonb	   *dimensions;
 	text	   *key;			/* NULL: none */
 	bytea	   *request_hash;	/* NULL without a key */
 	TimestampTz occurred_at;
@@ -30,21 +28,7 @@ typedef struct GovEvent
 	ArrayType  *window_ends;
 } GovEvent;
 
-/* The ledger, open for one call. */
-typedef struct GovLedger
-{
-	Relation	rel;
-	EState	   *estate;
-	ResultRelInfo *result_rel;
-	TupleTableSlot *slot;
-	List	   *key_index;
-	bool		has_key;
-} GovLedger;
-
-extern void gov_ledger_open(GovLedger *ledger, bool has_key);
-extern bool gov_ledger_find(GovLedger *ledger, const char *owner, text *key,
-							int64 *id, bytea **request_hash);
-extern bool gov_ledger_insert(GovLedger *ledger, const GovEvent *event, int64 *id);
-extern void gov_ledger_close(GovLedger *ledger);
+extern void gov_ledger_open(GovAppend *ledger, bool has_key);
+extern bool gov_ledger_insert(GovAppend *ledger, const GovEvent *event, int64 *id);
 
 #endif							/* GOV_LEDGER_H */

@@ -38,6 +38,7 @@
 #include "catalog.h"
 #include "clock.h"
 #include "errors.h"
+#include "launch.h"
 #include "read.h"
 
 /* Claims outlive their load only if it raises. */
@@ -186,6 +187,7 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 
 	begin(&load, &spi, key);
 	load.now = gov_clock_at_stripe(gov_stripe(key->stripe), load.now);
+	load.counts_overdue = true;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
 	gov_read_ancestors(&load, ids, nids);
@@ -200,6 +202,8 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	gov_load_abandon();
 
 	gov_spi_end(&spi);
+	if (load.holds_met)
+		gov_worker_wanted();	/* to expire them, perhaps after a restart */
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return status;
@@ -208,13 +212,14 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 /* Read ids and their ancestors for this backend alone, into its own memory. */
 void
 gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-				 TimestampTz *now, GovLoadedList *result)
+				 bool counts_overdue, TimestampTz *now, GovLoadedList *result)
 {
 	GovLoad		load;
 	GovSpi		spi;
 
 	begin(&load, &spi, key);
 	load.now = *now;
+	load.counts_overdue = counts_overdue;
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	gov_read_ancestors(&load, ids, nids);
 	gov_spi_pop_snapshot();

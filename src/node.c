@@ -131,16 +131,18 @@ gov_node_counter(const GovSharedNode *node, uint32 budget, dsa_pointer *pointer)
 	return dsa_get_address(gov_shmem_memory(), *pointer);
 }
 
-/* Which budget of the node has this counter? */
+/* Which budget of the node is it?  Searched from a guess on. */
 bool
-gov_node_find_counter(const GovSharedNode *node, int64 counter_id, uint32 *budget)
+gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
+					 uint32 *budget)
 {
 	const GovEntity *entity = gov_node_entity(node);
 	uint32		nbudgets = entity ? entity->nbudgets : 0;
 
-	for (*budget = 0; *budget < nbudgets; (*budget)++)
+	for (uint32 i = 0; i < nbudgets; i++)
 	{
-		if (entity->budgets[*budget].counter_id == counter_id)
+		*budget = (guess + i) % nbudgets;
+		if (gov_uuid_is(&entity->budgets[*budget].id, id))
 			return true;
 	}
 	return false;

@@ -22,16 +22,21 @@ typedef struct GovOwnerKey
 } GovOwnerKey;
 
 /*
- * The count of one budget in its current window.  Protected by the stripe's
- * lock, but for pins: those are taken under the lock, and given back without.
+ * What one budget counts.  Protected by the stripe's lock, but for pins: those
+ * are taken under the lock, and given back without.  Usage belongs to an id
+ * and a window; holds count in whichever is current.
  */
 typedef struct GovSharedCounter
 {
 	dsa_pointer next;			/* among the stripe's orphans */
-	int64		id;
-	GovWindow	window;			/* never moves back */
-	GovAmount	total;			/* committed and in flight */
+	Oid			database;
+	Oid			extension;
+	pg_uuid_t	budget_id;
+	int64		id;				/* gov_assignments.counter_id */
+	GovWindow	window;			/* of one id never moves back */
+	GovAmount	total;			/* usage, committed and in flight */
 	GovAmount	held;			/* open holds, committed and in flight */
+	GovAmount	covered;		/* of total: by holds whose end is in flight */
 	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
 } GovSharedCounter;
 
@@ -84,8 +89,8 @@ extern GovNodeStatus gov_node_status(const GovSharedNode *node,
 extern GovEntity *gov_node_entity(const GovSharedNode *node);
 extern GovSharedCounter *gov_node_counter(const GovSharedNode *node, uint32 budget,
 										  dsa_pointer *pointer);
-extern bool gov_node_find_counter(const GovSharedNode *node, int64 counter_id,
-								  uint32 *budget);
+extern bool gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
+								 uint32 guess, uint32 *budget);
 
 /* with no stripe locked */
 extern void gov_node_invalidate(const GovOwnerKey *key, const char *id,

@@ -9,8 +9,14 @@
  *		rolls back, nobody has ever passed on headroom that was not there.  A
  *		transaction's own decisions see its own queue.
  *
+ *		Settling a hold does both, and headroom must neither be taken twice
+ *		meanwhile nor be free for a moment: the hold stays in the counter until
+ *		commit, and so much of the usage as it makes up for is "covered", which
+ *		others subtract.  If the window turns meanwhile, the usage has gone with
+ *		it, nothing is covered any more, and the hold counts until commit.
+ *
  * LAYOUT
- *		An array of entries, one per (nesting level, counter, window), in the
+ *		An array of entries, one per (nesting level, counter, id, window), in the
  *		order made: those of the innermost subtransaction are its tail, so that
  *		an abort cuts the tail off and a commit merges it into the level above.
  *		Entries with the same hash of counter are chained, newest first.  A
@@ -22,9 +28,9 @@
  *		the lock and given back without.
  *
  * INVARIANTS
- *		taken and held_taken are >= 0 and contained in the counter while its
- *		window is the entry's; relief and held_relief are <= 0 and not yet in
- *		it.  Usage belongs to a window, holds count in whichever is current.
+ *		taken and held_taken are >= 0 and contained in the counter, taken while
+ *		its id and window are the entry's; relief and held_relief are <= 0 and
+ *		not yet in it.  covered <= taken, covered <= -held_relief.
  *
  * FAILURE
  *		gov_pending_reserve() is the only function that allocates and may
@@ -45,11 +51,13 @@ typedef struct GovPendingEntry
 {
 	GovSharedStripe *stripe;
 	GovSharedCounter *counter;
+	int64		counter_id;
 	TimestampTz window_start;
 	GovAmount	taken;
 	GovAmount	relief;
 	GovAmount	held_taken;
 	GovAmount	held_relief;
+	GovAmount	covered;
 	int			level;			/* of the (sub)transaction */
 	int			next;			/* older entry in the chain, or -1 */
 } GovPendingEntry;
@@ -66,8 +74,17 @@ chain_of(const GovSharedCounter *counter)
 	return &chains[murmurhash32((uint32) ((uintptr_t) counter >> 4)) & (capacity - 1)];
 }
 
+/* Is the counter still counting what the entry is about? */
+static bool
+is_current(const GovPendingEntry *entry)
+{
+	return entry->counter->id == entry->counter_id &&
+		entry->counter->window.start == entry->window_start;
+}
+
 static GovPendingEntry *
-find(const GovSharedCounter *counter, TimestampTz window_start, int level)
+find(const GovSharedCounter *counter, int64 counter_id, TimestampTz window_start,
+	 int level)
 {
 	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
 	{
@@ -75,7 +92,8 @@ find(const GovSharedCounter *counter, TimestampTz window_start, int level)
 
 		if (entry->level < level)
 			break;				/* older entries are of outer levels only */
-		if (entry->counter == counter && entry->window_start == window_start)
+		if (entry->counter == counter && entry->counter_id == counter_id &&
+			entry->window_start == window_start)
 			return entry;
 	}
 	return NULL;
@@ -135,6 +153,7 @@ append(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
 	memset(entry, 0, sizeof(*entry));
 	entry->stripe = stripe;
 	entry->counter = counter;
+	entry->counter_id = counter->id;
 	entry->window_start = counter->window.start;
 	entry->level = level;
 	link_entry(nentries++);
@@ -145,82 +164,79 @@ append(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
 /*
  * Charge a counter, in its current window: what takes headroom at once, what
  * gives it back at commit.  With the stripe locked exclusive, after
- * gov_pending_reserve().  A charge of nothing still pins the counter.
+ * gov_pending_reserve().  A charge of nothing still pins the counter.  Returns
+ * the entry, for gov_pending_uncharge().
  */
-void
+int
 gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
-				   GovAmount usage, GovAmount held)
+				   const GovCharge *charge)
 {
 	int			level = GetCurrentTransactionNestLevel();
-	GovPendingEntry *entry = find(counter, counter->window.start, level);
+	GovPendingEntry *entry = find(counter, counter->id, counter->window.start, level);
 
 	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
+	Assert(charge->covered >= 0 && charge->covered <= Max(charge->usage, 0) &&
+		   charge->covered <= Max(-charge->held, 0));
 	if (entry == NULL)
 		entry = append(stripe, counter, level);
-	if (usage > 0)
-	{
-		entry->taken += usage;
-		counter->total += usage;
-	}
-	else
-		entry->relief += usage;
-	if (held > 0)
-	{
-		entry->held_taken += held;
-		counter->held += held;
-	}
-	else
-		entry->held_relief += held;
+	entry->taken += Max(charge->usage, 0);
+	entry->relief += Min(charge->usage, 0);
+	entry->held_taken += Max(charge->held, 0);
+	entry->held_relief += Min(charge->held, 0);
+	entry->covered += charge->covered;
+	counter->total += Max(charge->usage, 0);
+	counter->held += Max(charge->held, 0);
+	counter->covered += charge->covered;
+	return entry - entries;
 }
 
 /*
  * Take a charge of this very call back, because the row it stood for was not
- * written.  Same lock, same arguments, same subtransaction.
+ * written.  Same lock, same charge, same subtransaction.
  */
 void
-gov_pending_uncharge(GovSharedCounter *counter, GovWindow window,
-					 GovAmount usage, GovAmount held)
+gov_pending_uncharge(int number, const GovCharge *charge)
 {
-	GovPendingEntry *entry = find(counter, window.start,
-								  GetCurrentTransactionNestLevel());
+	GovPendingEntry *entry = &entries[number];
 
-	Assert(entry != NULL);
-	if (usage > 0)
-	{
-		entry->taken -= usage;
-		if (counter->window.start == window.start)
-			counter->total -= usage;
-	}
-	else
-		entry->relief -= usage;
-	if (held > 0)
-	{
-		entry->held_taken -= held;
-		counter->held -= held;
-	}
-	else
-		entry->held_relief -= held;
+	Assert(number < nentries && entry->level == GetCurrentTransactionNestLevel());
+	entry->taken -= Max(charge->usage, 0);
+	entry->relief -= Min(charge->usage, 0);
+	entry->held_taken -= Max(charge->held, 0);
+	entry->held_relief -= Min(charge->held, 0);
+	entry->covered -= charge->covered;
 	Assert(entry->taken >= 0 && entry->held_taken >= 0);
+	entry->counter->held -= Max(charge->held, 0);
+	if (!is_current(entry))
+		return;
+	entry->counter->total -= Max(charge->usage, 0);
+	entry->counter->covered -= charge->covered;
 }
 
-/* What this transaction gives back to a counter and others do not see yet. */
-void
-gov_pending_relief(const GovSharedCounter *counter, GovAmount *usage, GovAmount *held)
+/*
+ * What this transaction gives back to a counter and others do not see yet: to
+ * its usage and to its holds, and how much of those is what covers usage.
+ */
+GovCharge
+gov_pending_relief(const GovSharedCounter *counter)
 {
-	*usage = 0;
-	*held = 0;
+	GovCharge	relief = {0, 0, 0};
+
 	if (nentries == 0)
-		return;
+		return relief;
 	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
 	{
 		const GovPendingEntry *entry = &entries[i];
 
 		if (entry->counter != counter)
 			continue;
-		*held += entry->held_relief;
-		if (entry->window_start == counter->window.start)
-			*usage += entry->relief;
+		relief.held += entry->held_relief;
+		if (!is_current(entry))
+			continue;
+		relief.usage += entry->relief;
+		relief.covered += entry->covered;
 	}
+	return relief;
 }
 
 /* Has the transaction made a writing call, whether it charged anything or not? */
@@ -239,19 +255,23 @@ unpin(GovSharedCounter *counter)
 	Assert(before > 0);
 }
 
-/* Change a counter by what an entry says, while its window is still the same. */
+/* Change a counter by what an entry says, which nothing is covered by any more. */
 static void
 apply(GovPendingEntry *entry, GovAmount usage, GovAmount held)
 {
 	GovSharedCounter *counter = entry->counter;
 
-	if (usage != 0 || held != 0)
+	if (usage != 0 || held != 0 || entry->covered != 0)
 	{
 		gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
-		if (counter->window.start == entry->window_start)
+		if (is_current(entry))
+		{
 			counter->total += usage;
+			counter->covered -= entry->covered;
+		}
 		counter->held += held;
-		Assert(counter->held >= 0);
+		Assert(counter->held >= 0 && counter->covered >= 0 &&
+			   counter->covered <= counter->held);
 		gov_stripe_unlock(entry->stripe);
 	}
 	unpin(counter);
@@ -302,7 +322,8 @@ gov_pending_merge(int level)
 	for (int i = from; i < end; i++)
 	{
 		GovPendingEntry child = entries[i];
-		GovPendingEntry *entry = find(child.counter, child.window_start, level - 1);
+		GovPendingEntry *entry = find(child.counter, child.counter_id,
+									  child.window_start, level - 1);
 
 		if (entry == NULL)
 		{
@@ -315,6 +336,7 @@ gov_pending_merge(int level)
 		entry->relief += child.relief;
 		entry->held_taken += child.held_taken;
 		entry->held_relief += child.held_relief;
+		entry->covered += child.covered;
 		unpin(child.counter);
 	}
 }

@@ -7,13 +7,19 @@
 
 #include "node.h"
 
+/* What a call does to a counter. */
+typedef struct GovCharge
+{
+	GovAmount	usage;
+	GovAmount	held;
+	GovAmount	covered;		/* of usage > 0, by a hold that ends: held < 0 */
+} GovCharge;
+
 extern void gov_pending_reserve(int ncharges);
-extern void gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
-							   GovAmount usage, GovAmount held);
-extern void gov_pending_uncharge(GovSharedCounter *counter, GovWindow window,
-								 GovAmount usage, GovAmount held);
-extern void gov_pending_relief(const GovSharedCounter *counter,
-							   GovAmount *usage, GovAmount *held);
+extern int	gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
+							   const GovCharge *charge);
+extern void gov_pending_uncharge(int entry, const GovCharge *charge);
+extern GovCharge gov_pending_relief(const GovSharedCounter *counter);
 extern bool gov_pending_has_written(void);
 
 extern void gov_pending_commit(void);

@@ -139,7 +139,7 @@ gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, Timesta
 	MemoryContext caller = MemoryContextSwitchTo(view.context);
 	GovLoadedList list;
 
-	gov_load_private(key, ids, nids, &now, &list);
+	gov_load_private(key, ids, nids, view.kind == GOV_PRIVATE_OWN_CHANGES, &now, &list);
 	reserve(list.count);
 	for (int i = 0; i < list.count; i++)
 	{

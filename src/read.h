@@ -17,6 +17,8 @@ typedef struct GovLoad
 	GovLoaded  *items;
 	GovClaim   *claims;			/* parallel to items; NULL in a private load */
 	int			count;
+	bool		counts_overdue; /* holds past their time too */
+	bool		holds_met;		/* there were holds */
 } GovLoad;
 
 /* read_catalog.c */

@@ -41,7 +41,7 @@ static GovQuery entities_query = {
 	.sql =
 	"select w.n, e.type_id, e.parent_id, e.archived_at is not null,"
 	" a.counter_id, a.capability_id, a.scope_entity_ids, a.name, a.usage_limit,"
-	" a.cadence, a.anchor_at, a.timezone, a.enforcement = 'soft'"
+	" a.cadence, a.anchor_at, a.timezone, a.enforcement = 'soft', a.id"
 	" from unnest($2) with ordinality as w(id, n)"
 	" left join lateral (select g.* from @gov_entities g"
 	"  where g.owner_id = $1 and g.id = w.id offset 0) e on true"
@@ -135,6 +135,7 @@ add_budget(StringInfo block, uint64 row, uint32 number)
 	GovBudget	budget = {0};
 	bool		isnull;
 
+	budget.id = *DatumGetUUIDP(gov_spi_value(row, 14, &isnull));
 	budget.counter_id = DatumGetInt64(gov_spi_value(row, 5, &isnull));
 	budget.capability_id = add_column(block, row, 6);
 	budget.capability_hash = gov_text_hash(block->data + budget.capability_id.offset,

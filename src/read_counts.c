@@ -9,7 +9,12 @@
  *
  * STATEMENTS
  *		As in read_catalog.c.  Of the ledger, an owner's tail is read through
- *		the index on owner and id.
+ *		the index on owner and id; of the holds, all open ones of the owner.
+ *
+ * HOLDS
+ *		Of shared memory every open hold is a part, whatever its time: only the
+ *		change of its state ends it, for all at once.  A check that answers
+ *		from the tables leaves out those past their time.
  *
  * CLOCK
  *		Usage in a window after the present one means that the clock is behind
@@ -41,8 +46,8 @@ static GovQuery visible_query = {
 static GovQuery counters_query = {
 	.sql =
 	"with wanted as materialized ("
-	" select w.id, w.window_start, w.n"
-	" from unnest($1, $2) with ordinality as w(id, window_start, n)),"
+	" select w.id, w.window_start, w.budget_id, w.n"
+	" from unnest($1, $2, $4) with ordinality as w(id, window_start, budget_id, n)),"
 	" tail as materialized ("
 	" select x.counter_id, x.window_start, sum(e.amount) as amount"
 	" from (select v.amount, v.counter_ids, v.window_starts"
@@ -54,9 +59,12 @@ static GovQuery counters_query = {
 	" where x.counter_id in (select w.id from wanted w)"
 	" group by 1, 2),"
 	" holds as materialized ("
-	" select x.counter_id, sum(r.amount) as amount"
-	" from @gov_reservations r, lateral unnest(r.counter_ids) as x(counter_id)"
-	" where r.state = 'open' and r.counter_ids && $1"
+	" select x.budget_id, sum(r.amount) as amount"
+	" from (select v.amount, v.assignment_ids"
+	"       from @gov_reservations v"
+	"       where v.owner_id = $3 and v.state = 'open' and v.expires_at > $5 offset 0) r,"
+	"  lateral unnest(r.assignment_ids) as x(budget_id)"
+	" where x.budget_id in (select w.budget_id from wanted w)"
 	" group by 1)"
 	"select c.n, coalesce(u.amount, 0) + coalesce(t.amount, 0), coalesce(h.amount, 0),"
 	" greatest(l.window_start, k.window_start)"
@@ -70,9 +78,9 @@ static GovQuery counters_query = {
 	" left join tail t on t.counter_id = c.id and t.window_start = c.window_start"
 	" left join (select m.counter_id, max(m.window_start) as window_start from tail m"
 	"            group by 1) k on k.counter_id = c.id"
-	" left join holds h on h.counter_id = c.id",
-	.nargs = 3,
-	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTOID}
+	" left join holds h on h.budget_id = c.budget_id",
+	.nargs = 5,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTOID, UUIDARRAYOID, TIMESTAMPTZOID}
 };
 
 /* A column of amounts or sums of them. */
@@ -129,9 +137,10 @@ list_counters(GovLoad *load, GovSharedCounter ***list)
 			const GovBudget *budget = &item->entity->budgets[b];
 			GovSharedCounter *counter = &item->counters[b];
 
+			counter->budget_id = budget->id;
 			counter->id = budget->counter_id;
 			if (load->claims != NULL &&
-				gov_claim_has_counter(&load->claims[i], counter->id))
+				gov_claim_has_counter(&load->claims[i], budget, b))
 				continue;
 			set_window(load, item->entity, budget, counter);
 			(*list)[count++] = counter;
@@ -142,11 +151,12 @@ list_counters(GovLoad *load, GovSharedCounter ***list)
 
 /* Read the counts; returns the latest window start that the tables know. */
 static TimestampTz
-read_counts(const GovLoad *load, GovSharedCounter **list, int count)
+read_counts(GovLoad *load, GovSharedCounter **list, int count)
 {
 	Datum	   *ids = palloc(sizeof(Datum) * count);
 	Datum	   *starts = palloc(sizeof(Datum) * count);
-	Datum		args[3];
+	Datum	   *budgets = palloc(sizeof(Datum) * count);
+	Datum		args[5];
 	TimestampTz latest = DT_NOBEGIN;
 	uint64		nrows;
 
@@ -154,12 +164,16 @@ read_counts(const GovLoad *load, GovSharedCounter **list, int count)
 	{
 		ids[i] = Int64GetDatum(list[i]->id);
 		starts[i] = TimestampTzGetDatum(list[i]->window.start);
+		budgets[i] = UUIDPGetDatum(&list[i]->budget_id);
 	}
 	args[0] = PointerGetDatum(construct_array(ids, count, INT8OID, 8,
 											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	args[1] = PointerGetDatum(construct_array(starts, count, TIMESTAMPTZOID, 8,
 											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	args[2] = load->owner;
+	args[3] = PointerGetDatum(construct_array(budgets, count, UUIDOID, UUID_LEN, false,
+											  TYPALIGN_CHAR));
+	args[4] = TimestampTzGetDatum(load->counts_overdue ? DT_NOBEGIN : load->now);
 	nrows = gov_spi_select(&counters_query, args, NULL);
 	for (uint64 row = 0; row < nrows; row++)
 	{
@@ -170,6 +184,7 @@ read_counts(const GovLoad *load, GovSharedCounter **list, int count)
 
 		counter->total = gov_read_amount(row, 2, &isnull);
 		counter->held = gov_read_amount(row, 3, &isnull);
+		load->holds_met |= counter->held != 0;
 		start = DatumGetTimestampTz(gov_spi_value(row, 4, &isnull));
 		if (!isnull)
 			latest = Max(latest, start);

@@ -3,7 +3,7 @@
  *		Records one use: charge the budgets, write the ledger.
  *
  * PURPOSE
- *		The writing calls in one place.  Order matters: the key is looked up
+ *		What all calls that record have in common.  Order matters: the key is looked up
  *		first (and waited for), because a duplicate charges nothing; then the
  *		budgets are charged in memory; then the row is written, which may
  *		raise, and then the abort takes the charge back.
@@ -16,26 +16,15 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
-#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "errors.h"
+#include "keys.h"
 #include "launch.h"
 #include "ledger.h"
 #include "record.h"
 #include "shmem.h"
-
-static void
-require_writable(const char *call)
-{
-	PreventCommandIfReadOnly(call);
-	PreventCommandIfParallelMode(call);
-	PreventCommandDuringRecovery(call);
-	if (!gov_shmem_is_available())
-		gov_raise_not_preloaded();
-}
+#include "writing.h"
 
 static void
 check_occurred_at(const GovArguments *arguments)
@@ -45,32 +34,6 @@ check_occurred_at(const GovArguments *arguments)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"occurred_at\" must be a finite time"),
 				 errhint("Leave it out for an event of now.")));
-}
-
-static void
-raise_too_far_ahead(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("argument \"occurred_at\" is in the future"),
-			 errdetail("It may be at most %d seconds ahead of the server's clock.",
-					   GOV_AHEAD_MAX_S),
-			 errhint("Leave it out for an event of now.")));
-}
-
-/* A key stands for the call that it was first used with. */
-static void
-require_same_call(text *key, bytea *hash, bytea *stored)
-{
-	if (stored != NULL &&
-		VARSIZE_ANY_EXHDR(stored) == VARSIZE_ANY_EXHDR(hash) &&
-		memcmp(VARDATA_ANY(stored), VARDATA_ANY(hash), VARSIZE_ANY_EXHDR(hash)) == 0)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("idempotency key \"%s\" was used for another call", text_to_cstring(key)),
-			 errdetail("The call, capability, amount, entities or dimensions differ."),
-			 errhint("Use a new key for each use.")));
 }
 
 static ArrayType *
@@ -131,41 +94,34 @@ set_charges(GovEvent *event, const GovResolution *resolution)
 	event->recorded_at = resolution->now;
 }
 
-static void
-gate(const GovRequest *request, GovUse use, GovResolution **resolution,
-	 GovDecision *decision)
-{
-	switch (gov_gate(request, use, true, resolution, decision))
-	{
-		case GOV_GATE_ANSWERED:
-			break;
-		case GOV_GATE_CACHE_FULL:
-			gov_raise_cache_full();
-			break;
-		case GOV_GATE_TOO_FAR_AHEAD:
-			raise_too_far_ahead();
-			break;
-	}
-}
-
 /* Charge and write; false when another transaction has just taken the key. */
 static bool
-charge_and_write(GovLedger *ledger, const GovRequest *request, GovUse use,
+charge_and_write(GovAppend *ledger, const GovRequest *request, GovUse use,
 				 GovEvent *event, GovRecorded *recorded,
 				 GovDecision *decision, GovResolution **resolution)
 {
-	gate(request, use, resolution, decision);
+	gov_gate_to_write(request, use, resolution, decision);
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
 		return true;
 	set_charges(event, *resolution);
 	if (!gov_ledger_insert(ledger, event, &recorded->event_id))
 	{
-		gov_gate_take_back(request, *resolution);
+		gov_gate_take_back(request, use, *resolution);
 		return false;
 	}
 	recorded->is_recorded = true;
 	pg_atomic_fetch_add_u64(&gov_shared->events, 1);
 	return true;
+}
+
+static void
+init_event(GovEvent *event, const GovRequest *request, const GovArguments *arguments)
+{
+	memset(event, 0, sizeof(*event));
+	event->owner = request->owner.owner;
+	event->capability = arguments->capability;
+	event->amount = request->amount;
+	event->dimensions = gov_request_dimensions(arguments->dimensions);
 }
 
 /* Record one use, or find that it has been recorded under the same key. */
@@ -175,18 +131,14 @@ gov_record(const char *call, GovUse use, GovArguments *arguments,
 {
 	GovRecorded recorded = {0};
 	GovRequest	request;
-	GovEvent	event = {0};
-	GovLedger	ledger;
+	GovEvent	event;
+	GovAppend	ledger;
 	bool		is_done = false;
 
-	require_writable(call);
+	gov_require_writable(call);
 	check_occurred_at(arguments);
 	gov_request_init(&request, arguments, use == GOV_USE_RECORD);
-	event.owner = request.owner.owner;
-	event.capability = arguments->capability;
-	event.amount = request.amount;
-	if (arguments->dimensions != NULL)
-		event.dimensions = gov_request_dimensions(arguments->dimensions);
+	init_event(&event, &request, arguments);
 	event.key = arguments->key;
 	if (event.key != NULL)
 	{
@@ -197,20 +149,38 @@ gov_record(const char *call, GovUse use, GovArguments *arguments,
 	gov_ledger_open(&ledger, event.key != NULL);
 	while (!is_done)
 	{
-		bytea	   *stored;
+		GovKey		key = {event.owner, event.key};
+		GovKeyHolder holder;
 
-		if (event.key != NULL &&
-			gov_ledger_find(&ledger, event.owner, event.key, &recorded.event_id, &stored))
+		if (event.key != NULL && gov_key_find(&key, &holder))
 		{
-			require_same_call(event.key, event.request_hash, stored);
+			gov_require_same_call(event.key, event.request_hash, holder.request_hash);
+			recorded.event_id = holder.event_id;
 			recorded.is_duplicate = true;
 			break;
 		}
 		is_done = charge_and_write(&ledger, &request, use, &event, &recorded,
 								   decision, resolution);
 	}
-	gov_ledger_close(&ledger);
+	gov_append_close(&ledger);
 	if (recorded.is_recorded)
 		gov_worker_wanted();
 	return recorded;
+}
+
+/* Record what a hold came to, and end it, in one step. */
+int64
+gov_record_settled(const GovRequest *request, const GovArguments *arguments)
+{
+	GovRecorded recorded = {0};
+	GovResolution *resolution;
+	GovEvent	event;
+	GovAppend	ledger;
+
+	init_event(&event, request, arguments);
+	gov_ledger_open(&ledger, false);
+	charge_and_write(&ledger, request, GOV_USE_RECORD, &event, &recorded, NULL, &resolution);
+	gov_append_close(&ledger);
+	gov_worker_wanted();
+	return recorded.event_id;
 }

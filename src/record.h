@@ -17,5 +17,6 @@ typedef struct GovRecorded
 
 extern GovRecorded gov_record(const char *call, GovUse use, GovArguments *arguments,
 							  GovDecision *decision, GovResolution **resolution);
+extern int64 gov_record_settled(const GovRequest *request, const GovArguments *arguments);
 
 #endif							/* GOV_RECORD_H */

@@ -392,17 +392,20 @@ hash_dimensions(pg_cryptohash_ctx *hash, Jsonb *dimensions)
 	}
 }
 
-/* The dimensions without those that are null, which stands for absent. */
+/* The dimensions as rows have them: an object, and null stands for absent. */
 Jsonb *
 gov_request_dimensions(Jsonb *dimensions)
 {
 	JsonbParseState *state = NULL;
-	JsonbIterator *iterator = JsonbIteratorInit(&dimensions->root);
+	JsonbIterator *iterator;
 	JsonbValue	key;
 	JsonbValue	value;
 	bool		has_null = false;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (dimensions == NULL)
+		return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	iterator = JsonbIteratorInit(&dimensions->root);
 	while (next_dimension(&iterator, &key, &value))
 	{
 		if (value.type == jbvNull)

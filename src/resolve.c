@@ -5,7 +5,7 @@
  * PURPOSE
  *		One walk from what a call names up to the roots, over shared nodes or
  *		a private view or both, makes the resolved set; budgets.c then finds
- *		the budgets that count.
+ *		the budgets that count, and held.c those of a hold that ends.
  *
  * LOCKING
  *		The caller holds the stripe's lock (gate.c), shared or exclusive.  So
@@ -40,8 +40,8 @@ typedef struct GovFound
  * id of an ancestor stands in memory that may be gone once the lock is.  In a
  * private view it stays, and the view's ancestors are not the shared ones.
  */
-static void
-note_missing(GovWalk *walk, const char *id, uint32 id_length)
+void
+gov_walk_note_missing(GovWalk *walk, const char *id, uint32 id_length)
 {
 	GovResolution *out = walk->out;
 
@@ -59,9 +59,9 @@ note_missing(GovWalk *walk, const char *id, uint32 id_length)
 	out->missing[out->nmissing++].id_length = id_length;
 }
 
-/* Look an id up in shared memory; false when it is not there to be used. */
-static bool
-find_shared(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
+/* Look an id up in shared memory; NULL when it is not there to be used. */
+GovSharedNode *
+gov_walk_find_node(GovWalk *walk, const char *id, uint32 id_length)
 {
 	GovSharedNode *node = gov_node_find(&walk->request->owner, id, id_length);
 
@@ -72,24 +72,27 @@ find_shared(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 		case GOV_NODE_LOADING:
 			gov_walk_note_other(walk, id, id_length);
 			walk->must_wait = true;
-			return false;
+			return NULL;
 		default:
-			note_missing(walk, id, id_length);
-			return false;
+			gov_walk_note_missing(walk, id, id_length);
+			return NULL;
 	}
 	if (!node->was_used)
 		node->was_used = true;	/* a hint: who writes it last does not matter */
-	found->node = node;
-	found->entity = gov_node_entity(node);
-	return true;
+	return node;
 }
 
 static void
 find(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 {
 	memset(found, 0, sizeof(*found));
-	if (walk->source->uses_shared && !find_shared(walk, id, id_length, found))
-		return;
+	if (walk->source->uses_shared)
+	{
+		found->node = gov_walk_find_node(walk, id, id_length);
+		if (found->node == NULL)
+			return;
+		found->entity = gov_node_entity(found->node);
+	}
 	if (!walk->source->uses_private)
 		return;
 
@@ -97,7 +100,7 @@ find(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 	found->entity = NULL;
 	found->loaded = gov_private_find(id, id_length);
 	if (found->loaded == NULL)
-		note_missing(walk, id, id_length);
+		gov_walk_note_missing(walk, id, id_length);
 	else
 		found->entity = found->loaded->entity;
 }
@@ -220,12 +223,15 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	resolution->nmissing = 0;
 
 	resolve_entities(&walk);
+	gov_walk_held(&walk);
 	if (walk.is_full)
 		return GOV_OUTCOME_GROW;
 	if (walk.must_wait)
 		return GOV_OUTCOME_WAIT;
 	if (resolution->nmissing > 0)
 		return GOV_OUTCOME_LOAD;
+	if (walk.is_outdated)
+		return GOV_OUTCOME_OUTDATED;
 
 	are_current = gov_walk_budgets(&walk);
 	if (walk.is_full)

@@ -20,6 +20,15 @@ typedef struct GovName
 	uint32		key_length;
 } GovName;
 
+/* A budget that a hold which the call ends is held against. */
+typedef struct GovHeld
+{
+	GovName		entity;
+	pg_uuid_t	budget_id;
+	GovSharedCounter *counter;	/* found by the walk; NULL: the budget is gone */
+	bool		is_shared;
+} GovHeld;
+
 /* What a run-time call asks. */
 typedef struct GovRequest
 {
@@ -32,6 +41,9 @@ typedef struct GovRequest
 	TimestampTz occurred_at;
 	int			nnames;
 	GovName    *names;
+	int			nheld;
+	GovHeld    *held;
+	GovAmount	held_amount;	/* goes off each of them */
 } GovRequest;
 
 typedef struct GovResolvedEntity
@@ -49,11 +61,16 @@ typedef struct GovResolvedEntity
 typedef struct GovResolvedBudget
 {
 	const GovBudget *budget;
+	pg_uuid_t	id;				/* of the budget */
 	int			entity;			/* index */
-	GovSharedCounter *counter;
-	bool		is_shared;		/* the counter is in shared memory */
+	GovSharedCounter *counter;	/* of usage */
+	bool		is_shared;		/* it is in shared memory */
+	GovSharedCounter *holds;	/* the counter of holds; nearly always the same */
+	bool		holds_are_shared;
 	GovWindow	window;			/* of the counter, at the call */
 	bool		allows;			/* before it was charged */
+	bool		ends_hold;		/* it is one of the request's held */
+	int			charged;		/* the pending entry, if holds_are_shared */
 } GovResolvedBudget;
 
 /* A counter whose window is over, and the window that it is to have. */

@@ -26,6 +26,13 @@ extern int	gov_set_find(const GovResolution *out, const char *id,
 						 uint32 id_length, uint32 hash);
 extern int	gov_set_add(GovResolution *out, const GovEntity *entity);
 
+/* resolve.c */
+extern GovSharedNode *gov_walk_find_node(GovWalk *walk, const char *id, uint32 id_length);
+extern void gov_walk_note_missing(GovWalk *walk, const char *id, uint32 id_length);
+
+/* held.c */
+extern void gov_walk_held(GovWalk *walk);
+
 /* budgets.c */
 extern void gov_walk_note_other(GovWalk *walk, const char *id, uint32 id_length);
 extern bool gov_walk_budgets(GovWalk *walk);

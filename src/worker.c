@@ -3,18 +3,20 @@
  *		The background worker of a database.
  *
  * PURPOSE
- *		Makes things small and tidy: rolls up the ledger and applies its
- *		retention.  Never needed for a right answer.
+ *		Expires holds, and makes things small and tidy: rolls up the ledger and
+ *		applies its retention.  Never needed for a right answer: a call that
+ *		holds past their time would deny looks after them itself.
  *
  * LIFE
  *		There is no list of databases to configure: the first call that writes
  *		starts the database's worker, which leaves when it has been idle for
- *		GOV_WORKER_IDLE_S, and the next such call starts it again.  It is never
- *		restarted by the postmaster, so an error ends it until then.
+ *		GOV_WORKER_IDLE_S and no hold is open, and the next such call starts it
+ *		again.  It is never restarted by the postmaster, so an error ends it
+ *		until then.
  *
  * IN NOBODY'S WAY
- *		At most a second apart it tries, without waiting, for the lock on its
- *		own database that DROP DATABASE, ALTER DATABASE ... RENAME and CREATE
+ *		At most half a second apart it tries, without waiting, for the lock on
+ *		its own database that DROP DATABASE, ALTER DATABASE ... RENAME and CREATE
  *		DATABASE ... TEMPLATE take, and leaves if they have it: they refuse
  *		while a session stays, and wait a few seconds for it to go.  It is
  *		never in a transaction while it sleeps.
@@ -38,14 +40,20 @@
 #include "utils/wait_event.h"
 
 #include "catalog.h"
+#include "clock.h"
+#include "expire.h"
 #include "guc.h"
 #include "launch.h"
 #include "rollup.h"
 
 #define GOV_WORKER_IDLE_S			5
-#define GOV_WORKER_LOOP_MAX_MS		1000
+#define GOV_WORKER_LOOP_MAX_MS		500
+#define GOV_EXPIRE_BATCH			1000	/* holds in one transaction */
 
 PGDLLEXPORT void gov_worker_main(Datum arg);
+
+/* When the next hold runs out, as far as we know. */
+static TimestampTz next_expiry = DT_NOEND;
 
 static bool
 try_object_lock(Oid database, Oid class, Oid object, LOCKMODE mode)
@@ -88,6 +96,32 @@ end(void)
 }
 
 /*
+ * Expire the holds whose time has come, a batch in each transaction, and see
+ * when the next one's will.  False when the worker has to leave.
+ */
+static bool
+expire(Oid extension)
+{
+	int			ndone = 0;
+	bool		may;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		begin("expiring holds");
+		may = may_work(extension);
+		if (may && gov_expire_try_lock())
+		{
+			ndone = gov_expire(NULL, gov_clock(), GOV_EXPIRE_BATCH);
+			if (!gov_hold_next_expiry(&next_expiry))
+				next_expiry = DT_NOEND;
+		}
+		end();
+	} while (may && ndone == GOV_EXPIRE_BATCH);
+	return may;
+}
+
+/*
  * One round: batches, each in a transaction, until there is nothing left to do
  * without waiting.  False when the worker has to leave; is_idle tells whether
  * there was nothing to do.
@@ -103,7 +137,8 @@ work(Oid extension, bool *is_idle)
 	{
 		bool		may;
 
-		CHECK_FOR_INTERRUPTS();
+		if (!expire(extension))
+			return false;
 		begin("rolling up the ledger");
 		may = may_work(extension);
 		if (may)
@@ -130,6 +165,9 @@ sleep_until_due(void)
 {
 	int			timeout_ms = Min(gov_rollup_interval_ms, GOV_WORKER_LOOP_MAX_MS);
 
+	if (next_expiry != DT_NOEND)
+		timeout_ms = Min(timeout_ms,
+						 TimestampDifferenceMilliseconds(gov_clock(), next_expiry));
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 timeout_ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
@@ -142,14 +180,14 @@ sleep_until_due(void)
 }
 
 static bool
-still_wanted(Oid extension)
+hold_is_in_flight(void)
 {
-	bool		may;
+	bool		result;
 
-	begin("looking after the database");
-	may = may_work(extension);
+	begin("looking for holds");
+	result = gov_hold_is_in_flight();
 	end();
-	return may;
+	return result;
 }
 
 /*
@@ -163,7 +201,9 @@ leave_unless_needed(Oid extension)
 	bool		is_idle;
 
 	gov_worker_leave();
-	if (!work(extension, &is_idle) || is_idle)
+	if (!work(extension, &is_idle))
+		return false;
+	if (is_idle && next_expiry == DT_NOEND && !hold_is_in_flight())
 		return false;
 	return gov_worker_enter_again(extension);
 }
@@ -182,7 +222,7 @@ run(Oid extension)
 
 		if (!TimestampDifferenceExceeds(round_at, now, gov_rollup_interval_ms))
 		{
-			if (!still_wanted(extension))
+			if (!expire(extension))
 				return;
 			sleep_until_due();
 			continue;
@@ -190,7 +230,7 @@ run(Oid extension)
 		round_at = now;
 		if (!work(extension, &is_idle))
 			return;
-		if (!is_idle)
+		if (!is_idle || next_expiry != DT_NOEND)
 			busy_at = now;
 		else if (TimestampDifferenceExceeds(busy_at, now, GOV_WORKER_IDLE_S * 1000))
 		{

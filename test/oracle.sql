@@ -136,7 +136,7 @@ begin
     where r.owner_id = budget.owner_id
       and r.state = 'open'
       and r.expires_at > at
-      and r.counter_ids @> array[budget.counter_id];
+      and r.assignment_ids @> array[budget.id];
 end
 $$;
 

@@ -1,0 +1,82 @@
+/*
+ * api_hold.c
+ *		gov_reserve, gov_settle, gov_release, gov_extend.
+ */
+#include "postgres.h"
+
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "answer.h"
+#include "reserve.h"
+#include "writing.h"
+
+PG_FUNCTION_INFO_V1(gov_reserve_1_0);
+PG_FUNCTION_INFO_V1(gov_settle_1_0);
+PG_FUNCTION_INFO_V1(gov_release_1_0);
+PG_FUNCTION_INFO_V1(gov_extend_1_0);
+
+static const pg_uuid_t *
+hold_argument(FunctionCallInfo fcinfo)
+{
+	return PG_ARGISNULL(0) ? NULL : PG_GETARG_UUID_P(0);
+}
+
+Datum
+gov_reserve_1_0(PG_FUNCTION_ARGS)
+{
+	static GovRowType type;
+	GovArguments arguments;
+	GovDecision decision;
+	GovResolution *resolution;
+	GovReserved reserved;
+	Datum		values[9];
+	bool		nulls[9] = {false};
+	bool		is_denied;
+
+	gov_request_arguments(fcinfo, &arguments);
+	arguments.key = PG_ARGISNULL(5) ? NULL : PG_GETARG_TEXT_PP(5);
+	reserved = gov_reserve(&arguments, PG_ARGISNULL(6) ? NULL : PG_GETARG_INTERVAL_P(6),
+						   &decision, &resolution);
+	if (reserved.is_duplicate)
+		gov_look_again(&arguments, &resolution, &decision);
+	is_denied = !reserved.is_held && !reserved.is_duplicate;
+
+	gov_answer_decision(&decision, values, nulls);
+	nulls[4] = nulls[5] = nulls[7] = is_denied;
+	values[4] = UUIDPGetDatum(&reserved.id);
+	values[5] = TimestampTzGetDatum(reserved.expires_at);
+	values[6] = BoolGetDatum(reserved.is_duplicate);
+	values[7] = CStringGetTextDatum(gov_hold_state_name(reserved.state));
+	values[8] = gov_answer_chains(resolution);
+	return gov_answer_row(fcinfo, &type, values, nulls);
+}
+
+Datum
+gov_settle_1_0(PG_FUNCTION_ARGS)
+{
+	static GovRowType type;
+	GovRecorded recorded = gov_settle(hold_argument(fcinfo),
+									  PG_ARGISNULL(1) ? NULL : PG_GETARG_NUMERIC(1));
+	Datum		values[2] = {
+		Int64GetDatum(recorded.event_id), BoolGetDatum(recorded.is_duplicate)
+	};
+	bool		nulls[2] = {false, false};
+
+	return gov_answer_row(fcinfo, &type, values, nulls);
+}
+
+Datum
+gov_release_1_0(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(gov_release(hold_argument(fcinfo)));
+}
+
+Datum
+gov_extend_1_0(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(gov_extend(hold_argument(fcinfo),
+									 PG_ARGISNULL(1) ? NULL : PG_GETARG_INTERVAL_P(1)));
+}

@@ -1,0 +1,103 @@
+/*
+ * append.c
+ *		Appends rows to a table of ours, below SPI.
+ *
+ * PURPOSE
+ *		The row that a call writes is the price of the call, so it goes to the
+ *		table and its indexes directly.  Rows with a key are inserted as INSERT
+ *		... ON CONFLICT does it: speculatively, and taken back at once if
+ *		somebody was faster.
+ *
+ * LOCKING
+ *		RowExclusiveLock on the table, to the end of the transaction.  While a
+ *		row is inserted speculatively its token is held, which others wait for:
+ *		see keys.c for who may then wait for whom.
+ *
+ * FAILURE
+ *		Raises what an INSERT would.
+ */
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
+
+#include "append.h"
+#include "compat.h"
+#include "errors.h"
+
+/* Open a table that has so many columns of ours, or more that somebody added. */
+void
+gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index)
+{
+	bool		has_key = OidIsValid(key_index);
+
+	append->rel = try_table_open(table, RowExclusiveLock);
+	if (append->rel == NULL)
+		gov_raise_dropped();
+	if (RelationGetDescr(append->rel)->natts < ncolumns)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" does not have the columns of this version",
+						RelationGetRelationName(append->rel)),
+				 errhint("Run ALTER EXTENSION governance UPDATE.")));
+	append->estate = CreateExecutorState();
+	append->result_rel = makeNode(ResultRelInfo);
+	InitResultRelInfo(append->result_rel, append->rel, 0, NULL, 0);
+	ExecOpenIndices(append->result_rel, has_key);
+	append->slot = table_slot_create(append->rel, NULL);
+	append->key_index = has_key ? list_make1_oid(key_index) : NIL;
+}
+
+void
+gov_append_close(GovAppend *append)
+{
+	ExecDropSingleTupleTableSlot(append->slot);
+	ExecCloseIndices(append->result_rel);
+	FreeExecutorState(append->estate);
+	table_close(append->rel, NoLock);
+}
+
+/* Begin a row: all columns null, also those that somebody may have added. */
+void
+gov_append_clear(GovAppend *append)
+{
+	TupleTableSlot *slot = append->slot;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
+}
+
+/* Insert the slot's row, which has no key. */
+void
+gov_append_row(GovAppend *append)
+{
+	Assert(append->key_index == NIL);
+	ExecStoreVirtualTuple(append->slot);
+	table_tuple_insert(append->rel, append->slot, GetCurrentCommandId(true), 0, NULL);
+	gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
+							false, NULL, NIL);
+}
+
+/* Insert the slot's row, or take it back and return false if its key is taken. */
+bool
+gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key)
+{
+	TransactionId xid = GetCurrentTransactionId();
+	uint32		token = SpeculativeInsertionLockAcquire(xid);
+	bool		conflict = false;
+
+	Assert(append->key_index != NIL);
+	ExecStoreVirtualTuple(append->slot);
+	table_tuple_insert_speculative(append->rel, append->slot,
+								   GetCurrentCommandId(true), 0, NULL, token);
+	gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
+							true, &conflict, append->key_index);
+	conflict = conflict || is_taken(key);
+	table_tuple_complete_speculative(append->rel, append->slot, token, !conflict);
+	SpeculativeInsertionLockRelease(xid);
+	return !conflict;
+}

@@ -1,0 +1,31 @@
+/*
+ * append.h
+ *		Appends rows to a table of ours, below SPI.
+ */
+#ifndef GOV_APPEND_H
+#define GOV_APPEND_H
+
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "utils/rel.h"
+
+/* A table, open for the rows of one call. */
+typedef struct GovAppend
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *result_rel;
+	TupleTableSlot *slot;
+	List	   *key_index;		/* unique; NIL: the rows have no key */
+} GovAppend;
+
+/* Is a key, just inserted, taken where our index cannot see it? */
+typedef bool (*GovIsTaken) (const void *key);
+
+extern void gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index);
+extern void gov_append_clear(GovAppend *append);
+extern void gov_append_row(GovAppend *append);
+extern bool gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key);
+extern void gov_append_close(GovAppend *append);
+
+#endif							/* GOV_APPEND_H */

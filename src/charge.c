@@ -1,0 +1,177 @@
+/*
+ * charge.c
+ *		Charges the budgets of a resolution.
+ *
+ * PURPOSE
+ *		Adds a call's amount to every budget that it resolved to, as usage or
+ *		as a hold, and takes a hold that it ends off the budgets that this was
+ *		held against; both in one step.
+ *
+ * LOCKING
+ *		The caller holds the owner's stripe exclusively, from before the
+ *		resolution on.
+ *
+ * INVARIANTS
+ *		What is charged in shared memory is in the pending list before the lock
+ *		is released.  Where a budget has usage in place of a hold, no more than
+ *		the larger of the two is taken from others at any moment (pending.c).
+ *
+ * FAILURE
+ *		None: what could fail was done before (gov_pending_reserve), and each
+ *		function is a critical section.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "charge.h"
+#include "pending.h"
+
+/* What an event adds to a budget's present window: a late one nothing. */
+static GovAmount
+present_amount(const GovRequest *request, const GovResolution *resolution,
+			   const GovResolvedBudget *budget)
+{
+	return resolution->occurred_at >= budget->window.start ? request->amount : 0;
+}
+
+static GovCharge
+charge_of(const GovRequest *request, GovChargeKind kind,
+		  const GovResolution *resolution, const GovResolvedBudget *budget)
+{
+	GovCharge	charge = {0, 0, 0};
+
+	if (kind == GOV_CHARGE_HOLD)
+		charge.held = request->amount;
+	else
+		charge.usage = present_amount(request, resolution, budget);
+	if (budget->ends_hold)
+	{
+		charge.held -= request->held_amount;
+		charge.covered = Min(Max(charge.usage, 0), request->held_amount);
+	}
+	return charge;
+}
+
+/* A counter of the private view is this transaction's alone. */
+static void
+charge_budget(GovSharedStripe *stripe, GovResolvedBudget *budget, GovCharge charge)
+{
+	if (!budget->is_shared)
+	{
+		budget->counter->total += charge.usage;
+		charge.usage = charge.covered = 0;
+	}
+	if (budget->holds_are_shared)
+		budget->charged = gov_pending_charge(stripe, budget->holds, &charge);
+	else
+		budget->holds->held += charge.held;
+}
+
+static void
+uncharge_budget(GovResolvedBudget *budget, GovCharge charge)
+{
+	if (!budget->is_shared)
+	{
+		budget->counter->total -= charge.usage;
+		charge.usage = charge.covered = 0;
+	}
+	if (budget->holds_are_shared)
+		gov_pending_uncharge(budget->charged, &charge);
+	else
+		budget->holds->held -= charge.held;
+}
+
+/* The budget of the resolution that a hold is held against; NULL if none is. */
+static GovResolvedBudget *
+find_budget(GovResolution *resolution, const GovHeld *held, int guess)
+{
+	for (int i = 0; i < resolution->nbudgets; i++)
+	{
+		GovResolvedBudget *budget =
+			&resolution->budgets[(guess + i) % resolution->nbudgets];
+
+		if (budget->holds == held->counter)
+			return budget;
+	}
+	return NULL;
+}
+
+/* Take the hold off the budgets that nothing else happens to. */
+static void
+end_hold(GovSharedStripe *stripe, const GovRequest *request, GovResolution *resolution)
+{
+	GovCharge	charge = {0, -request->held_amount, 0};
+	int			guess = 0;
+
+	for (int i = 0; i < request->nheld; i++)
+	{
+		const GovHeld *held = &request->held[i];
+		GovResolvedBudget *budget;
+
+		if (held->counter == NULL)
+			continue;
+		budget = find_budget(resolution, held, guess);
+		if (budget != NULL)
+		{
+			budget->ends_hold = true;
+			guess = budget - resolution->budgets + 1;
+		}
+		else if (held->is_shared)
+			gov_pending_charge(stripe, held->counter, &charge);
+		else
+			held->counter->held += charge.held;
+	}
+}
+
+/* Charge every budget, and end the request's hold. */
+void
+gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kind,
+		   GovResolution *resolution)
+{
+	START_CRIT_SECTION();
+	end_hold(stripe, request, resolution);
+	for (int i = 0; i < resolution->nbudgets; i++)
+	{
+		GovResolvedBudget *budget = &resolution->budgets[i];
+		GovCharge	charge = charge_of(request, kind, resolution, budget);
+
+		charge_budget(stripe, budget, charge);
+		resolution->states[i].usage += charge.usage;
+		resolution->states[i].held += charge.held;
+	}
+	END_CRIT_SECTION();
+}
+
+/* Undo the charge of this very call, because its row was not written. */
+void
+gov_uncharge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kind,
+			 GovResolution *resolution)
+{
+	Assert(request->nheld == 0);
+	START_CRIT_SECTION();
+	for (int i = 0; i < resolution->nbudgets; i++)
+	{
+		GovResolvedBudget *budget = &resolution->budgets[i];
+
+		uncharge_budget(budget, charge_of(request, kind, resolution, budget));
+	}
+	END_CRIT_SECTION();
+}
+
+/* A sum of very many of the largest amounts: not to be charged. */
+bool
+gov_charge_would_overflow(const GovRequest *request, const GovResolution *resolution)
+{
+	GovAmount	sum;
+
+	for (int i = 0; i < resolution->nbudgets; i++)
+	{
+		const GovBudgetState *state = &resolution->states[i];
+
+		if (!gov_amount_add(state->usage, state->held, &sum) ||
+			!gov_amount_add(sum, request->amount, &sum))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,202 @@
+/*
+ * keys.c
+ *		Idempotency keys: one name space over the ledger and the holds.
+ *
+ * PURPOSE
+ *		A key is unique per owner, whichever of the two tables has it.  Each has
+ *		a unique index, which rules out two events or two holds; this rules out
+ *		an event and a hold.
+ *
+ * PROTOCOL
+ *		1. Look in both tables, wait for whoever is inserting or deleting the
+ *		   key, and look again, until it is free or has its holder.
+ *		2. Insert speculatively, which makes the key visible to others.
+ *		3. Look in the other table.  If the key is there, by whomever and
+ *		   committed or not, take the row back and begin again.
+ *		Of two that do this at once, the one that inserts later sees the other
+ *		at 3.
+ *
+ * LOCKING
+ *		Nobody waits for a transaction while its own row is inserted, so two
+ *		sessions with one key cannot block each other.  At 3 a new event waits
+ *		for a hold that is itself between 2 and 4, and never the other way
+ *		round: otherwise both might take their rows back for ever.
+ *
+ * SNAPSHOTS
+ *		A dirty snapshot sees what is being inserted.  But a hold changes its
+ *		state while it is looked for, and such a scan can miss both its
+ *		versions; what is committed is therefore looked for with a snapshot of
+ *		its own, taken afterwards.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "catalog.h"
+#include "columns.h"
+#include "errors.h"
+#include "keys.h"
+
+/* Who inserts or deletes what was found. */
+typedef struct GovKeyWriter
+{
+	TransactionId xid;			/* invalid: nobody */
+	uint32		token;			/* of a speculative insertion; 0: none */
+	ItemPointerData tid;
+} GovKeyWriter;
+
+static void
+read_holder(Relation rel, HeapTuple tuple, bool is_hold, GovKeyHolder *holder)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	bool		isnull;
+	Datum		id = heap_getattr(tuple, (is_hold ? GOV_HOLD_ID : GOV_EVENT_ID) + 1,
+								  desc, &isnull);
+	Datum		hash;
+
+	holder->is_hold = is_hold;
+	if (is_hold)
+		holder->hold_id = *DatumGetUUIDP(id);
+	else
+		holder->event_id = DatumGetInt64(id);
+	hash = heap_getattr(tuple, (is_hold ? GOV_HOLD_REQUEST_HASH :
+								GOV_EVENT_REQUEST_HASH) + 1, desc, &isnull);
+	holder->request_hash = isnull ? NULL : DatumGetByteaPCopy(hash);
+}
+
+/* Look for a key in one of the tables, as a snapshot sees it. */
+static bool
+look_up(Relation rel, const GovKey *key, bool is_hold, Snapshot snapshot,
+		GovKeyHolder *holder, ItemPointer tid)
+{
+	const GovCatalog *catalog = gov_catalog();
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyEntryInitialize(&keys[0], 0,
+						   (is_hold ? GOV_HOLD_OWNER_ID : GOV_EVENT_OWNER_ID) + 1,
+						   BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
+						   F_TEXTEQ, CStringGetTextDatum(key->owner));
+	ScanKeyEntryInitialize(&keys[1], 0,
+						   (is_hold ? GOV_HOLD_IDEMPOTENCY_KEY :
+							GOV_EVENT_IDEMPOTENCY_KEY) + 1,
+						   BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
+						   F_TEXTEQ, PointerGetDatum(key->key));
+	scan = systable_beginscan(rel, is_hold ? catalog->reservations_key :
+							  catalog->events_key, true, snapshot, 2, keys);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		*tid = tuple->t_self;
+		read_holder(rel, tuple, is_hold, holder);
+	}
+	systable_endscan(scan);
+	return found;
+}
+
+/* Look for a key in one of the tables, committed or not. */
+static bool
+look_up_any(Relation rel, const GovKey *key, bool is_hold, GovKeyHolder *holder,
+			GovKeyWriter *writer)
+{
+	SnapshotData dirty;
+	Snapshot	committed;
+	bool		found;
+
+	memset(writer, 0, sizeof(*writer));
+	InitDirtySnapshot(dirty);
+	if (look_up(rel, key, is_hold, &dirty, holder, &writer->tid))
+	{
+		writer->xid = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+		writer->token = dirty.speculativeToken;
+		return true;
+	}
+	if (!is_hold)
+		return false;			/* an event does not change */
+	committed = RegisterSnapshot(GetLatestSnapshot());
+	found = look_up(rel, key, is_hold, committed, holder, &writer->tid);
+	UnregisterSnapshot(committed);
+	return found;
+}
+
+static Relation
+open_table(bool is_hold)
+{
+	const GovCatalog *catalog = gov_catalog();
+	Relation	rel = try_table_open(is_hold ? catalog->reservations : catalog->events,
+									 AccessShareLock);
+
+	if (rel == NULL)
+		gov_raise_dropped();
+	return rel;
+}
+
+/* Find a key in one of the tables, when nobody is writing it any more. */
+static bool
+find_settled(const GovKey *key, bool is_hold, GovKeyHolder *holder)
+{
+	Relation	rel = open_table(is_hold);
+	GovKeyWriter writer;
+	bool		found;
+
+	while ((found = look_up_any(rel, key, is_hold, holder, &writer)) &&
+		   TransactionIdIsValid(writer.xid))
+	{
+		if (writer.token != 0)
+			SpeculativeInsertionWait(writer.xid, writer.token);
+		else
+			XactLockTableWait(writer.xid, rel, &writer.tid, XLTW_InsertIndex);
+	}
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * Find what has a key; waits for a transaction that is writing it.  False when
+ * it is free.
+ */
+bool
+gov_key_find(const GovKey *key, GovKeyHolder *holder)
+{
+	return find_settled(key, false, holder) || find_settled(key, true, holder);
+}
+
+/* Step 3 for a new event. */
+bool
+gov_key_has_hold(const void *arg)
+{
+	Relation	rel = open_table(true);
+	GovKeyHolder holder;
+	GovKeyWriter writer;
+	bool		found;
+
+	while ((found = look_up_any(rel, arg, true, &holder, &writer)) &&
+		   writer.token != 0)
+		SpeculativeInsertionWait(writer.xid, writer.token);
+	table_close(rel, NoLock);
+	return found;
+}
+
+/* Step 3 for a new hold. */
+bool
+gov_key_has_event(const void *arg)
+{
+	Relation	rel = open_table(false);
+	GovKeyHolder holder;
+	GovKeyWriter writer;
+	bool		found = look_up_any(rel, arg, false, &holder, &writer);
+
+	table_close(rel, NoLock);
+	return found;
+}

@@ -1,0 +1,105 @@
+/*
+ * writing.c
+ *		What the writing calls have in common.
+ *
+ * FAILURE
+ *		25006 in a read-only transaction or on a standby, 55000 when the
+ *		library is not preloaded, 53400 when the cache is full, 23505 for a key
+ *		that stands for another call, 22023 for a time too far ahead.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+
+#include "errors.h"
+#include "expire.h"
+#include "shmem.h"
+#include "writing.h"
+
+#define GOV_EXPIRE_BATCH	1000	/* holds that a call expires before it decides again */
+
+void
+gov_require_writable(const char *call)
+{
+	PreventCommandIfReadOnly(call);
+	PreventCommandIfParallelMode(call);
+	PreventCommandDuringRecovery(call);
+	if (!gov_shmem_is_available())
+		gov_raise_not_preloaded();
+}
+
+/* A key stands for the call that it was first used with. */
+void
+gov_require_same_call(text *key, bytea *hash, bytea *stored)
+{
+	if (stored != NULL &&
+		VARSIZE_ANY_EXHDR(stored) == VARSIZE_ANY_EXHDR(hash) &&
+		memcmp(VARDATA_ANY(stored), VARDATA_ANY(hash), VARSIZE_ANY_EXHDR(hash)) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("idempotency key \"%s\" was used for another call", text_to_cstring(key)),
+			 errdetail("The call, capability, amount, entities or dimensions differ."),
+			 errhint("Use a new key for each use.")));
+}
+
+static void
+raise_too_far_ahead(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"occurred_at\" is in the future"),
+			 errdetail("It may be at most %d seconds ahead of the server's clock.",
+					   GOV_AHEAD_MAX_S),
+			 errhint("Leave it out for an event of now.")));
+}
+
+static void
+gate(const GovRequest *request, GovUse use, GovResolution **resolution,
+	 GovDecision *decision)
+{
+	switch (gov_gate(request, use, true, resolution, decision))
+	{
+		case GOV_GATE_ANSWERED:
+			break;
+		case GOV_GATE_CACHE_FULL:
+			gov_raise_cache_full();
+			break;
+		case GOV_GATE_TOO_FAR_AHEAD:
+			raise_too_far_ahead();
+			break;
+	}
+}
+
+/*
+ * Resolve, decide and charge; what the gate cannot do is an error.  Rather than
+ * deny a call because of holds past their time, expire those.
+ */
+void
+gov_gate_to_write(const GovRequest *request, GovUse use, GovResolution **resolution,
+				  GovDecision *decision)
+{
+	do
+		gate(request, use, resolution, decision);
+	while (use != GOV_USE_RECORD && gov_is_denied_with_holds(*resolution, decision) &&
+		   gov_expire(request->owner.owner, (*resolution)->now, GOV_EXPIRE_BATCH) > 0);
+}
+
+/* What a call with a used key answers: granted then, and the budgets of now. */
+void
+gov_look_again(const GovArguments *arguments, GovResolution **resolution,
+			   GovDecision *decision)
+{
+	GovRequest	request;
+
+	gov_request_init(&request, arguments, false);
+	request.amount = 0;
+	if (gov_gate(&request, GOV_USE_LOOK, true, resolution, decision) != GOV_GATE_ANSWERED)
+		gov_raise_cache_full();
+	decision->is_granted = true;
+	decision->denial = GOV_DENIAL_NONE;
+	decision->has_retry_at = false;
+}

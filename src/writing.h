@@ -1,0 +1,18 @@
+/*
+ * writing.h
+ *		What the writing calls have in common.
+ */
+#ifndef GOV_WRITING_H
+#define GOV_WRITING_H
+
+#include "gate.h"
+#include "request.h"
+
+extern void gov_require_writable(const char *call);
+extern void gov_require_same_call(text *key, bytea *hash, bytea *stored);
+extern void gov_gate_to_write(const GovRequest *request, GovUse use,
+							  GovResolution **resolution, GovDecision *decision);
+extern void gov_look_again(const GovArguments *arguments, GovResolution **resolution,
+						   GovDecision *decision);
+
+#endif							/* GOV_WRITING_H */
