@@ -357,6 +357,9 @@ create unique index gov_reservations_key on gov_reservations (owner_id, idempote
 create index gov_reservations_expires_at_idx on gov_reservations (expires_at)
     where state = 'open';
 
+create index gov_reservations_updated_at_idx on gov_reservations (updated_at)
+    where state <> 'open';
+
 create index gov_reservations_owner_id_idx on gov_reservations (owner_id, expires_at)
     where state = 'open';
 
@@ -2708,8 +2711,9 @@ comment on function gov_maintain() is
 $$Does what the background worker does, as far as it can without waiting. Call it in a transaction of its own: until that ends,
 no budget can be deleted.
 
-result: rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: events deleted because of governance.event_retention;
-    events_left: committed events that are not rolled up yet; waits_for: what they wait for, null when nothing is left
+result: rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: events and ended holds deleted because of
+    governance.event_retention; events_left: committed events that are not rolled up yet; waits_for: what they wait for, null when
+    nothing is left
 errors: 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
 create function gov_drop_cache()

@@ -108,7 +108,7 @@ define_worker_settings(void)
 							NULL, &gov_rollup_interval_ms, 1000, 10, 3600000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.event_retention",
-							"Age at which rolled-up events are deleted; 0 keeps them.",
+							"Age at which rolled-up events and ended holds are deleted; 0 keeps them.",
 							NULL, &gov_event_retention_s, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }

@@ -28,6 +28,7 @@
 
 #include "append.h"
 #include "catalog.h"
+#include "clock.h"
 #include "columns.h"
 #include "guc.h"
 #include "hold.h"
@@ -80,18 +81,18 @@ static GovQuery budgets_query = {
 static GovQuery close_query = {
 	.sql =
 	"update @gov_reservations"
-	" set state = $2, settled_amount = $3, event_id = $4, updated_at = clock_timestamp()"
+	" set state = $2, settled_amount = $3, event_id = $4, updated_at = $5"
 	" where id = $1",
-	.nargs = 4,
-	.argtypes = {UUIDOID, TEXTOID, NUMERICOID, INT8OID}
+	.nargs = 5,
+	.argtypes = {UUIDOID, TEXTOID, NUMERICOID, INT8OID, TIMESTAMPTZOID}
 };
 
 static GovQuery extend_query = {
 	.sql =
-	"update @gov_reservations set expires_at = $2, updated_at = clock_timestamp()"
+	"update @gov_reservations set expires_at = $2, updated_at = $3"
 	" where id = $1",
-	.nargs = 2,
-	.argtypes = {UUIDOID, TIMESTAMPTZOID}
+	.nargs = 3,
+	.argtypes = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 static GovQuery overdue_query = {
@@ -315,8 +316,8 @@ gov_hold_close(const GovHold *hold, GovHoldState state, GovAmount settled_amount
 			   int64 event_id)
 {
 	bool		is_settled = state == GOV_HOLD_SETTLED;
-	char		nulls[4] = {' ', ' ', is_settled ? ' ' : 'n', is_settled ? ' ' : 'n'};
-	Datum		args[4];
+	char		nulls[5] = {' ', ' ', is_settled ? ' ' : 'n', is_settled ? ' ' : 'n', ' '};
+	Datum		args[5];
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
@@ -324,6 +325,7 @@ gov_hold_close(const GovHold *hold, GovHoldState state, GovAmount settled_amount
 	args[1] = CStringGetTextDatum(state_names[state]);
 	args[2] = NumericGetDatum(gov_amount_to_numeric(settled_amount));
 	args[3] = Int64GetDatum(event_id);
+	args[4] = TimestampTzGetDatum(gov_clock());
 	gov_spi_modify(&close_query, args, nulls);
 	gov_spi_end(&spi);
 }
@@ -332,7 +334,10 @@ gov_hold_close(const GovHold *hold, GovHoldState state, GovAmount settled_amount
 void
 gov_hold_extend(const GovHold *hold, TimestampTz expires_at)
 {
-	Datum		args[2] = {UUIDPGetDatum(&hold->id), TimestampTzGetDatum(expires_at)};
+	Datum		args[3] = {
+		UUIDPGetDatum(&hold->id), TimestampTzGetDatum(expires_at),
+		TimestampTzGetDatum(gov_clock())
+	};
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);

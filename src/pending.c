@@ -66,7 +66,7 @@ static GovPendingEntry *entries = NULL;
 static int	nentries = 0;
 static int	capacity = 0;		/* a power of two, also the number of chains */
 static int *chains = NULL;
-static bool has_written = false;	/* a writing call was made, if it charged or not */
+static bool has_written = false;	/* a writing call was made */
 
 static int *
 chain_of(const GovSharedCounter *counter)
@@ -117,14 +117,20 @@ unlink_newest(int i)
 	*chain = entries[i].next;
 }
 
-/* A writing call begins: make room for charges to so many counters. */
+/* A writing call begins. */
+void
+gov_pending_note_write(void)
+{
+	has_written = true;
+}
+
+/* Make room for charges to so many counters. */
 void
 gov_pending_reserve(int ncharges)
 {
 	int			wanted = pg_nextpower2_32(Max(nentries + ncharges, 64));
 	int		   *new_chains;
 
-	has_written = true;
 	if (wanted <= capacity)
 		return;
 

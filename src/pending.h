@@ -15,6 +15,7 @@ typedef struct GovCharge
 	GovAmount	covered;		/* of usage > 0, by a hold that ends: held < 0 */
 } GovCharge;
 
+extern void gov_pending_note_write(void);
 extern void gov_pending_reserve(int ncharges);
 extern int	gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
 							   const GovCharge *charge);

@@ -135,7 +135,7 @@ gov_record(const char *call, GovUse use, GovArguments *arguments,
 	GovAppend	ledger;
 	bool		is_done = false;
 
-	gov_require_writable(call);
+	gov_begin_write(call);
 	check_occurred_at(arguments);
 	gov_request_init(&request, arguments, use == GOV_USE_RECORD);
 	init_event(&event, &request, arguments);

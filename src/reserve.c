@@ -161,7 +161,7 @@ gov_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	GovHold		hold = {0};
 	bool		is_done = false;
 
-	gov_require_writable(call);
+	gov_begin_write(call);
 	require_ttl(ttl);
 	gov_request_init(&request, arguments, false);
 	hold.owner = unconstify(char *, request.owner.owner);
@@ -200,7 +200,7 @@ lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
 {
 	bool		is_pinned = gov_owner != NULL && gov_owner[0] != '\0';
 
-	gov_require_writable(call);
+	gov_begin_write(call);
 	if (id == NULL)
 		gov_raise_null_argument("reservation_id");
 	if (!gov_hold_lock(id, is_pinned ? gov_owner : NULL, hold))

@@ -144,6 +144,17 @@ static GovQuery prune_query = {
 	.argtypes = {INT8OID, TIMESTAMPTZOID, INT8OID}
 };
 
+static GovQuery prune_holds_query = {
+	.sql =
+	"delete from @gov_reservations r"
+	" where r.id = any (array("
+	"  select v.id from @gov_reservations v"
+	"  where v.state <> 'open' and v.updated_at < $1"
+	"  order by v.updated_at limit $2))",
+	.nargs = 2,
+	.argtypes = {TIMESTAMPTZOID, INT8OID}
+};
+
 /* Set the fence at an id that was the last one drawn a moment ago. */
 static void
 set_fence(int64 last_id)
@@ -262,10 +273,25 @@ gov_rollup_round(uint64 *nevents)
 	return result;
 }
 
-/* Delete a batch of rolled-up events past governance.event_retention. */
+/*
+ * Delete a batch of holds that ended before governance.event_retention.  No
+ * load sums them, so no counter has to be pinned.
+ */
+static uint64
+prune_holds(TimestampTz before)
+{
+	Datum		args[2] = {TimestampTzGetDatum(before), Int64GetDatum(GOV_PRUNE_BATCH)};
+
+	if (!ConditionalLockRelationOid(gov_catalog()->reservations, RowExclusiveLock))
+		return 0;
+	return gov_spi_modify(&prune_holds_query, args, NULL);
+}
+
+/* Delete a batch of rolled-up events and of holds past governance.event_retention. */
 uint64
 gov_rollup_prune(void)
 {
+	TimestampTz before = gov_clock() - gov_event_retention_s * USECS_PER_SEC;
 	GovSpi		spi;
 	Datum		args[3];
 	int64		watermark;
@@ -278,10 +304,11 @@ gov_rollup_prune(void)
 	gov_spi_begin(&spi);
 	read_positions(&watermark, &last_id);
 	args[0] = Int64GetDatum(watermark);
-	args[1] = TimestampTzGetDatum(gov_clock() - gov_event_retention_s * USECS_PER_SEC);
+	args[1] = TimestampTzGetDatum(before);
 	args[2] = Int64GetDatum(GOV_PRUNE_BATCH);
 	gov_spi_modify(&prune_query, args, NULL);
 	ndeleted = DatumGetInt64(gov_spi_value(0, 1, &isnull));
+	ndeleted += prune_holds(before);
 	gov_spi_end(&spi);
 	return ndeleted;
 }

@@ -16,19 +16,22 @@
 
 #include "errors.h"
 #include "expire.h"
+#include "pending.h"
 #include "shmem.h"
 #include "writing.h"
 
 #define GOV_EXPIRE_BATCH	1000	/* holds that a call expires before it decides again */
 
+/* A writing call begins: may it write? */
 void
-gov_require_writable(const char *call)
+gov_begin_write(const char *call)
 {
 	PreventCommandIfReadOnly(call);
 	PreventCommandIfParallelMode(call);
 	PreventCommandDuringRecovery(call);
 	if (!gov_shmem_is_available())
 		gov_raise_not_preloaded();
+	gov_pending_note_write();
 }
 
 /* A key stands for the call that it was first used with. */

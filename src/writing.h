@@ -8,7 +8,7 @@
 #include "gate.h"
 #include "request.h"
 
-extern void gov_require_writable(const char *call);
+extern void gov_begin_write(const char *call);
 extern void gov_require_same_call(text *key, bytea *hash, bytea *stored);
 extern void gov_gate_to_write(const GovRequest *request, GovUse use,
 							  GovResolution **resolution, GovDecision *decision);

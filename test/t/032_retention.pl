@@ -1,0 +1,73 @@
+# governance.event_retention: rolled-up events and ended holds go, what they added up to stays, and what is still needed too.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('retention');
+$node->init;
+$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = 'governance'
+governance.rollup_interval = '10min'
+});
+$node->start;
+$node->safe_psql('postgres', <<'SQL');
+create extension governance;
+insert into gov_entity_types (id) values ('org');
+insert into gov_capabilities (id) values ('tokens');
+insert into gov_entities (owner_id, id, type_id) values ('acme', 'acme', 'org');
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('acme', 'acme', 'tokens', 1000);
+SQL
+
+sub is_sql
+{
+	my ($sql, $expected, $name) = @_;
+
+	is($node->safe_psql('postgres', $sql), $expected, $name);
+}
+
+my $ids = q{array['acme']};
+my $state = q{select trim_scale(current_usage), trim_scale(reserved_usage) from gov_headroom('acme', 'tokens', 0, null, array['acme'])};
+my $rows = q{select (select count(*) from gov_events), (select string_agg(state, ' ' order by state) from gov_reservations)};
+
+$node->safe_psql('postgres', qq{
+	select gov_ingest('acme', 'tokens', 7, null, $ids, 'old');
+	select gov_settle(reservation_id, 5) from gov_reserve('acme', 'tokens', 10, null, $ids, 'settled');
+	select gov_release(reservation_id) from gov_reserve('acme', 'tokens', 10, null, $ids, 'released');
+	select gov_reserve('acme', 'tokens', 20, null, $ids, 'open', '30 days');
+});
+is_sql('select pruned from gov_maintain()', 0, 'without the setting nothing is deleted');
+is_sql($rows, '2|open released settled', 'neither event nor hold');
+
+# a day later
+$node->append_conf('postgresql.conf', "governance.clock_offset = '1d'\ngovernance.event_retention = '1h'");
+$node->restart;
+$node->safe_psql('postgres', qq{select gov_ingest('acme', 'tokens', 1, null, $ids, 'new')});
+ok($node->poll_query_until('postgres', "select pruned = 0 and events_left = 0 from gov_maintain()"), 'the worker or gov_maintain does it all');
+is_sql($rows, '1|open', 'old events and ended holds are gone, the new event and the open hold are there');
+is_sql($state, '13|20', 'and all counts');
+is_sql('select count(*) from gov_verify()', 0, 'as gov_verify finds');
+is_sql('select gov_drop_cache()', '', 'dropped');
+is_sql($state, '13|20', 'when loaded again too');
+is_sql('select trim_scale(sum(amount)), sum(event_count) from gov_usage_hourly', '13|3', 'and the attribution');
+is_sql(qq{select is_duplicate from gov_ingest('acme', 'tokens', 1, null, $ids, 'new')}, 't', 'a key is known as long as its event');
+is_sql(qq{select is_duplicate from gov_ingest('acme', 'tokens', 1, null, $ids, 'old')}, 'f', 'and no longer');
+is_sql(qq{select is_duplicate from gov_reserve('acme', 'tokens', 10, null, $ids, 'settled')}, 'f', 'or its hold');
+is_sql(qq{select is_duplicate from gov_reserve('acme', 'tokens', 20, null, $ids, 'open')}, 't', 'which is not forgotten while it is open');
+is_sql('select count(*) from gov_verify()', 0, 'all counts are right at the end');
+
+# what is not rolled up is not deleted, however old: another transaction may still add to what comes before it
+my $writer = $node->background_psql('postgres', on_error_stop => 1);
+$writer->query_safe(qq{begin; select gov_ingest('acme', 'tokens', 1, null, $ids)});
+$node->safe_psql('postgres', qq{select gov_ingest('acme', 'tokens', 1, null, $ids, null, gov_now() - interval '2 days')});
+is_sql('select pruned, events_left > 0, waits_for is not null from gov_maintain()', '0|t|t', 'an event that is not rolled up stays');
+$writer->query_safe('commit');
+$writer->quit;
+ok($node->poll_query_until('postgres', "select events_left = 0 from gov_maintain()"), 'until it is');
+is_sql('select count(*) from gov_events', 4, 'its age counts from when it was recorded');
+is_sql('select count(*) from gov_verify()', 0, 'and all counts are right');
+
+$node->stop;
+done_testing();
