@@ -51,6 +51,7 @@ OBJS = \
 	src/load.o \
 	src/node.o \
 	src/nodetable.o \
+	src/overdue.o \
 	src/pending.o \
 	src/private.o \
 	src/read_catalog.o \

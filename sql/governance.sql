@@ -2697,6 +2697,7 @@ comment on column gov_stats.detail is 'more about the value, such as the process
 
 create function gov_maintain
 (
+    out expired bigint,
     out rolled_up bigint,
     out pruned bigint,
     out events_left bigint,
@@ -2711,9 +2712,9 @@ comment on function gov_maintain() is
 $$Does what the background worker does, as far as it can without waiting. Call it in a transaction of its own: until that ends,
 no budget can be deleted.
 
-result: rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: events and ended holds deleted because of
-    governance.event_retention; events_left: committed events that are not rolled up yet; waits_for: what they wait for, null when
-    nothing is left
+result: expired: holds whose time had passed; rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: events and ended
+    holds deleted because of governance.event_retention; events_left: committed events that are not rolled up yet; waits_for: what
+    they wait for, null when nothing is left
 errors: 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
 create function gov_drop_cache()

@@ -20,6 +20,7 @@
 #include "changes.h"
 #include "clock.h"
 #include "evict.h"
+#include "expire.h"
 #include "inspect.h"
 #include "launch.h"
 #include "rollup.h"
@@ -146,13 +147,27 @@ prune(void)
 	return total;
 }
 
+/* Expire the holds whose time has passed and that nobody has locked. */
+static uint64
+expire(void)
+{
+	uint64		total = 0;
+	int			nexpired;
+
+	if (!gov_shmem_is_available() || !gov_expire_try_lock())
+		return 0;
+	while ((nexpired = gov_expire(NULL, gov_clock(), GOV_EXPIRE_BATCH)) > 0)
+		total += nexpired;
+	return total;
+}
+
 Datum
 gov_maintain_1_0(PG_FUNCTION_ARGS)
 {
 	static GovRowType type;
 	GovSpi		spi;
-	Datum		values[4];
-	bool		nulls[4] = {false};
+	Datum		values[5];
+	bool		nulls[5] = {false};
 	int64		nleft;
 	char	   *pids;
 	bool		isnull;
@@ -160,8 +175,9 @@ gov_maintain_1_0(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("gov_maintain()");
 	PreventCommandDuringRecovery("gov_maintain()");
-	values[0] = Int64GetDatum(roll_up());
-	values[1] = Int64GetDatum(prune());
+	values[0] = Int64GetDatum(expire());
+	values[1] = Int64GetDatum(roll_up());
+	values[2] = Int64GetDatum(prune());
 
 	gov_spi_begin(&spi);
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
@@ -169,14 +185,14 @@ gov_maintain_1_0(PG_FUNCTION_ARGS)
 	nleft = DatumGetInt64(gov_spi_value(0, 1, &isnull));
 	pids = gov_spi_text(0, 2);
 	gov_spi_pop_snapshot();
-	values[2] = Int64GetDatum(nleft);
-	nulls[3] = nleft == 0 && pids == NULL;
-	values[3] = (Datum) 0;
-	if (!nulls[3])
+	values[3] = Int64GetDatum(nleft);
+	nulls[4] = nleft == 0 && pids == NULL;
+	values[4] = (Datum) 0;
+	if (!nulls[4])
 	{
 		MemoryContext old = MemoryContextSwitchTo(caller);
 
-		values[3] = CStringGetTextDatum(pids ? pids : "another round");
+		values[4] = CStringGetTextDatum(pids ? pids : "another round");
 		MemoryContextSwitchTo(old);
 	}
 	gov_spi_end(&spi);

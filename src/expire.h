@@ -8,6 +8,8 @@
 #include "hold.h"
 #include "resolve.h"
 
+#define GOV_EXPIRE_BATCH	1000	/* holds that are expired at a time */
+
 extern void gov_request_end_hold(GovRequest *request, const GovHold *hold);
 extern bool gov_hold_end(const GovHold *hold, GovHoldState state);
 extern bool gov_expire_try_lock(void);

@@ -41,8 +41,8 @@
 #include "errors.h"
 #include "gate.h"
 #include "guc.h"
-#include "hold.h"
 #include "launch.h"
+#include "overdue.h"
 #include "pending.h"
 #include "private.h"
 
@@ -323,42 +323,18 @@ decide_ungoverned(const GovRequest *request, GovDecision *decision)
 	decision->denial = GOV_DENIAL_UNGOVERNED;
 }
 
-/* Is something held on a budget that does not allow the call? */
-bool
-gov_is_denied_with_holds(const GovResolution *resolution, const GovDecision *decision)
-{
-	if (decision->is_granted)
-		return false;
-	for (int i = 0; i < resolution->nbudgets; i++)
-	{
-		if (!resolution->budgets[i].allows && resolution->states[i].held > 0)
-			return true;
-	}
-	return false;
-}
-
 /*
- * Decide a check once more without the holds past their time, which are still
- * in the counters.  Whatever is open in a snapshot taken now, and past the time
- * of the call, was in what the call has read of the counters.
+ * May holds past their time, still in the counters, be seen in the answer?  A
+ * worker takes them out within a second, for what is shown; never may a check
+ * be denied because of them.
  */
-static void
-leave_out_overdue(GovGate *gate)
+static bool
+may_show_overdue(const GovGate *gate)
 {
-	GovOverdue *overdue;
-	int			count = gov_hold_read_overdue(gate->request->owner.owner, work.now, &overdue);
-
-	for (int i = 0; i < count; i++)
-	{
-		for (int b = 0; b < work.nbudgets; b++)
-			if (gov_uuid_is(&work.budgets[b].id, &overdue[i].budget_id))
-				work.states[b].held -= overdue[i].amount;
-	}
-	pfree(overdue);
-	if (count == 0)
-		return;
-	gov_worker_wanted();
-	decide(gate);
+	if (charges(gate->use) || !gate->source.uses_shared)
+		return false;
+	return gov_is_denied_with_holds(&work, gate->decision) ||
+		(gate->want_details && gov_has_holds(&work) && !gov_worker_is_at_work());
 }
 
 /* The attempts are over: the rest needs no lock. */
@@ -367,9 +343,12 @@ finish(GovGate *gate)
 {
 	if (gate->is_too_far_ahead)
 		return GOV_GATE_TOO_FAR_AHEAD;
-	if (gate->use == GOV_USE_CHECK && gate->source.uses_shared &&
-		gov_is_denied_with_holds(&work, gate->decision))
-		leave_out_overdue(gate);
+	if (may_show_overdue(gate) &&
+		gov_leave_out_overdue(gate->request->owner.owner, &work))
+	{
+		gov_worker_wanted();
+		decide(gate);
+	}
 	if (work.nbudgets == 0 && judges(gate->use))
 		decide_ungoverned(gate->request, gate->decision);
 	if (gate->stripe != NULL && judges(gate->use) && !gate->decision->is_granted)

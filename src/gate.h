@@ -29,8 +29,6 @@ typedef enum GovUse
 
 extern GovGateStatus gov_gate(const GovRequest *request, GovUse use, bool want_details,
 							  GovResolution **resolution, GovDecision *decision);
-extern bool gov_is_denied_with_holds(const GovResolution *resolution,
-									 const GovDecision *decision);
 extern void gov_gate_take_back(const GovRequest *request, GovUse use,
 							   GovResolution *resolution);
 

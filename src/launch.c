@@ -124,30 +124,40 @@ gov_worker_pid(void)
 	return 0;
 }
 
-/* There is something for a worker to do: see that this database has one. */
-void
-gov_worker_wanted(void)
+/* Has this database a worker? */
+bool
+gov_worker_is_at_work(void)
 {
 	static int	known_slot = 0;
-	static TimestampTz failed_at = 0;
 	Oid			extension = gov_catalog()->extension;
-	TimestampTz now;
-	int			slot;
 
 	if (is_at_work(known_slot, extension))
-		return;
-	for (slot = 0; slot < GOV_WORKER_SLOTS; slot++)
+		return true;
+	for (int slot = 0; slot < GOV_WORKER_SLOTS; slot++)
 	{
 		if (is_at_work(slot, extension))
 		{
 			known_slot = slot;
-			return;
+			return true;
 		}
 	}
+	return false;
+}
+
+/* There is something for a worker to do: see that this database has one. */
+void
+gov_worker_wanted(void)
+{
+	static TimestampTz failed_at = 0;
+	TimestampTz now;
+	int			slot;
+
+	if (gov_worker_is_at_work())
+		return;
 	now = GetCurrentTimestamp();
 	if (!TimestampDifferenceExceeds(failed_at, now, GOV_WORKER_RETRY_MS))
 		return;
-	slot = take_slot(extension, 0);
+	slot = take_slot(gov_catalog()->extension, 0);
 	if (slot >= 0 && !start(slot))
 		failed_at = now;
 }

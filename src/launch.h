@@ -9,6 +9,7 @@
 
 extern void gov_worker_wanted(void);
 extern pid_t gov_worker_pid(void);
+extern bool gov_worker_is_at_work(void);
 
 /* of the worker itself */
 extern bool gov_worker_enter(int number, GovSharedWorker *entered);

@@ -249,7 +249,7 @@ gov_pending_relief(const GovSharedCounter *counter)
 bool
 gov_pending_has_written(void)
 {
-	return has_written;
+	return has_written || nentries > 0;
 }
 
 static void

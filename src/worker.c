@@ -48,7 +48,6 @@
 
 #define GOV_WORKER_IDLE_S			5
 #define GOV_WORKER_LOOP_MAX_MS		500
-#define GOV_EXPIRE_BATCH			1000	/* holds in one transaction */
 
 PGDLLEXPORT void gov_worker_main(Datum arg);
 

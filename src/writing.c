@@ -16,11 +16,10 @@
 
 #include "errors.h"
 #include "expire.h"
+#include "overdue.h"
 #include "pending.h"
 #include "shmem.h"
 #include "writing.h"
-
-#define GOV_EXPIRE_BATCH	1000	/* holds that a call expires before it decides again */
 
 /* A writing call begins: may it write? */
 void
