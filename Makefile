@@ -45,6 +45,7 @@ OBJS = \
 	src/hold.o \
 	src/inspect.o \
 	src/invalidate.o \
+	src/json.o \
 	src/keys.o \
 	src/launch.o \
 	src/ledger.o \

@@ -17,12 +17,17 @@
 #include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "answer.h"
+#include "json.h"
+
+/* What a node usually takes in jsonb; a wrong guess costs a copy. */
+#define GOV_NODE_EXPECTED_BYTES	512
 
 typedef struct GovNodeFacts
 {
@@ -76,140 +81,118 @@ collect_facts(const GovResolution *resolution, int number, GovNodeFacts *facts)
 	facts->is_over_limit = state->has_limit && state->usage > state->limit;
 }
 
-static void
-push(JsonbParseState **json, const char *key, JsonbValue *value)
-{
-	JsonbValue	name;
+/* A node's keys, in the order that jsonb keeps them in: by length, then by bytes. */
+static const char *const node_keys[] = {
+	"name", "cadence", "entityId", "isGranted", "remaining", "usageLimit",
+	"enforcement", "isOverLimit", "currentUsage", "reservedUsage",
+	"scopeEntityIds", "usagePeriodEnd", "usagePeriodStart"
+};
 
-	name.type = jbvString;
-	name.val.string.val = unconstify(char *, key);
-	name.val.string.len = strlen(key);
-	pushJsonbValue(json, WJB_KEY, &name);
-	pushJsonbValue(json, WJB_VALUE, value);
+static void
+put_text(StringInfo json, GovJsonContainer *in, const char *text)
+{
+	gov_json_put_string(json, in, text, strlen(text));
 }
 
 static void
-push_bool(JsonbParseState **json, const char *key, bool boolean)
+put_string(StringInfo json, GovJsonContainer *in, const GovEntity *entity,
+		   GovString string)
 {
-	JsonbValue	value;
-
-	value.type = jbvBool;
-	value.val.boolean = boolean;
-	push(json, key, &value);
-}
-
-static void
-push_amount(JsonbParseState **json, const char *key, bool is_null, GovAmount amount)
-{
-	JsonbValue	value;
-
-	value.type = jbvNull;
-	if (!is_null)
-	{
-		value.type = jbvNumeric;
-		value.val.numeric = gov_amount_to_numeric(amount);
-	}
-	push(json, key, &value);
-}
-
-static void
-set_string(JsonbValue *value, const GovEntity *entity, GovString string)
-{
-	value->type = jbvNull;
 	if (string.offset == 0)
-		return;
-	value->type = jbvString;
-	value->val.string.val = unconstify(char *, gov_entity_string(entity, string));
-	value->val.string.len = string.length;
+		gov_json_put_null(json, in);
+	else
+		gov_json_put_string(json, in, gov_entity_string(entity, string), string.length);
 }
 
 static void
-push_string(JsonbParseState **json, const char *key, const GovEntity *entity,
-			GovString string)
+put_amount(StringInfo json, GovJsonContainer *in, bool is_null, GovAmount amount)
 {
-	JsonbValue	value;
+	if (is_null)
+		gov_json_put_null(json, in);
+	else
+		gov_json_put_numeric(json, in, gov_amount_to_numeric(amount));
+}
 
-	set_string(&value, entity, string);
-	push(json, key, &value);
+/* Years before the first are written as PostgreSQL's printf would: -043. */
+static char *
+write_year(char *at, int year)
+{
+	if (year >= 0)
+		return pg_ultostr_zeropad(at, year, 4);
+	*at++ = '-';
+	return pg_ultostr_zeropad(at, -year, 3);
+}
+
+static char *
+write_after(char *at, char separator, int number, int width)
+{
+	*at++ = separator;
+	return pg_ultostr_zeropad(at, number, width);
 }
 
 /* ISO 8601, UTC, milliseconds; null for a window without that end. */
 static void
-push_time(JsonbParseState **json, const char *key, TimestampTz time)
+put_time(StringInfo json, GovJsonContainer *in, TimestampTz time)
 {
-	JsonbValue	value;
+	char		text[MAXDATELEN + 1];
+	char	   *at = text;
 	struct pg_tm tm;
 	fsec_t		fsec;
 
-	value.type = jbvNull;
-	if (!TIMESTAMP_NOT_FINITE(time) &&
-		timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) == 0)
+	if (TIMESTAMP_NOT_FINITE(time) ||
+		timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
 	{
-		value.type = jbvString;
-		value.val.string.val = psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-										tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour,
-										tm.tm_min, tm.tm_sec, (int) (fsec / 1000));
-		value.val.string.len = strlen(value.val.string.val);
+		gov_json_put_null(json, in);
+		return;
 	}
-	push(json, key, &value);
+	at = write_year(at, tm.tm_year);
+	at = write_after(at, '-', tm.tm_mon, 2);
+	at = write_after(at, '-', tm.tm_mday, 2);
+	at = write_after(at, 'T', tm.tm_hour, 2);
+	at = write_after(at, ':', tm.tm_min, 2);
+	at = write_after(at, ':', tm.tm_sec, 2);
+	at = write_after(at, '.', (int) (fsec / 1000), 3);
+	*at++ = 'Z';
+	gov_json_put_string(json, in, text, at - text);
 }
 
 static void
-push_scope(JsonbParseState **json, const char *key, const GovEntity *entity,
-		   const GovBudget *budget)
+put_scope(StringInfo json, GovJsonContainer *in, const GovEntity *entity,
+		  const GovBudget *budget)
 {
 	const GovString *scope = gov_budget_scope(entity, budget);
-	JsonbValue	name;
+	GovJsonContainer array;
 
-	name.type = jbvString;
-	name.val.string.val = unconstify(char *, key);
-	name.val.string.len = strlen(key);
-	pushJsonbValue(json, WJB_KEY, &name);
-	pushJsonbValue(json, WJB_BEGIN_ARRAY, NULL);
+	gov_json_begin_array(json, &array, budget->nscope);
 	for (uint32 i = 0; i < budget->nscope; i++)
-	{
-		JsonbValue	value;
-
-		set_string(&value, entity, scope[i]);
-		pushJsonbValue(json, WJB_ELEM, &value);
-	}
-	pushJsonbValue(json, WJB_END_ARRAY, NULL);
+		put_string(json, &array, entity, scope[i]);
+	gov_json_end(json, &array, in);
 }
 
 static void
-push_enforcement(JsonbParseState **json, const GovNodeFacts *facts)
-{
-	const char *enforcement = facts->state->is_soft ? "soft" : "hard";
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, enforcement);
-	value.val.string.len = strlen(enforcement);
-	push(json, "enforcement", &value);
-}
-
-static void
-push_node(JsonbParseState **json, const GovNodeFacts *facts)
+put_node(StringInfo json, GovJsonContainer *in, const GovNodeFacts *facts)
 {
 	const GovEntity *entity = facts->entity;
 	const GovBudgetState *state = facts->state;
+	GovJsonContainer node;
 
-	/* in the order that jsonb keeps keys in, by length and bytes: sorted already */
-	pushJsonbValue(json, WJB_BEGIN_OBJECT, NULL);
-	push_string(json, "name", entity, facts->budget->name);
-	push_string(json, "cadence", entity, facts->budget->cadence_text);
-	push_string(json, "entityId", entity, entity->id);
-	push_bool(json, "isGranted", facts->is_granted);
-	push_amount(json, "remaining", !state->has_limit, facts->remaining);
-	push_amount(json, "usageLimit", !state->has_limit, state->limit);
-	push_enforcement(json, facts);
-	push_bool(json, "isOverLimit", facts->is_over_limit);
-	push_amount(json, "currentUsage", false, state->usage);
-	push_amount(json, "reservedUsage", false, state->held);
-	push_scope(json, "scopeEntityIds", entity, facts->budget);
-	push_time(json, "usagePeriodEnd", facts->window->end);
-	push_time(json, "usagePeriodStart", facts->window->start);
-	pushJsonbValue(json, WJB_END_OBJECT, NULL);
+	gov_json_begin_object(json, &node, lengthof(node_keys));
+	for (int i = 0; i < lengthof(node_keys); i++)
+		put_text(json, &node, node_keys[i]);
+	put_string(json, &node, entity, facts->budget->name);
+	put_string(json, &node, entity, facts->budget->cadence_text);
+	put_string(json, &node, entity, entity->id);
+	gov_json_put_bool(json, &node, facts->is_granted);
+	put_amount(json, &node, !state->has_limit, facts->remaining);
+	put_amount(json, &node, !state->has_limit, state->limit);
+	put_text(json, &node, state->is_soft ? "soft" : "hard");
+	gov_json_put_bool(json, &node, facts->is_over_limit);
+	put_amount(json, &node, false, state->usage);
+	put_amount(json, &node, false, state->held);
+	put_scope(json, &node, entity, facts->budget);
+	put_time(json, &node, facts->window->end);
+	put_time(json, &node, facts->window->start);
+	gov_json_end(json, &node, in);
 }
 
 /* How many budgets are on the chain that begins with an entity? */
@@ -223,10 +206,24 @@ chain_budgets(const GovResolution *resolution, int entity)
 	return count;
 }
 
-static void
-push_chain(JsonbParseState **json, const GovResolution *resolution, int entity)
+/* Chains without a budget are left out. */
+static int
+shown_chains(const GovResolution *resolution)
 {
-	pushJsonbValue(json, WJB_BEGIN_ARRAY, NULL);
+	int			count = 0;
+
+	for (int i = 0; i < resolution->nchains; i++)
+		count += chain_budgets(resolution, resolution->chains[i]) > 0;
+	return count;
+}
+
+static void
+put_chain(StringInfo json, GovJsonContainer *in, const GovResolution *resolution,
+		  int entity)
+{
+	GovJsonContainer chain;
+
+	gov_json_begin_array(json, &chain, chain_budgets(resolution, entity));
 	for (; entity >= 0; entity = resolution->entities[entity].parent)
 	{
 		const GovResolvedEntity *resolved = &resolution->entities[entity];
@@ -236,45 +233,54 @@ push_chain(JsonbParseState **json, const GovResolution *resolution, int entity)
 			GovNodeFacts facts;
 
 			collect_facts(resolution, resolved->first_budget + i, &facts);
-			push_node(json, &facts);
+			put_node(json, &chain, &facts);
 		}
 	}
-	pushJsonbValue(json, WJB_END_ARRAY, NULL);
+	gov_json_end(json, &chain, in);
 }
 
 /* The chains of a resolution, as jsonb. */
 Datum
 gov_answer_chains(const GovResolution *resolution)
 {
-	JsonbParseState *json = NULL;
+	StringInfoData json;
+	GovJsonContainer chains;
 
-	pushJsonbValue(&json, WJB_BEGIN_ARRAY, NULL);
+	gov_json_init(&json, GOV_NODE_EXPECTED_BYTES * (Size) resolution->nbudgets);
+	gov_json_begin_array(&json, &chains, shown_chains(resolution));
 	for (int i = 0; i < resolution->nchains; i++)
 	{
 		if (chain_budgets(resolution, resolution->chains[i]) > 0)
-			push_chain(&json, resolution, resolution->chains[i]);
+			put_chain(&json, &chains, resolution, resolution->chains[i]);
 	}
-	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&json, WJB_END_ARRAY, NULL)));
+	gov_json_end(&json, &chains, NULL);
+	return gov_json_done(&json);
 }
 
 /* The nodes that deny, each once, as the text of a JSON array. */
 char *
 gov_answer_failing_nodes(const GovResolution *resolution)
 {
-	JsonbParseState *json = NULL;
-	Jsonb	   *nodes;
+	StringInfoData json;
+	GovJsonContainer nodes;
+	int			count = 0;
+	Jsonb	   *array;
 
-	pushJsonbValue(&json, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < resolution->nbudgets; i++)
+		count += !resolution->budgets[i].allows;
+	gov_json_init(&json, GOV_NODE_EXPECTED_BYTES * (Size) count);
+	gov_json_begin_array(&json, &nodes, count);
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
 		GovNodeFacts facts;
 
 		collect_facts(resolution, i, &facts);
 		if (!facts.is_granted)
-			push_node(&json, &facts);
+			put_node(&json, &nodes, &facts);
 	}
-	nodes = JsonbValueToJsonb(pushJsonbValue(&json, WJB_END_ARRAY, NULL));
-	return JsonbToCString(NULL, &nodes->root, VARSIZE(nodes));
+	gov_json_end(&json, &nodes, NULL);
+	array = DatumGetJsonbP(gov_json_done(&json));
+	return JsonbToCString(NULL, &array->root, VARSIZE(array));
 }
 
 static Datum
@@ -298,7 +304,7 @@ scope_datum(const GovEntity *entity, const GovBudget *budget)
 
 /* One row: the chain's number and the columns of a node. */
 static void
-put_node(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovNodeFacts *facts)
+put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovNodeFacts *facts)
 {
 	const GovEntity *entity = facts->entity;
 	const GovBudgetState *state = facts->state;
@@ -350,7 +356,7 @@ gov_answer_nodes(const GovResolution *resolution, Tuplestorestate *store,
 				GovNodeFacts facts;
 
 				collect_facts(resolution, resolved->first_budget + b, &facts);
-				put_node(store, tupdesc, number, &facts);
+				put_row(store, tupdesc, number, &facts);
 			}
 		}
 	}

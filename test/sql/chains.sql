@@ -197,4 +197,30 @@ call helper.roll_up();
 select gov_refresh() \gset
 select is_granted, remaining from gov_check('chains', 'tokens', 998, entity_ids => '{opus}');
 select count(*) as wrong from gov_verify();
+
+-- Chains are written without the server's builder of jsonb, and are the same bytes: with padding of every size, more
+-- elements than one stride of offsets, fractions, numbers beyond 64 bits, nulls and times far off.
+insert into gov_entities (owner_id, id, type_id)
+select 'chains', repeat('m', n), 'model'
+from generate_series(1, 70) as n;
+insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, enforcement)
+select 'chains', repeat('m', n), 'tokens',
+       case when n % 7 = 0 then (select array_agg(repeat('m', s)) from generate_series(1, n - 1) as s) else '{}' end,
+       repeat('x', n % 5), case when n % 4 > 0 then 10::numeric ^ n % 100000000000000003 * n / 1000 end,
+       case when n % 3 > 0 then 'P9000Y' end, case when n % 3 > 1 then '4001-02-29 12:34:56.789 BC'::timestamptz end,
+       case when n % 6 > 0 then 'hard' else 'soft' end
+from generate_series(1, 70) as n;
+select is_duplicate
+from generate_series(1, 12) as n,
+     gov_ingest('chains', 'tokens', 999999999999999999.123456789, entity_ids => array[repeat('m', 65 + 4 * (n % 2))]);
+select count(*) as calls, max(jsonb_array_length(r.chains)) as most_chains, bool_and(record_image_eq(row(r.chains), row(r.chains::text::jsonb))) as are_same_bytes
+from (
+    select (select array_agg(repeat('m', m)) from generate_series(least(n, 70), n / 4, -1) as m) from generate_series(1, 75) as n
+    union all
+    values ('{}'), ('{opus}'), ('{bot,cyd,gpt,opus}'), (array['NULL', repeat('é', 255), ' ', '{x,y}', 'größe🙂', 'a "quoted" \id'])
+) as given (ids),
+     gov_check('chains', 'tokens', 1.5, null, given.ids) as r;
+select r.chains -> 0 -> 0 ->> 'currentUsage' as usage, r.chains -> 0 -> 0 ->> 'remaining' as remaining,
+       r.chains -> 0 -> 0 ->> 'usagePeriodStart' as starts, r.chains -> 0 -> 0 ->> 'usagePeriodEnd' as ends
+from gov_check('chains', 'tokens', 0, entity_ids => array[repeat('m', 65)]) as r;
 select gov_delete_owner('chains'), gov_delete_owner('chains-2');

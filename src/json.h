@@ -1,0 +1,37 @@
+/*
+ * json.h
+ *		Writes jsonb whose shape is known in advance.
+ */
+#ifndef GOV_JSON_H
+#define GOV_JSON_H
+
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "utils/numeric.h"
+
+/* An array or object being written. */
+typedef struct GovJsonContainer
+{
+	int			begin;			/* where it begins, padding included */
+	int			entries;		/* where its JEntries begin */
+	uint32		nentries;
+	uint32		nwritten;
+	uint32		length;			/* of the elements written */
+} GovJsonContainer;
+
+extern void gov_json_init(StringInfo json, Size expected);
+extern void gov_json_begin_array(StringInfo json, GovJsonContainer *array,
+								 uint32 nelements);
+extern void gov_json_begin_object(StringInfo json, GovJsonContainer *object,
+								  uint32 npairs);
+extern void gov_json_put_null(StringInfo json, GovJsonContainer *in);
+extern void gov_json_put_bool(StringInfo json, GovJsonContainer *in, bool boolean);
+extern void gov_json_put_string(StringInfo json, GovJsonContainer *in,
+								const char *bytes, uint32 length);
+extern void gov_json_put_numeric(StringInfo json, GovJsonContainer *in, Numeric number);
+extern void gov_json_end(StringInfo json, GovJsonContainer *container,
+						 GovJsonContainer *in);
+extern Datum gov_json_done(StringInfo json);
+
+#endif							/* GOV_JSON_H */
