@@ -64,17 +64,23 @@ static GovQuery positions_query = {
 	" (select case when s.is_called then s.last_value else 0 end from @gov_events_id_seq s)"
 };
 
+/*
+ * Events of the same chain are added up first: there are many of a busy agent
+ * in a batch, and taking each one's arrays apart is what costs.
+ */
 static GovQuery rollup_query = {
 	.sql =
 	"with batch as materialized ("
-	" select e.id, e.owner_id, e.capability_id, e.amount, e.entity_ids, e.occurred_at,"
-	"  e.counter_ids, e.window_starts, e.window_ends"
+	" select e.owner_id, e.capability_id, e.entity_ids,"
+	"  date_trunc('hour', e.occurred_at, 'UTC') as hour,"
+	"  e.counter_ids, e.window_starts, e.window_ends,"
+	"  sum(e.amount) as amount, count(*) as event_count"
 	" from @gov_events e"
 	" where e.id > $1 and e.id <= $2"
-	" order by e.id),"
+	" group by 1, 2, 3, 4, 5, 6, 7),"
 	" charges as materialized ("
 	" select b.owner_id, x.counter_id, x.window_start, max(x.window_end) as window_end,"
-	"  sum(b.amount) as amount, count(*) as event_count"
+	"  sum(b.amount) as amount, sum(b.event_count)::bigint as event_count"
 	" from batch b,"
 	"  lateral unnest(b.counter_ids, b.window_starts, b.window_ends)"
 	"   as x(counter_id, window_start, window_end)"
@@ -95,8 +101,8 @@ static GovQuery rollup_query = {
 	" attributed as ("
 	" insert into @gov_usage_hourly as h"
 	"  (owner_id, capability_id, entity_id, hour, amount, event_count)"
-	" select b.owner_id, b.capability_id, coalesce(x.entity_id, ''),"
-	"  date_trunc('hour', b.occurred_at, 'UTC'), trim_scale(sum(b.amount)), count(*)"
+	" select b.owner_id, b.capability_id, coalesce(x.entity_id, ''), b.hour,"
+	"  trim_scale(sum(b.amount)), sum(b.event_count)::bigint"
 	" from batch b"
 	" left join lateral unnest(b.entity_ids) as x(entity_id) on true"
 	" group by 1, 2, 3, 4"
@@ -109,7 +115,7 @@ static GovQuery rollup_query = {
 	" values (1, $2, $3)"
 	" on conflict (id) do update"
 	" set watermark = excluded.watermark, updated_at = excluded.updated_at)"
-	"select count(*) from batch",
+	"select coalesce(sum(b.event_count), 0)::bigint from batch b",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, TIMESTAMPTZOID}
 };
