@@ -360,7 +360,7 @@ create index gov_reservations_expires_at_idx on gov_reservations (expires_at)
 create index gov_reservations_updated_at_idx on gov_reservations (updated_at)
     where state <> 'open';
 
-create index gov_reservations_owner_id_idx on gov_reservations (owner_id, expires_at)
+create index gov_reservations_open on gov_reservations (owner_id, expires_at)
     where state = 'open';
 
 comment on table gov_reservations is 'holds: amounts kept free on budgets until they are settled, released or expired';

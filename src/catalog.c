@@ -55,6 +55,7 @@ relation_changed(Datum arg, Oid relid)
 		relid == current.events_id_seq || relid == current.usage ||
 		relid == current.usage_hourly ||
 		relid == current.reservations || relid == current.reservations_key ||
+		relid == current.reservations_open ||
 		relid == current.rollup_state)
 		invalidate();
 }
@@ -130,9 +131,11 @@ look_up(GovCatalog *catalog)
 	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");
 	catalog->reservations = find_relation(catalog, "gov_reservations");
 	catalog->reservations_key = find_relation(catalog, "gov_reservations_key");
+	catalog->reservations_open = find_relation(catalog, "gov_reservations_open");
 	catalog->rollup_state = find_relation(catalog, "gov_rollup_state");
 	return OidIsValid(catalog->rollup_state) &&
 		OidIsValid(catalog->reservations) && OidIsValid(catalog->reservations_key) &&
+		OidIsValid(catalog->reservations_open) &&
 		OidIsValid(catalog->events_key);
 }
 

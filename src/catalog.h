@@ -24,6 +24,7 @@ typedef struct GovCatalog
 	Oid			usage_hourly;
 	Oid			reservations;
 	Oid			reservations_key;	/* likewise */
+	Oid			reservations_open;	/* index of open ones on (owner_id, expires_at) */
 	Oid			rollup_state;
 	uint64		generation;		/* moves whenever any of the above may have */
 } GovCatalog;

@@ -337,6 +337,14 @@ may_show_overdue(const GovGate *gate)
 		(gate->want_details && gov_has_holds(&work) && !gov_worker_is_at_work());
 }
 
+/* Count a denial; a call that charges may yet be granted, and says so itself. */
+void
+gov_gate_note_denial(const GovRequest *request)
+{
+	if (gov_shmem_is_available())
+		pg_atomic_fetch_add_u64(&gov_stripe(request->owner.stripe)->denials, 1);
+}
+
 /* The attempts are over: the rest needs no lock. */
 static GovGateStatus
 finish(GovGate *gate)
@@ -351,8 +359,8 @@ finish(GovGate *gate)
 	}
 	if (work.nbudgets == 0 && judges(gate->use))
 		decide_ungoverned(gate->request, gate->decision);
-	if (gate->stripe != NULL && judges(gate->use) && !gate->decision->is_granted)
-		pg_atomic_fetch_add_u64(&gate->stripe->denials, 1);
+	if (gate->use == GOV_USE_CHECK && !gate->decision->is_granted)
+		gov_gate_note_denial(gate->request);
 	return GOV_GATE_ANSWERED;
 }
 

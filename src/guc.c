@@ -85,7 +85,7 @@ define_decision_settings(void)
 							   NULL, &gov_owner, "",
 							   PGC_SUSET, GUC_NO_RESET_ALL, NULL, NULL, NULL);
 	DefineCustomStringVariable("governance.caller",
-							   "Name recorded with each event; empty means application_name.",
+							   "Name recorded with each event and hold; empty means application_name.",
 							   NULL, &gov_caller, "",
 							   PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.clock_offset",

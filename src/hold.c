@@ -95,17 +95,6 @@ static GovQuery extend_query = {
 	.argtypes = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
-static GovQuery overdue_query = {
-	.sql =
-	"select x.budget_id, sum(r.amount)"
-	" from (select v.amount, v.assignment_ids from @gov_reservations v"
-	"       where v.owner_id = $1 and v.state = 'open' and v.expires_at <= $2 offset 0) r,"
-	"  lateral unnest(r.assignment_ids) as x(budget_id)"
-	" group by 1",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID}
-};
-
 static GovQuery next_expiry_query = {
 	.sql = "select r.expires_at from @gov_reservations r where r.state = 'open'"
 	" order by r.expires_at limit 1"
@@ -343,35 +332,6 @@ gov_hold_extend(const GovHold *hold, TimestampTz expires_at)
 	gov_spi_begin(&spi);
 	gov_spi_modify(&extend_query, args, NULL);
 	gov_spi_end(&spi);
-}
-
-/* What an owner's budgets are held past its time, and not yet expired. */
-int
-gov_hold_read_overdue(const char *owner, TimestampTz now, GovOverdue **result)
-{
-	MemoryContext context = CurrentMemoryContext;
-	Datum		args[2];
-	GovSpi		spi;
-	uint64		nrows;
-
-	gov_spi_begin(&spi);
-	args[0] = CStringGetTextDatum(owner);
-	args[1] = TimestampTzGetDatum(now);
-	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	nrows = gov_spi_select(&overdue_query, args, NULL);
-	*result = MemoryContextAlloc(context, sizeof(GovOverdue) * Max(nrows, 1));
-	for (uint64 row = 0; row < nrows; row++)
-	{
-		bool		isnull;
-		Numeric		amount;
-
-		(*result)[row].budget_id = *DatumGetUUIDP(gov_spi_value(row, 1, &isnull));
-		amount = DatumGetNumeric(gov_spi_value(row, 2, &isnull));
-		(void) gov_amount_from_sum(amount, &(*result)[row].amount);
-	}
-	gov_spi_pop_snapshot();
-	gov_spi_end(&spi);
-	return (int) nrows;
 }
 
 /* When the next hold runs out; false if none is open. */

@@ -47,13 +47,6 @@ typedef struct GovHold
 	GovHoldBudget *budgets;
 } GovHold;
 
-/* What of one budget is held past its time. */
-typedef struct GovOverdue
-{
-	pg_uuid_t	budget_id;
-	GovAmount	amount;
-} GovOverdue;
-
 extern bool gov_hold_insert(GovHold *hold);
 extern bool gov_hold_find(const pg_uuid_t *id, GovHold *hold);
 extern bool gov_hold_lock(const pg_uuid_t *id, const char *owner, GovHold *hold);
@@ -62,7 +55,6 @@ extern int	gov_hold_lock_overdue(const char *owner, TimestampTz now, int most,
 extern void gov_hold_close(const GovHold *hold, GovHoldState state,
 						   GovAmount settled_amount, int64 event_id);
 extern void gov_hold_extend(const GovHold *hold, TimestampTz expires_at);
-extern int	gov_hold_read_overdue(const char *owner, TimestampTz now, GovOverdue **result);
 extern bool gov_hold_is_in_flight(void);
 extern bool gov_hold_next_expiry(TimestampTz *expires_at);
 extern const char *gov_hold_state_name(GovHoldState state);

@@ -24,9 +24,10 @@
  *
  * SNAPSHOTS
  *		A dirty snapshot sees what is being inserted.  But a hold changes its
- *		state while it is looked for, and such a scan can miss both its
- *		versions; what is committed is therefore looked for with a snapshot of
- *		its own, taken afterwards.
+ *		state, and has its key all the while: so what is committed is looked for
+ *		first, and nobody is waited for who only changes it.  A dirty scan beside
+ *		such a change can miss both versions; so it is looked for once more
+ *		afterwards.
  */
 #include "postgres.h"
 
@@ -36,6 +37,7 @@
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
@@ -52,6 +54,22 @@ typedef struct GovKeyWriter
 	uint32		token;			/* of a speculative insertion; 0: none */
 	ItemPointerData tid;
 } GovKeyWriter;
+
+/* The transaction under way that deletes a row, invalid if none does. */
+static TransactionId
+deleter(HeapTuple tuple)
+{
+	HeapTupleHeader header = tuple->t_data;
+	TransactionId xmax;
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) ||
+		HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) ||
+		!ItemPointerEquals(&tuple->t_self, &header->t_ctid))
+		return InvalidTransactionId;	/* nobody, or it is only changed */
+	xmax = HeapTupleHeaderGetUpdateXid(header);
+	return TransactionIdIsInProgress(xmax) && !TransactionIdIsCurrentTransactionId(xmax) ?
+		xmax : InvalidTransactionId;
+}
 
 static void
 read_holder(Relation rel, HeapTuple tuple, bool is_hold, GovKeyHolder *holder)
@@ -75,7 +93,7 @@ read_holder(Relation rel, HeapTuple tuple, bool is_hold, GovKeyHolder *holder)
 /* Look for a key in one of the tables, as a snapshot sees it. */
 static bool
 look_up(Relation rel, const GovKey *key, bool is_hold, Snapshot snapshot,
-		GovKeyHolder *holder, ItemPointer tid)
+		GovKeyHolder *holder, GovKeyWriter *writer)
 {
 	const GovCatalog *catalog = gov_catalog();
 	ScanKeyData keys[2];
@@ -98,36 +116,52 @@ look_up(Relation rel, const GovKey *key, bool is_hold, Snapshot snapshot,
 	found = HeapTupleIsValid(tuple);
 	if (found)
 	{
-		*tid = tuple->t_self;
+		writer->tid = tuple->t_self;
+		writer->xid = deleter(tuple);
 		read_holder(rel, tuple, is_hold, holder);
 	}
 	systable_endscan(scan);
 	return found;
 }
 
-/* Look for a key in one of the tables, committed or not. */
+/* What is committed, and what this transaction's earlier commands wrote. */
+static bool
+look_up_committed(Relation rel, const GovKey *key, GovKeyHolder *holder,
+				  GovKeyWriter *writer)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		found = look_up(rel, key, true, snapshot, holder, writer);
+
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+/* What is committed or not. */
+static bool
+look_up_dirty(Relation rel, const GovKey *key, bool is_hold, GovKeyHolder *holder,
+			  GovKeyWriter *writer)
+{
+	SnapshotData dirty;
+
+	InitDirtySnapshot(dirty);
+	if (!look_up(rel, key, is_hold, &dirty, holder, writer))
+		return false;
+	writer->xid = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+	writer->token = dirty.speculativeToken;
+	return true;
+}
+
+/* Look for a key in one of the tables, whoever is writing it. */
 static bool
 look_up_any(Relation rel, const GovKey *key, bool is_hold, GovKeyHolder *holder,
 			GovKeyWriter *writer)
 {
-	SnapshotData dirty;
-	Snapshot	committed;
-	bool		found;
-
 	memset(writer, 0, sizeof(*writer));
-	InitDirtySnapshot(dirty);
-	if (look_up(rel, key, is_hold, &dirty, holder, &writer->tid))
-	{
-		writer->xid = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
-		writer->token = dirty.speculativeToken;
-		return true;
-	}
 	if (!is_hold)
-		return false;			/* an event does not change */
-	committed = RegisterSnapshot(GetLatestSnapshot());
-	found = look_up(rel, key, is_hold, committed, holder, &writer->tid);
-	UnregisterSnapshot(committed);
-	return found;
+		return look_up_dirty(rel, key, is_hold, holder, writer);
+	return look_up_committed(rel, key, holder, writer) ||
+		look_up_dirty(rel, key, is_hold, holder, writer) ||
+		look_up_committed(rel, key, holder, writer);
 }
 
 static Relation

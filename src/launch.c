@@ -10,6 +10,11 @@
  *		A slot in shared memory for each worker, taken before the postmaster is
  *		asked to start it, so that two sessions do not start two.
  *
+ * SWEEPS
+ *		A call that would be denied because of holds past their time asks the
+ *		worker to expire them and waits for it: what the worker gives back is
+ *		everybody's at once, and the caller's transaction may be a long one.
+ *
  * LOCKING
  *		workers_lock protects the slots.
  *
@@ -23,6 +28,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "catalog.h"
 #include "launch.h"
@@ -30,6 +36,10 @@
 
 #define GOV_WORKER_START_TIMEOUT_MS	10000	/* a slot of one that never started */
 #define GOV_WORKER_RETRY_MS			1000
+#define GOV_SWEEP_WAIT_MS			1000
+
+/* The slot of this process, if it is a worker and has one. */
+static int	own_slot = -1;
 
 /* Is the slot's worker at work, or about to be? */
 static bool
@@ -65,6 +75,7 @@ take_slot(Oid extension, pid_t pid)
 		gov_shared->workers[free_slot].database = MyDatabaseId;
 		gov_shared->workers[free_slot].extension = extension;
 		gov_shared->workers[free_slot].pid = pid;
+		gov_shared->workers[free_slot].latch = pid == MyProcPid ? MyLatch : NULL;
 		gov_shared->workers[free_slot].started_at = now;
 	}
 	LWLockRelease(&gov_shared->workers_lock);
@@ -74,9 +85,15 @@ take_slot(Oid extension, pid_t pid)
 static void
 free_slot(int number)
 {
+	GovSharedWorker *slot = &gov_shared->workers[number];
+
 	LWLockAcquire(&gov_shared->workers_lock, LW_EXCLUSIVE);
-	memset(&gov_shared->workers[number], 0, sizeof(GovSharedWorker));
+	slot->database = InvalidOid;
+	slot->extension = InvalidOid;
+	slot->pid = 0;
+	slot->latch = NULL;
 	LWLockRelease(&gov_shared->workers_lock);
+	ConditionVariableBroadcast(&slot->swept);
 }
 
 /* False when the server has no process to spare (max_worker_processes). */
@@ -110,38 +127,102 @@ is_at_work(int slot, Oid extension)
 		worker->pid != 0;
 }
 
-/* The process of this database's worker, 0 when it has none. */
-pid_t
-gov_worker_pid(void)
-{
-	Oid			extension = gov_catalog()->extension;
-
-	for (int slot = 0; slot < GOV_WORKER_SLOTS; slot++)
-	{
-		if (is_at_work(slot, extension))
-			return gov_shared->workers[slot].pid;
-	}
-	return 0;
-}
-
-/* Has this database a worker? */
-bool
-gov_worker_is_at_work(void)
+/* The slot of this database's worker; -1 when it has none. */
+static int
+find_slot(void)
 {
 	static int	known_slot = 0;
 	Oid			extension = gov_catalog()->extension;
 
 	if (is_at_work(known_slot, extension))
-		return true;
+		return known_slot;
 	for (int slot = 0; slot < GOV_WORKER_SLOTS; slot++)
 	{
 		if (is_at_work(slot, extension))
-		{
-			known_slot = slot;
-			return true;
-		}
+			return known_slot = slot;
 	}
-	return false;
+	return -1;
+}
+
+bool
+gov_worker_is_at_work(void)
+{
+	return find_slot() >= 0;
+}
+
+/* The process of this database's worker, 0 when it has none. */
+pid_t
+gov_worker_pid(void)
+{
+	int			slot = find_slot();
+
+	return slot < 0 ? 0 : gov_shared->workers[slot].pid;
+}
+
+/* Is the sweep over, or will it never be? */
+static bool
+is_swept(int number, uint64 sweep)
+{
+	GovSharedWorker *slot = &gov_shared->workers[number];
+	bool		result;
+
+	LWLockAcquire(&gov_shared->workers_lock, LW_SHARED);
+	result = slot->latch == NULL || slot->sweeps_done >= sweep;
+	LWLockRelease(&gov_shared->workers_lock);
+	return result;
+}
+
+/*
+ * Have the worker expire the holds past their time, and wait until it has been
+ * over them all; or for GOV_SWEEP_WAIT_MS.  False when there is no worker.
+ */
+bool
+gov_worker_sweep(void)
+{
+	int			number = find_slot();
+	GovSharedWorker *slot = &gov_shared->workers[Max(number, 0)];
+	uint64		sweep;
+
+	if (number < 0)
+		return false;
+	LWLockAcquire(&gov_shared->workers_lock, LW_SHARED);
+	sweep = slot->sweeps_begun + 1;
+	if (slot->latch != NULL)
+		SetLatch(slot->latch);
+	LWLockRelease(&gov_shared->workers_lock);
+
+	ConditionVariablePrepareToSleep(&slot->swept);
+	while (!is_swept(number, sweep))
+	{
+		if (ConditionVariableTimedSleep(&slot->swept, GOV_SWEEP_WAIT_MS,
+										PG_WAIT_EXTENSION))
+			break;
+	}
+	ConditionVariableCancelSleep();
+	return true;
+}
+
+/* The worker begins to expire; whoever asks from now on waits for the next time. */
+void
+gov_worker_begin_sweep(void)
+{
+	LWLockAcquire(&gov_shared->workers_lock, LW_EXCLUSIVE);
+	if (own_slot >= 0)
+		gov_shared->workers[own_slot].sweeps_begun++;
+	LWLockRelease(&gov_shared->workers_lock);
+}
+
+void
+gov_worker_end_sweep(void)
+{
+	GovSharedWorker *slot = &gov_shared->workers[Max(own_slot, 0)];
+
+	if (own_slot < 0)
+		return;
+	LWLockAcquire(&gov_shared->workers_lock, LW_EXCLUSIVE);
+	slot->sweeps_done = slot->sweeps_begun;
+	LWLockRelease(&gov_shared->workers_lock);
+	ConditionVariableBroadcast(&slot->swept);
 }
 
 /* There is something for a worker to do: see that this database has one. */
@@ -161,9 +242,6 @@ gov_worker_wanted(void)
 	if (slot >= 0 && !start(slot))
 		failed_at = now;
 }
-
-/* The slot of this process, if it is a worker and has one. */
-static int	own_slot = -1;
 
 void
 gov_worker_leave(void)
@@ -191,6 +269,7 @@ gov_worker_enter(int number, GovSharedWorker *entered)
 	if (is_ours)
 	{
 		slot->pid = MyProcPid;
+		slot->latch = MyLatch;
 		*entered = *slot;
 	}
 	LWLockRelease(&gov_shared->workers_lock);

@@ -10,10 +10,13 @@
 extern void gov_worker_wanted(void);
 extern pid_t gov_worker_pid(void);
 extern bool gov_worker_is_at_work(void);
+extern bool gov_worker_sweep(void);
 
 /* of the worker itself */
 extern bool gov_worker_enter(int number, GovSharedWorker *entered);
 extern bool gov_worker_enter_again(Oid extension);
 extern void gov_worker_leave(void);
+extern void gov_worker_begin_sweep(void);
+extern void gov_worker_end_sweep(void);
 
 #endif							/* GOV_LAUNCH_H */

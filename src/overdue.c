@@ -4,17 +4,36 @@
  *
  * PURPOSE
  *		A hold stays in the counters until somebody expires it, which a worker
- *		does soon after its time.  Meanwhile a call that charges expires it
- *		itself (writing.c), and one that may change nothing leaves it out of
- *		what it has read of the counters.
+ *		does soon after its time.  Meanwhile a call that charges has it expired
+ *		(writing.c), and one that may change nothing leaves it out of what it
+ *		has read of the counters.
  *
  * INVARIANTS
- *		Whatever is open in a snapshot taken now, and past the time of the call,
- *		was in the counters when the call read them: it is subtracted once.
+ *		Whatever is open in a snapshot taken now, past the time of the call, and
+ *		has not been locked to be changed, was in the counters whole when the
+ *		call read them: it is subtracted once.  What somebody is changing may be
+ *		partly gone from them, or may get another time: it counts.
  */
 #include "postgres.h"
 
-#include "hold.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/multixact.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "storage/procarray.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "columns.h"
+#include "errors.h"
 #include "overdue.h"
 
 /* Is something held on any of the budgets? */
@@ -43,21 +62,107 @@ gov_is_denied_with_holds(const GovResolution *resolution, const GovDecision *dec
 	return false;
 }
 
+/* A scan over an owner's open holds past a time, as the latest snapshot has them. */
+typedef struct GovOverdueScan
+{
+	Relation	rel;
+	SysScanDesc scan;
+	Snapshot	snapshot;
+} GovOverdueScan;
+
+static void
+begin_scan(GovOverdueScan *scan, const char *owner, TimestampTz now)
+{
+	const GovCatalog *catalog = gov_catalog();
+	ScanKeyData keys[2];
+
+	ScanKeyEntryInitialize(&keys[0], 0, GOV_HOLD_OWNER_ID + 1, BTEqualStrategyNumber,
+						   InvalidOid, C_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(owner));
+	ScanKeyInit(&keys[1], GOV_HOLD_EXPIRES_AT + 1, BTLessEqualStrategyNumber,
+				F_TIMESTAMPTZ_LE, TimestampTzGetDatum(now));
+	scan->rel = try_table_open(catalog->reservations, AccessShareLock);
+	if (scan->rel == NULL)
+		gov_raise_dropped();
+	scan->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan->scan = systable_beginscan(scan->rel, catalog->reservations_open, true,
+									scan->snapshot, lengthof(keys), keys);
+}
+
+static void
+end_scan(GovOverdueScan *scan)
+{
+	systable_endscan(scan->scan);
+	UnregisterSnapshot(scan->snapshot);
+	table_close(scan->rel, NoLock);
+}
+
+/* Has another transaction that is still under way locked the row, or changed it? */
+static bool
+is_being_changed(HeapTuple row)
+{
+	uint16		infomask = row->t_data->t_infomask;
+	TransactionId xmax = HeapTupleHeaderGetRawXmax(row->t_data);
+
+	if (infomask & HEAP_XMAX_INVALID)
+		return false;
+	if (infomask & HEAP_XMAX_IS_MULTI)
+		return MultiXactIdIsRunning(xmax, HEAP_XMAX_IS_LOCKED_ONLY(infomask));
+	return !TransactionIdIsCurrentTransactionId(xmax) && TransactionIdIsInProgress(xmax);
+}
+
+/* Has the owner an open hold past the time? */
+bool
+gov_has_overdue(const char *owner, TimestampTz now)
+{
+	GovOverdueScan scan;
+	bool		found;
+
+	begin_scan(&scan, owner, now);
+	found = HeapTupleIsValid(systable_getnext(scan.scan));
+	end_scan(&scan);
+	return found;
+}
+
+/* Subtract one hold from the budgets that it is held against. */
+static void
+leave_out(GovResolution *resolution, Datum amount, Datum assignment_ids)
+{
+	GovAmount	held = 0;
+	Datum	   *ids;
+	int			nids;
+
+	(void) gov_amount_from_numeric(DatumGetNumeric(amount), &held);
+	deconstruct_array(DatumGetArrayTypeP(assignment_ids), UUIDOID, UUID_LEN, false,
+					  TYPALIGN_CHAR, &ids, NULL, &nids);
+	for (int b = 0; b < resolution->nbudgets; b++)
+	{
+		for (int i = 0; i < nids; i++)
+			if (gov_uuid_is(&resolution->budgets[b].id, DatumGetUUIDP(ids[i])))
+				resolution->states[b].held -= held;
+	}
+}
+
 /* Subtract what is held past its time; false if there is no such hold. */
 bool
 gov_leave_out_overdue(const char *owner, GovResolution *resolution)
 {
-	GovOverdue *overdue;
-	int			count = gov_hold_read_overdue(owner, resolution->now, &overdue);
+	GovOverdueScan scan;
+	HeapTuple	row;
+	bool		found = false;
 
-	for (int i = 0; i < count; i++)
+	begin_scan(&scan, owner, resolution->now);
+	while (HeapTupleIsValid(row = systable_getnext(scan.scan)))
 	{
-		for (int b = 0; b < resolution->nbudgets; b++)
-		{
-			if (gov_uuid_is(&resolution->budgets[b].id, &overdue[i].budget_id))
-				resolution->states[b].held -= overdue[i].amount;
-		}
+		TupleDesc	desc = RelationGetDescr(scan.rel);
+		bool		isnull;
+
+		if (is_being_changed(row))
+			continue;
+		found = true;
+		leave_out(resolution, heap_getattr(row, GOV_HOLD_AMOUNT + 1, desc, &isnull),
+				  heap_getattr(row, GOV_HOLD_ASSIGNMENT_IDS + 1, desc, &isnull));
 	}
-	pfree(overdue);
-	return count > 0;
+	end_scan(&scan);
+	return found;
 }

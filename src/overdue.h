@@ -10,6 +10,7 @@
 extern bool gov_has_holds(const GovResolution *resolution);
 extern bool gov_is_denied_with_holds(const GovResolution *resolution,
 									 const GovDecision *decision);
+extern bool gov_has_overdue(const char *owner, TimestampTz now);
 extern bool gov_leave_out_overdue(const char *owner, GovResolution *resolution);
 
 #endif							/* GOV_OVERDUE_H */

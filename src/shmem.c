@@ -96,6 +96,8 @@ init_shared(void)
 		pg_atomic_init_u64(&gov_shared->type_generations[i], 1);
 	}
 	LWLockInitialize(&gov_shared->workers_lock, gov_shared->stripe_tranche);
+	for (int i = 0; i < GOV_WORKER_SLOTS; i++)
+		ConditionVariableInit(&gov_shared->workers[i].swept);
 	for (int i = 0; i < GOV_STRIPES; i++)
 		init_stripe(gov_stripe(i));
 

@@ -10,6 +10,7 @@
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
+#include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "utils/dsa.h"
 
@@ -53,6 +54,10 @@ typedef struct GovSharedWorker
 	Oid			extension;
 	pid_t		pid;			/* 0 while it is starting */
 	TimestampTz started_at;
+	Latch	   *latch;			/* of the process */
+	uint64		sweeps_begun;	/* of holds past their time */
+	uint64		sweeps_done;	/* the last one that is over */
+	ConditionVariable swept;	/* sweeps_done has moved, or the worker left */
 } GovSharedWorker;
 
 typedef struct GovShared

@@ -43,7 +43,7 @@ refuse_prepare(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction that has used governance"),
-				 errdetail("It has recorded usage or changed the catalog."),
+				 errdetail("It has made a writing call or changed the catalog."),
 				 errhint("Use COMMIT.")));
 }
 

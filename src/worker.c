@@ -104,6 +104,7 @@ expire(Oid extension)
 	int			ndone = 0;
 	bool		may;
 
+	gov_worker_begin_sweep();
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -117,6 +118,7 @@ expire(Oid extension)
 		}
 		end();
 	} while (may && ndone == GOV_EXPIRE_BATCH);
+	gov_worker_end_sweep();
 	return may;
 }
 

@@ -16,6 +16,7 @@
 
 #include "errors.h"
 #include "expire.h"
+#include "launch.h"
 #include "overdue.h"
 #include "pending.h"
 #include "shmem.h"
@@ -77,17 +78,41 @@ gate(const GovRequest *request, GovUse use, GovResolution **resolution,
 }
 
 /*
+ * Expire the owner's holds past a time.  The worker does it best, because then
+ * what they give back is everybody's at once.  But it does not see those that
+ * this transaction has made, and there may be none.  False when nothing was left
+ * to be done.
+ */
+static bool
+expire(const char *owner, TimestampTz now, bool *has_asked_worker)
+{
+	if (!gov_has_overdue(owner, now))
+		return false;
+	if (!*has_asked_worker)
+	{
+		*has_asked_worker = true;
+		if (gov_worker_sweep())
+			return true;
+	}
+	return gov_expire(owner, now, GOV_EXPIRE_BATCH) > 0;
+}
+
+/*
  * Resolve, decide and charge; what the gate cannot do is an error.  Rather than
- * deny a call because of holds past their time, expire those.
+ * deny a call because of holds past their time, have those expired.
  */
 void
 gov_gate_to_write(const GovRequest *request, GovUse use, GovResolution **resolution,
 				  GovDecision *decision)
 {
+	bool		has_asked_worker = false;
+
 	do
 		gate(request, use, resolution, decision);
 	while (use != GOV_USE_RECORD && gov_is_denied_with_holds(*resolution, decision) &&
-		   gov_expire(request->owner.owner, (*resolution)->now, GOV_EXPIRE_BATCH) > 0);
+		   expire(request->owner.owner, (*resolution)->now, &has_asked_worker));
+	if (use != GOV_USE_RECORD && !decision->is_granted)
+		gov_gate_note_denial(request);
 }
 
 /* What a call with a used key answers: granted then, and the budgets of now. */
