@@ -276,7 +276,7 @@ comment on table gov_events is 'the ledger: one row per recorded use, append-onl
 comment on column gov_events.amount is 'in the capability''s unit, exact to 9 decimals; negative for a correction';
 comment on column gov_events.entity_ids is 'the resolved set: every entity named or resolved with its ancestors, in order of first appearance';
 comment on column gov_events.dimensions is 'the dimensions of the call, also those that resolved to nothing';
-comment on column gov_events.idempotency_key is 'unique per owner';
+comment on column gov_events.idempotency_key is 'unique per owner over events and holds';
 comment on column gov_events.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
 comment on column gov_events.caller is 'governance.caller, or else application_name, of the session that recorded it';
 comment on column gov_events.occurred_at is 'decides the window that the use falls into';
@@ -364,7 +364,9 @@ create index gov_reservations_open on gov_reservations (owner_id, expires_at)
     where state = 'open';
 
 comment on table gov_reservations is 'holds: amounts kept free on budgets until they are settled, released or expired';
+comment on column gov_reservations.caller is 'governance.caller, or else application_name, of the session that made it';
 comment on column gov_reservations.state is 'open, settled, released or expired';
+comment on column gov_reservations.expires_at is 'when it stops counting, unless it is extended';
 comment on column gov_reservations.settled_amount is 'the true amount, once settled';
 comment on column gov_reservations.event_id is 'the ledger row that settling wrote';
 comment on column gov_reservations.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
@@ -2240,10 +2242,10 @@ language c
 as 'MODULE_PATHNAME', 'gov_delete_owner_1_0';
 
 comment on function gov_delete_owner(text) is
-$$Deletes everything of one owner, the ledger included. An owner without rows is no error.
+$$Deletes everything of one owner, the ledger and the holds included. An owner without rows is no error.
 
-owner_id: one of the vendor's customers. A use whose transaction is still open at the call is not seen and stays in the
-    ledger: stop the owner's traffic first, or call again.
+owner_id: one of the vendor's customers. A use or a hold whose transaction is still open at the call is not seen and
+    stays: stop the owner's traffic first, or call again.
 errors: 22004 null$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -2388,8 +2390,8 @@ comment on function gov_ingest(text, text, numeric, jsonb, text[], text, timesta
 $$Records what was used, whatever the limits, and counts it on every budget of its set at once.
 
 owner_id, capability_id, dimensions, entity_ids: those of gov_check; amount: how much, in the capability's unit, negative for a
-    correction; idempotency_key: 1 to 255 characters, unique per owner; occurred_at: decides the window; null for now, at most
-    five minutes ahead (stored as now)
+    correction; idempotency_key: 1 to 255 characters, unique per owner over events and holds; occurred_at: decides the window;
+    null for now, at most five minutes ahead (stored as now)
 result: event_id: the id in gov_events; is_duplicate: true when the key had been used for the same call, which is then not
     recorded again
 errors: those of gov_check but for negative amounts and GV002; 23505 the key was used for another call; 22023 occurred_at too
@@ -2480,11 +2482,12 @@ $$Holds an amount against every budget of its set, for a call whose true cost is
 the end of its ttl. A denied one holds nothing.
 
 owner_id, capability_id, amount, dimensions, entity_ids: those of gov_check; idempotency_key: that of gov_ingest, in the same name
-    space; a denied call uses no key; ttl: how long, more than nothing; not part of what makes a call the same
+    space; a denied call uses no key; ttl: how long from now on, more than nothing; not part of what makes a call
+    the same
 result: is_granted, denied_reason, remaining, retry_at and chains as of gov_check, after the hold if it was granted;
     reservation_id, expires_at, state: of the hold, null when denied; is_duplicate: true when the key had been used for the same
-    call, whose hold is returned as it is now (open, settled, released or expired)
-errors: those of gov_consume; 22023 ttl not positive or longer than 100,000 years$$;
+    call, which is then granted, and whose hold is returned as it is now (open, settled, released or expired)
+errors: those of gov_consume; 22004 null ttl; 22023 ttl not positive or longer than 100,000 years$$;
 
 create function gov_settle
 (
@@ -2532,13 +2535,13 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_extend_1_0';
 
 comment on function gov_extend(uuid, interval) is
-$$Gives an open hold another time.
+$$Gives an open hold another time, later or earlier.
 
 reservation_id: of gov_reserve; ttl: how long from now on, more than nothing
 result: when the hold now expires
 errors: 22004 null argument; 22023 ttl not positive or longer than 100,000 years; 42704 unknown hold, or another owner's than
-    governance.owner; 55000 the hold is not open or past its time, or library not preloaded; 25006 in a read-only transaction and on
-    a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
+    governance.owner; 55000 the hold is not open, or past its time, or library not preloaded; 25006 in a read-only transaction and
+    on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
 create function gov_now()
 returns timestamptz
