@@ -9,7 +9,9 @@
  *
  * STATEMENTS
  *		As in read_catalog.c.  Of the ledger, an owner's tail is read through
- *		the index on owner and id; of the holds, all open ones of the owner.
+ *		the index on owner and id, which alone can serve a comparison of both,
+ *		whatever share of the ledger is the owner's; of the holds, all open ones
+ *		of the owner.
  *
  * HOLDS
  *		Of shared memory every open hold is a part, whatever its time: only the
@@ -52,9 +54,8 @@ static GovQuery counters_query = {
 	" select x.counter_id, x.window_start, sum(e.amount) as amount"
 	" from (select v.amount, v.counter_ids, v.window_starts"
 	"       from @gov_events v"
-	"       where v.owner_id = $3"
-	"        and v.id > coalesce((select r.watermark from @gov_rollup_state r), 0)"
-	"       order by v.id offset 0) e,"
+	"       where v.owner_id = $3 and (v.owner_id, v.id) >"
+	"        ($3, coalesce((select r.watermark from @gov_rollup_state r), 0)) offset 0) e,"
 	"  lateral unnest(e.counter_ids, e.window_starts) as x(counter_id, window_start)"
 	" where x.counter_id in (select w.id from wanted w)"
 	" group by 1, 2),"
