@@ -5,10 +5,12 @@
 -- as a superuser, where the extension is: create extension governance.
 
 -- The application calls functions and has no right on the budgets' tables. What no budget governs, such as an
--- agent that is misspelt, is denied rather than free.
+-- agent that is misspelt, is denied rather than free. An open transaction keeps its usage counted: it must not idle.
 create role gateway login;
 
 alter role gateway set governance.on_ungoverned = 'deny';
+alter role gateway set statement_timeout = '5s';
+alter role gateway set idle_in_transaction_session_timeout = '10s';
 
 grant execute on function gov_reserve, gov_settle, gov_release, gov_consume to gateway;
 

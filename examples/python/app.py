@@ -29,8 +29,8 @@ HOLD_TTL = timedelta(seconds=float(os.environ.get("HOLD_TTL_SECONDS", MODEL_TIME
 
 log = logging.getLogger("gateway")
 pool = ConnectionPool(
-    # what the ledger names as the caller, and a limit for every statement
-    kwargs={"application_name": "gateway", "connect_timeout": 5, "options": "-c statement_timeout=5s"},
+    # application_name is what the ledger names as the caller; the role limits how long a statement runs
+    kwargs={"application_name": "gateway", "connect_timeout": 5, "tcp_user_timeout": 10_000},
     min_size=1, max_size=10, timeout=5, open=False,
 )
 

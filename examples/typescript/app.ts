@@ -20,8 +20,7 @@ const pool = new pg.Pool({
   application_name: "gateway", // what the ledger names as the caller
   max: 10,
   connectionTimeoutMillis: 5000,
-  statement_timeout: 5000,
-  query_timeout: 6000,
+  query_timeout: 10000, // for a server that is gone; the role limits how long a statement runs
 });
 pool.on("error", (error) => console.error(`an idle connection was lost: ${error}`)); // without it the process ends
 
