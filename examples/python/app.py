@@ -137,6 +137,8 @@ class Handler(BaseHTTPRequestHandler):
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             owner = self.headers["X-Customer"]  # from your authentication, never from the body
             key = self.headers.get("Idempotency-Key") or str(uuid.uuid4())
+            if self.path not in ROUTES:
+                raise Failed(404, "there is /chat and /images")
             self.answer(200, ROUTES[self.path](owner, key, body))
         except governance.Denied as denied:
             retry = {} if denied.retry_after is None else {"Retry-After": denied.retry_after}
@@ -151,10 +153,10 @@ class Handler(BaseHTTPRequestHandler):
         except (KeyError, TypeError, ValueError, psycopg.DataError) as error:
             self.answer(400, {"error": repr(error)})
 
-    def answer(self, status, body, headers={}):
+    def answer(self, status, body, headers=None):
         payload = json.dumps(body).encode()
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": len(payload), **headers}.items():
+        for name, value in {"Content-Type": "application/json", "Content-Length": len(payload), **(headers or {})}.items():
             self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(payload)

@@ -130,9 +130,11 @@ async function handle(request: IncomingMessage): Promise<Answer> {
   let text = "";
   for await (const chunk of request.setEncoding("utf8")) text += chunk;
 
+  const route = ROUTES[request.url ?? ""];
+  if (!route) throw new Failed(404, "there is /chat and /images");
   const owner = String(request.headers["x-customer"]); // from your authentication, never from the body
   const key = String(request.headers["idempotency-key"] ?? randomUUID());
-  return { status: 200, body: await ROUTES[request.url ?? ""](owner, key, JSON.parse(text)) };
+  return { status: 200, body: await route(owner, key, JSON.parse(text)) };
 }
 
 function answerTo(error: any): Answer {
@@ -143,9 +145,9 @@ function answerTo(error: any): Answer {
   if (error instanceof Failed) return { status: error.status, body: { error: error.message } };
   // a key used for another request, or a name that is taken
   if (error.code === "23505") return { status: 409, body: { error: error.message } };
+  if (/^22/.test(error.code) || error instanceof SyntaxError) return { status: 400, body: { error: error.message } };
   console.error(error);
-  if (governance.isTransient(error)) return { status: 503, body: { error: "try again" } };
-  return { status: 400, body: { error: String(error) } };
+  return governance.isTransient(error) ? { status: 503, body: { error: "try again" } } : { status: 500, body: {} };
 }
 
 const server = createServer(async (request, response) => {

@@ -237,6 +237,8 @@ sub test_language
 	$is->($excessive->{retry_after}, undef, 'and waiting would not help');
 	$is->(post($app, '/chat', undef, $chat->(agentId => 'agent-70'))->{status}, 429, 'an agent that no budget governs is denied');
 
+	$is->(post($app, '/chat', undef, $chat->(maxTokens => -60))->{status}, 400, 'an amount that makes no sense is refused');
+
 	# ---- the server crashes while the model works
 
 	$node->stop('immediate');
