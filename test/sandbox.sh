@@ -7,6 +7,7 @@
 # when everything is present nothing is fetched.
 #
 #   sandbox_open NEED...     find or install; make $SANDBOX ($SOURCE, $BINDIR)
+#   sandbox_try NEED...      install more, that a test can do without: it skips and says why
 #   sandbox_build COPT       compile with these extra flags and install
 #   sandbox_start NAME       a server in $SANDBOX/NAME; settings on stdin
 #   as_user COMMAND...       run as the unprivileged user
@@ -184,6 +185,31 @@ sandbox_close() {
 		rm -rf "$SANDBOX"
 	fi
 	exit $status
+}
+
+# Debian's packages for node belong to Debian's nodejs; where that is another one, npm came with it.
+sandbox_try() {
+	local need
+
+	for need in "$@"; do
+		case $need in
+			psycopg)
+				/usr/bin/python3 -c 'import psycopg, psycopg_pool' 2>/dev/null ||
+					(apt_update; apt_install python3-psycopg python3-psycopg-pool) || true ;;
+			node-pg)
+				if [ -d /usr/share/nodejs/pg ] && [ -d /usr/share/nodejs/typescript ]; then
+					continue
+				elif [ -d "$SOURCE/examples/typescript/node_modules" ]; then
+					continue
+				elif command -v npm >/dev/null; then
+					as_user npm install --prefix "$SOURCE/examples/typescript" --silent \
+						--ignore-scripts --no-audit --no-fund --fetch-retries=0 || say "npm could not install pg and typescript"
+				else
+					(apt_update; apt_install node-pg node-typescript) || true
+				fi ;;
+			*) die "unknown need: $need" ;;
+		esac
+	done
 }
 
 sandbox_make() {
