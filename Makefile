@@ -25,6 +25,7 @@ OBJS = \
 	src/api_ingest.o \
 	src/api_window.o \
 	src/append.o \
+	src/attempt.o \
 	src/budgets.o \
 	src/cadence.o \
 	src/catalog.o \

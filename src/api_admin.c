@@ -151,13 +151,14 @@ prune(void)
 static uint64
 expire(void)
 {
+	TimestampTz now = gov_clock();
+	TimestampTz after = DT_NOBEGIN;
 	uint64		total = 0;
-	int			nexpired;
 
 	if (!gov_shmem_is_available() || !gov_expire_try_lock())
 		return 0;
-	while ((nexpired = gov_expire(NULL, gov_clock(), GOV_EXPIRE_BATCH)) > 0)
-		total += nexpired;
+	while (gov_expire_next(&after, now, &total))
+		CHECK_FOR_INTERRUPTS();
 	return total;
 }
 

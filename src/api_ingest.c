@@ -12,17 +12,15 @@
 
 #include <ctype.h>
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
-#include "utils/memutils.h"
 #include "utils/numeric.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "answer.h"
+#include "attempt.h"
 #include "errors.h"
 #include "record.h"
 
@@ -274,43 +272,35 @@ is_items_fault(int sqlerrcode)
 		sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
 }
 
-/* Record one item in a subtransaction; returns what was wrong with it, or NULL. */
-static char *
-ingest_item(text *owner, const JsonbValue *item, GovRecorded *recorded)
+/* One item, and what became of it. */
+typedef struct GovItem
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner resources = CurrentResourceOwner;
-	char	   *volatile error = NULL;
+	text	   *owner;
+	const JsonbValue *json;
+	GovRecorded recorded;
+} GovItem;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		GovArguments arguments;
+static void
+ingest_item(void *arg)
+{
+	GovItem    *item = arg;
+	GovArguments arguments;
 
-		read_item(owner, item, &arguments);
-		*recorded = ingest(&arguments);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *data;
+	read_item(item->owner, item->json, &arguments);
+	item->recorded = ingest(&arguments);
+}
 
-		/* whoever begins a subtransaction ends it, also to raise again */
-		MemoryContextSwitchTo(context);
-		data = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = resources;
-		if (!is_items_fault(data->sqlerrcode))
-			ReThrowError(data);
-		error = data->message;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = resources;
-	return error;
+/* Record one item; returns what is wrong with it, or NULL. */
+static char *
+attempt_item(GovItem *item)
+{
+	ErrorData  *error = gov_attempt(ingest_item, item);
+
+	if (error == NULL)
+		return NULL;
+	if (!is_items_fault(error->sqlerrcode))
+		ReThrowError(error);
+	return error->message;
 }
 
 static void
@@ -369,13 +359,13 @@ gov_ingest_many_1_0(PG_FUNCTION_ARGS)
 	iterator = JsonbIteratorInit(&events->root);
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
-		GovRecorded recorded = {0};
+		GovItem		attempted = {.owner = owner, .json = &item};
 		char	   *error;
 
 		if (token != WJB_ELEM)
 			continue;
-		error = ingest_item(owner, &item, &recorded);
-		put_result(result, ++position, &recorded, error);
+		error = attempt_item(&attempted);
+		put_result(result, ++position, &attempted.recorded, error);
 	}
 	return (Datum) 0;
 }

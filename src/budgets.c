@@ -154,7 +154,7 @@ static void
 read_state(const GovResolvedBudget *resolved, GovBudgetState *state)
 {
 	const GovBudget *budget = resolved->budget;
-	GovCharge	relief = {0, 0, 0};
+	GovCharge	relief = {0};
 
 	if (resolved->holds_are_shared)
 		relief = gov_pending_relief(resolved->holds);

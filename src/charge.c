@@ -39,7 +39,7 @@ static GovCharge
 charge_of(const GovRequest *request, GovChargeKind kind,
 		  const GovResolution *resolution, const GovResolvedBudget *budget)
 {
-	GovCharge	charge = {0, 0, 0};
+	GovCharge	charge = {0};
 
 	if (kind == GOV_CHARGE_HOLD)
 		charge.held = request->amount;
@@ -53,6 +53,18 @@ charge_of(const GovRequest *request, GovChargeKind kind,
 	return charge;
 }
 
+/* The part of a charge to a private counter that others are to see. */
+static GovCharge
+shared_part(const GovCharge *charge)
+{
+	GovAmount	ended = Max(-charge->held, 0);
+
+	return (GovCharge) {
+		.held = charge->held,
+		.withheld = Max(charge->usage - ended, 0)
+	};
+}
+
 /* A counter of the private view is this transaction's alone. */
 static void
 charge_budget(GovSharedStripe *stripe, GovResolvedBudget *budget, GovCharge charge)
@@ -60,7 +72,7 @@ charge_budget(GovSharedStripe *stripe, GovResolvedBudget *budget, GovCharge char
 	if (!budget->is_shared)
 	{
 		budget->counter->total += charge.usage;
-		charge.usage = charge.covered = 0;
+		charge = shared_part(&charge);
 	}
 	if (budget->holds_are_shared)
 		budget->charged = gov_pending_charge(stripe, budget->holds, &charge);
@@ -74,7 +86,7 @@ uncharge_budget(GovResolvedBudget *budget, GovCharge charge)
 	if (!budget->is_shared)
 	{
 		budget->counter->total -= charge.usage;
-		charge.usage = charge.covered = 0;
+		charge = shared_part(&charge);
 	}
 	if (budget->holds_are_shared)
 		gov_pending_uncharge(budget->charged, &charge);
@@ -101,7 +113,7 @@ find_budget(GovResolution *resolution, const GovHeld *held, int guess)
 static void
 end_hold(GovSharedStripe *stripe, const GovRequest *request, GovResolution *resolution)
 {
-	GovCharge	charge = {0, -request->held_amount, 0};
+	GovCharge	charge = {.held = -request->held_amount};
 	int			guess = 0;
 
 	for (int i = 0; i < request->nheld; i++)

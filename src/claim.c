@@ -109,6 +109,7 @@ claim_locked(GovSharedStripe *stripe, dsa_pointer pointer,
 	claim->stripe = stripe;
 	claim->changes = stripe->changes;
 	claim->orphans_freed = stripe->orphans_freed;
+	claim->was_pinned = gov_node_is_pinned(node);
 	claim->generation = pg_atomic_read_u64(gov_shmem_generation(node->database));
 	return GOV_NODE_MISSING;
 }
@@ -198,10 +199,11 @@ adopt_orphan(GovSharedStripe *stripe, const GovSharedNode *node, const pg_uuid_t
 
 /*
  * A counter that stays is given the loaded id and window if it has another id:
- * the budget's usage starts afresh, its holds go on.
+ * the budget's usage starts afresh, its holds go on.  What was loaded of them
+ * is exact if nobody had any in flight, for nobody can since the claim.
  */
 static void
-renew_counter(dsa_pointer kept, dsa_pointer loaded)
+renew_counter(dsa_pointer kept, dsa_pointer loaded, bool was_pinned)
 {
 	GovSharedCounter *counter = dsa_get_address(gov_shmem_memory(), kept);
 	const GovSharedCounter *anew = dsa_get_address(gov_shmem_memory(), loaded);
@@ -212,6 +214,8 @@ renew_counter(dsa_pointer kept, dsa_pointer loaded)
 	counter->window = anew->window;
 	counter->total = anew->total;
 	counter->covered = 0;
+	if (!was_pinned)
+		counter->held = anew->held;
 }
 
 /*
@@ -221,9 +225,10 @@ renew_counter(dsa_pointer kept, dsa_pointer loaded)
  * they are pinned and become orphans, and loaded ones in spare[].
  */
 static void
-match_counters(GovSharedStripe *stripe, GovSharedNode *node,
+match_counters(const GovClaim *claim, GovSharedNode *node,
 			   const GovEntity *entity, dsa_pointer *counters, dsa_pointer *spare)
 {
+	GovSharedStripe *stripe = claim->stripe;
 	GovEntity  *old = gov_node_entity(node);
 	dsa_pointer *old_counters = old && old->nbudgets > 0 ?
 		dsa_get_address(gov_shmem_memory(), node->counters) : NULL;
@@ -231,6 +236,7 @@ match_counters(GovSharedStripe *stripe, GovSharedNode *node,
 	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
 	{
 		dsa_pointer kept = InvalidDsaPointer;
+		bool		was_pinned = claim->was_pinned;
 		uint32		budget;
 
 		if (gov_node_find_budget(node, &entity->budgets[i].id, i, &budget))
@@ -239,10 +245,13 @@ match_counters(GovSharedStripe *stripe, GovSharedNode *node,
 			old_counters[budget] = InvalidDsaPointer;
 		}
 		else
+		{
 			kept = adopt_orphan(stripe, node, &entity->budgets[i].id);
+			was_pinned = true;
+		}
 		if (DsaPointerIsValid(kept))
 		{
-			renew_counter(kept, counters[i]);
+			renew_counter(kept, counters[i], was_pinned);
 			spare[i] = counters[i];
 			counters[i] = kept;
 		}
@@ -335,13 +344,12 @@ static void
 swap_content(GovClaim *claim, const GovEntity *entity,
 			 dsa_pointer *block, dsa_pointer *array, dsa_pointer *spare)
 {
-	GovSharedStripe *stripe = claim->stripe;
 	GovSharedNode *node = claimed_node(claim);
 	dsa_pointer old_block = node->entity;
 	dsa_pointer old_array = node->counters;
 	bool		was_absent = node->is_loaded && !DsaPointerIsValid(old_block);
 
-	match_counters(stripe, node, entity,
+	match_counters(claim, node, entity,
 				   DsaPointerIsValid(*array) ?
 				   dsa_get_address(gov_shmem_memory(), *array) : NULL, spare);
 	node->entity = *block;
@@ -351,7 +359,7 @@ swap_content(GovClaim *claim, const GovEntity *entity,
 	node->is_loaded = true;
 	node->is_loading = false;
 	node->was_used = true;
-	stripe->nabsent += (entity == NULL) - was_absent;
+	claim->stripe->nabsent += (entity == NULL) - was_absent;
 	*block = old_block;
 	*array = old_array;
 }

@@ -22,6 +22,7 @@ typedef struct GovClaim
 	uint64		changes;
 	uint64		generation;
 	uint64		orphans_freed;
+	bool		was_pinned;		/* some counter of the node was */
 } GovClaim;
 
 extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,

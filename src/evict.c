@@ -60,22 +60,6 @@ gov_node_free_content(dsa_pointer entity, dsa_pointer counters)
 	gov_node_free(entity, block->size);
 }
 
-static bool
-is_pinned(const GovSharedNode *node)
-{
-	uint32		nbudgets = 0;
-	dsa_pointer pointer;
-
-	if (DsaPointerIsValid(node->entity))
-		nbudgets = gov_node_entity(node)->nbudgets;
-	for (uint32 i = 0; i < nbudgets; i++)
-	{
-		if (pg_atomic_read_u32(&gov_node_counter(node, i, &pointer)->pins) > 0)
-			return true;
-	}
-	return false;
-}
-
 /* Unlink the nodes of one bucket that may go. */
 static void
 sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, bool only_absent, GovSweep *sweep)
@@ -91,7 +75,7 @@ sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, bool only_absent, GovSw
 			link = &node->next;
 			continue;
 		}
-		if (node->is_loading || node->was_used || is_pinned(node))
+		if (node->is_loading || node->was_used || gov_node_is_pinned(node))
 		{
 			node->was_used = false;
 			link = &node->next;

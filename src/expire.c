@@ -14,16 +14,23 @@
  *		so that nothing is subtracted twice.
  *
  * FAILURE
- *		A hold whose budgets do not fit into the cache stays open.
+ *		A hold that cannot be expired stays open, because its budgets do not
+ *		fit into the cache or a window cannot be computed; the others go.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
 
+#include "attempt.h"
 #include "catalog.h"
 #include "expire.h"
 #include "gate.h"
+
+#define GOV_EXPIRE_BATCH		60	/* subtransactions that snapshots still list */
+#define GOV_TELL_INTERVAL_MS	60000
 
 /* Let a request take a hold off its budgets.  The hold must outlive it. */
 void
@@ -76,15 +83,95 @@ gov_expire_try_lock(void)
 		ConditionalLockRelationOid(catalog->rollup_state, AccessShareLock);
 }
 
-/* Expire open holds past their time, of one owner or of all; how many? */
-int
-gov_expire(const char *owner, TimestampTz now, int most)
+/* One hold, and whether it could be expired. */
+typedef struct GovExpiry
 {
-	GovHold    *holds;
-	int			count = gov_hold_lock_overdue(owner, now, most, &holds);
+	const GovHold *hold;
+	bool		is_done;
+} GovExpiry;
+
+static void
+expire_one(void *arg)
+{
+	GovExpiry  *expiry = arg;
+
+	expiry->is_done = gov_hold_end(expiry->hold, GOV_HOLD_EXPIRED);
+}
+
+/* It is the server or its administrator who wants something else. */
+static bool
+is_no_holds_fault(int sqlerrcode)
+{
+	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
+
+	return category == ERRCODE_OPERATOR_INTERVENTION ||
+		category == ERRCODE_INSUFFICIENT_RESOURCES;
+}
+
+/* Tell of a hold that stays open, but not every time somebody tries. */
+static void
+tell_of_failure(const GovHold *hold, const char *message)
+{
+	static TimestampTz told_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(told_at, now, GOV_TELL_INTERVAL_MS))
+		return;
+	told_at = now;
+	ereport(LOG,
+			(errmsg("could not expire hold \"%s\": %s",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id))),
+					message)));
+}
+
+/* Expire locked holds, each on its own: one that fails keeps no other. */
+static int
+expire_each(const GovHold *holds, int count)
+{
 	int			done = 0;
 
-	while (done < count && gov_hold_end(&holds[done], GOV_HOLD_EXPIRED))
-		done++;
+	for (int i = 0; i < count; i++)
+	{
+		GovExpiry	expiry = {.hold = &holds[i]};
+		ErrorData  *error = gov_attempt(expire_one, &expiry);
+
+		if (error != NULL && is_no_holds_fault(error->sqlerrcode))
+			ReThrowError(error);
+		if (error != NULL)
+			tell_of_failure(&holds[i], error->message);
+		done += error == NULL && expiry.is_done ? 1 : 0;
+	}
 	return done;
+}
+
+/* Expire some open holds of an owner that are past their time; how many? */
+int
+gov_expire_owners(const char *owner, TimestampTz now)
+{
+	GovHold    *holds;
+	int			count = gov_hold_lock_owners_overdue(owner, now, GOV_EXPIRE_BATCH, &holds);
+
+	return expire_each(holds, count);
+}
+
+/*
+ * The same of all owners, the next ones after a time, which is moved on: those
+ * that cannot be expired must not stand before the others.  False after the
+ * last.
+ */
+bool
+gov_expire_next(TimestampTz *after, TimestampTz now, uint64 *ndone)
+{
+	GovHold    *holds;
+	int			count = gov_hold_lock_overdue(*after, now, GOV_EXPIRE_BATCH, &holds);
+
+	*ndone += expire_each(holds, count);
+	if (count < GOV_EXPIRE_BATCH)
+		return false;
+
+	/* there may be more with the time of the last, unless all have it */
+	*after = holds[count - 1].expires_at;
+	if (holds[0].expires_at < *after)
+		(*after)--;
+	return true;
 }

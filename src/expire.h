@@ -8,11 +8,10 @@
 #include "hold.h"
 #include "resolve.h"
 
-#define GOV_EXPIRE_BATCH	1000	/* holds that are expired at a time */
-
 extern void gov_request_end_hold(GovRequest *request, const GovHold *hold);
 extern bool gov_hold_end(const GovHold *hold, GovHoldState state);
 extern bool gov_expire_try_lock(void);
-extern int	gov_expire(const char *owner, TimestampTz now, int most);
+extern int	gov_expire_owners(const char *owner, TimestampTz now);
+extern bool gov_expire_next(TimestampTz *after, TimestampTz now, uint64 *ndone);
 
 #endif							/* GOV_EXPIRE_H */

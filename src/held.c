@@ -55,12 +55,13 @@ void
 gov_walk_held(GovWalk *walk)
 {
 	const GovRequest *request = walk->request;
+	GovSharedNode *previous = NULL;
+	uint32		number = 0;
 
 	for (int i = 0; i < request->nheld; i++)
 	{
 		GovHeld    *held = &request->held[i];
 		GovSharedNode *node;
-		uint32		number;
 		dsa_pointer pointer;
 
 		held->counter = NULL;
@@ -69,10 +70,13 @@ gov_walk_held(GovWalk *walk)
 		node = gov_walk_find_node(walk, held->entity.id, held->entity.id_length);
 		if (node == NULL)
 			continue;
-		if (gov_node_find_budget(node, &held->budget_id, 0, &number))
+		/* they are in the order of the node's own, so the next is not far */
+		if (gov_node_find_budget(node, &held->budget_id, node == previous ? number + 1 : 0,
+								 &number))
 		{
 			held->counter = gov_node_counter(node, number, &pointer);
 			held->is_shared = true;
+			previous = node;
 		}
 		else if (walk->source->uses_private)
 			find_private(walk, held);

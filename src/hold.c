@@ -55,16 +55,16 @@ static GovQuery lock_query = {
 
 static GovQuery lock_overdue_query = {
 	.sql = GOV_HOLD_SELECT
-	" where r.state = 'open' and r.expires_at <= $1"
+	" where r.state = 'open' and r.expires_at > $3 and r.expires_at <= $1"
 	" order by r.expires_at limit $2 for update skip locked",
-	.nargs = 2,
-	.argtypes = {TIMESTAMPTZOID, INT8OID}
+	.nargs = 3,
+	.argtypes = {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID}
 };
 
 static GovQuery lock_owners_overdue_query = {
 	.sql = GOV_HOLD_SELECT
-	" where r.state = 'open' and r.expires_at <= $1 and r.owner_id = $3"
-	" order by r.expires_at limit $2 for update skip locked",
+	" where r.state = 'open' and r.owner_id = $3 and (r.owner_id, r.expires_at) <= ($3, $1)"
+	" order by r.owner_id, r.expires_at limit $2 for update skip locked",
 	.nargs = 3,
 	.argtypes = {TIMESTAMPTZOID, INT8OID, TEXTOID}
 };
@@ -96,8 +96,10 @@ static GovQuery extend_query = {
 };
 
 static GovQuery next_expiry_query = {
-	.sql = "select r.expires_at from @gov_reservations r where r.state = 'open'"
-	" order by r.expires_at limit 1"
+	.sql = "select r.expires_at from @gov_reservations r"
+	" where r.state = 'open' and r.expires_at > $1 order by r.expires_at limit 1",
+	.nargs = 1,
+	.argtypes = {TIMESTAMPTZOID}
 };
 
 static const char *const state_names[] = {
@@ -281,9 +283,10 @@ gov_hold_lock(const pg_uuid_t *id, const char *owner, GovHold *hold)
 	return count > 0;
 }
 
-/* Lock open holds past their time that nobody else has locked, of one owner or all. */
+/* Lock an owner's open holds past their time that nobody else has locked. */
 int
-gov_hold_lock_overdue(const char *owner, TimestampTz now, int most, GovHold **holds)
+gov_hold_lock_owners_overdue(const char *owner, TimestampTz now, int most,
+							 GovHold **holds)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum		args[3] = {TimestampTzGetDatum(now), Int64GetDatum(most), (Datum) 0};
@@ -291,10 +294,25 @@ gov_hold_lock_overdue(const char *owner, TimestampTz now, int most, GovHold **ho
 	int			count;
 
 	gov_spi_begin(&spi);
-	if (owner != NULL)
-		args[2] = CStringGetTextDatum(owner);
-	count = lock_holds(owner != NULL ? &lock_owners_overdue_query : &lock_overdue_query,
-					   args, NULL, context, holds);
+	args[2] = CStringGetTextDatum(owner);
+	count = lock_holds(&lock_owners_overdue_query, args, NULL, context, holds);
+	gov_spi_end(&spi);
+	return count;
+}
+
+/* The same for all owners; of holds whose time is after another one. */
+int
+gov_hold_lock_overdue(TimestampTz after, TimestampTz now, int most, GovHold **holds)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		args[3] = {
+		TimestampTzGetDatum(now), Int64GetDatum(most), TimestampTzGetDatum(after)
+	};
+	GovSpi		spi;
+	int			count;
+
+	gov_spi_begin(&spi);
+	count = lock_holds(&lock_overdue_query, args, NULL, context, holds);
 	gov_spi_end(&spi);
 	return count;
 }
@@ -334,17 +352,18 @@ gov_hold_extend(const GovHold *hold, TimestampTz expires_at)
 	gov_spi_end(&spi);
 }
 
-/* When the next hold runs out; false if none is open. */
+/* The first time after another one that an open hold has; false if none is open. */
 bool
-gov_hold_next_expiry(TimestampTz *expires_at)
+gov_hold_next_expiry(TimestampTz after, TimestampTz *expires_at)
 {
+	Datum		args[1] = {TimestampTzGetDatum(after)};
 	GovSpi		spi;
 	bool		found;
 	bool		isnull;
 
 	gov_spi_begin(&spi);
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	found = gov_spi_select(&next_expiry_query, NULL, NULL) > 0;
+	found = gov_spi_select(&next_expiry_query, args, NULL) > 0;
 	if (found)
 		*expires_at = DatumGetTimestampTz(gov_spi_value(0, 1, &isnull));
 	gov_spi_pop_snapshot();

@@ -148,6 +148,23 @@ gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 gues
 	return false;
 }
 
+/* Has a transaction changes in flight in one of its counters? */
+bool
+gov_node_is_pinned(const GovSharedNode *node)
+{
+	uint32		nbudgets = 0;
+	dsa_pointer pointer;
+
+	if (DsaPointerIsValid(node->entity))
+		nbudgets = gov_node_entity(node)->nbudgets;
+	for (uint32 i = 0; i < nbudgets; i++)
+	{
+		if (pg_atomic_read_u32(&gov_node_counter(node, i, &pointer)->pins) > 0)
+			return true;
+	}
+	return false;
+}
+
 /* An entity or its budgets have changed.  Called after commit: cannot fail. */
 void
 gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)

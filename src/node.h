@@ -91,6 +91,7 @@ extern GovSharedCounter *gov_node_counter(const GovSharedNode *node, uint32 budg
 										  dsa_pointer *pointer);
 extern bool gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 								 uint32 guess, uint32 *budget);
+extern bool gov_node_is_pinned(const GovSharedNode *node);
 
 /* with no stripe locked */
 extern void gov_node_invalidate(const GovOwnerKey *key, const char *id,

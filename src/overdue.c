@@ -48,11 +48,11 @@ gov_has_holds(const GovResolution *resolution)
 	return false;
 }
 
-/* Is something held on a budget that does not allow the call? */
+/* Is something held on a budget that does not allow the call, but might? */
 bool
 gov_is_denied_with_holds(const GovResolution *resolution, const GovDecision *decision)
 {
-	if (decision->is_granted)
+	if (decision->is_granted || decision->denial == GOV_DENIAL_EXCEEDING_LIMIT)
 		return false;
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{

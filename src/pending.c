@@ -15,6 +15,12 @@
  *		others subtract.  If the window turns meanwhile, the usage has gone with
  *		it, nothing is covered any more, and the hold counts until commit.
  *
+ *		A budget that this transaction has given a new counter counts its usage
+ *		in private, and may be taken up to its limit there, while others still
+ *		go by the old one.  So that both together do not pass the limit once we
+ *		commit, what we use is withheld from them: held until then, but for us
+ *		given back at once.
+ *
  * LAYOUT
  *		An array of entries, one per (nesting level, counter, id, window), in the
  *		order made: those of the innermost subtransaction are its tail, so that
@@ -182,16 +188,16 @@ gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
 
 	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
 	Assert(charge->covered >= 0 && charge->covered <= Max(charge->usage, 0) &&
-		   charge->covered <= Max(-charge->held, 0));
+		   charge->covered <= Max(-charge->held, 0) && charge->withheld >= 0);
 	if (entry == NULL)
 		entry = append(stripe, counter, level);
 	entry->taken += Max(charge->usage, 0);
 	entry->relief += Min(charge->usage, 0);
-	entry->held_taken += Max(charge->held, 0);
-	entry->held_relief += Min(charge->held, 0);
+	entry->held_taken += Max(charge->held, 0) + charge->withheld;
+	entry->held_relief += Min(charge->held, 0) - charge->withheld;
 	entry->covered += charge->covered;
 	counter->total += Max(charge->usage, 0);
-	counter->held += Max(charge->held, 0);
+	counter->held += Max(charge->held, 0) + charge->withheld;
 	counter->covered += charge->covered;
 	return entry - entries;
 }
@@ -208,11 +214,11 @@ gov_pending_uncharge(int number, const GovCharge *charge)
 	Assert(number < nentries && entry->level == GetCurrentTransactionNestLevel());
 	entry->taken -= Max(charge->usage, 0);
 	entry->relief -= Min(charge->usage, 0);
-	entry->held_taken -= Max(charge->held, 0);
-	entry->held_relief -= Min(charge->held, 0);
+	entry->held_taken -= Max(charge->held, 0) + charge->withheld;
+	entry->held_relief -= Min(charge->held, 0) - charge->withheld;
 	entry->covered -= charge->covered;
 	Assert(entry->taken >= 0 && entry->held_taken >= 0);
-	entry->counter->held -= Max(charge->held, 0);
+	entry->counter->held -= Max(charge->held, 0) + charge->withheld;
 	if (!is_current(entry))
 		return;
 	entry->counter->total -= Max(charge->usage, 0);
@@ -226,7 +232,7 @@ gov_pending_uncharge(int number, const GovCharge *charge)
 GovCharge
 gov_pending_relief(const GovSharedCounter *counter)
 {
-	GovCharge	relief = {0, 0, 0};
+	GovCharge	relief = {0};
 
 	if (nentries == 0)
 		return relief;

@@ -13,6 +13,7 @@ typedef struct GovCharge
 	GovAmount	usage;
 	GovAmount	held;
 	GovAmount	covered;		/* of usage > 0, by a hold that ends: held < 0 */
+	GovAmount	withheld;		/* held for others only, and only meanwhile */
 } GovCharge;
 
 extern void gov_pending_note_write(void);

@@ -11,7 +11,7 @@
  *		As in read_catalog.c.  Of the ledger, an owner's tail is read through
  *		the index on owner and id, which alone can serve a comparison of both,
  *		whatever share of the ledger is the owner's; of the holds, all open ones
- *		of the owner.
+ *		of the owner, likewise.
  *
  * HOLDS
  *		Of shared memory every open hold is a part, whatever its time: only the
@@ -63,7 +63,8 @@ static GovQuery counters_query = {
 	" select x.budget_id, sum(r.amount) as amount"
 	" from (select v.amount, v.assignment_ids"
 	"       from @gov_reservations v"
-	"       where v.owner_id = $3 and v.state = 'open' and v.expires_at > $5 offset 0) r,"
+	"       where v.owner_id = $3 and v.state = 'open'"
+	"        and (v.owner_id, v.expires_at) > ($3, $5) offset 0) r,"
 	"  lateral unnest(r.assignment_ids) as x(budget_id)"
 	" where x.budget_id in (select w.budget_id from wanted w)"
 	" group by 1)"

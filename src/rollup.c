@@ -152,11 +152,12 @@ static GovQuery prune_query = {
 
 static GovQuery prune_holds_query = {
 	.sql =
+	"with doomed as materialized ("
+	" select v.id from @gov_reservations v"
+	" where v.state <> 'open' and v.updated_at < $1"
+	" order by v.updated_at limit $2 for update skip locked)"
 	"delete from @gov_reservations r"
-	" where r.id = any (array("
-	"  select v.id from @gov_reservations v"
-	"  where v.state <> 'open' and v.updated_at < $1"
-	"  order by v.updated_at limit $2))",
+	" where r.id = any (array(select d.id from doomed d))",
 	.nargs = 2,
 	.argtypes = {TIMESTAMPTZOID, INT8OID}
 };

@@ -48,11 +48,15 @@
 
 #define GOV_WORKER_IDLE_S			5
 #define GOV_WORKER_LOOP_MAX_MS		500
+#define GOV_SWEEP_ANEW_MS			60000
+#define GOV_SWEEP_MARGIN_S			10	/* between a call's time and its row */
 
 PGDLLEXPORT void gov_worker_main(Datum arg);
 
-/* When the next hold runs out, as far as we know. */
-static TimestampTz next_expiry = DT_NOEND;
+/* What the last sweep of the holds has found. */
+static TimestampTz next_expiry = DT_NOEND;	/* the first time of those left */
+static TimestampTz swept_until = DT_NOBEGIN;	/* none is left with such a time */
+static bool holds_may_come = false; /* some were being made, or it could not look */
 
 static bool
 try_object_lock(Oid database, Oid class, Oid object, LOCKMODE mode)
@@ -95,31 +99,62 @@ end(void)
 }
 
 /*
+ * Holds are made with a time in the future: once all up to a time are expired
+ * and none was being made, none with such a time will come.  Past it nothing is
+ * looked for, because what ended stays in the index until it is vacuumed.  But
+ * restored and replicated rows may have any time: so we begin anew now and then.
+ */
+static void
+forget_or_note(TimestampTz now)
+{
+	static TimestampTz forgot_at = 0;
+
+	if (!holds_may_come && next_expiry > now)
+		swept_until = now - GOV_SWEEP_MARGIN_S * USECS_PER_SEC;
+	if (!TimestampDifferenceExceeds(forgot_at, now, GOV_SWEEP_ANEW_MS))
+		return;
+	forgot_at = now;
+	swept_until = DT_NOBEGIN;
+}
+
+/*
  * Expire the holds whose time has come, a batch in each transaction, and see
  * when the next one's will.  False when the worker has to leave.
  */
 static bool
 expire(Oid extension)
 {
-	int			ndone = 0;
-	bool		may;
+	TimestampTz now = gov_clock();
+	TimestampTz after = swept_until;
+	uint64		ndone = 0;
+	bool		is_in_flight;
+	bool		is_locked;
+	bool		has_more = false;
 
 	gov_worker_begin_sweep();
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
 		begin("expiring holds");
-		may = may_work(extension);
-		if (may && gov_expire_try_lock())
+		if (!may_work(extension))
 		{
-			ndone = gov_expire(NULL, gov_clock(), GOV_EXPIRE_BATCH);
-			if (!gov_hold_next_expiry(&next_expiry))
+			end();
+			return false;
+		}
+		is_in_flight = gov_hold_is_in_flight();
+		is_locked = gov_expire_try_lock();
+		if (is_locked)
+		{
+			has_more = gov_expire_next(&after, now, &ndone);
+			if (!gov_hold_next_expiry(swept_until, &next_expiry))
 				next_expiry = DT_NOEND;
 		}
 		end();
-	} while (may && ndone == GOV_EXPIRE_BATCH);
+	} while (is_locked && has_more);
 	gov_worker_end_sweep();
-	return may;
+	holds_may_come = is_in_flight || !is_locked;
+	forget_or_note(now);
+	return true;
 }
 
 /*
@@ -166,9 +201,11 @@ sleep_until_due(void)
 {
 	int			timeout_ms = Min(gov_rollup_interval_ms, GOV_WORKER_LOOP_MAX_MS);
 
-	if (next_expiry != DT_NOEND)
-		timeout_ms = Min(timeout_ms,
-						 TimestampDifferenceMilliseconds(gov_clock(), next_expiry));
+	TimestampTz now = gov_clock();
+
+	/* one past its time could not be expired: not before the next round */
+	if (next_expiry > now && next_expiry != DT_NOEND)
+		timeout_ms = Min(timeout_ms, TimestampDifferenceMilliseconds(now, next_expiry));
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 timeout_ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
@@ -178,17 +215,6 @@ sleep_until_due(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 	}
-}
-
-static bool
-hold_is_in_flight(void)
-{
-	bool		result;
-
-	begin("looking for holds");
-	result = gov_hold_is_in_flight();
-	end();
-	return result;
 }
 
 /*
@@ -204,7 +230,7 @@ leave_unless_needed(Oid extension)
 	gov_worker_leave();
 	if (!work(extension, &is_idle))
 		return false;
-	if (is_idle && next_expiry == DT_NOEND && !hold_is_in_flight())
+	if (is_idle && next_expiry == DT_NOEND && !holds_may_come)
 		return false;
 	return gov_worker_enter_again(extension);
 }

@@ -94,7 +94,7 @@ expire(const char *owner, TimestampTz now, bool *has_asked_worker)
 		if (gov_worker_sweep())
 			return true;
 	}
-	return gov_expire(owner, now, GOV_EXPIRE_BATCH) > 0;
+	return gov_expire_owners(owner, now) > 0;
 }
 
 /*

@@ -69,5 +69,19 @@ ok($node->poll_query_until('postgres', "select events_left = 0 from gov_maintain
 is_sql('select count(*) from gov_events', 4, 'its age counts from when it was recorded');
 is_sql('select count(*) from gov_verify()', 0, 'and all counts are right');
 
+# a hold that somebody is settling late is neither waited for nor deleted
+my $late = $node->safe_psql('postgres', qq{select reservation_id from gov_reserve('acme', 'tokens', 2, null, $ids, 'late', '1 ms')});
+ok($node->poll_query_until('postgres', "select expired >= 0 and exists (select from gov_reservations where id = '$late' and state = 'expired') from gov_maintain()"), 'a hold has expired');
+my $settler = $node->background_psql('postgres', on_error_stop => 1);
+$settler->query_safe(qq{begin; select gov_settle('$late', 1)});
+$node->safe_psql('postgres', "alter system set governance.event_retention = '1s'");
+$node->safe_psql('postgres', "alter system set governance.clock_offset = '2d'");
+$node->reload;
+ok($node->poll_query_until('postgres', "select current_setting('governance.clock_offset') = '2d'"), 'another day later');
+is_sql(q{set statement_timeout = '60s'; select events_left from gov_maintain()}, 0, 'no round waits for it');
+$settler->query_safe('commit');
+$settler->quit;
+is_sql(qq{select is_duplicate from gov_settle('$late')}, 't', 'it is there, and settled');
+
 $node->stop;
 done_testing();
