@@ -118,10 +118,12 @@ gov_hold_state_name(GovHoldState state)
 static GovHoldState
 state_named(const char *name)
 {
-	for (GovHoldState state = GOV_HOLD_OPEN; state < GOV_HOLD_EXPIRED; state++)
+	for (int state = 0; state < lengthof(state_names); state++)
+	{
 		if (strcmp(state_names[state], name) == 0)
-			return state;
-	return GOV_HOLD_EXPIRED;
+			return (GovHoldState) state;
+	}
+	elog(ERROR, "unknown state of a hold: \"%s\"", name);
 }
 
 static void
@@ -317,6 +319,18 @@ gov_hold_lock_overdue(TimestampTz after, TimestampTz now, int most, GovHold **ho
 	return count;
 }
 
+/* What is said of the counters must be said of the row. */
+static void
+require_one(uint64 nrows)
+{
+	if (nrows != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("hold was not changed"),
+				 errdetail("A trigger or rule on \"gov_reservations\" has prevented it."),
+				 errhint("Drop that trigger or rule.")));
+}
+
 /* End a locked hold.  The counters that it is held against are pinned. */
 void
 gov_hold_close(const GovHold *hold, GovHoldState state, GovAmount settled_amount,
@@ -333,7 +347,7 @@ gov_hold_close(const GovHold *hold, GovHoldState state, GovAmount settled_amount
 	args[2] = NumericGetDatum(gov_amount_to_numeric(settled_amount));
 	args[3] = Int64GetDatum(event_id);
 	args[4] = TimestampTzGetDatum(gov_clock());
-	gov_spi_modify(&close_query, args, nulls);
+	require_one(gov_spi_modify(&close_query, args, nulls));
 	gov_spi_end(&spi);
 }
 
@@ -348,7 +362,7 @@ gov_hold_extend(const GovHold *hold, TimestampTz expires_at)
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
-	gov_spi_modify(&extend_query, args, NULL);
+	require_one(gov_spi_modify(&extend_query, args, NULL));
 	gov_spi_end(&spi);
 }
 

@@ -34,6 +34,7 @@
 #include "catalog.h"
 #include "columns.h"
 #include "errors.h"
+#include "hold.h"
 #include "overdue.h"
 
 /* Is something held on any of the budgets? */
@@ -73,7 +74,6 @@ typedef struct GovOverdueScan
 static void
 begin_scan(GovOverdueScan *scan, const char *owner, TimestampTz now)
 {
-	const GovCatalog *catalog = gov_catalog();
 	ScanKeyData keys[2];
 
 	ScanKeyEntryInitialize(&keys[0], 0, GOV_HOLD_OWNER_ID + 1, BTEqualStrategyNumber,
@@ -81,11 +81,11 @@ begin_scan(GovOverdueScan *scan, const char *owner, TimestampTz now)
 						   CStringGetTextDatum(owner));
 	ScanKeyInit(&keys[1], GOV_HOLD_EXPIRES_AT + 1, BTLessEqualStrategyNumber,
 				F_TIMESTAMPTZ_LE, TimestampTzGetDatum(now));
-	scan->rel = try_table_open(catalog->reservations, AccessShareLock);
+	scan->rel = try_table_open(gov_catalog()->reservations, AccessShareLock);
 	if (scan->rel == NULL)
 		gov_raise_dropped();
 	scan->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan->scan = systable_beginscan(scan->rel, catalog->reservations_open, true,
+	scan->scan = systable_beginscan(scan->rel, gov_catalog()->reservations_open, true,
 									scan->snapshot, lengthof(keys), keys);
 }
 
@@ -95,6 +95,24 @@ end_scan(GovOverdueScan *scan)
 	systable_endscan(scan->scan);
 	UnregisterSnapshot(scan->snapshot);
 	table_close(scan->rel, NoLock);
+}
+
+/* The next open hold; the index has no others, but it is not always used. */
+static HeapTuple
+next_row(GovOverdueScan *scan)
+{
+	HeapTuple	row;
+
+	while (HeapTupleIsValid(row = systable_getnext(scan->scan)))
+	{
+		bool		isnull;
+		Datum		state = heap_getattr(row, GOV_HOLD_STATE + 1,
+										 RelationGetDescr(scan->rel), &isnull);
+
+		if (strcmp(TextDatumGetCString(state), gov_hold_state_name(GOV_HOLD_OPEN)) == 0)
+			break;
+	}
+	return row;
 }
 
 /* Has another transaction that is still under way locked the row, or changed it? */
@@ -119,7 +137,7 @@ gov_has_overdue(const char *owner, TimestampTz now)
 	bool		found;
 
 	begin_scan(&scan, owner, now);
-	found = HeapTupleIsValid(systable_getnext(scan.scan));
+	found = HeapTupleIsValid(next_row(&scan));
 	end_scan(&scan);
 	return found;
 }
@@ -152,7 +170,7 @@ gov_leave_out_overdue(const char *owner, GovResolution *resolution)
 	bool		found = false;
 
 	begin_scan(&scan, owner, resolution->now);
-	while (HeapTupleIsValid(row = systable_getnext(scan.scan)))
+	while (HeapTupleIsValid(row = next_row(&scan)))
 	{
 		TupleDesc	desc = RelationGetDescr(scan.rel);
 		bool		isnull;

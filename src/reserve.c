@@ -39,6 +39,7 @@
 #include "writing.h"
 
 #define GOV_TTL_MAX_YEARS	100000
+#define GOV_TTL_MIN_YEARS	(-5000)	/* timestamps begin some 6,700 years ago */
 
 static void
 raise_bad_ttl(const char *detail)
@@ -60,7 +61,7 @@ add_ttl(TimestampTz now, Interval *ttl)
 
 	if (years > GOV_TTL_MAX_YEARS)
 		raise_bad_ttl(psprintf("It is longer than %d years.", GOV_TTL_MAX_YEARS));
-	if (years < -GOV_TTL_MAX_YEARS)
+	if (years < GOV_TTL_MIN_YEARS)
 		raise_bad_ttl("It is negative.");
 	end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 												  TimestampTzGetDatum(now),

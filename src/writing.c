@@ -78,41 +78,39 @@ gate(const GovRequest *request, GovUse use, GovResolution **resolution,
 }
 
 /*
- * Expire the owner's holds past a time.  The worker does it best, because then
- * what they give back is everybody's at once.  But it does not see those that
- * this transaction has made, and there may be none.  False when nothing was left
- * to be done.
- */
-static bool
-expire(const char *owner, TimestampTz now, bool *has_asked_worker)
-{
-	if (!gov_has_overdue(owner, now))
-		return false;
-	if (!*has_asked_worker)
-	{
-		*has_asked_worker = true;
-		if (gov_worker_sweep())
-			return true;
-	}
-	return gov_expire_owners(owner, now) > 0;
-}
-
-/*
  * Resolve, decide and charge; what the gate cannot do is an error.  Rather than
- * deny a call because of holds past their time, have those expired.
+ * deny a call because of holds past their time, have those expired.  The worker
+ * does it best, because then what they give back is everybody's at once; but it
+ * does not see those that this transaction has made, and there may be none.
  */
 void
 gov_gate_to_write(const GovRequest *request, GovUse use, GovResolution **resolution,
 				  GovDecision *decision)
 {
+	const char *owner = request->owner.owner;
 	bool		has_asked_worker = false;
+	bool		has_expired_all = false;
 
-	do
+	for (;;)
+	{
+		TimestampTz now;
+
 		gate(request, use, resolution, decision);
-	while (use != GOV_USE_RECORD && gov_is_denied_with_holds(*resolution, decision) &&
-		   expire(request->owner.owner, (*resolution)->now, &has_asked_worker));
-	if (use != GOV_USE_RECORD && !decision->is_granted)
-		gov_gate_note_denial(request);
+		if (use == GOV_USE_RECORD || decision->is_granted)
+			return;
+		now = (*resolution)->now;
+		if (has_expired_all || !gov_is_denied_with_holds(*resolution, decision) ||
+			!gov_has_overdue(owner, now))
+			break;
+		if (!has_asked_worker)
+		{
+			has_asked_worker = true;
+			if (gov_worker_sweep())
+				continue;
+		}
+		has_expired_all = gov_expire_owners(owner, now) == 0;
+	}
+	gov_gate_note_denial(request);
 }
 
 /* What a call with a used key answers: granted then, and the budgets of now. */
