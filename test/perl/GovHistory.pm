@@ -1,4 +1,4 @@
-# Random histories: what a session may do next. Everything random in them comes from rand(), so that a seed replays.
+# Random histories: what a session may do next.
 
 package GovHistory;
 
@@ -7,68 +7,22 @@ use warnings;
 
 use Exporter 'import';
 use GovModel;
+use GovRandom;
 
 our @EXPORT = qw(history_begin history_step history_compare history_end);
 
-# The cadences are long, or so short that a move of the clock, or an event of some time ago, is of another window.
-my @cadences = ('PT1M', 'PT5M', 'PT7M', 'PT1H', 'P1D', 'P1W', 'P1M', 'P3M', 'P100Y', undef, undef);
-my @anchors = (undef, undef, undef, '2020-01-31 10:00Z', '2019-03-10 02:30:00.5Z');
-my @timezones = ('UTC', 'UTC', 'America/New_York', 'Asia/Kolkata');
-my @capabilities = ('tokens', 'tokens', 'tokens', 'calls');
-my %keys_of = (org => 'orgId', team => 'teamId', user => 'userId', model => 'model');
-
-my ($entities, $next_name, $holds_made, @free_keys, $is_crowded);
-
-# ---------------------------------------------------------------- random arguments
-
-sub random_entity { return one_of(@$entities)->{id}; }
-
-# Capability, dimensions and entities, as literals.
-sub random_target
-{
-	my @ids = map { random_entity() } 1 .. one_of(0, 1, 1, 1, 1, 2, 3);
-	my %dims;
-
-	push @ids, 'nobody' if chance(0.05);
-	foreach (1 .. one_of(0, 0, 1, 1, 2))
-	{
-		my $entity = one_of(@$entities);
-		$dims{ chance(0.9) ? $keys_of{ $entity->{type} } : 'other' } = $entity->{id};
-	}
-	$dims{requestId} = 'r' . int(rand(1000)) if chance(0.1);
-	return (
-		literal(one_of(@capabilities)),
-		literal(%dims || chance(0.3) ? '{' . join(', ', map { qq("$_": "$dims{$_}") } sort keys %dims) . '}' : undef),
-		literal(@ids || chance(0.9) ? '{' . join(',', @ids) . '}' : undef));
-}
-
-sub random_amount
-{
-	return one_of(0, 1, 1, 2, 5, 7.25, '0.000000001', int(rand(40)), sprintf('%.9f', rand(10)), '12.3456789015');
-}
-
-# A call as its arguments are written: capability, amount, dimensions, entities.
-sub random_call
-{
-	my ($capability, $dims, $ids) = random_target();
-	return ($capability, random_amount(), $dims, $ids);
-}
-
-sub random_limit { return one_of(undef, 0, 5, 20, 20, 50, 100, 100, '33.333333333', 1000); }
-
-# A key that was never used: a new one, or one whose transaction was rolled back.
-sub random_key
-{
-	return undef if chance(0.75);
-	return shift @free_keys if @free_keys && chance(0.5);
-	return owner() . '-k' . $next_name++;
-}
-
-sub random_ttl { return one_of(1, 2, 5, 5, 5, 10, 60, 1440); }
+my ($holds_made, $is_crowded);
 
 sub ttl { return "interval '$_[0] minutes'"; }
 
 # ---------------------------------------------------------------- use
+
+# A key that was never used: a new one, or one whose call was denied or rolled back.
+sub random_key
+{
+	return undef if chance(0.75);
+	return (chance(0.5) ? free_key() : undef) // new_name(owner() . '-k');
+}
 
 # A call that recorded something has used its key; one that was denied has not.
 sub note_key
@@ -78,7 +32,7 @@ sub note_key
 
 	return unless defined $key;
 	if (defined $id) { note($n, 'key', $key, { id => $id, call => \@call }); }
-	else { push @free_keys, $key; }
+	else { add_free_key($key); }
 	return;
 }
 
@@ -270,77 +224,13 @@ sub extend
 
 # ---------------------------------------------------------------- catalog
 
-sub random_budget
-{
-	my @scope = chance(0.25) ? (map { random_entity() } 1 .. one_of(1, 1, 2)) : ();
-	return (literal(random_entity()), literal(one_of(@capabilities)), "'{" . join(',', @scope) . "}'", literal(one_of('', '', '', 'extra', 'more')));
-}
-
-# Changes, as SQL; the arguments pick a budget and an entity.
-my @changes = (
-	[ 3, sub { "update gov_assignments set usage_limit = " . literal(random_limit()) . " where $_[0]" } ],
-	[ 1, sub { "update gov_assignments set enforcement = " . literal(one_of('hard', 'soft')) . " where $_[0]" } ],
-	[ 2, sub { "update gov_assignments set cadence = " . literal(one_of(@cadences)) . " where $_[0]" } ],
-	[ 1, sub { "update gov_assignments set anchor_at = " . literal(one_of(@anchors)) . ", timezone = " . literal(one_of(@timezones)) . " where $_[0]" } ],
-	[ 1, sub { "delete from gov_assignments where $_[0]" } ],
-	[ 4, \&insert_budget ],
-	[ 2, \&upsert_budget ],
-	[ 1, sub { "update gov_entities set archived_at = case when archived_at is null then now() end where $_[1]" } ],
-	[ 1, sub { "update gov_entities set parent_id = " . literal(chance(0.2) ? undef : random_entity()) . " where $_[1]" } ],
-	[ 1, \&insert_entity ],
-	[ 1, sub { "delete from gov_entities where $_[1]" } ],
-	[ 1, sub { "update gov_entity_types set attribution_keys = " . literal(one_of('{userId}', '{userId}', '{other,userId}')) . " where id = 'user'" } ]);
-
-sub insert_budget
-{
-	return
-		'insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone, enforcement) values ('
-	  . join(', ', literal(owner()), random_budget(), map { literal($_) } random_limit(), one_of(@cadences), one_of(@anchors), one_of(@timezones), one_of('hard', 'hard', 'hard', 'soft'))
-	  . ') on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update set usage_limit = excluded.usage_limit, cadence = excluded.cadence';
-}
-
-sub upsert_budget
-{
-	my ($entity, $capability, $scope, $name) = random_budget();
-	return
-		'select gov_upsert_assignments(' . literal(owner()) . ", jsonb_build_array(jsonb_build_object('entityId', $entity, 'capabilityId', $capability, 'scopeEntityIds', ${scope}::text[], "
-	  . "'name', $name, 'usageLimit', " . literal(random_limit()) . "::numeric, 'cadence', " . literal(one_of(@cadences)) . ')))';
-}
-
-sub insert_entity
-{
-	my $id = 'e' . $next_name++;
-	my $type = one_of(sort keys %keys_of);
-	my $parent = literal(chance(0.3) ? undef : random_entity());
-
-	push @$entities, { id => $id, type => $type };
-	return 'insert into gov_entities (owner_id, id, type_id, parent_id) values (' . literal(owner()) . ", '$id', '$type', $parent)";
-}
-
-# One of several things, each with a weight.
-sub weighted
-{
-	my $sum = 0;
-	$sum += $_->[0] foreach @_;
-	my $at = rand($sum);
-
-	foreach my $choice (@_)
-	{
-		return $choice->[1] if $at < $choice->[0];
-		$at -= $choice->[0];
-	}
-	return $_[-1][1];
-}
-
 sub change_catalog
 {
 	my ($n) = @_;
-	my $owner = literal(owner());
 	my $entity = random_entity();
-	my $some_budget = "id = (select id from gov_assignments where owner_id = $owner order by entity_id, capability_id, scope_entity_ids, name offset " . int(rand(10)) . ' limit 1)';
 
 	return if !may_change_catalog($n);
-	my $answer = outcome($n, weighted(@changes)->($some_budget, "owner_id = $owner and id = '$entity'"));
+	my $answer = outcome($n, random_change($entity));
 	die "a catalog change: $answer\n" unless $answer =~ /^(ok|23503|23505|23514|55000|54000|22023)/;
 	has_changed_catalog($n);
 
@@ -418,22 +308,13 @@ my @steps = (
 	[ 14, \&reserve ], [ 10, \&settle ], [ 5, \&release ], [ 4, \&extend ],
 	[ 22, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
 
-# A chain of three, two users more, two models; a dozen budgets.
 sub history_begin
 {
 	my (%option) = @_;
-	my $owner = literal(owner());
-	my %parent_of = (eng => 'acme', ops => 'acme', ann => 'eng', ben => 'eng', cyd => 'ops');
 
 	$is_crowded = $option{crowded};
-	$entities = [ map { { id => $_->[0], type => $_->[1] } } [ 'acme', 'org' ], [ 'eng', 'team' ], [ 'ops', 'team' ], [ 'ann', 'user' ], [ 'ben', 'user' ], [ 'cyd', 'user' ], [ 'gpt', 'model' ] ];
-	$next_name = 1;
 	$holds_made = 0;
-	@free_keys = ();
-	ask(0, "insert into gov_entity_types (id, attribution_keys) values ('$_', '{$keys_of{$_}}') on conflict (id) do update set attribution_keys = excluded.attribution_keys") foreach sort keys %keys_of;
-	ask(0, 'insert into gov_entities (owner_id, id, type_id, parent_id) values ' . join(', ', map { "($owner, '$_->{id}', '$_->{type}', " . literal($parent_of{ $_->{id} }) . ')' } @$entities));
-	ask(0, "insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ($owner, 'acme', 'tokens', "
-		  . literal(one_of(50, 100, 200)) . ', ' . literal(one_of(@cadences)) . "), ($owner, 'eng', 'tokens', " . literal(one_of(20, 50, 100)) . ', ' . literal(one_of(@cadences)) . ')');
+	ask(0, $_) foreach random_catalog(owner());
 	change_catalog(0) foreach 1 .. 12;
 	return;
 }

@@ -10,35 +10,26 @@ use warnings;
 use Exporter 'import';
 use JSON::PP;
 use Time::Local;
+use GovRandom;
 use GovSession;
 
 our @EXPORT = qw(
   model_begin model_end model_disconnect model_history model_tally
-  one_of chance literal owner sessions minutes
+  owner sessions minutes free_key add_free_key
   ask expect outcome note known open_in depth anyone_open in_flight is_touched_by_others hold_state
   begin_level end_level end_transaction undo_level may_change_catalog has_changed_catalog
   compare compare_holds checkpoint roll_up move_clock crash
 );
 
 my $json = JSON::PP->new->canonical;
-my ($node, $owner, @sessions, %committed, @history, $start, $minutes, $offset, %tally);
+my ($node, $owner, @sessions, %committed, @history, $start, $minutes, $offset, @free_keys, %tally);
 
 # ---------------------------------------------------------------- small things
 
-sub one_of { return $_[ int(rand(@_)) ]; }
-sub chance { return rand() < $_[0]; }
 sub owner { return $owner; }
 sub sessions { return 0 .. $#sessions; }
 sub minutes { return $minutes; }
 sub model_history { return map { "$_;" } @history; }
-
-sub literal
-{
-	my ($value) = @_;
-	return 'null' unless defined $value;
-	$value =~ s/'/''/g;
-	return "'$value'";
-}
 
 # ---------------------------------------------------------------- sessions
 
@@ -104,6 +95,7 @@ sub end_level
 sub undo_level
 {
 	my ($n) = @_;
+	add_free_key(keys %{ $sessions[$n]{levels}[-1]{key} // {} });
 	$sessions[$n]{levels}[-1] = { flight => [] };
 	return;
 }
@@ -120,6 +112,7 @@ sub end_transaction
 	{
 		$committed{$_} = { %{ $committed{$_} // {} }, %{ $level->{$_} } } foreach keys %$level;
 	}
+	else { add_free_key(keys %{ $level->{key} // {} }); }
 	$sessions[$n]{levels} = undef;
 	$sessions[$n]{changed_catalog} = 0;
 	$sessions[$n]{touched} = {};
@@ -135,6 +128,10 @@ sub note
 	$place->{$kind}{$id} = $what;
 	return;
 }
+
+# Keys that stand for nothing, because their calls were denied or rolled back.
+sub add_free_key { push @free_keys, sort @_; return; }
+sub free_key { return shift @free_keys; }
 
 # What a session sees of a kind: what is committed, and its own.
 sub known
@@ -338,6 +335,7 @@ sub model_begin
 	srand($seed);
 	($node, $owner, $minutes) = ($on, "o$seed", 0);
 	%committed = ();
+	@free_keys = ();
 	@history = ();
 	connect_sessions() unless @sessions;
 

@@ -20,8 +20,9 @@ use lib "$FindBin::RealBin/../perl";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use GovModel;
 use GovHistory;
+use GovModel;
+use GovRandom;
 
 # How many histories share the sessions and a run of the server; each begins in another month of the engine's clock.
 use constant BATCH => 25;
