@@ -11,6 +11,7 @@
 #     SEED=m-n prove ...       runs these, those of one batch in the same sessions
 #     MODEL_SEEDS=n prove ...  runs that many (200 unless told)
 #     MODEL_STEPS=n            of so many steps each (30 unless told)
+#     MODEL_STOP=n             ends after so many failures (5 unless told)
 use strict;
 use warnings;
 
@@ -51,7 +52,7 @@ insert into gov_entity_types (id) values ('org');
 insert into gov_capabilities (id) values ('tokens'), ('calls');
 insert into gov_entities (owner_id, id, type_id) select 'crowd', 'c' || n, 'org' from generate_series(0, 59) as n;
 insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence)
-select 'crowd', 'c' || n, 'tokens', lpad(m::text, 255, 'x'), 10, 'P1M' from generate_series(0, 59) as n, generate_series(1, 250) as m;
+select 'crowd', 'c' || n, 'tokens', lpad(m::text, 255, 'x'), 10, 'P1M' from generate_series(0, 59) as n, generate_series(1, 120) as m;
 analyze;
 SQL
 
@@ -99,8 +100,7 @@ sub run_history
 	return 0;
 }
 
-my $current = -1;
-my $failed = 0;
+my ($current, $failed, $crowded, $evicted) = (-1, 0, 0, 0);
 foreach my $seed (@seeds)
 {
 	my $batch = int($seed / BATCH);
@@ -108,7 +108,11 @@ foreach my $seed (@seeds)
 	$current = $batch;
 	$failed++ unless run_history($seed);
 	last if $failed >= ($ENV{MODEL_STOP} // 5);
+	next unless $batch % 2;
+	$crowded++;
+	$evicted ||= $node->safe_psql('postgres', q{select value from gov_stats where name = 'cache_evictions'});
 }
+ok($evicted, 'a small cache was too small') if $crowded >= BATCH;
 
 note('did: ' . model_tally());
 model_disconnect();
