@@ -36,6 +36,22 @@ sub note_key
 	return;
 }
 
+# A call of a session that the budgets must allow; often of just what is left, or of the least bit more.
+sub tight_call
+{
+	my ($n, $entity) = @_;
+	my ($capability, $amount, $dims, $ids) = random_call();
+
+	$ids = "'{$entity}'" if defined $entity;
+	if (chance(0.4))
+	{
+		$amount = ask($n, "select trim_scale(greatest(remaining, 0)) from oracle.check(" . join(', ', literal(owner()), $capability, 0, $dims, $ids, 'oracle.now()', literal(in_flight($n)), "'none'") . ')');
+		$amount = 1 if $amount eq '';
+		$amount .= ' + 0.000000001' if chance(0.3);
+	}
+	return ($capability, $amount, $dims, $ids);
+}
+
 sub ingest
 {
 	my ($n, $entity) = @_;
@@ -53,11 +69,10 @@ sub ingest
 sub consume
 {
 	my ($n, $entity) = @_;
-	my ($capability, $amount, $dims, $ids) = random_call();
+	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity);
 	my $key = random_key();
 	my $function = one_of('consume', 'consume', 'consume', 'require');
 
-	$ids = "'{$entity}'" if defined $entity;
 	my $report = expect($n, $function, literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal(in_flight($n)));
 	note_key($n, $key, $report, "gov_$function", $capability, $amount, $dims, $ids);
 	return;
@@ -162,11 +177,10 @@ sub some_hold
 sub reserve
 {
 	my ($n, $entity) = @_;
-	my ($capability, $amount, $dims, $ids) = random_call();
+	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity);
 	my $key = random_key();
 	my $minutes = random_ttl();
 
-	$ids = "'{$entity}'" if defined $entity;
 	my $report = expect($n, 'reserve', literal(owner()), $capability, $amount, $dims, $ids, literal($key), ttl($minutes), literal(in_flight($n)));
 	if (defined $report->{hold})
 	{
@@ -327,7 +341,7 @@ sub history_step
 sub history_compare
 {
 	my ($n) = @_;
-	compare($n, random_call());
+	compare($n, tight_call($n));
 	compare_holds($n) if chance(0.1);
 	return;
 }
