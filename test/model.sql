@@ -317,7 +317,8 @@ begin
         return model.hold(hold);
     end if;
     perform model.same('gov_settle', to_jsonb(given), jsonb_build_object('event_id', given.event_id, 'is_duplicate', false));
-    event := model.event(given.event_id, held.owner_id, held.capability_id, used, held.dimensions, held.entity_ids, null, null, since, id);
+    event := model.event(given.event_id, held.owner_id, held.capability_id, used, held.dimensions, held.entity_ids, null, null, since,
+        case held.state when 'open' then id end);
     perform model.same('settled', to_jsonb(hold) - 'updated_at',
         to_jsonb(held) - 'updated_at' || jsonb_build_object('state', 'settled', 'settled_amount', used, 'event_id', given.event_id));
     return jsonb_build_array(model.hold(hold), event);
