@@ -1,0 +1,436 @@
+-- What test/t/020_model.pl calls: the engine's functions, each answer held against test/oracle.sql. A difference is an
+-- exception. The result is what the history has to remember of the call, one object or several: an event or a hold, a
+-- fingerprint of its row, and what is in flight because of it until the transaction ends (see oracle.sql).
+create schema model;
+
+-- Usage starts afresh when cadence, anchor or timezone change, and never else.
+create function model.watch_counter() returns trigger
+language plpgsql
+as $$
+begin
+    if tg_op = 'UPDATE' then
+        if (new.counter_id <> old.counter_id) <> ((new.cadence, new.anchor_at, new.timezone) is distinct from (old.cadence, old.anchor_at, old.timezone)) then
+            raise exception 'model: counter % becomes % as % becomes %', old.counter_id, new.counter_id, old, new;
+        end if;
+    end if;
+    if (tg_op = 'INSERT' or new.counter_id <> old.counter_id) and exists (select from gov_events as e where e.owner_id = new.owner_id and e.counter_ids @> array[new.counter_id]) then
+        raise exception 'model: counter % is not new', new.counter_id;
+    end if;
+    return null;
+end
+$$;
+
+create trigger model_watch_counter after insert or update on gov_assignments
+for each row execute function model.watch_counter();
+
+-- A statement's outcome, errors included, without ending the transaction.
+create function model.outcome(statement text) returns text
+language plpgsql
+as $$
+begin
+    execute statement;
+    return 'ok';
+exception
+    when others then
+        if sqlerrm like 'model: %' then
+            raise;
+        end if;
+        return sqlstate || ' ' || sqlerrm;
+end
+$$;
+
+-- A document that must be one of those expected.
+create function model.same(what text, answer jsonb, variadic expected jsonb[]) returns void
+language plpgsql
+as $$
+begin
+    if answer is null or answer <> all (expected) then
+        raise exception E'model: %: %\nexpected: %', what, answer, array_to_string(expected, E'\nor: ');
+    end if;
+end
+$$;
+
+-- The same for a decision, which has more columns than those that the oracle knows.
+create function model.decided(what text, answer jsonb, expected jsonb[], more jsonb) returns void
+language plpgsql
+as $$
+begin
+    perform model.same(what, oracle.comparable(answer), variadic array(select e || more from unnest(expected) as e));
+end
+$$;
+
+-- An event that was just recorded: what it was resolved and charged to. Answers what is to be remembered of it.
+create function model.event(event_id bigint, owner text, capability text, asked numeric, dims jsonb, ids text[], key text, at timestamptz, since timestamptz, settles uuid default null) returns jsonb
+language plpgsql
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+    event gov_events;
+    charged text;
+    expected text;
+begin
+    select * into strict event from gov_events where id = event_id;
+    perform model.same('recorded',
+        jsonb_build_object('owner', event.owner_id, 'capability', event.capability_id, 'amount', event.amount, 'entities', event.entity_ids,
+            'dimensions', event.dimensions, 'key', event.idempotency_key, 'caller', event.caller),
+        jsonb_build_object('owner', owner, 'capability', capability, 'amount', round(asked, 9), 'entities', oracle.resolved(owner, dims, ids),
+            'dimensions', coalesce(dims, '{}'), 'key', key, 'caller', current_setting('application_name')));
+    if event.recorded_at not between since and oracle.now() then
+        raise exception 'model: recorded at %, between % and %', event.recorded_at, since, oracle.now();
+    end if;
+    if event.occurred_at is distinct from least(at, event.recorded_at) then
+        raise exception 'model: occurred at % and not at %', event.occurred_at, at;
+    end if;
+    select string_agg(format('%s [%s, %s)', c.counter_id, c.window_start, c.window_end), ', ' order by c.counter_id)
+    into charged
+    from unnest(event.counter_ids, event.window_starts, event.window_ends) as c (counter_id, window_start, window_end);
+    select string_agg(format('%s [%s, %s)', c.counter_id, c.window_start, c.window_end), ', ' order by c.counter_id)
+    into expected
+    from oracle.charges(owner, capability, dims, ids, event.occurred_at) as c;
+    if charged is distinct from expected then
+        raise exception 'model: charged to % and not to %', charged, expected;
+    end if;
+    return jsonb_strip_nulls(jsonb_build_object(
+        'event', event_id,
+        'print', md5(event::text),
+        'flight', case
+            when event.amount > 0 then (
+                select coalesce(jsonb_agg(jsonb_build_object('counter', c.id, 'at', event.occurred_at, 'amount', event.amount::text, 'settles', settles)), '[]')
+                from unnest(event.counter_ids) as c (id)
+            )
+            else '[]'
+        end));
+end
+$$;
+
+-- One use that nobody has to allow.
+create function model.ingest(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, ago interval) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    at timestamptz := oracle.now() - ago;
+    given record;
+begin
+    select * into given from gov_ingest(owner, capability, amount, dims, ids, key, at);
+    if given.is_duplicate then
+        raise exception 'model: a new use is the duplicate of %', given.event_id;
+    end if;
+    return model.event(given.event_id, owner, capability, amount, dims, ids, key, at, since);
+end
+$$;
+
+-- A batch.
+create function model.ingest_many(owner text, items jsonb) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    given record;
+    item jsonb;
+    events jsonb := '[]';
+begin
+    for given in select * from gov_ingest_many(owner, items) loop
+        item := items -> given.position - 1;
+        if (given.error is null) <> (item ->> 'capabilityId' <> 'nonsense') then
+            raise exception 'model: % is answered by %', item, given;
+        end if;
+        continue when given.error is not null;
+        events := events || model.event(given.event_id, owner, item ->> 'capabilityId', (item -> 'amount')::numeric, item -> 'dimensions',
+            array(select jsonb_array_elements_text(item -> 'entityIds')), null, null, since);
+    end loop;
+    return events;
+end
+$$;
+
+-- The holds of an owner that are past their time, and that nobody has expired yet.
+create function model.overdue(owner text) returns uuid[]
+language sql
+as $$
+    select array(select r.id from gov_reservations as r where r.owner_id = owner and r.state = 'open' and r.expires_at <= oracle.now())
+$$;
+
+-- What is in flight because a call has expired some of them.
+create function model.expired(overdue uuid[]) returns jsonb
+language sql
+as $$
+    select jsonb_build_object('flight', coalesce(jsonb_agg(jsonb_build_object('hold', r.id)), '[]'))
+    from gov_reservations as r
+    where r.id = any (overdue) and r.state <> 'open'
+$$;
+
+-- Check and record at once; "first" is the event of an earlier call with the key. A granted call answers the state after it, a
+-- repeated one the present state.
+create function model.consume(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    overdue uuid[] := model.overdue(owner);
+    expected jsonb[] := oracle.answers(owner, capability, amount, dims, ids, in_flight);
+    given record;
+begin
+    select * into given from gov_consume(owner, capability, amount, dims, ids, key);
+    perform model.same('granted', to_jsonb(given.is_granted), variadic array(select e -> 'is_granted' from unnest(expected) as e where first is null) || array(select to_jsonb(true) where first is not null));
+    if given.is_granted then
+        expected := oracle.answers(owner, capability, 0, dims, ids, in_flight, true);
+    end if;
+    perform model.decided('gov_consume', to_jsonb(given), expected,
+        jsonb_build_object('event_id', coalesce(first, case when given.is_granted then given.event_id end), 'is_duplicate', first is not null));
+    if first is not null or not given.is_granted then
+        return model.expired(overdue);
+    end if;
+    return jsonb_build_array(model.event(given.event_id, owner, capability, amount, dims, ids, key, null, since), model.expired(overdue));
+end
+$$;
+
+-- The same, where a denial is an error that names the budgets in its way.
+create function model.require(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    overdue uuid[] := model.overdue(owner);
+    expected jsonb[] := oracle.answers(owner, capability, amount, dims, ids, in_flight);
+    event_id bigint;
+    message text;
+    failing text;
+begin
+    begin
+        event_id := gov_require(owner, capability, amount, dims, ids, key);
+    exception
+        when sqlstate 'GV001' then
+            get stacked diagnostics message = message_text, failing = pg_exception_detail;
+    end;
+    if first is not null then
+        perform model.same('gov_require again', to_jsonb(event_id), to_jsonb(first));
+        return '{}';
+    end if;
+    perform model.same('gov_require', jsonb_build_object('message', message, 'failing', (
+            select jsonb_agg(n order by n)
+            from jsonb_array_elements(regexp_replace(failing, '^Failing budgets: ', '')::jsonb) as n
+        )), variadic array(
+            select jsonb_build_object('message', format('use of "%s" denied: %s', capability, e ->> 'denied_reason'), 'failing', (
+                select jsonb_agg(distinct n)
+                from jsonb_path_query((e ->> 'chains')::jsonb, '$[*][*] ? (@.isGranted == false)') as n
+            ))
+            from unnest(expected) as e
+            where not (e -> 'is_granted')::boolean
+            union all
+            select '{"message": null, "failing": null}'
+            from unnest(expected) as e
+            where (e -> 'is_granted')::boolean
+        ));
+    if message is not null then
+        -- what was expired was expired in the subtransaction that failed
+        return '{}';
+    end if;
+    return jsonb_build_array(model.event(event_id, owner, capability, amount, dims, ids, key, null, since), model.expired(overdue));
+end
+$$;
+
+-- A hold's row, but for its state, which time changes.
+create function model.print(hold gov_reservations) returns text
+language sql
+as $$
+    select md5((to_jsonb(hold) - '{state,updated_at}'::text[])::text)
+$$;
+
+-- What is to be remembered of a hold, with what is in flight because of it.
+create function model.hold(hold gov_reservations, flight jsonb default null) returns jsonb
+language sql
+as $$
+    select jsonb_build_object('hold', hold.id, 'state', hold.state, 'print', model.print(hold), 'event', hold.event_id,
+        'flight', coalesce(flight, jsonb_build_array(jsonb_build_object('hold', hold.id))))
+$$;
+
+-- Hold an amount.
+create function model.reserve(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, ttl interval, in_flight jsonb) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    overdue uuid[] := model.overdue(owner);
+    expected jsonb[] := oracle.answers(owner, capability, amount, dims, ids, in_flight);
+    given record;
+    hold gov_reservations;
+begin
+    select * into given from gov_reserve(owner, capability, amount, dims, ids, key, ttl);
+    perform model.same('granted', to_jsonb(given.is_granted), variadic array(select e -> 'is_granted' from unnest(expected) as e));
+    if not given.is_granted then
+        perform model.decided('gov_reserve', to_jsonb(given), expected, '{"reservation_id": null, "expires_at": null, "is_duplicate": false, "state": null}');
+        return model.expired(overdue);
+    end if;
+    expected := oracle.answers(owner, capability, 0, dims, ids, in_flight, true);
+    select * into hold from gov_reservations where id = given.reservation_id;
+    perform model.decided('gov_reserve', to_jsonb(given), expected,
+        jsonb_build_object('reservation_id', hold.id, 'expires_at', hold.expires_at, 'is_duplicate', false, 'state', 'open'));
+    if hold.expires_at not between since + ttl and oracle.now() + ttl then
+        raise exception 'model: % from % is not %', ttl, since, hold.expires_at;
+    end if;
+    perform model.same('the hold',
+        to_jsonb(hold) - '{id,expires_at,created_at,updated_at,request_hash,assignment_ids}'::text[],
+        jsonb_build_object('owner_id', owner, 'capability_id', capability, 'amount', round(amount, 9), 'entity_ids', coalesce(ids, '{}'), 'dimensions', coalesce(dims, '{}'),
+            'idempotency_key', key, 'caller', current_setting('application_name'), 'state', 'open', 'settled_amount', null, 'event_id', null));
+    perform model.same('held against',
+        (select coalesce(jsonb_agg(a.id order by a.id), '[]') from unnest(hold.assignment_ids) as a (id)),
+        (select coalesce(jsonb_agg(b.id order by b.id), '[]') from oracle.budgets(owner, capability, dims, ids) as b));
+    return jsonb_build_array(
+        model.hold(hold, jsonb_build_array(jsonb_build_object('hold', hold.id, 'assignments', hold.assignment_ids, 'amount', hold.amount::text))),
+        model.expired(overdue));
+end
+$$;
+
+-- The same call again, of a hold in a state.
+create function model.reserve_again(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, ttl interval, in_flight jsonb, first uuid, state text) returns jsonb
+language plpgsql
+as $$
+declare
+    given record;
+begin
+    select * into given from gov_reserve(owner, capability, amount, dims, ids, key, ttl);
+    perform model.decided('gov_reserve again', to_jsonb(given), oracle.answers(owner, capability, 0, dims, ids, in_flight, true), jsonb_build_object('reservation_id', first,
+        'expires_at', (select r.expires_at from gov_reservations as r where r.id = first), 'is_duplicate', true, 'state', state));
+    return '{}';
+end
+$$;
+
+-- Settle a hold, which is in the state given.
+create function model.settle(id uuid, amount numeric, state text) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    held gov_reservations;
+    hold gov_reservations;
+    given record;
+    used numeric;
+    event jsonb;
+begin
+    select * into strict held from gov_reservations as r where r.id = settle.id;
+    used := round(coalesce(amount, held.amount), 9);
+    select * into given from gov_settle(id, amount);
+    select * into strict hold from gov_reservations as r where r.id = settle.id;
+    if state = 'settled' then
+        perform model.same('gov_settle again', to_jsonb(given), jsonb_build_object('event_id', held.event_id, 'is_duplicate', true));
+        perform model.same('settled again', to_jsonb(hold), to_jsonb(held));
+        return model.hold(hold);
+    end if;
+    perform model.same('gov_settle', to_jsonb(given), jsonb_build_object('event_id', given.event_id, 'is_duplicate', false));
+    event := model.event(given.event_id, held.owner_id, held.capability_id, used, held.dimensions, held.entity_ids, null, null, since,
+        case held.state when 'open' then id end);
+    perform model.same('settled', to_jsonb(hold) - 'updated_at',
+        to_jsonb(held) - 'updated_at' || jsonb_build_object('state', 'settled', 'settled_amount', used, 'event_id', given.event_id));
+    return jsonb_build_array(model.hold(hold), event);
+end
+$$;
+
+-- Release a hold; whether it was open is known.
+create function model.release(id uuid, state text) returns jsonb
+language plpgsql
+as $$
+declare
+    held gov_reservations;
+    hold gov_reservations;
+begin
+    select * into strict held from gov_reservations as r where r.id = release.id;
+    perform model.same('gov_release', to_jsonb(gov_release(id)), to_jsonb(state = 'open'));
+    select * into strict hold from gov_reservations as r where r.id = release.id;
+    perform model.same('released', to_jsonb(hold) - 'updated_at',
+        to_jsonb(held) - 'updated_at' || jsonb_build_object('state', case state when 'open' then 'released' else state end));
+    return model.hold(hold);
+end
+$$;
+
+-- Extend a hold that is open.
+create function model.extend(id uuid, ttl interval) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    held gov_reservations;
+    hold gov_reservations;
+    until timestamptz;
+begin
+    select * into strict held from gov_reservations as r where r.id = extend.id;
+    until := gov_extend(id, ttl);
+    select * into strict hold from gov_reservations as r where r.id = extend.id;
+    if until not between since + ttl and oracle.now() + ttl then
+        raise exception 'model: % from % is not %', ttl, since, until;
+    end if;
+    perform model.same('extended', to_jsonb(hold) - 'updated_at', to_jsonb(held) - 'updated_at' || jsonb_build_object('expires_at', until));
+    return model.hold(hold, jsonb_build_array(jsonb_build_object('hold', id, 'until', until)));
+end
+$$;
+
+-- What an owner's ledger and holds are, a line each; past its time an open hold is an expired one.
+create function model.rows(owner text) returns table (line text)
+language sql
+as $$
+    select format('%s %s', e.id, md5(e::text))
+    from gov_events as e
+    where e.owner_id = owner
+    union all
+    select format('%s %s %s', r.id, case when r.state = 'open' and r.expires_at <= oracle.now() then 'expired' else r.state end, model.print(r))
+    from gov_reservations as r
+    where r.owner_id = owner
+$$;
+
+-- What gov_holds shows of an owner. Null, or what is wrong.
+create function model.shown(owner text) returns text
+language plpgsql
+as $$
+declare
+    before timestamptz := oracle.now();
+    shown jsonb;
+    expected jsonb;
+begin
+    select jsonb_object_agg(h.id, to_jsonb(h) - '{age,time_left}'::text[]
+        || jsonb_build_object('times are right', h.created_at + h.age between before and oracle.now() and h.expires_at - h.time_left between before and oracle.now()))
+    into shown
+    from gov_holds as h
+    where h.owner_id = owner;
+    select jsonb_object_agg(r.id, to_jsonb(r) - '{request_hash,state,settled_amount,event_id,updated_at}'::text[]
+        || jsonb_build_object('times are right', true, 'budgets', (
+            select coalesce(jsonb_agg(jsonb_build_object('assignmentId', a.id, 'entityId', a.entity_id, 'scopeEntityIds', a.scope_entity_ids, 'name', a.name)
+                                      order by array_position(r.assignment_ids, a.id)), '[]')
+            from gov_assignments as a
+            where a.id = any (r.assignment_ids)
+        )))
+    into expected
+    from gov_reservations as r
+    where r.owner_id = owner and r.state = 'open' and r.expires_at > before;
+    if shown is distinct from expected then
+        return format('gov_holds: %s, and not %s', shown, expected);
+    end if;
+    return null;
+end
+$$;
+
+-- When all is rolled up: the sums kept are those of the ledger. Null, or the first difference.
+create function model.sums(owner text) returns text
+language sql
+as $$
+    with used as (
+        select c.counter_id, c.window_start, c.window_end, sum(e.amount) as amount, count(*) as event_count
+        from gov_events as e, unnest(e.counter_ids, e.window_starts, e.window_ends) as c (counter_id, window_start, window_end)
+        where e.owner_id = owner and c.counter_id in (select a.counter_id from gov_assignments as a where a.owner_id = owner)
+        group by c.counter_id, c.window_start, c.window_end
+    ), hourly as (
+        select e.capability_id, x.entity_id, date_trunc('hour', e.occurred_at, 'UTC') as hour, sum(e.amount) as amount, count(*) as event_count
+        from gov_events as e, unnest(case when e.entity_ids = '{}' then '{""}' else e.entity_ids end) as x (entity_id)
+        where e.owner_id = owner
+        group by e.capability_id, x.entity_id, date_trunc('hour', e.occurred_at, 'UTC')
+    )
+    select coalesce(
+        (select format('gov_usage: %s, and by the ledger %s', u, s)
+         from (select g.* from gov_usage as g join gov_assignments as a on a.counter_id = g.counter_id where g.owner_id = owner) as u
+         full join used as s on s.counter_id = u.counter_id and s.window_start = u.window_start
+         where (s.window_end, s.amount, s.event_count) is distinct from (u.window_end, u.amount, u.event_count)
+         limit 1),
+        (select format('gov_usage_hourly: %s, and by the ledger %s', u, s)
+         from (select * from gov_usage_hourly where owner_id = owner) as u
+         full join hourly as s on (s.capability_id, s.entity_id, s.hour) = (u.capability_id, u.entity_id, u.hour)
+         where (s.amount, s.event_count) is distinct from (u.amount, u.event_count)
+         limit 1))
+$$;

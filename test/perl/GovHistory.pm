@@ -1,0 +1,363 @@
+# Random histories: what a session may do next.
+
+package GovHistory;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use GovModel;
+use GovRandom;
+
+our @EXPORT = qw(history_begin history_step history_compare history_end);
+
+my ($holds_made, $is_crowded);
+
+sub ttl { return "interval '$_[0] minutes'"; }
+
+# ---------------------------------------------------------------- use
+
+# A key that was never used: a new one, or one whose call was denied or rolled back.
+sub random_key
+{
+	return undef if chance(0.75);
+	return (chance(0.5) ? free_key() : undef) // new_name(owner() . '-k');
+}
+
+# A call that recorded something has used its key; one that was denied has not.
+sub note_key
+{
+	my ($n, $key, $report, @call) = @_;
+	my $id = $report->{hold} // $report->{event};
+
+	return unless defined $key;
+	if (defined $id) { note($n, 'key', $key, { id => $id, call => \@call }); }
+	else { add_free_key($key); }
+	return;
+}
+
+# A call of a session that the budgets must allow; often of just what is left, or of the least bit more.
+sub tight_call
+{
+	my ($n, $entity) = @_;
+	my ($capability, $amount, $dims, $ids) = random_call();
+
+	$ids = "'{$entity}'" if defined $entity;
+	if (chance(0.4))
+	{
+		$amount = ask($n, "select trim_scale(greatest(remaining, 0)) from oracle.check(" . join(', ', literal(owner()), $capability, 0, $dims, $ids, 'oracle.now()', literal(in_flight($n)), "'none'") . ')');
+		$amount = 1 if $amount eq '';
+		$amount .= ' + 0.000000001' if chance(0.3);
+	}
+	return ($capability, $amount, $dims, $ids);
+}
+
+sub ingest
+{
+	my ($n, $entity) = @_;
+	my ($capability, $amount, $dims, $ids) = random_call();
+	my $key = random_key();
+	my $ago = chance(0.2) ? one_of('1 minute', '6 minutes', '1 hour', '1 day', '9 days', '40 days', '150 years', '-4 minutes') : undef;
+
+	$ids = "'{$entity}'" if defined $entity;
+	$amount = "-$amount" if chance(0.25);
+	my $report = expect($n, 'ingest', literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal($ago));
+	note_key($n, $key, $report, 'gov_ingest', $capability, $amount, $dims, $ids);
+	return;
+}
+
+sub consume
+{
+	my ($n, $entity) = @_;
+	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity);
+	my $key = random_key();
+	my $function = one_of('consume', 'consume', 'consume', 'require');
+
+	my $report = expect($n, $function, literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal(in_flight($n)));
+	note_key($n, $key, $report, "gov_$function", $capability, $amount, $dims, $ids);
+	return;
+}
+
+sub ingest_many
+{
+	my ($n) = @_;
+	my @items;
+
+	foreach (1 .. one_of(1, 2, 3, 5))
+	{
+		my ($capability, $amount, $dims, $ids) = random_call();
+		$capability = "'nonsense'" if chance(0.1);
+		$amount = "-$amount" if chance(0.3);
+		push @items, "jsonb_build_object('capabilityId', ${capability}::text, 'amount', ${amount}::numeric, 'dimensions', coalesce($dims, '{}')::jsonb, 'entityIds', coalesce($ids, '{}')::text[])";
+	}
+	expect($n, 'ingest_many', literal(owner()), 'jsonb_build_array(' . join(', ', @items) . ')');
+	return;
+}
+
+# A call of one of the functions that take a key, as SQL.
+sub call_sql
+{
+	my ($function, $capability, $amount, $dims, $ids, $key) = @_;
+	return "$function(" . join(', ', literal(owner()), $capability, $amount, $dims, $ids, literal($key)) . ')';
+}
+
+# A key that is taken: the same call has the same result, another one is refused.
+sub use_key_again
+{
+	my ($n) = @_;
+	my $keys = known($n, 'key');
+	my @keys = sort keys %$keys or return;
+	my $key = one_of(@keys);
+	my ($id, $function, $capability, $amount, $dims, $ids) = ($keys->{$key}{id}, @{ $keys->{$key}{call} });
+
+	if (chance(0.5))
+	{
+		my $other = one_of(
+			sub { $amount = "1 + $amount" },
+			sub { $capability = $capability eq "'tokens'" ? "'calls'" : "'tokens'" },
+			sub { $ids = $ids eq "'{nobody}'" ? "'{somebody}'" : "'{nobody}'" },
+			sub { $dims = q('{"another": "1"}') },
+			sub { $function = one_of(grep { $_ ne $function } 'gov_consume', 'gov_require', 'gov_reserve', 'gov_ingest') });
+		$other->();
+		$amount = "abs($amount)" if $function ne 'gov_ingest';
+		my $answer = outcome($n, 'select ' . call_sql($function, $capability, $amount, $dims, $ids, $key));
+		die "key $key for another call: $answer\n" if $answer !~ /^23505/;
+		return;
+	}
+	my @arguments = (literal(owner()), $capability, $amount, $dims, $ids, literal($key));
+	if ($function eq 'gov_ingest')
+	{
+		my $answer = ask($n, 'select event_id, is_duplicate from ' . call_sql($function, @arguments[ 1 .. 4 ], $key));
+		die "key $key again: $answer and not $id\n" if $answer ne "$id|t";
+	}
+	elsif ($function eq 'gov_reserve')
+	{
+		my $hold = known($n, 'hold')->{$id};
+		expect($n, 'reserve_again', @arguments, ttl(random_ttl()), literal(in_flight($n)), literal($id), literal(hold_state($hold)));
+	}
+	else
+	{
+		expect($n, $function =~ s/^gov_//r, @arguments, literal(in_flight($n)), $id);
+	}
+	return;
+}
+
+# What an exception block takes back.
+sub use_and_fail
+{
+	my ($n) = @_;
+	my ($capability, $amount, $dims, $ids) = random_call();
+	my $function = one_of('gov_ingest', 'gov_ingest', 'gov_consume', 'gov_reserve', 'gov_reserve');
+
+	$amount = "-$amount" if $function eq 'gov_ingest' && chance(0.5);
+	my $sql = call_sql($function, $capability, $amount, $dims, $ids, 'never-' . owner());
+	my ($hold) = chance(0.4) ? some_hold($n, 'open') : ();
+	$sql = one_of("gov_settle('$hold', $amount)", "gov_release('$hold')", "gov_extend('$hold', '1 hour')") if defined $hold && $amount >= 0;
+	my $answer = outcome($n, "select 1 / (0 * length(x::text)) from $sql as x");
+	die "a failing use: $answer\n" if $answer !~ /^22012/;
+	return;
+}
+
+# ---------------------------------------------------------------- holds
+
+# A hold in one of some states that no other session is at.
+sub some_hold
+{
+	my ($n, @states) = @_;
+	my $holds = known($n, 'hold');
+	my %wanted = map { $_ => 1 } @states;
+	my @ids = grep { $wanted{ hold_state($holds->{$_}) } && !is_touched_by_others($n, $_) }
+	  sort { $holds->{$a}{made} <=> $holds->{$b}{made} } keys %$holds;
+
+	# an expired hold may be swept by whoever meets it
+	@ids = grep { hold_state($holds->{$_}) ne 'expired' } @ids if anyone_open($n);
+	return @ids ? one_of(@ids) : ();
+}
+
+sub reserve
+{
+	my ($n, $entity) = @_;
+	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity);
+	my $key = random_key();
+	my $minutes = random_ttl();
+
+	my $report = expect($n, 'reserve', literal(owner()), $capability, $amount, $dims, $ids, literal($key), ttl($minutes), literal(in_flight($n)));
+	if (defined $report->{hold})
+	{
+		@{$report}{qw(until made)} = (minutes() + $minutes, $holds_made++);
+		note($n, 'hold', $report->{hold}, $report);
+	}
+	note_key($n, $key, $report, 'gov_reserve', $capability, $amount, $dims, $ids);
+	return;
+}
+
+sub settle
+{
+	my ($n) = @_;
+	my $hold = some_hold($n, 'open', 'open', 'expired', 'settled', 'released') // return;
+	my $state = hold_state(known($n, 'hold')->{$hold});
+	my $amount = chance(0.25) ? 'null' : random_amount();
+
+	if ($state eq 'released')
+	{
+		my $answer = outcome($n, "select gov_settle('$hold', $amount)");
+		die "settling a released hold: $answer\n" if $answer !~ /^55000/;
+		return;
+	}
+	expect($n, 'settle', literal($hold), $amount, literal($state));
+	return;
+}
+
+sub release
+{
+	my ($n) = @_;
+	my $hold = some_hold($n, 'open', 'expired', 'settled', 'released') // return;
+	expect($n, 'release', literal($hold), literal(hold_state(known($n, 'hold')->{$hold})));
+	return;
+}
+
+sub extend
+{
+	my ($n) = @_;
+	my $hold = some_hold($n, 'open', 'expired', 'settled', 'released') // return;
+	my $state = hold_state(known($n, 'hold')->{$hold});
+	my $minutes = random_ttl();
+
+	if ($state ne 'open')
+	{
+		my $answer = outcome($n, "select gov_extend('$hold', interval '$minutes minutes')");
+		die "extending a hold that is $state: $answer\n" if $answer !~ /^55000/;
+		return;
+	}
+	my $report = expect($n, 'extend', literal($hold), ttl($minutes));
+	note($n, 'hold', $hold, { %{ known($n, 'hold')->{$hold} }, until => minutes() + $minutes });
+	return;
+}
+
+# ---------------------------------------------------------------- catalog
+
+sub change_catalog
+{
+	my ($n) = @_;
+	my $entity = random_entity();
+
+	return if !may_change_catalog($n);
+	my $answer = outcome($n, random_change($entity));
+	die "a catalog change: $answer\n" unless $answer =~ /^(ok|23503|23505|23514|55000|54000|22023)/;
+	has_changed_catalog($n);
+
+	# what is charged next, in its own transaction, may be charged in a view of its own
+	one_of(\&ingest, \&consume, \&reserve)->($n, $entity) if open_in($n) && chance(0.5);
+	return;
+}
+
+# ---------------------------------------------------------------- transactions
+
+sub transact
+{
+	my ($n) = @_;
+	my $what = rand();
+
+	if (!open_in($n))
+	{
+		ask($n, 'begin');
+		begin_level($n);
+	}
+	elsif ($what < 0.3)
+	{
+		ask($n, 'savepoint s');
+		begin_level($n);
+	}
+	elsif ($what < 0.5 && depth($n) > 1)
+	{
+		# a savepoint that is rolled back to is still there
+		ask($n, 'rollback to s');
+		undo_level($n);
+	}
+	elsif ($what < 0.65 && depth($n) > 1)
+	{
+		ask($n, 'release s');
+		end_level($n, 1);
+	}
+	else
+	{
+		end_transaction($n, chance(0.65));
+	}
+	return;
+}
+
+# ---------------------------------------------------------------- what the server does
+
+# Reads of another owner's entities, enough of them to push everything that may go out of a small cache.
+sub drop_cache
+{
+	my ($n) = @_;
+	my $from = int(rand(40));
+
+	return ask($n, "select count(*) from generate_series($from, $from + 39) as g where gov_allowed('crowd', 'tokens', 1, entity_ids => array['c' || g % 60])") if $is_crowded && chance(0.7);
+	return ask($n, 'select gov_drop_cache()') if anyone_open() || chance(0.7);
+	return ask($n, 'select gov_refresh()');
+}
+
+sub maintain
+{
+	my ($n) = @_;
+	ask($n, 'do $$ begin perform gov_maintain(); end $$') unless open_in($n);
+	return;
+}
+
+sub turn
+{
+	my $more = one_of(1, 1, 1, 2, 5, 5, 7, 60, 60, 1440, 10080);
+	move_clock($more) if minutes() + $more < 25 * 1440;
+	return;
+}
+
+# ---------------------------------------------------------------- histories
+
+my @steps = (
+	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ],
+	[ 14, \&reserve ], [ 10, \&settle ], [ 5, \&release ], [ 4, \&extend ],
+	[ 22, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
+
+sub history_begin
+{
+	my (%option) = @_;
+
+	$is_crowded = $option{crowded};
+	$holds_made = 0;
+	ask(0, $_) foreach random_catalog(owner());
+	change_catalog(0) foreach 1 .. 12;
+	return;
+}
+
+sub history_step
+{
+	my ($n) = @_;
+	weighted(@steps)->($n);
+	return;
+}
+
+sub history_compare
+{
+	my ($n) = @_;
+	compare($n, tight_call($n));
+	compare_holds($n) if chance(0.1);
+	return;
+}
+
+# All transactions end, and everything is looked at: as it is, rolled up, and read from the tables again.
+sub history_end
+{
+	end_transaction($_, chance(0.5)) foreach grep { open_in($_) } sessions();
+	checkpoint('at the end');
+	history_compare($_) foreach sessions();
+	compare_holds(0);
+	roll_up();
+	ask(0, 'select gov_drop_cache()');
+	history_compare($_) foreach sessions();
+	checkpoint('rolled up and read again');
+	return;
+}
+
+1;

@@ -1,0 +1,366 @@
+# The world that a random history plays in: sessions with their open transactions, what has been committed and what is in flight,
+# the engine's clock. What a call did is noted at the level of its savepoint and goes with it; what the sessions ask is answered
+# by the engine and by the oracle (test/oracle.sql, test/model.sql), and must be the same.
+
+package GovModel;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use JSON::PP;
+use Time::Local;
+use GovRandom;
+use GovSession;
+
+our @EXPORT = qw(
+  model_begin model_end model_disconnect model_history model_tally
+  owner sessions minutes free_key add_free_key
+  ask expect outcome note known open_in depth anyone_open in_flight is_touched_by_others hold_state
+  begin_level end_level end_transaction undo_level may_change_catalog has_changed_catalog
+  compare compare_holds checkpoint roll_up move_clock crash
+);
+
+my $json = JSON::PP->new->canonical;
+my ($node, $owner, @sessions, %committed, @history, $start, $minutes, $offset, @free_keys, %tally);
+
+# ---------------------------------------------------------------- small things
+
+sub owner { return $owner; }
+sub sessions { return 0 .. $#sessions; }
+sub minutes { return $minutes; }
+sub model_history { return map { "$_;" } @history; }
+
+# ---------------------------------------------------------------- sessions
+
+# Ask a session; the history remembers it.
+sub ask
+{
+	my ($n, $sql) = @_;
+
+	push @history, "s$n: $sql";
+	$tally{$1}++ if $sql =~ /^(?:select )?(?:model\.)?(\w+)/;
+	return $sessions[$n]{psql}->ask($sql);
+}
+
+# How many levels a session has open: 0 without a transaction, 1 without a savepoint.
+sub depth { return scalar @{ $sessions[ $_[0] ]{levels} // [] }; }
+
+sub open_in { return defined $sessions[ $_[0] ]{levels}; }
+
+# Does any session, but this one, have an open transaction?
+sub anyone_open
+{
+	my ($but) = @_;
+	return scalar grep { open_in($_) && $_ != ($but // -1) } sessions();
+}
+
+sub connect_sessions
+{
+	@sessions = map { { psql => GovSession->new($node, "model$_"), levels => undef } } 0 .. 2;
+	return;
+}
+
+sub disconnect_sessions
+{
+	$_->{psql}->close foreach @sessions;
+	@sessions = ();
+	return;
+}
+
+# ---------------------------------------------------------------- what is known
+
+# A session begins a transaction or a savepoint.
+sub begin_level
+{
+	my ($n) = @_;
+	push @{ $sessions[$n]{levels} }, { flight => [] };
+	return;
+}
+
+# The innermost level ends; a savepoint that is released hands on what it has.
+sub end_level
+{
+	my ($n, $keeps) = @_;
+	my $levels = $sessions[$n]{levels};
+	my $level = pop @$levels;
+
+	return unless $keeps;
+	push @{ $levels->[-1]{flight} }, @{ delete $level->{flight} };
+	$levels->[-1]{$_} = { %{ $levels->[-1]{$_} // {} }, %{ $level->{$_} } } foreach keys %$level;
+	return;
+}
+
+# The innermost level is rolled back to, and stays.
+sub undo_level
+{
+	my ($n) = @_;
+	add_free_key(keys %{ $sessions[$n]{levels}[-1]{key} // {} });
+	$sessions[$n]{levels}[-1] = { flight => [] };
+	return;
+}
+
+sub end_transaction
+{
+	my ($n, $commits) = @_;
+
+	ask($n, $commits ? 'commit' : 'rollback');
+	end_level($n, 1) while @{ $sessions[$n]{levels} } > 1;
+	my $level = $sessions[$n]{levels}[0];
+	delete $level->{flight};
+	if ($commits)
+	{
+		$committed{$_} = { %{ $committed{$_} // {} }, %{ $level->{$_} } } foreach keys %$level;
+	}
+	else { add_free_key(keys %{ $level->{key} // {} }); }
+	$sessions[$n]{levels} = undef;
+	$sessions[$n]{changed_catalog} = 0;
+	$sessions[$n]{touched} = {};
+	return;
+}
+
+# Note that a session did something: $kind is event, hold or key.
+sub note
+{
+	my ($n, $kind, $id, $what) = @_;
+	my $place = open_in($n) ? $sessions[$n]{levels}[-1] : \%committed;
+
+	$place->{$kind}{$id} = $what;
+	return;
+}
+
+# Keys that stand for nothing, because their calls were denied or rolled back.
+sub add_free_key { push @free_keys, sort @_; return; }
+sub free_key { return shift @free_keys; }
+
+# What a session sees of a kind: what is committed, and its own.
+sub known
+{
+	my ($n, $kind) = @_;
+	return { map { %{ $_->{$kind} // {} } } \%committed, @{ $sessions[$n]{levels} // [] } };
+}
+
+# What others than this session have taken and not yet committed.
+sub in_flight
+{
+	my ($n) = @_;
+	return $json->encode([ map { @{ $_->{flight} } } map { @{ $_->{levels} // [] } } map { $sessions[$_] } grep { $_ != $n } sessions() ]);
+}
+
+# Only one session at a time has uncommitted catalog changes: two would wait for one another's rows.
+sub may_change_catalog
+{
+	my ($n) = @_;
+	return !grep { $_ != $n && $sessions[$_]{changed_catalog} } sessions();
+}
+
+sub has_changed_catalog
+{
+	my ($n) = @_;
+	$sessions[$n]{changed_catalog} = 1 if open_in($n);
+	return;
+}
+
+# Holds whose rows the open transactions of others have locked.
+sub is_touched_by_others
+{
+	my ($n, $hold) = @_;
+	return scalar grep { $_ != $n && $sessions[$_]{touched}{$hold} } sessions();
+}
+
+# ---------------------------------------------------------------- calls
+
+# One of the functions of schema model; what it says about rows and flight is noted.
+sub expect
+{
+	my ($n, $function, @arguments) = @_;
+	my $answer = ask($n, "select model.$function(" . join(', ', @arguments) . ')');
+	my $report = $json->decode($answer);
+	my @parts = ref $report eq 'ARRAY' ? @$report : $report;
+
+	foreach my $part (@parts)
+	{
+		my $flight = delete $part->{flight} // [];
+
+		if (defined $part->{hold})
+		{
+			my $before = known($n, 'hold')->{ $part->{hold} } // {};
+			note($n, 'hold', $part->{hold}, { %$before, %$part });
+		}
+		elsif (defined $part->{event}) { note($n, 'event', $part->{event}, $part); }
+		next unless open_in($n);
+		push @{ $sessions[$n]{levels}[-1]{flight} }, @$flight;
+		$sessions[$n]{touched}{ $_->{hold} } = 1 foreach grep { defined $_->{hold} } @$flight;
+	}
+	return $parts[0];
+}
+
+# A statement that may fail: ok, or the error.
+sub outcome
+{
+	my ($n, $sql) = @_;
+	return ask($n, 'select model.outcome(' . literal($sql) . ')');
+}
+
+# Hold a call of one session against the oracle, sometimes without the cache too: the tables show nothing of what others have in flight.
+sub compare
+{
+	my ($n, @call) = @_;
+	my $call = join(', ', literal($owner), @call);
+	my $difference = ask($n, "select oracle.difference($call, " . literal(in_flight($n)) . ')');
+
+	die "the engine and the oracle differ for ($call) in session $n:\n$difference\n" if $difference ne '';
+	return unless chance(0.1);
+	$difference = ask($n, "set governance.use_cache = off; select oracle.difference($call); set governance.use_cache = on");
+	die "without the cache the engine and the oracle differ for ($call) in session $n:\n$difference\n" if $difference ne '';
+	return;
+}
+
+# The same for the view of holds.
+sub compare_holds
+{
+	my ($n) = @_;
+	my $wrong = ask($n, 'select model.shown(' . literal($owner) . ')');
+
+	die "session $n: $wrong\n" if $wrong ne '';
+	return;
+}
+
+# With no transaction open: the rows are those of the acknowledged calls, and the counts are those of the rows.
+sub checkpoint
+{
+	my ($when) = @_;
+	my @expected = map { "$_ $committed{event}{$_}{print}" } keys %{ $committed{event} };
+	push @expected, map { "$_ " . hold_state($committed{hold}{$_}) . " $committed{hold}{$_}{print}" } keys %{ $committed{hold} };
+
+	my %found = map { $_ => 1 } split /\n/, ask(0, 'select model.rows(' . literal($owner) . ')');
+	my @missing = grep { !delete $found{$_} } @expected;
+	die "$when: acknowledged, and not there:\n" . join("\n", sort @missing) . "\nthere, and not acknowledged:\n" . join("\n", sort keys %found) . "\n" if @missing || %found;
+
+	# the worker may be expiring a hold between its look at the tables and its look at the cache
+	my $verify = 'select v from gov_verify(' . literal($owner) . ') as v';
+	my $wrong = ask(0, $verify) && ask(0, $verify);
+	die "$when: gov_verify: $wrong\n" if $wrong ne '';
+	return;
+}
+
+# With no transaction open: roll up everything, and add it up again.
+sub roll_up
+{
+	foreach my $round (1 .. 100)
+	{
+		last if ask(0, 'select events_left from gov_maintain()') == 0;
+		die "events are not rolled up\n" if $round == 100;
+	}
+	my $wrong = ask(0, 'select model.sums(' . literal($owner) . ')');
+	die "rolled up: $wrong\n" if $wrong ne '';
+	return;
+}
+
+# ---------------------------------------------------------------- time
+
+# A hold's state now: time alone may have expired it.
+sub hold_state
+{
+	my ($hold) = @_;
+	return $hold->{state} eq 'open' && $hold->{until} <= $minutes ? 'expired' : $hold->{state};
+}
+
+# Set the engine's clock, and wait until all sessions see it. A history begins in the middle of a minute and moves by whole
+# minutes, so that no window turns and no hold expires but by a move: what happens does not depend on how fast the machine is.
+sub move_clock
+{
+	my ($more) = @_;
+	my $file = $node->data_dir . '/clock.conf';
+
+	$minutes += $more;
+	$offset += 60 * $more;
+	$tally{'clock moved'}++ if $more;
+	push @history, "-- the clock moves by $more minutes";
+	open(my $conf, '>', $file) or die "$file: $!";
+	print $conf "governance.clock_offset = '${offset}s'\n";
+	close $conf;
+	$sessions[0]{psql}->ask('select pg_reload_conf()');
+	await_clock();
+	return;
+}
+
+sub await_clock
+{
+	my $deadline = time() + 60;
+
+	foreach my $n (sessions())
+	{
+		until ($sessions[$n]{psql}->ask("select current_setting('governance.clock_offset')::interval = interval '${offset}s'") eq 't')
+		{
+			die "the clock does not move\n" if time() > $deadline;
+			select(undef, undef, undef, 0.001);
+		}
+	}
+	return;
+}
+
+# ---------------------------------------------------------------- histories
+
+# Everything in flight is lost: the server is stopped at once, or one of its processes is killed.
+sub crash
+{
+	my ($how) = @_;
+
+	$tally{"crash: $how"}++;
+	push @history, "-- crash: $how";
+	if ($how eq 'stop')
+	{
+		$node->stop('immediate');
+		$node->start;
+	}
+	else
+	{
+		kill 9, $sessions[ one_of(sessions()) ]{psql}->backend;
+		# it is gone when the others are
+		$_->{psql}->await_end foreach @sessions;
+		$node->poll_query_until('postgres', 'select true') or die "the server does not come back\n";
+	}
+	disconnect_sessions();
+	connect_sessions();
+	await_clock();
+	return;
+}
+
+# A history begins, for an owner of its own, at a time of the engine's clock that follows from the seed.
+sub model_begin
+{
+	my ($on, $seed, $month) = @_;
+
+	srand($seed);
+	($node, $owner, $minutes) = ($on, "o$seed", 0);
+	%committed = ();
+	@free_keys = ();
+	@history = ();
+	connect_sessions() unless @sessions;
+
+	# a month begins soon, and perhaps its first day in New York
+	$start = timegm(30, 0, 0, 1, $month % 12, 2030 + int($month / 12)) - 60 * one_of(1, 2, 5, 30, 61, 600, 2000);
+	$offset = $start - time();
+	move_clock(0);
+	ask(0, "select gov_delete_owner('$owner')");
+	return;
+}
+
+# It ends; after a failure the sessions are in an unknown state.
+sub model_end
+{
+	my ($done) = @_;
+
+	ask(0, "select gov_delete_owner('$owner')") if $done;
+	eval { disconnect_sessions() } unless $done;
+	return;
+}
+
+# How often what was done, in all histories together.
+sub model_tally { return join(', ', map { "$_ $tally{$_}" } sort { $tally{$b} <=> $tally{$a} || $a cmp $b } keys %tally); }
+
+# The server is about to be stopped.
+sub model_disconnect { disconnect_sessions() if @sessions; return; }
+
+1;

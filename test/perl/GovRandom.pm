@@ -1,0 +1,167 @@
+# What the random histories of GovHistory.pm are made of: calls, and changes of the catalog. Everything random comes from rand(),
+# so that a seed replays.
+
+package GovRandom;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+
+our @EXPORT = qw(
+  one_of chance weighted literal new_name
+  random_entity random_amount random_call random_ttl random_change random_catalog
+);
+
+# The cadences are long, or so short that a move of the clock, or an event of some time ago, is of another window.
+my @cadences = ('PT1M', 'PT5M', 'PT7M', 'PT1H', 'P1D', 'P1W', 'P1M', 'P3M', 'P100Y', undef, undef);
+my @anchors = (undef, undef, undef, '2020-01-31 10:00Z', '2019-03-10 02:30:00.5Z');
+my @timezones = ('UTC', 'UTC', 'America/New_York', 'Asia/Kolkata');
+my @capabilities = ('tokens', 'tokens', 'tokens', 'calls');
+my %keys_of = (org => 'orgId', team => 'teamId', user => 'userId', model => 'model');
+
+my ($owner, @entities, $next_name);
+
+sub one_of { return $_[ int(rand(@_)) ]; }
+sub chance { return rand() < $_[0]; }
+
+# One of several things, each with a weight.
+sub weighted
+{
+	my $sum = 0;
+	$sum += $_->[0] foreach @_;
+	my $at = rand($sum);
+
+	foreach my $choice (@_)
+	{
+		return $choice->[1] if $at < $choice->[0];
+		$at -= $choice->[0];
+	}
+	return $_[-1][1];
+}
+
+sub literal
+{
+	my ($value) = @_;
+	return 'null' unless defined $value;
+	$value =~ s/'/''/g;
+	return "'$value'";
+}
+
+sub new_name { return $_[0] . $next_name++; }
+
+# ---------------------------------------------------------------- arguments
+
+sub random_entity { return one_of(@entities)->{id}; }
+
+# Capability, dimensions and entities, as literals.
+sub random_target
+{
+	my @ids = map { random_entity() } 1 .. one_of(0, 1, 1, 1, 1, 2, 3);
+	my %dims;
+
+	push @ids, 'nobody' if chance(0.05);
+	foreach (1 .. one_of(0, 0, 1, 1, 2))
+	{
+		my $entity = one_of(@entities);
+		$dims{ chance(0.9) ? $keys_of{ $entity->{type} } : 'other' } = $entity->{id};
+	}
+	$dims{requestId} = 'r' . int(rand(1000)) if chance(0.1);
+	return (
+		literal(one_of(@capabilities)),
+		literal(%dims || chance(0.3) ? '{' . join(', ', map { qq("$_": "$dims{$_}") } sort keys %dims) . '}' : undef),
+		literal(@ids || chance(0.9) ? '{' . join(',', @ids) . '}' : undef));
+}
+
+sub random_amount
+{
+	return one_of(0, 1, 1, 2, 5, 7.25, '0.000000001', int(rand(40)), sprintf('%.9f', rand(10)), '12.3456789015');
+}
+
+# A call as its arguments are written: capability, amount, dimensions, entities.
+sub random_call
+{
+	my ($capability, $dims, $ids) = random_target();
+	return ($capability, random_amount(), $dims, $ids);
+}
+
+sub random_limit { return one_of(undef, 0, 5, 20, 20, 50, 100, 100, '33.333333333', 1000); }
+
+# In minutes.
+sub random_ttl { return one_of(1, 2, 5, 5, 5, 10, 60, 1440); }
+
+# ---------------------------------------------------------------- catalog
+
+sub random_budget
+{
+	my @scope = chance(0.25) ? (map { random_entity() } 1 .. one_of(1, 1, 2)) : ();
+	return (literal(random_entity()), literal(one_of(@capabilities)), "'{" . join(',', @scope) . "}'", literal(one_of('', '', '', 'extra', 'more')));
+}
+
+# Changes, as SQL; the arguments pick a budget and an entity.
+my @changes = (
+	[ 3, sub { "update gov_assignments set usage_limit = " . literal(random_limit()) . " where $_[0]" } ],
+	[ 1, sub { "update gov_assignments set enforcement = " . literal(one_of('hard', 'soft')) . " where $_[0]" } ],
+	[ 2, sub { "update gov_assignments set cadence = " . literal(one_of(@cadences)) . " where $_[0]" } ],
+	[ 1, sub { "update gov_assignments set anchor_at = " . literal(one_of(@anchors)) . ", timezone = " . literal(one_of(@timezones)) . " where $_[0]" } ],
+	[ 1, sub { "delete from gov_assignments where $_[0]" } ],
+	[ 4, \&insert_budget ],
+	[ 2, \&upsert_budget ],
+	[ 1, sub { "update gov_entities set archived_at = case when archived_at is null then now() end where $_[1]" } ],
+	[ 1, sub { "update gov_entities set parent_id = " . literal(chance(0.2) ? undef : random_entity()) . " where $_[1]" } ],
+	[ 1, \&insert_entity ],
+	[ 1, sub { "delete from gov_entities where $_[1]" } ],
+	[ 1, sub { "update gov_entity_types set attribution_keys = " . literal(one_of('{userId}', '{userId}', '{other,userId}')) . " where id = 'user'" } ]);
+
+sub insert_budget
+{
+	return
+		'insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone, enforcement) values ('
+	  . join(', ', literal($owner), random_budget(), map { literal($_) } random_limit(), one_of(@cadences), one_of(@anchors), one_of(@timezones), one_of('hard', 'hard', 'hard', 'soft'))
+	  . ') on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update set usage_limit = excluded.usage_limit, cadence = excluded.cadence';
+}
+
+sub upsert_budget
+{
+	my ($entity, $capability, $scope, $name) = random_budget();
+	return
+		'select gov_upsert_assignments(' . literal($owner) . ", jsonb_build_array(jsonb_build_object('entityId', $entity, 'capabilityId', $capability, 'scopeEntityIds', ${scope}::text[], "
+	  . "'name', $name, 'usageLimit', " . literal(random_limit()) . "::numeric, 'cadence', " . literal(one_of(@cadences)) . ')))';
+}
+
+sub insert_entity
+{
+	my $id = new_name('e');
+	my $type = one_of(sort keys %keys_of);
+	my $parent = literal(chance(0.3) ? undef : random_entity());
+
+	push @entities, { id => $id, type => $type };
+	return 'insert into gov_entities (owner_id, id, type_id, parent_id) values (' . literal($owner) . ", '$id', '$type', $parent)";
+}
+
+# A change, as SQL.
+sub random_change
+{
+	my ($entity) = @_;
+	my $budget = 'id = (select id from gov_assignments where owner_id = ' . literal($owner) . ' order by entity_id, capability_id, scope_entity_ids, name offset ' . int(rand(10)) . ' limit 1)';
+
+	return weighted(@changes)->($budget, 'owner_id = ' . literal($owner) . " and id = '$entity'");
+}
+
+# A catalog to begin with, as SQL: a chain of three, two users more, a model; two budgets.
+sub random_catalog
+{
+	($owner) = @_;
+	my %parent_of = (eng => 'acme', ops => 'acme', ann => 'eng', ben => 'eng', cyd => 'ops');
+	my $name = literal($owner);
+
+	@entities = map { { id => $_->[0], type => $_->[1] } } [ 'acme', 'org' ], [ 'eng', 'team' ], [ 'ops', 'team' ], [ 'ann', 'user' ], [ 'ben', 'user' ], [ 'cyd', 'user' ], [ 'gpt', 'model' ];
+	$next_name = 1;
+	return (
+		(map { "insert into gov_entity_types (id, attribution_keys) values ('$_', '{$keys_of{$_}}') on conflict (id) do update set attribution_keys = excluded.attribution_keys" } sort keys %keys_of),
+		'insert into gov_entities (owner_id, id, type_id, parent_id) values ' . join(', ', map { "($name, '$_->{id}', '$_->{type}', " . literal($parent_of{ $_->{id} }) . ')' } @entities),
+		"insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ($name, 'acme', 'tokens', "
+		  . literal(one_of(50, 100, 200)) . ', ' . literal(one_of(@cadences)) . "), ($name, 'eng', 'tokens', " . literal(one_of(20, 50, 100)) . ', ' . literal(one_of(@cadences)) . ')');
+}
+
+1;
