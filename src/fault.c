@@ -53,12 +53,20 @@ pause_here(void)
 	}
 }
 
+/* Allocating looks at no interrupts: it may fail, but a session does not end in it. */
+static bool
+is_possible(GovFaultPoint point)
+{
+	return gov_fault_action == GOV_FAULT_ERROR || gov_fault_action == GOV_FAULT_CRASH ||
+		(point != GOV_FAULT_CACHE && point != GOV_FAULT_MEMORY);
+}
+
 /* Count a point.  True when it is to fail, unless the session ends here. */
 bool
 gov_fault_is_due(GovFaultPoint point)
 {
 	Assert(CritSectionCount == 0 && InterruptHoldoffCount == 0);
-	if (gov_fault_at == 0 ||
+	if (gov_fault_at == 0 || !is_possible(point) ||
 		(gov_fault_point != GOV_FAULT_ALL && gov_fault_point != point) ||
 		--gov_fault_at > 0)
 		return false;
