@@ -35,13 +35,15 @@ insert into gov_capabilities (id) values ('tokens'), ('calls');
 create procedure customer(owner text) language sql as $$
 	insert into gov_entities (owner_id, id, type_id, parent_id)
 	values (owner, 'acme', 'org', null), (owner, 'eng', 'org', 'acme'), (owner, 'ann', 'user', 'eng'), (owner, 'bot', 'user', 'ann'),
-		(owner, 'gpt', 'model', null), (owner, 'opus', 'model', null), (owner, 'many', 'org', null), (owner, 'clock', 'org', null);
+		(owner, 'gpt', 'model', null), (owner, 'opus', 'model', null), (owner, 'many', 'org', null), (owner, 'clock', 'org', null),
+		(owner, 'tight', 'org', null);
 	insert into gov_entities (owner_id, id, type_id, parent_id) select owner, 'leaf-' || n, 'user', 'eng' from generate_series(1, 40) n;
 	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, scope_entity_ids, name, enforcement)
 	values (owner, 'acme', 'tokens', 1000000, null, '{}', '', 'hard'), (owner, 'acme', 'tokens', 1, 'P100Y', '{}', 'century', 'soft'),
 		(owner, 'eng', 'tokens', 500000, null, '{}', '', 'hard'), (owner, 'bot', 'tokens', 400000, null, '{}', '', 'hard'),
 		(owner, 'bot', 'tokens', 1000, 'P10Y', '{gpt}', '', 'hard'), (owner, 'gpt', 'tokens', null, null, '{}', '', 'hard'),
-		(owner, 'clock', 'tokens', 1000000, 'PT10S', '{}', '', 'hard'), (owner, 'clock', 'tokens', 1000000, null, '{}', 'ever', 'hard');
+		(owner, 'clock', 'tokens', 1000000, 'PT10S', '{}', '', 'hard'), (owner, 'clock', 'tokens', 1000000, null, '{}', 'ever', 'hard'),
+		(owner, 'tight', 'tokens', 10, null, '{}', '', 'hard');
 	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, name) select owner, 'many', 'tokens', 100000 + n, 'b' || n from generate_series(1, 25) n;
 $$;
 
@@ -61,9 +63,10 @@ create function wrong(owner text) returns text language sql volatile as $$
 	) s (what)
 $$;
 
+-- Until a session has ended, and the worker is in no transaction (it expires holds).
 create procedure wait_until_gone(process int) language plpgsql as $$
 begin
-	while exists (select from pg_stat_activity where pid = process) loop
+	while exists (select from pg_stat_activity where pid = process or (backend_type like 'governance%' and xact_start is not null)) loop
 		perform pg_stat_clear_snapshot(), pg_sleep(0.002);
 	end loop;
 end
@@ -73,6 +76,10 @@ SQL
 # ---------------------------------------------------------------- histories
 
 sub call { my ($function, $more) = @_; return "select 'event ' || event_id from $function(:'owner', 'tokens', $more);\n"; }
+
+sub reserve { my ($more) = @_; return "select reservation_id as h from gov_reserve(:'owner', 'tokens', $more) \\gset\n"; }
+
+sub settle { my ($amount) = @_; return "select 'event ' || event_id from gov_settle(:'h', $amount);\n"; }
 
 # sql       what is done, with the variables owner and n
 # events    how many it records when nothing fails
@@ -239,6 +246,59 @@ my %histories = (
 			reset governance.use_cache;
 		},
 	},
+	holds => {
+		fatal => 1,
+		events => 4,
+		sql => reserve(q{5, '{"model": "gpt"}', '{bot}'})
+		  . settle('3') . settle('7')
+		  . reserve(q{4, null, '{bot,many}'})
+		  . settle('6')
+		  . reserve(q{2, null, '{leaf-1}'})
+		  . "select gov_extend(:'h', interval '1 hour');\n"
+		  . "select gov_release(:'h'), gov_release(:'h');\n"
+		  . settle('2')
+		  . reserve(q{1.5, null, '{ann}'})
+		  . settle('null')
+		  . "select is_granted from gov_reserve(:'owner', 'tokens', 1e9, null, '{bot}');\n"
+		  . reserve(q{2, null, '{ann}', null, interval '1 ms'})
+		  . settle('1'),
+	},
+	hold_keys => {
+		events => 1,
+		sql => reserve(q{5, null, '{bot}', 'hold ' || :n})
+		  . reserve(q{5, null, '{bot}', 'hold ' || :n})
+		  . "select event_id from gov_consume(:'owner', 'tokens', 5, null, '{bot}', 'hold ' || :n);\n"
+		  . settle('4')
+		  . reserve(q{5, null, '{bot}', 'hold ' || :n}),
+	},
+	holds_together => {
+		events => 3,
+		together => 1,
+		sql => "begin;\n"
+		  . reserve(q{5, null, '{bot}'})
+		  . "select event_id from gov_settle(:'h', 2);\n"
+		  . "update gov_assignments set usage_limit = 500000 + :n where owner_id = :'owner' and entity_id = 'eng';\n"
+		  . reserve(q{5, null, '{ann}'})
+		  . "select event_id from gov_consume(:'owner', 'tokens', 2, null, '{ann}');\n"
+		  . "select event_id from gov_settle(:'h');\n"
+		  . reserve(q{5, null, '{leaf-1}'})
+		  . "select gov_release(:'h');\n"
+		  . "commit;\n",
+	},
+	expired => {
+		events => 1,
+		before => sub {
+			my ($owner) = @_;
+			$node->safe_psql('postgres', qq{
+				select gov_release(id) from gov_reservations where owner_id = '$owner' and state = 'open';
+				select gov_ingest('$owner', 'tokens', -current_usage, null, '{tight}') from gov_headroom('$owner', 'tokens', 0, null, '{tight}')});
+		},
+		sql => reserve(q{8, null, '{tight}', null, interval '2 ms'})
+		  . "select pg_sleep(0.003);\n"
+		  . "select gov_allowed(:'owner', 'tokens', 9, null, '{tight}');\n"
+		  . call('gov_consume', q{9, null, '{tight}'})
+		  . "select gov_release(:'h');\n",
+	},
 	turn => {
 		events => 2,
 		before => sub {
@@ -316,6 +376,7 @@ sub history_script
 \\set VERBOSITY verbose
 \\set owner '$owner'
 \\set n $n
+\\set h 00000000-0000-0000-0000-000000000000
 \\echo pid
 select pg_backend_pid();
 set governance.caller = '$caller';
@@ -372,7 +433,7 @@ sub run_once
 	{
 		$problem->($line)
 		  unless $line =~ /: (?:fault point|terminating connection at a fault point|governance cache is full)$/
-		  || $line =~ /ERROR:  (?:25P02|GV001|23503|23505|3B001|25P01)|WARNING:  25P01/;
+		  || $line =~ /ERROR:  (?:25P02|GV001|23503|23505|3B001|42704|55000)|WARNING:  25P01/;
 	}
 
 	if ($action eq 'crash')
@@ -441,6 +502,7 @@ foreach my $name (sort keys %histories)
 # kill -9 in the middle of a load and around each row: the server restarts, and what was not acknowledged was not counted.
 run_until_it_passes('ingest', 'crash', 'load');
 run_until_it_passes('keyed', 'crash', 'row');
+run_until_it_passes('hold_keys', 'crash', 'row');
 note "$rounds rounds, at most " . join ', ', map { "$largest{$_} points for $_" } sort keys %largest;
 
 # ---------------------------------------------------------------- a server that has just started
