@@ -252,7 +252,6 @@ my %histories = (
 	},
 	holds => {
 		cold => 1,
-		fatal => 1,
 		events => 4,
 		sql => reserve(q{5, '{"model": "gpt"}', '{bot}'})
 		  . settle('3') . settle('7')
@@ -269,6 +268,7 @@ my %histories = (
 		  . settle('1'),
 	},
 	hold_keys => {
+		fatal => 1,
 		events => 1,
 		sql => reserve(q{5, null, '{bot}', 'hold ' || :n})
 		  . reserve(q{5, null, '{bot}', 'hold ' || :n})
