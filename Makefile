@@ -38,6 +38,7 @@ OBJS = \
 	src/errors.o \
 	src/evict.o \
 	src/expire.o \
+	src/fault.o \
 	src/gate.o \
 	src/governance.o \
 	src/guc.o \

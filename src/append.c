@@ -28,6 +28,7 @@
 #include "append.h"
 #include "compat.h"
 #include "errors.h"
+#include "fault.h"
 
 /* Open a table that has so many columns of ours, or more that somebody added. */
 void
@@ -76,10 +77,13 @@ void
 gov_append_row(GovAppend *append)
 {
 	Assert(append->key_index == NIL);
+	GOV_FAULT(GOV_FAULT_ROW);
 	ExecStoreVirtualTuple(append->slot);
 	table_tuple_insert(append->rel, append->slot, GetCurrentCommandId(true), 0, NULL);
+	GOV_FAULT(GOV_FAULT_ROW);
 	gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
 							false, NULL, NIL);
+	GOV_FAULT(GOV_FAULT_ROW);
 }
 
 /* Insert the slot's row, or take it back and return false if its key is taken. */
@@ -94,10 +98,13 @@ gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key)
 	ExecStoreVirtualTuple(append->slot);
 	table_tuple_insert_speculative(append->rel, append->slot,
 								   GetCurrentCommandId(true), 0, NULL, token);
+	GOV_FAULT(GOV_FAULT_ROW);
 	gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
 							true, &conflict, append->key_index);
+	GOV_FAULT(GOV_FAULT_ROW);
 	conflict = conflict || is_taken(key);
 	table_tuple_complete_speculative(append->rel, append->slot, token, !conflict);
 	SpeculativeInsertionLockRelease(xid);
+	GOV_FAULT(GOV_FAULT_ROW);
 	return !conflict;
 }

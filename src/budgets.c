@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "fault.h"
 #include "pending.h"
 #include "walk.h"
 
@@ -245,6 +246,7 @@ gov_resolution_compute_turns(GovResolution *resolution)
 
 		if (turn->is_computed)
 			continue;
+		GOV_FAULT(GOV_FAULT_MEMORY);
 		if (tz == NULL ||
 			!gov_window_at(&turn->budget.cadence, turn->budget.has_anchor,
 						   turn->budget.anchor, tz, resolution->now, &turn->window))

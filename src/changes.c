@@ -27,6 +27,7 @@
 
 #include "catalog.h"
 #include "changes.h"
+#include "fault.h"
 #include "node.h"
 
 #define GOV_CHANGES_MAX		1000
@@ -56,6 +57,7 @@ make_table(void)
 {
 	HASHCTL		ctl = {0};
 
+	GOV_FAULT(GOV_FAULT_MEMORY);
 	ctl.keysize = sizeof(GovChangeKey);
 	ctl.entrysize = sizeof(GovChange);
 	ctl.hcxt = TopTransactionContext;
@@ -82,6 +84,7 @@ note(const char *owner, uint32 owner_length, const char *id, uint32 id_length)
 	key.id_length = id_length;
 	memcpy(key.bytes, owner, owner_length);
 	memcpy(key.bytes + owner_length, id, id_length);
+	GOV_FAULT(GOV_FAULT_MEMORY);
 	hash_search(changed, &key, HASH_ENTER, NULL);
 }
 

@@ -30,6 +30,7 @@
 
 #include "claim.h"
 #include "evict.h"
+#include "fault.h"
 #include "nodetable.h"
 
 #define GOV_LOAD_WAIT_MS			100
@@ -454,6 +455,7 @@ gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length)
 	ConditionVariablePrepareToSleep(&stripe->loaded);
 	while (is_loading(key, id, id_length))
 	{
+		GOV_FAULT(GOV_FAULT_WAIT);
 		if (ConditionVariableTimedSleep(&stripe->loaded, GOV_LOAD_WAIT_MS,
 										PG_WAIT_EXTENSION))
 			break;

@@ -22,6 +22,7 @@
 #include "postgres.h"
 
 #include "evict.h"
+#include "fault.h"
 #include "nodetable.h"
 
 #define GOV_SWEEP_BUCKETS	64
@@ -197,6 +198,8 @@ gov_node_allocate(Size size)
 {
 	dsa_pointer pointer;
 
+	if (GOV_FAULT_IS_DUE(GOV_FAULT_CACHE))
+		return InvalidDsaPointer;
 	do
 	{
 		pointer = dsa_allocate_extended(gov_shmem_memory(), size,

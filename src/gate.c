@@ -39,6 +39,7 @@
 #include "claim.h"
 #include "clock.h"
 #include "errors.h"
+#include "fault.h"
 #include "gate.h"
 #include "guc.h"
 #include "launch.h"
@@ -264,6 +265,7 @@ grow(void)
 		pfree(work.copy);
 	work.copy = NULL;
 	work.copy_capacity = 0;
+	GOV_FAULT(GOV_FAULT_MEMORY);
 	work.copy = MemoryContextAllocHuge(TopMemoryContext, 2 * work.copy_wanted);
 	work.copy_capacity = 2 * work.copy_wanted;
 }

@@ -4,7 +4,7 @@
  *
  * PURPOSE
  *		Every setting is defined here and nowhere else; the rest of the code
- *		reads the variables and never writes them.
+ *		reads the variables and never writes them (but for fault.c, which counts).
  *
  * WHO MAY SET WHAT
  *		What decides over a grant (on_unavailable, on_ungoverned, owner) is
@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "fault.h"
 #include "guc.h"
 
 /*
@@ -113,6 +114,54 @@ define_worker_settings(void)
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
+#ifdef GOV_FAULTS
+int			gov_fault_point = GOV_FAULT_ALL;
+int			gov_fault_at = 0;
+int			gov_fault_action = GOV_FAULT_ERROR;
+
+static const struct config_enum_entry fault_point_options[] = {
+	{"all", GOV_FAULT_ALL, false},
+	{"statement", GOV_FAULT_STATEMENT, false},
+	{"load", GOV_FAULT_LOAD, false},
+	{"row", GOV_FAULT_ROW, false},
+	{"cache", GOV_FAULT_CACHE, false},
+	{"memory", GOV_FAULT_MEMORY, false},
+	{"wait", GOV_FAULT_WAIT, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry fault_action_options[] = {
+	{"error", GOV_FAULT_ERROR, false},
+	{"fatal", GOV_FAULT_FATAL, false},
+	{"crash", GOV_FAULT_CRASH, false},
+	{"pause", GOV_FAULT_PAUSE, false},
+	{NULL, 0, false}
+};
+
+/* Settings of a build that can be made to fail, see fault.c. */
+static void
+define_fault_settings(void)
+{
+	DefineCustomEnumVariable("governance.fault_point",
+							 "Which points count.",
+							 NULL, &gov_fault_point,
+							 GOV_FAULT_ALL, fault_point_options,
+							 PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.fault_at",
+							"Fail at the n-th of them.",
+							NULL, &gov_fault_at, 0, 0, INT_MAX,
+							PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
+	DefineCustomEnumVariable("governance.fault_action",
+							 "How to fail.",
+							 NULL, &gov_fault_action,
+							 GOV_FAULT_ERROR, fault_action_options,
+							 PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+}
+#endif
+
 void
 gov_guc_init(void)
 {
@@ -125,5 +174,8 @@ gov_guc_init(void)
 								PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
 	define_decision_settings();
 	define_worker_settings();
+#ifdef GOV_FAULTS
+	define_fault_settings();
+#endif
 	MarkGUCPrefixReserved("governance");
 }

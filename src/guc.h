@@ -30,6 +30,11 @@ extern int gov_clock_offset_s;
 extern bool gov_use_cache;
 extern char *gov_owner;
 extern char *gov_caller;
+#ifdef GOV_FAULTS
+extern int gov_fault_point;
+extern int gov_fault_at;
+extern int gov_fault_action;
+#endif
 
 extern const char *gov_caller_name(void);
 extern void gov_guc_init(void);

@@ -45,6 +45,7 @@
 #include "catalog.h"
 #include "columns.h"
 #include "errors.h"
+#include "fault.h"
 #include "keys.h"
 
 /* Who inserts or deletes what was found. */
@@ -187,6 +188,7 @@ find_settled(const GovKey *key, bool is_hold, GovKeyHolder *holder)
 	while ((found = look_up_any(rel, key, is_hold, holder, &writer)) &&
 		   TransactionIdIsValid(writer.xid))
 	{
+		GOV_FAULT(GOV_FAULT_WAIT);
 		if (writer.token != 0)
 			SpeculativeInsertionWait(writer.xid, writer.token);
 		else

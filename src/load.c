@@ -38,6 +38,7 @@
 #include "catalog.h"
 #include "clock.h"
 #include "errors.h"
+#include "fault.h"
 #include "launch.h"
 #include "read.h"
 
@@ -82,6 +83,7 @@ claim_items(GovLoad *load, const GovFreshness *since)
 	{
 		int			wanted = pg_nextpower2_32(Max(load->count, 64));
 
+		GOV_FAULT(GOV_FAULT_MEMORY);
 		claims = claims ? repalloc(claims, sizeof(GovClaim) * wanted) :
 			MemoryContextAlloc(TopMemoryContext, sizeof(GovClaim) * wanted);
 		claims_capacity = wanted;
@@ -109,9 +111,11 @@ install_items(GovLoad *load)
 
 	for (int i = 0; i < load->count; i++)
 	{
-		GovInstall	result = gov_claim_install(&claims[i], load->items[i].entity,
-											   load->items[i].counters);
+		GovInstall	result;
 
+		GOV_FAULT(GOV_FAULT_LOAD);
+		result = gov_claim_install(&claims[i], load->items[i].entity,
+								   load->items[i].counters);
 		if (result == GOV_INSTALL_FULL)
 			return GOV_NODE_FULL;
 		if (result == GOV_INSTALL_DONE)
@@ -194,6 +198,7 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	gov_spi_pop_snapshot();
 
 	status = claim_items(&load, since);
+	GOV_FAULT(GOV_FAULT_LOAD);
 	while (status == GOV_NODE_READY && load.count > 0)
 	{
 		read_tables(&load);

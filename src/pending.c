@@ -51,6 +51,7 @@
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
+#include "fault.h"
 #include "pending.h"
 
 typedef struct GovPendingEntry
@@ -141,10 +142,12 @@ gov_pending_reserve(int ncharges)
 		return;
 
 	/* allocating may raise: until both are there, all stays as it is */
+	GOV_FAULT(GOV_FAULT_MEMORY);
 	if (entries == NULL)
 		entries = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(*entries));
 	else
 		entries = repalloc_huge(entries, wanted * sizeof(*entries));
+	GOV_FAULT(GOV_FAULT_MEMORY);
 	new_chains = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(*chains));
 
 	if (chains != NULL)

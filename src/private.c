@@ -27,6 +27,7 @@
 #include "utils/memutils.h"
 
 #include "changes.h"
+#include "fault.h"
 #include "private.h"
 
 typedef struct GovPrivateView
@@ -80,6 +81,7 @@ gov_private_begin(const GovOwnerKey *key, GovPrivateKind kind,
 	context = AllocSetContextCreate(TopTransactionContext,
 									"governance private view",
 									ALLOCSET_DEFAULT_SIZES);
+	GOV_FAULT(GOV_FAULT_MEMORY);
 	view.kind = kind;
 	view.owner = MemoryContextAlloc(context, Max(key->owner_length, 1));
 	memcpy(view.owner, key->owner, key->owner_length);
@@ -122,6 +124,7 @@ reserve(int count)
 
 	if (wanted <= nold)
 		return;
+	GOV_FAULT(GOV_FAULT_MEMORY);
 	view.slots = MemoryContextAllocExtended(view.context, wanted * sizeof(GovLoaded *),
 											MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	view.nslots = wanted;

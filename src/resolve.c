@@ -21,6 +21,7 @@
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
+#include "fault.h"
 #include "private.h"
 #include "resolve.h"
 #include "types.h"
@@ -249,6 +250,7 @@ grow(void *array, int *capacity, int used, Size element)
 
 	if (*capacity > used)
 		return;
+	GOV_FAULT(GOV_FAULT_MEMORY);
 	*place = *place ? repalloc_huge(*place, wanted * element) :
 		MemoryContextAllocHuge(TopMemoryContext, wanted * element);
 	*capacity = wanted;			/* not before: allocating may raise */
@@ -263,6 +265,7 @@ grow_set(GovResolution *resolution)
 
 	if (resolution->entities_capacity > resolution->nentities)
 		return;
+	GOV_FAULT(GOV_FAULT_MEMORY);
 	wanted = pg_nextpower2_32(4 * Max(16, resolution->entities_capacity));
 	slots = MemoryContextAllocExtended(TopMemoryContext, wanted * sizeof(int),
 									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);

@@ -40,6 +40,7 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "fault.h"
 #include "guc.h"
 #include "rollup.h"
 #include "spi.h"
@@ -175,6 +176,7 @@ set_fence(int64 last_id)
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, sequence);
 	holders = GetLockConflicts(&tag, ShareLock, &count);
+	GOV_FAULT(GOV_FAULT_MEMORY);
 	kept = MemoryContextAlloc(TopMemoryContext,
 							  sizeof(VirtualTransactionId) * (count + 1));
 	memcpy(kept, holders, sizeof(VirtualTransactionId) * count);

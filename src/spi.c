@@ -36,6 +36,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "fault.h"
 #include "spi.h"
 
 #define GOV_SCOPES_MAX	32		/* of gov_spi_begin() inside one another */
@@ -86,6 +87,7 @@ gov_spi_begin(GovSpi *spi)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not connect to the SPI manager")));
+	GOV_FAULT(GOV_FAULT_STATEMENT);
 }
 
 void
@@ -174,6 +176,7 @@ check_result(const GovQuery *query, int result)
 uint64
 gov_spi_select(GovQuery *query, Datum *args, const char *nulls)
 {
+	GOV_FAULT(GOV_FAULT_STATEMENT);
 	prepare(query);
 	check_result(query, SPI_execute_plan(query->plan, args, nulls, true, 0));
 	return SPI_processed;
@@ -183,11 +186,13 @@ gov_spi_select(GovQuery *query, Datum *args, const char *nulls)
 uint64
 gov_spi_modify(GovQuery *query, Datum *args, const char *nulls)
 {
+	GOV_FAULT(GOV_FAULT_STATEMENT);
 	prepare(query);
 	check_result(query,
 				 SPI_execute_snapshot(query->plan, args, nulls,
 									  GetLatestSnapshot(), InvalidSnapshot,
 									  false, true, 0));
+	GOV_FAULT(GOV_FAULT_STATEMENT);
 	return SPI_processed;
 }
 

@@ -26,6 +26,7 @@
 
 #include "catalog.h"
 #include "changes.h"
+#include "fault.h"
 #include "shmem.h"
 #include "spi.h"
 #include "types.h"
@@ -88,6 +89,7 @@ read_pairs(GovQuery *query, GovPairs *result)
 {
 	int			count = (int) gov_spi_select(query, NULL, NULL);
 
+	GOV_FAULT(GOV_FAULT_MEMORY);
 	result->pairs = MemoryContextAlloc(context, sizeof(GovPair) * Max(count, 1));
 	result->count = count;
 	for (int i = 0; i < count; i++)

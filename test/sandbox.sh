@@ -34,18 +34,24 @@ as_root() {
 	fi
 }
 
-# Debian's postgresql-NN makes and starts a cluster unless told not to.
+# Debian's postgresql-NN makes and starts a cluster, and pgbouncer starts itself, unless told not to.
 apt_install() {
-	local dropin=/etc/postgresql-common/createcluster.d/zz-governance.conf log status=0
+	local dropin=/etc/postgresql-common/createcluster.d/zz-governance.conf policy=/usr/sbin/policy-rc.d log status=0
 
 	command -v apt-get >/dev/null || die "not found, and no apt-get to install it: $*"
 	say "installing $*"
 	as_root mkdir -p "${dropin%/*}"
 	echo 'create_main_cluster = false' | as_root tee "$dropin" >/dev/null
+	if [ -e "$policy" ]; then
+		policy=
+	else
+		printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+		as_root chmod a+x "$policy"
+	fi
 	log=$(mktemp)
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
 		--no-install-recommends "$@" >"$log" 2>&1 || status=$?
-	as_root rm -f "$dropin"
+	as_root rm -f "$dropin" $policy
 	[ $status -eq 0 ] || tail -n 20 "$log" >&2
 	rm -f "$log"
 	[ $status -eq 0 ] || die "apt-get could not install $*"
@@ -92,6 +98,7 @@ install_missing() {
 		case $need in
 			IPC::Run) perl -MIPC::Run -e1 2>/dev/null || missing+=(libipc-run-perl) ;;
 			DBD::Pg) perl -MDBD::Pg -e1 2>/dev/null || missing+=(libdbd-pg-perl) ;;
+			pgbouncer) PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || missing+=(pgbouncer) ;;
 			prove) command -v prove >/dev/null || missing+=(perl) ;;
 			*) die "unknown need: $need" ;;
 		esac

@@ -1,0 +1,114 @@
+/*
+ * fault.c
+ *		Makes the engine fail where a test says, in a build with -DGOV_FAULTS.
+ *
+ * PURPOSE
+ *		What fails once in a year must leave everything as whole as what never
+ *		does.  A point is a place where something can really fail: an
+ *		allocation, a statement, a row, a wait.  A backend with
+ *		governance.fault_at = n passes n - 1 points and fails at the n-th, so a
+ *		test that goes n = 1, 2, ... until a history passes has tried them all
+ *		(test/t/031_faults.pl).
+ *
+ * SETTINGS
+ *		governance.fault_point		only points of this kind count, or all
+ *		governance.fault_at			counted down here: 0 is never, or done, so
+ *									what SHOW says after a history is whether
+ *									it has met its fault
+ *		governance.fault_action		error, fatal, crash, pause
+ *
+ * INVARIANTS
+ *		A point stands where an error may be raised: in no critical section and
+ *		with no lock of shared memory held.
+ */
+#include "postgres.h"
+
+#ifdef GOV_FAULTS
+
+#include <signal.h>
+
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/wait_event.h"
+
+#include "fault.h"
+#include "guc.h"
+
+static void
+terminate(void)
+{
+	ereport(FATAL,
+			(errcode(ERRCODE_ADMIN_SHUTDOWN),
+			 errmsg("terminating connection at a fault point")));
+}
+
+static void
+pause_here(void)
+{
+	for (;;)
+	{
+		WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Allocating looks at no interrupts: it may fail, but a session does not end in it. */
+static bool
+is_possible(GovFaultPoint point)
+{
+	return gov_fault_action == GOV_FAULT_ERROR || gov_fault_action == GOV_FAULT_CRASH ||
+		(point != GOV_FAULT_CACHE && point != GOV_FAULT_MEMORY);
+}
+
+/* Count a point.  True when it is to fail, unless the session ends here. */
+bool
+gov_fault_is_due(GovFaultPoint point)
+{
+	Assert(CritSectionCount == 0 && InterruptHoldoffCount == 0);
+	if (gov_fault_at == 0 || !is_possible(point) ||
+		(gov_fault_point != GOV_FAULT_ALL && gov_fault_point != point) ||
+		--gov_fault_at > 0)
+		return false;
+	switch (gov_fault_action)
+	{
+		case GOV_FAULT_FATAL:
+			terminate();
+			break;
+		case GOV_FAULT_CRASH:
+			raise(SIGKILL);
+			break;
+		case GOV_FAULT_PAUSE:
+			pause_here();
+			break;
+	}
+	return true;
+}
+
+static int
+code_of(GovFaultPoint point)
+{
+	switch (point)
+	{
+		case GOV_FAULT_MEMORY:
+		case GOV_FAULT_CACHE:
+			return ERRCODE_OUT_OF_MEMORY;
+		case GOV_FAULT_ROW:
+			return ERRCODE_DISK_FULL;
+		case GOV_FAULT_WAIT:
+			return ERRCODE_T_R_DEADLOCK_DETECTED;
+		default:
+			return ERRCODE_IO_ERROR;
+	}
+}
+
+void
+gov_fault(GovFaultPoint point)
+{
+	if (gov_fault_is_due(point))
+		ereport(ERROR,
+				(errcode(code_of(point)),
+				 errmsg("fault point")));
+}
+
+#endif
