@@ -81,12 +81,30 @@ collect_facts(const GovResolution *resolution, int number, GovNodeFacts *facts)
 	facts->is_over_limit = state->has_limit && state->usage > state->limit;
 }
 
+typedef struct GovNodeKey
+{
+	const char *text;
+	uint32		length;
+} GovNodeKey;
+
+#define NODE_KEY(text) {text, sizeof(text) - 1}
+
 /* A node's keys, in the order that jsonb keeps them in: by length, then by bytes. */
-static const char *const node_keys[] = {
-	"name", "cadence", "entityId", "isGranted", "remaining", "usageLimit",
-	"enforcement", "isOverLimit", "currentUsage", "reservedUsage",
-	"scopeEntityIds", "usagePeriodEnd", "usagePeriodStart"
+static const GovNodeKey node_keys[] = {
+	NODE_KEY("name"), NODE_KEY("cadence"), NODE_KEY("entityId"),
+	NODE_KEY("isGranted"), NODE_KEY("remaining"), NODE_KEY("usageLimit"),
+	NODE_KEY("enforcement"), NODE_KEY("isOverLimit"), NODE_KEY("currentUsage"),
+	NODE_KEY("reservedUsage"), NODE_KEY("scopeEntityIds"),
+	NODE_KEY("usagePeriodEnd"), NODE_KEY("usagePeriodStart")
 };
+
+/* A time and its text; length is 0 before the first. */
+typedef struct GovTimeText
+{
+	TimestampTz time;
+	int			length;
+	char		text[MAXDATELEN + 1];
+} GovTimeText;
 
 static void
 put_text(StringInfo json, GovJsonContainer *in, const char *text)
@@ -130,21 +148,17 @@ write_after(char *at, char separator, int number, int width)
 	return pg_ultostr_zeropad(at, number, width);
 }
 
-/* ISO 8601, UTC, milliseconds; null for a window without that end. */
-static void
-put_time(StringInfo json, GovJsonContainer *in, TimestampTz time)
+/* ISO 8601, UTC, milliseconds; false for a window without that end. */
+static bool
+write_time(GovTimeText *written, TimestampTz time)
 {
-	char		text[MAXDATELEN + 1];
-	char	   *at = text;
+	char	   *at = written->text;
 	struct pg_tm tm;
 	fsec_t		fsec;
 
 	if (TIMESTAMP_NOT_FINITE(time) ||
 		timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
-	{
-		gov_json_put_null(json, in);
-		return;
-	}
+		return false;
 	at = write_year(at, tm.tm_year);
 	at = write_after(at, '-', tm.tm_mon, 2);
 	at = write_after(at, '-', tm.tm_mday, 2);
@@ -153,7 +167,19 @@ put_time(StringInfo json, GovJsonContainer *in, TimestampTz time)
 	at = write_after(at, ':', tm.tm_sec, 2);
 	at = write_after(at, '.', (int) (fsec / 1000), 3);
 	*at++ = 'Z';
-	gov_json_put_string(json, in, text, at - text);
+	written->length = at - written->text;
+	written->time = time;
+	return true;
+}
+
+/* Budgets share their windows, and keep them for many calls: do not write them anew. */
+static void
+put_time(StringInfo json, GovJsonContainer *in, GovTimeText *last, TimestampTz time)
+{
+	if ((last->length > 0 && last->time == time) || write_time(last, time))
+		gov_json_put_string(json, in, last->text, last->length);
+	else
+		gov_json_put_null(json, in);
 }
 
 static void
@@ -174,11 +200,13 @@ put_node(StringInfo json, GovJsonContainer *in, const GovNodeFacts *facts)
 {
 	const GovEntity *entity = facts->entity;
 	const GovBudgetState *state = facts->state;
+	static GovTimeText last_start;
+	static GovTimeText last_end;
 	GovJsonContainer node;
 
 	gov_json_begin_object(json, &node, lengthof(node_keys));
 	for (int i = 0; i < lengthof(node_keys); i++)
-		put_text(json, &node, node_keys[i]);
+		gov_json_put_string(json, &node, node_keys[i].text, node_keys[i].length);
 	put_string(json, &node, entity, facts->budget->name);
 	put_string(json, &node, entity, facts->budget->cadence_text);
 	put_string(json, &node, entity, entity->id);
@@ -190,8 +218,8 @@ put_node(StringInfo json, GovJsonContainer *in, const GovNodeFacts *facts)
 	put_amount(json, &node, false, state->usage);
 	put_amount(json, &node, false, state->held);
 	put_scope(json, &node, entity, facts->budget);
-	put_time(json, &node, facts->window->end);
-	put_time(json, &node, facts->window->start);
+	put_time(json, &node, &last_end, facts->window->end);
+	put_time(json, &node, &last_start, facts->window->start);
 	gov_json_end(json, &node, in);
 }
 

@@ -22,7 +22,8 @@ typedef struct GovAppend
 /* Is a key, just inserted, taken where our index cannot see it? */
 typedef bool (*GovIsTaken) (const void *key);
 
-extern void gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index);
+extern void gov_append_open(GovAppend *append, Oid table, int ncolumns,
+							Oid key_index, bool has_key);
 extern void gov_append_clear(GovAppend *append);
 extern void gov_append_row(GovAppend *append);
 extern bool gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key);

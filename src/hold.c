@@ -169,7 +169,7 @@ gov_hold_insert(GovHold *hold)
 
 	hold->id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
 	gov_append_open(&append, catalog->reservations, GOV_HOLD_COLUMNS,
-					hold->key != NULL ? catalog->reservations_key : InvalidOid);
+					catalog->reservations_key, hold->key != NULL);
 	store(&append, hold);
 	if (hold->key == NULL)
 		gov_append_row(&append);

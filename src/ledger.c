@@ -19,20 +19,12 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "append.h"
 #include "catalog.h"
 #include "columns.h"
 #include "guc.h"
 #include "keys.h"
 #include "ledger.h"
-
-void
-gov_ledger_open(GovAppend *ledger, bool has_key)
-{
-	const GovCatalog *catalog = gov_catalog();
-
-	gov_append_open(ledger, catalog->events, GOV_EVENT_COLUMNS,
-					has_key ? catalog->events_key : InvalidOid);
-}
 
 static void
 store(GovAppend *ledger, const GovEvent *event, int64 id)
@@ -65,16 +57,21 @@ store(GovAppend *ledger, const GovEvent *event, int64 id)
  * then, and gov_key_find() will wait for whoever did.
  */
 bool
-gov_ledger_insert(GovAppend *ledger, const GovEvent *event, int64 *id)
+gov_ledger_insert(const GovEvent *event, int64 *id)
 {
-	*id = nextval_internal(gov_catalog()->events_id_seq, false);
-	store(ledger, event, *id);
-	if (event->key != NULL)
-	{
-		GovKey		key = {event->owner, event->key};
+	const GovCatalog *catalog = gov_catalog();
+	GovAppend	ledger;
+	GovKey		key = {event->owner, event->key};
+	bool		is_done = true;
 
-		return gov_append_key_row(ledger, gov_key_has_hold, &key);
-	}
-	gov_append_row(ledger);
-	return true;
+	gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS,
+					catalog->events_key, event->key != NULL);
+	*id = nextval_internal(gov_catalog()->events_id_seq, false);
+	store(&ledger, event, *id);
+	if (event->key == NULL)
+		gov_append_row(&ledger);
+	else
+		is_done = gov_append_key_row(&ledger, gov_key_has_hold, &key);
+	gov_append_close(&ledger);
+	return is_done;
 }

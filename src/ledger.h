@@ -9,7 +9,6 @@
 #include "utils/jsonb.h"
 
 #include "amount.h"
-#include "append.h"
 
 /* What is recorded, but for the id. */
 typedef struct GovEvent
@@ -28,7 +27,6 @@ typedef struct GovEvent
 	ArrayType  *window_ends;
 } GovEvent;
 
-extern void gov_ledger_open(GovAppend *ledger, bool has_key);
-extern bool gov_ledger_insert(GovAppend *ledger, const GovEvent *event, int64 *id);
+extern bool gov_ledger_insert(const GovEvent *event, int64 *id);
 
 #endif							/* GOV_LEDGER_H */

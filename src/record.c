@@ -96,15 +96,15 @@ set_charges(GovEvent *event, const GovResolution *resolution)
 
 /* Charge and write; false when another transaction has just taken the key. */
 static bool
-charge_and_write(GovAppend *ledger, const GovRequest *request, GovUse use,
-				 GovEvent *event, GovRecorded *recorded,
+charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
+				 GovRecorded *recorded,
 				 GovDecision *decision, GovResolution **resolution)
 {
 	gov_gate_to_write(request, use, resolution, decision);
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
 		return true;
 	set_charges(event, *resolution);
-	if (!gov_ledger_insert(ledger, event, &recorded->event_id))
+	if (!gov_ledger_insert(event, &recorded->event_id))
 	{
 		gov_gate_take_back(request, use, *resolution);
 		return false;
@@ -132,7 +132,6 @@ gov_record(const char *call, GovUse use, GovArguments *arguments,
 	GovRecorded recorded = {0};
 	GovRequest	request;
 	GovEvent	event;
-	GovAppend	ledger;
 	bool		is_done = false;
 
 	gov_begin_write(call);
@@ -146,7 +145,6 @@ gov_record(const char *call, GovUse use, GovArguments *arguments,
 		event.request_hash = gov_request_hash(call, &request, arguments);
 	}
 
-	gov_ledger_open(&ledger, event.key != NULL);
 	while (!is_done)
 	{
 		GovKey		key = {event.owner, event.key};
@@ -159,10 +157,9 @@ gov_record(const char *call, GovUse use, GovArguments *arguments,
 			recorded.is_duplicate = true;
 			break;
 		}
-		is_done = charge_and_write(&ledger, &request, use, &event, &recorded,
+		is_done = charge_and_write(&request, use, &event, &recorded,
 								   decision, resolution);
 	}
-	gov_append_close(&ledger);
 	if (recorded.is_recorded)
 		gov_worker_wanted();
 	return recorded;
@@ -175,12 +172,9 @@ gov_record_settled(const GovRequest *request, const GovArguments *arguments)
 	GovRecorded recorded = {0};
 	GovResolution *resolution;
 	GovEvent	event;
-	GovAppend	ledger;
 
 	init_event(&event, request, arguments);
-	gov_ledger_open(&ledger, false);
-	charge_and_write(&ledger, request, GOV_USE_RECORD, &event, &recorded, NULL, &resolution);
-	gov_append_close(&ledger);
+	charge_and_write(request, GOV_USE_RECORD, &event, &recorded, NULL, &resolution);
 	gov_worker_wanted();
 	return recorded.event_id;
 }
