@@ -2811,6 +2811,7 @@ as $$
         from gov_reservations r
         cross join lateral unnest(r.assignment_ids) as x (assignment_id)
         where r.state = 'open'
+            and (gov_verify.owner_id is null or r.owner_id = gov_verify.owner_id)
         group by x.assignment_id
     ),
     rolled as

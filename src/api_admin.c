@@ -149,7 +149,7 @@ prune(void)
 
 /* Expire the holds whose time has passed and that nobody has locked. */
 static uint64
-expire(void)
+expire_all(void)
 {
 	TimestampTz now = gov_clock();
 	TimestampTz after = DT_NOBEGIN;
@@ -176,7 +176,7 @@ gov_maintain_1_0(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("gov_maintain()");
 	PreventCommandDuringRecovery("gov_maintain()");
-	values[0] = Int64GetDatum(expire());
+	values[0] = Int64GetDatum(expire_all());
 	values[1] = Int64GetDatum(roll_up());
 	values[2] = Int64GetDatum(prune());
 

@@ -149,8 +149,12 @@ int
 gov_expire_owners(const char *owner, TimestampTz now)
 {
 	GovHold    *holds;
-	int			count = gov_hold_lock_owners_overdue(owner, now, GOV_EXPIRE_BATCH, &holds);
+	int			count;
 
+	/* the call has locks of this table's indexes by now: it must not wait */
+	if (!ConditionalLockRelationOid(gov_catalog()->reservations, RowExclusiveLock))
+		return 0;
+	count = gov_hold_lock_owners_overdue(owner, now, GOV_EXPIRE_BATCH, &holds);
 	return expire_each(holds, count);
 }
 
@@ -164,14 +168,15 @@ gov_expire_next(TimestampTz *after, TimestampTz now, uint64 *ndone)
 {
 	GovHold    *holds;
 	int			count = gov_hold_lock_overdue(*after, now, GOV_EXPIRE_BATCH, &holds);
+	int			done = expire_each(holds, count);
 
-	*ndone += expire_each(holds, count);
+	*ndone += done;
 	if (count < GOV_EXPIRE_BATCH)
 		return false;
 
-	/* there may be more with the time of the last, unless all have it */
+	/* there may be more with the time of the last; but not for ever the same */
 	*after = holds[count - 1].expires_at;
-	if (holds[0].expires_at < *after)
+	if (done == count || holds[0].expires_at < *after)
 		(*after)--;
 	return true;
 }

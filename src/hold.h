@@ -38,7 +38,7 @@ typedef struct GovHold
 	Jsonb	   *dimensions;
 	text	   *key;			/* of a new one; NULL: none */
 	bytea	   *request_hash;	/* of a new one; NULL without a key */
-	ArrayType  *assignment_ids; /* of a new one */
+	ArrayType  *assignment_ids;
 	GovHoldState state;
 	TimestampTz expires_at;
 	TimestampTz created_at;		/* of a new one */

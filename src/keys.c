@@ -19,7 +19,7 @@
  * LOCKING
  *		Nobody waits for a transaction while its own row is inserted, so two
  *		sessions with one key cannot block each other.  At 3 a new event waits
- *		for a hold that is itself between 2 and 4, and never the other way
+ *		for a hold that is itself between 2 and the end of 3, and never the other way
  *		round: otherwise both might take their rows back for ever.
  *
  * SNAPSHOTS

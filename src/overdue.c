@@ -49,18 +49,24 @@ gov_has_holds(const GovResolution *resolution)
 	return false;
 }
 
-/* Is something held on a budget that does not allow the call, but might? */
+/* Would the budgets that do not allow the amount do so if nothing were held? */
 bool
-gov_is_denied_with_holds(const GovResolution *resolution, const GovDecision *decision)
+gov_is_denied_by_holds(const GovResolution *resolution, GovAmount amount)
 {
-	if (decision->is_granted || decision->denial == GOV_DENIAL_EXCEEDING_LIMIT)
-		return false;
+	bool		is_denied = false;
+
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
-		if (!resolution->budgets[i].allows && resolution->states[i].held > 0)
-			return true;
+		GovBudgetState free_of_holds = resolution->states[i];
+
+		if (resolution->budgets[i].allows)
+			continue;
+		free_of_holds.held = 0;
+		if (!gov_budget_allows(&free_of_holds, amount))
+			return false;
+		is_denied = true;
 	}
-	return false;
+	return is_denied;
 }
 
 /* A scan over an owner's open holds past a time, as the latest snapshot has them. */

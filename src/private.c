@@ -16,7 +16,8 @@
  *		charged only for a budget that this transaction has made, or given a new
  *		counter: all events charged to it are its own, and reading the ledger
  *		anew gives the same count.  Every other budget is charged in shared
- *		memory (see find_counter in budgets.c).
+ *		memory, and so are the holds of one with a new counter (find_counters in
+ *		budgets.c).
  *
  * FAILURE
  *		The view lives in the transaction's memory and goes with it.

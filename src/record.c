@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
 #include "keys.h"
 #include "launch.h"
 #include "ledger.h"
@@ -135,6 +136,7 @@ gov_record(const char *call, GovUse use, GovArguments *arguments,
 	bool		is_done = false;
 
 	gov_begin_write(call);
+	gov_lock_to_write(gov_catalog()->events);
 	check_occurred_at(arguments);
 	gov_request_init(&request, arguments, use == GOV_USE_RECORD);
 	init_event(&event, &request, arguments);

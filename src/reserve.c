@@ -163,6 +163,7 @@ gov_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	bool		is_done = false;
 
 	gov_begin_write(call);
+	gov_lock_to_write(gov_catalog()->reservations);
 	require_ttl(ttl);
 	gov_request_init(&request, arguments, false);
 	hold.owner = unconstify(char *, request.owner.owner);
@@ -204,6 +205,7 @@ lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
 	gov_begin_write(call);
 	if (id == NULL)
 		gov_raise_null_argument("reservation_id");
+	gov_lock_to_write(gov_catalog()->reservations);
 	if (!gov_hold_lock(id, is_pinned ? gov_owner : NULL, hold))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -233,6 +235,7 @@ gov_settle(const pg_uuid_t *id, Numeric amount)
 	GovHold		hold;
 
 	lock_hold("gov_settle()", id, &hold);
+	gov_lock_to_write(gov_catalog()->events);
 	if (hold.state == GOV_HOLD_RELEASED)
 		raise_wrong_state(&hold, "Record the use with gov_ingest.");
 	if (hold.state == GOV_HOLD_SETTLED)

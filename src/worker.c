@@ -138,7 +138,7 @@ expire(Oid extension)
 		begin("expiring holds");
 		if (!may_work(extension))
 		{
-			end();
+			end();				/* leaving the slot wakes whoever waits for the sweep */
 			return false;
 		}
 		is_in_flight = gov_hold_is_in_flight();
@@ -200,7 +200,6 @@ static void
 sleep_until_due(void)
 {
 	int			timeout_ms = Min(gov_rollup_interval_ms, GOV_WORKER_LOOP_MAX_MS);
-
 	TimestampTz now = gov_clock();
 
 	/* one past its time could not be expired: not before the next round */

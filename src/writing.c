@@ -11,6 +11,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 
@@ -32,6 +33,17 @@ gov_begin_write(const char *call)
 	if (!gov_shmem_is_available())
 		gov_raise_not_preloaded();
 	gov_pending_note_write();
+}
+
+/*
+ * Lock a table that a row will be written to, before anything else.  A load
+ * locks its indexes, so that to lock it afterwards could deadlock with REINDEX;
+ * and what is charged should not stand in memory while a call waits.
+ */
+void
+gov_lock_to_write(Oid table)
+{
+	LockRelationOid(table, RowExclusiveLock);
 }
 
 /* A key stands for the call that it was first used with. */
@@ -99,7 +111,7 @@ gov_gate_to_write(const GovRequest *request, GovUse use, GovResolution **resolut
 		if (use == GOV_USE_RECORD || decision->is_granted)
 			return;
 		now = (*resolution)->now;
-		if (has_expired_all || !gov_is_denied_with_holds(*resolution, decision) ||
+		if (has_expired_all || !gov_is_denied_by_holds(*resolution, request->amount) ||
 			!gov_has_overdue(owner, now))
 			break;
 		if (!has_asked_worker)

@@ -9,6 +9,7 @@
 #include "request.h"
 
 extern void gov_begin_write(const char *call);
+extern void gov_lock_to_write(Oid table);
 extern void gov_require_same_call(text *key, bytea *hash, bytea *stored);
 extern void gov_gate_to_write(const GovRequest *request, GovUse use,
 							  GovResolution **resolution, GovDecision *decision);
