@@ -115,6 +115,22 @@ gov_use($node, 'postgres', 0);
 becomes($orphan, 'expired', 'an orphan');
 is_counted(3, 0, 'the orphan expired');
 
+# One that somebody has in hand keeps neither the worker busy nor others behind it from their end.
+my $busy = $node->background_psql('postgres');
+my $locked = hold(1, '500 milliseconds');
+my $behind = hold(1, '2 seconds');
+my $commits =
+  "select pg_stat_force_next_flush(); select xact_commit from pg_stat_database where datname = 'postgres'";
+$busy->query_safe("begin; select gov_settle('$locked', 0)");
+my ($rounds) = $node->safe_psql('postgres', $commits) =~ /(\d+)$/;
+becomes($behind, 'expired', 'behind one in hand');
+cmp_ok(($node->safe_psql('postgres', $commits) =~ /(\d+)$/)[0] - $rounds, '<', 1000, 'the worker rests');
+is(state($locked), 'open', 'the one in hand');
+$busy->query_safe('rollback');
+becomes($locked, 'expired', 'let go');
+$busy->quit;
+is_counted(3, 0, 'both expired');
+
 # A settlement that comes late is recorded, once, whatever was granted since.
 $node->safe_psql('postgres', "select gov_require('acme', 'tokens', 7, null, array['agent-1'])");
 is($node->safe_psql('postgres', "select is_duplicate from gov_settle('$orphan', 4)"), 'f', 'settled late');
