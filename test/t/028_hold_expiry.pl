@@ -59,20 +59,23 @@ sub wait_past
 	return;
 }
 
-# Used and held of the agent's budget, and what the gate says of the rest.
+# Used and held of the agent's budget, and what the gate says of the rest. What is past its time may be shown until a worker that has
+# just been started has expired it.
 sub is_counted
 {
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my ($used, $held, $label) = @_;
 	my $left = 10 - $used - $held;
 
-	is( $node->safe_psql('postgres', q{
+	ok( $node->poll_query_until('postgres', q{
 			select trim_scale(current_usage), trim_scale(reserved_usage)
-			from gov_headroom('acme', 'tokens', 0, null, array['agent-1']) where entity_id = 'agent-1'}),
-		"$used|$held", "$label: used and held");
-	is( $node->safe_psql('postgres', qq{
-			select gov_allowed('acme', 'tokens', $left, null, array['agent-1']), gov_allowed('acme', 'tokens', $left + 0.1, null, array['agent-1'])}),
-		't|f', "$label: the gate") if $left >= 0;
+			from gov_headroom('acme', 'tokens', 0, null, array['agent-1']) where entity_id = 'agent-1'},
+			"$used|$held"),
+		"$label: used and held");
+	ok( $node->poll_query_until('postgres',
+			"select gov_allowed('acme', 'tokens', $left, null, array['agent-1']), gov_allowed('acme', 'tokens', $left + 0.1, null, array['agent-1'])",
+			't|f'),
+		"$label: the gate") if $left >= 0;
 	is($node->safe_psql('postgres', 'select * from gov_verify()'),
 		'', "$label: gov_verify finds nothing");
 	return;
@@ -110,10 +113,26 @@ my $orphan = hold(7, '1 second');
 $node->safe_psql('postgres',
 	"select pg_terminate_backend(pid, 60000) from pg_stat_activity where backend_type like 'governance%'");
 wait_past($orphan);
-is($node->safe_psql('postgres', "select gov_allowed('acme', 'tokens', 7, null, array['agent-1'])"), 't', 'an orphan does not count');
+ok($node->poll_query_until('postgres', "select gov_allowed('acme', 'tokens', 7, null, array['agent-1'])"), 'an orphan does not count');
 gov_use($node, 'postgres', 0);
 becomes($orphan, 'expired', 'an orphan');
 is_counted(3, 0, 'the orphan expired');
+
+# One that somebody has in hand keeps neither the worker busy nor others behind it from their end.
+my $busy = $node->background_psql('postgres');
+my $locked = hold(1, '500 milliseconds');
+my $behind = hold(1, '2 seconds');
+my $commits =
+  "select pg_stat_force_next_flush(); select xact_commit from pg_stat_database where datname = 'postgres'";
+$busy->query_safe("begin; select gov_settle('$locked', 0)");
+my ($rounds) = $node->safe_psql('postgres', $commits) =~ /(\d+)$/;
+becomes($behind, 'expired', 'behind one in hand');
+cmp_ok(($node->safe_psql('postgres', $commits) =~ /(\d+)$/)[0] - $rounds, '<', 1000, 'the worker rests');
+is(state($locked), 'open', 'the one in hand');
+$busy->query_safe('rollback');
+becomes($locked, 'expired', 'let go');
+$busy->quit;
+is_counted(3, 0, 'both expired');
 
 # A settlement that comes late is recorded, once, whatever was granted since.
 $node->safe_psql('postgres', "select gov_require('acme', 'tokens', 7, null, array['agent-1'])");
