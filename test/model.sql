@@ -95,8 +95,9 @@ begin
         'print', md5(event::text),
         'flight', case
             when event.amount > 0 then (
-                select coalesce(jsonb_agg(jsonb_build_object('counter', c.id, 'at', event.occurred_at, 'amount', event.amount::text, 'settles', settles)), '[]')
-                from unnest(event.counter_ids) as c (id)
+                select coalesce(jsonb_agg(jsonb_build_object('assignment', a.id, 'counter', a.counter_id, 'at', event.occurred_at, 'amount', event.amount::text, 'settles', settles)), '[]')
+                from gov_assignments as a
+                where a.counter_id = any (event.counter_ids)
             )
             else '[]'
         end));
