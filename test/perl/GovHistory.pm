@@ -31,7 +31,7 @@ sub note_key
 	my $id = $report->{hold} // $report->{event};
 
 	return unless defined $key;
-	if (defined $id) { note($n, 'key', $key, { id => $id, call => \@call }); }
+	if (defined $id) { remember($n, 'key', $key, { id => $id, call => \@call }); }
 	else { add_free_key($key); }
 	return;
 }
@@ -185,7 +185,7 @@ sub reserve
 	if (defined $report->{hold})
 	{
 		@{$report}{qw(until made)} = (minutes() + $minutes, $holds_made++);
-		note($n, 'hold', $report->{hold}, $report);
+		remember($n, 'hold', $report->{hold}, $report);
 	}
 	note_key($n, $key, $report, 'gov_reserve', $capability, $amount, $dims, $ids);
 	return;
@@ -230,7 +230,7 @@ sub extend
 		return;
 	}
 	my $report = expect($n, 'extend', literal($hold), ttl($minutes));
-	note($n, 'hold', $hold, { %{ known($n, 'hold')->{$hold} }, until => minutes() + $minutes });
+	remember($n, 'hold', $hold, { %{ known($n, 'hold')->{$hold} }, until => minutes() + $minutes });
 	return;
 }
 
