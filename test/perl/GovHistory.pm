@@ -263,7 +263,7 @@ sub transact
 		ask($n, 'begin');
 		begin_level($n);
 	}
-	elsif ($what < 0.3)
+	elsif ($what < 0.35)
 	{
 		ask($n, 'savepoint s');
 		begin_level($n);
@@ -274,7 +274,7 @@ sub transact
 		ask($n, 'rollback to s');
 		undo_level($n);
 	}
-	elsif ($what < 0.65 && depth($n) > 1)
+	elsif ($what < 0.7 && depth($n) > 1)
 	{
 		ask($n, 'release s');
 		end_level($n, 1);
@@ -318,7 +318,7 @@ sub turn
 my @steps = (
 	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ],
 	[ 14, \&reserve ], [ 10, \&settle ], [ 5, \&release ], [ 4, \&extend ],
-	[ 22, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
+	[ 28, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
 
 sub history_begin
 {
