@@ -4,7 +4,7 @@
 -- worked out here from occurred_at, is the present one.
 --
 -- What other transactions have in flight cannot be read from tables: a caller that knows it hands it in as an array of
---     {"assignment": "…", "counter": 7, "at": "…", "amount": 5, "settles": "…"}
+--     {"assignment": "…", "counter": 7, "at": "…", "is_late": false, "amount": 5, "settles": "…"}
 --                                                                        one element per event and budget charged; the hold if it settles one
 --     {"hold": "…", "assignments": ["…"], "amount": 5}                   a hold that was made; nobody else sees its row, so that it counts past its time
 --     {"hold": "…", "until": "…"}                                        a hold that was extended, or whose row was changed otherwise
@@ -191,10 +191,11 @@ begin
         ) as f
         cross join lateral (
             select sum(greatest(f.amount - coalesce(h.amount, 0), 0)) as used
-            from jsonb_to_recordset(in_flight) as f (assignment uuid, counter bigint, amount numeric, settles uuid)
+            from jsonb_to_recordset(in_flight) as f (assignment uuid, counter bigint, is_late boolean, amount numeric, settles uuid)
             left join hold as h on h.id = f.settles and b.id = any (h.assignment_ids)
             where f.assignment = b.id
               and f.counter > b.counter_id
+              and not f.is_late
         ) as o
     ), budget as materialized (
         select s.*,
