@@ -95,8 +95,10 @@ begin
         'print', md5(event::text),
         'flight', case
             when event.amount > 0 then (
-                select coalesce(jsonb_agg(jsonb_build_object('counter', c.id, 'at', event.occurred_at, 'amount', event.amount::text, 'settles', settles)), '[]')
-                from unnest(event.counter_ids) as c (id)
+                select coalesce(jsonb_agg(jsonb_build_object('assignment', a.id, 'counter', a.counter_id, 'at', event.occurred_at,
+                    'is_late', c.window_end <= event.recorded_at, 'amount', event.amount::text, 'settles', settles)), '[]')
+                from unnest(event.counter_ids, event.window_ends) as c (counter_id, window_end)
+                join gov_assignments as a on a.counter_id = c.counter_id
             )
             else '[]'
         end));

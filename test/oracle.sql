@@ -4,7 +4,8 @@
 -- worked out here from occurred_at, is the present one.
 --
 -- What other transactions have in flight cannot be read from tables: a caller that knows it hands it in as an array of
---     {"counter": 7, "at": "…", "amount": 5, "settles": "…"}             one element per event and budget charged; the hold if it settles one
+--     {"assignment": "…", "counter": 7, "at": "…", "is_late": false, "amount": 5, "settles": "…"}
+--                                                                        one element per event and budget charged; the hold if it settles one
 --     {"hold": "…", "assignments": ["…"], "amount": 5}                   a hold that was made; nobody else sees its row, so that it counts past its time
 --     {"hold": "…", "until": "…"}                                        a hold that was extended, or whose row was changed otherwise
 -- of which only what takes headroom may be given: relief counts for others from its commit.
@@ -150,7 +151,8 @@ $$;
 create type oracle.decision as (is_granted boolean, denied_reason text, remaining numeric, retry_at timestamptz, chains jsonb);
 
 -- What gov_check must return (with on_ungoverned at its default). No budget at all: granted, and no chains.
--- A settlement in flight takes what was held or what was used, whichever is more: the usage, and what is left of the hold.
+-- A settlement in flight takes what was held or what was used, whichever is more: the usage, and what is left of the hold. What a
+-- transaction has charged to a counter that it has itself given to a budget is held from others until it ends.
 create function oracle.check(owner text, capability text, amount numeric, dims jsonb, ids text[], at timestamptz, in_flight jsonb default '[]', overdue text default 'locked') returns oracle.decision
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
@@ -163,7 +165,7 @@ begin
         select h.*
         from oracle.holds(owner, at, in_flight, overdue) as h
     ), state as materialized (
-        select b.*, w.window_start, w.window_end, coalesce(e.used, 0) + coalesce(f.used, 0) as usage, coalesce(h.held, 0) - coalesce(f.covered, 0) as held
+        select b.*, w.window_start, w.window_end, coalesce(e.used, 0) + coalesce(f.used, 0) as usage, coalesce(h.held, 0) - coalesce(f.covered, 0) + coalesce(o.used, 0) as held
         from oracle.budgets(owner, capability, dims, ids) as b
         cross join oracle.window_at(b.cadence, b.anchor_at, b.timezone, at) as w
         cross join lateral (
@@ -187,6 +189,14 @@ begin
               and f.at >= w.window_start
               and f.at < w.window_end
         ) as f
+        cross join lateral (
+            select sum(greatest(f.amount - coalesce(h.amount, 0), 0)) as used
+            from jsonb_to_recordset(in_flight) as f (assignment uuid, counter bigint, is_late boolean, amount numeric, settles uuid)
+            left join hold as h on h.id = f.settles and b.id = any (h.assignment_ids)
+            where f.assignment = b.id
+              and f.counter > b.counter_id
+              and not f.is_late
+        ) as o
     ), budget as materialized (
         select s.*,
                s.enforcement = 'soft' or s.usage_limit is null or s.usage + s.held + asked <= s.usage_limit as allows,

@@ -31,7 +31,7 @@ sub note_key
 	my $id = $report->{hold} // $report->{event};
 
 	return unless defined $key;
-	if (defined $id) { note($n, 'key', $key, { id => $id, call => \@call }); }
+	if (defined $id) { remember($n, 'key', $key, { id => $id, call => \@call }); }
 	else { add_free_key($key); }
 	return;
 }
@@ -185,7 +185,7 @@ sub reserve
 	if (defined $report->{hold})
 	{
 		@{$report}{qw(until made)} = (minutes() + $minutes, $holds_made++);
-		note($n, 'hold', $report->{hold}, $report);
+		remember($n, 'hold', $report->{hold}, $report);
 	}
 	note_key($n, $key, $report, 'gov_reserve', $capability, $amount, $dims, $ids);
 	return;
@@ -230,7 +230,7 @@ sub extend
 		return;
 	}
 	my $report = expect($n, 'extend', literal($hold), ttl($minutes));
-	note($n, 'hold', $hold, { %{ known($n, 'hold')->{$hold} }, until => minutes() + $minutes });
+	remember($n, 'hold', $hold, { %{ known($n, 'hold')->{$hold} }, until => minutes() + $minutes });
 	return;
 }
 
@@ -263,7 +263,7 @@ sub transact
 		ask($n, 'begin');
 		begin_level($n);
 	}
-	elsif ($what < 0.3)
+	elsif ($what < 0.35)
 	{
 		ask($n, 'savepoint s');
 		begin_level($n);
@@ -274,7 +274,7 @@ sub transact
 		ask($n, 'rollback to s');
 		undo_level($n);
 	}
-	elsif ($what < 0.65 && depth($n) > 1)
+	elsif ($what < 0.7 && depth($n) > 1)
 	{
 		ask($n, 'release s');
 		end_level($n, 1);
@@ -318,7 +318,7 @@ sub turn
 my @steps = (
 	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ],
 	[ 14, \&reserve ], [ 10, \&settle ], [ 5, \&release ], [ 4, \&extend ],
-	[ 22, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
+	[ 28, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
 
 sub history_begin
 {

@@ -16,7 +16,7 @@ use GovSession;
 our @EXPORT = qw(
   model_begin model_end model_disconnect model_history model_tally
   owner sessions minutes free_key add_free_key
-  ask expect outcome note known open_in depth anyone_open in_flight is_touched_by_others hold_state
+  ask expect outcome remember known open_in depth anyone_open in_flight is_touched_by_others hold_state
   begin_level end_level end_transaction undo_level may_change_catalog has_changed_catalog
   compare compare_holds checkpoint roll_up move_clock crash
 );
@@ -120,7 +120,7 @@ sub end_transaction
 }
 
 # Note that a session did something: $kind is event, hold or key.
-sub note
+sub remember
 {
 	my ($n, $kind, $id, $what) = @_;
 	my $place = open_in($n) ? $sessions[$n]{levels}[-1] : \%committed;
@@ -185,9 +185,9 @@ sub expect
 		if (defined $part->{hold})
 		{
 			my $before = known($n, 'hold')->{ $part->{hold} } // {};
-			note($n, 'hold', $part->{hold}, { %$before, %$part });
+			remember($n, 'hold', $part->{hold}, { %$before, %$part });
 		}
-		elsif (defined $part->{event}) { note($n, 'event', $part->{event}, $part); }
+		elsif (defined $part->{event}) { remember($n, 'event', $part->{event}, $part); }
 		next unless open_in($n);
 		push @{ $sessions[$n]{levels}[-1]{flight} }, @$flight;
 		$sessions[$n]{touched}{ $_->{hold} } = 1 foreach grep { defined $_->{hold} } @$flight;
