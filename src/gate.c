@@ -335,7 +335,7 @@ may_show_overdue(const GovGate *gate)
 {
 	if (charges(gate->use) || !gate->source.uses_shared)
 		return false;
-	return gov_is_denied_by_holds(&work, gate->request->amount) ||
+	return gov_is_denied_with_holds(&work, gate->decision) ||
 		(gate->want_details && gov_has_holds(&work) && !gov_worker_is_at_work());
 }
 

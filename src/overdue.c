@@ -49,24 +49,21 @@ gov_has_holds(const GovResolution *resolution)
 	return false;
 }
 
-/* Would the budgets that do not allow the amount do so if nothing were held? */
+/*
+ * Is something held on a budget that does not allow the call?  Then the denial,
+ * or the time that it says to come back at, may be because of that.
+ */
 bool
-gov_is_denied_by_holds(const GovResolution *resolution, GovAmount amount)
+gov_is_denied_with_holds(const GovResolution *resolution, const GovDecision *decision)
 {
-	bool		is_denied = false;
-
+	if (decision->is_granted)
+		return false;
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
-		GovBudgetState free_of_holds = resolution->states[i];
-
-		if (resolution->budgets[i].allows)
-			continue;
-		free_of_holds.held = 0;
-		if (!gov_budget_allows(&free_of_holds, amount))
-			return false;
-		is_denied = true;
+		if (!resolution->budgets[i].allows && resolution->states[i].held > 0)
+			return true;
 	}
-	return is_denied;
+	return false;
 }
 
 /* A scan over an owner's open holds past a time, as the latest snapshot has them. */

@@ -8,7 +8,8 @@
 #include "resolve.h"
 
 extern bool gov_has_holds(const GovResolution *resolution);
-extern bool gov_is_denied_by_holds(const GovResolution *resolution, GovAmount amount);
+extern bool gov_is_denied_with_holds(const GovResolution *resolution,
+									 const GovDecision *decision);
 extern bool gov_has_overdue(const char *owner, TimestampTz now);
 extern bool gov_leave_out_overdue(const char *owner, GovResolution *resolution);
 

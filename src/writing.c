@@ -111,7 +111,7 @@ gov_gate_to_write(const GovRequest *request, GovUse use, GovResolution **resolut
 		if (use == GOV_USE_RECORD || decision->is_granted)
 			return;
 		now = (*resolution)->now;
-		if (has_expired_all || !gov_is_denied_by_holds(*resolution, request->amount) ||
+		if (has_expired_all || !gov_is_denied_with_holds(*resolution, decision) ||
 			!gov_has_overdue(owner, now))
 			break;
 		if (!has_asked_worker)
