@@ -106,7 +106,7 @@ begin
 		update gov_assignments set usage_limit = wanted where owner_id = 'acme' and entity_id = 'root';
 		commit;
 		insert into acked values (wanted, clock_timestamp());
-		perform pg_sleep(0.02);
+		perform pg_sleep(0.05);
 	end loop;
 end
 \$\$;
@@ -297,7 +297,7 @@ sub all_is_counted
 
 # ---------------------------------------------------------------- three phases
 
-load('mixed', sub { wait_for_events(4000) }, @movers);
+load('mixed', sub { wait_for_events(2500) }, @movers);
 all_is_counted('limits that move');
 
 my $killed = 0;
@@ -306,7 +306,7 @@ load(
 	sub {
 		foreach my $disaster (1 .. DISASTERS)
 		{
-			wait_for_events(150);
+			wait_for_events(100);
 			if ($disaster % 4 == 0)
 			{
 				$node->stop('immediate');
@@ -319,7 +319,7 @@ load(
 			$killed += kill(9, $victim) if $victim ne '';
 			$node->poll_query_until('postgres', 'select true') or die 'the server does not come back';
 		}
-		wait_for_events(150);
+		wait_for_events(100);
 	},
 	@movers);
 cmp_ok($killed, '>=', DISASTERS * 3 / 4 - 1, 'backends were killed');
@@ -330,7 +330,7 @@ foreach my $database (@databases)
 {
 	$node->safe_psql($database, q{
 		select gov_release(id) from gov_reservations where state = 'open';
-		update gov_assignments set usage_limit = (select trunc(amount) + 3000 + nextval('limits') / 1e9 from taken) where owner_id = 'acme' and entity_id = 'root';
+		update gov_assignments set usage_limit = (select trunc(amount) + 1200 + nextval('limits') / 1e9 from taken) where owner_id = 'acme' and entity_id = 'root';
 		insert into acked select usage_limit, clock_timestamp() from taken});
 }
 load(
@@ -414,17 +414,23 @@ select l.n, c.n as commit, c.at as committed, l.relation, l.change, l.data
 from (select n, data, substring(data from 'public\\.(\\w+):') as relation, substring(data from ': (\\w+):') as change from log where data like 'table%') l
 cross join lateral (select * from commits c where c.n > l.n order by c.n limit 1) c;
 
+analyze changes;
+
+create table limit_changes as
+select n, committed, substring(data from ' usage_limit\\[numeric\\]:([0-9.]+)')::numeric as usage_limit
+from changes where relation = 'gov_assignments' and data like '%entity\\_id[text]:''root''%';
+analyze limit_changes;
+
 create table limits_in_force as
 select n, usage_limit, coalesce(committed, '-infinity') as since, coalesce(until, 'infinity') as until
 from (select n, usage_limit, committed, min(acked) over (order by n rows between 1 following and unbounded following) as until
 	from (
 		select 0 as n, 1000::numeric as usage_limit, null::timestamptz as committed, null::timestamptz as acked
 		union all
-		select c.n, l.usage_limit, c.committed, a.at
-		from changes c
-		cross join lateral (select substring(c.data from ' usage_limit\\[numeric\\]:([0-9.]+)')::numeric as usage_limit) l
-		left join acked a on a.usage_limit = l.usage_limit
-		where c.relation = 'gov_assignments' and c.data like '%entity\\_id[text]:''root''%') s) t;
+		select c.n, c.usage_limit, c.committed, a.at
+		from limit_changes c
+		left join acked a on a.usage_limit = c.usage_limit) s) t;
+analyze limits_in_force;
 
 -- A settled hold gives back what it did not need; its event takes nothing more.
 create table steps as
