@@ -96,7 +96,7 @@ sub run_history
 	$done = eval { model_end($done); $done };
 
 	ok($done, "seed $seed") and return 1;
-	diag("SEED=$seed (if it passes alone: SEED=" . $batch * BATCH . "-$seed)\n" . join("\n", model_history()) . "\n$error$@");
+	diag("SEED=$seed (if it passes alone: SEED=" . $batch * BATCH . "-$seed)\n$error$@" . join("\n", model_history()));
 	return 0;
 }
 
