@@ -147,18 +147,24 @@ $$;
 
 -- The holds of an owner that are past their time, and that nobody has expired yet.
 create function model.overdue(owner text) returns uuid[]
-language sql
+language plpgsql
 as $$
-    select array(select r.id from gov_reservations as r where r.owner_id = owner and r.state = 'open' and r.expires_at <= oracle.now())
+begin
+    return array(select r.id from gov_reservations as r where r.owner_id = owner and r.state = 'open' and r.expires_at <= oracle.now());
+end
 $$;
 
 -- What is in flight because a call has expired some of them.
 create function model.expired(overdue uuid[]) returns jsonb
-language sql
+language plpgsql
 as $$
-    select jsonb_build_object('flight', coalesce(jsonb_agg(jsonb_build_object('hold', r.id)), '[]'))
-    from gov_reservations as r
-    where r.id = any (overdue) and r.state <> 'open'
+begin
+    return (
+        select jsonb_build_object('flight', coalesce(jsonb_agg(jsonb_build_object('hold', r.id)), '[]'))
+        from gov_reservations as r
+        where r.id = any (overdue) and r.state <> 'open'
+    );
+end
 $$;
 
 -- Check and record at once; "first" is the event of an earlier call with the key. A granted call answers the state after it, a
