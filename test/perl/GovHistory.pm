@@ -251,6 +251,29 @@ sub change_catalog
 	return;
 }
 
+# Everything goes, and mostly comes back with the rollback.
+sub start_over
+{
+	my ($n) = @_;
+	my $owner = literal(owner());
+
+	return if anyone_open();
+	if (chance(0.6))
+	{
+		ask($n, 'begin');
+		begin_level($n);
+		ask($n, one_of("select gov_delete_owner($owner)", 'truncate gov_assignments'));
+		history_compare($n);
+		end_transaction($n, 0);
+		return;
+	}
+	ask($n, "select gov_delete_owner($owner)");
+	forget();
+	ask($n, $_) foreach random_catalog(owner());
+	change_catalog($n) foreach 1 .. 6;
+	return;
+}
+
 # ---------------------------------------------------------------- transactions
 
 sub transact
@@ -316,7 +339,7 @@ sub turn
 # ---------------------------------------------------------------- histories
 
 my @steps = (
-	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ],
+	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ], [ 2, \&start_over ],
 	[ 14, \&reserve ], [ 10, \&settle ], [ 5, \&release ], [ 4, \&extend ],
 	[ 28, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
 

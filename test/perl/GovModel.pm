@@ -16,7 +16,7 @@ use GovSession;
 our @EXPORT = qw(
   model_begin model_end model_disconnect model_history model_tally
   owner sessions minutes free_key add_free_key
-  ask expect outcome remember known open_in depth anyone_open in_flight is_touched_by_others hold_state
+  ask expect outcome remember known forget open_in depth anyone_open in_flight is_touched_by_others hold_state
   begin_level end_level end_transaction undo_level may_change_catalog has_changed_catalog
   compare compare_holds checkpoint roll_up move_clock crash
 );
@@ -132,6 +132,14 @@ sub remember
 # Keys that stand for nothing, because their calls were denied or rolled back.
 sub add_free_key { push @free_keys, sort @_; return; }
 sub free_key { return shift @free_keys; }
+
+# The owner has been deleted.
+sub forget
+{
+	%committed = ();
+	@free_keys = ();
+	return;
+}
 
 # What a session sees of a kind: what is committed, and its own.
 sub known
@@ -334,8 +342,7 @@ sub model_begin
 
 	srand($seed);
 	($node, $owner, $minutes) = ($on, "o$seed", 0);
-	%committed = ();
-	@free_keys = ();
+	forget();
 	@history = ();
 	connect_sessions() unless @sessions;
 
