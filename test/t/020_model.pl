@@ -73,7 +73,8 @@ sub begin_batch
 	return;
 }
 
-sub run_history
+# Play one history: what is wrong, or nothing.
+sub play
 {
 	my ($seed) = @_;
 	my $batch = int($seed / BATCH);
@@ -93,21 +94,28 @@ sub run_history
 		1;
 	};
 	my $error = $@;
-	$done = eval { model_end($done); $done };
-
-	ok($done, "seed $seed") and return 1;
-	diag("SEED=$seed (if it passes alone: SEED=" . $batch * BATCH . "-$seed)\n$error$@" . join("\n", model_history()));
-	return 0;
+	eval { model_end($done); 1 } or $error .= $@;
+	return $error eq '' ? undef : "SEED=$seed (if it passes alone: SEED=" . $batch * BATCH . "-$seed)\n$error" . join("\n", model_history());
 }
 
 my ($current, $failed, $crowded, $evicted) = (-1, 0, 0, 0);
 foreach my $seed (@seeds)
 {
 	my $batch = int($seed / BATCH);
+	my $began = time();
 	begin_batch($batch) if $batch != $current;
 	$current = $batch;
-	$failed++ unless run_history($seed);
-	last if $failed >= ($ENV{MODEL_STOP} // 5);
+	my $wrong = play($seed);
+
+	# a history that takes half a minute sees a minute end that it has not moved to
+	if (defined $wrong && time() - $began > 20)
+	{
+		note("seed $seed was too slow, and is played again");
+		begin_batch($batch);
+		$wrong = play($seed);
+	}
+	ok(!defined $wrong, "seed $seed") or diag($wrong);
+	last if defined $wrong && ++$failed >= ($ENV{MODEL_STOP} // 5);
 	next unless $batch % 2;
 	$crowded++;
 	$evicted ||= $node->safe_psql('postgres', q{select value from gov_stats where name = 'cache_evictions'});
