@@ -282,6 +282,9 @@ sub all_is_counted
 	my ($when) = @_;
 	foreach my $database (@databases)
 	{
+		# a hold past its time is expired by the worker, within a second
+		$node->poll_query_until($database, q{select count(*) = 0 from gov_reservations where state = 'open' and expires_at < now() + interval '1 minute'})
+		  or die 'holds do not expire';
 		$node->poll_query_until($database, "select count(*) = 0 from pg_stat_activity where datname in ('one', 'two') and pid <> pg_backend_pid() and xact_start is not null")
 		  or die 'sessions go on';
 		is($node->safe_psql($database, 'select * from gov_verify()'), '', "$when, $database: gov_verify finds nothing");

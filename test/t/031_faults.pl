@@ -63,9 +63,13 @@ create function wrong(owner text) returns text language sql volatile as $$
 	) s (what)
 $$;
 
--- Until a session has ended, and the worker is in no transaction (it expires holds).
+-- Until a session has ended, and the worker has no hold left to expire.
 create procedure wait_until_gone(process int) language plpgsql as $$
 begin
+	while exists (select from gov_reservations where state = 'open' and expires_at <= clock_timestamp() + interval '10 ms') loop
+		perform gov_maintain();
+		commit;
+	end loop;
 	while exists (select from pg_stat_activity where pid = process or (backend_type like 'governance%' and xact_start is not null)) loop
 		perform pg_stat_clear_snapshot(), pg_sleep(0.002);
 	end loop;
