@@ -12,6 +12,9 @@
  *		caller is a label and anybody's.  owner survives RESET ALL, because a
  *		connection pool that resets its sessions must not unpin a tenant.
  *
+ *		Plans may be made for the pin (policy.c): when it changes they are
+ *		dropped, if there can be any.
+ *
  * FAILURE
  *		cache_size sizes shared memory, so it exists only where the library is
  *		preloaded; elsewhere defining it would be FATAL.
@@ -22,6 +25,7 @@
 
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/plancache.h"
 
 #include "fault.h"
 #include "guc.h"
@@ -67,6 +71,26 @@ gov_caller_name(void)
 	return application_name ? application_name : "";
 }
 
+static bool has_plans_for_owner = false;
+
+/* A plan is being made that holds for the present value of owner only. */
+void
+gov_plans_know_owner(void)
+{
+	has_plans_for_owner = true;
+}
+
+static void
+owner_changes(const char *value, void *extra)
+{
+	const char *present = gov_owner ? gov_owner : "";
+
+	if (!has_plans_for_owner || strcmp(present, value ? value : "") == 0)
+		return;
+	ResetPlanCache();
+	has_plans_for_owner = false;
+}
+
 /* Settings that bear on what a call answers. */
 static void
 define_decision_settings(void)
@@ -84,7 +108,7 @@ define_decision_settings(void)
 	DefineCustomStringVariable("governance.owner",
 							   "Pins the session to one owner; empty does not pin.",
 							   NULL, &gov_owner, "",
-							   PGC_SUSET, GUC_NO_RESET_ALL, NULL, NULL, NULL);
+							   PGC_SUSET, GUC_NO_RESET_ALL, NULL, owner_changes, NULL);
 	DefineCustomStringVariable("governance.caller",
 							   "Name recorded with each event and hold; empty means application_name.",
 							   NULL, &gov_caller, "",
