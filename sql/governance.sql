@@ -3110,12 +3110,12 @@ create policy gov_alert_policies_delete on gov_alert_policies for delete using (
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Who may do what: profiles                                                                                        */
 /*                                                                                                                  */
-/* A profile is a list of privileges, nothing else: what a role may do is what its grants say. A function that no list names */
-/* is for the admin alone. A helper in SQL that runs with its caller's rights can do nothing that its caller could not do */
-/* without it, and goes with whatever functions call it.                                                            */
+/* A profile is a list of privileges, nothing else: what a role may do is what its grants say. A function that no   */
+/* list names is for the admin alone. A helper in SQL that runs with its caller's rights can do nothing that its    */
+/* caller could not do without it, and goes with whatever functions call it.                                        */
 /*                                                                                                                  */
-/* A tenant gets columns, not tables, to insert into and to update: it draws no counter and chooses no id, so that it can */
-/* neither take nor find those of others.                                                                           */
+/* A tenant gets columns, not tables, to insert into and to update: it draws no counter and chooses no id, so that  */
+/* it can neither take nor find those of others.                                                                    */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 create function _gov_profile_rights()
@@ -3231,12 +3231,15 @@ $$;
 
 comment on function _gov_profile_rights() is 'internal: what gov_grant grants for each profile';
 
-create function _gov_require_role(role name)
+create function _gov_begin_grant(call text, role name)
 returns void
 language plpgsql
-stable
 as $$
+declare
+    extension oid;
+    is_owner boolean;
 begin
+    perform _gov_require_unpinned(call);
     if role is null then
         raise exception using
             errcode = 'null_value_not_allowed',
@@ -3249,10 +3252,27 @@ begin
             message = format('role "%s" does not exist', role),
             hint = 'Create it with CREATE ROLE.';
     end if;
+
+    -- Whoever has a privilege and may not grant it gets a warning from GRANT, and no error.
+    select e.oid, pg_has_role(e.extowner, 'usage')
+    into extension, is_owner
+    from pg_extension e
+    where e.extname = 'governance';
+    if not is_owner then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = format('permission denied for %s', call),
+            detail = format('Role "%s" does not own the extension.', current_user),
+            hint = 'Run it as the owner of the extension or a superuser.';
+    end if;
+
+    -- Two at a time would update the same rows of the catalogs.
+    perform pg_advisory_xact_lock('pg_extension'::regclass::oid::int, extension::int);
 end
 $$;
 
-comment on function _gov_require_role(name) is 'internal: refuses a null role (22004) and one that does not exist (42704)';
+comment on function _gov_begin_grant(text, name) is
+    'internal: refuses who may not grant (42501) and a role that is null (22004) or does not exist (42704), and waits for others who grant';
 
 create function gov_grant(role name, profile text)
 returns void
@@ -3262,8 +3282,7 @@ as $$
 declare
     item record;
 begin
-    perform _gov_require_unpinned('gov_grant()');
-    perform _gov_require_role(role);
+    perform _gov_begin_grant('gov_grant()', role);
     if profile is null or profile not in ('app', 'reader', 'admin', 'tenant') then
         raise exception using
             errcode = case when profile is null then 'null_value_not_allowed' else 'invalid_parameter_value' end,
@@ -3277,9 +3296,6 @@ begin
             detail = 'It is a superuser or has BYPASSRLS or REPLICATION, and sees every owner whatever it is granted.',
             hint = format('Run ALTER ROLE %I NOSUPERUSER NOBYPASSRLS NOREPLICATION.', role);
     end if;
-
-    -- Two at a time would update the same rows of the catalogs.
-    perform pg_advisory_xact_lock('pg_extension'::regclass::oid::int, (select e.oid from pg_extension e where e.extname = 'governance')::int);
 
     if not has_schema_privilege(role, '@extschema@', 'usage') then
         execute format('grant usage on schema %I to %I', '@extschema@', role);
@@ -3320,9 +3336,7 @@ as $$
 declare
     item record;
 begin
-    perform _gov_require_unpinned('gov_revoke()');
-    perform _gov_require_role(role);
-    perform pg_advisory_xact_lock('pg_extension'::regclass::oid::int, (select e.oid from pg_extension e where e.extname = 'governance')::int);
+    perform _gov_begin_grant('gov_revoke()', role);
 
     for item in
         select distinct r.kind, r.object
