@@ -3042,9 +3042,9 @@ select pg_extension_config_dump('gov_rollup_state', '');
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Who may do what: rows                                                                                            */
 /*                                                                                                                  */
-/* The policies hold for whoever is neither a superuser, nor has BYPASSRLS, nor owns the tables. They say which rows; the */
-/* privileges of a role say what it may do with them. What has no policy for a command is not to be done: the ledger, the */
-/* usage, the holds and the alerts are written by the engine, as their owner.                                       */
+/* The policies hold for whoever is neither a superuser, nor has BYPASSRLS, nor owns the tables. They say which     */
+/* rows; the privileges of a role say what it may do with them. What has no policy for a command is not to be done: */
+/* the ledger, the usage, the holds and the alerts are written by the engine, as their owner.                       */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 alter table gov_entity_types enable row level security;
@@ -3236,7 +3236,6 @@ returns void
 language plpgsql
 as $$
 declare
-    extension oid;
     is_owner boolean;
 begin
     perform _gov_require_unpinned(call);
@@ -3254,8 +3253,8 @@ begin
     end if;
 
     -- Whoever has a privilege and may not grant it gets a warning from GRANT, and no error.
-    select e.oid, pg_has_role(e.extowner, 'usage')
-    into extension, is_owner
+    select pg_has_role(e.extowner, 'usage')
+    into is_owner
     from pg_extension e
     where e.extname = 'governance';
     if not is_owner then
@@ -3266,8 +3265,8 @@ begin
             hint = 'Run it as the owner of the extension or a superuser.';
     end if;
 
-    -- Two at a time would update the same rows of the catalogs.
-    perform pg_advisory_xact_lock('pg_extension'::regclass::oid::int, extension::int);
+    -- Two at a time would update the same rows of the catalogs. Nobody who is granted something can take this lock.
+    lock table gov_entity_types in share update exclusive mode;
 end
 $$;
 

@@ -15,6 +15,14 @@
  *		Plans may be made for the pin (policy.c): when it changes they are
  *		dropped, if there can be any.
  *
+ * TRUST
+ *		Where the library is not preloaded, governance.owner is a placeholder
+ *		until a call loads it, and anybody's to set; a client can so displace
+ *		the pin of its role, also by nothing.  PostgreSQL then drops the value
+ *		that was not for the client to give, which leaves no pin at all.  So a
+ *		session whose placeholder did not come through as it was is pinned to
+ *		an owner that cannot be.
+ *
  * FAILURE
  *		cache_size sizes shared memory, so it exists only where the library is
  *		preloaded; elsewhere defining it would be FATAL.
@@ -37,6 +45,9 @@
 #define GOV_CACHE_SIZE_MIN_KB		(4 * 1024)
 #define GOV_CACHE_SIZE_DEFAULT_KB	(64 * 1024)
 #define GOV_CACHE_SIZE_MAX_KB		(64 * 1024 * 1024)
+
+/* Ids have no control characters. */
+#define GOV_NO_OWNER	"refused\001"
 
 int			gov_cache_size_kb = GOV_CACHE_SIZE_DEFAULT_KB;
 int			gov_rollup_interval_ms = 1000;
@@ -89,6 +100,24 @@ owner_changes(const char *value, void *extra)
 		return;
 	ResetPlanCache();
 	has_plans_for_owner = false;
+}
+
+/* What governance.owner was before it was defined; NULL when it was not set. */
+static char *
+claimed_owner(void)
+{
+	const char *claim = process_shared_preload_libraries_in_progress ? NULL :
+		GetConfigOption("governance.owner", true, false);
+
+	return claim ? pstrdup(claim) : NULL;
+}
+
+static void
+judge_claim(const char *claim)
+{
+	if (claim == NULL || (claim[0] != '\0' && strcmp(claim, gov_owner) == 0))
+		return;
+	SetConfigOption("governance.owner", GOV_NO_OWNER, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /* Settings that bear on what a call answers. */
@@ -189,6 +218,8 @@ define_fault_settings(void)
 void
 gov_guc_init(void)
 {
+	char	   *claim = claimed_owner();
+
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable("governance.cache_size",
 								"Shared memory for cached entities and budgets.",
@@ -201,5 +232,6 @@ gov_guc_init(void)
 #ifdef GOV_FAULTS
 	define_fault_settings();
 #endif
+	judge_claim(claim);
 	MarkGUCPrefixReserved("governance");
 }
