@@ -684,6 +684,16 @@ begin
     if tg_op = 'INSERT' then
         if new.counter_id is null then
             new.counter_id := nextval('gov_counter_seq');
+        elsif gov_pinned_owner() is not null then
+            -- A number that is still to be drawn would be taken from another owner's budget.
+            raise exception using
+                errcode = 'insufficient_privilege',
+                message = 'permission denied for column "counter_id"',
+                detail = 'The session is pinned to one owner by governance.owner, and counters are numbered over all.',
+                hint = 'Leave counter_id out: the extension draws it.',
+                schema = tg_table_schema,
+                table = tg_table_name,
+                column = 'counter_id';
         elsif exists (select from gov_counter_seq q where q.is_called and q.last_value >= new.counter_id) then
             -- A restore gives a budget the counter that it had. One that was drawn here has counted for another budget, or
             -- for one that is gone, and its usage with it.
@@ -3296,8 +3306,8 @@ begin
             hint = format('Run ALTER ROLE %I NOSUPERUSER NOBYPASSRLS NOREPLICATION.', role);
     end if;
 
-    if not has_schema_privilege(role, '@extschema@', 'usage') then
-        execute format('grant usage on schema %I to %I', '@extschema@', role);
+    if not has_schema_privilege(role, '@extschema@'::regnamespace, 'usage') then
+        execute format('grant usage on schema %s to %I', '@extschema@'::regnamespace, role);
     end if;
     for item in select r.kind, r.object, r.privileges from _gov_profile_rights() r where r.profile = gov_grant.profile loop
         execute format('grant %s on %s %s to %I', item.privileges, item.kind, item.object, role);
@@ -3343,8 +3353,8 @@ begin
     loop
         execute format('revoke all on %s %s from %I', item.kind, item.object, role);
     end loop;
-    if '@extschema@' <> 'public' then
-        execute format('revoke usage on schema %I from %I', '@extschema@', role);
+    if '@extschema@'::regnamespace is distinct from to_regnamespace('public') then
+        execute format('revoke usage on schema %s from %I', '@extschema@'::regnamespace, role);
     end if;
 end
 $$;

@@ -370,6 +370,10 @@ is(sql('select * from gov_verify()'), '', 'gov_verify finds nothing');
 is(answer('app', q{select is_granted from gov_consume('acme', 'tokens', 1, null, '{team}')}), 't', 'an application consumes');
 is(answer('free_app', q{select is_granted from gov_consume('globex', 'tokens', 1, null, '{sekrit-team}')}), 't', 'one without a pin, for any owner');
 is(answer('reader', q{select count(*) from gov_verify()}), '0', 'a reader verifies');
+my $foreign = q{select count(*) > 0 from gov_cached_counters() c where not exists (select from gov_assignments a where a.owner_id = 'acme' and a.counter_id = c.counter_id)};
+
+is(answer('free_reader', $foreign), 't', 'the cache has counters of globex');
+is(answer('reader', $foreign), 'f', 'which a reader of acme is not shown');
 is(answer('free_reader', q{select count(*) > 10 from gov_stats}), 't', 'one without a pin reads gov_stats');
 is(answer('admin', q{select gov_upsert_entities('acme', '[{"id": "new", "typeRefId": "team", "parentId": "team"}]') is not null}), 't', 'an administrator of one owner');
 is(answer('free_admin', q{select gov_upsert_capabilities('[{"id": "new"}]') is not null; select gov_delete_owner('globex')}), "t\n", 'an administrator of all');
@@ -408,6 +412,18 @@ foreach my $grantor (@grantors)
 is(gov_ask($_, 'select 1'), '1', 'grants at the same time') foreach @grantors;
 $_->quit foreach @grantors;
 sql('drop role governance_both');
+
+# In a schema of its own, with a name that wants quoting.
+sql('create database odd; create role governance_odd login');
+sql(q{alter role governance_odd set governance.owner = 'acme'});
+$node->safe_psql('odd', q{create schema "Odd schema"; create extension governance schema "Odd schema"; set search_path = "Odd schema";
+	insert into gov_entity_types (id) values ('team');
+	insert into gov_entities (owner_id, id, type_id) values ('acme', 'team', 'team'), ('globex', 'team', 'team');
+	select gov_grant('governance_odd', 'tenant')});
+is( $node->safe_psql('odd', q{select string_agg(owner_id, ' ') from "Odd schema".gov_entities; select "Odd schema".gov_list_entities('acme') is not null},
+		extra_params => [ '-U', 'governance_odd' ]), "acme\nt", 'a tenant in another schema');
+$node->safe_psql('odd', q{select "Odd schema".gov_revoke('governance_odd'); drop role governance_odd});
+sql('drop database odd');
 
 # A dump takes the grants along.
 sub grants

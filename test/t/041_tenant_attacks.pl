@@ -167,6 +167,9 @@ foreach my $column (qw(id counter_id created_at updated_at))
 	refused("insert into gov_assignments (owner_id, entity_id, capability_id, name, $column) values ('acme', 'team-1', 'tokens', 'x', null)", '42501');
 	refused("update gov_assignments set $column = $column", '42501');
 }
+$node->safe_psql('postgres', q{create role chief login; alter role chief set governance.owner = 'acme'; select gov_grant('chief', 'admin')});
+like(($node->psql('postgres', q{insert into gov_assignments (owner_id, entity_id, capability_id, name, counter_id) values ('acme', 'team-1', 'tokens', 'x', 1000000)},
+		extra_params => [ '-U', 'chief', '-v', 'VERBOSITY=verbose' ]))[2], qr/42501.*counter_id/, 'nor does an administrator of one owner');
 refused("select nextval('gov_counter_seq')", '42501');
 refused("select last_value from gov_events_id_seq", '42501');
 refused('select lastval()', '42501|55000');
