@@ -3348,8 +3348,14 @@ begin
     perform _gov_begin_grant('gov_revoke()', role);
 
     for item in
-        select distinct r.kind, r.object
-        from _gov_profile_rights() r
+        select
+            case when d.classid = 'pg_proc'::regclass then 'function' else 'table' end as kind,
+            case when d.classid = 'pg_proc'::regclass then d.objid::regprocedure::text else d.objid::regclass::text end as object
+        from pg_extension e
+        join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
+        left join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+        where e.extname = 'governance'
+            and (d.classid = 'pg_proc'::regclass or c.relkind in ('r', 'v', 'S'))
     loop
         execute format('revoke all on %s %s from %I', item.kind, item.object, role);
     end loop;
@@ -3360,8 +3366,8 @@ end
 $$;
 
 comment on function gov_revoke(name) is
-$$Takes every privilege on the extension's functions, tables and views away from a role, whatever gave it. What the role has as a
-member of others stays.
+$$Takes every privilege on what belongs to the extension away from a role, whatever gave it. What the role has as a member of
+others stays.
 
 role: as in pg_roles
 errors: 22004 null; 42501 not the extension's owner, or in a session pinned to an owner; 42704 unknown role$$;

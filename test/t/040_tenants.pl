@@ -397,7 +397,8 @@ like(($node->psql('postgres', "select gov_grant('governance_accomplice', 'tenant
 # Nothing is left, so that the role can be dropped.
 sql(q{
 	create role "Odd ""role"; select gov_grant('Odd "role', p) from unnest('{app, reader, tenant, admin}'::text[]) p;
-	select gov_grant('Odd "role', 'admin'); select gov_revoke('Odd "role'); drop role "Odd ""role"});
+	select gov_grant('Odd "role', 'admin'); grant usage on sequence gov_counter_seq to "Odd ""role"; grant execute on function gov_note_change to "Odd ""role";
+	select gov_revoke('Odd "role'); drop role "Odd ""role"});
 sql(q{select gov_revoke('governance_accomplice'); drop role governance_accomplice});
 is(sql("select count(*) from pg_roles where rolname in ('Odd \"role', 'governance_accomplice')"), '0', 'gov_revoke leaves nothing');
 
