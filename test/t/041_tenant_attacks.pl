@@ -201,6 +201,17 @@ foreach my $step ([ '', 'acme globex' ], [ 'acme', 'acme' ], [ 'globex', 'globex
 
 	is(gov_ask($pool, "set governance.owner = '$pin'; execute mine"), $seen, "a prepared statement under pin '$pin'");
 }
+
+# The same with a plan that searches an index for the pin it was made under.
+gov_ask($pool, "set governance.owner = 'acme'; set enable_seqscan = off; set enable_bitmapscan = off; prepare indexed as $owners");
+like(gov_ask($pool, 'explain execute indexed'), qr/Index Cond: \(owner_id = 'acme'/, 'a plan for one pin');
+foreach my $step ([ 'acme', 'acme' ], [ '', 'acme globex' ], [ 'globex', 'globex' ], [ 'acme', 'acme' ], [ '', 'acme globex' ])
+{
+	my ($pin, $seen) = @$step;
+
+	is(gov_ask($pool, "set governance.owner = '$pin'; execute indexed"), $seen, "which is not used under pin '$pin'");
+}
+gov_ask($pool, "reset enable_seqscan; reset enable_bitmapscan; set governance.owner = 'acme'");
 is(gov_ask($pool, "begin; set local governance.owner = 'globex'; execute mine; rollback; execute mine"), "globex\nacme", 'SET LOCAL, and its end');
 is(gov_ask($pool, "begin; savepoint s; set local governance.owner = 'globex'; execute mine; rollback to s; execute mine; rollback"), "globex\nacme", 'and that of a savepoint');
 foreach my $setting (qw(seqscan indexscan))
