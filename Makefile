@@ -55,7 +55,9 @@ OBJS = \
 	src/node.o \
 	src/nodetable.o \
 	src/overdue.o \
+	src/owner.o \
 	src/pending.o \
+	src/policy.o \
 	src/private.o \
 	src/read_catalog.o \
 	src/read_counts.o \

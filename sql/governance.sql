@@ -1,8 +1,8 @@
 /*
  * governance: budgets for AI usage.
  *
- * The one source of the install script. Its parts, in order: sequences, tables, triggers, helpers of the catalog
- * functions, catalog functions, run time, operation, what pg_dump takes along, privileges.
+ * The one source of the install script. Its parts, in order: sequences, tables, owners, triggers, helpers of the catalog
+ * functions, catalog functions, run time, operation, what pg_dump takes along, who may do what, privileges.
  *
  * Two conventions hold throughout:
  * - Ids and names are collate "C": every order of text is byte order.
@@ -437,6 +437,95 @@ comment on table gov_rollup_state is 'how far the ledger is rolled up';
 comment on column gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_hourly, later ones are not';
 
 /* ---------------------------------------------------------------------------------------------------------------- */
+/* Owners: what a session may see and change (src/owner.c, src/policy.c)                                            */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function _gov_owner_support(internal)
+returns internal
+language c
+strict
+as 'MODULE_PATHNAME', 'gov_owner_support_1_0';
+
+comment on function _gov_owner_support(internal) is 'internal: tells the planner what the two functions below come to in this session';
+
+create function gov_pinned_owner()
+returns text
+language c
+stable
+parallel safe
+as 'MODULE_PATHNAME', 'gov_pinned_owner_1_0';
+
+comment on function gov_pinned_owner() is
+$$The owner that the session is pinned to by governance.owner.
+
+result: the owner, null when the session is not pinned$$;
+
+create function gov_owner_visible(owner_id text)
+returns boolean
+language c
+stable
+parallel safe
+support _gov_owner_support
+as 'MODULE_PATHNAME', 'gov_owner_visible_1_0';
+
+comment on function gov_owner_visible(text) is
+$$Whether the session may see an owner: the row-level security policy of the tables, and of yours that have a column for the owner.
+
+owner_id: one of the vendor's customers
+result: in a pinned session whether it is the one pinned to; otherwise whether the role may see every owner (profiles reader and
+    admin)$$;
+
+create function gov_owner_changeable(owner_id text)
+returns boolean
+language c
+stable
+parallel safe
+support _gov_owner_support
+as 'MODULE_PATHNAME', 'gov_owner_changeable_1_0';
+
+comment on function gov_owner_changeable(text) is
+$$Whether the session may change what belongs to an owner, as far as its privileges go: the policy of changes.
+
+owner_id: one of the vendor's customers; null: what all owners share
+result: in a pinned session whether it is the one pinned to; otherwise whether the role may change every owner (profile admin)$$;
+
+create function _gov_require_owner(owner_id text)
+returns boolean
+language c
+stable
+as 'MODULE_PATHNAME', 'gov_require_owner_1_0';
+
+comment on function _gov_require_owner(text) is 'internal: true; refuses a null owner (22004) and one that the session may not see (42501)';
+
+create function _gov_require_unpinned(call text)
+returns boolean
+language c
+stable
+strict
+as 'MODULE_PATHNAME', 'gov_require_unpinned_1_0';
+
+comment on function _gov_require_unpinned(text) is 'internal: true; refuses a call that concerns every owner in a session pinned to one (42501)';
+
+create function _gov_read_every_owner()
+returns boolean
+language sql
+immutable
+parallel safe
+return true;
+
+comment on function _gov_read_every_owner() is 'internal: EXECUTE on it is the right to see every owner in a session that is not pinned';
+
+create function _gov_change_every_owner()
+returns boolean
+language sql
+immutable
+parallel safe
+return true;
+
+comment on function _gov_change_every_owner() is
+    'internal: EXECUTE on it is the right to change every owner in a session that is not pinned, and locked budgets in any';
+
+/* ---------------------------------------------------------------------------------------------------------------- */
 /* Triggers that keep rows in form                                                                                  */
 /*                                                                                                                  */
 /* They and the rules of the hierarchy below do not fire for logical apply: the publisher has applied them already. */
@@ -595,6 +684,16 @@ begin
     if tg_op = 'INSERT' then
         if new.counter_id is null then
             new.counter_id := nextval('gov_counter_seq');
+        elsif gov_pinned_owner() is not null then
+            -- A number that is still to be drawn would be taken from another owner's budget.
+            raise exception using
+                errcode = 'insufficient_privilege',
+                message = 'permission denied for column "counter_id"',
+                detail = 'The session is pinned to one owner by governance.owner, and counters are numbered over all.',
+                hint = 'Leave counter_id out: the extension draws it.',
+                schema = tg_table_schema,
+                table = tg_table_name,
+                column = 'counter_id';
         elsif exists (select from gov_counter_seq q where q.is_called and q.last_value >= new.counter_id) then
             -- A restore gives a budget the counter that it had. One that was drawn here has counted for another budget, or
             -- for one that is gone, and its usage with it.
@@ -1119,23 +1218,6 @@ end;
 comment on function _gov_exact_json(timestamptz) is
     'internal: a time as ISO 8601 in UTC that means the same when it is read again: with microseconds where there are any';
 
-create function _gov_require_owner(owner_id text)
-returns void
-language plpgsql
-immutable
-as $$
-begin
-    if owner_id is null then
-        raise exception using
-            errcode = 'null_value_not_allowed',
-            message = 'argument "owner_id" must not be null',
-            hint = 'Pass a value for "owner_id".';
-    end if;
-end
-$$;
-
-comment on function _gov_require_owner(text) is 'internal: refuses a null owner (22004)';
-
 create function _gov_raise_broken_rule(relation regclass, constraint_name text, failing_row text)
 returns void
 language plpgsql
@@ -1438,6 +1520,8 @@ declare
     broken text;
     failing_row text;
 begin
+    perform _gov_require_unpinned('gov_upsert_entity_types()');
+
     for n, item in select i.n, i.item from _gov_items($1, 'types', forms) i loop
         id := coalesce(item ->> 'id', _gov_made_id(item, n));
         earlier := coalesce(wanted -> id, '{}');
@@ -1487,7 +1571,7 @@ types: an array of 1 to 100 objects, or {"types": [...]}, with the keys
     description (null or "": none), attributionKeys (an array of dimension keys); omitted keys keep their value
 result: the stored types as an array in the order given, with createdAt and updatedAt
 errors: 22004 null; 22023 malformed, unknown key, no item, no id to be made; 23505 made id of a type with another name;
-    54000 more than 100 items$$;
+    42501 in a session pinned to an owner; 54000 more than 100 items$$;
 
 create function gov_get_entity_type(id text)
 returns jsonb
@@ -1596,6 +1680,8 @@ declare
     broken text;
     failing_row text;
 begin
+    perform _gov_require_unpinned('gov_upsert_capabilities()');
+
     for n, item in select i.n, i.item from _gov_items($1, 'capabilities', forms) i loop
         id := _gov_one_key(item, n, '{id}', true);
         wanted := wanted || jsonb_build_object(id, coalesce(wanted -> id, '{}') || item);
@@ -1633,7 +1719,8 @@ capabilities: an array of 1 to 100 objects, or {"capabilities": [...]}, with the
     id (required), type ("METER"), kind ("feature", the default, or "credit"), displayName (null or "": none),
     unit (null or "": none); omitted keys keep their value
 result: the stored capabilities as an array in the order given, with createdAt and updatedAt
-errors: 22004 null; 22023 malformed, unknown key, no item; 54000 more than 100 items$$;
+errors: 22004 null; 22023 malformed, unknown key, no item; 42501 in a session pinned to an owner; 54000 more
+    than 100 items$$;
 
 create function gov_get_capability(id text)
 returns jsonb
@@ -1823,7 +1910,7 @@ entities: an array of 1 to 100 objects, or {"entities": [...]}, with the keys
 result: the stored entities as an array in the order given: id, typeId, displayName, metadata, parentId, archivedAt,
     createdAt, updatedAt
 errors: 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle;
-    54000 more than 100 items, more than 64 entities in a chain; 55000 an entity with children would move$$;
+    42501 an owner that the session may not see or change; 54000 more than 100 items, more than 64 entities in a chain; 55000 an entity with children would move$$;
 
 create function gov_get_entity(owner_id text, id text)
 returns jsonb
@@ -1833,7 +1920,8 @@ set search_path = pg_catalog, @extschema@, pg_temp
 as $$
     select _gov_json(e)
     from gov_entities e
-    where e.owner_id = $1
+    where ($1 is null or _gov_require_owner($1))
+        and e.owner_id = $1
         and e.id = $2
 $$;
 
@@ -1841,7 +1929,8 @@ comment on function gov_get_entity(text, text) is
 $$An entity of an owner, also an archived one.
 
 owner_id, id: of the entity
-result: the entity as an object, null when there is none$$;
+result: the entity as an object, null when there is none
+errors: 42501 an owner that the session may not see$$;
 
 create function gov_list_entities
 (
@@ -1884,7 +1973,7 @@ $$A page of the entities of an owner, by id.
 after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100;
 type_id: only those of this type; include_archived: also the archived ones
 result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}
-errors: 22004 null owner; 22023 page_size out of range, both cursors, not a cursor of this list$$;
+errors: 22004 null owner; 42501 an owner that the session may not see; 22023 page_size out of range, both cursors, not a cursor of this list$$;
 
 create function _gov_set_archived(owner text, ids text[], is_archived boolean)
 returns void
@@ -1960,7 +2049,7 @@ comment on function gov_archive_entities(text, text[]) is
 $$Archives entities: their own budgets are suspended until they are unarchived. Archived ones stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
-errors: 22004 null; 22023 no id; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+errors: 22004 null; 22023 no id; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 
 create function gov_unarchive_entities(owner_id text, ids text[])
 returns void
@@ -1976,7 +2065,7 @@ comment on function gov_unarchive_entities(text, text[]) is
 $$Takes archived entities back: their own budgets hold again. Others stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
-errors: 22004 null; 22023 no id; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+errors: 22004 null; 22023 no id; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 
 /* Assignments */
 
@@ -2045,6 +2134,43 @@ end
 $$;
 
 comment on function _gov_patched(gov_assignments, jsonb) is 'internal: what an item makes of an assignment, stored or new (null)';
+
+create function _gov_require_unlocked(owner text, wanted jsonb)
+returns void
+language plpgsql
+stable
+as $$
+declare
+    entity text;
+    capability text;
+begin
+    select w.value ->> 'entityId', w.value ->> 'capabilityId'
+    into entity, capability
+    from jsonb_each(wanted) w
+    where (w.value ->> 'locked')::boolean
+        or exists (
+            select
+            from gov_assignments a
+            where a.owner_id = owner
+                and a.entity_id = w.value ->> 'entityId'
+                and a.capability_id = w.value ->> 'capabilityId'
+                and a.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
+                and a.name = w.value ->> 'name'
+                and a.locked)
+    order by w.key collate "C"
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = format('permission denied for a locked budget of entity "%s" for capability "%s"', entity, capability),
+            detail = format('Role "%s" may neither change nor lock it.', current_user),
+            hint = 'Leave it out, or ask whoever locks budgets.',
+            table = 'gov_assignments';
+    end if;
+end
+$$;
+
+comment on function _gov_require_unlocked(text, jsonb) is 'internal: refuses items that change or make a locked budget (42501)';
 
 create function gov_upsert_assignments(owner_id text, assignments jsonb)
 returns jsonb
@@ -2118,6 +2244,18 @@ begin
         keys := keys || key;
     end loop;
 
+    -- The policies would refuse the rows, but not say why.
+    if parents <> '{}' and not has_column_privilege('gov_entities', 'parent_id', 'update') then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = 'permission denied for "parentId"',
+            detail = format('Role "%s" may change budgets, and not where entities stand.', current_user),
+            hint = 'Leave "parentId" out.';
+    end if;
+    if not has_function_privilege('_gov_change_every_owner()', 'execute') then
+        perform _gov_require_unlocked(owner, wanted);
+    end if;
+
     if parents <> '{}' then
         perform _gov_lock_hierarchy(
             owner,
@@ -2188,7 +2326,7 @@ assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the k
     usageLimit and cadence are required on create; omitted keys keep their value
 result: the stored budgets as an array in the order given, with id, parentId, createdAt and updatedAt
 errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
-    entity or parent; 23514 a cycle; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
+    entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
     64 entities in a chain; 55000 an entity with children would move$$;
 
 create function gov_list_assignments
@@ -2232,7 +2370,7 @@ $$A page of the budgets of an owner, by entity, capability, scope and name.
 after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100;
 entity_id: only those of this entity; capability_id: only those of this capability
 result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}
-errors: 22004 null owner; 22023 page_size out of range, both cursors, not a cursor of this list$$;
+errors: 22004 null owner; 42501 an owner that the session may not see; 22023 page_size out of range, both cursors, not a cursor of this list$$;
 
 /* Owners */
 
@@ -2246,7 +2384,7 @@ $$Deletes everything of one owner, the ledger and the holds included. An owner w
 
 owner_id: one of the vendor's customers. A use or a hold whose transaction is still open at the call is not seen and
     stays: stop the owner's traffic first, or call again.
-errors: 22004 null$$;
+errors: 22004 null; 42501 another owner than governance.owner$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Windows                                                                                                          */
@@ -2612,6 +2750,140 @@ errors: 22004 null argument; 22023 events is no array or is empty, malformed own
     an event's fault (25006, 55000, 53400, 55P03, 40001, 57014) ends the call$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
+/* Reports                                                                                                          */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- Where a report's bucket begins that a time falls into: counted from Monday 2001-01-01 00:00 local, as windows are; months,
+-- days and weeks are local calendar arithmetic, what is shorter is elapsed time.
+create function _gov_bucket_start(bucket interval, at timestamptz)
+returns timestamptz
+language sql
+stable
+as $$
+    select case
+        when extract(epoch from bucket - date_trunc('day', bucket)) > 0 or bucket < interval '1 day' then
+            date_bin(bucket, at, timestamp '2001-01-01'::timestamptz)
+        when extract(day from bucket) > 0 then
+            date_bin(bucket, at::timestamp, timestamp '2001-01-01')::timestamptz
+        else
+            (
+                select (timestamp '2001-01-01' + make_interval(months => (floor(m.since / m.wanted) * m.wanted)::int))::timestamptz
+                from (
+                    select
+                        (extract(year from at::timestamp) - 2001) * 12 + extract(month from at::timestamp) - 1 as since,
+                        extract(year from bucket) * 12 + extract(month from bucket) as wanted
+                ) m
+            )
+    end
+$$;
+
+comment on function _gov_bucket_start(interval, timestamptz) is 'internal: the start of the bucket of gov_attribution that a time falls into';
+
+create function gov_attribution
+(
+    owner_id text,
+    capability_id text,
+    group_by text[],
+    from_time timestamptz,
+    to_time timestamptz,
+    bucket interval default null
+)
+returns table
+(
+    group_key jsonb,
+    bucket_start timestamptz,
+    amount numeric,
+    event_count bigint
+)
+language plpgsql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+declare
+    missing text := case
+        when owner_id is null then 'owner_id'
+        when capability_id is null then 'capability_id'
+        when group_by is null or array_position(group_by, null) is not null then 'group_by'
+        when from_time is null then 'from_time'
+        when to_time is null then 'to_time'
+    end;
+    units int := (extract(year from bucket) * 12 + extract(month from bucket) <> 0)::int
+        + (extract(day from bucket) <> 0)::int
+        + (extract(epoch from bucket - date_trunc('day', bucket)) <> 0)::int;
+    name text;
+    column_name text;
+    number int := 0;
+    joins text := '';
+    pairs text := '';
+begin
+    if missing is not null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = format('argument "%s" must not be null', missing);
+    end if;
+    if bucket is not null and (bucket <= interval '0' or units <> 1) then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = 'argument "bucket" must be a positive interval of months, of days, or of time',
+            hint = 'Write it like interval ''1 day'', ''1 month'' or ''6 hours''.';
+    end if;
+    perform _gov_require_owner(owner_id);
+
+    -- One column for each name: the event's entities of that type, each in a row of its own, or the value of the dimension.
+    foreach name in array (select coalesce(array_agg(distinct g.name), '{}') from unnest(group_by) g (name)) loop
+        number := number + 1;
+        column_name := format('k%s.value', number);
+        joins := joins || case
+            when exists (select from gov_entity_types t where t.id = name) then
+                format($join$
+                    left join lateral (
+                        select to_jsonb(n.id) as value
+                        from unnest(e.entity_ids) x (id)
+                        cross join lateral (
+                            select m.id
+                            from gov_entities m
+                            where m.owner_id = e.owner_id
+                                and m.id = x.id
+                                and m.type_id = %1$L
+                            offset 0
+                        ) n
+                    ) k%2$s on true$join$, name, number)
+            else
+                format(' cross join lateral (select e.dimensions -> %1$L as value) k%2$s', name, number)
+        end;
+        pairs := pairs || format(', %L, %s', name, column_name);
+    end loop;
+
+    return query execute format($query$
+        select
+            jsonb_build_object(%1$s) as group_key,
+            case when $5 is not null then _gov_bucket_start($5, e.occurred_at) end as bucket_start,
+            trim_scale(sum(e.amount)) as amount,
+            count(*) as event_count
+        from gov_events e
+        %2$s
+        where e.owner_id = $1
+            and e.capability_id = $2
+            and e.occurred_at >= $3
+            and e.occurred_at < $4
+        group by 1, 2
+        order by 2, 1
+        $query$, substr(pairs, 3), joins)
+    using owner_id, capability_id, from_time, to_time, bucket;
+end
+$$;
+
+comment on function gov_attribution(text, text, text[], timestamptz, timestamptz, interval) is
+$$Who and what used how much: the ledger's sums by any mix of entity types and dimensions, and by time.
+
+owner_id, capability_id: what is summed; group_by: each name is an entity type or else the key of a dimension, {} for one sum;
+    from_time, to_time: by occurred_at, from_time included, to_time not; bucket: months, days or time, such as interval '1 day', begun
+    in the session's time zone, weeks on Monday; null for no buckets
+result: a row per group and bucket, by bucket: group_key: an object with a key for each name, null for what an event lacks; an event
+    with two entities of one type counts under each; bucket_start: null without buckets; amount; event_count
+errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit; 42501 an owner that the session may not see$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
 /* Operation                                                                                                        */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
@@ -2631,7 +2903,7 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_cached_counters_1_0';
 
 comment on function gov_cached_counters() is
-$$The counters of this database that are in shared memory.
+$$The counters of this database that are in shared memory, in a pinned session those of its owner.
 
 result: counter_id: of gov_assignments; the present window; amount: usage, committed and in flight; held: open holds; is_pinned:
     a transaction has changes in flight$$;
@@ -2644,7 +2916,7 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_engine_facts_1_0';
 
 comment on function gov_engine_facts() is
-    'what the engine counts in shared memory, for all databases of the server since its start, but for worker_pid: gov_stats has it';
+    'what the engine counts in shared memory, for all databases of the server since its start, but for worker_pid: gov_stats has it. Refused in a session pinned to an owner (42501)';
 
 -- A transaction that has drawn an id of the ledger holds the first lock until it ends, one that has deleted a budget the second.
 create view gov_rollup_waits with (security_invoker = true) as
@@ -2718,7 +2990,7 @@ no budget can be deleted.
 result: expired: holds whose time had passed; rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: events and ended
     holds deleted because of governance.event_retention; events_left: committed events that are not rolled up yet; waits_for: what
     they wait for, null when nothing is left
-errors: 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
+errors: 42501 in a session pinned to an owner; 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
 create function gov_drop_cache()
 returns void
@@ -2728,7 +3000,7 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_drop_cache_1_0';
 
 comment on function gov_drop_cache() is
-    'drops what may be dropped from the shared cache, and makes every session read the rest of the catalog again; gov_refresh calls it';
+    'drops what may be dropped from the shared cache, and makes every session read the rest of the catalog again; gov_refresh calls it. Refused in a session pinned to an owner (42501)';
 
 create function gov_refresh()
 returns void
@@ -2738,6 +3010,8 @@ as $$
 declare
     broken record;
 begin
+    perform _gov_require_unpinned('gov_refresh()');
+
     for broken in
         select t.tgrelid::regclass as relation, t.tgname
         from pg_trigger t
@@ -2756,7 +3030,7 @@ comment on function gov_refresh() is
 $$Drops the cache and repairs the triggers that keep it current. Needed only after DML on the tables with triggers disabled, or
 after ALTER TABLE ... ENABLE TRIGGER ALL.
 
-errors: 42501 when a trigger needs repair and the caller does not own the table$$;
+errors: 42501 when a trigger needs repair and the caller does not own the table, and in a session pinned to an owner$$;
 
 create function gov_verify(owner_id text default null)
 returns table
@@ -2785,8 +3059,9 @@ as $$
     (
         select a.*
         from gov_assignments a
-        where gov_verify.owner_id is null
-            or a.owner_id = gov_verify.owner_id
+        where gov_owner_visible(a.owner_id)
+            and (gov_verify.owner_id is null or _gov_require_owner(gov_verify.owner_id))
+            and (gov_verify.owner_id is null or a.owner_id = gov_verify.owner_id)
     ),
     ledger as materialized
     (
@@ -2884,9 +3159,10 @@ comment on function gov_verify(text) is
 $$Compares every count with the ledger. Exact when no call is under way, in a READ COMMITTED transaction; counters with changes
 in flight are left out.
 
-owner_id: only the budgets of this owner; null for all
+owner_id: only the budgets of this owner; null for all that the session may see
 result: a row per budget, window and count that differs, none when all is well; counted_by: rollup (gov_usage), cache (shared
-    memory) or holds; counted: the count; recorded: what the ledger, or gov_reservations, says$$;
+    memory) or holds; counted: the count; recorded: what the ledger, or gov_reservations, says
+errors: 42501 an owner that the session may not see$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* What pg_dump takes along                                                                                         */
@@ -2906,6 +3182,329 @@ select pg_extension_config_dump('gov_reservations', '');
 select pg_extension_config_dump('gov_alerts', '');
 select pg_extension_config_dump('gov_alert_policies', '');
 select pg_extension_config_dump('gov_rollup_state', '');
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Who may do what: rows                                                                                            */
+/*                                                                                                                  */
+/* The policies hold for whoever is neither a superuser, nor has BYPASSRLS, nor owns the tables. They say which     */
+/* rows; the privileges of a role say what it may do with them. What has no policy for a command is not to be done: */
+/* the ledger, the usage, the holds and the alerts are written by the engine, as their owner.                       */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+alter table gov_entity_types enable row level security;
+alter table gov_capabilities enable row level security;
+alter table gov_entities enable row level security;
+alter table gov_assignments enable row level security;
+alter table gov_events enable row level security;
+alter table gov_usage enable row level security;
+alter table gov_usage_hourly enable row level security;
+alter table gov_reservations enable row level security;
+alter table gov_alerts enable row level security;
+alter table gov_alert_policies enable row level security;
+
+create policy gov_entities_select on gov_entities for select using (gov_owner_visible(owner_id));
+create policy gov_assignments_select on gov_assignments for select using (gov_owner_visible(owner_id));
+create policy gov_events_select on gov_events for select using (gov_owner_visible(owner_id));
+create policy gov_usage_select on gov_usage for select using (gov_owner_visible(owner_id));
+create policy gov_usage_hourly_select on gov_usage_hourly for select using (gov_owner_visible(owner_id));
+create policy gov_reservations_select on gov_reservations for select using (gov_owner_visible(owner_id));
+create policy gov_alerts_select on gov_alerts for select using (gov_owner_visible(owner_id));
+
+create policy gov_entities_insert on gov_entities for insert with check (gov_owner_changeable(owner_id));
+create policy gov_entities_update on gov_entities for update using (gov_owner_changeable(owner_id));
+create policy gov_entities_delete on gov_entities for delete using (gov_owner_changeable(owner_id));
+
+-- The functions' OIDs are constants here: no search_path puts another in their place.
+
+create policy gov_assignments_insert on gov_assignments for insert
+    with check (gov_owner_changeable(owner_id)
+        and (not locked or has_function_privilege('@extschema@._gov_change_every_owner()'::regprocedure, 'execute')));
+
+create policy gov_assignments_update on gov_assignments for update
+    using (gov_owner_changeable(owner_id)
+        and (not locked or has_function_privilege('@extschema@._gov_change_every_owner()'::regprocedure, 'execute')));
+
+create policy gov_assignments_delete on gov_assignments for delete
+    using (gov_owner_changeable(owner_id)
+        and (not locked or has_function_privilege('@extschema@._gov_change_every_owner()'::regprocedure, 'execute')));
+
+-- What all owners share is seen by whoever sees any, and changed in sessions that are not pinned.
+
+create policy gov_entity_types_select on gov_entity_types for select
+    using (gov_pinned_owner() is not null or gov_owner_visible(null));
+
+create policy gov_entity_types_insert on gov_entity_types for insert with check (gov_owner_changeable(null));
+create policy gov_entity_types_update on gov_entity_types for update using (gov_owner_changeable(null));
+create policy gov_entity_types_delete on gov_entity_types for delete using (gov_owner_changeable(null));
+
+create policy gov_capabilities_select on gov_capabilities for select
+    using (gov_pinned_owner() is not null or gov_owner_visible(null));
+
+create policy gov_capabilities_insert on gov_capabilities for insert with check (gov_owner_changeable(null));
+create policy gov_capabilities_update on gov_capabilities for update using (gov_owner_changeable(null));
+create policy gov_capabilities_delete on gov_capabilities for delete using (gov_owner_changeable(null));
+
+create policy gov_alert_policies_select on gov_alert_policies for select
+    using (gov_owner_visible(owner_id) or owner_id is null and gov_pinned_owner() is not null);
+
+create policy gov_alert_policies_insert on gov_alert_policies for insert with check (gov_owner_changeable(owner_id));
+create policy gov_alert_policies_update on gov_alert_policies for update using (gov_owner_changeable(owner_id));
+create policy gov_alert_policies_delete on gov_alert_policies for delete using (gov_owner_changeable(owner_id));
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Who may do what: profiles                                                                                        */
+/*                                                                                                                  */
+/* A profile is a list of privileges, nothing else: what a role may do is what its grants say. A function that no   */
+/* list names is for the admin alone. A helper in SQL that runs with its caller's rights can do nothing that its    */
+/* caller could not do without it, and goes with whatever functions call it.                                        */
+/*                                                                                                                  */
+/* A tenant gets columns, not tables, to insert into and to update: it draws no counter and chooses no id, so that  */
+/* it can neither take nor find those of others.                                                                    */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function _gov_profile_rights()
+returns table (profile text, kind text, object text, privileges text)
+language sql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+    with member as
+    (
+        select d.classid, d.objid
+        from pg_extension e
+        join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
+        where e.extname = 'governance'
+    ),
+    listed_function (name, profiles) as
+    (
+        values
+            ('gov_check', '{app, reader}'::text[]),
+            ('gov_allowed', '{app, reader}'),
+            ('gov_headroom', '{app, reader}'),
+            ('gov_consume', '{app}'),
+            ('gov_require', '{app}'),
+            ('gov_ingest', '{app}'),
+            ('gov_ingest_many', '{app}'),
+            ('gov_reserve', '{app}'),
+            ('gov_settle', '{app}'),
+            ('gov_release', '{app}'),
+            ('gov_extend', '{app}'),
+            ('gov_window', '{app, reader, tenant}'),
+            ('gov_is_timezone', '{app, reader, tenant}'),
+            ('gov_now', '{app, reader, tenant}'),
+            ('gov_pinned_owner', '{app, reader, tenant}'),
+            ('gov_owner_visible', '{reader, tenant}'),
+            ('gov_owner_changeable', '{tenant}'),
+            ('gov_get_entity_type', '{reader, tenant}'),
+            ('gov_get_capability', '{reader, tenant}'),
+            ('gov_get_entity', '{reader, tenant}'),
+            ('gov_list_entity_types', '{reader, tenant}'),
+            ('gov_list_capabilities', '{reader, tenant}'),
+            ('gov_list_entities', '{reader, tenant}'),
+            ('gov_list_assignments', '{reader, tenant}'),
+            ('gov_query', '{reader, tenant}'),
+            ('gov_tree', '{reader, tenant}'),
+            ('gov_report', '{reader, tenant}'),
+            ('gov_attribution', '{reader, tenant}'),
+            ('gov_backtest', '{reader, tenant}'),
+            ('gov_upsert_assignments', '{tenant}'),
+            ('gov_set_alert_policy', '{tenant}'),
+            ('gov_verify', '{reader}'),
+            ('gov_cached_counters', '{reader}'),
+            ('gov_engine_facts', '{reader}'),
+            ('_gov_require_owner', '{reader, tenant}'),
+            ('_gov_read_every_owner', '{reader}'),
+            ('_gov_change_every_owner', '{}')
+    ),
+    function_profiles as
+    (
+        select
+            p.oid::regprocedure::text as object,
+            case
+                when l.name is not null then l.profiles
+                when p.proname ~ '^_gov_' and g.lanname in ('sql', 'plpgsql') and not p.prosecdef then '{reader, tenant}'
+                else '{}'
+            end || '{admin}'::text[] as profiles
+        from member m
+        join pg_proc p on m.classid = 'pg_proc'::regclass and p.oid = m.objid
+        join pg_language g on g.oid = p.prolang
+        left join listed_function l on l.name = p.proname
+        where p.prorettype not in ('trigger'::regtype, 'internal'::regtype)
+    ),
+    listed_table (name, profiles, privileges) as
+    (
+        values
+            ('gov_entity_types', '{reader, tenant}'::text[], 'select'),
+            ('gov_entity_types', '{admin}', 'select, insert, update, delete'),
+            ('gov_capabilities', '{reader, tenant}', 'select'),
+            ('gov_capabilities', '{admin}', 'select, insert, update, delete'),
+            ('gov_entities', '{reader, tenant}', 'select'),
+            ('gov_entities', '{admin}', 'select, insert, update, delete'),
+            ('gov_assignments', '{reader, tenant}', 'select'),
+            ('gov_assignments', '{tenant}', 'insert (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, '
+                'anchor_at, timezone, enforcement, locked, alert_thresholds)'),
+            ('gov_assignments', '{tenant}', 'update (usage_limit, cadence, anchor_at, timezone, enforcement, locked, alert_thresholds)'),
+            ('gov_assignments', '{tenant}', 'delete'),
+            ('gov_assignments', '{admin}', 'select, insert, update, delete'),
+            ('gov_alert_policies', '{reader, tenant}', 'select'),
+            ('gov_alert_policies', '{tenant}', 'insert (owner_id, thresholds)'),
+            ('gov_alert_policies', '{tenant}', 'update (thresholds)'),
+            ('gov_alert_policies', '{tenant}', 'delete'),
+            ('gov_alert_policies', '{admin}', 'select, insert, update, delete'),
+            ('gov_events', '{reader, tenant, admin}', 'select'),
+            ('gov_usage', '{reader, tenant, admin}', 'select'),
+            ('gov_usage_hourly', '{reader, tenant, admin}', 'select'),
+            ('gov_reservations', '{reader, tenant, admin}', 'select'),
+            ('gov_alerts', '{reader, tenant, admin}', 'select'),
+            ('gov_holds', '{reader, tenant, admin}', 'select'),
+            ('gov_budgets', '{reader, tenant, admin}', 'select'),
+            ('gov_rollup_state', '{reader, admin}', 'select'),
+            ('gov_rollup_waits', '{reader, admin}', 'select'),
+            ('gov_stats', '{reader, admin}', 'select')
+    )
+    select u.profile, 'function', f.object, 'execute'
+    from function_profiles f
+    cross join lateral unnest(f.profiles) u (profile)
+    union all
+    select u.profile, 'table', c.oid::regclass::text, l.privileges
+    from member m
+    join pg_class c on m.classid = 'pg_class'::regclass and c.oid = m.objid
+    join listed_table l on l.name = c.relname
+    cross join lateral unnest(l.profiles) u (profile)
+$$;
+
+comment on function _gov_profile_rights() is 'internal: what gov_grant grants for each profile';
+
+create function _gov_begin_grant(call text, role name)
+returns void
+language plpgsql
+as $$
+declare
+    is_owner boolean;
+begin
+    perform _gov_require_unpinned(call);
+    if role is null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = 'argument "role" must not be null',
+            hint = 'Pass a value for "role".';
+    end if;
+    if not exists (select from pg_roles r where r.rolname = role) then
+        raise exception using
+            errcode = 'undefined_object',
+            message = format('role "%s" does not exist', role),
+            hint = 'Create it with CREATE ROLE.';
+    end if;
+
+    -- Whoever has a privilege and may not grant it gets a warning from GRANT, and no error.
+    select pg_has_role(e.extowner, 'usage')
+    into is_owner
+    from pg_extension e
+    where e.extname = 'governance';
+    if not is_owner then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = format('permission denied for %s', call),
+            detail = format('Role "%s" does not own the extension.', current_user),
+            hint = 'Run it as the owner of the extension or a superuser.';
+    end if;
+
+    -- Two at a time would update the same rows of the catalogs. Nobody who is granted something can take this lock.
+    lock table gov_entity_types in share update exclusive mode;
+end
+$$;
+
+comment on function _gov_begin_grant(text, name) is
+    'internal: refuses who may not grant (42501) and a role that is null (22004) or does not exist (42704), and waits for others who grant';
+
+create function gov_grant(role name, profile text)
+returns void
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+declare
+    item record;
+begin
+    perform _gov_begin_grant('gov_grant()', role);
+    if profile is null or profile not in ('app', 'reader', 'admin', 'tenant') then
+        raise exception using
+            errcode = case when profile is null then 'null_value_not_allowed' else 'invalid_parameter_value' end,
+            message = case when profile is null then 'argument "profile" must not be null' else format('unknown profile "%s"', profile) end,
+            hint = 'The profiles are app, reader, admin and tenant.';
+    end if;
+    if profile = 'tenant' and exists (select from pg_roles r where r.rolname = role and (r.rolsuper or r.rolbypassrls or r.rolreplication)) then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('role "%s" cannot be a tenant', role),
+            detail = 'It is a superuser or has BYPASSRLS or REPLICATION, and sees every owner whatever it is granted.',
+            hint = format('Run ALTER ROLE %I NOSUPERUSER NOBYPASSRLS NOREPLICATION.', role);
+    end if;
+
+    if not has_schema_privilege(role, '@extschema@'::regnamespace, 'usage') then
+        execute format('grant usage on schema %s to %I', '@extschema@'::regnamespace, role);
+    end if;
+    for item in select r.kind, r.object, r.privileges from _gov_profile_rights() r where r.profile = gov_grant.profile loop
+        execute format('grant %s on %s %s to %I', item.privileges, item.kind, item.object, role);
+    end loop;
+
+    if profile = 'tenant' and not exists (
+        select
+        from pg_roles r
+        join pg_db_role_setting s on s.setrole = r.oid
+        cross join lateral unnest(s.setconfig) c (setting)
+        where r.rolname = role
+            and s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
+            and c.setting ~ '^governance\.owner=.')
+    then
+        raise notice using
+            message = format('role "%s" is not pinned to an owner and sees nothing yet', role),
+            hint = format('Run ALTER ROLE %I SET governance.owner = ''...''.', role);
+    end if;
+end
+$$;
+
+comment on function gov_grant(name, text) is
+$$Gives a role the privileges of a profile; those of several add up.
+
+role: as in pg_roles; profile: app (the run-time calls), reader (checks, queries, views), admin (everything) or tenant (queries, and
+    the unlocked budgets and the alert policy of the owner that the role is pinned to)
+errors: 22004 null; 22023 unknown profile, or a tenant that row-level security does not hold; 42501 not the extension's owner, or
+    in a session pinned to an owner; 42704 unknown role$$;
+
+create function gov_revoke(role name)
+returns void
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+declare
+    item record;
+begin
+    perform _gov_begin_grant('gov_revoke()', role);
+
+    for item in
+        select
+            case when d.classid = 'pg_proc'::regclass then 'function' else 'table' end as kind,
+            case when d.classid = 'pg_proc'::regclass then d.objid::regprocedure::text else d.objid::regclass::text end as object
+        from pg_extension e
+        join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
+        left join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+        where e.extname = 'governance'
+            and (d.classid = 'pg_proc'::regclass or c.relkind in ('r', 'v', 'S'))
+    loop
+        execute format('revoke all on %s %s from %I', item.kind, item.object, role);
+    end loop;
+    if '@extschema@'::regnamespace is distinct from to_regnamespace('public') then
+        execute format('revoke usage on schema %s from %I', '@extschema@'::regnamespace, role);
+    end if;
+end
+$$;
+
+comment on function gov_revoke(name) is
+$$Takes every privilege on what belongs to the extension away from a role, whatever gave it. What the role has as a member of
+others stays.
+
+role: as in pg_roles
+errors: 22004 null; 42501 not the extension's owner, or in a session pinned to an owner; 42704 unknown role$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Privileges                                                                                                       */

@@ -23,6 +23,7 @@
 #include "expire.h"
 #include "inspect.h"
 #include "launch.h"
+#include "owner.h"
 #include "rollup.h"
 #include "shmem.h"
 #include "spi.h"
@@ -69,7 +70,7 @@ gov_cached_counters_1_0(PG_FUNCTION_ARGS)
 	for (int s = 0; gov_shmem_is_available() && s < GOV_STRIPES; s++)
 	{
 		GovCounterCopy *copies;
-		int			count = gov_inspect_counters(s, extension, &copies);
+		int			count = gov_inspect_counters(s, extension, gov_owner_pin(), &copies);
 
 		put_counters(result, copies, count);
 		pfree(copies);
@@ -102,6 +103,7 @@ gov_engine_facts_1_0(PG_FUNCTION_ARGS)
 	uint64		denials = 0;
 	uint64		nodes = 0;
 
+	gov_owner_require_unpinned("gov_engine_facts()");
 	InitMaterializedSRF(fcinfo, 0);
 	if (!gov_shmem_is_available())
 		return (Datum) 0;
@@ -174,6 +176,7 @@ gov_maintain_1_0(PG_FUNCTION_ARGS)
 	bool		isnull;
 	MemoryContext caller = CurrentMemoryContext;
 
+	gov_owner_require_unpinned("gov_maintain()");
 	PreventCommandIfReadOnly("gov_maintain()");
 	PreventCommandDuringRecovery("gov_maintain()");
 	values[0] = Int64GetDatum(expire_all());
@@ -207,6 +210,7 @@ gov_maintain_1_0(PG_FUNCTION_ARGS)
 Datum
 gov_drop_cache_1_0(PG_FUNCTION_ARGS)
 {
+	gov_owner_require_unpinned("gov_drop_cache()");
 	gov_changes_note_everything(false);
 	if (gov_shmem_is_available())
 	{

@@ -31,10 +31,12 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
+#include "utils/builtins.h"
 
 #include "catalog.h"
 #include "errors.h"
 #include "hierarchy.h"
+#include "owner.h"
 #include "spi.h"
 
 PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
@@ -67,8 +69,9 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		gov_raise_null_argument("owner_id");
-	PreventCommandIfReadOnly("gov_delete_owner()");
 	args[0] = PointerGetDatum(PG_GETARG_TEXT_PP(0));
+	gov_owner_require(TextDatumGetCString(args[0]));
+	PreventCommandIfReadOnly("gov_delete_owner()");
 
 	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
 	gov_spi_begin(&spi);

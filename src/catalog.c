@@ -23,6 +23,7 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -108,6 +109,17 @@ find_relation(const GovCatalog *catalog, const char *name)
 	return get_relname_relid(name, catalog->schema);
 }
 
+/* A function without arguments. */
+static Oid
+find_function(const GovCatalog *catalog, const char *name)
+{
+	oidvector  *no_types = buildoidvector(NULL, 0);
+
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+						   CStringGetDatum(name), PointerGetDatum(no_types),
+						   ObjectIdGetDatum(catalog->schema));
+}
+
 static bool
 look_up(GovCatalog *catalog)
 {
@@ -133,6 +145,8 @@ look_up(GovCatalog *catalog)
 	catalog->reservations_key = find_relation(catalog, "gov_reservations_key");
 	catalog->reservations_open = find_relation(catalog, "gov_reservations_open");
 	catalog->rollup_state = find_relation(catalog, "gov_rollup_state");
+	catalog->read_every_owner = find_function(catalog, "_gov_read_every_owner");
+	catalog->change_every_owner = find_function(catalog, "_gov_change_every_owner");
 	return OidIsValid(catalog->rollup_state) &&
 		OidIsValid(catalog->reservations) && OidIsValid(catalog->reservations_key) &&
 		OidIsValid(catalog->reservations_open) &&

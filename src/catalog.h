@@ -26,6 +26,8 @@ typedef struct GovCatalog
 	Oid			reservations_key;	/* likewise */
 	Oid			reservations_open;	/* index of open ones on (owner_id, expires_at) */
 	Oid			rollup_state;
+	Oid			read_every_owner;	/* functions; invalid in an older extension */
+	Oid			change_every_owner;
 	uint64		generation;		/* moves whenever any of the above may have */
 } GovCatalog;
 

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "utils/guc.h"
 
@@ -15,6 +16,15 @@
 #endif
 
 #if PG_VERSION_NUM < 160000
+#include "utils/acl.h"
+
+static inline AclResult
+object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
+{
+	Assert(classid == ProcedureRelationId);
+	return pg_proc_aclcheck(objectid, roleid, mode);
+}
+
 #define gov_insert_index_tuples(rri, slot, estate, no_dup_err, conflict, arbiters) \
 	ExecInsertIndexTuples(rri, slot, estate, false, no_dup_err, conflict, arbiters)
 #else

@@ -12,6 +12,17 @@
  *		caller is a label and anybody's.  owner survives RESET ALL, because a
  *		connection pool that resets its sessions must not unpin a tenant.
  *
+ *		Plans may be made for the pin (policy.c): when it changes they are
+ *		dropped, if there can be any.
+ *
+ * TRUST
+ *		Where the library is not preloaded, governance.owner is a placeholder
+ *		until a call loads it, and anybody's to set; a client can so displace
+ *		the pin of its role, also by nothing.  PostgreSQL then drops the value
+ *		that was not for the client to give, which leaves no pin at all.  So a
+ *		session whose placeholder did not come through as it was is pinned to
+ *		an owner that cannot be.
+ *
  * FAILURE
  *		cache_size sizes shared memory, so it exists only where the library is
  *		preloaded; elsewhere defining it would be FATAL.
@@ -22,6 +33,7 @@
 
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/plancache.h"
 
 #include "fault.h"
 #include "guc.h"
@@ -33,6 +45,9 @@
 #define GOV_CACHE_SIZE_MIN_KB		(4 * 1024)
 #define GOV_CACHE_SIZE_DEFAULT_KB	(64 * 1024)
 #define GOV_CACHE_SIZE_MAX_KB		(64 * 1024 * 1024)
+
+/* Ids have no control characters. */
+#define GOV_NO_OWNER	"refused\001"
 
 int			gov_cache_size_kb = GOV_CACHE_SIZE_DEFAULT_KB;
 int			gov_rollup_interval_ms = 1000;
@@ -67,6 +82,44 @@ gov_caller_name(void)
 	return application_name ? application_name : "";
 }
 
+static bool has_plans_for_owner = false;
+
+/* A plan is being made that holds for the present value of owner only. */
+void
+gov_plans_know_owner(void)
+{
+	has_plans_for_owner = true;
+}
+
+static void
+owner_changes(const char *value, void *extra)
+{
+	const char *present = gov_owner ? gov_owner : "";
+
+	if (!has_plans_for_owner || strcmp(present, value ? value : "") == 0)
+		return;
+	ResetPlanCache();
+	has_plans_for_owner = false;
+}
+
+/* What governance.owner was before it was defined; NULL when it was not set. */
+static char *
+claimed_owner(void)
+{
+	const char *claim = process_shared_preload_libraries_in_progress ? NULL :
+		GetConfigOption("governance.owner", true, false);
+
+	return claim ? pstrdup(claim) : NULL;
+}
+
+static void
+judge_claim(const char *claim)
+{
+	if (claim == NULL || (claim[0] != '\0' && strcmp(claim, gov_owner) == 0))
+		return;
+	SetConfigOption("governance.owner", GOV_NO_OWNER, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /* Settings that bear on what a call answers. */
 static void
 define_decision_settings(void)
@@ -84,7 +137,7 @@ define_decision_settings(void)
 	DefineCustomStringVariable("governance.owner",
 							   "Pins the session to one owner; empty does not pin.",
 							   NULL, &gov_owner, "",
-							   PGC_SUSET, GUC_NO_RESET_ALL, NULL, NULL, NULL);
+							   PGC_SUSET, GUC_NO_RESET_ALL, NULL, owner_changes, NULL);
 	DefineCustomStringVariable("governance.caller",
 							   "Name recorded with each event and hold; empty means application_name.",
 							   NULL, &gov_caller, "",
@@ -165,6 +218,8 @@ define_fault_settings(void)
 void
 gov_guc_init(void)
 {
+	char	   *claim = claimed_owner();
+
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable("governance.cache_size",
 								"Shared memory for cached entities and budgets.",
@@ -177,5 +232,6 @@ gov_guc_init(void)
 #ifdef GOV_FAULTS
 	define_fault_settings();
 #endif
+	judge_claim(claim);
 	MarkGUCPrefixReserved("governance");
 }

@@ -37,6 +37,7 @@ extern int gov_fault_action;
 #endif
 
 extern const char *gov_caller_name(void);
+extern void gov_plans_know_owner(void);
 extern void gov_guc_init(void);
 
 #endif							/* GOV_GUC_H */

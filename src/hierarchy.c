@@ -64,6 +64,7 @@
 
 #include "catalog.h"
 #include "hierarchy.h"
+#include "owner.h"
 #include "spi.h"
 #include "trigger.h"
 
@@ -234,6 +235,7 @@ gov_hierarchy_lock(const text *owner, LOCKMODE mode)
 Datum
 gov_lock_hierarchy_1_0(PG_FUNCTION_ARGS)
 {
+	gov_owner_require_visible(PG_GETARG_TEXT_PP(0));
 	PreventCommandIfReadOnly("a change of the hierarchy");
 	gov_hierarchy_lock(PG_GETARG_TEXT_PP(0),
 					   PG_GETARG_BOOL(1) ? ExclusiveLock : ShareLock);

@@ -44,9 +44,19 @@ copy_node_counters(const GovSharedNode *node, GovCounterCopies *copies)
 	}
 }
 
+/* Is it a node of this database, and of the owner if one is asked for? */
+static bool
+is_asked_for(const GovSharedNode *node, Oid extension, const char *owner)
+{
+	return node->database == MyDatabaseId && node->extension == extension &&
+		(owner == NULL || (strlen(owner) == node->owner_length &&
+						   memcmp(owner, node->key, node->owner_length) == 0));
+}
+
 /* Copy what fits. */
 static void
-copy_stripe_counters(GovSharedStripe *stripe, Oid extension, GovCounterCopies *copies)
+copy_stripe_counters(GovSharedStripe *stripe, Oid extension, const char *owner,
+					 GovCounterCopies *copies)
 {
 	copies->count = 0;
 	gov_stripe_lock(stripe, LW_SHARED);
@@ -58,7 +68,7 @@ copy_stripe_counters(GovSharedStripe *stripe, Oid extension, GovCounterCopies *c
 		{
 			const GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
 
-			if (node->database == MyDatabaseId && node->extension == extension)
+			if (is_asked_for(node, extension, owner))
 				copy_node_counters(node, copies);
 			pointer = node->next;
 		}
@@ -66,9 +76,10 @@ copy_stripe_counters(GovSharedStripe *stripe, Oid extension, GovCounterCopies *c
 	gov_stripe_unlock(stripe);
 }
 
-/* The counters of this database on one stripe; returns how many. */
+/* The counters of this database on one stripe, of one owner or all; returns how many. */
 int
-gov_inspect_counters(int stripe, Oid extension, GovCounterCopy **result)
+gov_inspect_counters(int stripe, Oid extension, const char *owner,
+					 GovCounterCopy **result)
 {
 	GovCounterCopies copies = {NULL, 0, 0};
 
@@ -77,7 +88,7 @@ gov_inspect_counters(int stripe, Oid extension, GovCounterCopy **result)
 	{
 		copies.items = palloc_extended(sizeof(GovCounterCopy) * Max(copies.capacity, 1),
 									   MCXT_ALLOC_HUGE);
-		copy_stripe_counters(gov_stripe(stripe), extension, &copies);
+		copy_stripe_counters(gov_stripe(stripe), extension, owner, &copies);
 		if (copies.count <= copies.capacity)
 			break;
 		pfree(copies.items);

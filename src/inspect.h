@@ -16,6 +16,7 @@ typedef struct GovCounterCopy
 	bool		is_pinned;
 } GovCounterCopy;
 
-extern int	gov_inspect_counters(int stripe, Oid extension, GovCounterCopy **copies);
+extern int	gov_inspect_counters(int stripe, Oid extension, const char *owner,
+								 GovCounterCopy **copies);
 
 #endif							/* GOV_INSPECT_H */

@@ -30,7 +30,7 @@
 
 #include "catalog.h"
 #include "errors.h"
-#include "guc.h"
+#include "owner.h"
 #include "request.h"
 #include "types.h"
 
@@ -116,12 +116,7 @@ set_owner(GovRequest *request, text *owner)
 		gov_raise_null_argument("owner_id");
 	gov_request_check_key("owner_id", owner);
 	bytes = text_to_cstring(owner);
-	if (gov_owner != NULL && gov_owner[0] != '\0' && strcmp(gov_owner, bytes) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for owner \"%s\"", bytes),
-				 errdetail("The session is pinned to one owner by governance.owner."),
-				 errhint("Pass \"%s\".", gov_owner)));
+	gov_owner_require(bytes);
 	gov_owner_key_init(&request->owner, MyDatabaseId, gov_catalog()->extension,
 					   bytes, strlen(bytes));
 }

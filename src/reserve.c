@@ -35,6 +35,7 @@
 #include "guc.h"
 #include "keys.h"
 #include "launch.h"
+#include "owner.h"
 #include "reserve.h"
 #include "writing.h"
 
@@ -200,13 +201,11 @@ gov_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 static void
 lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
 {
-	bool		is_pinned = gov_owner != NULL && gov_owner[0] != '\0';
-
 	gov_begin_write(call);
 	if (id == NULL)
 		gov_raise_null_argument("reservation_id");
 	gov_lock_to_write(gov_catalog()->reservations);
-	if (!gov_hold_lock(id, is_pinned ? gov_owner : NULL, hold))
+	if (!gov_hold_lock(id, gov_owner_pin(), hold))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("hold \"%s\" does not exist",

@@ -7,7 +7,8 @@
  *		gov_spi_begin() and gov_spi_end() statements run as the owner of the
  *		extension, as a security-restricted operation, with a search path on
  *		which nobody else can put an operator; so a caller needs EXECUTE on our
- *		functions and no right on our tables.
+ *		functions and no right on our tables.  Row-level security does not hold
+ *		the owner: whose rows a call may touch is judged before (owner.c).
  *
  * SNAPSHOTS
  *		The caller pushes the snapshot that its SELECTs see and pops it; it

@@ -101,6 +101,8 @@ order by n;
 -- A role with rights on the tables alone keeps all of it.
 create role governance_regress_writer;
 grant select, insert, update, delete on gov_entity_types, gov_capabilities, gov_entities, gov_assignments to governance_regress_writer;
+grant execute on function gov_owner_visible, gov_owner_changeable, gov_pinned_owner, _gov_read_every_owner, _gov_change_every_owner
+to governance_regress_writer;
 set local role governance_regress_writer;
 insert into gov_entity_types (id, attribution_keys) values ('by-writer', '{b,a}') returning display_name, attribution_keys;
 insert into gov_capabilities (id) values ('by-writer');

@@ -1,0 +1,187 @@
+/*
+ * policy.c
+ *		What the row-level security policies of the tables ask.
+ *
+ * PURPOSE
+ *		gov_owner_visible(owner_id) is the policy of every table with owners,
+ *		gov_owner_changeable(owner_id) that of every change.  They read the pin
+ *		where the engine keeps it: current_setting() would believe a
+ *		placeholder, which anybody may set where the library is not loaded,
+ *		while calling these loads it.
+ *
+ * WHO ASKS
+ *		The policies are not forced, so the tables' owner passes them by, as
+ *		superusers and roles with BYPASSRLS do; the engine's statements run as
+ *		the owner (spi.c), and so do the look-ups of foreign keys.  Were they
+ *		forced, a pinned session's calls would each pay for a policy that they
+ *		have answered already, and a load could find less than there is.
+ *
+ * SPEED
+ *		For each row a policy costs one comparison; whether the role has the
+ *		right to every owner is looked up once per execution.  But a function
+ *		is nothing an index can be searched for, and a tenant's query must not
+ *		read everybody's rows.  So the planner is told, by a support function,
+ *		what it comes to: in a pinned session owner_id = the pin, for any index
+ *		that begins with the owner, and in others everything.
+ *
+ * INVARIANTS
+ *		Rows are judged by the function, at the time they are read; the index
+ *		condition is added to it and never stands for it.  A plan that was made
+ *		for another pin so finds too little, never another owner's rows; and it
+ *		is not used: guc.c drops the plans when the pin changes.
+ *
+ *		The functions are not LEAKPROOF and need not be: conditions of a policy
+ *		come before those of the query, but for leakproof ones such as texteq.
+ */
+#include "postgres.h"
+
+#include "access/stratnum.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "nodes/makefuncs.h"
+#include "nodes/supportnodes.h"
+#include "optimizer/plancat.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "errors.h"
+#include "guc.h"
+#include "owner.h"
+
+PG_FUNCTION_INFO_V1(gov_owner_visible_1_0);
+PG_FUNCTION_INFO_V1(gov_owner_changeable_1_0);
+PG_FUNCTION_INFO_V1(gov_owner_support_1_0);
+PG_FUNCTION_INFO_V1(gov_pinned_owner_1_0);
+PG_FUNCTION_INFO_V1(gov_require_owner_1_0);
+PG_FUNCTION_INFO_V1(gov_require_unpinned_1_0);
+
+/* The answer for an owner; has_every is asked once per execution of a query. */
+static Datum
+answer(FunctionCallInfo fcinfo, bool (*has_every) (void))
+{
+	bool	   *every = fcinfo->flinfo->fn_extra;
+
+	if (gov_owner_pin() != NULL)
+	{
+		text	   *owner;
+
+		if (PG_ARGISNULL(0))
+			PG_RETURN_BOOL(false);
+		owner = PG_GETARG_TEXT_PP(0);
+		PG_RETURN_BOOL(gov_owner_is_pinned_to(VARDATA_ANY(owner),
+											  VARSIZE_ANY_EXHDR(owner)));
+	}
+	if (every == NULL)
+	{
+		every = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(bool));
+		*every = has_every();
+		fcinfo->flinfo->fn_extra = every;
+	}
+	PG_RETURN_BOOL(*every);
+}
+
+/* gov_owner_visible(owner_id text) returns boolean */
+Datum
+gov_owner_visible_1_0(PG_FUNCTION_ARGS)
+{
+	return answer(fcinfo, gov_owner_reads_every);
+}
+
+/* gov_owner_changeable(owner_id text) returns boolean */
+Datum
+gov_owner_changeable_1_0(PG_FUNCTION_ARGS)
+{
+	return answer(fcinfo, gov_owner_changes_every);
+}
+
+/* gov_pinned_owner() returns text */
+Datum
+gov_pinned_owner_1_0(PG_FUNCTION_ARGS)
+{
+	const char *pin = gov_owner_pin();
+
+	if (pin == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(pin));
+}
+
+/* _gov_require_owner(owner_id text) returns boolean: true, or it raises */
+Datum
+gov_require_owner_1_0(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		gov_raise_null_argument("owner_id");
+	gov_owner_require_visible(PG_GETARG_TEXT_PP(0));
+	PG_RETURN_BOOL(true);
+}
+
+/* _gov_require_unpinned(call text) returns boolean: true, or it raises */
+Datum
+gov_require_unpinned_1_0(PG_FUNCTION_ARGS)
+{
+	gov_owner_require_unpinned(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_BOOL(true);
+}
+
+/* ---------------------------------------------------------------- planning */
+
+static Node *
+pin_constant(const char *pin)
+{
+	return (Node *) makeConst(TEXTOID, -1, C_COLLATION_OID, -1,
+							  CStringGetTextDatum(pin), false, false);
+}
+
+/* The share of the rows that will pass. */
+static bool
+estimate_selectivity(SupportRequestSelectivity *request)
+{
+	const char *pin = gov_owner_pin();
+
+	if (request->is_join)
+		return false;
+	gov_plans_know_owner();
+	request->selectivity = pin == NULL ? 1.0 :
+		restriction_selectivity(request->root, TextEqualOperator,
+								list_make2(linitial(request->args), pin_constant(pin)),
+								C_COLLATION_OID, request->varRelid);
+	return true;
+}
+
+/* owner_id = the pin, where the index knows equality. */
+static List *
+index_condition(SupportRequestIndexCondition *request)
+{
+	const char *pin = gov_owner_pin();
+	FuncExpr   *call = (FuncExpr *) request->node;
+
+	if (pin == NULL || request->indexarg != 0 || !IsA(call, FuncExpr) ||
+		get_opfamily_member(request->opfamily, TEXTOID, TEXTOID,
+							BTEqualStrategyNumber) != TextEqualOperator)
+		return NIL;
+	gov_plans_know_owner();
+	request->lossy = true;
+	return list_make1(make_opclause(TextEqualOperator, BOOLOID, false,
+									linitial(call->args),
+									(Expr *) pin_constant(pin),
+									InvalidOid, request->indexcollation));
+}
+
+/* What the planner may ask about the two functions. */
+Datum
+gov_owner_support_1_0(PG_FUNCTION_ARGS)
+{
+	Node	   *request = (Node *) PG_GETARG_POINTER(0);
+	Node	   *result = NULL;
+
+	if (IsA(request, SupportRequestSelectivity))
+	{
+		if (estimate_selectivity((SupportRequestSelectivity *) request))
+			result = request;
+	}
+	else if (IsA(request, SupportRequestIndexCondition))
+		result = (Node *) index_condition((SupportRequestIndexCondition *) request);
+	PG_RETURN_POINTER(result);
+}
