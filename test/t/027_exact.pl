@@ -144,16 +144,18 @@ my $pgbouncer;
 	$pgbouncer = IPC::Run::start([ 'pgbouncer', '-q', "$dir/pgbouncer.ini" ], '>', '/dev/null', '2>', "$dir/pgbouncer.err");
 }
 
+END { local $?; $pgbouncer->kill_kill if defined $pgbouncer; }
+
 # ---------------------------------------------------------------- clients
 
-# A client runs its script until the file "stop" is there. If it loses the connection it runs the script again under the same
+# A client runs its script as long as the file "go" is there. If it loses the connection it runs the script again under the same
 # number, so that its keys are the same.
 append_to_file("$dir/client", <<'EOS');
 run=0
-while [ ! -e $1/stop ]; do
+while [ -e $1/go ]; do
 	run=$((run + 1))
 	until psql -XAt -d $3 -v run=$4$run -f $1/$2.sql; do
-		[ ! -e $1/stop ] || break
+		[ -e $1/go ] || break
 		sleep 0.1
 	done
 done
@@ -243,15 +245,15 @@ sub load
 {
 	my ($kind, $meanwhile, @beside) = @_;
 
+	append_to_file("$dir/go", '');
 	foreach my $client (1 .. CLIENTS)
 	{
 		start_client("$kind-$client", $databases[ $client % 2 ], $client % 4 < 2 ? $pooled : undef);
 	}
 	start_client(@$_) foreach @beside;
 	$meanwhile->();
-	append_to_file("$dir/stop", '');
+	unlink "$dir/go";
 	$_->finish foreach @running;
-	unlink "$dir/stop";
 	@running = ();
 	$phase++;
 	return;
@@ -521,6 +523,5 @@ SQL
 }
 note join ', ', map { "$kinds{$_} $_" } sort keys %kinds;
 
-$pgbouncer->kill_kill;
 $node->stop;
 done_testing();
