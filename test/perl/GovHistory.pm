@@ -340,7 +340,7 @@ sub turn
 
 my @steps = (
 	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ], [ 2, \&start_over ],
-	[ 14, \&reserve ], [ 10, \&settle ], [ 5, \&release ], [ 4, \&extend ],
+	[ 16, \&reserve ], [ 16, \&settle ], [ 5, \&release ], [ 4, \&extend ],
 	[ 28, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
 
 sub history_begin

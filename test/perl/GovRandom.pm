@@ -102,7 +102,7 @@ sub random_budget
 my @changes = (
 	[ 3, sub { "update gov_assignments set usage_limit = " . literal(random_limit()) . " where $_[0]" } ],
 	[ 1, sub { "update gov_assignments set enforcement = " . literal(one_of('hard', 'soft')) . " where $_[0]" } ],
-	[ 2, sub { "update gov_assignments set cadence = " . literal(one_of(@cadences)) . " where $_[0]" } ],
+	[ 3, sub { "update gov_assignments set cadence = " . literal(one_of(@cadences)) . " where $_[0]" } ],
 	[ 1, sub { "update gov_assignments set anchor_at = " . literal(one_of(@anchors)) . ", timezone = " . literal(one_of(@timezones)) . " where $_[0]" } ],
 	[ 1, sub { "delete from gov_assignments where $_[0]" } ],
 	[ 4, \&insert_budget ],
@@ -139,13 +139,17 @@ sub insert_entity
 	return 'insert into gov_entities (owner_id, id, type_id, parent_id) values (' . literal($owner) . ", '$id', '$type', $parent)";
 }
 
-# A change, as SQL.
+# A change, as SQL, often of a budget that something is held against.
 sub random_change
 {
 	my ($entity) = @_;
-	my $budget = 'id = (select id from gov_assignments where owner_id = ' . literal($owner) . ' order by entity_id, capability_id, scope_entity_ids, name offset ' . int(rand(10)) . ' limit 1)';
+	my $name = literal($owner);
+	my ($held, $place) = chance(0.4) ? ('exists', int(rand(4))) : ('true or exists', int(rand(10)));
+	my $budget = "id = (select a.id from gov_assignments as a where a.owner_id = $name"
+	  . " and ($held (select from gov_reservations as r where r.owner_id = $name and r.state = 'open' and r.assignment_ids @> array[a.id]))"
+	  . " order by a.entity_id, a.capability_id, a.scope_entity_ids, a.name offset $place limit 1)";
 
-	return weighted(@changes)->($budget, 'owner_id = ' . literal($owner) . " and id = '$entity'");
+	return weighted(@changes)->($budget, "owner_id = $name and id = '$entity'");
 }
 
 # A catalog to begin with, as SQL: a chain of three, two users more, a model; two budgets.
