@@ -105,6 +105,7 @@ my @changes = (
 	[ 3, sub { "update gov_assignments set cadence = " . literal(one_of(@cadences)) . " where $_[0]" } ],
 	[ 1, sub { "update gov_assignments set anchor_at = " . literal(one_of(@anchors)) . ", timezone = " . literal(one_of(@timezones)) . " where $_[0]" } ],
 	[ 1, sub { "delete from gov_assignments where $_[0]" } ],
+	[ 1, \&make_budget_again ],
 	[ 4, \&insert_budget ],
 	[ 2, \&upsert_budget ],
 	[ 1, sub { "update gov_entities set archived_at = case when archived_at is null then now() end where $_[1]" } ],
@@ -112,6 +113,14 @@ my @changes = (
 	[ 1, \&insert_entity ],
 	[ 1, sub { "delete from gov_entities where $_[1]" } ],
 	[ 1, sub { "update gov_entity_types set attribution_keys = " . literal(one_of('{userId}', '{userId}', '{other,userId}')) . " where id = 'user'" } ]);
+
+# Under its id: what is held against it still is.
+sub make_budget_again
+{
+	return "do \$\$ declare budget gov_assignments; begin delete from gov_assignments where $_[0] returning * into budget;"
+	  . ' insert into gov_assignments (id, owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence)'
+	  . ' select budget.id, budget.owner_id, budget.entity_id, budget.capability_id, budget.scope_entity_ids, budget.name, budget.usage_limit, budget.cadence where budget.id is not null; end $$';
+}
 
 sub insert_budget
 {
