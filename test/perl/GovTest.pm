@@ -11,11 +11,12 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(
   gov_node gov_build gov_use gov_counts gov_ledger gov_tail gov_stat
   gov_workers gov_is_exact gov_roll_up gov_raises gov_session_raises
-  gov_set gov_ask
+  gov_set gov_ask gov_await
 );
 
 # The chain of gov_build, from the root down.
@@ -250,6 +251,23 @@ sub gov_ask
 	$answer .= $session->{stderr};
 	$session->{stderr} = '';
 	return $answer;
+}
+
+# Ask in new sessions until there is an answer, and the one that is wanted, if one is. A killed backend is noticed a moment later, and
+# the server is away for another one; a psql that cannot connect may be gone before it is told what to ask, which IPC::Run dies of.
+sub gov_await
+{
+	my ($node, $db, $sql, $wanted) = @_;
+
+	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		my $answer = '';
+		my $status = eval { $node->psql($db, $sql, stdout => \$answer) };
+
+		return $answer if defined $status && $status == 0 && (!defined $wanted || $answer eq $wanted);
+		usleep(100_000);
+	}
+	croak "no answer to $sql";
 }
 
 # Change a setting for the whole server, and wait until new sessions have it. The value in the form SHOW prints.

@@ -132,6 +132,7 @@ load_while(
 		  $node->safe_psql('postgres',
 			"select pid from pg_stat_activity where $clients limit 1");
 	});
+gov_await($node, 'postgres', 'select 1');
 all_exact('a crash');
 
 gov_roll_up($node, 'postgres');

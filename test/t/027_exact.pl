@@ -22,7 +22,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
 use IPC::Run;
-use Time::HiRes qw(usleep);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use GovTest;
@@ -262,27 +261,10 @@ sub load
 
 my @movers = (map({ [ 'swing', $_ ] } @databases), [ 'cancel', 'postgres' ]);
 
-# Ask until there is an answer, and the one that is wanted. A killed backend is noticed a moment later, and the server is away for
-# another one; a psql that cannot connect may be gone before it is told what to ask, which IPC::Run dies of.
-sub ask
-{
-	my ($database, $sql, $wanted) = @_;
-
-	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		my $answer = '';
-		my $status = eval { $node->psql($database, $sql, stdout => \$answer) };
-
-		return $answer if defined $status && $status == 0 && (!defined $wanted || $answer eq $wanted);
-		usleep(100_000);
-	}
-	die "no answer to $sql";
-}
-
 sub count_events
 {
 	my ($database) = @_;
-	return ask($database, 'select count(*) from gov_events');
+	return gov_await($node, $database, 'select count(*) from gov_events');
 }
 
 sub wait_for_events
@@ -292,7 +274,7 @@ sub wait_for_events
 
 	foreach my $database (@databases)
 	{
-		ask($database, "select count(*) >= $wanted{$database} from gov_events", 't');
+		gov_await($node, $database, "select count(*) >= $wanted{$database} from gov_events", 't');
 	}
 	return;
 }
@@ -336,7 +318,7 @@ load(
 				$node->start;
 				next;
 			}
-			my $victim = ask('postgres', q{
+			my $victim = gov_await($node, 'postgres', q{
 				select pid from pg_stat_activity
 				where datname in ('one', 'two') and (backend_type like 'governance%' or query ~ '(use|hold|finish|swing)\(') order by random() limit 1});
 			$killed += kill(9, $victim) if $victim ne '';
