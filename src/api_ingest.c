@@ -72,7 +72,8 @@ bad_item(const JsonbValue *key, const char *expected)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("key \"%.*s\" of an event must be %s",
-					key->val.string.len, key->val.string.val, expected)));
+					key->val.string.len, key->val.string.val, expected),
+			 errhint("Write an event like {\"capabilityId\": \"ai-tokens\", \"amount\": 120, \"entityIds\": [\"agent-7\"]}.")));
 }
 
 static text *

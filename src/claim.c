@@ -26,14 +26,10 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "utils/wait_event.h"
 
 #include "claim.h"
 #include "evict.h"
-#include "fault.h"
 #include "nodetable.h"
-
-#define GOV_LOAD_WAIT_MS			100
 
 /*
  * Ids that are no entity may take a quarter of a stripe's nodes, or so many;
@@ -430,35 +426,4 @@ gov_claim_abandon(GovClaim *claim)
 	gov_stripe_unlock(claim->stripe);
 	claim->node = InvalidDsaPointer;
 	ConditionVariableBroadcast(&claim->stripe->loaded);
-}
-
-static bool
-is_loading(const GovOwnerKey *key, const char *id, uint32 id_length)
-{
-	GovSharedStripe *stripe = gov_stripe(key->stripe);
-	GovSharedNode *node;
-	bool		result;
-
-	gov_stripe_lock(stripe, LW_SHARED);
-	node = gov_node_find(key, id, id_length);
-	result = node != NULL && node->is_loading;
-	gov_stripe_unlock(stripe);
-	return result;
-}
-
-/* Wait until nobody loads the node, or GOV_LOAD_WAIT_MS have passed. */
-void
-gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length)
-{
-	GovSharedStripe *stripe = gov_stripe(key->stripe);
-
-	ConditionVariablePrepareToSleep(&stripe->loaded);
-	while (is_loading(key, id, id_length))
-	{
-		GOV_FAULT(GOV_FAULT_WAIT);
-		if (ConditionVariableTimedSleep(&stripe->loaded, GOV_LOAD_WAIT_MS,
-										PG_WAIT_EXTENSION))
-			break;
-	}
-	ConditionVariableCancelSleep();
 }

@@ -33,6 +33,5 @@ extern bool gov_claim_has_counter(const GovClaim *claim, const GovBudget *budget
 extern GovInstall gov_claim_install(GovClaim *claim, const GovEntity *entity,
 									const GovSharedCounter *loaded);
 extern void gov_claim_abandon(GovClaim *claim);
-extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
 
 #endif							/* GOV_CLAIM_H */

@@ -49,5 +49,6 @@ gov_raise_overflow(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("usage of a budget would be out of range")));
+			 errmsg("usage of a budget would be out of range"),
+			 errhint("Record a correction with gov_ingest and a negative amount.")));
 }

@@ -123,7 +123,10 @@ state_named(const char *name)
 		if (strcmp(state_names[state], name) == 0)
 			return (GovHoldState) state;
 	}
-	elog(ERROR, "unknown state of a hold: \"%s\"", name);
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("stored state \"%s\" of a hold is unknown", name),
+			 errhint("Run ALTER EXTENSION governance UPDATE.")));
 }
 
 static void

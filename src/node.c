@@ -9,7 +9,8 @@
  *		catalog changes, and evicted when memory is short (evict.c).
  *
  * LIFE OF A NODE
- *		claimed		is_loading; by one backend, which reads the tables
+ *		claimed		is_loading; by one backend, which reads the tables, while
+ *					others wait (gov_node_wait)
  *		loaded		is_loaded; anybody may use it while it is fresh
  *		stale		a change was committed after loaded_changes was read;
  *					whoever meets it claims it again.  Counters stay.
@@ -36,8 +37,13 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/wait_event.h"
 
+#include "fault.h"
 #include "nodetable.h"
+
+#define GOV_LOAD_WAIT_MS			100
 
 void
 gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
@@ -178,4 +184,35 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 	if (node != NULL)
 		node->stale_changes = stripe->changes;
 	gov_stripe_unlock(stripe);
+}
+
+static bool
+is_loading(const GovOwnerKey *key, const char *id, uint32 id_length)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+	GovSharedNode *node;
+	bool		result;
+
+	gov_stripe_lock(stripe, LW_SHARED);
+	node = gov_node_find(key, id, id_length);
+	result = node != NULL && node->is_loading;
+	gov_stripe_unlock(stripe);
+	return result;
+}
+
+/* Wait until nobody loads the node, or GOV_LOAD_WAIT_MS have passed. */
+void
+gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+
+	ConditionVariablePrepareToSleep(&stripe->loaded);
+	while (is_loading(key, id, id_length))
+	{
+		GOV_FAULT(GOV_FAULT_WAIT);
+		if (ConditionVariableTimedSleep(&stripe->loaded, GOV_LOAD_WAIT_MS,
+										PG_WAIT_EXTENSION))
+			break;
+	}
+	ConditionVariableCancelSleep();
 }

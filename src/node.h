@@ -96,5 +96,6 @@ extern bool gov_node_is_pinned(const GovSharedNode *node);
 /* with no stripe locked */
 extern void gov_node_invalidate(const GovOwnerKey *key, const char *id,
 								uint32 id_length);
+extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
 
 #endif							/* GOV_NODE_H */
