@@ -49,6 +49,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "miscadmin.h"
 
 #include "live.h"
@@ -133,70 +135,115 @@ gov_live_look_up(GovSheet *sheet)
 	sheet->marks.unlinks = marks.unlinks;
 }
 
-static GovAmount
-stored_usage(const GovSheetStored *stored, const GovWindow *window)
+/* Usage that the tables told, if it is of the present window. */
+static inline GovAmount
+stored_usage(const GovSheet *sheet, uint32 number)
 {
-	return stored->start == window->start ? stored->usage : 0;
+	const GovSheetStored *stored = &sheet->stored[number];
+	const GovSheetWindow *window = &sheet->windows[sheet->rows[number].window];
+
+	return stored->start == window->present.start ? stored->usage : 0;
 }
 
 /*
  * As a check reads it (read_state in budgets.c).  False if the counter is ahead
  * of the sheet: of its windows, or of its catalog.
  */
-static bool
-read_counter(const GovSheet *sheet, uint32 number, GovLiveAmounts *amounts)
+static inline bool
+read_usage(const GovSheet *sheet, uint32 number, bool has_pending, GovAmount *usage)
 {
 	const GovSheetRow *row = &sheet->rows[number];
 	const GovSharedCounter *counter = row->counter;
 	const GovWindow *window = &sheet->windows[row->window].present;
-	GovCharge	relief = gov_pending_relief(counter);
 
-	amounts->held = counter->held + relief.held;
-	if (likely(counter->id == row->counter_id))
+	if (unlikely(counter == NULL))
 	{
-		amounts->usage = 0;
-		if (counter->window.start < window->start)
-			return true;
-		amounts->usage = counter->total + relief.usage;
-		amounts->held -= counter->covered - relief.covered;
-		return counter->window.start == window->start;
+		*usage = stored_usage(sheet, number);
+		return true;
 	}
-	amounts->usage = stored_usage(&sheet->stored[number], window);
-	return row->is_read;
+	if (unlikely(counter->id != row->counter_id))
+	{
+		*usage = stored_usage(sheet, number);
+		return row->is_read;
+	}
+	*usage = 0;
+	if (counter->window.start < window->start)
+		return true;
+	*usage = counter->total;
+	if (has_pending)
+		*usage += gov_pending_relief(counter).usage;
+	return counter->window.start == window->start;
+}
+
+static GovAmount
+read_held(const GovSheet *sheet, uint32 number)
+{
+	const GovSheetRow *row = &sheet->rows[number];
+	const GovSharedCounter *counter = row->counter;
+	GovCharge	relief;
+
+	if (counter == NULL)
+		return sheet->stored[number].held;
+	relief = gov_pending_relief(counter);
+	if (counter->id != row->counter_id ||
+		counter->window.start != sheet->windows[row->window].present.start)
+		return counter->held + relief.held;
+	return counter->held + relief.held - (counter->covered - relief.covered);
+}
+
+/* Can the row be of use? */
+static inline bool
+is_wanted(const GovLiveScan *scan, GovAmount usage, double per_unit)
+{
+	double		key;
+
+	if (scan->key == GOV_LIVE_ANY)
+		return true;
+	key = gov_amount_to_double(usage);
+	if (scan->key == GOV_LIVE_BY_UTILIZATION)
+	{
+		if (unlikely(isnan(per_unit)))
+			return scan->takes_null;
+		key = per_unit == 0 ? 1 : key * per_unit;
+	}
+	return scan->sign * key >= scan->bound;
 }
 
 /*
- * Read what some rows have used.  False if the sheet does not tell any more
- * where that is: open it again.
+ * Read what some rows have used, and leave those that may be of use.  False if
+ * the sheet does not tell any more where that is: open it again.
  */
 bool
-gov_live_read(const GovSheet *sheet, const uint32 *rows, uint32 nrows,
-			  GovLiveAmounts *amounts)
+gov_live_scan(const GovSheet *sheet, const GovLiveScan *scan,
+			  uint32 *rows, uint32 *nrows, GovLiveAmounts *amounts)
 {
 	GovSharedStripe *stripe = gov_stripe(sheet->owner.stripe);
+	bool		has_pending = gov_pending_has_written();
 	bool		is_valid;
+	uint32		nfound = 0;
 
-	Assert(nrows <= GOV_LIVE_ROWS);
+	Assert(*nrows <= GOV_LIVE_ROWS);
 	if (sheet->is_live)
 		gov_stripe_lock(stripe, LW_SHARED);
 	is_valid = !sheet->is_live ||
 		gov_node_owners(&sheet->owner)->unlinks == sheet->marks.unlinks;
-	for (uint32 i = 0; i < nrows && is_valid; i++)
+	for (uint32 i = 0; i < *nrows && is_valid; i++)
 	{
 		uint32		number = rows[i];
+		GovAmount	usage;
 
-		if (i + ROWS_AHEAD < nrows)
+		if (i + ROWS_AHEAD < *nrows)
 			__builtin_prefetch(sheet->rows[rows[i + ROWS_AHEAD]].counter);
-		if (sheet->rows[number].counter != NULL)
-		{
-			is_valid = read_counter(sheet, number, &amounts[i]);
+		is_valid = read_usage(sheet, number, has_pending, &usage);
+		if (!is_wanted(scan, usage, sheet->rows[number].per_unit))
 			continue;
-		}
-		amounts[i].usage = stored_usage(&sheet->stored[number],
-										&sheet->windows[sheet->rows[number].window].present);
-		amounts[i].held = sheet->stored[number].held;
+		rows[nfound] = number;
+		amounts[nfound].usage = usage;
+		amounts[nfound].held = read_held(sheet, number);
+		nfound++;
 	}
 	if (sheet->is_live)
 		gov_stripe_unlock(stripe);
+	*nrows = nfound;
 	return is_valid;
 }

@@ -53,6 +53,7 @@ typedef struct Picking
 	uint32		low_entity;		/* entities before its entity */
 	int			at_entity;		/* its entity, or -1 if it is gone */
 	uint32		next_number;	/* rows up to and with its row */
+	GovLiveScan scan;
 	/* rows that wait for their usage */
 	uint32		nwaiting;
 	uint32		waiting[GOV_LIVE_ROWS];
@@ -264,14 +265,6 @@ is_utilized(const Picking *picking, const GovPageRow *row, double utilization)
 											NumericGetDatum(picking->request->min_utilization)));
 }
 
-static inline double
-to_double(GovAmount amount)
-{
-	int64		small = (int64) amount;
-
-	return likely(small == amount) ? (double) small : (double) amount;
-}
-
 /* A row whose usage is known, if it is needed. */
 static inline void
 judge(const Picking *picking, GovPageRow *row)
@@ -282,7 +275,7 @@ judge(const Picking *picking, GovPageRow *row)
 
 	if (picking->needs_usage)
 		utilization = known->per_unit == 0 ? 1 :
-			to_double(row->amounts.usage) * known->per_unit;
+			gov_amount_to_double(row->amounts.usage) * known->per_unit;
 	if (picking->request->min_utilization != NULL &&
 		!is_utilized(picking, row, utilization))
 		return;
@@ -306,53 +299,82 @@ judge(const Picking *picking, GovPageRow *row)
 	offer(picking, row);
 }
 
-/* Read the usage of those that wait for it; false if the sheet must be opened again. */
+/* The full page rules out what comes after its last row. */
+static void
+set_bound(Picking *picking)
+{
+	const GovPage *page = picking->page;
+	GovPageSort sort = picking->request->sort;
+	GovLiveScan *scan = &picking->scan;
+	double		last;
+
+	if ((sort != GOV_SORT_UTILIZATION && sort != GOV_SORT_CURRENT_USAGE) ||
+		page->nrows <= picking->request->size || page->rows[0].is_null)
+		return;
+	scan->key = sort == GOV_SORT_UTILIZATION ? GOV_LIVE_BY_UTILIZATION : GOV_LIVE_BY_USAGE;
+	scan->sign = picking->request->is_descending ? 1 : -1;
+	last = sort == GOV_SORT_UTILIZATION ? page->rows[0].utilization :
+		gov_amount_to_double(page->rows[0].primary);
+	scan->bound = scan->sign * last - NEAR * fabs(last);
+}
+
+/* Judge those that wait for it; false if the sheet must be opened again. */
 static bool
 judge_waiting(Picking *picking)
 {
+	const GovSheet *sheet = picking->sheet;
 	GovPageRow	row = {0};
 
 	CHECK_FOR_INTERRUPTS();
 	if (picking->needs_usage && picking->nwaiting > 0 &&
-		!gov_live_read(picking->sheet, picking->waiting, picking->nwaiting, picking->amounts))
+		!gov_live_scan(sheet, &picking->scan, picking->waiting, &picking->nwaiting,
+					   picking->amounts))
 		return false;
 	for (uint32 i = 0; i < picking->nwaiting; i++)
 	{
-		uint32		number = picking->waiting[i];
-
-		row.number = number;
+		row.number = picking->waiting[i];
 		if (picking->needs_usage)
 			row.amounts = picking->amounts[i];
 		row.primary = fixed_primary(picking,
-									&picking->sheet->entities[picking->sheet->rows[number].entity],
-									number);
+									&sheet->entities[sheet->rows[row.number].entity],
+									row.number);
 		judge(picking, &row);
 	}
 	picking->nwaiting = 0;
+	set_bound(picking);
 	return true;
 }
 
-static bool
-pick_budgets(Picking *picking, const GovSheetEntity *entity)
+static inline bool
+is_asked_for(const Picking *picking, const GovSheetRow *row)
 {
-	const GovSheet *sheet = picking->sheet;
 	GovPageScope scope = picking->request->scope;
 
-	for (uint32 i = 0; i < entity->nrows; i++)
-	{
-		GovPageRow	row = {.number = entity->first_row + i};
-		const GovSheetRow *known = &sheet->rows[row.number];
+	return picking->capabilities[row->capability] &&
+		(scope == GOV_SCOPE_ALL || row->is_scoped == (scope == GOV_SCOPE_SCOPED));
+}
 
-		if (!picking->capabilities[known->capability] ||
-			(scope != GOV_SCOPE_ALL && known->is_scoped != (scope == GOV_SCOPE_SCOPED)))
+/* Pick from rows whose entities pass. */
+static bool
+pick_rows(Picking *picking, uint32 first, uint32 end)
+{
+	const GovSheet *sheet = picking->sheet;
+	bool		has_cursor = picking->request->after != NULL;
+
+	for (uint32 i = first; i < end; i++)
+	{
+		if (!is_asked_for(picking, &sheet->rows[i]))
 			continue;
-		if (picking->request->after != NULL)
+		if (has_cursor)
 		{
-			row.primary = fixed_primary(picking, entity, row.number);
+			const GovSheetEntity *entity = &sheet->entities[sheet->rows[i].entity];
+			GovPageRow	row = {.number = i};
+
+			row.primary = fixed_primary(picking, entity, i);
 			if (was_passed(picking, entity, &row))
 				continue;
 		}
-		picking->waiting[picking->nwaiting++] = row.number;
+		picking->waiting[picking->nwaiting++] = i;
 		if (picking->nwaiting == GOV_LIVE_ROWS && !judge_waiting(picking))
 			return false;
 	}
@@ -464,15 +486,43 @@ read_usage(Picking *picking)
 {
 	GovPage    *page = picking->page;
 	uint32		numbers[GOV_PAGE_MAX];
+	uint32		count;
 
 	if (picking->needs_usage || picking->request->is_tree)
 		return true;
 	for (int i = 0; i < page->nrows; i++)
 		numbers[i] = page->rows[i].number;
-	if (!gov_live_read(picking->sheet, numbers, page->nrows, picking->amounts))
+	count = page->nrows;
+	if (!gov_live_scan(picking->sheet, &picking->scan, numbers, &count, picking->amounts))
 		return false;
+	Assert(count == page->nrows);
 	for (int i = 0; i < page->nrows; i++)
 		page->rows[i].amounts = picking->amounts[i];
+	return true;
+}
+
+/* Go through those that pass the filters of entities. */
+static bool
+pick(Picking *picking)
+{
+	const GovSheet *sheet = picking->sheet;
+	const GovPageRequest *request = picking->request;
+
+	/* archived entities have no rows */
+	if (!request->is_tree && picking->types == NULL && picking->search == NULL &&
+		request->under_entity_id == NULL)
+		return pick_rows(picking, 0, sheet->nrows);
+	for (uint32 e = 0; e < sheet->nentities; e++)
+	{
+		const GovSheetEntity *entity = &sheet->entities[e];
+
+		if (!passes(picking, entity))
+			continue;
+		if (request->is_tree)
+			pick_entity(picking, entity);
+		else if (!pick_rows(picking, entity->first_row, entity->first_row + entity->nrows))
+			return false;
+	}
 	return true;
 }
 
@@ -488,16 +538,7 @@ gov_page_pick(const GovSheet *sheet, const GovPageRequest *request, GovPage *pag
 	picking.page = page;
 	page->nrows = 0;
 	begin(&picking);
-	for (uint32 e = 0; e < sheet->nentities; e++)
-	{
-		if (!passes(&picking, &sheet->entities[e]))
-			continue;
-		if (request->is_tree)
-			pick_entity(&picking, &sheet->entities[e]);
-		else if (!pick_budgets(&picking, &sheet->entities[e]))
-			return false;
-	}
-	if (!judge_waiting(&picking))
+	if (!pick(&picking) || !judge_waiting(&picking))
 		return false;
 	finish_page(&picking);
 	return read_usage(&picking);
