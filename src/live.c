@@ -49,8 +49,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "miscadmin.h"
 
 #include "live.h"
@@ -58,7 +56,7 @@
 
 /* Entities that are looked up in one hold of the lock, and bytes read ahead. */
 #define LOOK_UP_ENTITIES	64
-#define ROWS_AHEAD			12
+#define ROWS_AHEAD			16
 
 /* What has happened to the owner so far. */
 void
@@ -191,21 +189,24 @@ read_held(const GovSheet *sheet, uint32 number)
 	return counter->held + relief.held - (counter->covered - relief.covered);
 }
 
-/* Can the row be of use? */
+/* What is read of a counter may lie on two cache lines. */
+static inline void
+read_ahead(const GovSharedCounter *counter)
+{
+	__builtin_prefetch(counter);
+	__builtin_prefetch(&counter->id);
+}
+
+/* Can the row be of use?  One without a limit has no utilization: no. */
 static inline bool
 is_wanted(const GovLiveScan *scan, GovAmount usage, double per_unit)
 {
-	double		key;
+	double		key = gov_amount_to_double(usage);
 
 	if (scan->key == GOV_LIVE_ANY)
 		return true;
-	key = gov_amount_to_double(usage);
 	if (scan->key == GOV_LIVE_BY_UTILIZATION)
-	{
-		if (unlikely(isnan(per_unit)))
-			return scan->takes_null;
-		key = per_unit == 0 ? 1 : key * per_unit;
-	}
+		key = unlikely(per_unit == 0) ? 1 : key * per_unit;
 	return scan->sign * key >= scan->bound;
 }
 
@@ -214,28 +215,31 @@ is_wanted(const GovLiveScan *scan, GovAmount usage, double per_unit)
  * the sheet does not tell any more where that is: open it again.
  */
 bool
-gov_live_scan(const GovSheet *sheet, const GovLiveScan *scan,
+gov_live_scan(const GovSheet *sheet, const GovLiveScan *wanted,
 			  uint32 *rows, uint32 *nrows, GovLiveAmounts *amounts)
 {
 	GovSharedStripe *stripe = gov_stripe(sheet->owner.stripe);
+	const GovSheetRow *known = sheet->rows;
+	const GovLiveScan scan = *wanted;
 	bool		has_pending = gov_pending_has_written();
 	bool		is_valid;
+	uint32		count = *nrows;
 	uint32		nfound = 0;
 
-	Assert(*nrows <= GOV_LIVE_ROWS);
+	Assert(count <= GOV_LIVE_ROWS);
 	if (sheet->is_live)
 		gov_stripe_lock(stripe, LW_SHARED);
 	is_valid = !sheet->is_live ||
 		gov_node_owners(&sheet->owner)->unlinks == sheet->marks.unlinks;
-	for (uint32 i = 0; i < *nrows && is_valid; i++)
+	for (uint32 i = 0; i < count && is_valid; i++)
 	{
 		uint32		number = rows[i];
 		GovAmount	usage;
 
-		if (i + ROWS_AHEAD < *nrows)
-			__builtin_prefetch(sheet->rows[rows[i + ROWS_AHEAD]].counter);
+		if (i + ROWS_AHEAD < count)
+			read_ahead(known[rows[i + ROWS_AHEAD]].counter);
 		is_valid = read_usage(sheet, number, has_pending, &usage);
-		if (!is_wanted(scan, usage, sheet->rows[number].per_unit))
+		if (!is_wanted(&scan, usage, known[number].per_unit))
 			continue;
 		rows[nfound] = number;
 		amounts[nfound].usage = usage;

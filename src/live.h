@@ -19,7 +19,6 @@ typedef struct GovLiveScan
 		GOV_LIVE_BY_USAGE,
 		GOV_LIVE_BY_UTILIZATION
 	}			key;
-	bool		takes_null;		/* rows without that, too */
 	double		sign;			/* -1: the smallest first */
 	double		bound;			/* the key by the sign must reach it */
 } GovLiveScan;

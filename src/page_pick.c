@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "catalog/pg_collation.h"
@@ -56,6 +57,7 @@ typedef struct Picking
 	GovLiveScan scan;
 	/* rows that wait for their usage */
 	uint32		nwaiting;
+	uint32		most_waiting;	/* few at first: a full page has a bound */
 	uint32		waiting[GOV_LIVE_ROWS];
 	GovLiveAmounts amounts[GOV_LIVE_ROWS];
 } Picking;
@@ -316,6 +318,10 @@ set_bound(Picking *picking)
 	last = sort == GOV_SORT_UTILIZATION ? page->rows[0].utilization :
 		gov_amount_to_double(page->rows[0].primary);
 	scan->bound = scan->sign * last - NEAR * fabs(last);
+
+	/* a later row that has used nothing comes after one that has not */
+	if (last == 0)
+		scan->bound = DBL_MIN;
 }
 
 /* Judge those that wait for it; false if the sheet must be opened again. */
@@ -341,6 +347,7 @@ judge_waiting(Picking *picking)
 		judge(picking, &row);
 	}
 	picking->nwaiting = 0;
+	picking->most_waiting = Min(2 * picking->most_waiting, GOV_LIVE_ROWS);
 	set_bound(picking);
 	return true;
 }
@@ -375,7 +382,7 @@ pick_rows(Picking *picking, uint32 first, uint32 end)
 				continue;
 		}
 		picking->waiting[picking->nwaiting++] = i;
-		if (picking->nwaiting == GOV_LIVE_ROWS && !judge_waiting(picking))
+		if (picking->nwaiting == picking->most_waiting && !judge_waiting(picking))
 			return false;
 	}
 	return true;
@@ -537,6 +544,7 @@ gov_page_pick(const GovSheet *sheet, const GovPageRequest *request, GovPage *pag
 	picking.request = request;
 	picking.page = page;
 	page->nrows = 0;
+	picking.most_waiting = 32;
 	begin(&picking);
 	if (!pick(&picking) || !judge_waiting(&picking))
 		return false;
