@@ -2884,6 +2884,205 @@ result: a row per group and bucket, by bucket: group_key: an object with a key f
 errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit; 42501 an owner that the session may not see$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
+/* Reporting                                                                                                        */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- One owner's budgets at a point in time. A view cannot tell the planner that an owner may have one row or a hundred thousand:
+-- joined row by row, as few rows would be, many would take minutes. So the joins are made here, and by hashing.
+create function _gov_budgets_of(owner text, at timestamptz)
+returns table
+(
+    entity_id text,
+    display_name text,
+    type_id text,
+    parent_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    usage_limit numeric,
+    current_usage numeric,
+    reserved_usage numeric,
+    remaining numeric,
+    allocated numeric,
+    utilization numeric,
+    cadence text,
+    usage_period_start timestamptz,
+    usage_period_end timestamptz,
+    enforcement text,
+    locked boolean
+)
+language plpgsql
+stable
+rows 100
+cost 1000
+set search_path = pg_catalog, @extschema@, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_nestloop = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+    return query
+    with recursive entity as materialized
+    (
+        select
+            e.id,
+            e.type_id,
+            e.parent_id,
+            e.display_name,
+            e.archived_at is not null as is_archived
+        from gov_entities e
+        where e.owner_id = owner
+    ),
+    hidden (id, shown_id) as
+    (
+        select e.id, e.parent_id
+        from entity e
+        left join entity p on p.id = e.parent_id
+        where e.is_archived
+            and p.is_archived is not true
+        union all
+        select e.id, h.shown_id
+        from hidden h
+        join entity e on e.parent_id = h.id
+        where e.is_archived
+    ),
+    budget as materialized
+    (
+        select
+            a.*,
+            coalesce(a.cadence, '') as cadence_key,
+            coalesce(w.window_start, '-infinity') as counted_from,
+            w.window_start,
+            w.window_end
+        from gov_assignments a
+        cross join lateral gov_window(a.cadence, a.anchor_at, a.timezone, at) w
+        where a.owner_id = owner
+    ),
+    counted as
+    (
+        select
+            c.counter_id,
+            c.window_start,
+            sum(c.amount) as amount
+        from (
+            select x.counter_id, x.window_start, e.amount
+            from gov_events e
+            cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+            where e.owner_id = owner
+                and (e.owner_id, e.id) > (owner, coalesce((select r.watermark from gov_rollup_state r), 0))
+        ) c
+        group by c.counter_id, c.window_start
+    ),
+    held as
+    (
+        select
+            x.assignment_id,
+            sum(r.amount) as amount
+        from gov_reservations r
+        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+        where r.owner_id = owner
+            and r.state = 'open'
+            and (r.owner_id, r.expires_at) > (owner, at)
+        group by x.assignment_id
+    ),
+    given as
+    (
+        select
+            e.parent_id,
+            b.capability_id,
+            b.cadence_key,
+            sum(b.usage_limit) as amount
+        from budget b
+        join entity e on e.id = b.entity_id
+        where b.scope_entity_ids = '{}'
+            and b.name = ''
+            and not e.is_archived
+        group by e.parent_id, b.capability_id, b.cadence_key
+    )
+    select
+        b.entity_id,
+        e.display_name,
+        e.type_id,
+        case when h.id is null then e.parent_id else h.shown_id end,
+        b.capability_id,
+        b.scope_entity_ids,
+        b.name,
+        b.usage_limit,
+        trim_scale(s.used),
+        trim_scale(s.held),
+        trim_scale(b.usage_limit - s.used - s.held),
+        case when b.scope_entity_ids = '{}' then trim_scale(coalesce(g.amount, 0)) end,
+        case when b.usage_limit = 0 then 1 else trim_scale(s.used / b.usage_limit) end,
+        b.cadence,
+        b.window_start,
+        b.window_end,
+        b.enforcement,
+        b.locked
+    from budget b
+    join entity e on e.id = b.entity_id and not e.is_archived
+    left join hidden h on h.id = e.parent_id
+    left join lateral
+    (
+        select n.amount
+        from gov_usage n
+        where n.counter_id = b.counter_id
+            and n.window_start = b.counted_from
+        offset 0
+    ) u on true
+    left join counted c on c.counter_id = b.counter_id and c.window_start = b.counted_from
+    left join held r on r.assignment_id = b.id
+    left join given g on g.parent_id = b.entity_id and g.capability_id = b.capability_id and g.cadence_key = b.cadence_key
+    cross join lateral
+    (
+        select coalesce(u.amount, 0) + coalesce(c.amount, 0) as used, coalesce(r.amount, 0) as held
+    ) s;
+end
+$$;
+
+comment on function _gov_budgets_of(text, timestamptz) is 'internal: the rows of gov_budgets of one owner, as far as the caller may see them';
+
+create view gov_budgets with (security_invoker = true) as
+select
+    o.owner_id,
+    b.entity_id,
+    b.display_name,
+    b.type_id,
+    b.parent_id,
+    b.capability_id,
+    b.scope_entity_ids,
+    b.name,
+    b.usage_limit,
+    b.current_usage,
+    b.reserved_usage,
+    b.remaining,
+    b.allocated,
+    b.utilization,
+    b.cadence,
+    b.usage_period_start,
+    b.usage_period_end,
+    b.enforcement,
+    b.locked
+from (select gov_now() as now offset 0) c
+cross join (select distinct a.owner_id from gov_assignments a) o
+cross join lateral _gov_budgets_of(o.owner_id, c.now) b;
+
+comment on view gov_budgets is 'the budgets of entities that are not archived, with what is used and held of them right now';
+comment on column gov_budgets.display_name is 'the entity''s';
+comment on column gov_budgets.type_id is 'the entity''s';
+comment on column gov_budgets.parent_id is 'the nearest entity above that is not archived; null for a root';
+comment on column gov_budgets.usage_limit is 'null = no limit';
+comment on column gov_budgets.current_usage is 'used in the present window, committed or by this transaction';
+comment on column gov_budgets.reserved_usage is 'held by open holds whose time has not passed';
+comment on column gov_budgets.remaining is 'limit - usage - held, negative when over the limit; null without a limit';
+comment on column gov_budgets.allocated is
+    'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out; null on scoped budgets';
+comment on column gov_budgets.utilization is 'usage / limit, not capped; 1 for a limit of 0, null without a limit';
+comment on column gov_budgets.usage_period_start is 'the start of the present window; null for a budget that never resets';
+comment on column gov_budgets.usage_period_end is 'its end, exclusive; null for a budget that never resets';
+
+/* ---------------------------------------------------------------------------------------------------------------- */
 /* Operation                                                                                                        */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
@@ -3358,7 +3557,7 @@ as $$
             ('gov_alerts', '{reader, tenant, admin}', 'select'),
             ('gov_holds', '{reader, tenant, admin}', 'select'),
             ('gov_budgets', '{reader, tenant, admin}', 'select'),
-            ('gov_rollup_state', '{reader, admin}', 'select'),
+            ('gov_rollup_state', '{reader, tenant, admin}', 'select'),
             ('gov_rollup_waits', '{reader, admin}', 'select'),
             ('gov_stats', '{reader, admin}', 'select')
     )
