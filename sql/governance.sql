@@ -323,6 +323,9 @@ create table gov_usage_hourly
 create unique index gov_usage_hourly_key on gov_usage_hourly
     (owner_id, hour, md5(capability_id || chr(1) || entity_id));
 
+-- Without, a publication FOR ALL TABLES would refuse the rollup's updates.
+alter table gov_usage_hourly replica identity full;
+
 comment on table gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark';
 comment on column gov_usage_hourly.entity_id is 'empty for events that resolved to nothing';
 comment on column gov_usage_hourly.hour is 'the start of the hour of occurred_at, in UTC';
@@ -415,6 +418,8 @@ create table gov_alert_policies
             and 1 <= all (thresholds)
             and 1000000000000000000 > all (thresholds))
 );
+
+alter table gov_alert_policies replica identity full;
 
 comment on table gov_alert_policies is 'the alert thresholds of budgets that have none of their own';
 comment on column gov_alert_policies.owner_id is 'null = the default of every owner';
@@ -3394,7 +3399,7 @@ union all
 select 'rollup_lag_events', t.event_count, null
 from tail t
 union all
-select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from clock_timestamp() - t.oldest), 3), 0), 0), null
+select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from gov_now() - t.oldest), 3), 0), 0), null
 from tail t
 union all
 select 'rollup_waits_for', count(*), string_agg('process ' || w.pid, ', ' order by w.pid)
