@@ -3112,6 +3112,7 @@ comment on column gov_budgets.allocated is
 comment on column gov_budgets.utilization is 'usage / limit, not capped; 1 for a limit of 0, null without a limit';
 comment on column gov_budgets.usage_period_start is 'the start of the present window; null for a budget that never resets';
 comment on column gov_budgets.usage_period_end is 'its end, exclusive; null for a budget that never resets';
+
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Backtest (src/backtest.c, src/api_backtest.c)                                                                    */
 /* ---------------------------------------------------------------------------------------------------------------- */
