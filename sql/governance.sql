@@ -332,6 +332,9 @@ create table gov_usage_hourly
 create unique index gov_usage_hourly_key on gov_usage_hourly
     (owner_id, hour, md5(capability_id || chr(1) || entity_id));
 
+-- Without, a publication FOR ALL TABLES would refuse the rollup's updates.
+alter table gov_usage_hourly replica identity full;
+
 comment on table gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark';
 comment on column gov_usage_hourly.entity_id is 'empty for events that resolved to nothing';
 comment on column gov_usage_hourly.hour is 'the start of the hour of occurred_at, in UTC';
@@ -424,6 +427,8 @@ create table gov_alert_policies
             and 1 <= all (thresholds)
             and 1000000000000000000 > all (thresholds))
 );
+
+alter table gov_alert_policies replica identity full;
 
 comment on table gov_alert_policies is 'the alert thresholds of budgets that have none of their own';
 comment on column gov_alert_policies.owner_id is 'null = the default of every owner';
@@ -1106,13 +1111,12 @@ end;
 
 comment on function _gov_form_example(text) is 'internal: what a JSON value of the form looks like';
 
-create function _gov_items(payload jsonb, wrapper text, forms jsonb)
+create function _gov_items(payload jsonb, wrapper text, forms jsonb, max_items int default 100)
 returns table (n int, item jsonb)
 language plpgsql
 immutable
 as $$
 declare
-    max_items constant int := 100;
     items jsonb := payload;
     key text;
     value jsonb;
@@ -1180,7 +1184,7 @@ begin
 end
 $$;
 
-comment on function _gov_items(jsonb, text, jsonb) is
+comment on function _gov_items(jsonb, text, jsonb, int) is
     'internal: the numbered items of a payload, an array or an object that wraps one; every key must be known and of its form (22004, 22023, 54000)';
 
 create function _gov_one_key(item jsonb, n int, keys text[], is_required boolean)
@@ -2219,12 +2223,11 @@ $$;
 
 comment on function _gov_require_unlocked(text, jsonb) is 'internal: refuses items that change or make a locked budget (42501)';
 
-create function gov_upsert_assignments(owner_id text, assignments jsonb)
-returns jsonb
+create function _gov_assignment_items(payload jsonb, max_items int)
+returns table (n int, key text, item jsonb)
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+stable
 as $$
-#variable_conflict use_column
 declare
     forms constant jsonb := '{
         "entityId": "a string",
@@ -2242,6 +2245,51 @@ declare
         "locked": "true or false",
         "alertThresholds": "an array of numbers or null",
         "parentId": "a string or null"}';
+    entity text;
+    capability text;
+    scope text[];
+    label text;
+begin
+    for n, item in select i.n, i.item from _gov_items(payload, 'assignments', forms, max_items) i loop
+        entity := _gov_one_key(item, n, '{entityId}', true);
+        capability := _gov_one_key(item, n, '{capabilityId, featureId, currencyId}', true);
+        scope := _gov_sorted(_gov_texts(coalesce(item -> 'scopeEntityIds', '[]')));
+        label := coalesce(item ->> 'name', '');
+        key := _gov_assignment_key(entity, capability, scope, label);
+        if item ? 'anchorAt' then
+            item := item || jsonb_build_object('anchorAt', _gov_time(item, n, 'anchorAt'));
+        end if;
+        item := item || jsonb_build_object('capabilityId', capability, 'scopeEntityIds', scope, 'name', label);
+        return next;
+    end loop;
+end
+$$;
+
+comment on function _gov_assignment_items(jsonb, int) is
+    'internal: the numbered items of a payload of assignments, each with its natural key and with the parts of that in one form (22004, 22023, 54000)';
+
+create function _gov_refuse_incomplete(item jsonb, n int)
+returns void
+language plpgsql
+immutable
+as $$
+begin
+    raise exception using
+        errcode = 'invalid_parameter_value',
+        message = format('"%s" is missing in item %s, a new assignment', case when item ? 'usageLimit' then 'cadence' else 'usageLimit' end, n),
+        hint = 'Give both; null means no limit, and never resets.';
+end
+$$;
+
+comment on function _gov_refuse_incomplete(jsonb, int) is 'internal: refuses an item that lacks what a new assignment needs (22023)';
+
+create function gov_upsert_assignments(owner_id text, assignments jsonb)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+#variable_conflict use_column
+declare
     owner constant text := $1;
     wanted jsonb := '{}';
     parents jsonb := '{}';
@@ -2249,45 +2297,28 @@ declare
     item jsonb;
     n int;
     key text;
-    entity text;
-    capability text;
-    scope text[];
-    label text;
     broken text;
     failing_row text;
 begin
     perform _gov_require_owner(owner);
 
-    for n, item in select i.n, i.item from _gov_items($2, 'assignments', forms) i loop
-        entity := _gov_one_key(item, n, '{entityId}', true);
-        capability := _gov_one_key(item, n, '{capabilityId, featureId, currencyId}', true);
-        scope := _gov_sorted(_gov_texts(coalesce(item -> 'scopeEntityIds', '[]')));
-        label := coalesce(item ->> 'name', '');
-        key := _gov_assignment_key(entity, capability, scope, label);
-
+    for n, key, item in select i.n, i.key, i.item from _gov_assignment_items($2, 100) i loop
         if not wanted ? key and not item ?& '{usageLimit, cadence}'
             and not exists (
                 select
                 from gov_assignments a
                 where a.owner_id = owner
-                    and a.entity_id = entity
-                    and a.capability_id = capability
-                    and a.scope_entity_ids = scope
-                    and a.name = label)
+                    and a.entity_id = item ->> 'entityId'
+                    and a.capability_id = item ->> 'capabilityId'
+                    and a.scope_entity_ids = _gov_texts(item -> 'scopeEntityIds')
+                    and a.name = item ->> 'name')
         then
-            raise exception using
-                errcode = 'invalid_parameter_value',
-                message = format('"%s" is missing in item %s, a new assignment', case when item ? 'usageLimit' then 'cadence' else 'usageLimit' end, n),
-                hint = 'Give both; null means no limit, and never resets.';
+            perform _gov_refuse_incomplete(item, n);
         end if;
 
-        if item ? 'anchorAt' then
-            item := item || jsonb_build_object('anchorAt', _gov_time(item, n, 'anchorAt'));
-        end if;
         if item ? 'parentId' then
-            parents := parents || jsonb_build_object(entity, item -> 'parentId');
+            parents := parents || jsonb_build_object(item ->> 'entityId', item -> 'parentId');
         end if;
-        item := item || jsonb_build_object('capabilityId', capability, 'scopeEntityIds', scope, 'name', label);
         wanted := wanted || jsonb_build_object(key, coalesce(wanted -> key, '{}') || item);
         keys := keys || key;
     end loop;
@@ -2941,6 +2972,417 @@ result: a row per group and bucket, by bucket: group_key: an object with a key f
 errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit; 42501 an owner that the session may not see$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
+/* Reporting                                                                                                        */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- One owner's budgets at a point in time. A view cannot tell the planner that an owner may have one row or a hundred thousand:
+-- joined row by row, as few rows would be, many would take minutes. So the joins are made here, and by hashing.
+create function _gov_budgets_of(owner text, at timestamptz)
+returns table
+(
+    entity_id text,
+    display_name text,
+    type_id text,
+    parent_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    usage_limit numeric,
+    current_usage numeric,
+    reserved_usage numeric,
+    remaining numeric,
+    allocated numeric,
+    utilization numeric,
+    cadence text,
+    usage_period_start timestamptz,
+    usage_period_end timestamptz,
+    enforcement text,
+    locked boolean
+)
+language plpgsql
+stable
+rows 100
+cost 1000
+set search_path = pg_catalog, @extschema@, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_nestloop = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+    return query
+    with recursive entity as materialized
+    (
+        select
+            e.id,
+            e.type_id,
+            e.parent_id,
+            e.display_name,
+            e.archived_at is not null as is_archived
+        from gov_entities e
+        where e.owner_id = owner
+    ),
+    hidden (id, shown_id) as
+    (
+        select e.id, e.parent_id
+        from entity e
+        left join entity p on p.id = e.parent_id
+        where e.is_archived
+            and p.is_archived is not true
+        union all
+        select e.id, h.shown_id
+        from hidden h
+        join entity e on e.parent_id = h.id
+        where e.is_archived
+    ),
+    budget as materialized
+    (
+        select
+            a.*,
+            coalesce(a.cadence, '') as cadence_key,
+            coalesce(w.window_start, '-infinity') as counted_from,
+            w.window_start,
+            w.window_end
+        from gov_assignments a
+        cross join lateral gov_window(a.cadence, a.anchor_at, a.timezone, at) w
+        where a.owner_id = owner
+    ),
+    counted as
+    (
+        select
+            c.counter_id,
+            c.window_start,
+            sum(c.amount) as amount
+        from (
+            select x.counter_id, x.window_start, e.amount
+            from gov_events e
+            cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+            where e.owner_id = owner
+                and (e.owner_id, e.id) > (owner, coalesce((select r.watermark from gov_rollup_state r), 0))
+        ) c
+        group by c.counter_id, c.window_start
+    ),
+    held as
+    (
+        select
+            x.assignment_id,
+            sum(r.amount) as amount
+        from gov_reservations r
+        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+        where r.owner_id = owner
+            and r.state = 'open'
+            and (r.owner_id, r.expires_at) > (owner, at)
+        group by x.assignment_id
+    ),
+    given as
+    (
+        select
+            e.parent_id,
+            b.capability_id,
+            b.cadence_key,
+            sum(b.usage_limit) as amount
+        from budget b
+        join entity e on e.id = b.entity_id
+        where b.scope_entity_ids = '{}'
+            and b.name = ''
+            and not e.is_archived
+        group by e.parent_id, b.capability_id, b.cadence_key
+    )
+    select
+        b.entity_id,
+        e.display_name,
+        e.type_id,
+        case when h.id is null then e.parent_id else h.shown_id end,
+        b.capability_id,
+        b.scope_entity_ids,
+        b.name,
+        b.usage_limit,
+        trim_scale(s.used),
+        trim_scale(s.held),
+        trim_scale(b.usage_limit - s.used - s.held),
+        case when b.scope_entity_ids = '{}' then trim_scale(coalesce(g.amount, 0)) end,
+        case when b.usage_limit = 0 then 1 else trim_scale(s.used / b.usage_limit) end,
+        b.cadence,
+        b.window_start,
+        b.window_end,
+        b.enforcement,
+        b.locked
+    from budget b
+    join entity e on e.id = b.entity_id and not e.is_archived
+    left join hidden h on h.id = e.parent_id
+    left join lateral
+    (
+        select n.amount
+        from gov_usage n
+        where n.counter_id = b.counter_id
+            and n.window_start = b.counted_from
+        offset 0
+    ) u on true
+    left join counted c on c.counter_id = b.counter_id and c.window_start = b.counted_from
+    left join held r on r.assignment_id = b.id
+    left join given g on g.parent_id = b.entity_id and g.capability_id = b.capability_id and g.cadence_key = b.cadence_key
+    cross join lateral
+    (
+        select coalesce(u.amount, 0) + coalesce(c.amount, 0) as used, coalesce(r.amount, 0) as held
+    ) s;
+end
+$$;
+
+comment on function _gov_budgets_of(text, timestamptz) is 'internal: the rows of gov_budgets of one owner, as far as the caller may see them';
+
+create view gov_budgets with (security_invoker = true) as
+select
+    o.owner_id,
+    b.entity_id,
+    b.display_name,
+    b.type_id,
+    b.parent_id,
+    b.capability_id,
+    b.scope_entity_ids,
+    b.name,
+    b.usage_limit,
+    b.current_usage,
+    b.reserved_usage,
+    b.remaining,
+    b.allocated,
+    b.utilization,
+    b.cadence,
+    b.usage_period_start,
+    b.usage_period_end,
+    b.enforcement,
+    b.locked
+from (select gov_now() as now offset 0) c
+cross join (select distinct a.owner_id from gov_assignments a) o
+cross join lateral _gov_budgets_of(o.owner_id, c.now) b;
+
+comment on view gov_budgets is 'the budgets of entities that are not archived, with what is used and held of them right now';
+comment on column gov_budgets.display_name is 'the entity''s';
+comment on column gov_budgets.type_id is 'the entity''s';
+comment on column gov_budgets.parent_id is 'the nearest entity above that is not archived; null for a root';
+comment on column gov_budgets.usage_limit is 'null = no limit';
+comment on column gov_budgets.current_usage is 'used in the present window, committed or by this transaction';
+comment on column gov_budgets.reserved_usage is 'held by open holds whose time has not passed';
+comment on column gov_budgets.remaining is 'limit - usage - held, negative when over the limit; null without a limit';
+comment on column gov_budgets.allocated is
+    'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out; null on scoped budgets';
+comment on column gov_budgets.utilization is 'usage / limit, not capped; 1 for a limit of 0, null without a limit';
+comment on column gov_budgets.usage_period_start is 'the start of the present window; null for a budget that never resets';
+comment on column gov_budgets.usage_period_end is 'its end, exclusive; null for a budget that never resets';
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Backtest (src/backtest.c, src/api_backtest.c)                                                                    */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- What a column may hold is said once, by the constraints of the table; here they are asked about rows that are not stored.
+create function _gov_require_storable(owner text, budgets gov_assignments[])
+returns void
+language plpgsql
+as $$
+declare
+    broken text;
+    expression text;
+    failing text;
+    missing text;
+begin
+    select b.timezone
+    into failing
+    from unnest(budgets) b
+    where not gov_is_timezone(b.timezone)
+    limit 1;
+    if found then
+        perform _gov_raise_broken_rule('gov_assignments', 'gov_assignments_timezone_check', format('time zone "%s" is not recognized', failing));
+    end if;
+
+    for broken, expression in
+        select c.conname, pg_get_expr(c.conbin, c.conrelid)
+        from pg_constraint c
+        where c.conrelid = 'gov_assignments'::regclass and c.contype = 'c'
+        order by c.conname collate "C"
+    loop
+        execute format('select b::text from unnest($1) b where not (%s) limit 1', expression)
+        into failing
+        using budgets;
+        if failing is not null then
+            perform _gov_raise_broken_rule('gov_assignments', broken, format('Failing row contains %s.', failing));
+        end if;
+    end loop;
+
+    select b.entity_id
+    into missing
+    from unnest(budgets) b
+    where not exists (select from gov_entities e where e.owner_id = owner and e.id = b.entity_id)
+    limit 1;
+    if found then
+        perform _gov_raise_broken_rule('gov_assignments', 'gov_assignments_entity_id_fkey',
+            format('Key (owner_id, entity_id)=(%s, %s) is not present in table "gov_entities".', owner, missing));
+    end if;
+
+    select b.capability_id
+    into missing
+    from unnest(budgets) b
+    where not exists (select from gov_capabilities c where c.id = b.capability_id)
+    limit 1;
+    if found then
+        perform _gov_raise_broken_rule('gov_assignments', 'gov_assignments_capability_id_fkey',
+            format('Key (capability_id)=(%s) is not present in table "gov_capabilities".', missing));
+    end if;
+
+    select s.id
+    into missing
+    from unnest(budgets) b
+    cross join lateral unnest(b.scope_entity_ids) s (id)
+    where not exists (select from gov_entities e where e.owner_id = owner and e.id = s.id)
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'foreign_key_violation',
+            message = format('scope entity "%s" does not exist', missing),
+            detail = format('Owner "%s" has no such entity.', owner),
+            hint = 'A scope names entities of the same owner.',
+            table = 'gov_assignments',
+            constraint = 'gov_assignments_scope_entity_ids_fkey';
+    end if;
+end
+$$;
+
+comment on function _gov_require_storable(text, gov_assignments[]) is
+    'internal: refuses budgets that an upsert would refuse for what they hold (22023) or refer to (23503)';
+
+create function _gov_proposed(owner text, payload jsonb)
+returns gov_assignments[]
+language plpgsql
+stable
+as $$
+declare
+    -- Budgets that stack must be tried together, so all that a large customer has fit into one call.
+    max_items constant int := 10000;
+    budgets gov_assignments[];
+    incomplete int;
+begin
+    with wanted as
+    (
+        select
+            i.key,
+            min(i.n) as n,
+            jsonb_object_agg(v.key, v.value order by i.n) as item,
+            (array_agg(i.item ?& '{usageLimit, cadence}' order by i.n))[1] as is_complete
+        from _gov_assignment_items(payload, max_items) i
+        cross join lateral jsonb_each(i.item) v
+        group by i.key
+    )
+    select
+        array_agg(p order by p.entity_id, p.capability_id, cardinality(p.scope_entity_ids), p.scope_entity_ids, p.name),
+        min(w.n) filter (where s.id is null and not w.is_complete)
+    into budgets, incomplete
+    from wanted w
+    left join gov_assignments s
+        on s.owner_id = owner
+        and s.entity_id = w.item ->> 'entityId'
+        and s.capability_id = w.item ->> 'capabilityId'
+        and s.scope_entity_ids = _gov_texts(w.item -> 'scopeEntityIds')
+        and s.name = w.item ->> 'name'
+    cross join lateral _gov_patched(s, w.item) p;
+
+    if incomplete is not null then
+        perform _gov_refuse_incomplete(i.item, i.n)
+        from _gov_assignment_items(payload, max_items) i
+        where i.n = incomplete;
+    end if;
+    perform _gov_require_storable(owner, budgets);
+    return budgets;
+end
+$$;
+
+comment on function _gov_proposed(text, jsonb) is
+    'internal: the budgets that gov_upsert_assignments would store, in natural order, without storing them (22004, 22023, 23503, 54000)';
+
+create function _gov_replay
+(
+    owner_id text,
+    budgets gov_assignments[],
+    suspended_from timestamptz[],
+    from_time timestamptz,
+    to_time timestamptz,
+    out n int,
+    out denied_count bigint,
+    out denied_amount numeric,
+    out first_denied_at timestamptz
+)
+returns setof record
+language c
+stable
+strict
+as 'MODULE_PATHNAME', 'gov_replay_1_0';
+
+comment on function _gov_replay(text, gov_assignments[], timestamptz[], timestamptz, timestamptz) is
+    'internal: what budgets would have denied of an owner''s ledger between two times; n is a budget''s place, suspended_from from when on each has no say (22003, 22008, 22023, 42501)';
+
+create function gov_backtest
+(
+    owner_id text,
+    assignments jsonb,
+    from_time timestamptz,
+    to_time timestamptz
+)
+returns table
+(
+    entity_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    denied_count bigint,
+    denied_amount numeric,
+    first_denied_at timestamptz
+)
+language plpgsql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    owner constant text := $1;
+    missing constant text := case when $3 is null then 'from_time' when $4 is null then 'to_time' end;
+    budgets gov_assignments[];
+    suspended_from timestamptz[];
+begin
+    perform _gov_require_owner(owner);
+    if missing is not null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = format('argument "%s" must not be null', missing),
+            hint = 'Write a point in time, or -infinity and infinity for the whole ledger.';
+    end if;
+
+    budgets := _gov_proposed(owner, $2);
+    suspended_from := array(
+        select e.archived_at
+        from unnest(budgets) with ordinality b
+        join gov_entities e on e.owner_id = owner and e.id = b.entity_id
+        order by b.ordinality);
+
+    return query
+    select b.entity_id, b.capability_id, b.scope_entity_ids, b.name, r.denied_count, r.denied_amount, r.first_denied_at
+    from _gov_replay(owner, budgets, suspended_from, $3, $4) r
+    join unnest(budgets) with ordinality b on b.ordinality = r.n
+    order by r.n;
+end
+$$;
+
+comment on function gov_backtest(text, jsonb, timestamptz, timestamptz) is
+$$What budgets would have denied: replays an owner's ledger, by occurred_at and id, against proposed budgets. Changes nothing.
+
+owner_id: one of the vendor's customers; assignments: what one would give gov_upsert_assignments, but up to 10,000 objects; tried
+    are the budgets that it would store, and no others; locked, alertThresholds and parentId make no difference;
+    from_time, to_time: by occurred_at, from_time included, to_time not
+result: a row per budget, by entity, capability, scope size, scope and name: denied_count and denied_amount: the uses that it would
+    have denied, and their sum in the capability's unit; first_denied_at: the occurred_at of the first, null without any. A use that
+    any budget denies is counted by none, and denied by each that lacks room for it; a correction (a negative amount) is counted and
+    never denied. Usage starts at 0 at from_time; an archived entity's budgets have no say from its archiving on
+errors: 22004 null argument; 22023 and 23503 as of gov_upsert_assignments; 54000 more than 10,000 objects; 42501 an owner that the
+    session may not see; 22003 a sum out of range; 22008 a window out of range$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
 /* Operation                                                                                                        */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
@@ -3015,7 +3457,7 @@ union all
 select 'rollup_lag_events', t.event_count, null
 from tail t
 union all
-select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from clock_timestamp() - t.oldest), 3), 0), 0), null
+select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from gov_now() - t.oldest), 3), 0), 0), null
 from tail t
 union all
 select 'rollup_waits_for', count(*), string_agg('process ' || w.pid, ', ' order by w.pid)
@@ -3364,6 +3806,7 @@ as $$
             ('gov_report', '{reader, tenant}'),
             ('gov_attribution', '{reader, tenant}'),
             ('gov_backtest', '{reader, tenant}'),
+            ('_gov_replay', '{reader, tenant}'),
             ('gov_upsert_assignments', '{tenant}'),
             ('gov_set_alert_policy', '{tenant}'),
             ('gov_verify', '{reader}'),
@@ -3416,7 +3859,7 @@ as $$
             ('gov_alerts', '{reader, tenant, admin}', 'select'),
             ('gov_holds', '{reader, tenant, admin}', 'select'),
             ('gov_budgets', '{reader, tenant, admin}', 'select'),
-            ('gov_rollup_state', '{reader, admin}', 'select'),
+            ('gov_rollup_state', '{reader, tenant, admin}', 'select'),
             ('gov_rollup_waits', '{reader, admin}', 'select'),
             ('gov_stats', '{reader, admin}', 'select')
     )
