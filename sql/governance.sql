@@ -2907,7 +2907,8 @@ begin
     if missing is not null then
         raise exception using
             errcode = 'null_value_not_allowed',
-            message = format('argument "%s" must not be null', missing);
+            message = format('argument "%s" must not be null', missing),
+            hint = format('Pass a value for "%s".', missing);
     end if;
     if bucket is not null and (bucket <= interval '0' or units <> 1) then
         raise exception using
