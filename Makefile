@@ -15,6 +15,8 @@ EXTVERSION = 1.0.0
 PGFILEDESC = "governance - budgets for AI usage"
 
 OBJS = \
+	src/allocation.o \
+	src/allocation_rule.o \
 	src/amount.o \
 	src/answer.o \
 	src/api_admin.o \
@@ -81,6 +83,7 @@ OBJS = \
 	src/shmem.o \
 	src/spi.o \
 	src/transaction.o \
+	src/transition.o \
 	src/trigger.o \
 	src/types.o \
 	src/usage.o \

@@ -163,6 +163,7 @@ create table gov_assignments
     anchor_at timestamptz,
     timezone text collate "C" not null default 'UTC',
     enforcement text collate "C" not null default 'hard',
+    strict_allocation boolean not null default false,
     locked boolean not null default false,
     alert_thresholds numeric[],
     counter_id bigint not null,
@@ -198,6 +199,8 @@ create table gov_assignments
         check (length(timezone) between 1 and 255 and timezone !~ '[[:cntrl:]]'),
     constraint gov_assignments_enforcement_check
         check (enforcement in ('hard', 'soft')),
+    constraint gov_assignments_strict_allocation_check
+        check (scope_entity_ids = '{}' or not strict_allocation),
     constraint gov_assignments_alert_thresholds_check
         check (cardinality(alert_thresholds) <= 10
             and array_position(alert_thresholds, null) is null
@@ -212,6 +215,10 @@ create index gov_assignments_capability_id_idx on gov_assignments (capability_id
 create index gov_assignments_scope_entity_ids_idx on gov_assignments using gin (scope_entity_ids)
     where scope_entity_ids <> '{}';
 
+-- The strict budgets of an owner, and of an entity: most have none.
+create index gov_assignments_strict on gov_assignments (owner_id, entity_id)
+    where strict_allocation;
+
 comment on table gov_assignments is 'budgets: how much of a capability an entity may use per window, optionally only in a scope';
 comment on column gov_assignments.scope_entity_ids is 'the budget holds only where all these entities are resolved too; {} = everywhere. Stored sorted and distinct';
 comment on column gov_assignments.name is 'tells budgets of one entity, capability and scope apart; may be empty';
@@ -220,6 +227,7 @@ comment on column gov_assignments.cadence is 'the length of a window: one ISO 86
 comment on column gov_assignments.anchor_at is 'where windows are counted from; null = the calendar';
 comment on column gov_assignments.timezone is 'a name of pg_timezone_names; years, months, weeks and days are local to it';
 comment on column gov_assignments.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
+comment on column gov_assignments.strict_allocation is 'true = the limits of the unnamed node-wide budgets of the entity''s children, for the capability and with the same cadence, may not add up to more than usage_limit; archived children do not count. Only for node-wide budgets';
 comment on column gov_assignments.locked is 'true = tenants may not change it';
 comment on column gov_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
 comment on column gov_assignments.counter_id is 'names the counter; drawn by the extension, and drawn again when cadence, anchor_at or timezone change';
@@ -236,6 +244,7 @@ comment on constraint gov_assignments_cadence_check on gov_assignments is 'A cad
 comment on constraint gov_assignments_anchor_at_check on gov_assignments is 'An anchor is a finite time, or null for the calendar.';
 comment on constraint gov_assignments_timezone_check on gov_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
 comment on constraint gov_assignments_enforcement_check on gov_assignments is 'Enforcement is "hard" or "soft".';
+comment on constraint gov_assignments_strict_allocation_check on gov_assignments is 'Only a node-wide budget, with no scope, can have strict allocation.';
 comment on constraint gov_assignments_alert_thresholds_check on gov_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
 
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -835,7 +844,7 @@ create trigger gov_alert_policies_key
     execute function gov_refuse_key_change('owner_id');
 
 /* ---------------------------------------------------------------------------------------------------------------- */
-/* Triggers for the rules of the hierarchy (src/hierarchy.c)                                                        */
+/* Triggers for the rules of the hierarchy (src/hierarchy.c) and of strict budgets (src/allocation.c)               */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 create function gov_entity_moves()
@@ -897,6 +906,42 @@ create trigger gov_assignments_placed
     after insert on gov_assignments
     for each row
     execute function gov_assignment_placed();
+
+-- They judge whole statements, after all triggers for rows.
+
+create function gov_assignment_allocated()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_assignment_allocated_1_0';
+
+comment on function gov_assignment_allocated() is
+    'trigger: the limits of an entity''s children do not add up to more than its strict budget, after limits were set (23514)';
+
+create function gov_entity_allocated()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_entity_allocated_1_0';
+
+comment on function gov_entity_allocated() is
+    'trigger: the same after entities were moved or taken back from the archive (23514)';
+
+create trigger gov_assignments_allocated
+    after insert on gov_assignments
+    referencing new table as written
+    for each statement
+    execute function gov_assignment_allocated();
+
+create trigger gov_assignments_allocated_anew
+    after update on gov_assignments
+    referencing old table as replaced new table as written
+    for each statement
+    execute function gov_assignment_allocated();
+
+create trigger gov_entities_allocated_anew
+    after update on gov_entities
+    referencing old table as replaced new table as written
+    for each statement
+    execute function gov_entity_allocated();
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Triggers of the engine (src/invalidate.c)                                                                        */
@@ -2088,6 +2133,7 @@ return jsonb_build_object(
     'anchorAt', _gov_exact_json(stored.anchor_at),
     'timezone', stored.timezone,
     'enforcement', stored.enforcement,
+    'strictAllocation', stored.strict_allocation,
     'locked', stored.locked,
     'alertThresholds', stored.alert_thresholds,
     'parentId', parent_id,
@@ -2126,6 +2172,7 @@ begin
     end if;
     stored.timezone := coalesce(item ->> 'timezone', stored.timezone, 'UTC');
     stored.enforcement := coalesce(item ->> 'enforcement', stored.enforcement, 'hard');
+    stored.strict_allocation := coalesce((item ->> 'strictAllocation')::boolean, stored.strict_allocation, false);
     stored.locked := coalesce((item ->> 'locked')::boolean, stored.locked, false);
     if item ? 'alertThresholds' then
         stored.alert_thresholds := case
@@ -2194,6 +2241,7 @@ declare
         "anchorAt": "a string or null",
         "timezone": "a string",
         "enforcement": "a string",
+        "strictAllocation": "true or false",
         "locked": "true or false",
         "alertThresholds": "an array of numbers or null",
         "parentId": "a string or null"}';
@@ -2295,35 +2343,44 @@ begin
                 from jsonb_each_text(parents) p
                 join gov_entities e on e.owner_id = owner and e.id = p.key
                 where e.parent_id is distinct from p.value));
-
-        update gov_entities e
-        set parent_id = p.value
-        from jsonb_each_text(parents) p
-        where e.owner_id = owner
-            and e.id = p.key
-            and e.parent_id is distinct from p.value;
     end if;
 
-    insert into gov_assignments as t
-        (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone,
-         enforcement, locked, alert_thresholds)
-    select owner, p.entity_id, p.capability_id, p.scope_entity_ids, p.name, p.usage_limit, p.cadence, p.anchor_at, p.timezone,
-        p.enforcement, p.locked, p.alert_thresholds
-    from jsonb_each(wanted) w
-    left join gov_assignments s
-        on s.owner_id = owner
-        and s.entity_id = w.value ->> 'entityId'
-        and s.capability_id = w.value ->> 'capabilityId'
-        and s.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
-        and s.name = w.value ->> 'name'
-    cross join lateral _gov_patched(s, w.value) p
-    order by w.key collate "C"
-    on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update
-        set (usage_limit, cadence, anchor_at, timezone, enforcement, locked, alert_thresholds) = (
-            select p.usage_limit, p.cadence, p.anchor_at, p.timezone, p.enforcement, p.locked, p.alert_thresholds
-            from _gov_patched(t, wanted -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name)) p)
-        where t is distinct from
-            _gov_patched(t, wanted -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name));
+    -- One statement, so that strict budgets are judged when entities have moved and limits are set. It names the table of
+    -- entities only if there is something to move: others need have no right to.
+    execute case when parents <> '{}' then $moved$
+        with moved as
+        (
+            update gov_entities e
+            set parent_id = p.value
+            from jsonb_each_text($3) p
+            where e.owner_id = $1
+                and e.id = p.key
+                and e.parent_id is distinct from p.value
+        )
+        $moved$ else '' end || $written$
+        insert into gov_assignments as t
+            (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone,
+             enforcement, strict_allocation, locked, alert_thresholds)
+        select $1, p.entity_id, p.capability_id, p.scope_entity_ids, p.name, p.usage_limit, p.cadence, p.anchor_at, p.timezone,
+            p.enforcement, p.strict_allocation, p.locked, p.alert_thresholds
+        from jsonb_each($2) w
+        left join gov_assignments s
+            on s.owner_id = $1
+            and s.entity_id = w.value ->> 'entityId'
+            and s.capability_id = w.value ->> 'capabilityId'
+            and s.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
+            and s.name = w.value ->> 'name'
+        cross join lateral _gov_patched(s, w.value) p
+        order by w.key collate "C"
+        on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update
+            set (usage_limit, cadence, anchor_at, timezone, enforcement, strict_allocation, locked, alert_thresholds) = (
+                select p.usage_limit, p.cadence, p.anchor_at, p.timezone, p.enforcement, p.strict_allocation, p.locked,
+                    p.alert_thresholds
+                from _gov_patched(t, $2 -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name)) p)
+            where t is distinct from
+                _gov_patched(t, $2 -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name))
+        $written$
+    using owner, wanted, parents;
 
     return (
         select jsonb_agg(_gov_json(t, e.parent_id) order by k.n)
@@ -2850,7 +2907,8 @@ begin
     if missing is not null then
         raise exception using
             errcode = 'null_value_not_allowed',
-            message = format('argument "%s" must not be null', missing);
+            message = format('argument "%s" must not be null', missing),
+            hint = format('Pass a value for "%s".', missing);
     end if;
     if bucket is not null and (bucket <= interval '0' or units <> 1) then
         raise exception using
@@ -3823,8 +3881,9 @@ as $$
             ('gov_entities', '{admin}', 'select, insert, update, delete'),
             ('gov_assignments', '{reader, tenant}', 'select'),
             ('gov_assignments', '{tenant}', 'insert (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, '
-                'anchor_at, timezone, enforcement, locked, alert_thresholds)'),
-            ('gov_assignments', '{tenant}', 'update (usage_limit, cadence, anchor_at, timezone, enforcement, locked, alert_thresholds)'),
+                'anchor_at, timezone, enforcement, strict_allocation, locked, alert_thresholds)'),
+            ('gov_assignments', '{tenant}', 'update (usage_limit, cadence, anchor_at, timezone, enforcement, strict_allocation, '
+                'locked, alert_thresholds)'),
             ('gov_assignments', '{tenant}', 'delete'),
             ('gov_assignments', '{admin}', 'select, insert, update, delete'),
             ('gov_alert_policies', '{reader, tenant}', 'select'),
