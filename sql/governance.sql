@@ -1958,7 +1958,7 @@ entities: an array of 1 to 100 objects, or {"entities": [...]}, with the keys
     metadata (an object of strings, merged; "" takes a key away), parentId (null: a root); omitted keys keep their value
 result: the stored entities as an array in the order given: id, typeId, displayName, metadata, parentId, archivedAt,
     createdAt, updatedAt
-errors: 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle;
+errors: 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle, limits past a strict budget;
     42501 an owner that the session may not see or change; 54000 more than 100 items, more than 64 entities in a chain; 55000 an entity with children would move$$;
 
 create function gov_get_entity(owner_id text, id text)
@@ -2114,7 +2114,7 @@ comment on function gov_unarchive_entities(text, text[]) is
 $$Takes archived entities back: their own budgets hold again. Others stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
-errors: 22004 null; 22023 no id; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+errors: 22004 null; 22023 no id; 23514 limits past a strict budget; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 
 /* Assignments */
 
@@ -2410,11 +2410,11 @@ assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the k
     entityId (required), one of capabilityId, featureId and currencyId (required), scopeEntityIds (default []: everywhere),
     name (default ""), usageLimit (per window, in the capability's unit; null: no limit), cadence (such as "P1M"; null: never
     resets), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
-    locked (default false), alertThresholds (per cent; null: the alert policy's), parentId (of the entity; null: a root);
-    usageLimit and cadence are required on create; omitted keys keep their value
+    strictAllocation (default false; true: the children's limits may not add up to more), locked (default false),
+    alertThresholds (per cent; null: the alert policy's), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
 result: the stored budgets as an array in the order given, with id, parentId, createdAt and updatedAt
 errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
-    entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
+    entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle, limits past a strict budget; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
     64 entities in a chain; 55000 an entity with children would move$$;
 
 create function gov_list_assignments
