@@ -62,6 +62,7 @@ at_transaction_end(XactEvent event, void *arg)
 			forget_private();
 			gov_changes_commit();
 			gov_pending_commit();
+			gov_changes_drop_deleted();
 			break;
 		case XACT_EVENT_ABORT:
 			gov_load_abandon();
