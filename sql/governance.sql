@@ -3412,7 +3412,7 @@ comment on function gov_backtest(text, jsonb, timestamptz, timestamptz) is
 $$What budgets would have denied: replays an owner's ledger, by occurred_at and id, against proposed budgets. Changes nothing.
 
 owner_id: one of the vendor's customers; assignments: what one would give gov_upsert_assignments, but up to 10,000 objects; tried
-    are the budgets that it would store, and no others; locked, alertThresholds and parentId make no difference;
+    are the budgets that it would store, and no others; locked, alertThresholds, strictAllocation and parentId make no difference;
     from_time, to_time: by occurred_at, from_time included, to_time not
 result: a row per budget, by entity, capability, scope size, scope and name: denied_count and denied_amount: the uses that it would
     have denied, and their sum in the capability's unit; first_denied_at: the occurred_at of the first, null without any. A use that
