@@ -3111,7 +3111,7 @@ begin
             from gov_events e
             cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
             where e.owner_id = owner
-                and (e.owner_id, e.id) > (owner, coalesce((select r.watermark from gov_rollup_state r), 0))
+                and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from gov_rollup_state r))
         ) c
         group by c.counter_id, c.window_start
     ),
