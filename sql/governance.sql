@@ -2972,44 +2972,6 @@ result: a row per group and bucket, by bucket: group_key: an object with a key f
     with two entities of one type counts under each; bucket_start: null without buckets; amount; event_count
 errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit; 42501 an owner that the session may not see$$;
 
-create function gov_query
-(
-    owner_id text,
-    capability_ids text[] default null,
-    sort_by text default 'utilization',
-    sort_order text default 'desc',
-    scope text default 'all',
-    min_utilization numeric default null,
-    type_ids text[] default null,
-    search text default null,
-    under_entity_id text default null,
-    page_size int default 20,
-    after text default null
-)
-returns jsonb
-language c
-volatile
-parallel unsafe
-as 'MODULE_PATHNAME', 'gov_query_1_0';
-
-comment on function gov_query(text, text[], text, text, text, numeric, text[], text, text, int, text) is
-$$A page of an owner's entities and budgets with their usage, as it is now. Archived entities are left out, and their children
-shown under the nearest that is not.
-
-owner_id: one of the vendor's customers; capability_ids: the budgets of these, a row for each; null: a row for each entity,
-    with null for all that is a budget's; sort_by: utilization, currentUsage, usageLimit, scopeSize, id or createdAt (the
-    entity's); sort_order: asc or desc; rows without the value come last, equal ones by entity, capability, scope size, scope
-    and name; scope: all, nodeWide or scoped budgets; an entity counts as node-wide; min_utilization: 0.8 for 80 % and more;
-    type_ids: entities of these types; search: part of the entity's id or display name, upper case or lower;
-    under_entity_id: that entity and all below it; page_size: 1 to 100; after: "next" of the page before, with the same
-    arguments
-result: {"data": [...], "pagination": {"next": cursor or null}}, each row with entityId, displayName, typeId, parentId,
-    capabilityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, allocated, utilization, cadence,
-    usagePeriodStart, usagePeriodEnd, enforcement and locked. utilization = usage / limit, 1 for a limit of 0; allocated: the
-    limits of the children's unnamed node-wide budgets of the same capability and cadence, null for scoped budgets
-errors: 22004 null owner_id, sort_by, sort_order, scope, page_size or element of an array; 22023 unknown sort_by, sort_order or
-    scope, page_size out of range, after not a cursor of this query; 42501 not the session's owner$$;
-
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Reporting                                                                                                        */
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -3617,6 +3579,44 @@ result: lines of at most 98 characters, a heading first. A budget's line: the ca
     is passed; amounts of 3 digits; when the window ends, in the session's time zone; what is left to allocate when children
     have budgets; soft
 errors: 22004 null owner_id; 22023 negative max_depth; 42501 an owner that the session may not see$$;
+
+create function gov_query
+(
+    owner_id text,
+    capability_ids text[] default null,
+    sort_by text default 'utilization',
+    sort_order text default 'desc',
+    scope text default 'all',
+    min_utilization numeric default null,
+    type_ids text[] default null,
+    search text default null,
+    under_entity_id text default null,
+    page_size int default 20,
+    after text default null
+)
+returns jsonb
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_query_1_0';
+
+comment on function gov_query(text, text[], text, text, text, numeric, text[], text, text, int, text) is
+$$A page of an owner's entities and budgets with their usage, as it is now. Archived entities are left out, and their children
+shown under the nearest that is not.
+
+owner_id: one of the vendor's customers; capability_ids: the budgets of these, a row for each; null: a row for each entity,
+    with null for all that is a budget's; sort_by: utilization, currentUsage, usageLimit, scopeSize, id or createdAt (the
+    entity's); sort_order: asc or desc; rows without the value come last, equal ones by entity, capability, scope size, scope
+    and name; scope: all, nodeWide or scoped budgets; an entity counts as node-wide; min_utilization: 0.8 for 80 % and more;
+    type_ids: entities of these types; search: part of the entity's id or display name, upper case or lower;
+    under_entity_id: that entity and all below it; page_size: 1 to 100; after: "next" of the page before, with the same
+    arguments
+result: {"data": [...], "pagination": {"next": cursor or null}}, each row with entityId, displayName, typeId, parentId,
+    capabilityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, allocated, utilization, cadence,
+    usagePeriodStart, usagePeriodEnd, enforcement and locked. utilization = usage / limit, 1 for a limit of 0; allocated: the
+    limits of the children's unnamed node-wide budgets of the same capability and cadence, null for scoped budgets
+errors: 22004 null owner_id, sort_by, sort_order, scope, page_size or element of an array; 22023 unknown sort_by, sort_order or
+    scope, page_size out of range, after not a cursor of this query; 42501 not the session's owner$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Backtest (src/backtest.c, src/api_backtest.c)                                                                    */
