@@ -18,6 +18,7 @@ OBJS = \
 	src/amount.o \
 	src/answer.o \
 	src/api_admin.o \
+	src/api_backtest.o \
 	src/api_catalog.o \
 	src/api_check.o \
 	src/api_consume.o \
@@ -26,6 +27,7 @@ OBJS = \
 	src/api_window.o \
 	src/append.o \
 	src/attempt.o \
+	src/backtest.o \
 	src/budgets.o \
 	src/cadence.o \
 	src/catalog.o \

@@ -94,6 +94,7 @@ my %FUNCTIONS = (
 		q{_gov_list('entities', 'gov_entities r where $1 is not null', '{r.owner_id, r.id}', '{a string, a string}', 'to_jsonb(r)', 'globex', '{}', null, null, 100)} ],
 	_gov_lock_hierarchy => [ '', '42501', q{_gov_lock_hierarchy('globex', true)} ],
 	_gov_profile_rights => [ 'reader tenant', 'shared', '_gov_profile_rights()' ],
+	_gov_replay => [ 'reader tenant', '42501', q{_gov_replay('globex', '{}', '{}', '-infinity', 'infinity')} ],
 	_gov_read_every_owner => [ 'reader', 'shared', '_gov_read_every_owner()' ],
 	_gov_require_owner => [ 'reader tenant', '42501', q{_gov_require_owner('globex')} ],
 	_gov_require_unpinned => [ 'reader tenant', '42501', q{_gov_require_unpinned('x')} ],
