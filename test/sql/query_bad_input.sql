@@ -162,7 +162,7 @@ values ('find', '10%', 'team', null),
        ('find', 'axb', 'team', null),
        ('find', 'back\slash', 'team', 'x'),
        ('find', 'Upper', 'team', 'lower'),
-       ('find', 'quote', 'team', $$it's "so" $1 [a-z] .*$$),
+       ('find', 'quote', 'team', $$it's "so" $1 [a-z] .*$$);
 select search, helper.page(gov_query('find', search => search)) as found, helper.page(gov_query('find', sort_by => 'id', sort_order => 'desc', search => search)) as backwards
 from unnest(array['%', '_', '\', '\\', '10', '10%', 'A_B', 'a_', 'upper', 'UPPER', 'LOWER', 'wer', '''', '"so"', '$1', '[a-z]', '.*', 'axb', 'a%b', ' ', 'up%', 'x']) as search;
 select helper.page(gov_query('find', search => '')) = helper.page(gov_query('find')) as empty_finds_all;
