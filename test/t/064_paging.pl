@@ -134,7 +134,7 @@ sub walk
 		$after = "'$next'";
 	}
 	my @wrong = grep { ($met{$_} // 0) != 1 } @{ $steady{$must} };
-	return @wrong ? join(', ', map { "$_ " . ($met{$_} // 0) . ' times' } @wrong) : undef;
+	return @wrong ? @wrong . ' rows: ' . join(', ', map { "$_ " . ($met{$_} // 0) . ' times' } splice @wrong, 0, 5) : undef;
 }
 
 my $end = time() + SECONDS;
