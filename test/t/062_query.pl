@@ -28,9 +28,12 @@ my @owners = ('acme', "o'%_ ß");
 my @types = ('org', 'team', 'Agent', 'model x');
 my @capabilities = ('tokens', 'calls', 'Ä-credits');
 my @cadences = ('PT1H', 'P1D', 'P1D', 'P1W', 'P1M', 'P1M', 'P1M', 'P3M', undef);
-my (%entities, $session, $offset, $next);
+my (%entities, @sessions, $session, $offset, $next);
 
 sub ask { return $session->ask($_[0]); }
+
+# Go on in any session; each may keep what it has read.
+sub change_session { $session = one_of(@sessions); return; }
 
 # A change of the catalog, which its rules may refuse.
 sub try_change
@@ -68,10 +71,13 @@ sub move_clock
 	my $before = ask('select extract(epoch from gov_now())');
 	$node->append_conf('postgresql.conf', "governance.clock_offset = '${offset}s'");
 	$node->reload;
-	foreach (1 .. 1000)
+	foreach my $psql (@sessions)
 	{
-		last if ask("select extract(epoch from gov_now()) >= $before + 3600 * $hours") eq 't';
-		select(undef, undef, undef, 0.01);
+		foreach (1 .. 1000)
+		{
+			last if $psql->ask("select extract(epoch from gov_now()) >= $before + 3600 * $hours") eq 't';
+			select(undef, undef, undef, 0.01);
+		}
 	}
 	await_expiry();
 	return;
@@ -212,6 +218,7 @@ sub step
 {
 	my ($owner) = @_;
 
+	change_session();
 	if (chance(0.2)) { change_catalog($owner); }
 	elsif (chance(0.03)) { move_clock(one_of(1, 1, 6, 24, 24, 168, 744)); }
 	elsif (chance(0.03)) { ask(one_of('do $$ begin perform gov_maintain(); end $$', 'select gov_drop_cache()', 'select gov_refresh()')); }
@@ -276,15 +283,33 @@ sub play
 		my $wrong = check($owner, 5);
 		return "round $round: $wrong" if defined $wrong;
 
-		# in a transaction with what it has done itself, and after a rollback
+		# in a transaction with what it has done itself
+		change_session();
+		my $writer = $session;
 		ask('begin');
 		ask('select ' . usage_call($owner)) foreach 1 .. one_of(1, 3);
 		change_catalog($owner) if chance(0.5);
 		$wrong = check($owner, 2);
 		return "round $round, in a transaction: $wrong" if defined $wrong;
-		ask(one_of('commit', 'rollback'));
+
+		# others look at it meanwhile; after it they know better
+		change_session();
+		ask('select gov_query(' . sql_text($owner) . q{, '{tokens,calls}')}) if $session != $writer;
+		$writer->ask(one_of('commit', 'rollback'));
+		change_session();
 		$wrong = check($owner, 2);
 		return "round $round, after it: $wrong" if defined $wrong;
+
+		# a change of the catalog that is not committed is nobody else's
+		$session = $writer = $sessions[0];
+		ask('begin');
+		change_catalog($owner) foreach 1 .. 2;
+		$session = $sessions[1];
+		$wrong = check($owner, 1);
+		return "round $round, while another changes the catalog: $wrong" if defined $wrong;
+		$writer->ask(one_of('commit', 'rollback'));
+		$wrong = check($owner, 1);
+		return "round $round, after another has changed the catalog: $wrong" if defined $wrong;
 	}
 	return;
 }
@@ -297,7 +322,8 @@ $offset = ask(q{select floor(extract(epoch from date_trunc('month', now()) + int
 $node->append_conf('postgresql.conf', "governance.clock_offset = '${offset}s'");
 $node->restart;
 $session->close;
-$session = GovSession->new($node, 'query');
+@sessions = map { GovSession->new($node, "query$_") } 1 .. 3;
+$session = $sessions[0];
 ask(qq{insert into gov_entity_types (id, attribution_keys) values ('org', '{}'), ('team', '{team}'), ('Agent', '{}'), ('model x', '{model}')});
 ask('insert into gov_capabilities (id) values ' . join(', ', map { "('$_')" } @capabilities));
 
@@ -316,7 +342,7 @@ foreach my $seed (@seeds)
 	my $wrong = eval { play($seed) };
 	$wrong = $@ if $@ ne '';
 	ok(!defined $wrong, "SEED=$seed") or diag("SEED=$seed\n$wrong");
-	eval { ask('rollback') };
+	foreach my $psql (@sessions) { eval { $psql->ask('rollback') }; }
 	$used += ask('select count(*) from truth.budgets(' . sql_text($_) . ') where current_usage <> 0') foreach @owners;
 	last if $seed == $seeds[-1];
 	foreach my $name (map { sql_text($_) } @owners)
@@ -339,12 +365,12 @@ sub is_right
 	return ok(!defined $wrong, $where) || diag($wrong);
 }
 
+change_session();
 ask('set governance.use_cache = off');
 is_right('without the cache');
 ask('set governance.use_cache = on');
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('query_standby');
-my $primary_session = $session;
 
 $standby->init_from_backup($node, 'backup', has_streaming => 1);
 $standby->start;
@@ -353,7 +379,7 @@ $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 $session = GovSession->new($standby, 'standby');
 is_right('on a standby');
 $session->close;
-$session = $primary_session;
+$session = $sessions[0];
 $standby->stop;
 
 # ---------------------------------------------------------------- as it is printed
@@ -373,6 +399,6 @@ is( ask(q{select c.node -> 'usagePeriodStart' = d -> 'usagePeriodStart' and c.no
 		from jsonb_array_elements(gov_query('plain', '{tokens}', sort_by => 'id', sort_order => 'asc', page_size => 1) -> 'data') d,
 		(select chains -> 0 -> 0 as node from gov_check('plain', 'tokens', 0, null, '{e01}')) c}), 't', 'times as in chains');
 
-$session->close;
+$_->close foreach @sessions;
 $node->stop;
 done_testing();
