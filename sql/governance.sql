@@ -163,6 +163,7 @@ create table gov_assignments
     anchor_at timestamptz,
     timezone text collate "C" not null default 'UTC',
     enforcement text collate "C" not null default 'hard',
+    strict_allocation boolean not null default false,
     locked boolean not null default false,
     alert_thresholds numeric[],
     counter_id bigint not null,
@@ -198,6 +199,8 @@ create table gov_assignments
         check (length(timezone) between 1 and 255 and timezone !~ '[[:cntrl:]]'),
     constraint gov_assignments_enforcement_check
         check (enforcement in ('hard', 'soft')),
+    constraint gov_assignments_strict_allocation_check
+        check (scope_entity_ids = '{}' or not strict_allocation),
     constraint gov_assignments_alert_thresholds_check
         check (cardinality(alert_thresholds) <= 10
             and array_position(alert_thresholds, null) is null
@@ -212,6 +215,10 @@ create index gov_assignments_capability_id_idx on gov_assignments (capability_id
 create index gov_assignments_scope_entity_ids_idx on gov_assignments using gin (scope_entity_ids)
     where scope_entity_ids <> '{}';
 
+-- The strict budgets of an owner, and of an entity: most have none.
+create index gov_assignments_strict on gov_assignments (owner_id, entity_id)
+    where strict_allocation;
+
 comment on table gov_assignments is 'budgets: how much of a capability an entity may use per window, optionally only in a scope';
 comment on column gov_assignments.scope_entity_ids is 'the budget holds only where all these entities are resolved too; {} = everywhere. Stored sorted and distinct';
 comment on column gov_assignments.name is 'tells budgets of one entity, capability and scope apart; may be empty';
@@ -220,6 +227,7 @@ comment on column gov_assignments.cadence is 'the length of a window: one ISO 86
 comment on column gov_assignments.anchor_at is 'where windows are counted from; null = the calendar';
 comment on column gov_assignments.timezone is 'a name of pg_timezone_names; years, months, weeks and days are local to it';
 comment on column gov_assignments.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
+comment on column gov_assignments.strict_allocation is 'true = the limits of the unnamed node-wide budgets of the entity''s children, for the capability and with the same cadence, may not add up to more than usage_limit; archived children do not count. Only for node-wide budgets';
 comment on column gov_assignments.locked is 'true = tenants may not change it';
 comment on column gov_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
 comment on column gov_assignments.counter_id is 'names the counter; drawn by the extension, and drawn again when cadence, anchor_at or timezone change';
@@ -236,6 +244,7 @@ comment on constraint gov_assignments_cadence_check on gov_assignments is 'A cad
 comment on constraint gov_assignments_anchor_at_check on gov_assignments is 'An anchor is a finite time, or null for the calendar.';
 comment on constraint gov_assignments_timezone_check on gov_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
 comment on constraint gov_assignments_enforcement_check on gov_assignments is 'Enforcement is "hard" or "soft".';
+comment on constraint gov_assignments_strict_allocation_check on gov_assignments is 'Only a node-wide budget, with no scope, can have strict allocation.';
 comment on constraint gov_assignments_alert_thresholds_check on gov_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
 
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -322,6 +331,9 @@ create table gov_usage_hourly
 -- fit into a row of an index. None contains a control character, so that none can look like another pair.
 create unique index gov_usage_hourly_key on gov_usage_hourly
     (owner_id, hour, md5(capability_id || chr(1) || entity_id));
+
+-- Without, a publication FOR ALL TABLES would refuse the rollup's updates.
+alter table gov_usage_hourly replica identity full;
 
 comment on table gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark';
 comment on column gov_usage_hourly.entity_id is 'empty for events that resolved to nothing';
@@ -415,6 +427,8 @@ create table gov_alert_policies
             and 1 <= all (thresholds)
             and 1000000000000000000 > all (thresholds))
 );
+
+alter table gov_alert_policies replica identity full;
 
 comment on table gov_alert_policies is 'the alert thresholds of budgets that have none of their own';
 comment on column gov_alert_policies.owner_id is 'null = the default of every owner';
@@ -830,7 +844,7 @@ create trigger gov_alert_policies_key
     execute function gov_refuse_key_change('owner_id');
 
 /* ---------------------------------------------------------------------------------------------------------------- */
-/* Triggers for the rules of the hierarchy (src/hierarchy.c)                                                        */
+/* Triggers for the rules of the hierarchy (src/hierarchy.c) and of strict budgets (src/allocation.c)               */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 create function gov_entity_moves()
@@ -892,6 +906,42 @@ create trigger gov_assignments_placed
     after insert on gov_assignments
     for each row
     execute function gov_assignment_placed();
+
+-- They judge whole statements, after all triggers for rows.
+
+create function gov_assignment_allocated()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_assignment_allocated_1_0';
+
+comment on function gov_assignment_allocated() is
+    'trigger: the limits of an entity''s children do not add up to more than its strict budget, after limits were set (23514)';
+
+create function gov_entity_allocated()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_entity_allocated_1_0';
+
+comment on function gov_entity_allocated() is
+    'trigger: the same after entities were moved or taken back from the archive (23514)';
+
+create trigger gov_assignments_allocated
+    after insert on gov_assignments
+    referencing new table as written
+    for each statement
+    execute function gov_assignment_allocated();
+
+create trigger gov_assignments_allocated_anew
+    after update on gov_assignments
+    referencing old table as replaced new table as written
+    for each statement
+    execute function gov_assignment_allocated();
+
+create trigger gov_entities_allocated_anew
+    after update on gov_entities
+    referencing old table as replaced new table as written
+    for each statement
+    execute function gov_entity_allocated();
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Triggers of the engine (src/invalidate.c)                                                                        */
@@ -2083,6 +2133,7 @@ return jsonb_build_object(
     'anchorAt', _gov_exact_json(stored.anchor_at),
     'timezone', stored.timezone,
     'enforcement', stored.enforcement,
+    'strictAllocation', stored.strict_allocation,
     'locked', stored.locked,
     'alertThresholds', stored.alert_thresholds,
     'parentId', parent_id,
@@ -2121,6 +2172,7 @@ begin
     end if;
     stored.timezone := coalesce(item ->> 'timezone', stored.timezone, 'UTC');
     stored.enforcement := coalesce(item ->> 'enforcement', stored.enforcement, 'hard');
+    stored.strict_allocation := coalesce((item ->> 'strictAllocation')::boolean, stored.strict_allocation, false);
     stored.locked := coalesce((item ->> 'locked')::boolean, stored.locked, false);
     if item ? 'alertThresholds' then
         stored.alert_thresholds := case
@@ -2189,6 +2241,7 @@ declare
         "anchorAt": "a string or null",
         "timezone": "a string",
         "enforcement": "a string",
+        "strictAllocation": "true or false",
         "locked": "true or false",
         "alertThresholds": "an array of numbers or null",
         "parentId": "a string or null"}';
@@ -2290,35 +2343,44 @@ begin
                 from jsonb_each_text(parents) p
                 join gov_entities e on e.owner_id = owner and e.id = p.key
                 where e.parent_id is distinct from p.value));
-
-        update gov_entities e
-        set parent_id = p.value
-        from jsonb_each_text(parents) p
-        where e.owner_id = owner
-            and e.id = p.key
-            and e.parent_id is distinct from p.value;
     end if;
 
-    insert into gov_assignments as t
-        (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone,
-         enforcement, locked, alert_thresholds)
-    select owner, p.entity_id, p.capability_id, p.scope_entity_ids, p.name, p.usage_limit, p.cadence, p.anchor_at, p.timezone,
-        p.enforcement, p.locked, p.alert_thresholds
-    from jsonb_each(wanted) w
-    left join gov_assignments s
-        on s.owner_id = owner
-        and s.entity_id = w.value ->> 'entityId'
-        and s.capability_id = w.value ->> 'capabilityId'
-        and s.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
-        and s.name = w.value ->> 'name'
-    cross join lateral _gov_patched(s, w.value) p
-    order by w.key collate "C"
-    on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update
-        set (usage_limit, cadence, anchor_at, timezone, enforcement, locked, alert_thresholds) = (
-            select p.usage_limit, p.cadence, p.anchor_at, p.timezone, p.enforcement, p.locked, p.alert_thresholds
-            from _gov_patched(t, wanted -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name)) p)
-        where t is distinct from
-            _gov_patched(t, wanted -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name));
+    -- One statement, so that strict budgets are judged when entities have moved and limits are set. It names the table of
+    -- entities only if there is something to move: others need have no right to.
+    execute case when parents <> '{}' then $moved$
+        with moved as
+        (
+            update gov_entities e
+            set parent_id = p.value
+            from jsonb_each_text($3) p
+            where e.owner_id = $1
+                and e.id = p.key
+                and e.parent_id is distinct from p.value
+        )
+        $moved$ else '' end || $written$
+        insert into gov_assignments as t
+            (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone,
+             enforcement, strict_allocation, locked, alert_thresholds)
+        select $1, p.entity_id, p.capability_id, p.scope_entity_ids, p.name, p.usage_limit, p.cadence, p.anchor_at, p.timezone,
+            p.enforcement, p.strict_allocation, p.locked, p.alert_thresholds
+        from jsonb_each($2) w
+        left join gov_assignments s
+            on s.owner_id = $1
+            and s.entity_id = w.value ->> 'entityId'
+            and s.capability_id = w.value ->> 'capabilityId'
+            and s.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
+            and s.name = w.value ->> 'name'
+        cross join lateral _gov_patched(s, w.value) p
+        order by w.key collate "C"
+        on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update
+            set (usage_limit, cadence, anchor_at, timezone, enforcement, strict_allocation, locked, alert_thresholds) = (
+                select p.usage_limit, p.cadence, p.anchor_at, p.timezone, p.enforcement, p.strict_allocation, p.locked,
+                    p.alert_thresholds
+                from _gov_patched(t, $2 -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name)) p)
+            where t is distinct from
+                _gov_patched(t, $2 -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name))
+        $written$
+    using owner, wanted, parents;
 
     return (
         select jsonb_agg(_gov_json(t, e.parent_id) order by k.n)
@@ -2845,7 +2907,8 @@ begin
     if missing is not null then
         raise exception using
             errcode = 'null_value_not_allowed',
-            message = format('argument "%s" must not be null', missing);
+            message = format('argument "%s" must not be null', missing),
+            hint = format('Pass a value for "%s".', missing);
     end if;
     if bucket is not null and (bucket <= interval '0' or units <> 1) then
         raise exception using
@@ -2908,6 +2971,243 @@ owner_id, capability_id: what is summed; group_by: each name is an entity type o
 result: a row per group and bucket, by bucket: group_key: an object with a key for each name, null for what an event lacks; an event
     with two entities of one type counts under each; bucket_start: null without buckets; amount; event_count
 errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit; 42501 an owner that the session may not see$$;
+
+create function gov_query
+(
+    owner_id text,
+    capability_ids text[] default null,
+    sort_by text default 'utilization',
+    sort_order text default 'desc',
+    scope text default 'all',
+    min_utilization numeric default null,
+    type_ids text[] default null,
+    search text default null,
+    under_entity_id text default null,
+    page_size int default 20,
+    after text default null
+)
+returns jsonb
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_query_1_0';
+
+comment on function gov_query(text, text[], text, text, text, numeric, text[], text, text, int, text) is
+$$A page of an owner's entities and budgets with their usage, as it is now. Archived entities are left out, and their children
+shown under the nearest that is not.
+
+owner_id: one of the vendor's customers; capability_ids: the budgets of these, a row for each; null: a row for each entity,
+    with null for all that is a budget's; sort_by: utilization, currentUsage, usageLimit, scopeSize, id or createdAt (the
+    entity's); sort_order: asc or desc; rows without the value come last, equal ones by entity, capability, scope size, scope
+    and name; scope: all, nodeWide or scoped budgets; an entity counts as node-wide; min_utilization: 0.8 for 80 % and more;
+    type_ids: entities of these types; search: part of the entity's id or display name, upper case or lower;
+    under_entity_id: that entity and all below it; page_size: 1 to 100; after: "next" of the page before, with the same
+    arguments
+result: {"data": [...], "pagination": {"next": cursor or null}}, each row with entityId, displayName, typeId, parentId,
+    capabilityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, allocated, utilization, cadence,
+    usagePeriodStart, usagePeriodEnd, enforcement and locked. utilization = usage / limit, 1 for a limit of 0; allocated: the
+    limits of the children's unnamed node-wide budgets of the same capability and cadence, null for scoped budgets
+errors: 22004 null owner_id, sort_by, sort_order, scope, page_size or element of an array; 22023 unknown sort_by, sort_order or
+    scope, page_size out of range, after not a cursor of this query; 42501 not the session's owner$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Reporting                                                                                                        */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- One owner's budgets at a point in time. A view cannot tell the planner that an owner may have one row or a hundred thousand:
+-- joined row by row, as few rows would be, many would take minutes. So the joins are made here, and by hashing.
+create function _gov_budgets_of(owner text, at timestamptz)
+returns table
+(
+    entity_id text,
+    display_name text,
+    type_id text,
+    parent_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    usage_limit numeric,
+    current_usage numeric,
+    reserved_usage numeric,
+    remaining numeric,
+    allocated numeric,
+    utilization numeric,
+    cadence text,
+    usage_period_start timestamptz,
+    usage_period_end timestamptz,
+    enforcement text,
+    locked boolean
+)
+language plpgsql
+stable
+rows 100
+cost 1000
+set search_path = pg_catalog, @extschema@, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_nestloop = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+    return query
+    with recursive entity as materialized
+    (
+        select
+            e.id,
+            e.type_id,
+            e.parent_id,
+            e.display_name,
+            e.archived_at is not null as is_archived
+        from gov_entities e
+        where e.owner_id = owner
+    ),
+    hidden (id, shown_id) as
+    (
+        select e.id, e.parent_id
+        from entity e
+        left join entity p on p.id = e.parent_id
+        where e.is_archived
+            and p.is_archived is not true
+        union all
+        select e.id, h.shown_id
+        from hidden h
+        join entity e on e.parent_id = h.id
+        where e.is_archived
+    ),
+    budget as materialized
+    (
+        select
+            a.*,
+            coalesce(a.cadence, '') as cadence_key,
+            coalesce(w.window_start, '-infinity') as counted_from,
+            w.window_start,
+            w.window_end
+        from gov_assignments a
+        cross join lateral gov_window(a.cadence, a.anchor_at, a.timezone, at) w
+        where a.owner_id = owner
+    ),
+    counted as
+    (
+        select
+            c.counter_id,
+            c.window_start,
+            sum(c.amount) as amount
+        from (
+            select x.counter_id, x.window_start, e.amount
+            from gov_events e
+            cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+            where e.owner_id = owner
+                and (e.owner_id, e.id) > (owner, coalesce((select r.watermark from gov_rollup_state r), 0))
+        ) c
+        group by c.counter_id, c.window_start
+    ),
+    held as
+    (
+        select
+            x.assignment_id,
+            sum(r.amount) as amount
+        from gov_reservations r
+        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+        where r.owner_id = owner
+            and r.state = 'open'
+            and (r.owner_id, r.expires_at) > (owner, at)
+        group by x.assignment_id
+    ),
+    given as
+    (
+        select
+            e.parent_id,
+            b.capability_id,
+            b.cadence_key,
+            sum(b.usage_limit) as amount
+        from budget b
+        join entity e on e.id = b.entity_id
+        where b.scope_entity_ids = '{}'
+            and b.name = ''
+            and not e.is_archived
+        group by e.parent_id, b.capability_id, b.cadence_key
+    )
+    select
+        b.entity_id,
+        e.display_name,
+        e.type_id,
+        case when h.id is null then e.parent_id else h.shown_id end,
+        b.capability_id,
+        b.scope_entity_ids,
+        b.name,
+        b.usage_limit,
+        trim_scale(s.used),
+        trim_scale(s.held),
+        trim_scale(b.usage_limit - s.used - s.held),
+        case when b.scope_entity_ids = '{}' then trim_scale(coalesce(g.amount, 0)) end,
+        case when b.usage_limit = 0 then 1 else trim_scale(s.used / b.usage_limit) end,
+        b.cadence,
+        b.window_start,
+        b.window_end,
+        b.enforcement,
+        b.locked
+    from budget b
+    join entity e on e.id = b.entity_id and not e.is_archived
+    left join hidden h on h.id = e.parent_id
+    left join lateral
+    (
+        select n.amount
+        from gov_usage n
+        where n.counter_id = b.counter_id
+            and n.window_start = b.counted_from
+        offset 0
+    ) u on true
+    left join counted c on c.counter_id = b.counter_id and c.window_start = b.counted_from
+    left join held r on r.assignment_id = b.id
+    left join given g on g.parent_id = b.entity_id and g.capability_id = b.capability_id and g.cadence_key = b.cadence_key
+    cross join lateral
+    (
+        select coalesce(u.amount, 0) + coalesce(c.amount, 0) as used, coalesce(r.amount, 0) as held
+    ) s;
+end
+$$;
+
+comment on function _gov_budgets_of(text, timestamptz) is 'internal: the rows of gov_budgets of one owner, as far as the caller may see them';
+
+create view gov_budgets with (security_invoker = true) as
+select
+    o.owner_id,
+    b.entity_id,
+    b.display_name,
+    b.type_id,
+    b.parent_id,
+    b.capability_id,
+    b.scope_entity_ids,
+    b.name,
+    b.usage_limit,
+    b.current_usage,
+    b.reserved_usage,
+    b.remaining,
+    b.allocated,
+    b.utilization,
+    b.cadence,
+    b.usage_period_start,
+    b.usage_period_end,
+    b.enforcement,
+    b.locked
+from (select gov_now() as now offset 0) c
+cross join (select distinct a.owner_id from gov_assignments a) o
+cross join lateral _gov_budgets_of(o.owner_id, c.now) b;
+
+comment on view gov_budgets is 'the budgets of entities that are not archived, with what is used and held of them right now';
+comment on column gov_budgets.display_name is 'the entity''s';
+comment on column gov_budgets.type_id is 'the entity''s';
+comment on column gov_budgets.parent_id is 'the nearest entity above that is not archived; null for a root';
+comment on column gov_budgets.usage_limit is 'null = no limit';
+comment on column gov_budgets.current_usage is 'used in the present window, committed or by this transaction';
+comment on column gov_budgets.reserved_usage is 'held by open holds whose time has not passed';
+comment on column gov_budgets.remaining is 'limit - usage - held, negative when over the limit; null without a limit';
+comment on column gov_budgets.allocated is
+    'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out; null on scoped budgets';
+comment on column gov_budgets.utilization is 'usage / limit, not capped; 1 for a limit of 0, null without a limit';
+comment on column gov_budgets.usage_period_start is 'the start of the present window; null for a budget that never resets';
+comment on column gov_budgets.usage_period_end is 'its end, exclusive; null for a budget that never resets';
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Backtest (src/backtest.c, src/api_backtest.c)                                                                    */
@@ -3196,7 +3496,7 @@ union all
 select 'rollup_lag_events', t.event_count, null
 from tail t
 union all
-select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from clock_timestamp() - t.oldest), 3), 0), 0), null
+select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from gov_now() - t.oldest), 3), 0), 0), null
 from tail t
 union all
 select 'rollup_waits_for', count(*), string_agg('process ' || w.pid, ', ' order by w.pid)
@@ -3581,8 +3881,9 @@ as $$
             ('gov_entities', '{admin}', 'select, insert, update, delete'),
             ('gov_assignments', '{reader, tenant}', 'select'),
             ('gov_assignments', '{tenant}', 'insert (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, '
-                'anchor_at, timezone, enforcement, locked, alert_thresholds)'),
-            ('gov_assignments', '{tenant}', 'update (usage_limit, cadence, anchor_at, timezone, enforcement, locked, alert_thresholds)'),
+                'anchor_at, timezone, enforcement, strict_allocation, locked, alert_thresholds)'),
+            ('gov_assignments', '{tenant}', 'update (usage_limit, cadence, anchor_at, timezone, enforcement, strict_allocation, '
+                'locked, alert_thresholds)'),
             ('gov_assignments', '{tenant}', 'delete'),
             ('gov_assignments', '{admin}', 'select, insert, update, delete'),
             ('gov_alert_policies', '{reader, tenant}', 'select'),
@@ -3597,7 +3898,7 @@ as $$
             ('gov_alerts', '{reader, tenant, admin}', 'select'),
             ('gov_holds', '{reader, tenant, admin}', 'select'),
             ('gov_budgets', '{reader, tenant, admin}', 'select'),
-            ('gov_rollup_state', '{reader, admin}', 'select'),
+            ('gov_rollup_state', '{reader, tenant, admin}', 'select'),
             ('gov_rollup_waits', '{reader, admin}', 'select'),
             ('gov_stats', '{reader, admin}', 'select')
     )

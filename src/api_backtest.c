@@ -46,7 +46,7 @@
 PG_FUNCTION_INFO_V1(gov_replay_1_0);
 
 /* To ask each event whether it names one of these pays while they are few. */
-#define FILTER_MAX_ENTITIES	16
+#define FILTER_MAX_ENTITIES	4
 
 /* the arguments, by position */
 enum
