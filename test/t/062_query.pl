@@ -1,4 +1,4 @@
-# gov_query, gov_tree and gov_budgets against what test/query_oracle.sql finds in the base tables: random owners with random trees,
+# gov_query, gov_tree and gov_budgets against what test/report_oracle.sql finds in the base tables: random owners with random trees,
 # budgets and usage, asked with random sorts, filters and page sizes, walked by the cursor, while usage, catalog and clock go on.
 #
 # A run follows from its seed alone. A failing one prints it:
@@ -22,7 +22,7 @@ my $node = gov_node('query',
 	init => { allows_streaming => 1, extra => [ '--locale=C.UTF-8', '--encoding=UTF8' ] },
 	conf => "fsync = off\nautovacuum = off");
 
-$node->safe_psql('postgres', slurp_file("$FindBin::RealBin/../query_oracle.sql"));
+$node->safe_psql('postgres', slurp_file("$FindBin::RealBin/../report_oracle.sql"));
 
 my @owners = ('acme', "o'%_ ß");
 my @types = ('org', 'team', 'Agent', 'model x');
