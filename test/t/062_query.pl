@@ -17,7 +17,7 @@ use GovRandom;
 use GovSession;
 use GovTest;
 
-my @seeds = defined $ENV{SEED} ? ($ENV{SEED}) : (1 .. $ENV{QUERY_SEEDS} // 4);
+my @seeds = defined $ENV{SEED} ? ($ENV{SEED}) : (1 .. $ENV{QUERY_SEEDS} // 3);
 my $node = gov_node('query',
 	init => { allows_streaming => 1, extra => [ '--locale=C.UTF-8', '--encoding=UTF8' ] },
 	conf => "fsync = off\nautovacuum = off");
