@@ -393,6 +393,9 @@ is(ask(q{select string_agg(d ->> 'entityId', ' ' order by n) from jsonb_array_el
 is(ask(q{select string_agg(d ->> 'entityId', ' ' order by n) from jsonb_array_elements(gov_query('plain') -> 'data') with ordinality as x (d, n)}),
 	join(' ', map { sprintf 'e%02d', $_ } 1 .. 20), 'the defaults of tree mode: nothing to sort by');
 is(ask(q{select d -> 'currentUsage' || (d -> 'utilization') || (d -> 'remaining') from jsonb_array_elements(gov_query('plain', '{tokens}', page_size => 1) -> 'data') d}), '[37.5, 3.75, -27.5]', 'numbers');
+ask(q{insert into gov_entities (owner_id, id, type_id, display_name) values ('search', 'ÉCOLE', 'team', null), ('search', 'b', 'team', 'Straße Ä')});
+is(ask(qq{select string_agg(coalesce(gov_query('search', search => s) #>> '{data,0,entityId}', 'none'), ' ' order by n) from unnest(array['école', 'ÉcO', 'STRAßE', 'ä', 'ecole', 'strasse']) with ordinality as x (s, n)}),
+	'ÉCOLE ÉCOLE b b none none', 'a search knows the capitals of the locale');
 is(ask(q{select string_agg(distinct k, ' ' order by k) from jsonb_array_elements(gov_query('plain', '{tokens}') -> 'data') as d, jsonb_object_keys(d) as k}),
 	join(' ', sort map { s/_(\w)/\u$1/gr } @columns), 'the keys of a row');
 is( ask(q{select c.node -> 'usagePeriodStart' = d -> 'usagePeriodStart' and c.node -> 'usagePeriodEnd' = d -> 'usagePeriodEnd' and jsonb_typeof(d -> 'usagePeriodEnd') = 'string'
