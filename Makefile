@@ -15,6 +15,7 @@ EXTVERSION = 1.0.0
 PGFILEDESC = "governance - budgets for AI usage"
 
 OBJS = \
+	src/alert.o \
 	src/amount.o \
 	src/answer.o \
 	src/api_admin.o \
@@ -69,6 +70,7 @@ OBJS = \
 	src/set.o \
 	src/shmem.o \
 	src/spi.o \
+	src/threshold.o \
 	src/transaction.o \
 	src/trigger.o \
 	src/types.o \

@@ -30,6 +30,7 @@
 #include "claim.h"
 #include "evict.h"
 #include "nodetable.h"
+#include "threshold.h"
 
 /*
  * Ids that are no entity may take a quarter of a stripe's nodes, or so many;
@@ -211,8 +212,26 @@ renew_counter(dsa_pointer kept, dsa_pointer loaded, bool was_pinned)
 	counter->window = anew->window;
 	counter->total = anew->total;
 	counter->covered = 0;
+	counter->settled = anew->settled;
+	counter->alert_at = GOV_ALERT_UNKNOWN;
 	if (!was_pinned)
 		counter->held = anew->held;
+}
+
+/*
+ * Thresholds that are not those of before may be below what is used already:
+ * the next use looks at all.
+ */
+static void
+renew_alerts(dsa_pointer kept, const GovEntity *old, uint32 old_number,
+			 const GovEntity *entity, uint32 number)
+{
+	GovSharedCounter *counter = dsa_get_address(gov_shmem_memory(), kept);
+
+	if (old == NULL ||
+		!gov_thresholds_are_same(old, &old->budgets[old_number], entity,
+								 &entity->budgets[number]))
+		counter->alert_at = gov_threshold_above(entity, &entity->budgets[number], 0);
 }
 
 /*
@@ -234,9 +253,11 @@ match_counters(const GovClaim *claim, GovSharedNode *node,
 	{
 		dsa_pointer kept = InvalidDsaPointer;
 		bool		was_pinned = claim->was_pinned;
-		uint32		budget;
+		bool		was_here;
+		uint32		budget = 0;
 
-		if (gov_node_find_budget(node, &entity->budgets[i].id, i, &budget))
+		was_here = gov_node_find_budget(node, &entity->budgets[i].id, i, &budget);
+		if (was_here)
 		{
 			kept = old_counters[budget];
 			old_counters[budget] = InvalidDsaPointer;
@@ -248,6 +269,7 @@ match_counters(const GovClaim *claim, GovSharedNode *node,
 		}
 		if (DsaPointerIsValid(kept))
 		{
+			renew_alerts(kept, was_here ? old : NULL, budget, entity, i);
 			renew_counter(kept, counters[i], was_pinned);
 			spare[i] = counters[i];
 			counters[i] = kept;

@@ -186,6 +186,32 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 	gov_stripe_unlock(stripe);
 }
 
+/* Something about all entities of an owner has.  Likewise. */
+void
+gov_node_invalidate_owner(const GovOwnerKey *key)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+
+	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	stripe->changes++;
+	for (uint32 b = 0; b < stripe->nbuckets; b++)
+	{
+		dsa_pointer pointer = *gov_nodetable_bucket_number(stripe, b);
+
+		while (DsaPointerIsValid(pointer))
+		{
+			GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
+
+			if (node->database == key->database && node->extension == key->extension &&
+				node->owner_length == key->owner_length &&
+				memcmp(node->key, key->owner, key->owner_length) == 0)
+				node->stale_changes = stripe->changes;
+			pointer = node->next;
+		}
+	}
+	gov_stripe_unlock(stripe);
+}
+
 static bool
 is_loading(const GovOwnerKey *key, const char *id, uint32 id_length)
 {

@@ -21,6 +21,11 @@
  *		commit, what we use is withheld from them: held until then, but for us
  *		given back at once.
  *
+ *		Alerts are about usage that is committed.  So, when all is done but the
+ *		commit, a transaction's usage is settled: added to what the counter has
+ *		of others' that commit or have.  Each sees what those before it have
+ *		come to, so that exactly one sees a threshold crossed.
+ *
  * LAYOUT
  *		An array of entries, one per (nesting level, counter, id, window), in the
  *		order made: those of the innermost subtransaction are its tail, so that
@@ -36,7 +41,8 @@
  * INVARIANTS
  *		taken and held_taken are >= 0 and contained in the counter, taken while
  *		its id and window are the entry's; relief and held_relief are <= 0 and
- *		not yet in it.  covered <= taken, covered <= -held_relief.
+ *		not yet in it.  covered <= taken, covered <= -held_relief.  settled is
+ *		contained in the counter's, which is never more than its total.
  *
  * FAILURE
  *		gov_pending_reserve() is the only function that allocates and may
@@ -53,6 +59,9 @@
 
 #include "fault.h"
 #include "pending.h"
+#include "threshold.h"
+
+#define GOV_SETTLE_BATCH	64	/* entries at a time with the stripe locked */
 
 typedef struct GovPendingEntry
 {
@@ -65,6 +74,9 @@ typedef struct GovPendingEntry
 	GovAmount	held_taken;
 	GovAmount	held_relief;
 	GovAmount	covered;
+	GovAmount	settled;		/* of taken and relief */
+	GovCrossing crossing;
+	bool		is_crossing;
 	int			level;			/* of the (sub)transaction */
 	int			next;			/* older entry in the chain, or -1 */
 } GovPendingEntry;
@@ -270,19 +282,93 @@ unpin(GovSharedCounter *counter)
 	Assert(before > 0);
 }
 
-/* Change a counter by what an entry says, which nothing is covered by any more. */
+/* What the entry has used that is not settled yet. */
+static GovAmount
+unsettled(const GovPendingEntry *entry)
+{
+	return entry->taken + entry->relief - entry->settled;
+}
+
+/* Settle an entry; does it have to be looked at?  The stripe is locked. */
+static bool
+settle(GovPendingEntry *entry)
+{
+	GovSharedCounter *counter = entry->counter;
+	GovCrossing *crossing = &entry->crossing;
+	GovAmount	before = counter->settled;
+	GovAmount	usage = unsettled(entry);
+
+	entry->is_crossing = false;
+	if (usage == 0 || !is_current(entry))
+		return false;
+	counter->settled += usage;
+	entry->settled += usage;
+	Assert(counter->settled <= counter->total);
+	if (!gov_threshold_crossed(counter->alert_at, before, counter->settled,
+							   &crossing->above))
+		return false;
+	counter->alert_at = GOV_ALERT_UNKNOWN;
+	crossing->counter_id = entry->counter_id;
+	crossing->window_start = entry->window_start;
+	crossing->before = before;
+	crossing->after = counter->settled;
+	return entry->is_crossing = true;
+}
+
+/* The transaction is about to commit: settle its usage; how much is to be looked at? */
+int
+gov_pending_settle(void)
+{
+	int			count = 0;
+	int			i = 0;
+
+	while (i < nentries)
+	{
+		GovSharedStripe *stripe = entries[i].stripe;
+		int			end = Min(nentries, i + GOV_SETTLE_BATCH);
+
+		gov_stripe_lock(stripe, LW_EXCLUSIVE);
+		while (i < end && entries[i].stripe == stripe)
+			count += settle(&entries[i++]) ? 1 : 0;
+		gov_stripe_unlock(stripe);
+	}
+	return count;
+}
+
+/* What is to be looked at, for which there is room. */
+int
+gov_pending_crossings(GovCrossing *crossings)
+{
+	int			count = 0;
+
+	for (int i = 0; i < nentries; i++)
+	{
+		if (entries[i].is_crossing)
+			crossings[count++] = entries[i].crossing;
+	}
+	return count;
+}
+
+/*
+ * Change a counter by what an entry says, which nothing is covered by any more.
+ * Where settled usage is taken back, a threshold may have to be crossed again.
+ */
 static void
-apply(GovPendingEntry *entry, GovAmount usage, GovAmount held)
+apply(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount settled)
 {
 	GovSharedCounter *counter = entry->counter;
 
-	if (usage != 0 || held != 0 || entry->covered != 0)
+	if (usage != 0 || held != 0 || settled != 0 || entry->covered != 0)
 	{
 		gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
 		if (is_current(entry))
 		{
 			counter->total += usage;
 			counter->covered -= entry->covered;
+			counter->settled += settled;
+			if (entry->settled != 0 && settled == -entry->settled)
+				counter->alert_at = GOV_ALERT_UNKNOWN;
+			Assert(counter->settled <= counter->total);
 		}
 		counter->held += held;
 		Assert(counter->held >= 0 && counter->covered >= 0 &&
@@ -301,7 +387,7 @@ gov_pending_commit(void)
 		GovPendingEntry *entry = &entries[nentries - 1];
 
 		unlink_newest(nentries - 1);
-		apply(entry, entry->relief, entry->held_relief);
+		apply(entry, entry->relief, entry->held_relief, unsettled(entry));
 		nentries--;
 	}
 	has_written = false;
@@ -316,7 +402,7 @@ gov_pending_abort(int level)
 		GovPendingEntry *entry = &entries[nentries - 1];
 
 		unlink_newest(nentries - 1);
-		apply(entry, -entry->taken, -entry->held_taken);
+		apply(entry, -entry->taken, -entry->held_taken, -entry->settled);
 		nentries--;
 	}
 	if (level == 0)
@@ -352,6 +438,7 @@ gov_pending_merge(int level)
 		entry->held_taken += child.held_taken;
 		entry->held_relief += child.held_relief;
 		entry->covered += child.covered;
+		entry->settled += child.settled;
 		unpin(child.counter);
 	}
 }
