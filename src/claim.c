@@ -206,6 +206,7 @@ renew_counter(dsa_pointer kept, dsa_pointer loaded, bool was_pinned)
 	GovSharedCounter *counter = dsa_get_address(gov_shmem_memory(), kept);
 	const GovSharedCounter *anew = dsa_get_address(gov_shmem_memory(), loaded);
 
+	counter->alert_at = anew->alert_at;
 	if (counter->id == anew->id)
 		return;
 	counter->id = anew->id;
@@ -213,25 +214,8 @@ renew_counter(dsa_pointer kept, dsa_pointer loaded, bool was_pinned)
 	counter->total = anew->total;
 	counter->covered = 0;
 	counter->settled = anew->settled;
-	counter->alert_at = GOV_ALERT_UNKNOWN;
 	if (!was_pinned)
 		counter->held = anew->held;
-}
-
-/*
- * Thresholds that are not those of before may be below what is used already:
- * the next use looks at all.
- */
-static void
-renew_alerts(dsa_pointer kept, const GovEntity *old, uint32 old_number,
-			 const GovEntity *entity, uint32 number)
-{
-	GovSharedCounter *counter = dsa_get_address(gov_shmem_memory(), kept);
-
-	if (old == NULL ||
-		!gov_thresholds_are_same(old, &old->budgets[old_number], entity,
-								 &entity->budgets[number]))
-		counter->alert_at = gov_threshold_above(entity, &entity->budgets[number], 0);
 }
 
 /*
@@ -253,11 +237,9 @@ match_counters(const GovClaim *claim, GovSharedNode *node,
 	{
 		dsa_pointer kept = InvalidDsaPointer;
 		bool		was_pinned = claim->was_pinned;
-		bool		was_here;
-		uint32		budget = 0;
+		uint32		budget;
 
-		was_here = gov_node_find_budget(node, &entity->budgets[i].id, i, &budget);
-		if (was_here)
+		if (gov_node_find_budget(node, &entity->budgets[i].id, i, &budget))
 		{
 			kept = old_counters[budget];
 			old_counters[budget] = InvalidDsaPointer;
@@ -269,7 +251,6 @@ match_counters(const GovClaim *claim, GovSharedNode *node,
 		}
 		if (DsaPointerIsValid(kept))
 		{
-			renew_alerts(kept, was_here ? old : NULL, budget, entity, i);
 			renew_counter(kept, counters[i], was_pinned);
 			spare[i] = counters[i];
 			counters[i] = kept;
@@ -353,6 +334,7 @@ copy_to_shared(const GovSharedNode *node, const GovEntity *entity,
 		counter->database = node->database;
 		counter->extension = node->extension;
 		counter->budget_id = entity->budgets[i].id;
+		counter->alert_at = gov_threshold_above(entity, &entity->budgets[i], 0);
 		pg_atomic_init_u32(&counter->pins, 0);
 	}
 	return true;

@@ -42,6 +42,7 @@
 
 #include "fault.h"
 #include "nodetable.h"
+#include "threshold.h"
 
 #define GOV_LOAD_WAIT_MS			100
 
@@ -171,6 +172,20 @@ gov_node_is_pinned(const GovSharedNode *node)
 	return false;
 }
 
+/*
+ * Thresholds may be others now, and transactions that have charged the counters
+ * may commit before anybody loads the node again.
+ */
+static void
+forget_alerts(const GovSharedNode *node)
+{
+	const GovEntity *entity = gov_node_entity(node);
+	dsa_pointer pointer;
+
+	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
+		gov_node_counter(node, i, &pointer)->alert_at = GOV_ALERT_ANY;
+}
+
 /* An entity or its budgets have changed.  Called after commit: cannot fail. */
 void
 gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
@@ -182,7 +197,10 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 	stripe->changes++;
 	node = gov_node_find(key, id, id_length);
 	if (node != NULL)
+	{
 		node->stale_changes = stripe->changes;
+		forget_alerts(node);
+	}
 	gov_stripe_unlock(stripe);
 }
 
@@ -205,7 +223,10 @@ gov_node_invalidate_owner(const GovOwnerKey *key)
 			if (node->database == key->database && node->extension == key->extension &&
 				node->owner_length == key->owner_length &&
 				memcmp(node->key, key->owner, key->owner_length) == 0)
+			{
 				node->stale_changes = stripe->changes;
+				forget_alerts(node);
+			}
 			pointer = node->next;
 		}
 	}

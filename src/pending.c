@@ -21,10 +21,9 @@
  *		commit, what we use is withheld from them: held until then, but for us
  *		given back at once.
  *
- *		Alerts are about usage that is committed.  So, when all is done but the
- *		commit, a transaction's usage is settled: added to what the counter has
- *		of others' that commit or have.  Each sees what those before it have
- *		come to, so that exactly one sees a threshold crossed.
+ *		Alerts are about committed usage.  So, when all is done but the commit, a
+ *		transaction's is settled: added to what the counter has of others' that
+ *		commit or have.  Exactly one of them then sees a threshold crossed.
  *
  * LAYOUT
  *		An array of entries, one per (nesting level, counter, id, window), in the
@@ -86,6 +85,7 @@ static int	nentries = 0;
 static int	capacity = 0;		/* a power of two, also the number of chains */
 static int *chains = NULL;
 static bool has_written = false;	/* a writing call was made */
+static uint64 generation = 0;	/* the database's, at the first entry */
 
 static int *
 chain_of(const GovSharedCounter *counter)
@@ -183,6 +183,8 @@ append(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
 	entry->counter_id = counter->id;
 	entry->window_start = counter->window.start;
 	entry->level = level;
+	if (nentries == 0)
+		generation = pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
 	link_entry(nentries++);
 	pg_atomic_fetch_add_u32(&counter->pins, 1);
 	return entry;
@@ -291,12 +293,12 @@ unsettled(const GovPendingEntry *entry)
 
 /* Settle an entry; does it have to be looked at?  The stripe is locked. */
 static bool
-settle(GovPendingEntry *entry)
+settle(GovPendingEntry *entry, bool looks_at_any)
 {
 	GovSharedCounter *counter = entry->counter;
-	GovCrossing *crossing = &entry->crossing;
 	GovAmount	before = counter->settled;
 	GovAmount	usage = unsettled(entry);
+	GovAmount	above;
 
 	entry->is_crossing = false;
 	if (usage == 0 || !is_current(entry))
@@ -304,23 +306,27 @@ settle(GovPendingEntry *entry)
 	counter->settled += usage;
 	entry->settled += usage;
 	Assert(counter->settled <= counter->total);
-	if (!gov_threshold_crossed(counter->alert_at, before, counter->settled,
-							   &crossing->above))
+	if (!gov_threshold_crossed(looks_at_any ? GOV_ALERT_ANY : counter->alert_at, before,
+							   counter->settled, &above))
 		return false;
 	counter->alert_at = GOV_ALERT_UNKNOWN;
-	crossing->counter_id = entry->counter_id;
-	crossing->window_start = entry->window_start;
-	crossing->before = before;
-	crossing->after = counter->settled;
+	entry->crossing = (GovCrossing) {
+		entry->counter_id, entry->window_start, before, counter->settled, above
+	};
 	return entry->is_crossing = true;
 }
 
-/* The transaction is about to commit: settle its usage; how much is to be looked at? */
+/*
+ * The transaction is about to commit: settle its usage; how much is to be looked
+ * at?  Counters have not been told when everything has changed meanwhile.
+ */
 int
 gov_pending_settle(void)
 {
 	int			count = 0;
 	int			i = 0;
+	bool		looks_at_any = nentries > 0 &&
+		generation != pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
 
 	while (i < nentries)
 	{
@@ -329,7 +335,7 @@ gov_pending_settle(void)
 
 		gov_stripe_lock(stripe, LW_EXCLUSIVE);
 		while (i < end && entries[i].stripe == stripe)
-			count += settle(&entries[i++]) ? 1 : 0;
+			count += settle(&entries[i++], looks_at_any) ? 1 : 0;
 		gov_stripe_unlock(stripe);
 	}
 	return count;

@@ -26,7 +26,8 @@
  * INVARIANTS
  *		Rows and watermark move in one transaction, and with them the alerts for
  *		what a batch makes of a budget's usage that nobody has raised yet
- *		(alert.c).  A charge to a counter that
+ *		(alert.c): judged by all that is committed, because a batch may end in
+ *		the midst of a transaction.  A charge to a counter that
  *		no budget has any more (deleted, or drawn again for another cadence) is
  *		dropped: nothing will ever ask for it.
  */
@@ -128,11 +129,19 @@ static GovQuery rollup_query = {
 	" left join lateral (select g.amount from @gov_usage g"
 	"  where g.counter_id = w.counter_id and g.window_start = w.window_start offset 0) u"
 	"  on true),"
+	" crossed as materialized ("
+	" select c.*, t.threshold, r.amount as reached"
+	" from counted c,"
+	"  lateral unnest(c.thresholds) as t(threshold),"
+	"  lateral (select " GOV_ALERT_AMOUNT("c", "t") " as amount offset 0) r"
+	" where r.amount <= c.after and not exists ("
+	"  select from @gov_alerts k where k.assignment_id = c.id"
+	"  and k.window_start = c.window_start and k.threshold = t.threshold)),"
 	" alerted as ("
 	" insert into @gov_alerts"
 	"  (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)"
-	" select c.owner_id, c.id, t.threshold, c.window_start, trim_scale(c.after), c.usage_limit,"
-	"  case when c.before < r.amount then"
+	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(n.usage), c.usage_limit,"
+	"  case when c.before < c.reached then"
 	"   (select s.id"
 	"    from (select v.id, c.before + sum(v.amount) over (order by v.id) as usage"
 	"          from (select e.id, e.amount, e.counter_ids, e.window_starts"
@@ -141,14 +150,18 @@ static GovQuery rollup_query = {
 	"                 and (e.owner_id, e.id) <= (c.owner_id, $2) offset 0) v,"
 	"           lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
 	"          where x.counter_id = c.counter_id and x.window_start = c.window_start) s"
-	"    where s.usage >= r.amount order by s.id limit 1) end, $3"
-	" from counted c,"
-	"  lateral unnest(c.thresholds) as t(threshold),"
-	"  lateral (select " GOV_ALERT_AMOUNT("c", "t") " as amount offset 0) r"
-	" where r.amount <= c.after and not exists ("
-	"  select from @gov_alerts k where k.assignment_id = c.id"
-	"  and k.window_start = c.window_start and k.threshold = t.threshold)"
-	" order by c.id, c.window_start, t.threshold"
+	"    where s.usage >= c.reached order by s.id limit 1) end, $3"
+	" from crossed c,"
+	"  lateral (select c.after + coalesce(sum(x.amount), 0) as usage"
+	"           from (select v.amount, v.counter_ids, v.window_starts from @gov_events v"
+	"                 where v.owner_id = c.owner_id and (v.owner_id, v.id) > (c.owner_id, $2)"
+	"                 offset 0) e,"
+	"            lateral (select e.amount"
+	"                     from unnest(e.counter_ids, e.window_starts) as y(counter_id, window_start)"
+	"                     where y.counter_id = c.counter_id"
+	"                     and y.window_start = c.window_start) x) n"
+	" where c.reached <= n.usage"
+	" order by c.id, c.window_start, c.threshold"
 	" on conflict (assignment_id, window_start, threshold) do nothing"
 	" returning id),"
 	" moved as ("

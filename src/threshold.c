@@ -13,8 +13,10 @@
  *		been dealt with, and usage that reaches it must be looked at.  It is
  *		unknown after it was reached, and in a new window, until the next
  *		charge that has the budget at hand; meanwhile every rise of the usage
- *		is looked at.  It only ever errs on the side of looking: usage that
- *		falls and rises again need not be looked at, but may.
+ *		is looked at.  When the budget changes, or its node is loaded, nothing
+ *		counts as dealt with, so that the next use finds what a lowered limit
+ *		has passed.  It only ever errs on the side of looking: usage that falls
+ *		and rises again need not be looked at, but may.
  *
  * LIMITS
  *		No threshold of a budget is 0: of a limit of 0 it is the smallest
@@ -46,17 +48,6 @@ gov_threshold_above(const GovEntity *entity, const GovBudget *budget, GovAmount 
 			return amounts[i];
 	}
 	return GOV_ALERT_NEVER;
-}
-
-/* Do two versions of a budget raise alerts alike? */
-bool
-gov_thresholds_are_same(const GovEntity *entity, const GovBudget *budget,
-						const GovEntity *other_entity, const GovBudget *other)
-{
-	return budget->has_limit == other->has_limit && budget->limit == other->limit &&
-		budget->nalerts == other->nalerts &&
-		memcmp(amounts_of(entity, budget), amounts_of(other_entity, other),
-			   budget->nalerts * sizeof(GovAmount)) == 0;
 }
 
 /*

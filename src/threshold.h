@@ -9,12 +9,11 @@
 
 /* What a counter's alert_at says but for an amount, which is always positive. */
 #define GOV_ALERT_UNKNOWN	((GovAmount) 0)
+#define GOV_ALERT_ANY		((GovAmount) 1)
 #define GOV_ALERT_NEVER		((GovAmount) (((uint128) 1 << 127) - 1))
 
 extern GovAmount gov_threshold_above(const GovEntity *entity, const GovBudget *budget,
 									 GovAmount usage);
-extern bool gov_thresholds_are_same(const GovEntity *entity, const GovBudget *budget,
-									const GovEntity *other_entity, const GovBudget *other);
 extern bool gov_threshold_crossed(GovAmount alert_at, GovAmount before, GovAmount after,
 								  GovAmount *above);
 
