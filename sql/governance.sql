@@ -409,7 +409,7 @@ comment on table gov_alerts is 'one row per budget, window and threshold that us
 comment on column gov_alerts.threshold is 'per cent of the limit';
 comment on column gov_alerts.usage is 'the usage right after the crossing';
 comment on column gov_alerts.usage_limit is 'the limit at the crossing';
-comment on column gov_alerts.event_id is 'the ledger row that crossed';
+comment on column gov_alerts.event_id is 'the ledger row that crossed; null when it was the limit or the thresholds that changed';
 
 create table gov_alert_policies
 (
@@ -1005,11 +1005,15 @@ create trigger gov_assignments_note
     for each row
     execute function gov_note_change();
 
--- The cache holds no alert policies; but a transaction that has changed one is not to be prepared.
 create trigger gov_alert_policies_note
     after insert or update or delete on gov_alert_policies
     for each row
     execute function gov_note_change();
+
+create trigger gov_alert_policies_note_truncate
+    after truncate on gov_alert_policies
+    for each statement
+    execute function gov_note_truncate();
 
 create trigger gov_assignments_note_truncate
     after truncate on gov_assignments
@@ -1051,6 +1055,7 @@ alter table gov_assignments enable always trigger gov_assignments_forget;
 alter table gov_assignments enable always trigger gov_assignments_forget_all;
 alter table gov_assignments enable always trigger gov_assignments_note;
 alter table gov_alert_policies enable always trigger gov_alert_policies_note;
+alter table gov_alert_policies enable always trigger gov_alert_policies_note_truncate;
 alter table gov_assignments enable always trigger gov_assignments_note_truncate;
 alter table gov_events enable always trigger gov_events_note_truncate;
 alter table gov_usage enable always trigger gov_usage_note_truncate;
@@ -2836,6 +2841,59 @@ owner_id: one of the vendor's customers; events: an array of objects with the ke
 result: a row per event, in order: position from 1, event_id and is_duplicate as of gov_ingest, error: null or what is wrong
 errors: 22004 null argument; 22023 events is no array or is empty, malformed owner_id; 54000 more than 1,000 events; what is not
     an event's fault (25006, 55000, 53400, 55P03, 40001, 57014) ends the call$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Alerts (src/alert.c raises them)                                                                                 */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function gov_set_alert_policy(owner_id text, thresholds numeric[])
+returns void
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    broken text;
+    failing_row text;
+begin
+    if gov_set_alert_policy.owner_id is null then
+        perform _gov_require_unpinned('gov_set_alert_policy() for every owner');
+    else
+        perform _gov_require_owner(gov_set_alert_policy.owner_id);
+    end if;
+    if array_position(gov_set_alert_policy.thresholds, null) is not null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = 'argument "thresholds" must not contain null',
+            hint = 'Write it like ''{80,100,120}''; {} for no alerts.';
+    end if;
+
+    if gov_set_alert_policy.thresholds is null then
+        delete from gov_alert_policies p
+        where p.owner_id is not distinct from gov_set_alert_policy.owner_id;
+        return;
+    end if;
+    insert into gov_alert_policies as p (owner_id, thresholds)
+    values (gov_set_alert_policy.owner_id, gov_set_alert_policy.thresholds)
+    on conflict (owner_id) do update
+    set thresholds = excluded.thresholds
+    where p.thresholds <> excluded.thresholds;
+exception
+    when check_violation then
+        get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
+        perform _gov_raise_broken_rule('gov_alert_policies', broken, failing_row);
+        raise;
+end
+$$;
+
+comment on function gov_set_alert_policy(text, numeric[]) is
+$$Sets the alert thresholds of an owner's budgets that have none of their own. In force when the transaction commits.
+
+owner_id: one of the vendor's customers; null: every owner that has no policy
+thresholds: at most 10 percentages of 1 or more of a budget's limit, in any order; {}: no alerts; null: no policy, so that the
+    default of every owner is in force again
+errors: 22004 a null threshold; 22023 more than 10, one below 1 or of more than 18 digits, malformed owner_id; 42501 an owner that
+    the session may not change, and every owner in a session pinned to one$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Reports                                                                                                          */
