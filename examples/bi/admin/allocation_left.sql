@@ -7,8 +7,9 @@ select
     cadence,
     usage_limit,
     allocated,
-    usage_limit - allocated as unallocated
-from gov_budgets
+    unallocated,
+    strict_allocation
+from gov_allocations
 where usage_limit is not null
     and allocated > 0
 order by owner_id, unallocated, entity_id, capability_id, cadence, name;
