@@ -3046,6 +3046,8 @@ rows 100
 cost 1000
 set search_path = pg_catalog, @extschema@, pg_temp
 set plan_cache_mode = force_generic_plan
+set enable_hashjoin = on
+set enable_hashagg = on
 set enable_nestloop = off
 set enable_mergejoin = off
 set enable_sort = off
@@ -3289,6 +3291,8 @@ language plpgsql
 stable
 set search_path = pg_catalog, @extschema@, pg_temp
 set plan_cache_mode = force_generic_plan
+set enable_hashjoin = on
+set enable_hashagg = on
 set enable_nestloop = off
 set enable_mergejoin = off
 set enable_seqscan = off
