@@ -409,7 +409,7 @@ comment on table gov_alerts is 'one row per budget, window and threshold that us
 comment on column gov_alerts.threshold is 'per cent of the limit';
 comment on column gov_alerts.usage is 'the usage right after the crossing';
 comment on column gov_alerts.usage_limit is 'the limit at the crossing';
-comment on column gov_alerts.event_id is 'the ledger row that crossed';
+comment on column gov_alerts.event_id is 'the ledger row that crossed; null when it was the limit or the thresholds that changed';
 
 create table gov_alert_policies
 (
@@ -1005,11 +1005,15 @@ create trigger gov_assignments_note
     for each row
     execute function gov_note_change();
 
--- The cache holds no alert policies; but a transaction that has changed one is not to be prepared.
 create trigger gov_alert_policies_note
     after insert or update or delete on gov_alert_policies
     for each row
     execute function gov_note_change();
+
+create trigger gov_alert_policies_note_truncate
+    after truncate on gov_alert_policies
+    for each statement
+    execute function gov_note_truncate();
 
 create trigger gov_assignments_note_truncate
     after truncate on gov_assignments
@@ -1051,6 +1055,7 @@ alter table gov_assignments enable always trigger gov_assignments_forget;
 alter table gov_assignments enable always trigger gov_assignments_forget_all;
 alter table gov_assignments enable always trigger gov_assignments_note;
 alter table gov_alert_policies enable always trigger gov_alert_policies_note;
+alter table gov_alert_policies enable always trigger gov_alert_policies_note_truncate;
 alter table gov_assignments enable always trigger gov_assignments_note_truncate;
 alter table gov_events enable always trigger gov_events_note_truncate;
 alter table gov_usage enable always trigger gov_usage_note_truncate;
@@ -1958,7 +1963,7 @@ entities: an array of 1 to 100 objects, or {"entities": [...]}, with the keys
     metadata (an object of strings, merged; "" takes a key away), parentId (null: a root); omitted keys keep their value
 result: the stored entities as an array in the order given: id, typeId, displayName, metadata, parentId, archivedAt,
     createdAt, updatedAt
-errors: 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle;
+errors: 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle, limits past a strict budget;
     42501 an owner that the session may not see or change; 54000 more than 100 items, more than 64 entities in a chain; 55000 an entity with children would move$$;
 
 create function gov_get_entity(owner_id text, id text)
@@ -2114,7 +2119,7 @@ comment on function gov_unarchive_entities(text, text[]) is
 $$Takes archived entities back: their own budgets hold again. Others stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
-errors: 22004 null; 22023 no id; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+errors: 22004 null; 22023 no id; 23514 limits past a strict budget; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 
 /* Assignments */
 
@@ -2410,11 +2415,11 @@ assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the k
     entityId (required), one of capabilityId, featureId and currencyId (required), scopeEntityIds (default []: everywhere),
     name (default ""), usageLimit (per window, in the capability's unit; null: no limit), cadence (such as "P1M"; null: never
     resets), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
-    locked (default false), alertThresholds (per cent; null: the alert policy's), parentId (of the entity; null: a root);
-    usageLimit and cadence are required on create; omitted keys keep their value
+    strictAllocation (default false; true: the children's limits may not add up to more), locked (default false),
+    alertThresholds (per cent; null: the alert policy's), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
 result: the stored budgets as an array in the order given, with id, parentId, createdAt and updatedAt
 errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
-    entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
+    entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle, limits past a strict budget; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
     64 entities in a chain; 55000 an entity with children would move$$;
 
 create function gov_list_assignments
@@ -2838,6 +2843,59 @@ errors: 22004 null argument; 22023 events is no array or is empty, malformed own
     an event's fault (25006, 55000, 53400, 55P03, 40001, 57014) ends the call$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
+/* Alerts (src/alert.c raises them)                                                                                 */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function gov_set_alert_policy(owner_id text, thresholds numeric[])
+returns void
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    broken text;
+    failing_row text;
+begin
+    if gov_set_alert_policy.owner_id is null then
+        perform _gov_require_unpinned('gov_set_alert_policy() for every owner');
+    else
+        perform _gov_require_owner(gov_set_alert_policy.owner_id);
+    end if;
+    if array_position(gov_set_alert_policy.thresholds, null) is not null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = 'argument "thresholds" must not contain null',
+            hint = 'Write it like ''{80,100,120}''; {} for no alerts.';
+    end if;
+
+    if gov_set_alert_policy.thresholds is null then
+        delete from gov_alert_policies p
+        where p.owner_id is not distinct from gov_set_alert_policy.owner_id;
+        return;
+    end if;
+    insert into gov_alert_policies as p (owner_id, thresholds)
+    values (gov_set_alert_policy.owner_id, gov_set_alert_policy.thresholds)
+    on conflict (owner_id) do update
+    set thresholds = excluded.thresholds
+    where p.thresholds <> excluded.thresholds;
+exception
+    when check_violation then
+        get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
+        perform _gov_raise_broken_rule('gov_alert_policies', broken, failing_row);
+        raise;
+end
+$$;
+
+comment on function gov_set_alert_policy(text, numeric[]) is
+$$Sets the alert thresholds of an owner's budgets that have none of their own. In force when the transaction commits.
+
+owner_id: one of the vendor's customers; null: every owner that has no policy
+thresholds: at most 10 percentages of 1 or more of a budget's limit, in any order; {}: no alerts; null: no policy, so that the
+    default of every owner is in force again
+errors: 22004 a null threshold; 22023 more than 10, one below 1 or of more than 18 digits, malformed owner_id; 42501 an owner that
+    the session may not change, and every owner in a session pinned to one$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
 /* Reports                                                                                                          */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
@@ -2972,44 +3030,6 @@ result: a row per group and bucket, by bucket: group_key: an object with a key f
     with two entities of one type counts under each; bucket_start: null without buckets; amount; event_count
 errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit; 42501 an owner that the session may not see$$;
 
-create function gov_query
-(
-    owner_id text,
-    capability_ids text[] default null,
-    sort_by text default 'utilization',
-    sort_order text default 'desc',
-    scope text default 'all',
-    min_utilization numeric default null,
-    type_ids text[] default null,
-    search text default null,
-    under_entity_id text default null,
-    page_size int default 20,
-    after text default null
-)
-returns jsonb
-language c
-volatile
-parallel unsafe
-as 'MODULE_PATHNAME', 'gov_query_1_0';
-
-comment on function gov_query(text, text[], text, text, text, numeric, text[], text, text, int, text) is
-$$A page of an owner's entities and budgets with their usage, as it is now. Archived entities are left out, and their children
-shown under the nearest that is not.
-
-owner_id: one of the vendor's customers; capability_ids: the budgets of these, a row for each; null: a row for each entity,
-    with null for all that is a budget's; sort_by: utilization, currentUsage, usageLimit, scopeSize, id or createdAt (the
-    entity's); sort_order: asc or desc; rows without the value come last, equal ones by entity, capability, scope size, scope
-    and name; scope: all, nodeWide or scoped budgets; an entity counts as node-wide; min_utilization: 0.8 for 80 % and more;
-    type_ids: entities of these types; search: part of the entity's id or display name, upper case or lower;
-    under_entity_id: that entity and all below it; page_size: 1 to 100; after: "next" of the page before, with the same
-    arguments
-result: {"data": [...], "pagination": {"next": cursor or null}}, each row with entityId, displayName, typeId, parentId,
-    capabilityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, allocated, utilization, cadence,
-    usagePeriodStart, usagePeriodEnd, enforcement and locked. utilization = usage / limit, 1 for a limit of 0; allocated: the
-    limits of the children's unnamed node-wide budgets of the same capability and cadence, null for scoped budgets
-errors: 22004 null owner_id, sort_by, sort_order, scope, page_size or element of an array; 22023 unknown sort_by, sort_order or
-    scope, page_size out of range, after not a cursor of this query; 42501 not the session's owner$$;
-
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Reporting                                                                                                        */
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -3113,7 +3133,7 @@ begin
             from gov_events e
             cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
             where e.owner_id = owner
-                and (e.owner_id, e.id) > (owner, coalesce((select r.watermark from gov_rollup_state r), 0))
+                and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from gov_rollup_state r))
         ) c
         group by c.counter_id, c.window_start
     ),
@@ -3622,6 +3642,44 @@ result: lines of at most 98 characters, a heading first. A budget's line: the ca
     have budgets; soft
 errors: 22004 null owner_id; 22023 negative max_depth; 42501 an owner that the session may not see$$;
 
+create function gov_query
+(
+    owner_id text,
+    capability_ids text[] default null,
+    sort_by text default 'utilization',
+    sort_order text default 'desc',
+    scope text default 'all',
+    min_utilization numeric default null,
+    type_ids text[] default null,
+    search text default null,
+    under_entity_id text default null,
+    page_size int default 20,
+    after text default null
+)
+returns jsonb
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_query_1_0';
+
+comment on function gov_query(text, text[], text, text, text, numeric, text[], text, text, int, text) is
+$$A page of an owner's entities and budgets with their usage, as it is now. Archived entities are left out, and their children
+shown under the nearest that is not.
+
+owner_id: one of the vendor's customers; capability_ids: the budgets of these, a row for each; null: a row for each entity,
+    with null for all that is a budget's; sort_by: utilization, currentUsage, usageLimit, scopeSize, id or createdAt (the
+    entity's); sort_order: asc or desc; rows without the value come last, equal ones by entity, capability, scope size, scope
+    and name; scope: all, nodeWide or scoped budgets; an entity counts as node-wide; min_utilization: 0.8 for 80 % and more;
+    type_ids: entities of these types; search: part of the entity's id or display name, upper case or lower;
+    under_entity_id: that entity and all below it; page_size: 1 to 100; after: "next" of the page before, with the same
+    arguments
+result: {"data": [...], "pagination": {"next": cursor or null}}, each row with entityId, displayName, typeId, parentId,
+    capabilityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, allocated, utilization, cadence,
+    usagePeriodStart, usagePeriodEnd, enforcement and locked. utilization = usage / limit, 1 for a limit of 0; allocated: the
+    limits of the children's unnamed node-wide budgets of the same capability and cadence, null for scoped budgets
+errors: 22004 null owner_id, sort_by, sort_order, scope, page_size or element of an array; 22023 unknown sort_by, sort_order or
+    scope, page_size out of range, after not a cursor of this query; 42501 not the session's owner$$;
+
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Backtest (src/backtest.c, src/api_backtest.c)                                                                    */
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -3825,7 +3883,7 @@ comment on function gov_backtest(text, jsonb, timestamptz, timestamptz) is
 $$What budgets would have denied: replays an owner's ledger, by occurred_at and id, against proposed budgets. Changes nothing.
 
 owner_id: one of the vendor's customers; assignments: what one would give gov_upsert_assignments, but up to 10,000 objects; tried
-    are the budgets that it would store, and no others; locked, alertThresholds and parentId make no difference;
+    are the budgets that it would store, and no others; locked, alertThresholds, strictAllocation and parentId make no difference;
     from_time, to_time: by occurred_at, from_time included, to_time not
 result: a row per budget, by entity, capability, scope size, scope and name: denied_count and denied_amount: the uses that it would
     have denied, and their sum in the capability's unit; first_denied_at: the occurred_at of the first, null without any. A use that
