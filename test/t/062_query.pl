@@ -214,6 +214,15 @@ sub change_catalog
 	return;
 }
 
+sub use_or_change
+{
+	my ($owner) = @_;
+
+	if (chance(0.2)) { change_catalog($owner); }
+	else { ask('select ' . usage_call($owner)); }
+	return;
+}
+
 my @other_work = ('do $$ begin perform gov_maintain(); end $$', 'select gov_drop_cache()', 'select gov_refresh()',
 	(q{select count(*) from generate_series(0, 59) as g where gov_allowed('crowd', 'tokens', 1, entity_ids => array['c' || g])}) x 3);
 
@@ -222,10 +231,9 @@ sub step
 	my ($owner) = @_;
 
 	change_session();
-	if (chance(0.2)) { change_catalog($owner); }
-	elsif (chance(0.03)) { move_clock(one_of(1, 1, 6, 24, 24, 168, 744)); }
+	if (chance(0.03)) { move_clock(one_of(1, 1, 6, 24, 24, 168, 744)); }
 	elsif (chance(0.04)) { ask(one_of(@other_work)); }
-	else { ask('select ' . usage_call($owner)); }
+	else { use_or_change($owner); }
 	return;
 }
 
@@ -381,14 +389,30 @@ is_right('without the cache');
 ask('set governance.use_cache = on');
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('query_standby');
+my @primary_sessions = @sessions;
 
 $standby->init_from_backup($node, 'backup', has_streaming => 1);
 $standby->start;
-ask('select ' . usage_call($owners[0])) foreach 1 .. 10;
-$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
-$session = GovSession->new($standby, 'standby');
-is_right('on a standby');
-$session->close;
+my $reader = GovSession->new($standby, 'standby');
+foreach my $round (1 .. 3)
+{
+	$session = $sessions[0];
+	use_or_change(one_of(@owners)) foreach 1 .. 10;
+	$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+	$session = $reader;
+	is_right("on a standby, round $round");
+}
+$standby->promote;
+is_right('promoted');
+@sessions = ($reader, GovSession->new($standby, 'new'));
+foreach (1 .. 2)
+{
+	change_session();
+	use_or_change(one_of(@owners)) foreach 1 .. 10;
+	is_right('used after that');
+}
+$_->close foreach @sessions;
+@sessions = @primary_sessions;
 $session = $sessions[0];
 $standby->stop;
 
