@@ -20,7 +20,7 @@ use GovTest;
 my @seeds = defined $ENV{SEED} ? ($ENV{SEED}) : (1 .. $ENV{QUERY_SEEDS} // 3);
 my $node = gov_node('query',
 	init => { allows_streaming => 1, extra => [ '--locale=C.UTF-8', '--encoding=UTF8' ] },
-	conf => "fsync = off\nautovacuum = off");
+	conf => "fsync = off\nautovacuum = off\ngovernance.cache_size = '4MB'");
 
 $node->safe_psql('postgres', slurp_file("$FindBin::RealBin/../report_oracle.sql"));
 
@@ -32,7 +32,7 @@ my (%entities, @sessions, $session, $offset, $next);
 
 sub ask { return $session->ask($_[0]); }
 
-# Go on in any session; each may keep what it has read.
+# Go on in any session; but for one, each may keep what it has read.
 sub change_session { $session = one_of(@sessions); return; }
 
 # A change of the catalog, which its rules may refuse.
@@ -214,15 +214,26 @@ sub change_catalog
 	return;
 }
 
+sub use_or_change
+{
+	my ($owner) = @_;
+
+	if (chance(0.2)) { change_catalog($owner); }
+	else { ask('select ' . usage_call($owner)); }
+	return;
+}
+
+my @other_work = ('do $$ begin perform gov_maintain(); end $$', 'select gov_drop_cache()', 'select gov_refresh()',
+	(q{select count(*) from generate_series(0, 59) as g where gov_allowed('crowd', 'tokens', 1, entity_ids => array['c' || g])}) x 3);
+
 sub step
 {
 	my ($owner) = @_;
 
 	change_session();
-	if (chance(0.2)) { change_catalog($owner); }
-	elsif (chance(0.03)) { move_clock(one_of(1, 1, 6, 24, 24, 168, 744)); }
-	elsif (chance(0.03)) { ask(one_of('do $$ begin perform gov_maintain(); end $$', 'select gov_drop_cache()', 'select gov_refresh()')); }
-	else { ask('select ' . usage_call($owner)); }
+	if (chance(0.03)) { move_clock(one_of(1, 1, 6, 24, 24, 168, 744)); }
+	elsif (chance(0.04)) { ask(one_of(@other_work)); }
+	else { use_or_change($owner); }
 	return;
 }
 
@@ -324,8 +335,14 @@ $node->restart;
 $session->close;
 @sessions = map { GovSession->new($node, "query$_") } 1 .. 3;
 $session = $sessions[0];
+$sessions[2]->ask('set governance.query_memory = 0');
 ask(qq{insert into gov_entity_types (id, attribution_keys) values ('org', '{}'), ('team', '{team}'), ('Agent', '{}'), ('model x', '{model}')});
 ask('insert into gov_capabilities (id) values ' . join(', ', map { "('$_')" } @capabilities));
+
+# Others, whose budgets push everything else out of the cache.
+ask(q{insert into gov_entities (owner_id, id, type_id) select 'crowd', 'c' || n, 'org' from generate_series(0, 59) as n});
+ask(q{insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence)
+	select 'crowd', 'c' || n, 'tokens', lpad(m::text, 255, 'x'), 10, 'P1M' from generate_series(0, 59) as n, generate_series(1, 120) as m});
 
 # The columns are those of the contract.
 my @columns = qw(entity_id display_name type_id parent_id capability_id scope_entity_ids name usage_limit current_usage reserved_usage remaining allocated
@@ -352,6 +369,7 @@ foreach my $seed (@seeds)
 	}
 }
 cmp_ok($used, '>', 10 * @seeds, 'there was something to see');
+cmp_ok(gov_stat($node, 'postgres', 'cache_evictions'), '>', 0, 'also when it had been pushed out of the cache');
 
 # ---------------------------------------------------------------- elsewhere
 
@@ -371,14 +389,30 @@ is_right('without the cache');
 ask('set governance.use_cache = on');
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('query_standby');
+my @primary_sessions = @sessions;
 
 $standby->init_from_backup($node, 'backup', has_streaming => 1);
 $standby->start;
-ask('select ' . usage_call($owners[0])) foreach 1 .. 10;
-$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
-$session = GovSession->new($standby, 'standby');
-is_right('on a standby');
-$session->close;
+my $reader = GovSession->new($standby, 'standby');
+foreach my $round (1 .. 3)
+{
+	$session = $sessions[0];
+	use_or_change(one_of(@owners)) foreach 1 .. 10;
+	$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+	$session = $reader;
+	is_right("on a standby, round $round");
+}
+$standby->promote;
+is_right('promoted');
+@sessions = ($reader, GovSession->new($standby, 'new'));
+foreach (1 .. 2)
+{
+	change_session();
+	use_or_change(one_of(@owners)) foreach 1 .. 10;
+	is_right('used after that');
+}
+$_->close foreach @sessions;
+@sessions = @primary_sessions;
 $session = $sessions[0];
 $standby->stop;
 

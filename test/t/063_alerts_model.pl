@@ -601,6 +601,22 @@ budget('everybodys', 100, 'null');
 ingest($session, 'everybodys', 100);
 is(alerts_of('everybodys'), '10:100/100', 'the default of all');
 
+# More than fits one notification: as few as may be, each alert once.
+ask(q{insert into gov_entities (owner_id, id, type_id) values ('o', 'many', 'thing')});
+ask(q{insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, alert_thresholds)
+	select 'o', 'many', 'tokens', 'b' || n, 10, '{10,20,30,40,50,60,70,80,90,100}' from generate_series(1, 256) n});
+sizes();
+ingest($session, 'many', 10);
+my @told = told();
+my @ids = map { @{ decode_json($_)->{alertIds} } } @told;
+my %times;
+
+$times{$_}++ foreach @ids;
+is(scalar @ids . ' ' . scalar keys %times, '2560 2560', 'many alerts, each once');
+is(join(' ', sort { $a <=> $b } @ids), ask(q{select string_agg(l.id::text, ' ' order by l.id) from gov_alerts l join gov_assignments a on a.id = assignment_id where entity_id = 'many'}), 'the alerts that there are');
+is(scalar(grep { length $_ > 7999 } @told), 0, 'no notification is too long');
+cmp_ok(scalar @told, '<=', 1 + int(length(join(', ', @ids)) / 7900), 'as few notifications as may be');
+
 $_->close foreach $session, $other, $listener;
 $node->stop;
 done_testing();
