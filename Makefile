@@ -16,17 +16,22 @@ PGFILEDESC = "governance - budgets for AI usage"
 
 OBJS = \
 	src/alert.o \
+	src/allocation.o \
+	src/allocation_rule.o \
 	src/amount.o \
 	src/answer.o \
 	src/api_admin.o \
+	src/api_backtest.o \
 	src/api_catalog.o \
 	src/api_check.o \
 	src/api_consume.o \
 	src/api_hold.o \
 	src/api_ingest.o \
+	src/api_query.o \
 	src/api_window.o \
 	src/append.o \
 	src/attempt.o \
+	src/backtest.o \
 	src/budgets.o \
 	src/cadence.o \
 	src/catalog.o \
@@ -52,11 +57,15 @@ OBJS = \
 	src/keys.o \
 	src/launch.o \
 	src/ledger.o \
+	src/live.o \
 	src/load.o \
 	src/node.o \
 	src/nodetable.o \
 	src/overdue.o \
 	src/owner.o \
+	src/page_cursor.o \
+	src/page_json.o \
+	src/page_pick.o \
 	src/pending.o \
 	src/policy.o \
 	src/private.o \
@@ -68,10 +77,15 @@ OBJS = \
 	src/resolve.o \
 	src/rollup.o \
 	src/set.o \
+	src/sheet_catalog.o \
+	src/sheet_counts.o \
+	src/sheet_open.o \
+	src/sheet_tree.o \
 	src/shmem.o \
 	src/spi.o \
 	src/threshold.o \
 	src/transaction.o \
+	src/transition.o \
 	src/trigger.o \
 	src/types.o \
 	src/usage.o \

@@ -163,6 +163,7 @@ create table gov_assignments
     anchor_at timestamptz,
     timezone text collate "C" not null default 'UTC',
     enforcement text collate "C" not null default 'hard',
+    strict_allocation boolean not null default false,
     locked boolean not null default false,
     alert_thresholds numeric[],
     counter_id bigint not null,
@@ -198,6 +199,8 @@ create table gov_assignments
         check (length(timezone) between 1 and 255 and timezone !~ '[[:cntrl:]]'),
     constraint gov_assignments_enforcement_check
         check (enforcement in ('hard', 'soft')),
+    constraint gov_assignments_strict_allocation_check
+        check (scope_entity_ids = '{}' or not strict_allocation),
     constraint gov_assignments_alert_thresholds_check
         check (cardinality(alert_thresholds) <= 10
             and array_position(alert_thresholds, null) is null
@@ -212,6 +215,10 @@ create index gov_assignments_capability_id_idx on gov_assignments (capability_id
 create index gov_assignments_scope_entity_ids_idx on gov_assignments using gin (scope_entity_ids)
     where scope_entity_ids <> '{}';
 
+-- The strict budgets of an owner, and of an entity: most have none.
+create index gov_assignments_strict on gov_assignments (owner_id, entity_id)
+    where strict_allocation;
+
 comment on table gov_assignments is 'budgets: how much of a capability an entity may use per window, optionally only in a scope';
 comment on column gov_assignments.scope_entity_ids is 'the budget holds only where all these entities are resolved too; {} = everywhere. Stored sorted and distinct';
 comment on column gov_assignments.name is 'tells budgets of one entity, capability and scope apart; may be empty';
@@ -220,6 +227,7 @@ comment on column gov_assignments.cadence is 'the length of a window: one ISO 86
 comment on column gov_assignments.anchor_at is 'where windows are counted from; null = the calendar';
 comment on column gov_assignments.timezone is 'a name of pg_timezone_names; years, months, weeks and days are local to it';
 comment on column gov_assignments.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
+comment on column gov_assignments.strict_allocation is 'true = the limits of the unnamed node-wide budgets of the entity''s children, for the capability and with the same cadence, may not add up to more than usage_limit; archived children do not count. Only for node-wide budgets';
 comment on column gov_assignments.locked is 'true = tenants may not change it';
 comment on column gov_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
 comment on column gov_assignments.counter_id is 'names the counter; drawn by the extension, and drawn again when cadence, anchor_at or timezone change';
@@ -236,6 +244,7 @@ comment on constraint gov_assignments_cadence_check on gov_assignments is 'A cad
 comment on constraint gov_assignments_anchor_at_check on gov_assignments is 'An anchor is a finite time, or null for the calendar.';
 comment on constraint gov_assignments_timezone_check on gov_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
 comment on constraint gov_assignments_enforcement_check on gov_assignments is 'Enforcement is "hard" or "soft".';
+comment on constraint gov_assignments_strict_allocation_check on gov_assignments is 'Only a node-wide budget, with no scope, can have strict allocation.';
 comment on constraint gov_assignments_alert_thresholds_check on gov_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
 
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -322,6 +331,9 @@ create table gov_usage_hourly
 -- fit into a row of an index. None contains a control character, so that none can look like another pair.
 create unique index gov_usage_hourly_key on gov_usage_hourly
     (owner_id, hour, md5(capability_id || chr(1) || entity_id));
+
+-- Without, a publication FOR ALL TABLES would refuse the rollup's updates.
+alter table gov_usage_hourly replica identity full;
 
 comment on table gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark';
 comment on column gov_usage_hourly.entity_id is 'empty for events that resolved to nothing';
@@ -415,6 +427,8 @@ create table gov_alert_policies
             and 1 <= all (thresholds)
             and 1000000000000000000 > all (thresholds))
 );
+
+alter table gov_alert_policies replica identity full;
 
 comment on table gov_alert_policies is 'the alert thresholds of budgets that have none of their own';
 comment on column gov_alert_policies.owner_id is 'null = the default of every owner';
@@ -830,7 +844,7 @@ create trigger gov_alert_policies_key
     execute function gov_refuse_key_change('owner_id');
 
 /* ---------------------------------------------------------------------------------------------------------------- */
-/* Triggers for the rules of the hierarchy (src/hierarchy.c)                                                        */
+/* Triggers for the rules of the hierarchy (src/hierarchy.c) and of strict budgets (src/allocation.c)               */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 create function gov_entity_moves()
@@ -892,6 +906,42 @@ create trigger gov_assignments_placed
     after insert on gov_assignments
     for each row
     execute function gov_assignment_placed();
+
+-- They judge whole statements, after all triggers for rows.
+
+create function gov_assignment_allocated()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_assignment_allocated_1_0';
+
+comment on function gov_assignment_allocated() is
+    'trigger: the limits of an entity''s children do not add up to more than its strict budget, after limits were set (23514)';
+
+create function gov_entity_allocated()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_entity_allocated_1_0';
+
+comment on function gov_entity_allocated() is
+    'trigger: the same after entities were moved or taken back from the archive (23514)';
+
+create trigger gov_assignments_allocated
+    after insert on gov_assignments
+    referencing new table as written
+    for each statement
+    execute function gov_assignment_allocated();
+
+create trigger gov_assignments_allocated_anew
+    after update on gov_assignments
+    referencing old table as replaced new table as written
+    for each statement
+    execute function gov_assignment_allocated();
+
+create trigger gov_entities_allocated_anew
+    after update on gov_entities
+    referencing old table as replaced new table as written
+    for each statement
+    execute function gov_entity_allocated();
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Triggers of the engine (src/invalidate.c)                                                                        */
@@ -1066,13 +1116,12 @@ end;
 
 comment on function _gov_form_example(text) is 'internal: what a JSON value of the form looks like';
 
-create function _gov_items(payload jsonb, wrapper text, forms jsonb)
+create function _gov_items(payload jsonb, wrapper text, forms jsonb, max_items int default 100)
 returns table (n int, item jsonb)
 language plpgsql
 immutable
 as $$
 declare
-    max_items constant int := 100;
     items jsonb := payload;
     key text;
     value jsonb;
@@ -1140,7 +1189,7 @@ begin
 end
 $$;
 
-comment on function _gov_items(jsonb, text, jsonb) is
+comment on function _gov_items(jsonb, text, jsonb, int) is
     'internal: the numbered items of a payload, an array or an object that wraps one; every key must be known and of its form (22004, 22023, 54000)';
 
 create function _gov_one_key(item jsonb, n int, keys text[], is_required boolean)
@@ -1914,7 +1963,7 @@ entities: an array of 1 to 100 objects, or {"entities": [...]}, with the keys
     metadata (an object of strings, merged; "" takes a key away), parentId (null: a root); omitted keys keep their value
 result: the stored entities as an array in the order given: id, typeId, displayName, metadata, parentId, archivedAt,
     createdAt, updatedAt
-errors: 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle;
+errors: 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle, limits past a strict budget;
     42501 an owner that the session may not see or change; 54000 more than 100 items, more than 64 entities in a chain; 55000 an entity with children would move$$;
 
 create function gov_get_entity(owner_id text, id text)
@@ -2070,7 +2119,7 @@ comment on function gov_unarchive_entities(text, text[]) is
 $$Takes archived entities back: their own budgets hold again. Others stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
-errors: 22004 null; 22023 no id; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+errors: 22004 null; 22023 no id; 23514 limits past a strict budget; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 
 /* Assignments */
 
@@ -2089,6 +2138,7 @@ return jsonb_build_object(
     'anchorAt', _gov_exact_json(stored.anchor_at),
     'timezone', stored.timezone,
     'enforcement', stored.enforcement,
+    'strictAllocation', stored.strict_allocation,
     'locked', stored.locked,
     'alertThresholds', stored.alert_thresholds,
     'parentId', parent_id,
@@ -2127,6 +2177,7 @@ begin
     end if;
     stored.timezone := coalesce(item ->> 'timezone', stored.timezone, 'UTC');
     stored.enforcement := coalesce(item ->> 'enforcement', stored.enforcement, 'hard');
+    stored.strict_allocation := coalesce((item ->> 'strictAllocation')::boolean, stored.strict_allocation, false);
     stored.locked := coalesce((item ->> 'locked')::boolean, stored.locked, false);
     if item ? 'alertThresholds' then
         stored.alert_thresholds := case
@@ -2177,12 +2228,11 @@ $$;
 
 comment on function _gov_require_unlocked(text, jsonb) is 'internal: refuses items that change or make a locked budget (42501)';
 
-create function gov_upsert_assignments(owner_id text, assignments jsonb)
-returns jsonb
+create function _gov_assignment_items(payload jsonb, max_items int)
+returns table (n int, key text, item jsonb)
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+stable
 as $$
-#variable_conflict use_column
 declare
     forms constant jsonb := '{
         "entityId": "a string",
@@ -2196,9 +2246,55 @@ declare
         "anchorAt": "a string or null",
         "timezone": "a string",
         "enforcement": "a string",
+        "strictAllocation": "true or false",
         "locked": "true or false",
         "alertThresholds": "an array of numbers or null",
         "parentId": "a string or null"}';
+    entity text;
+    capability text;
+    scope text[];
+    label text;
+begin
+    for n, item in select i.n, i.item from _gov_items(payload, 'assignments', forms, max_items) i loop
+        entity := _gov_one_key(item, n, '{entityId}', true);
+        capability := _gov_one_key(item, n, '{capabilityId, featureId, currencyId}', true);
+        scope := _gov_sorted(_gov_texts(coalesce(item -> 'scopeEntityIds', '[]')));
+        label := coalesce(item ->> 'name', '');
+        key := _gov_assignment_key(entity, capability, scope, label);
+        if item ? 'anchorAt' then
+            item := item || jsonb_build_object('anchorAt', _gov_time(item, n, 'anchorAt'));
+        end if;
+        item := item || jsonb_build_object('capabilityId', capability, 'scopeEntityIds', scope, 'name', label);
+        return next;
+    end loop;
+end
+$$;
+
+comment on function _gov_assignment_items(jsonb, int) is
+    'internal: the numbered items of a payload of assignments, each with its natural key and with the parts of that in one form (22004, 22023, 54000)';
+
+create function _gov_refuse_incomplete(item jsonb, n int)
+returns void
+language plpgsql
+immutable
+as $$
+begin
+    raise exception using
+        errcode = 'invalid_parameter_value',
+        message = format('"%s" is missing in item %s, a new assignment', case when item ? 'usageLimit' then 'cadence' else 'usageLimit' end, n),
+        hint = 'Give both; null means no limit, and never resets.';
+end
+$$;
+
+comment on function _gov_refuse_incomplete(jsonb, int) is 'internal: refuses an item that lacks what a new assignment needs (22023)';
+
+create function gov_upsert_assignments(owner_id text, assignments jsonb)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+#variable_conflict use_column
+declare
     owner constant text := $1;
     wanted jsonb := '{}';
     parents jsonb := '{}';
@@ -2206,45 +2302,28 @@ declare
     item jsonb;
     n int;
     key text;
-    entity text;
-    capability text;
-    scope text[];
-    label text;
     broken text;
     failing_row text;
 begin
     perform _gov_require_owner(owner);
 
-    for n, item in select i.n, i.item from _gov_items($2, 'assignments', forms) i loop
-        entity := _gov_one_key(item, n, '{entityId}', true);
-        capability := _gov_one_key(item, n, '{capabilityId, featureId, currencyId}', true);
-        scope := _gov_sorted(_gov_texts(coalesce(item -> 'scopeEntityIds', '[]')));
-        label := coalesce(item ->> 'name', '');
-        key := _gov_assignment_key(entity, capability, scope, label);
-
+    for n, key, item in select i.n, i.key, i.item from _gov_assignment_items($2, 100) i loop
         if not wanted ? key and not item ?& '{usageLimit, cadence}'
             and not exists (
                 select
                 from gov_assignments a
                 where a.owner_id = owner
-                    and a.entity_id = entity
-                    and a.capability_id = capability
-                    and a.scope_entity_ids = scope
-                    and a.name = label)
+                    and a.entity_id = item ->> 'entityId'
+                    and a.capability_id = item ->> 'capabilityId'
+                    and a.scope_entity_ids = _gov_texts(item -> 'scopeEntityIds')
+                    and a.name = item ->> 'name')
         then
-            raise exception using
-                errcode = 'invalid_parameter_value',
-                message = format('"%s" is missing in item %s, a new assignment', case when item ? 'usageLimit' then 'cadence' else 'usageLimit' end, n),
-                hint = 'Give both; null means no limit, and never resets.';
+            perform _gov_refuse_incomplete(item, n);
         end if;
 
-        if item ? 'anchorAt' then
-            item := item || jsonb_build_object('anchorAt', _gov_time(item, n, 'anchorAt'));
-        end if;
         if item ? 'parentId' then
-            parents := parents || jsonb_build_object(entity, item -> 'parentId');
+            parents := parents || jsonb_build_object(item ->> 'entityId', item -> 'parentId');
         end if;
-        item := item || jsonb_build_object('capabilityId', capability, 'scopeEntityIds', scope, 'name', label);
         wanted := wanted || jsonb_build_object(key, coalesce(wanted -> key, '{}') || item);
         keys := keys || key;
     end loop;
@@ -2269,35 +2348,44 @@ begin
                 from jsonb_each_text(parents) p
                 join gov_entities e on e.owner_id = owner and e.id = p.key
                 where e.parent_id is distinct from p.value));
-
-        update gov_entities e
-        set parent_id = p.value
-        from jsonb_each_text(parents) p
-        where e.owner_id = owner
-            and e.id = p.key
-            and e.parent_id is distinct from p.value;
     end if;
 
-    insert into gov_assignments as t
-        (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone,
-         enforcement, locked, alert_thresholds)
-    select owner, p.entity_id, p.capability_id, p.scope_entity_ids, p.name, p.usage_limit, p.cadence, p.anchor_at, p.timezone,
-        p.enforcement, p.locked, p.alert_thresholds
-    from jsonb_each(wanted) w
-    left join gov_assignments s
-        on s.owner_id = owner
-        and s.entity_id = w.value ->> 'entityId'
-        and s.capability_id = w.value ->> 'capabilityId'
-        and s.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
-        and s.name = w.value ->> 'name'
-    cross join lateral _gov_patched(s, w.value) p
-    order by w.key collate "C"
-    on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update
-        set (usage_limit, cadence, anchor_at, timezone, enforcement, locked, alert_thresholds) = (
-            select p.usage_limit, p.cadence, p.anchor_at, p.timezone, p.enforcement, p.locked, p.alert_thresholds
-            from _gov_patched(t, wanted -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name)) p)
-        where t is distinct from
-            _gov_patched(t, wanted -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name));
+    -- One statement, so that strict budgets are judged when entities have moved and limits are set. It names the table of
+    -- entities only if there is something to move: others need have no right to.
+    execute case when parents <> '{}' then $moved$
+        with moved as
+        (
+            update gov_entities e
+            set parent_id = p.value
+            from jsonb_each_text($3) p
+            where e.owner_id = $1
+                and e.id = p.key
+                and e.parent_id is distinct from p.value
+        )
+        $moved$ else '' end || $written$
+        insert into gov_assignments as t
+            (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone,
+             enforcement, strict_allocation, locked, alert_thresholds)
+        select $1, p.entity_id, p.capability_id, p.scope_entity_ids, p.name, p.usage_limit, p.cadence, p.anchor_at, p.timezone,
+            p.enforcement, p.strict_allocation, p.locked, p.alert_thresholds
+        from jsonb_each($2) w
+        left join gov_assignments s
+            on s.owner_id = $1
+            and s.entity_id = w.value ->> 'entityId'
+            and s.capability_id = w.value ->> 'capabilityId'
+            and s.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
+            and s.name = w.value ->> 'name'
+        cross join lateral _gov_patched(s, w.value) p
+        order by w.key collate "C"
+        on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update
+            set (usage_limit, cadence, anchor_at, timezone, enforcement, strict_allocation, locked, alert_thresholds) = (
+                select p.usage_limit, p.cadence, p.anchor_at, p.timezone, p.enforcement, p.strict_allocation, p.locked,
+                    p.alert_thresholds
+                from _gov_patched(t, $2 -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name)) p)
+            where t is distinct from
+                _gov_patched(t, $2 -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name))
+        $written$
+    using owner, wanted, parents;
 
     return (
         select jsonb_agg(_gov_json(t, e.parent_id) order by k.n)
@@ -2327,11 +2415,11 @@ assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the k
     entityId (required), one of capabilityId, featureId and currencyId (required), scopeEntityIds (default []: everywhere),
     name (default ""), usageLimit (per window, in the capability's unit; null: no limit), cadence (such as "P1M"; null: never
     resets), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
-    locked (default false), alertThresholds (per cent; null: the alert policy's), parentId (of the entity; null: a root);
-    usageLimit and cadence are required on create; omitted keys keep their value
+    strictAllocation (default false; true: the children's limits may not add up to more), locked (default false),
+    alertThresholds (per cent; null: the alert policy's), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
 result: the stored budgets as an array in the order given, with id, parentId, createdAt and updatedAt
 errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
-    entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
+    entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle, limits past a strict budget; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
     64 entities in a chain; 55000 an entity with children would move$$;
 
 create function gov_list_assignments
@@ -2877,7 +2965,8 @@ begin
     if missing is not null then
         raise exception using
             errcode = 'null_value_not_allowed',
-            message = format('argument "%s" must not be null', missing);
+            message = format('argument "%s" must not be null', missing),
+            hint = format('Pass a value for "%s".', missing);
     end if;
     if bucket is not null and (bucket <= interval '0' or units <> 1) then
         raise exception using
@@ -2942,6 +3031,870 @@ result: a row per group and bucket, by bucket: group_key: an object with a key f
 errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit; 42501 an owner that the session may not see$$;
 
 /* ---------------------------------------------------------------------------------------------------------------- */
+/* Reporting                                                                                                        */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- One owner's budgets at a point in time. An owner has one or a hundred thousand, and the planner of a query, or of one for all
+-- owners, would take it for the average: joined row by row, as few are, many take minutes. So they are joined here, by hashing,
+-- and what belongs to the owner is found by an index whatever the tables' statistics say. For whom policies hold, no index is
+-- asked for an expression such as coalesce(), which the planner takes for leaky: they are computed beforehand.
+create function _gov_budgets_of(owner text, at timestamptz)
+returns table
+(
+    entity_id text,
+    display_name text,
+    type_id text,
+    parent_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    usage_limit numeric,
+    current_usage numeric,
+    reserved_usage numeric,
+    remaining numeric,
+    allocated numeric,
+    utilization numeric,
+    cadence text,
+    usage_period_start timestamptz,
+    usage_period_end timestamptz,
+    enforcement text,
+    locked boolean,
+    strict_allocation boolean
+)
+language plpgsql
+stable
+rows 100
+cost 1000
+set search_path = pg_catalog, @extschema@, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_hashjoin = on
+set enable_hashagg = on
+set enable_nestloop = off
+set enable_mergejoin = off
+set enable_sort = off
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+    return query
+    with recursive entity as materialized
+    (
+        select
+            e.id,
+            e.type_id,
+            e.parent_id,
+            e.display_name,
+            e.archived_at is not null as is_archived
+        from gov_entities e
+        where e.owner_id = owner
+    ),
+    -- The archived entities, with the nearest above that is not.
+    hidden (id, shown_id) as
+    (
+        select e.id, e.parent_id
+        from entity e
+        left join entity p on p.id = e.parent_id
+        where e.is_archived
+            and p.is_archived is not true
+        union all
+        select e.id, h.shown_id
+        from hidden h
+        join entity e on e.parent_id = h.id
+        where e.is_archived
+    ),
+    -- The present windows: most budgets of an owner have one of a few.
+    turn as materialized
+    (
+        select
+            d.cadence,
+            d.anchor_at,
+            d.timezone,
+            w.window_start,
+            w.window_end,
+            coalesce(w.window_start, '-infinity') as counted_from
+        from (
+            select
+                coalesce(a.cadence, '') as cadence,
+                coalesce(a.anchor_at, '-infinity') as anchor_at,
+                a.timezone
+            from gov_assignments a
+            where a.owner_id = owner
+            group by 1, 2, 3
+        ) d
+        cross join lateral gov_window(nullif(d.cadence, ''), nullif(d.anchor_at, '-infinity'), d.timezone, at) w
+    ),
+    -- What is not rolled up yet.
+    counted as
+    (
+        select
+            c.counter_id,
+            c.window_start,
+            sum(c.amount) as amount
+        from (
+            select x.counter_id, x.window_start, e.amount
+            from gov_events e
+            cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+            where e.owner_id = owner
+                and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from gov_rollup_state r))
+        ) c
+        group by c.counter_id, c.window_start
+    ),
+    held as
+    (
+        select
+            x.assignment_id,
+            sum(r.amount) as amount
+        from gov_reservations r
+        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+        where r.owner_id = owner
+            and r.state = 'open'
+            and (r.owner_id, r.expires_at) > (owner, at)
+        group by x.assignment_id
+    ),
+    -- What children are given.
+    given as
+    (
+        select
+            e.parent_id,
+            b.capability_id,
+            coalesce(b.cadence, '') as cadence,
+            sum(b.usage_limit) as amount
+        from gov_assignments b
+        join entity e on e.id = b.entity_id
+        where b.owner_id = owner
+            and b.scope_entity_ids = '{}'
+            and b.name = ''
+            and not e.is_archived
+        group by e.parent_id, b.capability_id, coalesce(b.cadence, '')
+    )
+    select
+        b.entity_id,
+        e.display_name,
+        e.type_id,
+        case when h.id is null then e.parent_id else h.shown_id end,
+        b.capability_id,
+        b.scope_entity_ids,
+        b.name,
+        b.usage_limit,
+        trim_scale(s.used),
+        trim_scale(s.held),
+        trim_scale(b.usage_limit - s.used - s.held),
+        case when b.scope_entity_ids = '{}' then trim_scale(coalesce(g.amount, 0)) end,
+        case when b.usage_limit = 0 then 1 else trim_scale(s.used / b.usage_limit) end,
+        b.cadence,
+        w.window_start,
+        w.window_end,
+        b.enforcement,
+        b.locked,
+        b.strict_allocation
+    from gov_assignments b
+    join entity e on e.id = b.entity_id and not e.is_archived
+    join turn w
+        on w.cadence = coalesce(b.cadence, '')
+        and w.anchor_at = coalesce(b.anchor_at, '-infinity')
+        and w.timezone = b.timezone
+    left join hidden h on h.id = e.parent_id
+    left join lateral
+    (
+        select n.amount
+        from gov_usage n
+        where n.counter_id = b.counter_id
+            and n.window_start = w.counted_from
+        offset 0
+    ) u on true
+    left join counted c on c.counter_id = b.counter_id and c.window_start = w.counted_from
+    left join held r on r.assignment_id = b.id
+    left join given g
+        on g.parent_id = b.entity_id
+        and g.capability_id = b.capability_id
+        and g.cadence = coalesce(b.cadence, '')
+    cross join lateral
+    (
+        select coalesce(u.amount, 0) + coalesce(c.amount, 0) as used, coalesce(r.amount, 0) as held
+    ) s
+    where b.owner_id = owner;
+end
+$$;
+
+comment on function _gov_budgets_of(text, timestamptz) is 'internal: the rows of gov_budgets and gov_allocations of one owner, as far as the caller may see them';
+
+create view gov_budgets with (security_invoker = true) as
+select
+    o.owner_id,
+    b.entity_id collate "C" as entity_id,
+    b.display_name collate "C" as display_name,
+    b.type_id collate "C" as type_id,
+    b.parent_id collate "C" as parent_id,
+    b.capability_id collate "C" as capability_id,
+    b.scope_entity_ids collate "C" as scope_entity_ids,
+    b.name collate "C" as name,
+    b.usage_limit,
+    b.current_usage,
+    b.reserved_usage,
+    b.remaining,
+    b.allocated,
+    b.utilization,
+    b.cadence collate "C" as cadence,
+    b.usage_period_start,
+    b.usage_period_end,
+    b.enforcement collate "C" as enforcement,
+    b.locked
+from (select gov_now() as now offset 0) c
+cross join (select distinct a.owner_id from gov_assignments a) o
+cross join lateral _gov_budgets_of(o.owner_id, c.now) b;
+
+comment on view gov_budgets is 'the budgets of entities that are not archived, with what is used and held of them right now';
+comment on column gov_budgets.display_name is 'the entity''s';
+comment on column gov_budgets.type_id is 'the entity''s';
+comment on column gov_budgets.parent_id is 'the nearest entity above that is not archived; null for a root';
+comment on column gov_budgets.usage_limit is 'null = no limit';
+comment on column gov_budgets.current_usage is 'used in the present window, committed or by this transaction';
+comment on column gov_budgets.reserved_usage is 'held by open holds whose time has not passed';
+comment on column gov_budgets.remaining is 'limit - usage - held, negative when over the limit; null without a limit';
+comment on column gov_budgets.allocated is
+    'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out; null on scoped budgets';
+comment on column gov_budgets.utilization is 'usage / limit, not capped; 1 for a limit of 0, null without a limit';
+comment on column gov_budgets.usage_period_start is 'the start of the present window; null for a budget that never resets';
+comment on column gov_budgets.usage_period_end is 'its end, exclusive; null for a budget that never resets';
+
+create view gov_allocations with (security_invoker = true) as
+select
+    o.owner_id,
+    b.entity_id collate "C" as entity_id,
+    b.capability_id collate "C" as capability_id,
+    b.name collate "C" as name,
+    b.cadence collate "C" as cadence,
+    b.usage_limit,
+    b.allocated,
+    trim_scale(b.usage_limit - b.allocated) as unallocated,
+    b.strict_allocation
+from (select gov_now() as now offset 0) c
+cross join (select distinct a.owner_id from gov_assignments a) o
+cross join lateral _gov_budgets_of(o.owner_id, c.now) b
+where b.scope_entity_ids = '{}';
+
+comment on view gov_allocations is 'the node-wide budgets of entities that are not archived, with what is left to allocate to children';
+comment on column gov_allocations.usage_limit is 'null = no limit';
+comment on column gov_allocations.allocated is
+    'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out';
+comment on column gov_allocations.unallocated is 'limit - allocated, negative when more is allocated than there is; null without a limit';
+comment on column gov_allocations.strict_allocation is 'true = no more may be allocated than the limit';
+
+create function gov_tree
+(
+    owner_id text,
+    capability_ids text[] default null,
+    under_entity_id text default null
+)
+returns table
+(
+    entity_id text,
+    display_name text,
+    type_id text,
+    parent_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    usage_limit numeric,
+    current_usage numeric,
+    reserved_usage numeric,
+    remaining numeric,
+    allocated numeric,
+    utilization numeric,
+    cadence text,
+    usage_period_start timestamptz,
+    usage_period_end timestamptz,
+    enforcement text,
+    locked boolean,
+    depth integer,
+    path text[]
+)
+language plpgsql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_hashjoin = on
+set enable_hashagg = on
+set enable_nestloop = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+    perform _gov_require_owner(owner_id);
+    if array_position(capability_ids, null) is not null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = 'argument "capability_ids" must not contain null',
+            hint = 'Leave it out for one row per entity.';
+    end if;
+
+    -- An archived entity hands its own place on to its children. Ids contain no control characters, so that keys of ids that
+    -- each follow a chr(1) sort depth-first.
+    return query
+    with recursive entity as materialized
+    (
+        select
+            e.id,
+            e.type_id,
+            e.parent_id,
+            e.display_name,
+            e.archived_at is not null as is_archived
+        from gov_entities e
+        where e.owner_id = gov_tree.owner_id
+    ),
+    place as
+    (
+        select
+            e.id,
+            e.display_name,
+            e.type_id,
+            e.is_archived,
+            null::text collate "C" as shown_id,
+            case when e.is_archived then '{}' else array[e.id] end as path,
+            case when e.is_archived then '' else chr(1) || e.id end as sort_key,
+            under_entity_id is null or e.id = under_entity_id as is_wanted
+        from entity e
+        where e.parent_id is null
+        union all
+        select
+            e.id,
+            e.display_name,
+            e.type_id,
+            e.is_archived,
+            case when p.is_archived then p.shown_id else p.id end,
+            case when e.is_archived then p.path else p.path || e.id end,
+            case when e.is_archived then p.sort_key else p.sort_key || chr(1) || e.id end,
+            p.is_wanted or e.id = under_entity_id
+        from place p
+        join entity e on e.parent_id = p.id
+    )
+    select
+        p.id,
+        p.display_name,
+        p.type_id,
+        p.shown_id,
+        b.capability_id,
+        b.scope_entity_ids,
+        b.name,
+        b.usage_limit,
+        b.current_usage,
+        b.reserved_usage,
+        b.remaining,
+        b.allocated,
+        b.utilization,
+        b.cadence,
+        b.usage_period_start,
+        b.usage_period_end,
+        b.enforcement,
+        b.locked,
+        cardinality(p.path) - 1,
+        p.path
+    from place p
+    left join
+    (
+        select x.*
+        from _gov_budgets_of(owner_id, gov_now()) x
+        where capability_ids is not null
+            and x.capability_id = any (capability_ids)
+    ) b on b.entity_id = p.id
+    where p.is_wanted
+        and not p.is_archived
+        and (capability_ids is null or b.entity_id is not null)
+    order by p.sort_key, b.capability_id collate "C", cardinality(b.scope_entity_ids), b.scope_entity_ids collate "C", b.name collate "C";
+end
+$$;
+
+comment on function gov_tree(text, text[], text) is
+$$An owner's entities, and their budgets, as a tree: depth-first, children by id. Archived entities are left out; their children
+stand below the nearest entity above that is not archived.
+
+owner_id: one of the vendor's customers; capability_ids: whose budgets to show; null for one row per entity, without budgets;
+    under_entity_id: only this entity and what is below it
+result: the columns of gov_budgets but for owner_id; depth: 0 for a root; path: the ids from the root down to the entity. One row per
+    budget, an entity's by capability, scope size, scope and name; unknown ids: no rows
+errors: 22004 null owner_id or element of capability_ids; 42501 an owner that the session may not see$$;
+
+create function _gov_short(n numeric)
+returns text
+language plpgsql
+immutable
+parallel safe
+strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    digits int := length(trunc(abs(n))::text);
+    thousands int := (digits - 1) / 3;
+    short numeric := round(n / 1000::numeric ^ thousands, 2 - (digits - 1) % 3);
+begin
+    if abs(n) < 1 then
+        short := round(n, 3);
+        return case when short = 0 and n <> 0 then '~0' else trim_scale(short)::text end;
+    end if;
+    if abs(short) >= 1000 then
+        thousands := thousands + 1;
+        short := short / 1000;
+    end if;
+    return trim_scale(short)::text || substr('kMGTPEZY', thousands, (thousands > 0)::int);
+end
+$$;
+
+comment on function _gov_short(numeric) is 'internal: a number in at most 6 characters and 3 digits, such as 412k or -1.25M; ~0 for one that is nearly nothing';
+
+create function _gov_cut(line text, width int, ellipsis text)
+returns text
+language sql
+immutable
+parallel safe
+return case when length(line) > width then left(line, width - length(ellipsis)) || ellipsis else line end;
+
+comment on function _gov_cut(text, int, text) is 'internal: a text in at most so many characters';
+
+create function _gov_bar(used numeric, held numeric, usage_limit numeric, marks text[])
+returns text
+language plpgsql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    width int := 20 - length(marks[1]) - length(marks[5]);
+    used_cells int := case
+        when usage_limit is null then 0
+        when used >= usage_limit then width
+        when used > 0 then greatest(floor(width * used / usage_limit), 1)
+        else 0
+    end;
+    held_cells int := case
+        when held > 0 and used_cells < width then
+            least(greatest(floor(width * (used + held) / usage_limit) - used_cells, 1), width - used_cells)
+        else 0
+    end;
+begin
+    if usage_limit is null then
+        return rpad('no limit', 20);
+    end if;
+    return marks[1] || repeat(marks[2], used_cells) || repeat(marks[3], held_cells) || repeat(marks[4], width - used_cells - held_cells)
+        || marks[5];
+end
+$$;
+
+comment on function _gov_bar(numeric, numeric, numeric, text[]) is
+    'internal: 20 characters that show how much of a limit is used and held; what is used or held shows, however little it is';
+
+create function _gov_cadence_words(cadence text)
+returns text
+language sql
+immutable
+parallel safe
+return case
+    when cadence is null then ''
+    when cadence ~ '^PT?1[A-Z]$' then
+        case cadence
+            when 'P1Y' then '/year'
+            when 'P1M' then '/month'
+            when 'P1W' then '/week'
+            when 'P1D' then '/day'
+            when 'PT1H' then '/hour'
+            when 'PT1M' then '/minute'
+            else '/second'
+        end
+    else
+        '/' || substring(cadence from '[0-9]+')
+            || case when cadence ~ '^PT.*M$' then 'min' when cadence ~ 'M$' then 'mo' else lower(right(cadence, 1)) end
+end;
+
+comment on function _gov_cadence_words(text) is 'internal: a cadence in the words of a label, such as /month or /30d; nothing for a budget that never resets';
+
+create function gov_report
+(
+    owner_id text,
+    capability_id text default null,
+    under_entity_id text default null,
+    max_depth integer default null
+)
+returns setof text
+language plpgsql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+set jit = off
+as $$
+declare
+    -- psql adds one character.
+    width constant int := 98;
+    label_width constant int := 30;
+    deepest constant int := 5;
+    is_utf8 boolean := getdatabaseencoding() = 'UTF8' and pg_client_encoding() = 'UTF8';
+    marks text[] := case when is_utf8 then '{"",█,▒,·,""}' else '{[,#,=,.,]}' end;
+    ellipsis text := case when is_utf8 then '…' else '...' end;
+    through text := case when is_utf8 then '│  ' else '|  ' end;
+    branch text := case when is_utf8 then '├─ ' else '|- ' end;
+    corner text := case when is_utf8 then '└─ ' else '`- ' end;
+    now timestamptz := gov_now();
+    stems text[] := '{""}';
+    stem text;
+    place bigint := 0;
+    item record;
+begin
+    perform _gov_require_owner(owner_id);
+    if max_depth < 0 then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = 'argument "max_depth" must not be negative',
+            hint = 'Pass 0 for the roots alone, 1 for their children too, and so on; null for all.';
+    end if;
+    for item in
+        with placed as
+        (
+            select t.*, t.depth - min(t.depth) over () as level
+            from gov_tree(gov_report.owner_id, null, gov_report.under_entity_id) with ordinality
+                t (entity_id, display_name, type_id, parent_id, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, depth, path, n)
+        ),
+        shown as
+        (
+            select
+                t.n,
+                t.entity_id,
+                coalesce(t.display_name, t.entity_id) as title,
+                t.type_id,
+                t.level as depth,
+                coalesce(lead(t.depth) over (order by t.n) > t.depth, false) as has_children,
+                row_number() over (partition by t.parent_id order by t.n desc) = 1 as is_last
+            from placed t
+            where max_depth is null
+                or t.level <= max_depth
+        )
+        select
+            s.*,
+            b.capability_id is not null as has_budget,
+            b.capability_id || _gov_cadence_words(b.cadence) || coalesce(' ' || nullif(b.name, ''), '')
+                || coalesce(' on ' || nullif(array_to_string(b.scope_entity_ids, ', '), ''), '') as label,
+            b.usage_limit,
+            b.current_usage,
+            b.reserved_usage,
+            b.utilization,
+            b.usage_limit - b.allocated as unallocated,
+            b.allocated > 0 as has_allocated,
+            b.usage_period_end,
+            b.enforcement
+        from shown s
+        left join (select * from _gov_budgets_of(gov_report.owner_id, now) x
+            where gov_report.capability_id is null or x.capability_id = gov_report.capability_id) b on b.entity_id = s.entity_id
+        order by s.n, b.capability_id collate "C", cardinality(b.scope_entity_ids), b.scope_entity_ids collate "C", b.name collate "C"
+    loop
+        if place = 0 then
+            return next rtrim(rpad(_gov_cut(owner_id, label_width, ellipsis), label_width + 1)
+                || format('used %s held %s left %s', marks[2], marks[3], marks[4])
+                || '       %    used of limit   resets unalloc');
+        end if;
+
+        -- A new entity. Below the deepest level its depth is written out.
+        if item.n <> place then
+            place := item.n;
+            if item.depth > deepest then
+                return next _gov_cut(format('%s%s: %s (%s)', stems[deepest + 2], item.depth, item.title, item.type_id), width, ellipsis);
+            else
+                stem := stems[item.depth + 1];
+                return next _gov_cut(stem || case when item.depth = 0 then '' when item.is_last then corner else branch end
+                    || format('%s (%s)', item.title, item.type_id), width, ellipsis);
+                stems[item.depth + 2] := stem || case when item.depth = 0 then '' when item.is_last then '   ' else through end;
+            end if;
+        end if;
+
+        if item.has_budget then
+            stem := stems[least(item.depth, deepest) + 2]
+                || case when item.has_children and item.depth <= deepest then through else '   ' end;
+            return next rtrim(rpad(_gov_cut(stem || item.label, label_width, ellipsis), label_width + 1)
+                || _gov_bar(item.current_usage, item.reserved_usage, item.usage_limit, marks)
+                || lpad(case
+                    when item.utilization is null then ''
+                    when item.utilization > 99.99 then '>9999%'
+                    when item.utilization < -9.99 then '<-999%'
+                    else floor(100 * item.utilization) || '%'
+                end, 7)
+                || case when item.current_usage > item.usage_limit then '! ' else '  ' end
+                || lpad(_gov_short(item.current_usage), 6)
+                || rpad(coalesce(' of ' || _gov_short(item.usage_limit), ''), 11)
+                || rpad(case
+                    when item.usage_period_end is null then 'never'
+                    when item.usage_period_end < now + interval '1 day' then to_char(item.usage_period_end, 'HH24:MI')
+                    when item.usage_period_end < now + interval '1 year' then to_char(item.usage_period_end, 'FMDD Mon')
+                    when item.usage_period_end < '10000-01-01' then to_char(item.usage_period_end, 'Mon YYYY')
+                    else to_char(item.usage_period_end, 'YYYY')
+                end, 8)
+                || lpad(case when item.has_allocated then coalesce(_gov_short(item.unallocated), '') else '' end, 7)
+                || case item.enforcement when 'soft' then ' soft' else '' end);
+        end if;
+    end loop;
+    if place = 0 then
+        return next _gov_cut(owner_id, width - 16, ellipsis) || ': no entities';
+    end if;
+end
+$$;
+
+comment on function gov_report(text, text, text, integer) is
+$$An owner's budgets as a picture, for a terminal of 100 columns: the tree of its entities, below each its budgets with bars.
+
+owner_id: one of the vendor's customers; capability_id: only budgets of this capability; under_entity_id: only this entity and what
+    is below it; max_depth: only so many levels below the topmost, null for all
+result: lines of at most 98 characters, a heading first. A budget's line: the capability, the length of its window, name and scope;
+    a bar of what is used and held, drawn in ASCII unless database and client use UTF8; the share that is used, ! when the limit
+    is passed; amounts of 3 digits; when the window ends, in the session's time zone; what is left to allocate when children
+    have budgets; soft
+errors: 22004 null owner_id; 22023 negative max_depth; 42501 an owner that the session may not see$$;
+
+create function gov_query
+(
+    owner_id text,
+    capability_ids text[] default null,
+    sort_by text default 'utilization',
+    sort_order text default 'desc',
+    scope text default 'all',
+    min_utilization numeric default null,
+    type_ids text[] default null,
+    search text default null,
+    under_entity_id text default null,
+    page_size int default 20,
+    after text default null
+)
+returns jsonb
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_query_1_0';
+
+comment on function gov_query(text, text[], text, text, text, numeric, text[], text, text, int, text) is
+$$A page of an owner's entities and budgets with their usage, as it is now. Archived entities are left out, and their children
+shown under the nearest that is not.
+
+owner_id: one of the vendor's customers; capability_ids: the budgets of these, a row for each; null: a row for each entity,
+    with null for all that is a budget's; sort_by: utilization, currentUsage, usageLimit, scopeSize, id or createdAt (the
+    entity's); sort_order: asc or desc; rows without the value come last, equal ones by entity, capability, scope size, scope
+    and name; scope: all, nodeWide or scoped budgets; an entity counts as node-wide; min_utilization: 0.8 for 80 % and more;
+    type_ids: entities of these types; search: part of the entity's id or display name, upper case or lower;
+    under_entity_id: that entity and all below it; page_size: 1 to 100; after: "next" of the page before, with the same
+    arguments
+result: {"data": [...], "pagination": {"next": cursor or null}}, each row with entityId, displayName, typeId, parentId,
+    capabilityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, allocated, utilization, cadence,
+    usagePeriodStart, usagePeriodEnd, enforcement and locked. utilization = usage / limit, 1 for a limit of 0; allocated: the
+    limits of the children's unnamed node-wide budgets of the same capability and cadence, null for scoped budgets
+errors: 22004 null owner_id, sort_by, sort_order, scope, page_size or element of an array; 22023 unknown sort_by, sort_order or
+    scope, page_size out of range, after not a cursor of this query; 42501 not the session's owner$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Backtest (src/backtest.c, src/api_backtest.c)                                                                    */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- What a column may hold is said once, by the constraints of the table; here they are asked about rows that are not stored.
+create function _gov_require_storable(owner text, budgets gov_assignments[])
+returns void
+language plpgsql
+as $$
+declare
+    broken text;
+    expression text;
+    failing text;
+    missing text;
+begin
+    select b.timezone
+    into failing
+    from unnest(budgets) b
+    where not gov_is_timezone(b.timezone)
+    limit 1;
+    if found then
+        perform _gov_raise_broken_rule('gov_assignments', 'gov_assignments_timezone_check', format('time zone "%s" is not recognized', failing));
+    end if;
+
+    for broken, expression in
+        select c.conname, pg_get_expr(c.conbin, c.conrelid)
+        from pg_constraint c
+        where c.conrelid = 'gov_assignments'::regclass and c.contype = 'c'
+        order by c.conname collate "C"
+    loop
+        execute format('select b::text from unnest($1) b where not (%s) limit 1', expression)
+        into failing
+        using budgets;
+        if failing is not null then
+            perform _gov_raise_broken_rule('gov_assignments', broken, format('Failing row contains %s.', failing));
+        end if;
+    end loop;
+
+    select b.entity_id
+    into missing
+    from unnest(budgets) b
+    where not exists (select from gov_entities e where e.owner_id = owner and e.id = b.entity_id)
+    limit 1;
+    if found then
+        perform _gov_raise_broken_rule('gov_assignments', 'gov_assignments_entity_id_fkey',
+            format('Key (owner_id, entity_id)=(%s, %s) is not present in table "gov_entities".', owner, missing));
+    end if;
+
+    select b.capability_id
+    into missing
+    from unnest(budgets) b
+    where not exists (select from gov_capabilities c where c.id = b.capability_id)
+    limit 1;
+    if found then
+        perform _gov_raise_broken_rule('gov_assignments', 'gov_assignments_capability_id_fkey',
+            format('Key (capability_id)=(%s) is not present in table "gov_capabilities".', missing));
+    end if;
+
+    select s.id
+    into missing
+    from unnest(budgets) b
+    cross join lateral unnest(b.scope_entity_ids) s (id)
+    where not exists (select from gov_entities e where e.owner_id = owner and e.id = s.id)
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'foreign_key_violation',
+            message = format('scope entity "%s" does not exist', missing),
+            detail = format('Owner "%s" has no such entity.', owner),
+            hint = 'A scope names entities of the same owner.',
+            table = 'gov_assignments',
+            constraint = 'gov_assignments_scope_entity_ids_fkey';
+    end if;
+end
+$$;
+
+comment on function _gov_require_storable(text, gov_assignments[]) is
+    'internal: refuses budgets that an upsert would refuse for what they hold (22023) or refer to (23503)';
+
+create function _gov_proposed(owner text, payload jsonb)
+returns gov_assignments[]
+language plpgsql
+stable
+as $$
+declare
+    -- Budgets that stack must be tried together, so all that a large customer has fit into one call.
+    max_items constant int := 10000;
+    budgets gov_assignments[];
+    incomplete int;
+begin
+    with wanted as
+    (
+        select
+            i.key,
+            min(i.n) as n,
+            jsonb_object_agg(v.key, v.value order by i.n) as item,
+            (array_agg(i.item ?& '{usageLimit, cadence}' order by i.n))[1] as is_complete
+        from _gov_assignment_items(payload, max_items) i
+        cross join lateral jsonb_each(i.item) v
+        group by i.key
+    )
+    select
+        array_agg(p order by p.entity_id, p.capability_id, cardinality(p.scope_entity_ids), p.scope_entity_ids, p.name),
+        min(w.n) filter (where s.id is null and not w.is_complete)
+    into budgets, incomplete
+    from wanted w
+    left join gov_assignments s
+        on s.owner_id = owner
+        and s.entity_id = w.item ->> 'entityId'
+        and s.capability_id = w.item ->> 'capabilityId'
+        and s.scope_entity_ids = _gov_texts(w.item -> 'scopeEntityIds')
+        and s.name = w.item ->> 'name'
+    cross join lateral _gov_patched(s, w.item) p;
+
+    if incomplete is not null then
+        perform _gov_refuse_incomplete(i.item, i.n)
+        from _gov_assignment_items(payload, max_items) i
+        where i.n = incomplete;
+    end if;
+    perform _gov_require_storable(owner, budgets);
+    return budgets;
+end
+$$;
+
+comment on function _gov_proposed(text, jsonb) is
+    'internal: the budgets that gov_upsert_assignments would store, in natural order, without storing them (22004, 22023, 23503, 54000)';
+
+create function _gov_replay
+(
+    owner_id text,
+    budgets gov_assignments[],
+    suspended_from timestamptz[],
+    from_time timestamptz,
+    to_time timestamptz,
+    out n int,
+    out denied_count bigint,
+    out denied_amount numeric,
+    out first_denied_at timestamptz
+)
+returns setof record
+language c
+stable
+strict
+as 'MODULE_PATHNAME', 'gov_replay_1_0';
+
+comment on function _gov_replay(text, gov_assignments[], timestamptz[], timestamptz, timestamptz) is
+    'internal: what budgets would have denied of an owner''s ledger between two times; n is a budget''s place, suspended_from from when on each has no say (22003, 22008, 22023, 42501)';
+
+create function gov_backtest
+(
+    owner_id text,
+    assignments jsonb,
+    from_time timestamptz,
+    to_time timestamptz
+)
+returns table
+(
+    entity_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    denied_count bigint,
+    denied_amount numeric,
+    first_denied_at timestamptz
+)
+language plpgsql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    owner constant text := $1;
+    missing constant text := case when $3 is null then 'from_time' when $4 is null then 'to_time' end;
+    budgets gov_assignments[];
+    suspended_from timestamptz[];
+begin
+    perform _gov_require_owner(owner);
+    if missing is not null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = format('argument "%s" must not be null', missing),
+            hint = 'Write a point in time, or -infinity and infinity for the whole ledger.';
+    end if;
+
+    budgets := _gov_proposed(owner, $2);
+    suspended_from := array(
+        select e.archived_at
+        from unnest(budgets) with ordinality b
+        join gov_entities e on e.owner_id = owner and e.id = b.entity_id
+        order by b.ordinality);
+
+    return query
+    select b.entity_id, b.capability_id, b.scope_entity_ids, b.name, r.denied_count, r.denied_amount, r.first_denied_at
+    from _gov_replay(owner, budgets, suspended_from, $3, $4) r
+    join unnest(budgets) with ordinality b on b.ordinality = r.n
+    order by r.n;
+end
+$$;
+
+comment on function gov_backtest(text, jsonb, timestamptz, timestamptz) is
+$$What budgets would have denied: replays an owner's ledger, by occurred_at and id, against proposed budgets. Changes nothing.
+
+owner_id: one of the vendor's customers; assignments: what one would give gov_upsert_assignments, but up to 10,000 objects; tried
+    are the budgets that it would store, and no others; locked, alertThresholds, strictAllocation and parentId make no difference;
+    from_time, to_time: by occurred_at, from_time included, to_time not
+result: a row per budget, by entity, capability, scope size, scope and name: denied_count and denied_amount: the uses that it would
+    have denied, and their sum in the capability's unit; first_denied_at: the occurred_at of the first, null without any. A use that
+    any budget denies is counted by none, and denied by each that lacks room for it; a correction (a negative amount) is counted and
+    never denied. Usage starts at 0 at from_time; an archived entity's budgets have no say from its archiving on
+errors: 22004 null argument; 22023 and 23503 as of gov_upsert_assignments; 54000 more than 10,000 objects; 42501 an owner that the
+    session may not see; 22003 a sum out of range; 22008 a window out of range$$;
+
+/* ---------------------------------------------------------------------------------------------------------------- */
 /* Operation                                                                                                        */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
@@ -2994,7 +3947,7 @@ comment on view gov_rollup_waits is 'the processes whose open transactions the r
 create view gov_stats with (security_invoker = true) as
 with state as
 (
-    select coalesce((select r.watermark from gov_rollup_state r), 0) as watermark
+    select (select coalesce(max(r.watermark), 0) from gov_rollup_state r) as watermark
 ),
 tail as
 (
@@ -3016,7 +3969,7 @@ union all
 select 'rollup_lag_events', t.event_count, null
 from tail t
 union all
-select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from clock_timestamp() - t.oldest), 3), 0), 0), null
+select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from gov_now() - t.oldest), 3), 0), 0), null
 from tail t
 union all
 select 'rollup_waits_for', count(*), string_agg('process ' || w.pid, ', ' order by w.pid)
@@ -3111,7 +4064,7 @@ set search_path = pg_catalog, @extschema@, pg_temp
 as $$
     with state as
     (
-        select coalesce((select r.watermark from gov_rollup_state r), 0) as watermark
+        select (select coalesce(max(r.watermark), 0) from gov_rollup_state r) as watermark
     ),
     budget as
     (
@@ -3365,6 +4318,7 @@ as $$
             ('gov_report', '{reader, tenant}'),
             ('gov_attribution', '{reader, tenant}'),
             ('gov_backtest', '{reader, tenant}'),
+            ('_gov_replay', '{reader, tenant}'),
             ('gov_upsert_assignments', '{tenant}'),
             ('gov_set_alert_policy', '{tenant}'),
             ('gov_verify', '{reader}'),
@@ -3400,8 +4354,9 @@ as $$
             ('gov_entities', '{admin}', 'select, insert, update, delete'),
             ('gov_assignments', '{reader, tenant}', 'select'),
             ('gov_assignments', '{tenant}', 'insert (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, '
-                'anchor_at, timezone, enforcement, locked, alert_thresholds)'),
-            ('gov_assignments', '{tenant}', 'update (usage_limit, cadence, anchor_at, timezone, enforcement, locked, alert_thresholds)'),
+                'anchor_at, timezone, enforcement, strict_allocation, locked, alert_thresholds)'),
+            ('gov_assignments', '{tenant}', 'update (usage_limit, cadence, anchor_at, timezone, enforcement, strict_allocation, '
+                'locked, alert_thresholds)'),
             ('gov_assignments', '{tenant}', 'delete'),
             ('gov_assignments', '{admin}', 'select, insert, update, delete'),
             ('gov_alert_policies', '{reader, tenant}', 'select'),
@@ -3416,7 +4371,8 @@ as $$
             ('gov_alerts', '{reader, tenant, admin}', 'select'),
             ('gov_holds', '{reader, tenant, admin}', 'select'),
             ('gov_budgets', '{reader, tenant, admin}', 'select'),
-            ('gov_rollup_state', '{reader, admin}', 'select'),
+            ('gov_allocations', '{reader, tenant, admin}', 'select'),
+            ('gov_rollup_state', '{reader, tenant, admin}', 'select'),
             ('gov_rollup_waits', '{reader, admin}', 'select'),
             ('gov_stats', '{reader, admin}', 'select')
     )

@@ -14,10 +14,8 @@
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
@@ -98,14 +96,6 @@ static const GovNodeKey node_keys[] = {
 	NODE_KEY("usagePeriodEnd"), NODE_KEY("usagePeriodStart")
 };
 
-/* A time and its text; length is 0 before the first. */
-typedef struct GovTimeText
-{
-	TimestampTz time;
-	int			length;
-	char		text[MAXDATELEN + 1];
-} GovTimeText;
-
 static void
 put_text(StringInfo json, GovJsonContainer *in, const char *text)
 {
@@ -131,57 +121,6 @@ put_amount(StringInfo json, GovJsonContainer *in, bool is_null, GovAmount amount
 		gov_json_put_numeric(json, in, gov_amount_to_numeric(amount));
 }
 
-/* Years before the first are written as PostgreSQL's printf would: -043. */
-static char *
-write_year(char *at, int year)
-{
-	if (year >= 0)
-		return pg_ultostr_zeropad(at, year, 4);
-	*at++ = '-';
-	return pg_ultostr_zeropad(at, -year, 3);
-}
-
-static char *
-write_after(char *at, char separator, int number, int width)
-{
-	*at++ = separator;
-	return pg_ultostr_zeropad(at, number, width);
-}
-
-/* ISO 8601, UTC, milliseconds; false for a window without that end. */
-static bool
-write_time(GovTimeText *written, TimestampTz time)
-{
-	char	   *at = written->text;
-	struct pg_tm tm;
-	fsec_t		fsec;
-
-	if (TIMESTAMP_NOT_FINITE(time) ||
-		timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
-		return false;
-	at = write_year(at, tm.tm_year);
-	at = write_after(at, '-', tm.tm_mon, 2);
-	at = write_after(at, '-', tm.tm_mday, 2);
-	at = write_after(at, 'T', tm.tm_hour, 2);
-	at = write_after(at, ':', tm.tm_min, 2);
-	at = write_after(at, ':', tm.tm_sec, 2);
-	at = write_after(at, '.', (int) (fsec / 1000), 3);
-	*at++ = 'Z';
-	written->length = at - written->text;
-	written->time = time;
-	return true;
-}
-
-/* Budgets share their windows, and keep them for many calls: do not write them anew. */
-static void
-put_time(StringInfo json, GovJsonContainer *in, GovTimeText *last, TimestampTz time)
-{
-	if ((last->length > 0 && last->time == time) || write_time(last, time))
-		gov_json_put_string(json, in, last->text, last->length);
-	else
-		gov_json_put_null(json, in);
-}
-
 static void
 put_scope(StringInfo json, GovJsonContainer *in, const GovEntity *entity,
 		  const GovBudget *budget)
@@ -200,8 +139,8 @@ put_node(StringInfo json, GovJsonContainer *in, const GovNodeFacts *facts)
 {
 	const GovEntity *entity = facts->entity;
 	const GovBudgetState *state = facts->state;
-	static GovTimeText last_start;
-	static GovTimeText last_end;
+	static GovJsonTime last_start;
+	static GovJsonTime last_end;
 	GovJsonContainer node;
 
 	gov_json_begin_object(json, &node, lengthof(node_keys));
@@ -218,8 +157,8 @@ put_node(StringInfo json, GovJsonContainer *in, const GovNodeFacts *facts)
 	put_amount(json, &node, false, state->usage);
 	put_amount(json, &node, false, state->held);
 	put_scope(json, &node, entity, facts->budget);
-	put_time(json, &node, &last_end, facts->window->end);
-	put_time(json, &node, &last_start, facts->window->start);
+	gov_json_put_time(json, &node, &last_end, facts->window->end);
+	gov_json_put_time(json, &node, &last_start, facts->window->start);
 	gov_json_end(json, &node, in);
 }
 

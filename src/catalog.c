@@ -52,6 +52,7 @@ relation_changed(Datum arg, Oid relid)
 	if (!is_valid || relid == InvalidOid ||
 		relid == current.entity_types || relid == current.capabilities ||
 		relid == current.entities || relid == current.assignments ||
+		relid == current.assignments_strict ||
 		relid == current.events || relid == current.events_key ||
 		relid == current.events_id_seq || relid == current.usage ||
 		relid == current.usage_hourly ||
@@ -137,6 +138,7 @@ look_up(GovCatalog *catalog)
 	catalog->capabilities = find_relation(catalog, "gov_capabilities");
 	catalog->entities = find_relation(catalog, "gov_entities");
 	catalog->assignments = find_relation(catalog, "gov_assignments");
+	catalog->assignments_strict = find_relation(catalog, "gov_assignments_strict");
 	catalog->events = find_relation(catalog, "gov_events");
 	catalog->events_key = find_relation(catalog, "gov_events_key");
 	catalog->events_id_seq = find_relation(catalog, "gov_events_id_seq");

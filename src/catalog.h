@@ -17,6 +17,7 @@ typedef struct GovCatalog
 	Oid			capabilities;
 	Oid			entities;
 	Oid			assignments;
+	Oid			assignments_strict;	/* index of strict ones on (owner_id, entity_id) */
 	Oid			events;
 	Oid			events_key;		/* unique index on (owner_id, idempotency_key) */
 	Oid			events_id_seq;

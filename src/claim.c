@@ -87,6 +87,7 @@ make_node(const GovOwnerKey *key, const char *id, uint32 id_length)
 	node->extension = key->extension;
 	node->owner_length = key->owner_length;
 	node->id_length = id_length;
+	node->slot = key->slot;
 	memcpy(node->key, key->owner, key->owner_length);
 	memcpy(node->key + key->owner_length, id, id_length);
 	return pointer;
@@ -262,6 +263,7 @@ match_counters(const GovClaim *claim, GovSharedNode *node,
 
 		if (!DsaPointerIsValid(old_counters[i]))
 			continue;
+		stripe->owners[node->slot].unlinks++;
 		counter = dsa_get_address(gov_shmem_memory(), old_counters[i]);
 		if (pg_atomic_read_u32(&counter->pins) == 0)
 			continue;
@@ -353,6 +355,7 @@ swap_content(GovClaim *claim, const GovEntity *entity,
 	match_counters(claim, node, entity,
 				   DsaPointerIsValid(*array) ?
 				   dsa_get_address(gov_shmem_memory(), *array) : NULL, spare);
+	claim->stripe->owners[node->slot].installs++;
 	node->entity = *block;
 	node->counters = *array;
 	node->loaded_changes = claim->changes;

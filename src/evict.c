@@ -87,6 +87,8 @@ sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, bool only_absent, GovSw
 		sweep->nodes = pointer;
 		stripe->nnodes--;
 		stripe->nabsent -= is_absent ? 1 : 0;
+		if (DsaPointerIsValid(node->counters))
+			stripe->owners[node->slot].unlinks++;
 		sweep->evicted++;
 	}
 }

@@ -46,6 +46,9 @@
 #define GOV_CACHE_SIZE_DEFAULT_KB	(64 * 1024)
 #define GOV_CACHE_SIZE_MAX_KB		(64 * 1024 * 1024)
 
+/* What gov_query keeps of owners: about 250 bytes a budget. */
+#define GOV_QUERY_MEMORY_DEFAULT_KB	(32 * 1024)
+
 /* Ids have no control characters. */
 #define GOV_NO_OWNER	"refused\001"
 
@@ -55,6 +58,7 @@ int			gov_event_retention_s = 0;
 int			gov_on_unavailable = GOV_ON_UNAVAILABLE_ERROR;
 int			gov_on_ungoverned = GOV_ON_UNGOVERNED_GRANT;
 int			gov_clock_offset_s = 0;
+int			gov_query_memory_kb = GOV_QUERY_MEMORY_DEFAULT_KB;
 bool		gov_use_cache = true;
 char	   *gov_owner = NULL;
 char	   *gov_caller = NULL;
@@ -147,6 +151,11 @@ define_decision_settings(void)
 							"The clock never runs backwards: lowering the offset stops it until real time has caught up.",
 							&gov_clock_offset_s, 0, INT_MIN, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.query_memory",
+							"Memory that each session keeps for gov_query.",
+							"An owner that does not fit is read from the tables at each query.",
+							&gov_query_memory_kb, GOV_QUERY_MEMORY_DEFAULT_KB, 0, MAX_KILOBYTES,
+							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomBoolVariable("governance.use_cache",
 							 "Lets checks answer from shared memory; off reads the tables, for testing.",
 							 NULL, &gov_use_cache, true,

@@ -27,7 +27,10 @@
  */
 #include "postgres.h"
 
+#include "pgtime.h"
+#include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 
 #include "json.h"
 
@@ -140,6 +143,58 @@ gov_json_put_numeric(StringInfo json, GovJsonContainer *in, Numeric number)
 	pad(json);
 	memcpy(append(json, size), number, size);
 	note(json, in, JENTRY_ISNUMERIC, json->len - begin);
+}
+
+/* Years before the first are written as PostgreSQL's printf would: -043. */
+static char *
+write_year(char *at, int year)
+{
+	if (year >= 0)
+		return pg_ultostr_zeropad(at, year, 4);
+	*at++ = '-';
+	return pg_ultostr_zeropad(at, -year, 3);
+}
+
+static char *
+write_after(char *at, char separator, int number, int width)
+{
+	*at++ = separator;
+	return pg_ultostr_zeropad(at, number, width);
+}
+
+/* ISO 8601, UTC, milliseconds; false for a window without that end. */
+static bool
+write_time(GovJsonTime *written, TimestampTz time)
+{
+	char	   *at = written->text;
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (TIMESTAMP_NOT_FINITE(time) ||
+		timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
+		return false;
+	at = write_year(at, tm.tm_year);
+	at = write_after(at, '-', tm.tm_mon, 2);
+	at = write_after(at, '-', tm.tm_mday, 2);
+	at = write_after(at, 'T', tm.tm_hour, 2);
+	at = write_after(at, ':', tm.tm_min, 2);
+	at = write_after(at, ':', tm.tm_sec, 2);
+	at = write_after(at, '.', (int) (fsec / 1000), 3);
+	*at++ = 'Z';
+	written->length = at - written->text;
+	written->time = time;
+	return true;
+}
+
+/* Budgets share their windows, and keep them for many calls: do not write them anew. */
+void
+gov_json_put_time(StringInfo json, GovJsonContainer *in, GovJsonTime *last,
+				  TimestampTz time)
+{
+	if ((last->length > 0 && last->time == time) || write_time(last, time))
+		gov_json_put_string(json, in, last->text, last->length);
+	else
+		gov_json_put_null(json, in);
 }
 
 /* A container is complete, and an element of another one or (NULL) the whole. */

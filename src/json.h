@@ -7,7 +7,9 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
+#include "utils/datetime.h"
 #include "utils/numeric.h"
 
 /* An array or object being written. */
@@ -20,6 +22,14 @@ typedef struct GovJsonContainer
 	uint32		length;			/* of the elements written */
 } GovJsonContainer;
 
+/* A time and its text; length is 0 before the first. */
+typedef struct GovJsonTime
+{
+	TimestampTz time;
+	int			length;
+	char		text[MAXDATELEN + 1];
+} GovJsonTime;
+
 extern void gov_json_init(StringInfo json, Size expected);
 extern void gov_json_begin_array(StringInfo json, GovJsonContainer *array,
 								 uint32 nelements);
@@ -30,6 +40,8 @@ extern void gov_json_put_bool(StringInfo json, GovJsonContainer *in, bool boolea
 extern void gov_json_put_string(StringInfo json, GovJsonContainer *in,
 								const char *bytes, uint32 length);
 extern void gov_json_put_numeric(StringInfo json, GovJsonContainer *in, Numeric number);
+extern void gov_json_put_time(StringInfo json, GovJsonContainer *in, GovJsonTime *last,
+							  TimestampTz time);
 extern void gov_json_end(StringInfo json, GovJsonContainer *container,
 						 GovJsonContainer *in);
 extern Datum gov_json_done(StringInfo json);

@@ -25,6 +25,10 @@
  *		the changes that the call found when it began.  Changes told not by
  *		entity but by database move the database's generation, likewise.
  *
+ *		Beside that each stripe numbers, for slots of few owners each, their
+ *		changes and what is installed and unlinked of them, for the sheets that
+ *		backends keep (live.c).
+ *
  * LOOK-UP
  *		By hash, at every call: backends keep no handles to nodes, so none can
  *		be left over after an eviction.  A call over a chain of five reaches
@@ -57,6 +61,14 @@ gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
 	key->hash = hash_combine(murmurhash32(database),
 							 gov_text_hash(owner, owner_length));
 	key->stripe = key->hash % GOV_STRIPES;
+	key->slot = key->hash / GOV_STRIPES % GOV_OWNER_SLOTS;
+}
+
+/* What happens to the owner, and to those that share its slot. */
+GovSharedOwners *
+gov_node_owners(const GovOwnerKey *key)
+{
+	return &gov_stripe(key->stripe)->owners[key->slot];
 }
 
 uint32
@@ -195,6 +207,7 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
 	stripe->changes++;
+	gov_node_owners(key)->changes++;
 	node = gov_node_find(key, id, id_length);
 	if (node != NULL)
 	{

@@ -19,6 +19,7 @@ typedef struct GovOwnerKey
 	uint32		owner_length;
 	uint32		hash;
 	int			stripe;
+	int			slot;			/* of the stripe's owners */
 } GovOwnerKey;
 
 /*
@@ -28,13 +29,13 @@ typedef struct GovOwnerKey
  */
 typedef struct GovSharedCounter
 {
+	GovAmount	total;			/* usage, committed and in flight */
+	GovWindow	window;			/* of one id never moves back */
+	int64		id;				/* gov_assignments.counter_id */
 	dsa_pointer next;			/* among the stripe's orphans */
 	Oid			database;
 	Oid			extension;
 	pg_uuid_t	budget_id;
-	int64		id;				/* gov_assignments.counter_id */
-	GovWindow	window;			/* of one id never moves back */
-	GovAmount	total;			/* usage, committed and in flight */
 	GovAmount	held;			/* open holds, committed and in flight */
 	GovAmount	covered;		/* of total: by holds whose end is in flight */
 	GovAmount	settled;		/* of usage: by transactions that commit or have */
@@ -56,6 +57,7 @@ typedef struct GovSharedNode
 	Oid			extension;
 	uint16		owner_length;
 	uint16		id_length;
+	uint16		slot;			/* of its owner */
 	bool		is_loaded;
 	bool		is_loading;		/* claimed by one backend; not evicted */
 	bool		was_used;		/* since eviction last passed by */
@@ -83,6 +85,7 @@ extern void gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
 /* with the stripe locked */
 extern GovSharedNode *gov_node_find(const GovOwnerKey *key,
 									const char *id, uint32 id_length);
+extern GovSharedOwners *gov_node_owners(const GovOwnerKey *key);
 extern uint32 gov_node_hash(const GovOwnerKey *key, const char *id, uint32 id_length);
 extern dsa_pointer gov_node_find_pointer(const GovOwnerKey *key,
 										 const char *id, uint32 id_length);

@@ -58,11 +58,13 @@ typedef struct GovFence
 	bool		is_set;
 	Oid			sequence;
 	int64		last_id;
+	TimestampTz set_at;			/* ids drawn before that are up to last_id */
 	int			ntransactions;
 	VirtualTransactionId *transactions;
 } GovFence;
 
 static GovFence fence;
+static TimestampTz complete_until = DT_NOBEGIN;
 
 static GovQuery positions_query = {
 	.sql = "select coalesce((select r.watermark from @gov_rollup_state r), 0),"
@@ -217,9 +219,9 @@ static GovQuery prune_holds_query = {
 	.argtypes = {TIMESTAMPTZOID, INT8OID}
 };
 
-/* Set the fence at an id that was the last one drawn a moment ago. */
+/* Set the fence at an id that was the last one drawn, at a time or later. */
 static void
-set_fence(int64 last_id)
+set_fence(int64 last_id, TimestampTz at)
 {
 	LOCKTAG		tag;
 	VirtualTransactionId *holders;
@@ -241,6 +243,7 @@ set_fence(int64 last_id)
 	fence.sequence = sequence;
 	fence.ntransactions = count;
 	fence.last_id = last_id;
+	fence.set_at = at;
 	fence.is_set = true;
 }
 
@@ -298,6 +301,7 @@ move_watermark(int64 from, int64 to)
 static GovRollupResult
 roll_up(uint64 *nevents)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	int64		watermark;
 	int64		last_id;
 	int64		end;
@@ -305,14 +309,26 @@ roll_up(uint64 *nevents)
 	read_positions(&watermark, &last_id);
 	if (!fence.is_set || fence.sequence != gov_catalog()->events_id_seq ||
 		fence.last_id <= watermark)
-		set_fence(last_id);
+		set_fence(last_id, now);
 	if (fence.last_id <= watermark)
+	{
+		complete_until = fence.set_at;
 		return GOV_ROLLUP_NOTHING;
+	}
 	if (!fence_is_open())
 		return GOV_ROLLUP_BLOCKED;
 	end = Min(fence.last_id, watermark + GOV_ROLLUP_BATCH);
 	*nevents = move_watermark(watermark, end);
+	if (end == fence.last_id)
+		complete_until = fence.set_at;
 	return GOV_ROLLUP_MOVED;
+}
+
+/* What was recorded before this time is rolled up, as far as this process knows. */
+TimestampTz
+gov_rollup_complete_until(void)
+{
+	return complete_until;
 }
 
 /*

@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
 typedef enum GovRollupResult
 {
 	GOV_ROLLUP_MOVED,			/* moved the watermark; there may be more */
@@ -15,6 +17,7 @@ typedef enum GovRollupResult
 } GovRollupResult;
 
 extern GovRollupResult gov_rollup_round(uint64 *nevents);
+extern TimestampTz gov_rollup_complete_until(void);
 extern uint64 gov_rollup_prune(void);
 
 #endif							/* GOV_ROLLUP_H */

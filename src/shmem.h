@@ -17,8 +17,20 @@
 #define GOV_STRIPES					128
 #define GOV_SEGMENTS				26	/* of a stripe's hash table, each doubling it */
 #define GOV_FIRST_SEGMENT_BUCKETS	32
+#define GOV_OWNER_SLOTS				32	/* of a stripe, by hash of the owner */
 #define GOV_GENERATIONS				1024
 #define GOV_WORKER_SLOTS			256
+
+/*
+ * What has happened to the owners of one slot, so that a backend can tell
+ * whether what it remembers of them still holds.
+ */
+typedef struct GovSharedOwners
+{
+	uint64		changes;		/* catalog changes */
+	uint64		installs;		/* nodes that got new content */
+	uint64		unlinks;		/* counters taken out of nodes, or nodes out */
+} GovSharedOwners;
 
 /*
  * All nodes of one owner hang on one stripe.  The lock protects every field
@@ -39,6 +51,7 @@ typedef struct GovSharedStripe
 	dsa_pointer orphans;		/* counters without a budget, pinned when unlinked */
 	uint64		orphans_freed;
 	dsa_pointer segments[GOV_SEGMENTS];
+	GovSharedOwners owners[GOV_OWNER_SLOTS];
 } GovSharedStripe;
 
 typedef union GovSharedStripePadded

@@ -19,7 +19,8 @@
  * INVARIANTS
  *		Plans are made and run under the same search path, so they are planned
  *		once.  A plan belongs to a generation of the catalog; one of an earlier
- *		generation names tables that may be gone and is made again.
+ *		generation names tables that may be gone and is made again.  A scan of
+ *		very many rows is planned each time, for its arguments.
  *
  * FAILURE
  *		On an error the (sub)transaction's abort restores user, security
@@ -31,6 +32,8 @@
 #include "access/xact.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/params.h"
+#include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
@@ -47,9 +50,9 @@ static int	scope_levels[GOV_SCOPES_MAX];
 static int	nscopes = 0;
 
 static void
-forbid(const char *setting)
+set(const char *setting, const char *value)
 {
-	set_config_option(setting, "off", PGC_USERSET, PGC_S_SESSION,
+	set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION,
 					  GUC_ACTION_SAVE, true, 0, false);
 }
 
@@ -61,9 +64,9 @@ forbid(const char *setting)
 static void
 forbid_scans(void)
 {
-	forbid("enable_seqscan");
-	forbid("enable_bitmapscan");
-	forbid("jit");
+	set("enable_seqscan", "off");
+	set("enable_bitmapscan", "off");
+	set("jit", "off");
 }
 
 void
@@ -138,6 +141,15 @@ qualify(const char *sql, const char *schema_name)
 	return buf.data;
 }
 
+pg_noreturn static void
+raise_not_prepared(const char *sql)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("could not prepare statement: %s", SPI_result_code_string(SPI_result)),
+			 errcontext("SQL statement \"%s\"", sql)));
+}
+
 /* Make the plan, or make it again if the catalog has moved. */
 static void
 prepare(GovQuery *query)
@@ -155,10 +167,7 @@ prepare(GovQuery *query)
 	query->plan = SPI_prepare_cursor(sql, query->nargs, query->argtypes,
 									 CURSOR_OPT_GENERIC_PLAN);
 	if (query->plan == NULL || SPI_keepplan(query->plan) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not prepare statement: %s", SPI_result_code_string(SPI_result)),
-				 errcontext("SQL statement \"%s\"", sql)));
+		raise_not_prepared(sql);
 	query->generation = catalog->generation;
 	pfree(sql);
 }
@@ -195,6 +204,83 @@ gov_spi_modify(GovQuery *query, Datum *args, const char *nulls)
 									  false, true, 0));
 	GOV_FAULT(GOV_FAULT_STATEMENT);
 	return SPI_processed;
+}
+
+/* What a scan sends its rows to. */
+typedef struct RowReceiver
+{
+	DestReceiver receiver;
+	GovRowCallback callback;
+	void	   *state;
+} RowReceiver;
+
+static void
+begin_rows(DestReceiver *self, int operation, TupleDesc tupdesc)
+{
+}
+
+static bool
+receive_row(TupleTableSlot *row, DestReceiver *self)
+{
+	RowReceiver *rows = (RowReceiver *) self;
+
+	slot_getallattrs(row);
+	rows->callback(row, rows->state);
+	return true;
+}
+
+static void
+end_rows(DestReceiver *self)
+{
+}
+
+static ParamListInfo
+scan_arguments(const GovQuery *query, Datum *args, const char *nulls)
+{
+	ParamListInfo list = makeParamList(query->nargs);
+
+	for (int i = 0; i < query->nargs; i++)
+	{
+		list->params[i].value = args[i];
+		list->params[i].isnull = nulls != NULL && nulls[i] == 'n';
+		list->params[i].pflags = PARAM_FLAG_CONST;
+		list->params[i].ptype = query->argtypes[i];
+	}
+	return list;
+}
+
+/*
+ * Run a SELECT of very many rows under the active snapshot and hand over each
+ * as it comes; none is kept.  It is planned for these arguments, and may scan
+ * what it likes.  The callback runs no statement, and in a memory context that
+ * lives as long as the scan.
+ */
+void
+gov_spi_scan(const GovQuery *query, Datum *args, const char *nulls,
+			 GovRowCallback callback, void *state)
+{
+	char	   *sql = qualify(query->sql, gov_catalog()->schema_name);
+	RowReceiver rows = {.callback = callback, .state = state};
+	SPIExecuteOptions options = {.read_only = true};
+	SPIPlanPtr	plan;
+
+	GOV_FAULT(GOV_FAULT_STATEMENT);
+	set("enable_seqscan", "on");
+	set("enable_bitmapscan", "on");
+	plan = SPI_prepare_cursor(sql, query->nargs, (Oid *) query->argtypes,
+							  CURSOR_OPT_CUSTOM_PLAN | CURSOR_OPT_PARALLEL_OK);
+	if (plan == NULL)
+		raise_not_prepared(sql);
+
+	rows.receiver.receiveSlot = receive_row;
+	rows.receiver.rStartup = begin_rows;
+	rows.receiver.rShutdown = end_rows;
+	rows.receiver.rDestroy = end_rows;
+	rows.receiver.mydest = DestTuplestore;
+	options.params = scan_arguments(query, args, nulls);
+	options.dest = &rows.receiver;
+	check_result(query, SPI_execute_plan_extended(plan, &options));
+	SPI_freeplan(plan);
 }
 
 /*

@@ -39,10 +39,15 @@ typedef struct GovSpi
 	int			guc_level;
 } GovSpi;
 
+/* Takes one row of a scan, all its columns deformed. */
+typedef void (*GovRowCallback) (TupleTableSlot *row, void *state);
+
 extern void gov_spi_begin(GovSpi *spi);
 extern void gov_spi_end(GovSpi *spi);
 extern uint64 gov_spi_select(GovQuery *query, Datum *args, const char *nulls);
 extern uint64 gov_spi_modify(GovQuery *query, Datum *args, const char *nulls);
+extern void gov_spi_scan(const GovQuery *query, Datum *args, const char *nulls,
+						 GovRowCallback callback, void *state);
 extern void gov_spi_push_snapshot(GovSnapshot kind);
 extern void gov_spi_set_snapshot(GovSnapshot kind);
 extern void gov_spi_pop_snapshot(void);

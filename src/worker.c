@@ -48,6 +48,7 @@
 
 #define GOV_WORKER_IDLE_S			5
 #define GOV_WORKER_LOOP_MAX_MS		500
+#define GOV_WORKER_RETRY_MS			10	/* the first time; twice as long each time */
 #define GOV_SWEEP_ANEW_MS			60000
 #define GOV_SWEEP_MARGIN_S			10	/* between a call's time and its row */
 
@@ -158,12 +159,14 @@ expire(Oid extension)
 }
 
 /*
- * One round: batches, each in a transaction, until there is nothing left to do
- * without waiting.  False when the worker has to leave; is_idle tells whether
- * there was nothing to do.
+ * One round, or another try of it: batches, each in a transaction, until what
+ * was recorded before it began is rolled up, or something is in the way.  Not
+ * until nothing is left: under load there always is, and small batches cost
+ * more.  False when the worker has to leave; is_idle tells whether there was
+ * nothing to do.
  */
 static bool
-work(Oid extension, bool *is_idle)
+work(Oid extension, TimestampTz round_at, bool *is_idle)
 {
 	GovRollupResult result = GOV_ROLLUP_NOTHING;
 	uint64		ndone;
@@ -184,7 +187,7 @@ work(Oid extension, bool *is_idle)
 			return false;
 		if (result != GOV_ROLLUP_NOTHING)
 			*is_idle = false;
-	} while (result == GOV_ROLLUP_MOVED);
+	} while (result == GOV_ROLLUP_MOVED && gov_rollup_complete_until() < round_at);
 
 	do
 	{
@@ -197,10 +200,11 @@ work(Oid extension, bool *is_idle)
 }
 
 static void
-sleep_until_due(void)
+sleep_until_due(int timeout_ms)
 {
-	int			timeout_ms = Min(gov_rollup_interval_ms, GOV_WORKER_LOOP_MAX_MS);
 	TimestampTz now = gov_clock();
+
+	timeout_ms = Min(timeout_ms, GOV_WORKER_LOOP_MAX_MS);
 
 	/* one past its time could not be expired: not before the next round */
 	if (next_expiry > now && next_expiry != DT_NOEND)
@@ -227,11 +231,30 @@ leave_unless_needed(Oid extension)
 	bool		is_idle;
 
 	gov_worker_leave();
-	if (!work(extension, &is_idle))
+	if (!work(extension, GetCurrentTimestamp(), &is_idle))
 		return false;
 	if (is_idle && next_expiry == DT_NOEND && !holds_may_come)
 		return false;
 	return gov_worker_enter_again(extension);
+}
+
+/*
+ * How long until work is due: the next round an interval after the last one
+ * began, another try sooner, because what is in the way is mostly a transaction
+ * of a few milliseconds.
+ */
+static int
+due_in_ms(TimestampTz last_at, int retry_ms)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			wait_ms = gov_rollup_interval_ms;
+	long		passed_ms = TimestampDifferenceMilliseconds(last_at, now);
+
+	if (now < last_at)
+		return 0;				/* the clock was set back */
+	if (retry_ms > 0)
+		wait_ms = Min(wait_ms, retry_ms);
+	return passed_ms >= wait_ms ? 0 : wait_ms - passed_ms;
 }
 
 /* Work until nobody wants us. */
@@ -239,23 +262,35 @@ static void
 run(Oid extension)
 {
 	TimestampTz busy_at = GetCurrentTimestamp();
-	TimestampTz round_at = 0;
+	TimestampTz round_at = 0;	/* when the round began */
+	TimestampTz last_at = 0;	/* that, or its last try */
+	int			retry_ms = 0;	/* 0 once the round is done */
 
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz now;
 		bool		is_idle;
 
-		if (!TimestampDifferenceExceeds(round_at, now, gov_rollup_interval_ms))
+		if (due_in_ms(last_at, retry_ms) > 0)
 		{
 			if (!expire(extension))
 				return;
-			sleep_until_due();
+			sleep_until_due(due_in_ms(last_at, retry_ms));
 			continue;
 		}
-		round_at = now;
-		if (!work(extension, &is_idle))
+		now = last_at = GetCurrentTimestamp();
+		if (retry_ms == 0)
+			round_at = now;
+		if (!work(extension, round_at, &is_idle))
 			return;
+		if (gov_rollup_complete_until() >= round_at)
+		{
+			last_at = round_at;
+			retry_ms = 0;
+		}
+		else
+			retry_ms = retry_ms == 0 ? GOV_WORKER_RETRY_MS :
+				Min(2 * retry_ms, GOV_WORKER_LOOP_MAX_MS);
 		if (!is_idle || next_expiry != DT_NOEND)
 			busy_at = now;
 		else if (TimestampDifferenceExceeds(busy_at, now, GOV_WORKER_IDLE_S * 1000))
@@ -264,7 +299,7 @@ run(Oid extension)
 				return;
 			busy_at = now;
 		}
-		sleep_until_due();
+		sleep_until_due(due_in_ms(last_at, retry_ms));
 	}
 }
 

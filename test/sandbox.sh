@@ -194,6 +194,8 @@ sandbox_close() {
 	exit $status
 }
 
+pkglibdir() { "$PG_CONFIG" --pkglibdir; }
+
 # Debian's packages for node belong to Debian's nodejs; where that is another one, npm came with it.
 sandbox_try() {
 	local need
@@ -214,6 +216,9 @@ sandbox_try() {
 				else
 					(apt_update; apt_install node-pg node-typescript) || true
 				fi ;;
+			wal2json)
+				[ -e "$(pkglibdir)/wal2json.so" ] || (apt_update; apt_install "postgresql-$PG_MAJOR-wal2json") || true
+				[ ! -e "$(pkglibdir)/wal2json.so" ] || as_user cp "$(pkglibdir)/wal2json.so" "$PGTREE$(pkglibdir)" ;;
 			*) die "unknown need: $need" ;;
 		esac
 	done

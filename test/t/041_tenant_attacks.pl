@@ -105,7 +105,7 @@ gives('reset search_path; drop table pg_temp.gov_events', '');
 
 # A cheap function that would be called first, were the planner free to choose.
 gives(q{create function attic.leak(text) returns boolean language plpgsql cost 0.0000001 as $$begin raise notice 'saw %', $1; return true; end$$}, '');
-foreach my $table (qw(gov_entities gov_assignments gov_events gov_usage gov_usage_hourly gov_reservations gov_alerts gov_alert_policies gov_holds))
+foreach my $table (qw(gov_entities gov_assignments gov_events gov_usage gov_usage_hourly gov_reservations gov_alerts gov_alert_policies gov_holds gov_budgets gov_allocations))
 {
 	foreach my $setting ('seqscan', 'indexscan', 'bitmapscan', 'nestloop')
 	{
@@ -184,7 +184,11 @@ refused('create trigger spy after insert on gov_assignments for each row execute
 refused('create index on gov_events (amount)', '42501');
 refused(q{copy gov_assignments (owner_id, entity_id, capability_id) from program 'true'}, '42501');
 refused('select * from gov_stats', '42501');
-refused('select * from gov_rollup_state', '42501');
+
+# How far the ledger is rolled up is for all to read: what is used is read from there on.
+gives('select count(*) from gov_rollup_state', '1');
+refused("begin; lock table gov_rollup_state in $_ mode", '42501') foreach ('share', 'row exclusive', 'access exclusive');
+refused('begin; select * from gov_rollup_state for share', '42501');
 
 # Whoever listens is told ids, which it reads with its own rights.
 gives('listen governance_alerts', '');

@@ -1,0 +1,394 @@
+/*
+ * allocation.c
+ *		Triggers that have the rule of strict budgets judged, by one transaction
+ *		at a time.
+ *
+ * PURPOSE
+ *		The rule itself is in allocation_rule.c.  Here is which rows can break
+ *		it, and who waits for whom.
+ *
+ * WHEN
+ *		At the end of a statement, over the rows that it wrote: they may come in
+ *		any order, exchange their limits, or move an entity together with its
+ *		budgets.  Only rows that can break the rule are looked at: to lower,
+ *		archive or delete is never refused, so that a rule which was broken with
+ *		the triggers disabled can be mended in steps.
+ *
+ * LOCKS
+ *		There is a lock on the allocation of an owner, of which there are
+ *		STRIPES, chosen by hash, each a sub-object of gov_assignments.  It is
+ *		held to the end of the transaction, in one of three modes:
+ *
+ *		RowShareLock: rows were written that a strict budget could bound, of an
+ *		owner who has none.
+ *		ShareUpdateExclusiveLock: the same, of an owner who has one.  One
+ *		transaction has it at a time, and sees what those before it left.
+ *		ExclusiveLock: a budget became strict.  Whoever found none has ended by
+ *		then, and whoever comes later finds this one.
+ *
+ *		So where nothing is strict nobody waits, at the price of a lock in
+ *		memory and of one look into an empty index.  What gives room back takes
+ *		no lock: until it is committed others count it as it was.
+ *
+ *		The lock comes last, after every lock on rows that the statement takes,
+ *		and is one for all trees of an owner.  So two transactions of one
+ *		statement each do not deadlock over it, in whatever order they meet
+ *		their rows.  Accepted: those of several statements can, as they can
+ *		over rows.
+ *
+ * INVARIANTS
+ *		Who adds to what a strict budget bounds has the owner's lock until that
+ *		is committed or undone.  A savepoint that takes changes back, and their
+ *		locks, comes back to a state that was judged when it was reached.
+ *
+ * FAILURE
+ *		As with the rules of the hierarchy, the triggers do not fire for rows
+ *		that replication applies or that are loaded with
+ *		session_replication_role = replica.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "allocation_rule.h"
+#include "catalog.h"
+#include "spi.h"
+#include "transition.h"
+#include "trigger.h"
+
+#define STRIPES			1024
+
+PG_FUNCTION_INFO_V1(gov_assignment_allocated_1_0);
+PG_FUNCTION_INFO_V1(gov_entity_allocated_1_0);
+
+/* What a row may have broken. */
+typedef struct Change
+{
+	Datum		owner;
+	Datum		entity;
+	Datum		capability;
+	bool		every_capability;
+	bool		is_child;		/* the strict budgets of its parent */
+	bool		is_parent;		/* its own */
+	bool		is_newly_strict;
+} Change;
+
+typedef struct Changes
+{
+	GovTransition rows;
+	void		(*examine) (const GovTransition *rows, Change *change);
+	MemoryContext row_context;	/* what examining one row takes */
+	Relation	assignments;
+	text	   *asked;			/* the owner last asked for, and the answer */
+	bool		has_strict;
+} Changes;
+
+/* ---------------------------------------------------------------- which rows */
+
+enum
+{
+	ASSIGNMENT_OWNER,
+	ASSIGNMENT_ENTITY,
+	ASSIGNMENT_CAPABILITY,
+	ASSIGNMENT_SCOPE,
+	ASSIGNMENT_NAME,
+	ASSIGNMENT_LIMIT,
+	ASSIGNMENT_CADENCE,
+	ASSIGNMENT_STRICT
+};
+
+static const char *const assignment_columns[] = {
+	"owner_id", "entity_id", "capability_id", "scope_entity_ids", "name",
+	"usage_limit", "cadence", "strict_allocation"
+};
+
+enum
+{
+	ENTITY_OWNER,
+	ENTITY_ID,
+	ENTITY_PARENT,
+	ENTITY_ARCHIVED
+};
+
+static const char *const entity_columns[] = {
+	"owner_id", "id", "parent_id", "archived_at"
+};
+
+/* A limit as it counts: that of no row, or without a limit, as nothing. */
+static Datum
+counted_limit(const GovTransition *rows, TupleTableSlot *row)
+{
+	bool		isnull = true;
+	Datum		limit = (Datum) 0;
+
+	if (row != NULL)
+		limit = gov_transition_value(rows, row, ASSIGNMENT_LIMIT, &isnull);
+	return isnull ? NumericGetDatum(int64_to_numeric(0)) : limit;
+}
+
+/* Is it one of those that the parent's budgets bound? */
+static bool
+is_bounded(const GovTransition *rows)
+{
+	Datum		scope = gov_transition_key(rows, rows->after, ASSIGNMENT_SCOPE);
+	Datum		name = gov_transition_key(rows, rows->after, ASSIGNMENT_NAME);
+
+	return ARR_NDIM(DatumGetArrayTypeP(scope)) == 0 &&
+		VARSIZE_ANY_EXHDR(DatumGetTextPP(name)) == 0;
+}
+
+static void
+examine_assignment(const GovTransition *rows, Change *change)
+{
+	TupleTableSlot *before = rows->before;
+	bool		is_strict = DatumGetBool(gov_transition_key(rows, rows->after, ASSIGNMENT_STRICT));
+	bool		was_strict = before && DatumGetBool(gov_transition_key(rows, before, ASSIGNMENT_STRICT));
+	bool		is_afresh = !before || gov_transition_text_differs(rows, ASSIGNMENT_CADENCE);
+	bool		had_limit = before && !gov_transition_is_null(rows, before, ASSIGNMENT_LIMIT);
+	int			raised = DatumGetInt32(DirectFunctionCall2(numeric_cmp,
+														   counted_limit(rows, rows->after),
+														   counted_limit(rows, is_afresh ? NULL : before)));
+
+	change->owner = gov_transition_key(rows, rows->after, ASSIGNMENT_OWNER);
+	change->entity = gov_transition_key(rows, rows->after, ASSIGNMENT_ENTITY);
+	change->capability = gov_transition_key(rows, rows->after, ASSIGNMENT_CAPABILITY);
+	change->is_child = raised > 0 && is_bounded(rows);
+	change->is_parent = is_strict && (!was_strict || is_afresh || !had_limit || raised < 0);
+	change->is_newly_strict = is_strict && !was_strict;
+}
+
+static void
+examine_entity(const GovTransition *rows, Change *change)
+{
+	bool		is_active = gov_transition_is_null(rows, rows->after, ENTITY_ARCHIVED);
+	bool		is_back = is_active && !gov_transition_is_null(rows, rows->before, ENTITY_ARCHIVED);
+	bool		is_root = gov_transition_is_null(rows, rows->after, ENTITY_PARENT);
+
+	change->owner = gov_transition_key(rows, rows->after, ENTITY_OWNER);
+	change->entity = gov_transition_key(rows, rows->after, ENTITY_ID);
+	change->every_capability = true;
+	change->is_child = is_active && !is_root &&
+		(is_back || gov_transition_text_differs(rows, ENTITY_PARENT));
+	change->is_parent = is_back;
+}
+
+static void
+begin_changes(Changes *changes)
+{
+	gov_transition_rewind(&changes->rows);
+	changes->asked = NULL;
+}
+
+/* The next row that may have broken something; what it names is there until the one after it. */
+static bool
+next_change(Changes *changes, Change *change)
+{
+	while (gov_transition_next(&changes->rows))
+	{
+		MemoryContext caller;
+
+		MemoryContextReset(changes->row_context);
+		memset(change, 0, sizeof(*change));
+		caller = MemoryContextSwitchTo(changes->row_context);
+		changes->examine(&changes->rows, change);
+		MemoryContextSwitchTo(caller);
+		if (change->is_child || change->is_parent)
+			return true;
+	}
+	return false;
+}
+
+/* Has the owner a strict budget, in the active snapshot? */
+static bool
+has_strict(Changes *changes, Datum owner)
+{
+	text	   *name = DatumGetTextPP(owner);
+	ScanKeyData key;
+	SysScanDesc scan;
+
+	if (changes->asked != NULL &&
+		datumIsEqual(PointerGetDatum(changes->asked), PointerGetDatum(name), false, -1))
+		return changes->has_strict;
+
+	ScanKeyEntryInitialize(&key, 0,
+						   SPI_fnumber(RelationGetDescr(changes->assignments), "owner_id"),
+						   BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
+						   PointerGetDatum(name));
+	scan = systable_beginscan(changes->assignments, gov_catalog()->assignments_strict, true,
+							  GetActiveSnapshot(), 1, &key);
+	changes->has_strict = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	if (changes->asked != NULL)
+		pfree(changes->asked);
+	changes->asked = (text *) DatumGetPointer(datumCopy(PointerGetDatum(name), false, -1));
+	return changes->has_strict;
+}
+
+/* ---------------------------------------------------------------- locks */
+
+static int
+stripe_of(Datum owner)
+{
+	text	   *name = DatumGetTextPP(owner);
+
+	return hash_bytes((const unsigned char *) VARDATA_ANY(name),
+					  VARSIZE_ANY_EXHDR(name)) % STRIPES;
+}
+
+static LOCKTAG
+tag_of(int stripe)
+{
+	LOCKTAG		tag;
+
+	/* sub-object 0 would be the table itself */
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
+					   gov_catalog()->assignments, 1 + stripe);
+	return tag;
+}
+
+/* Lock the owners of all changes, in one order; false if there are none. */
+static bool
+lock_owners(Changes *changes, LOCKMODE *modes)
+{
+	bool		found = false;
+	Change		change;
+
+	begin_changes(changes);
+	while (next_change(changes, &change))
+	{
+		LOCKMODE   *mode = &modes[stripe_of(change.owner)];
+
+		*mode = Max(*mode, change.is_newly_strict ? ExclusiveLock : RowShareLock);
+		found = true;
+	}
+	for (int stripe = 0; found && stripe < STRIPES; stripe++)
+	{
+		LOCKTAG		tag = tag_of(stripe);
+
+		if (modes[stripe] != NoLock)
+			(void) LockAcquire(&tag, modes[stripe], false, false);
+	}
+	return found;
+}
+
+/*
+ * Keep others away from those with strict budgets; false if there are none.
+ * The weaker lock is let go of before: who has the stronger one, and goes on
+ * to make another budget strict, does not wait for us while we wait for him.
+ */
+static bool
+lock_strict_owners(Changes *changes, const LOCKMODE *modes)
+{
+	bool		is_strict[STRIPES] = {false};
+	bool		found = false;
+	Change		change;
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	begin_changes(changes);
+	while (next_change(changes, &change))
+	{
+		if (has_strict(changes, change.owner))
+			is_strict[stripe_of(change.owner)] = found = true;
+	}
+	gov_spi_pop_snapshot();
+
+	for (int stripe = 0; found && stripe < STRIPES; stripe++)
+	{
+		LOCKTAG		tag = tag_of(stripe);
+
+		if (!is_strict[stripe] || modes[stripe] == ExclusiveLock)
+			continue;
+		LockRelease(&tag, RowShareLock, false);
+		(void) LockAcquire(&tag, ShareUpdateExclusiveLock, false, false);
+	}
+	return found;
+}
+
+/* ---------------------------------------------------------------- triggers */
+
+/* Have the changes of owners with strict budgets judged. */
+static void
+judge_changes(Changes *changes)
+{
+	GovAllocation *batch = palloc(sizeof(GovAllocation));
+	Change		change;
+
+	batch->count = 0;
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	begin_changes(changes);
+	while (next_change(changes, &change))
+	{
+		int			i = batch->count;
+
+		if (!has_strict(changes, change.owner))
+			continue;
+		batch->owners[i] = datumCopy(change.owner, false, -1);
+		batch->entities[i] = datumCopy(change.entity, false, -1);
+		batch->every_capability[i] = change.every_capability;
+		if (!change.every_capability)
+			batch->capabilities[i] = datumCopy(change.capability, false, -1);
+		batch->are_children[i] = BoolGetDatum(change.is_child);
+		batch->are_parents[i] = BoolGetDatum(change.is_parent);
+		if (++batch->count == GOV_ALLOCATION_BATCH)
+			gov_allocation_judge(batch, changes->rows.trigger->tg_relation);
+	}
+	gov_spi_pop_snapshot();
+	if (batch->count > 0)
+		gov_allocation_judge(batch, changes->rows.trigger->tg_relation);
+	pfree(batch);
+}
+
+static Datum
+judge_statement(Changes *changes)
+{
+	LOCKMODE	modes[STRIPES] = {NoLock};
+
+	changes->row_context = AllocSetContextCreate(CurrentMemoryContext, "governance allocation",
+												 ALLOCSET_SMALL_SIZES);
+	changes->assignments = table_open(gov_catalog()->assignments, AccessShareLock);
+	if (lock_owners(changes, modes) && lock_strict_owners(changes, modes))
+		judge_changes(changes);
+	table_close(changes->assignments, NoLock);
+	MemoryContextDelete(changes->row_context);
+	gov_transition_end(&changes->rows);
+	return PointerGetDatum(NULL);
+}
+
+/* AFTER INSERT, and AFTER UPDATE, of gov_assignments, for each statement. */
+Datum
+gov_assignment_allocated_1_0(PG_FUNCTION_ARGS)
+{
+	Changes		changes = {.examine = examine_assignment};
+
+	gov_transition_begin(&changes.rows, gov_trigger_data(fcinfo, gov_catalog()->assignments),
+						 assignment_columns, lengthof(assignment_columns));
+	return judge_statement(&changes);
+}
+
+/* AFTER UPDATE of gov_entities, for each statement; a new entity has no budgets. */
+Datum
+gov_entity_allocated_1_0(PG_FUNCTION_ARGS)
+{
+	Changes		changes = {.examine = examine_entity};
+
+	gov_transition_begin(&changes.rows, gov_trigger_data(fcinfo, gov_catalog()->entities),
+						 entity_columns, lengthof(entity_columns));
+	return judge_statement(&changes);
+}

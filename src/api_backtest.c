@@ -1,0 +1,364 @@
+/*
+ * api_backtest.c
+ *		_gov_replay: the ledger against proposed budgets, for gov_backtest.
+ *
+ * PURPOSE
+ *		gov_backtest, in SQL, makes rows of gov_assignments of what was
+ *		proposed and judges them as an upsert would.  Here they become trials
+ *		(backtest.c), and the ledger's part between two times goes past them,
+ *		sorted by the executor and handed over row by row.
+ *
+ * SNAPSHOT
+ *		That of the calling statement, so that it is one answer and sees what
+ *		its own transaction has recorded.  No shared memory is read: a standby
+ *		and a server without the library preloaded answer too.
+ *
+ * RIGHTS
+ *		The ledger is read with the engine's rights, of an owner that the
+ *		session may see.  Whoever has EXECUTE may call this with anything: it
+ *		trusts no value.
+ *
+ * FAILURE
+ *		A budget that cannot be, or has no window at the time of a use, ends the
+ *		call; so does a sum that 128 bits cannot hold.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/bitmapset.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "backtest.h"
+#include "errors.h"
+#include "owner.h"
+#include "spi.h"
+#include "window.h"
+
+PG_FUNCTION_INFO_V1(gov_replay_1_0);
+
+/* To ask each event whether it names one of these pays while they are few. */
+#define FILTER_MAX_ENTITIES	4
+
+/* the arguments, by position */
+enum
+{
+	ARG_OWNER_ID,
+	ARG_BUDGETS,
+	ARG_SUSPENDED_FROM,
+	ARG_FROM_TIME,
+	ARG_TO_TIME
+};
+
+/* the columns of the query, by position */
+enum
+{
+	USE_CAPABILITY_ID,
+	USE_AMOUNT,
+	USE_ENTITY_IDS,
+	USE_OCCURRED_AT
+};
+
+static GovQuery uses_query = {
+	.sql =
+	"select e.capability_id, e.amount, e.entity_ids, e.occurred_at"
+	" from @gov_events e"
+	" where e.owner_id = $1 and e.capability_id = any ($2)"
+	" and ($3 is null or e.entity_ids && $3)"
+	" and e.occurred_at >= $4 and e.occurred_at < $5"
+	" order by e.occurred_at, e.id",
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+typedef struct Replay
+{
+	GovBacktest *backtest;
+	MemoryContext use_context;	/* reset with each use */
+} Replay;
+
+pg_noreturn static void
+raise_bad_budget(const char *column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for \"%s\" in a proposed budget", column),
+			 errhint("Call gov_backtest, which says what is wrong.")));
+}
+
+/* Read a text[] that has no nulls. */
+static int
+read_texts(Datum array, const char *column, Datum **texts)
+{
+	ArrayType  *value = DatumGetArrayTypeP(array);
+	bool	   *nulls;
+	int			count;
+
+	deconstruct_array(value, TEXTOID, -1, false, TYPALIGN_INT, texts, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i])
+			raise_bad_budget(column);
+	}
+	return count;
+}
+
+/* A column of a budget, which must not be null. */
+static Datum
+required(HeapTupleHeader row, const char *column)
+{
+	bool		isnull;
+	Datum		value = GetAttributeByName(row, column, &isnull);
+
+	if (isnull)
+		raise_bad_budget(column);
+	return value;
+}
+
+/* The number of a text of a budget, which stays as long as the call. */
+static int
+name_of(GovBacktest *backtest, Datum value)
+{
+	text	   *name = DatumGetTextPP(value);
+
+	return gov_backtest_name(backtest, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+}
+
+static void
+read_limit(HeapTupleHeader row, GovTrial *trial)
+{
+	bool		isnull;
+	Datum		limit = GetAttributeByName(row, "usage_limit", &isnull);
+	char	   *enforcement = TextDatumGetCString(required(row, "enforcement"));
+
+	trial->state.has_limit = !isnull;
+	trial->state.is_soft = strcmp(enforcement, "soft") == 0;
+	if (!isnull &&
+		(gov_amount_from_numeric(DatumGetNumeric(limit), &trial->state.limit) != GOV_AMOUNT_OK ||
+		 trial->state.limit < 0))
+		raise_bad_budget("usage_limit");
+}
+
+static void
+read_windows(HeapTupleHeader row, GovTrial *trial)
+{
+	bool		isnull;
+	Datum		cadence = GetAttributeByName(row, "cadence", &isnull);
+	Datum		anchor;
+
+	if (!isnull && !gov_cadence_parse(TextDatumGetCString(cadence), &trial->cadence))
+		raise_bad_budget("cadence");
+	anchor = GetAttributeByName(row, "anchor_at", &isnull);
+	trial->has_anchor = !isnull;
+	trial->anchor = isnull ? 0 : DatumGetTimestampTz(anchor);
+	trial->tz = gov_timezone_lookup(TextDatumGetCString(required(row, "timezone")));
+	if (trial->tz == NULL)
+		raise_bad_budget("timezone");
+}
+
+static void
+add_trial(GovBacktest *backtest, HeapTupleHeader row, TimestampTz suspended_from)
+{
+	GovTrial	trial = {0};
+	Datum	   *scope;
+
+	trial.suspended_from = suspended_from;
+	trial.entity = name_of(backtest, required(row, "entity_id"));
+	trial.capability = name_of(backtest, required(row, "capability_id"));
+	trial.nscope = read_texts(required(row, "scope_entity_ids"), "scope_entity_ids", &scope);
+	trial.scope = palloc(sizeof(int) * Max(trial.nscope, 1));
+	for (int i = 0; i < trial.nscope; i++)
+		trial.scope[i] = name_of(backtest, scope[i]);
+	read_limit(row, &trial);
+	read_windows(row, &trial);
+	gov_backtest_add(backtest, &trial);
+}
+
+/* How many names the budgets can have between them. */
+static int
+count_names(Datum *budgets, int count)
+{
+	int			nnames = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum		scope = required(DatumGetHeapTupleHeader(budgets[i]), "scope_entity_ids");
+		ArrayType  *ids = DatumGetArrayTypeP(scope);
+
+		nnames += 2 + ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
+	}
+	return nnames;
+}
+
+/* Make trials of an array of gov_assignments; each keeps its place. */
+static GovBacktest *
+read_budgets(FunctionCallInfo fcinfo, Datum **budgets, int *count)
+{
+	ArrayType  *rows = PG_GETARG_ARRAYTYPE_P(ARG_BUDGETS);
+	ArrayType  *times = PG_GETARG_ARRAYTYPE_P(ARG_SUSPENDED_FROM);
+	GovBacktest *backtest;
+	Datum	   *suspended_from;
+	bool	   *nulls;
+	bool	   *is_never;
+	int			ntimes;
+
+	deconstruct_array(rows, ARR_ELEMTYPE(rows), -1, false, TYPALIGN_DOUBLE,
+					  budgets, &nulls, count);
+	deconstruct_array(times, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &suspended_from, &is_never, &ntimes);
+	if (ntimes != *count)
+		raise_bad_budget("archived_at");
+	for (int i = 0; i < *count; i++)
+	{
+		if (nulls[i])
+			raise_bad_budget("entity_id");
+	}
+	if (*count == 0)
+		return NULL;
+
+	backtest = gov_backtest_create(*count, count_names(*budgets, *count));
+	for (int i = 0; i < *count; i++)
+		add_trial(backtest, DatumGetHeapTupleHeader((*budgets)[i]),
+				  is_never[i] ? DT_NOEND : DatumGetTimestampTz(suspended_from[i]));
+	return backtest;
+}
+
+/* The distinct values of entity_id, or of capability_id, of the budgets: a text[]. */
+static ArrayType *
+distinct_values(const GovBacktest *backtest, Datum *budgets, int count, bool is_entity)
+{
+	const char *column = is_entity ? "entity_id" : "capability_id";
+	Datum	   *values = palloc(sizeof(Datum) * count);
+	int			nvalues = 0;
+	Bitmapset  *seen = NULL;
+
+	for (int i = 0; i < count; i++)
+	{
+		const GovTrial *trial = gov_backtest_trial(backtest, i);
+		int			number = is_entity ? trial->entity : trial->capability;
+
+		if (bms_is_member(number, seen))
+			continue;
+		seen = bms_add_member(seen, number);
+		values[nvalues++] = required(DatumGetHeapTupleHeader(budgets[i]), column);
+	}
+	return construct_array(values, nvalues, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+static void
+raise_failure(GovBacktestStatus status, TimestampTz at)
+{
+	if (status == GOV_BACKTEST_NO_WINDOW)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("cannot compute the window of a proposed budget at %s",
+						timestamptz_to_str(at)),
+				 errhint("Choose another cadence or anchorAt, or other times to replay.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("usage of a proposed budget would be out of range"),
+			 errhint("Choose a shorter time to replay.")));
+}
+
+/* One event of the ledger. */
+static void
+replay_use(TupleTableSlot *row, void *state)
+{
+	Replay	   *replay = state;
+	Datum	   *values = row->tts_values;
+	text	   *capability;
+	TimestampTz at = DatumGetTimestampTz(values[USE_OCCURRED_AT]);
+	GovAmount	amount;
+	Datum	   *ids;
+	int			nids;
+	GovBacktestStatus status;
+	MemoryContext old = MemoryContextSwitchTo(replay->use_context);
+
+	CHECK_FOR_INTERRUPTS();
+	if (gov_amount_from_sum(DatumGetNumeric(values[USE_AMOUNT]), &amount) != GOV_AMOUNT_OK)
+		raise_failure(GOV_BACKTEST_OVERFLOW, at);
+
+	gov_backtest_begin_use(replay->backtest);
+	nids = read_texts(values[USE_ENTITY_IDS], "entity_ids", &ids);
+	for (int i = 0; i < nids; i++)
+		gov_backtest_entity(replay->backtest, VARDATA_ANY(ids[i]), VARSIZE_ANY_EXHDR(ids[i]));
+	capability = DatumGetTextPP(values[USE_CAPABILITY_ID]);
+	status = gov_backtest_end_use(replay->backtest, VARDATA_ANY(capability),
+								  VARSIZE_ANY_EXHDR(capability), amount, at);
+	if (status != GOV_BACKTEST_OK)
+		raise_failure(status, at);
+
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(replay->use_context);
+}
+
+static void
+replay_ledger(FunctionCallInfo fcinfo, GovBacktest *backtest, Datum *budgets, int count)
+{
+	Replay		replay = {.backtest = backtest};
+	ArrayType  *entities = distinct_values(backtest, budgets, count, true);
+	Datum		args[] = {
+		PG_GETARG_DATUM(ARG_OWNER_ID),
+		PointerGetDatum(distinct_values(backtest, budgets, count, false)),
+		PointerGetDatum(entities),
+		PG_GETARG_DATUM(ARG_FROM_TIME),
+		PG_GETARG_DATUM(ARG_TO_TIME)
+	};
+	char		nulls[] = "     ";
+	GovSpi		spi;
+
+	if (ArrayGetNItems(ARR_NDIM(entities), ARR_DIMS(entities)) > FILTER_MAX_ENTITIES)
+		nulls[2] = 'n';
+	replay.use_context = AllocSetContextCreate(CurrentMemoryContext, "gov_backtest use",
+											   ALLOCSET_DEFAULT_SIZES);
+	gov_spi_begin(&spi);
+	gov_spi_scan(&uses_query, args, nulls, replay_use, &replay);
+	gov_spi_end(&spi);
+}
+
+static void
+put_trial(ReturnSetInfo *result, int number, const GovTrial *trial)
+{
+	Datum		values[4];
+	bool		nulls[4] = {false};
+
+	values[0] = Int32GetDatum(number);
+	values[1] = Int64GetDatum(trial->denied_count);
+	values[2] = NumericGetDatum(gov_amount_to_numeric(trial->denied_amount));
+	values[3] = TimestampTzGetDatum(trial->first_denied_at);
+	nulls[3] = trial->denied_count == 0;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * _gov_replay(owner_id text, budgets gov_assignments[],
+ *		suspended_from timestamptz[], from_time timestamptz, to_time timestamptz)
+ * returns setof (n integer, denied_count bigint, denied_amount numeric,
+ *		first_denied_at timestamptz)
+ */
+Datum
+gov_replay_1_0(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	GovBacktest *backtest;
+	Datum	   *budgets;
+	int			count;
+
+	gov_owner_require_visible(PG_GETARG_TEXT_PP(ARG_OWNER_ID));
+	InitMaterializedSRF(fcinfo, 0);
+	backtest = read_budgets(fcinfo, &budgets, &count);
+	if (count == 0)
+		return (Datum) 0;
+	replay_ledger(fcinfo, backtest, budgets, count);
+	for (int i = 0; i < count; i++)
+		put_trial(result, i + 1, gov_backtest_trial(backtest, i));
+	return (Datum) 0;
+}

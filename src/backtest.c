@@ -1,0 +1,279 @@
+/*
+ * backtest.c
+ *		What would budgets have denied?  A replay of uses against them.
+ *
+ * PURPOSE
+ *		Takes the budgets to be tried, then one use after another in the order
+ *		of time, and decides about each as the engine would have: by the rule of
+ *		decide.c, over the budgets for its capability on an entity of its set
+ *		whose whole scope lies in the set.  A use that is denied is counted
+ *		nowhere.  A correction (a negative amount) is never denied.
+ *
+ * COST
+ *		The names of entities and capabilities are numbered once, so that a use
+ *		costs a look-up for each entity of its set and no comparison of text for
+ *		each budget.  Memory is taken when the replay is made and by nothing
+ *		that comes later: any number of uses fits.
+ *
+ * INVARIANTS
+ *		Times never run backwards, so a budget has one window at a time and its
+ *		usage begins anew with the next.  A budget stands once among those of a
+ *		use: the list of each entity is walked once.
+ *
+ * FAILURE
+ *		Says so and is of no use any more; the caller knows the words.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "port/pg_bitutils.h"
+#include "utils/timestamp.h"
+
+#include "backtest.h"
+#include "window.h"
+
+typedef struct NumberedName
+{
+	const char *text;
+	uint32		length;
+	uint32		hash;
+	int			first_trial;	/* of the entity of this name, or -1 */
+	uint64		seen_in;		/* the last use whose set has the entity */
+} NumberedName;
+
+struct GovBacktest
+{
+	NumberedName *names;
+	int			nnames;
+	int			max_names;
+	uint32	   *slots;			/* open addressing; a number + 1, 0 = empty */
+	uint32		nslots;			/* a power of two, more than max_names */
+
+	GovTrial   *trials;
+	int			ntrials;
+	int			max_trials;
+
+	uint64		use;			/* numbers the uses, from 1 */
+	TimestampTz latest;
+	int		   *present;		/* entities of the use that have a trial */
+	int			npresent;
+	GovTrial  **concerned;		/* working space for the budgets of the use */
+};
+
+GovBacktest *
+gov_backtest_create(int max_trials, int max_names)
+{
+	GovBacktest *backtest = palloc0(sizeof(GovBacktest));
+
+	Assert(max_trials > 0 && max_names > 0);
+	backtest->max_trials = max_trials;
+	backtest->trials = palloc0(sizeof(GovTrial) * max_trials);
+	backtest->concerned = palloc0(sizeof(GovTrial *) * max_trials);
+	backtest->max_names = max_names;
+	backtest->names = palloc0(sizeof(NumberedName) * max_names);
+	backtest->present = palloc0(sizeof(int) * max_names);
+	backtest->nslots = pg_nextpower2_32(2 * (uint32) max_names);
+	backtest->slots = palloc0(sizeof(uint32) * backtest->nslots);
+	backtest->latest = DT_NOBEGIN;
+	return backtest;
+}
+
+/* The slot that a name is in, or the empty one that it would go to. */
+static uint32
+slot_of(const GovBacktest *backtest, const char *text, uint32 length, uint32 hash)
+{
+	uint32		slot = hash & (backtest->nslots - 1);
+
+	while (backtest->slots[slot] != 0)
+	{
+		const NumberedName *name = &backtest->names[backtest->slots[slot] - 1];
+
+		if (name->hash == hash && name->length == length &&
+			memcmp(name->text, text, length) == 0)
+			break;
+		slot = (slot + 1) & (backtest->nslots - 1);
+	}
+	return slot;
+}
+
+static inline uint32
+hash_of(const char *text, uint32 length)
+{
+	return hash_bytes((const unsigned char *) text, length);
+}
+
+/* The number of a name, or -1 if no trial has it. */
+static int
+find_name(const GovBacktest *backtest, const char *text, uint32 length)
+{
+	return (int) backtest->slots[slot_of(backtest, text, length, hash_of(text, length))] - 1;
+}
+
+/* The number of a name, given to it if need be.  The text must stay. */
+int
+gov_backtest_name(GovBacktest *backtest, const char *text, uint32 length)
+{
+	uint32		hash = hash_of(text, length);
+	uint32		slot = slot_of(backtest, text, length, hash);
+	NumberedName *name;
+
+	if (backtest->slots[slot] == 0)
+	{
+		Assert(backtest->nnames < backtest->max_names);
+		name = &backtest->names[backtest->nnames];
+		name->text = text;
+		name->length = length;
+		name->hash = hash;
+		name->first_trial = -1;
+		backtest->slots[slot] = ++backtest->nnames;
+	}
+	return backtest->slots[slot] - 1;
+}
+
+/* Add a budget; it keeps its number, counted from 0. */
+void
+gov_backtest_add(GovBacktest *backtest, const GovTrial *given)
+{
+	GovTrial   *trial = &backtest->trials[backtest->ntrials];
+	NumberedName *name = &backtest->names[given->entity];
+
+	Assert(backtest->ntrials < backtest->max_trials);
+	Assert(backtest->use == 0);
+	*trial = *given;
+	trial->state.usage = 0;
+	trial->state.held = 0;
+	trial->state.window_end = DT_NOBEGIN;
+	trial->denied_count = 0;
+	trial->denied_amount = 0;
+	trial->next = name->first_trial;
+	name->first_trial = backtest->ntrials++;
+}
+
+const GovTrial *
+gov_backtest_trial(const GovBacktest *backtest, int number)
+{
+	Assert(number >= 0 && number < backtest->ntrials);
+	return &backtest->trials[number];
+}
+
+/* Begin a use; the entities of its set follow. */
+void
+gov_backtest_begin_use(GovBacktest *backtest)
+{
+	backtest->use++;
+	backtest->npresent = 0;
+}
+
+void
+gov_backtest_entity(GovBacktest *backtest, const char *id, uint32 length)
+{
+	int			number = find_name(backtest, id, length);
+	NumberedName *name;
+
+	if (number < 0)
+		return;
+	name = &backtest->names[number];
+	if (name->seen_in != backtest->use && name->first_trial >= 0)
+		backtest->present[backtest->npresent++] = number;
+	name->seen_in = backtest->use;
+}
+
+static bool
+scope_holds(const GovBacktest *backtest, const GovTrial *trial)
+{
+	for (int i = 0; i < trial->nscope; i++)
+	{
+		if (backtest->names[trial->scope[i]].seen_in != backtest->use)
+			return false;
+	}
+	return true;
+}
+
+/* Collect the budgets that have a say in the use. */
+static int
+collect_concerned(GovBacktest *backtest, int capability, TimestampTz at)
+{
+	int			count = 0;
+
+	for (int i = 0; i < backtest->npresent; i++)
+	{
+		int			number = backtest->names[backtest->present[i]].first_trial;
+
+		for (; number >= 0; number = backtest->trials[number].next)
+		{
+			GovTrial   *trial = &backtest->trials[number];
+
+			if (trial->capability == capability && at < trial->suspended_from &&
+				scope_holds(backtest, trial))
+				backtest->concerned[count++] = trial;
+		}
+	}
+	return count;
+}
+
+/* Give a budget the window of a time, and no usage if that is another one. */
+static bool
+turn_window(GovTrial *trial, TimestampTz at)
+{
+	GovWindow	window;
+
+	if (at < trial->state.window_end)
+		return true;
+	if (!gov_window_at(&trial->cadence, trial->has_anchor, trial->anchor,
+					   trial->tz, at, &window))
+		return false;
+	trial->state.window_end = window.end;
+	trial->state.usage = 0;
+	return true;
+}
+
+/* Note the use on each budget that does not allow it; returns whether all do. */
+static GovBacktestStatus
+judge(GovTrial **concerned, int count, GovAmount amount, TimestampTz at, bool *is_granted)
+{
+	*is_granted = true;
+	for (int i = 0; amount >= 0 && i < count; i++)
+	{
+		GovTrial   *trial = concerned[i];
+
+		if (gov_budget_allows(&trial->state, amount))
+			continue;
+		*is_granted = false;
+		if (trial->denied_count++ == 0)
+			trial->first_denied_at = at;
+		if (!gov_amount_add(trial->denied_amount, amount, &trial->denied_amount))
+			return GOV_BACKTEST_OVERFLOW;
+	}
+	return GOV_BACKTEST_OK;
+}
+
+/* Decide about the use whose set is complete now, and count it if it is granted. */
+GovBacktestStatus
+gov_backtest_end_use(GovBacktest *backtest, const char *capability, uint32 length,
+					 GovAmount amount, TimestampTz occurred_at)
+{
+	int			number = find_name(backtest, capability, length);
+	int			count;
+	bool		is_granted;
+
+	Assert(occurred_at >= backtest->latest);
+	backtest->latest = occurred_at;
+	count = collect_concerned(backtest, number, occurred_at);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (!turn_window(backtest->concerned[i], occurred_at))
+			return GOV_BACKTEST_NO_WINDOW;
+	}
+	if (judge(backtest->concerned, count, amount, occurred_at,
+			  &is_granted) != GOV_BACKTEST_OK)
+		return GOV_BACKTEST_OVERFLOW;
+	for (int i = 0; is_granted && i < count; i++)
+	{
+		GovAmount  *usage = &backtest->concerned[i]->state.usage;
+
+		if (!gov_amount_add(*usage, amount, usage))
+			return GOV_BACKTEST_OVERFLOW;
+	}
+	return GOV_BACKTEST_OK;
+}

@@ -1,0 +1,56 @@
+/*
+ * backtest.h
+ *		What would budgets have denied?  A replay of uses against them.
+ */
+#ifndef GOV_BACKTEST_H
+#define GOV_BACKTEST_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "pgtime.h"
+
+#include "cadence.h"
+#include "decide.h"
+
+/* A budget on trial.  What comes first is given, the rest is the replay's. */
+typedef struct GovTrial
+{
+	GovCadence	cadence;
+	bool		has_anchor;
+	TimestampTz anchor;
+	pg_tz	   *tz;
+	TimestampTz suspended_from; /* DT_NOEND: never */
+	GovBudgetState state;		/* given: limit, has_limit, is_soft */
+	int			capability;		/* a number of gov_backtest_name(), as ... */
+	int			entity;
+	int			nscope;
+	int		   *scope;
+
+	int64		denied_count;
+	GovAmount	denied_amount;
+	TimestampTz first_denied_at;	/* meaningful only when something was denied */
+	int			next;			/* the next of the same entity, or -1 */
+} GovTrial;
+
+typedef enum GovBacktestStatus
+{
+	GOV_BACKTEST_OK,
+	GOV_BACKTEST_NO_WINDOW,		/* past what timestamptz can hold */
+	GOV_BACKTEST_OVERFLOW
+} GovBacktestStatus;
+
+typedef struct GovBacktest GovBacktest;
+
+extern GovBacktest *gov_backtest_create(int max_trials, int max_names);
+extern int	gov_backtest_name(GovBacktest *backtest, const char *text, uint32 length);
+extern void gov_backtest_add(GovBacktest *backtest, const GovTrial *trial);
+extern const GovTrial *gov_backtest_trial(const GovBacktest *backtest, int number);
+
+extern void gov_backtest_begin_use(GovBacktest *backtest);
+extern void gov_backtest_entity(GovBacktest *backtest, const char *id, uint32 length);
+extern GovBacktestStatus gov_backtest_end_use(GovBacktest *backtest,
+											  const char *capability, uint32 length,
+											  GovAmount amount, TimestampTz occurred_at);
+
+#endif							/* GOV_BACKTEST_H */

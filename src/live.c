@@ -1,0 +1,253 @@
+/*
+ * live.c
+ *		What the budgets of a sheet have used, right now.
+ *
+ * PURPOSE
+ *		A sheet remembers where the counter of each budget is in shared memory,
+ *		so that a query over all budgets of an owner looks none of them up.  Of
+ *		a budget that has no counter there it remembers what the tables said.
+ *		What is read here is what a check of the same session would show.
+ *
+ * LOCKING
+ *		The stripe's lock, shared, for GOV_LIVE_ROWS budgets at a time: a charge
+ *		waits for some microseconds at most, whatever the size of the owner.
+ *		Between two holds of it anything may happen; see MARKS.
+ *
+ * MARKS
+ *		The stripe numbers, for the few owners of one slot: changes to their
+ *		catalog, installs of nodes, unlinks of counters.  A sheet has the
+ *		numbers of a moment before it was read.
+ *
+ *		changes, and the database's generation: they move after a change is
+ *		visible to others and before COMMIT returns.  While they have not moved
+ *		since before the sheet's snapshot was taken, what it has of the catalog
+ *		is what every session must see (gov_live_marks, sheets.c).
+ *
+ *		unlinks: a counter is freed after it was unlinked, and unlinked under
+ *		the exclusive lock.  While the number has not moved the remembered
+ *		counters are those of the nodes; each hold of the lock begins with
+ *		looking at it, and a pointer is followed only after that.
+ *
+ *		installs: a budget without a counter is charged, or a hold on it made
+ *		or ended, only after its node was installed.  So what the tables said
+ *		of it, by a snapshot taken after it was looked up in vain, stays right
+ *		until the number moves.  Then it is looked up again.  If it is still
+ *		not there and nothing has been unlinked it was not installed, and stays
+ *		right; otherwise it may have been charged and evicted in between, and
+ *		must be read again.  An eviction comes after the end of whoever
+ *		charged it (pins), so a snapshot taken after it sees all.
+ *
+ * INVARIANTS
+ *		Numbers are taken before what they stand for: what moves meanwhile
+ *		costs another look and hides nothing.
+ *
+ * RACES ACCEPTED
+ *		Budgets are read in several holds of the lock, so a page is no snapshot:
+ *		each row is as it was at some moment of the call.  The count of a budget
+ *		that was deleted and made again under its old id, while a transaction
+ *		had usage of the former in flight, lacks that until it is loaded.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "live.h"
+#include "pending.h"
+
+/* Entities that are looked up in one hold of the lock, and bytes read ahead. */
+#define LOOK_UP_ENTITIES	64
+#define ROWS_AHEAD			16
+
+/* What has happened to the owner so far. */
+void
+gov_live_marks(const GovOwnerKey *owner, GovSheetMarks *marks)
+{
+	GovSharedStripe *stripe = gov_stripe(owner->stripe);
+	const GovSharedOwners *owners = gov_node_owners(owner);
+
+	gov_shmem_memory();			/* attach now, not under the lock */
+	gov_stripe_lock(stripe, LW_SHARED);
+	marks->changes = owners->changes;
+	marks->generation = pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
+	marks->installs = owners->installs;
+	marks->unlinks = owners->unlinks;
+	gov_stripe_unlock(stripe);
+}
+
+/* The counter of a budget, or NULL. */
+static GovSharedCounter *
+find_counter(const GovSharedNode *node, const GovSheetBudget *budget, uint32 guess)
+{
+	uint32		number;
+	dsa_pointer pointer;
+
+	if (node == NULL || !gov_node_find_budget(node, &budget->id, guess, &number))
+		return NULL;
+	return gov_node_counter(node, number, &pointer);
+}
+
+static void
+look_up_entity(GovSheet *sheet, const GovSheetEntity *entity, bool has_lost)
+{
+	const GovSharedNode *node = gov_node_find(&sheet->owner,
+											  gov_sheet_text(sheet, entity->id),
+											  entity->id.length);
+
+	for (uint32 i = 0; i < entity->nrows; i++)
+	{
+		GovSheetRow *row = &sheet->rows[entity->first_row + i];
+		bool		had_counter = row->counter != NULL;
+
+		row->counter = find_counter(node, &sheet->budgets[entity->first_row + i], i);
+		if (has_lost || (had_counter && row->counter == NULL))
+			row->is_read = false;
+		row->needs_read = !row->is_read &&
+			(row->counter == NULL || row->counter->id != row->counter_id);
+	}
+}
+
+/* Find the counters again; says of each row whether it must be read from the tables. */
+void
+gov_live_look_up(GovSheet *sheet)
+{
+	GovSharedStripe *stripe = gov_stripe(sheet->owner.stripe);
+	GovSheetMarks marks;
+	bool		has_lost;
+
+	gov_live_marks(&sheet->owner, &marks);
+	has_lost = marks.unlinks != sheet->marks.unlinks;
+	for (uint32 i = 0; i < sheet->nentities; i += LOOK_UP_ENTITIES)
+	{
+		uint32		end = Min(i + LOOK_UP_ENTITIES, sheet->nentities);
+
+		CHECK_FOR_INTERRUPTS();
+		gov_stripe_lock(stripe, LW_SHARED);
+		for (uint32 e = i; e < end; e++)
+		{
+			if (sheet->entities[e].nrows > 0)
+				look_up_entity(sheet, &sheet->entities[e], has_lost);
+		}
+		gov_stripe_unlock(stripe);
+	}
+	sheet->marks.installs = marks.installs;
+	sheet->marks.unlinks = marks.unlinks;
+}
+
+/* Usage that the tables told, if it is of the present window. */
+static inline GovAmount
+stored_usage(const GovSheet *sheet, uint32 number)
+{
+	const GovSheetStored *stored = &sheet->stored[number];
+	const GovSheetWindow *window = &sheet->windows[sheet->rows[number].window];
+
+	return stored->start == window->present.start ? stored->usage : 0;
+}
+
+/*
+ * As a check reads it (read_state in budgets.c).  False if the counter is ahead
+ * of the sheet: of its windows, or of its catalog.
+ */
+static inline bool
+read_usage(const GovSheet *sheet, uint32 number, bool has_pending, GovAmount *usage)
+{
+	const GovSheetRow *row = &sheet->rows[number];
+	const GovSharedCounter *counter = row->counter;
+	const GovWindow *window = &sheet->windows[row->window].present;
+
+	if (unlikely(counter == NULL))
+	{
+		*usage = stored_usage(sheet, number);
+		return true;
+	}
+	if (unlikely(counter->id != row->counter_id))
+	{
+		*usage = stored_usage(sheet, number);
+		return row->is_read;
+	}
+	*usage = 0;
+	if (counter->window.start < window->start)
+		return true;
+	*usage = counter->total;
+	if (has_pending)
+		*usage += gov_pending_relief(counter).usage;
+	return counter->window.start == window->start;
+}
+
+static GovAmount
+read_held(const GovSheet *sheet, uint32 number)
+{
+	const GovSheetRow *row = &sheet->rows[number];
+	const GovSharedCounter *counter = row->counter;
+	GovCharge	relief;
+
+	if (counter == NULL)
+		return sheet->stored[number].held;
+	relief = gov_pending_relief(counter);
+	if (counter->id != row->counter_id ||
+		counter->window.start != sheet->windows[row->window].present.start)
+		return counter->held + relief.held;
+	return counter->held + relief.held - (counter->covered - relief.covered);
+}
+
+/* What is read of a counter may lie on two cache lines. */
+static inline void
+read_ahead(const GovSharedCounter *counter)
+{
+	__builtin_prefetch(counter);
+	__builtin_prefetch(&counter->id);
+}
+
+/* Can the row be of use?  One without a limit has no utilization: no. */
+static inline bool
+is_wanted(const GovLiveScan *scan, GovAmount usage, double per_unit)
+{
+	double		key = gov_amount_to_double(usage);
+
+	if (scan->key == GOV_LIVE_ANY)
+		return true;
+	if (scan->key == GOV_LIVE_BY_UTILIZATION)
+		key = unlikely(per_unit == 0) ? 1 : key * per_unit;
+	return scan->sign * key >= scan->bound;
+}
+
+/*
+ * Read what some rows have used, and leave those that may be of use.  False if
+ * the sheet does not tell any more where that is: open it again.
+ */
+bool
+gov_live_scan(const GovSheet *sheet, const GovLiveScan *wanted,
+			  uint32 *rows, uint32 *nrows, GovLiveAmounts *amounts)
+{
+	GovSharedStripe *stripe = gov_stripe(sheet->owner.stripe);
+	const GovSheetRow *known = sheet->rows;
+	const GovLiveScan scan = *wanted;
+	bool		has_pending = gov_pending_has_written();
+	bool		is_valid;
+	uint32		count = *nrows;
+	uint32		nfound = 0;
+
+	Assert(count <= GOV_LIVE_ROWS);
+	if (sheet->is_live)
+		gov_stripe_lock(stripe, LW_SHARED);
+	is_valid = !sheet->is_live ||
+		gov_node_owners(&sheet->owner)->unlinks == sheet->marks.unlinks;
+	for (uint32 i = 0; i < count && is_valid; i++)
+	{
+		uint32		number = rows[i];
+		GovAmount	usage;
+
+		if (i + ROWS_AHEAD < count)
+			read_ahead(known[rows[i + ROWS_AHEAD]].counter);
+		is_valid = read_usage(sheet, number, has_pending, &usage);
+		if (!is_wanted(&scan, usage, known[number].per_unit))
+			continue;
+		rows[nfound] = number;
+		amounts[nfound].usage = usage;
+		amounts[nfound].held = read_held(sheet, number);
+		nfound++;
+	}
+	if (sheet->is_live)
+		gov_stripe_unlock(stripe);
+	*nrows = nfound;
+	return is_valid;
+}

@@ -1,0 +1,104 @@
+/*
+ * page.h
+ *		A page of gov_query: what is asked for, and the rows that it has.
+ */
+#ifndef GOV_PAGE_H
+#define GOV_PAGE_H
+
+#include "live.h"
+#include "utils/numeric.h"
+
+#define GOV_PAGE_MAX	100		/* rows of a page */
+
+typedef enum GovPageSort
+{
+	GOV_SORT_UTILIZATION,
+	GOV_SORT_CURRENT_USAGE,
+	GOV_SORT_USAGE_LIMIT,
+	GOV_SORT_SCOPE_SIZE,
+	GOV_SORT_ID,
+	GOV_SORT_CREATED_AT
+} GovPageSort;
+
+typedef enum GovPageScope
+{
+	GOV_SCOPE_ALL,
+	GOV_SCOPE_NODE_WIDE,
+	GOV_SCOPE_SCOPED
+} GovPageScope;
+
+/* Some texts, none of them null. */
+typedef struct GovTexts
+{
+	int			count;
+	text	  **items;
+} GovTexts;
+
+/* The last row of a page, or every row that was shown; see page_cursor.c. */
+typedef struct GovCursor
+{
+	bool		has_shown;
+	uint32		nshown;
+	uint64	   *shown;			/* ascending */
+	int64		primary;
+	text	   *entity_id;
+	text	   *capability_id;	/* NULL in tree mode, and what follows means nothing */
+	text	   *name;
+	GovTexts	scope;
+} GovCursor;
+
+typedef struct GovPageRequest
+{
+	text	   *owner;
+	bool		is_tree;
+	bool		has_types;
+	GovTexts	capability_ids;
+	GovTexts	type_ids;
+	GovPageSort sort;
+	bool		is_descending;
+	GovPageScope scope;
+	Numeric		min_utilization;	/* NULL: any */
+	text	   *search;			/* NULL: anything */
+	text	   *under_entity_id;	/* NULL: anywhere */
+	int			size;
+	uint64		hash;			/* of all of the above but size */
+	GovCursor  *after;			/* NULL: the first page */
+} GovPageRequest;
+
+/* A row: of a sheet, or (in tree mode) an entity. */
+typedef struct GovPageRow
+{
+	uint32		number;
+	bool		is_null;		/* what it is sorted by */
+	double		utilization;	/* nearly, if it is sorted by that */
+	GovAmount	primary;		/* what it is sorted by, if that is anything else */
+	GovLiveAmounts amounts;
+} GovPageRow;
+
+typedef struct GovPage
+{
+	int			nrows;
+	bool		has_more;
+	GovPageRow	rows[GOV_PAGE_MAX + 1];
+} GovPage;
+
+/* page_pick.c */
+extern Numeric gov_page_utilization(GovAmount usage, GovAmount limit);
+extern bool gov_page_pick(const GovSheet *sheet, const GovPageRequest *request,
+						  GovPage *page);
+
+/* page_cursor.c */
+extern bool gov_cursor_has_shown(const GovPageRequest *request);
+extern GovCursor *gov_cursor_read(const GovPageRequest *request, const text *after);
+extern char *gov_cursor_write(const GovSheet *sheet, const GovPageRequest *request,
+							  const GovPage *page, int *length);
+extern void gov_cursor_find(const GovSheet *sheet, const GovCursor *cursor,
+							uint32 *low_entity, int *at_entity, uint32 *next_number);
+extern uint64 gov_cursor_row_hash(const GovSheetBudget *budget);
+extern int	gov_cursor_compare_hashes(const void *left, const void *right);
+
+/* page_json.c */
+extern Datum gov_page_json(const GovSheet *sheet, const GovPageRequest *request,
+						   GovPage *page);
+
+#endif							/* GOV_PAGE_H */

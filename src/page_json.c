@@ -1,0 +1,218 @@
+/*
+ * page_json.c
+ *		A page of gov_query as jsonb.
+ *
+ * PURPOSE
+ *		Prints what is shown of a row, numbers and times as in chains.
+ *
+ * HOLDS
+ *		One past its time stays in the counters until a worker takes it out,
+ *		within a second.  Where no worker is at work it is left out here, as a
+ *		check does (gate.c).
+ */
+#include "postgres.h"
+
+#include "utils/numeric.h"
+
+#include "json.h"
+#include "launch.h"
+#include "overdue.h"
+#include "page.h"
+
+/* What a row usually takes in jsonb; a wrong guess costs a copy. */
+#define GOV_ROW_EXPECTED_BYTES	640
+
+typedef struct GovRowKey
+{
+	const char *text;
+	uint32		length;
+} GovRowKey;
+
+#define ROW_KEY(text) {text, sizeof(text) - 1}
+
+/* A row's keys, in the order that jsonb keeps them in: by length, then by bytes. */
+static const GovRowKey row_keys[] = {
+	ROW_KEY("name"), ROW_KEY("locked"), ROW_KEY("typeId"), ROW_KEY("cadence"),
+	ROW_KEY("entityId"), ROW_KEY("parentId"), ROW_KEY("allocated"),
+	ROW_KEY("remaining"), ROW_KEY("usageLimit"), ROW_KEY("displayName"),
+	ROW_KEY("enforcement"), ROW_KEY("utilization"), ROW_KEY("capabilityId"),
+	ROW_KEY("currentUsage"), ROW_KEY("reservedUsage"), ROW_KEY("scopeEntityIds"),
+	ROW_KEY("usagePeriodEnd"), ROW_KEY("usagePeriodStart")
+};
+
+static void
+put_keys(StringInfo json, GovJsonContainer *in)
+{
+	for (int i = 0; i < lengthof(row_keys); i++)
+		gov_json_put_string(json, in, row_keys[i].text, row_keys[i].length);
+}
+
+static void
+put_nulls(StringInfo json, GovJsonContainer *in, int count)
+{
+	while (count-- > 0)
+		gov_json_put_null(json, in);
+}
+
+static void
+put_string(StringInfo json, GovJsonContainer *in, const GovSheet *sheet, GovString string)
+{
+	if (string.offset == 0)
+		gov_json_put_null(json, in);
+	else
+		gov_json_put_string(json, in, gov_sheet_text(sheet, string), string.length);
+}
+
+static void
+put_amount(StringInfo json, GovJsonContainer *in, bool is_null, GovAmount amount)
+{
+	if (is_null)
+		gov_json_put_null(json, in);
+	else
+		gov_json_put_numeric(json, in, gov_amount_to_numeric(amount));
+}
+
+static void
+put_parent(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
+		   const GovSheetEntity *entity)
+{
+	if (entity->shown_parent < 0)
+		gov_json_put_null(json, in);
+	else
+		put_string(json, in, sheet, sheet->entities[entity->shown_parent].id);
+}
+
+static void
+put_scope(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
+		  const GovSheetBudget *budget)
+{
+	GovJsonContainer array;
+
+	gov_json_begin_array(json, &array, budget->nscope);
+	for (uint32 i = 0; i < budget->nscope; i++)
+		put_string(json, &array, sheet, gov_sheet_scope(sheet, budget)[i]);
+	gov_json_end(json, &array, in);
+}
+
+static void
+put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
+		   const GovPageRow *row)
+{
+	const GovSheetRow *known = &sheet->rows[row->number];
+	const GovSheetBudget *budget = &sheet->budgets[row->number];
+	const GovSheetWindow *window = &sheet->windows[known->window];
+	const GovSheetEntity *entity = &sheet->entities[known->entity];
+	GovAmount	usage = row->amounts.usage;
+	GovAmount	held = row->amounts.held;
+	static GovJsonTime last_start;
+	static GovJsonTime last_end;
+	GovJsonContainer object;
+
+	gov_json_begin_object(json, &object, lengthof(row_keys));
+	put_keys(json, &object);
+	put_string(json, &object, sheet, budget->name);
+	gov_json_put_bool(json, &object, budget->is_locked);
+	put_string(json, &object, sheet, sheet->types[entity->type]);
+	put_string(json, &object, sheet, window->cadence_text);
+	put_string(json, &object, sheet, entity->id);
+	put_parent(json, &object, sheet, entity);
+	put_amount(json, &object, budget->nscope > 0, budget->allocated);
+	put_amount(json, &object, !budget->has_limit, budget->limit - usage - held);
+	put_amount(json, &object, !budget->has_limit, budget->limit);
+	put_string(json, &object, sheet, entity->display_name);
+	gov_json_put_string(json, &object, budget->is_soft ? "soft" : "hard", 4);
+	if (budget->has_limit)
+		gov_json_put_numeric(json, &object, gov_page_utilization(usage, budget->limit));
+	else
+		gov_json_put_null(json, &object);
+	put_string(json, &object, sheet, sheet->capabilities[known->capability]);
+	put_amount(json, &object, false, usage);
+	put_amount(json, &object, false, held);
+	put_scope(json, &object, sheet, budget);
+	gov_json_put_time(json, &object, &last_end, window->present.end);
+	gov_json_put_time(json, &object, &last_start, window->present.start);
+	gov_json_end(json, &object, in);
+}
+
+/* In tree mode a row is an entity, and what is of a budget is null. */
+static void
+put_entity(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
+		   const GovSheetEntity *entity)
+{
+	GovJsonContainer object;
+
+	gov_json_begin_object(json, &object, lengthof(row_keys));
+	put_keys(json, &object);
+	put_nulls(json, &object, 2);
+	put_string(json, &object, sheet, sheet->types[entity->type]);
+	put_nulls(json, &object, 1);
+	put_string(json, &object, sheet, entity->id);
+	put_parent(json, &object, sheet, entity);
+	put_nulls(json, &object, 3);
+	put_string(json, &object, sheet, entity->display_name);
+	put_nulls(json, &object, 8);
+	gov_json_end(json, &object, in);
+}
+
+/* Subtract what is held past its time from the rows that are shown. */
+static void
+leave_out_overdue(const GovSheet *sheet, GovPage *page)
+{
+	GovResolvedBudget budgets[GOV_PAGE_MAX];
+	GovBudgetState states[GOV_PAGE_MAX];
+	GovResolution resolution = {
+		.now = sheet->now,
+		.nbudgets = page->nrows,
+		.budgets = budgets,
+		.states = states
+	};
+
+	for (int i = 0; i < page->nrows; i++)
+	{
+		budgets[i].id = sheet->budgets[page->rows[i].number].id;
+		states[i].held = page->rows[i].amounts.held;
+	}
+	if (!gov_has_holds(&resolution) || gov_worker_is_at_work() ||
+		!gov_leave_out_overdue(sheet->owner.owner, &resolution))
+		return;
+	gov_worker_wanted();
+	for (int i = 0; i < page->nrows; i++)
+		page->rows[i].amounts.held = states[i].held;
+}
+
+/* {"data": [...], "pagination": {"next": cursor or null}} */
+Datum
+gov_page_json(const GovSheet *sheet, const GovPageRequest *request, GovPage *page)
+{
+	StringInfoData json;
+	GovJsonContainer whole;
+	GovJsonContainer data;
+	GovJsonContainer pagination;
+	int			length;
+	char	   *next = gov_cursor_write(sheet, request, page, &length);
+
+	if (sheet->is_live && !request->is_tree)
+		leave_out_overdue(sheet, page);
+	gov_json_init(&json, GOV_ROW_EXPECTED_BYTES * (Size) (page->nrows + 1));
+	gov_json_begin_object(&json, &whole, 2);
+	gov_json_put_string(&json, &whole, "data", 4);
+	gov_json_put_string(&json, &whole, "pagination", 10);
+	gov_json_begin_array(&json, &data, page->nrows);
+	for (int i = 0; i < page->nrows; i++)
+	{
+		if (request->is_tree)
+			put_entity(&json, &data, sheet, &sheet->entities[page->rows[i].number]);
+		else
+			put_budget(&json, &data, sheet, &page->rows[i]);
+	}
+	gov_json_end(&json, &data, &whole);
+	gov_json_begin_object(&json, &pagination, 1);
+	gov_json_put_string(&json, &pagination, "next", 4);
+	if (next != NULL)
+		gov_json_put_string(&json, &pagination, next, length);
+	else
+		gov_json_put_null(&json, &pagination);
+	gov_json_end(&json, &pagination, &whole);
+	gov_json_end(&json, &whole, NULL);
+	return gov_json_done(&json);
+}

@@ -1,0 +1,555 @@
+/*
+ * page_pick.c
+ *		The rows of a page: which of a sheet's pass the filters, in which order.
+ *
+ * PURPOSE
+ *		One pass over the sheet that keeps the best page_size + 1 rows in a heap.
+ *		Usage is read of those rows that pass every other filter, and only where
+ *		it decides; else of the rows shown.
+ *
+ * ORDER
+ *		By what is asked for, rows without it last, then by number, which is
+ *		the natural order.  Utilization compares as the quotient that SQL
+ *		computes from usage and limit: two doubles that are not near each other
+ *		are in the order of the quotients, and near ones are not trusted.
+ *
+ * PAGING
+ *		What never changes (id, createdAt, scopeSize) has a place to go on from.
+ *		By usage, limit or utilization a page has the best of the rows that no
+ *		page before it has shown.  See page_cursor.c.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "catalog/pg_collation.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/formatting.h"
+
+#include "page.h"
+#include "sheet_read.h"
+
+/*
+ * Doubles further apart than this, relative to the larger, are of quotients in
+ * the same order: theirs have 16 digits and more, and ours four roundings.
+ */
+#define NEAR	1e-13
+
+typedef struct Picking
+{
+	const GovSheet *sheet;
+	const GovPageRequest *request;
+	GovPage    *page;
+	bool		needs_usage;	/* of every row */
+	double		min_utilization;
+	bool	   *types;			/* by index; NULL: all */
+	bool	   *capabilities;
+	char	   *search;			/* lower case */
+	uint32		first_place;
+	uint32		last_place;
+	/* of the cursor */
+	uint32		low_entity;		/* entities before its entity */
+	int			at_entity;		/* its entity, or -1 if it is gone */
+	uint32		next_number;	/* rows up to and with its row */
+	GovLiveScan scan;
+	/* rows that wait for their usage */
+	uint32		nwaiting;
+	uint32		most_waiting;	/* few at first: a full page has a bound */
+	uint32		waiting[GOV_LIVE_ROWS];
+	GovLiveAmounts amounts[GOV_LIVE_ROWS];
+} Picking;
+
+/* ---------------------------------------------------------------- order */
+
+/* usage / limit as SQL computes it, without trailing zeros; 1 for a limit of 0. */
+Numeric
+gov_page_utilization(GovAmount usage, GovAmount limit)
+{
+	Datum		quotient;
+
+	if (limit == 0)
+		return int64_to_numeric(1);
+	quotient = DirectFunctionCall2(numeric_div,
+								   NumericGetDatum(gov_amount_to_numeric(usage)),
+								   NumericGetDatum(gov_amount_to_numeric(limit)));
+	return DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, quotient));
+}
+
+/* Is the quotient one that has few digits, so that SQL's is exact? */
+static bool
+is_short(GovAmount usage, GovAmount limit)
+{
+	GovAmount	scaled;
+
+	return !__builtin_mul_overflow(usage, (GovAmount) 100000000, &scaled) &&
+		scaled % limit == 0 && usage / limit < 100000000 && usage / limit > -100000000;
+}
+
+/* Two quotients that are near each other. */
+static int
+compare_near(const GovSheet *sheet, const GovPageRow *a, const GovPageRow *b)
+{
+	GovAmount	a_limit = sheet->budgets[a->number].limit;
+	GovAmount	b_limit = sheet->budgets[b->number].limit;
+	GovAmount	a_usage = a_limit == 0 ? 1 : a->amounts.usage;
+	GovAmount	b_usage = b_limit == 0 ? 1 : b->amounts.usage;
+	GovAmount	left;
+	GovAmount	right;
+	Datum		order;
+
+	a_limit = a_limit == 0 ? 1 : a_limit;
+	b_limit = b_limit == 0 ? 1 : b_limit;
+	if ((a_usage == 0 && b_usage == 0) || (a_usage == b_usage && a_limit == b_limit))
+		return 0;
+	if (!__builtin_mul_overflow(a_usage, b_limit, &left) &&
+		!__builtin_mul_overflow(b_usage, a_limit, &right) &&
+		left == right && is_short(a_usage, a_limit))
+		return 0;
+	order = DirectFunctionCall2(numeric_cmp,
+								NumericGetDatum(gov_page_utilization(a_usage, a_limit)),
+								NumericGetDatum(gov_page_utilization(b_usage, b_limit)));
+	return DatumGetInt32(order);
+}
+
+static inline int
+compare_primary(const Picking *picking, const GovPageRow *a, const GovPageRow *b)
+{
+	if (picking->request->sort != GOV_SORT_UTILIZATION)
+		return (a->primary > b->primary) - (a->primary < b->primary);
+	if (fabs(a->utilization - b->utilization) >
+		NEAR * Max(fabs(a->utilization), fabs(b->utilization)))
+		return a->utilization < b->utilization ? -1 : 1;
+	return compare_near(picking->sheet, a, b);
+}
+
+/* Which row stands before the other? */
+static inline int
+compare_rows(const Picking *picking, const GovPageRow *a, const GovPageRow *b)
+{
+	int			order = 0;
+
+	if (a->is_null != b->is_null)
+		return a->is_null ? 1 : -1;
+	if (!a->is_null)
+		order = compare_primary(picking, a, b);
+	if (order != 0)
+		return picking->request->is_descending ? -order : order;
+	return (a->number > b->number) - (a->number < b->number);
+}
+
+/* ---------------------------------------------------------------- heap */
+
+/* Put a row where its place from i downward is; the last of all is on top. */
+static void
+sift_down(const Picking *picking, GovPageRow *rows, int nrows, int i, const GovPageRow *row)
+{
+	for (;;)
+	{
+		int			child = 2 * i + 1;
+
+		if (child >= nrows)
+			break;
+		if (child + 1 < nrows && compare_rows(picking, &rows[child], &rows[child + 1]) < 0)
+			child++;
+		if (compare_rows(picking, row, &rows[child]) >= 0)
+			break;
+		rows[i] = rows[child];
+		i = child;
+	}
+	rows[i] = *row;
+}
+
+static void
+sift_up(const Picking *picking, GovPageRow *rows, int i, const GovPageRow *row)
+{
+	while (i > 0)
+	{
+		int			parent = (i - 1) / 2;
+
+		if (compare_rows(picking, row, &rows[parent]) <= 0)
+			break;
+		rows[i] = rows[parent];
+		i = parent;
+	}
+	rows[i] = *row;
+}
+
+/* A row that passes: is it among the best? */
+static inline void
+offer(const Picking *picking, const GovPageRow *row)
+{
+	GovPage    *page = picking->page;
+
+	if (page->nrows <= picking->request->size)
+		sift_up(picking, page->rows, page->nrows++, row);
+	else if (compare_rows(picking, row, &page->rows[0]) < 0)
+		sift_down(picking, page->rows, page->nrows, 0, row);
+}
+
+/* Put the heap in order, and leave what is past the page. */
+static void
+finish_page(const Picking *picking)
+{
+	GovPage    *page = picking->page;
+
+	for (int n = page->nrows - 1; n > 0; n--)
+	{
+		GovPageRow	last = page->rows[n];
+		GovPageRow	first = page->rows[0];
+
+		sift_down(picking, page->rows, n, 0, &last);
+		page->rows[n] = first;
+	}
+	page->has_more = page->nrows > picking->request->size;
+	page->nrows = Min(page->nrows, picking->request->size);
+}
+
+/* ---------------------------------------------------------------- rows */
+
+static int64
+fixed_primary(const Picking *picking, const GovSheetEntity *entity, uint32 number)
+{
+	switch (picking->request->sort)
+	{
+		case GOV_SORT_ID:
+			return entity - picking->sheet->entities;
+		case GOV_SORT_CREATED_AT:
+			return entity->created_at;
+		case GOV_SORT_SCOPE_SIZE:
+			return picking->request->is_tree ? 0 : picking->sheet->budgets[number].nscope;
+		default:
+			return 0;
+	}
+}
+
+/* Has a page before this one shown the row, or passed its place? */
+static bool
+was_passed(const Picking *picking, const GovSheetEntity *entity, const GovPageRow *row)
+{
+	const GovPageRequest *request = picking->request;
+	const GovCursor *after = request->after;
+	int			e = entity - picking->sheet->entities;
+
+	if (after == NULL)
+		return false;
+	if (after->has_shown)
+	{
+		uint64		hash = gov_cursor_row_hash(&picking->sheet->budgets[row->number]);
+
+		return bsearch(&hash, after->shown, after->nshown, sizeof(uint64),
+					   gov_cursor_compare_hashes) != NULL;
+	}
+	if (request->sort == GOV_SORT_ID && request->is_descending)
+		return e >= (int) picking->low_entity &&
+			(e != picking->at_entity || row->number < picking->next_number);
+	if (request->sort != GOV_SORT_ID && row->primary != after->primary)
+		return (row->primary < after->primary) != request->is_descending;
+	return row->number < picking->next_number;
+}
+
+/* Is it enough?  Without a limit it is not. */
+static bool
+is_utilized(const Picking *picking, const GovPageRow *row, double utilization)
+{
+	Datum		quotient;
+	const GovSheetBudget *budget = &picking->sheet->budgets[row->number];
+
+	if (!budget->has_limit)
+		return false;
+	if (fabs(utilization - picking->min_utilization) >
+		NEAR * Max(fabs(utilization), fabs(picking->min_utilization)))
+		return utilization > picking->min_utilization;
+	quotient = NumericGetDatum(gov_page_utilization(row->amounts.usage, budget->limit));
+	return DatumGetBool(DirectFunctionCall2(numeric_ge, quotient,
+											NumericGetDatum(picking->request->min_utilization)));
+}
+
+/* A row whose usage is known, if it is needed. */
+static inline void
+judge(const Picking *picking, GovPageRow *row)
+{
+	const GovSheetRow *known = &picking->sheet->rows[row->number];
+	const GovSheetBudget *budget = &picking->sheet->budgets[row->number];
+	double		utilization = 0;
+
+	if (picking->needs_usage)
+		utilization = known->per_unit == 0 ? 1 :
+			gov_amount_to_double(row->amounts.usage) * known->per_unit;
+	if (picking->request->min_utilization != NULL &&
+		!is_utilized(picking, row, utilization))
+		return;
+	row->is_null = false;
+	switch (picking->request->sort)
+	{
+		case GOV_SORT_UTILIZATION:
+			row->is_null = isnan(known->per_unit);
+			row->utilization = utilization;
+			break;
+		case GOV_SORT_CURRENT_USAGE:
+			row->primary = row->amounts.usage;
+			break;
+		case GOV_SORT_USAGE_LIMIT:
+			row->is_null = !budget->has_limit;
+			row->primary = budget->limit;
+			break;
+		default:
+			break;
+	}
+	offer(picking, row);
+}
+
+/* The full page rules out what comes after its last row. */
+static void
+set_bound(Picking *picking)
+{
+	const GovPage *page = picking->page;
+	GovPageSort sort = picking->request->sort;
+	GovLiveScan *scan = &picking->scan;
+	double		last;
+
+	if ((sort != GOV_SORT_UTILIZATION && sort != GOV_SORT_CURRENT_USAGE) ||
+		page->nrows <= picking->request->size || page->rows[0].is_null)
+		return;
+	scan->key = sort == GOV_SORT_UTILIZATION ? GOV_LIVE_BY_UTILIZATION : GOV_LIVE_BY_USAGE;
+	scan->sign = picking->request->is_descending ? 1 : -1;
+	last = sort == GOV_SORT_UTILIZATION ? page->rows[0].utilization :
+		gov_amount_to_double(page->rows[0].primary);
+	scan->bound = scan->sign * last - NEAR * fabs(last);
+
+	/* a later row that has used nothing comes after one that has not */
+	if (last == 0)
+		scan->bound = DBL_MIN;
+}
+
+/* Judge those that wait for it; false if the sheet must be opened again. */
+static bool
+judge_waiting(Picking *picking)
+{
+	const GovSheet *sheet = picking->sheet;
+	GovPageRow	row = {0};
+
+	CHECK_FOR_INTERRUPTS();
+	if (picking->needs_usage && picking->nwaiting > 0 &&
+		!gov_live_scan(sheet, &picking->scan, picking->waiting, &picking->nwaiting,
+					   picking->amounts))
+		return false;
+	for (uint32 i = 0; i < picking->nwaiting; i++)
+	{
+		row.number = picking->waiting[i];
+		if (picking->needs_usage)
+			row.amounts = picking->amounts[i];
+		row.primary = fixed_primary(picking,
+									&sheet->entities[sheet->rows[row.number].entity],
+									row.number);
+		judge(picking, &row);
+	}
+	picking->nwaiting = 0;
+	picking->most_waiting = Min(2 * picking->most_waiting, GOV_LIVE_ROWS);
+	set_bound(picking);
+	return true;
+}
+
+static inline bool
+is_asked_for(const Picking *picking, const GovSheetRow *row)
+{
+	GovPageScope scope = picking->request->scope;
+
+	return picking->capabilities[row->capability] &&
+		(scope == GOV_SCOPE_ALL || row->is_scoped == (scope == GOV_SCOPE_SCOPED));
+}
+
+/* Pick from rows whose entities pass. */
+static bool
+pick_rows(Picking *picking, uint32 first, uint32 end)
+{
+	const GovSheet *sheet = picking->sheet;
+	bool		has_cursor = picking->request->after != NULL;
+
+	for (uint32 i = first; i < end; i++)
+	{
+		if (!is_asked_for(picking, &sheet->rows[i]))
+			continue;
+		if (has_cursor)
+		{
+			const GovSheetEntity *entity = &sheet->entities[sheet->rows[i].entity];
+			GovPageRow	row = {.number = i};
+
+			row.primary = fixed_primary(picking, entity, i);
+			if (was_passed(picking, entity, &row))
+				continue;
+		}
+		picking->waiting[picking->nwaiting++] = i;
+		if (picking->nwaiting == picking->most_waiting && !judge_waiting(picking))
+			return false;
+	}
+	return true;
+}
+
+/* In tree mode: an entity is a node whole, and has no utilization. */
+static void
+pick_entity(Picking *picking, const GovSheetEntity *entity)
+{
+	GovPageRow	row = {.number = entity - picking->sheet->entities};
+
+	if (picking->request->min_utilization != NULL ||
+		picking->request->scope == GOV_SCOPE_SCOPED)
+		return;
+	row.is_null = picking->request->sort != GOV_SORT_ID &&
+		picking->request->sort != GOV_SORT_CREATED_AT;
+	row.primary = fixed_primary(picking, entity, row.number);
+	if (!was_passed(picking, entity, &row))
+		offer(picking, &row);
+}
+
+/* ---------------------------------------------------------------- filters */
+
+static bool
+contains(const Picking *picking, GovString string)
+{
+	char	   *lower;
+	bool		found;
+
+	if (string.offset == 0)
+		return false;
+	lower = str_tolower(gov_sheet_text(picking->sheet, string), string.length,
+						DEFAULT_COLLATION_OID);
+	found = strstr(lower, picking->search) != NULL;
+	pfree(lower);
+	return found;
+}
+
+static bool
+passes(const Picking *picking, const GovSheetEntity *entity)
+{
+	if (entity->is_archived ||
+		entity->place < picking->first_place || entity->place > picking->last_place ||
+		(picking->types != NULL && !picking->types[entity->type]))
+		return false;
+	return picking->search == NULL || contains(picking, entity->id) ||
+		contains(picking, entity->display_name);
+}
+
+/* Which of a sheet's list of texts are asked for? */
+static bool *
+mark_texts(const GovSheet *sheet, const GovString *list, uint32 count, const GovTexts *wanted)
+{
+	bool	   *marks = palloc0(Max(count, 1));
+
+	for (uint32 i = 0; i < count; i++)
+	{
+		for (int j = 0; j < wanted->count && !marks[i]; j++)
+			marks[i] = list[i].length == VARSIZE_ANY_EXHDR(wanted->items[j]) &&
+				memcmp(gov_sheet_text(sheet, list[i]), VARDATA_ANY(wanted->items[j]),
+					   list[i].length) == 0;
+	}
+	return marks;
+}
+
+/* Whose places are asked for?  Nobody's, if the entity is not there. */
+static void
+set_places(Picking *picking, const text *id)
+{
+	int			at;
+
+	picking->first_place = 0;
+	picking->last_place = PG_UINT32_MAX;
+	if (id == NULL)
+		return;
+	at = gov_sheet_find_entity(picking->sheet, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
+	picking->first_place = at < 0 ? 1 : picking->sheet->entities[at].place;
+	picking->last_place = at < 0 ? 0 : picking->sheet->entities[at].last_place;
+}
+
+static void
+begin(Picking *picking)
+{
+	const GovSheet *sheet = picking->sheet;
+	const GovPageRequest *request = picking->request;
+
+	picking->needs_usage = request->sort == GOV_SORT_UTILIZATION ||
+		request->sort == GOV_SORT_CURRENT_USAGE || request->min_utilization != NULL;
+	if (request->min_utilization != NULL)
+		picking->min_utilization =
+			DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+											   NumericGetDatum(request->min_utilization)));
+	if (request->has_types)
+		picking->types = mark_texts(sheet, sheet->types, sheet->ntypes, &request->type_ids);
+	picking->capabilities = mark_texts(sheet, sheet->capabilities, sheet->ncapabilities,
+									   &request->capability_ids);
+	if (request->search != NULL)
+		picking->search = str_tolower(VARDATA_ANY(request->search),
+									  VARSIZE_ANY_EXHDR(request->search),
+									  DEFAULT_COLLATION_OID);
+	set_places(picking, request->under_entity_id);
+	if (request->after != NULL && !request->after->has_shown)
+		gov_cursor_find(sheet, request->after, &picking->low_entity, &picking->at_entity,
+						&picking->next_number);
+}
+
+/* Rows that were not chosen by their usage show it nevertheless. */
+static bool
+read_usage(Picking *picking)
+{
+	GovPage    *page = picking->page;
+	uint32		numbers[GOV_PAGE_MAX];
+	uint32		count;
+
+	if (picking->needs_usage || picking->request->is_tree)
+		return true;
+	for (int i = 0; i < page->nrows; i++)
+		numbers[i] = page->rows[i].number;
+	count = page->nrows;
+	if (!gov_live_scan(picking->sheet, &picking->scan, numbers, &count, picking->amounts))
+		return false;
+	Assert(count == page->nrows);
+	for (int i = 0; i < page->nrows; i++)
+		page->rows[i].amounts = picking->amounts[i];
+	return true;
+}
+
+/* Go through those that pass the filters of entities. */
+static bool
+pick(Picking *picking)
+{
+	const GovSheet *sheet = picking->sheet;
+	const GovPageRequest *request = picking->request;
+
+	/* archived entities have no rows */
+	if (!request->is_tree && picking->types == NULL && picking->search == NULL &&
+		request->under_entity_id == NULL)
+		return pick_rows(picking, 0, sheet->nrows);
+	for (uint32 e = 0; e < sheet->nentities; e++)
+	{
+		const GovSheetEntity *entity = &sheet->entities[e];
+
+		if (!passes(picking, entity))
+			continue;
+		if (request->is_tree)
+			pick_entity(picking, entity);
+		else if (!pick_rows(picking, entity->first_row, entity->first_row + entity->nrows))
+			return false;
+	}
+	return true;
+}
+
+/* Find the rows of a page; false if the sheet must be opened again. */
+bool
+gov_page_pick(const GovSheet *sheet, const GovPageRequest *request, GovPage *page)
+{
+	Picking		picking;
+
+	memset(&picking, 0, offsetof(Picking, waiting));
+	picking.sheet = sheet;
+	picking.request = request;
+	picking.page = page;
+	page->nrows = 0;
+	picking.most_waiting = 32;
+	begin(&picking);
+	if (!pick(&picking) || !judge_waiting(&picking))
+		return false;
+	finish_page(&picking);
+	return read_usage(&picking);
+}

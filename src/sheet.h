@@ -1,0 +1,135 @@
+/*
+ * sheet.h
+ *		An owner's entities and budgets, as one backend has read them.
+ */
+#ifndef GOV_SHEET_H
+#define GOV_SHEET_H
+
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+#include "node.h"
+
+/* Entities of a sheet are in byte order of their ids. */
+typedef struct GovSheetEntity
+{
+	GovString	id;				/* strings are in the sheet's texts */
+	GovString	display_name;
+	uint32		type;			/* index */
+	int			parent;			/* index, or -1: a root */
+	int			shown_parent;	/* the nearest that is not archived */
+	uint32		first_row;		/* of its budgets; archived ones have none */
+	uint32		nrows;
+	uint32		place;			/* in the trees, depth first */
+	uint32		last_place;		/* of those below it */
+	TimestampTz created_at;
+	bool		is_archived;
+} GovSheetEntity;
+
+/* What of a budget is only shown.  Rows are as the entities, then in natural order. */
+typedef struct GovSheetBudget
+{
+	pg_uuid_t	id;
+	GovAmount	limit;
+	GovAmount	allocated;
+	GovString	name;
+	uint32		scope;			/* where nscope GovStrings begin in the texts */
+	uint32		nscope;
+	bool		has_limit;
+	bool		is_soft;
+	bool		is_locked;
+} GovSheetBudget;
+
+/* What of a budget every query looks at. */
+typedef struct GovSheetRow
+{
+	GovSharedCounter *counter;	/* NULL: not in shared memory when looked up */
+	int64		counter_id;
+	double		per_unit;		/* utilization of one billionth; NaN without a limit */
+	uint32		entity;			/* index */
+	uint32		window;			/* index */
+	uint32		capability;		/* index */
+	bool		is_scoped;
+	bool		is_read;		/* stored amounts are right where they are asked */
+	bool		needs_read;		/* and they are asked */
+} GovSheetRow;
+
+/* What the tables say of a budget's count. */
+typedef struct GovSheetStored
+{
+	GovAmount	usage;
+	GovAmount	held;
+	TimestampTz start;			/* of the window that usage is of */
+} GovSheetStored;
+
+/* Budgets of one cadence, anchor and time zone share their windows. */
+typedef struct GovSheetWindow
+{
+	GovCadence	cadence;
+	GovString	cadence_text;	/* null: never resets */
+	GovString	timezone;
+	TimestampTz anchor;
+	bool		has_anchor;
+	GovWindow	present;
+} GovSheetWindow;
+
+/* What a sheet was read after; see live.c. */
+typedef struct GovSheetMarks
+{
+	uint64		changes;
+	uint64		generation;
+	uint64		installs;
+	uint64		unlinks;
+} GovSheetMarks;
+
+typedef struct GovSheet
+{
+	struct GovSheet *next;		/* among those kept, the last used first */
+	MemoryContext context;		/* all of it */
+	Size		size;
+	GovOwnerKey owner;
+	uint64		catalog;		/* generation of the catalog */
+	GovSheetMarks marks;
+	TimestampTz now;			/* windows are those of this time */
+	TimestampTz next_turn;		/* when the first of them is over */
+	bool		is_whole;		/* nothing that keeps it right has failed */
+	bool		is_kept;		/* by the backend, or only for this query */
+	bool		is_live;		/* counters in shared memory count */
+	bool		sees_own;		/* the tables' rows of our own transaction count */
+	StringInfoData texts;
+	uint32		nentities;
+	GovSheetEntity *entities;
+	uint32		nrows;
+	GovSheetRow *rows;
+	GovSheetBudget *budgets;
+	GovSheetStored *stored;
+	uint32		nwindows;
+	GovSheetWindow *windows;
+	uint32		ntypes;
+	GovString  *types;
+	uint32		ncapabilities;
+	GovString  *capabilities;
+} GovSheet;
+
+static inline const char *
+gov_sheet_text(const GovSheet *sheet, GovString string)
+{
+	return sheet->texts.data + string.offset;
+}
+
+static inline const GovString *
+gov_sheet_scope(const GovSheet *sheet, const GovSheetBudget *budget)
+{
+	return (const GovString *) (sheet->texts.data + budget->scope);
+}
+
+static inline int
+gov_bytes_compare(const char *a, uint32 a_length, const char *b, uint32 b_length)
+{
+	int			order = memcmp(a, b, Min(a_length, b_length));
+
+	return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
+}
+
+#endif							/* GOV_SHEET_H */

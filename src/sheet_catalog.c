@@ -1,0 +1,402 @@
+/*
+ * sheet_catalog.c
+ *		Reads an owner's entities and budgets into a sheet.
+ *
+ * PURPOSE
+ *		All of one owner, in two scans over indexes that start with the owner:
+ *		what other owners have costs nothing.  What follows from the rows alone
+ *		is worked out here, once, so that queries find it: who is shown below
+ *		whom, what has been allocated, the order of everything (sheet_tree.c).
+ *
+ * ORDER
+ *		Entities in byte order of their ids; the budgets of one by capability,
+ *		scope size, scope and name.  A row's number is its place in that order,
+ *		by which every query breaks ties.
+ *
+ * FAILURE
+ *		What raises leaves a sheet that nobody has seen.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "read.h"
+#include "sheet_read.h"
+
+static GovQuery entities_query = {
+	.sql =
+	"select e.id, e.type_id, e.parent_id, e.display_name, e.created_at,"
+	" e.archived_at is not null"
+	" from @gov_entities e where e.owner_id = $1 order by e.owner_id, e.id",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static GovQuery budgets_query = {
+	.sql =
+	"select a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.usage_limit,"
+	" a.cadence, a.anchor_at, a.timezone, a.enforcement = 'soft', a.locked, a.id, a.counter_id"
+	" from @gov_assignments a where a.owner_id = $1 order by a.owner_id, a.entity_id",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+/* A budget as it is read, before the budgets of its entity are in order. */
+typedef struct Draft
+{
+	GovSheetBudget budget;
+	GovSheetRow row;
+} Draft;
+
+/* Texts, types, capabilities and windows that rows share: found by their value. */
+typedef struct Reading
+{
+	GovSheet   *sheet;
+	uint32		types_capacity;
+	uint32		capabilities_capacity;
+	uint32		windows_capacity;
+	uint32		nslots;			/* of windows; a power of two */
+	uint32	   *slots;			/* index + 1, or 0 */
+	Draft	   *drafts;			/* of one entity */
+	uint32		drafts_capacity;
+} Reading;
+
+static GovString
+add_bytes(GovSheet *sheet, const char *bytes, uint32 length)
+{
+	GovString	string = {sheet->texts.len, length};
+
+	appendBinaryStringInfo(&sheet->texts, bytes, length);
+	appendStringInfoChar(&sheet->texts, '\0');
+	return string;
+}
+
+static GovString
+add_column(GovSheet *sheet, uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = gov_spi_value(row, column, &isnull);
+	GovString	null_string = {0, 0};
+	text	   *bytes;
+
+	if (isnull)
+		return null_string;
+	bytes = DatumGetTextPP(value);
+	return add_bytes(sheet, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+}
+
+static bool
+is_column(const GovSheet *sheet, GovString string, uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = gov_spi_value(row, column, &isnull);
+	text	   *bytes;
+
+	if (isnull || string.offset == 0)
+		return isnull && string.offset == 0;
+	bytes = DatumGetTextPP(value);
+	return string.length == VARSIZE_ANY_EXHDR(bytes) &&
+		memcmp(gov_sheet_text(sheet, string), VARDATA_ANY(bytes), string.length) == 0;
+}
+
+/* The index of a text in a short list of them, added if it is new. */
+static uint32
+intern(GovSheet *sheet, GovString **list, uint32 *count, uint32 *capacity, uint64 row,
+	   int column)
+{
+	for (uint32 i = *count; i > 0; i--)
+	{
+		if (is_column(sheet, (*list)[i - 1], row, column))
+			return i - 1;
+	}
+	if (*count >= *capacity)
+	{
+		*capacity = Max(*capacity * 2, 16);
+		*list = *list ? repalloc_huge(*list, sizeof(GovString) * *capacity) :
+			MemoryContextAlloc(sheet->context, sizeof(GovString) * *capacity);
+	}
+	(*list)[*count] = add_column(sheet, row, column);
+	return (*count)++;
+}
+
+/* ---------------------------------------------------------------- entities */
+
+static void
+read_entity(Reading *reading, uint64 row)
+{
+	GovSheet   *sheet = reading->sheet;
+	GovSheetEntity *entity = &sheet->entities[row];
+	bool		isnull;
+
+	entity->id = add_column(sheet, row, 1);
+	entity->type = intern(sheet, &sheet->types, &sheet->ntypes,
+						  &reading->types_capacity, row, 2);
+	entity->display_name = add_column(sheet, row, 4);
+	entity->created_at = DatumGetTimestampTz(gov_spi_value(row, 5, &isnull));
+	entity->is_archived = DatumGetBool(gov_spi_value(row, 6, &isnull));
+	Assert(row == 0 || gov_bytes_compare(gov_sheet_text(sheet, entity[-1].id),
+										 entity[-1].id.length,
+										 gov_sheet_text(sheet, entity->id),
+										 entity->id.length) < 0);
+}
+
+static void
+read_parent(GovSheet *sheet, uint64 row)
+{
+	bool		isnull;
+	Datum		value = gov_spi_value(row, 3, &isnull);
+
+	sheet->entities[row].parent = isnull ? -1 :
+		gov_sheet_find_entity(sheet, VARDATA_ANY(DatumGetTextPP(value)),
+					VARSIZE_ANY_EXHDR(DatumGetTextPP(value)));
+}
+
+static void
+read_entities(Reading *reading, Datum owner)
+{
+	GovSheet   *sheet = reading->sheet;
+	uint64		nrows = gov_spi_select(&entities_query, &owner, NULL);
+
+	sheet->nentities = (uint32) nrows;
+	sheet->entities = MemoryContextAllocHuge(sheet->context,
+											 sizeof(GovSheetEntity) * Max(nrows, 1));
+	memset(sheet->entities, 0, sizeof(GovSheetEntity) * nrows);
+	for (uint64 row = 0; row < nrows; row++)
+		read_entity(reading, row);
+	for (uint64 row = 0; row < nrows; row++)
+		read_parent(sheet, row);
+	SPI_freetuptable(SPI_tuptable);
+	gov_sheet_place_entities(sheet);
+}
+
+/* ---------------------------------------------------------------- budgets */
+
+static bool
+is_window(const GovSheet *sheet, const GovSheetWindow *window, bool has_anchor,
+		  TimestampTz anchor, uint64 row)
+{
+	return window->has_anchor == has_anchor && window->anchor == anchor &&
+		is_column(sheet, window->cadence_text, row, 6) &&
+		is_column(sheet, window->timezone, row, 8);
+}
+
+static void
+add_window(Reading *reading, bool has_anchor, TimestampTz anchor, uint64 row)
+{
+	GovSheet   *sheet = reading->sheet;
+	GovSheetWindow *window;
+
+	if (sheet->nwindows >= reading->windows_capacity)
+	{
+		reading->windows_capacity = Max(reading->windows_capacity * 2, 16);
+		sheet->windows = sheet->windows ?
+			repalloc_huge(sheet->windows,
+						  sizeof(GovSheetWindow) * reading->windows_capacity) :
+			MemoryContextAlloc(sheet->context,
+							   sizeof(GovSheetWindow) * reading->windows_capacity);
+	}
+	window = &sheet->windows[sheet->nwindows++];
+	memset(window, 0, sizeof(*window));
+	window->has_anchor = has_anchor;
+	window->anchor = anchor;
+	window->cadence_text = add_column(sheet, row, 6);
+	window->timezone = add_column(sheet, row, 8);
+	if (window->cadence_text.offset != 0 &&
+		!gov_cadence_parse(gov_sheet_text(sheet, window->cadence_text), &window->cadence))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("stored cadence \"%s\" is malformed",
+						gov_sheet_text(sheet, window->cadence_text)),
+				 errhint("Change the cadence of that budget.")));
+}
+
+/* Budgets may have an anchor each: their windows are found by hash of it. */
+static uint32
+intern_window(Reading *reading, uint64 row)
+{
+	GovSheet   *sheet = reading->sheet;
+	bool		has_no_anchor;
+	TimestampTz anchor = DatumGetTimestampTz(gov_spi_value(row, 7, &has_no_anchor));
+	uint32		slot;
+
+	if (has_no_anchor)
+		anchor = 0;
+	for (slot = murmurhash32((uint32) (anchor >> 20));; slot++)
+	{
+		uint32		number = reading->slots[slot & (reading->nslots - 1)];
+
+		if (number == 0)
+			break;
+		if (is_window(sheet, &sheet->windows[number - 1], !has_no_anchor, anchor, row))
+			return number - 1;
+	}
+	add_window(reading, !has_no_anchor, anchor, row);
+	reading->slots[slot & (reading->nslots - 1)] = sheet->nwindows;
+	return sheet->nwindows - 1;
+}
+
+/* Append the scope's ids, then the array that points to them. */
+static void
+read_scope(GovSheet *sheet, uint64 row, GovSheetBudget *budget)
+{
+	bool		isnull;
+	ArrayType  *array = DatumGetArrayTypeP(gov_spi_value(row, 3, &isnull));
+	Datum	   *ids;
+	int			nids;
+	GovString  *scope;
+
+	if (ARR_NDIM(array) == 0)
+		return;
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &nids);
+	scope = palloc(sizeof(GovString) * Max(nids, 1));
+	for (int i = 0; i < nids; i++)
+	{
+		text	   *id = DatumGetTextPP(ids[i]);
+
+		scope[i] = add_bytes(sheet, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
+	}
+	while (sheet->texts.len % MAXIMUM_ALIGNOF != 0)
+		appendStringInfoChar(&sheet->texts, '\0');
+	budget->scope = sheet->texts.len;
+	budget->nscope = nids;
+	appendBinaryStringInfo(&sheet->texts, (char *) scope, sizeof(GovString) * nids);
+	pfree(scope);
+	pfree(ids);
+}
+
+static void
+read_budget(Reading *reading, uint64 row, uint32 entity, Draft *draft)
+{
+	GovSheet   *sheet = reading->sheet;
+	GovSheetBudget *budget = &draft->budget;
+	bool		isnull;
+
+	memset(draft, 0, sizeof(*draft));
+	budget->id = *DatumGetUUIDP(gov_spi_value(row, 11, &isnull));
+	read_scope(sheet, row, budget);
+	budget->name = add_column(sheet, row, 4);
+	budget->limit = gov_read_amount(row, 5, &isnull);
+	budget->has_limit = !isnull;
+	budget->is_soft = DatumGetBool(gov_spi_value(row, 9, &isnull));
+	budget->is_locked = DatumGetBool(gov_spi_value(row, 10, &isnull));
+	draft->row.entity = entity;
+	draft->row.counter_id = DatumGetInt64(gov_spi_value(row, 12, &isnull));
+	draft->row.capability = intern(sheet, &sheet->capabilities, &sheet->ncapabilities,
+								   &reading->capabilities_capacity, row, 2);
+	draft->row.window = intern_window(reading, row);
+	draft->row.is_scoped = budget->nscope > 0;
+	draft->row.per_unit = !budget->has_limit ? NAN :
+		budget->limit == 0 ? 0 : 1.0 / (double) budget->limit;
+}
+
+static int
+compare_strings(const GovSheet *sheet, GovString a, GovString b)
+{
+	return gov_bytes_compare(gov_sheet_text(sheet, a), a.length,
+							 gov_sheet_text(sheet, b), b.length);
+}
+
+static int
+compare_drafts(const void *left, const void *right, void *arg)
+{
+	const GovSheet *sheet = arg;
+	const GovSheetBudget *a = &((const Draft *) left)->budget;
+	const GovSheetBudget *b = &((const Draft *) right)->budget;
+	int			order = 0;
+
+	if (((const Draft *) left)->row.capability != ((const Draft *) right)->row.capability)
+		return compare_strings(sheet,
+							   sheet->capabilities[((const Draft *) left)->row.capability],
+							   sheet->capabilities[((const Draft *) right)->row.capability]);
+	if (a->nscope != b->nscope)
+		return a->nscope < b->nscope ? -1 : 1;
+	for (uint32 i = 0; order == 0 && i < a->nscope; i++)
+		order = compare_strings(sheet, gov_sheet_scope(sheet, a)[i],
+								gov_sheet_scope(sheet, b)[i]);
+	return order != 0 ? order : compare_strings(sheet, a->name, b->name);
+}
+
+/* The budgets of one entity, which the rows [first, end) tell of. */
+static void
+read_budgets_of(Reading *reading, uint32 entity, uint64 first, uint64 end)
+{
+	GovSheet   *sheet = reading->sheet;
+	uint32		count = (uint32) (end - first);
+
+	if (count > reading->drafts_capacity)
+	{
+		reading->drafts_capacity = Max(2 * count, 64);
+		if (reading->drafts != NULL)
+			pfree(reading->drafts);
+		reading->drafts = palloc_extended(sizeof(Draft) * (Size) reading->drafts_capacity,
+										  MCXT_ALLOC_HUGE);
+	}
+	for (uint32 i = 0; i < count; i++)
+		read_budget(reading, first + i, entity, &reading->drafts[i]);
+	qsort_arg(reading->drafts, count, sizeof(Draft), compare_drafts, sheet);
+	for (uint32 i = 0; i < count; i++)
+	{
+		sheet->rows[sheet->nrows + i] = reading->drafts[i].row;
+		sheet->budgets[sheet->nrows + i] = reading->drafts[i].budget;
+	}
+	sheet->entities[entity].nrows = count;
+	sheet->nrows += count;
+}
+
+/* Skip the budgets of an entity that is archived. */
+static void
+read_budgets(Reading *reading, Datum owner)
+{
+	GovSheet   *sheet = reading->sheet;
+	uint64		nrows = gov_spi_select(&budgets_query, &owner, NULL);
+	uint64		first = 0;
+
+	reading->nslots = 64;
+	while (reading->nslots < 2 * nrows)
+		reading->nslots *= 2;
+	reading->slots = palloc_extended(sizeof(uint32) * (Size) reading->nslots,
+									 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	sheet->rows = MemoryContextAllocHuge(sheet->context, sizeof(GovSheetRow) * Max(nrows, 1));
+	sheet->budgets = MemoryContextAllocHuge(sheet->context,
+											sizeof(GovSheetBudget) * Max(nrows, 1));
+	sheet->stored = MemoryContextAllocHuge(sheet->context,
+										   sizeof(GovSheetStored) * Max(nrows, 1));
+	memset(sheet->stored, 0, sizeof(GovSheetStored) * nrows);
+	for (uint32 e = 0; e < sheet->nentities; e++)
+	{
+		uint64		end = first;
+
+		sheet->entities[e].first_row = sheet->nrows;
+		while (end < nrows && is_column(sheet, sheet->entities[e].id, end, 1))
+			end++;
+		if (end > first && !sheet->entities[e].is_archived)
+			read_budgets_of(reading, e, first, end);
+		first = end;
+	}
+	Assert(first == nrows);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* Read all but the counts, under the active snapshot. */
+void
+gov_sheet_read_catalog(GovSheet *sheet)
+{
+	Reading		reading = {.sheet = sheet};
+	MemoryContext caller = MemoryContextSwitchTo(sheet->context);
+	Datum		owner = PointerGetDatum(cstring_to_text_with_len(sheet->owner.owner,
+																	sheet->owner.owner_length));
+
+	initStringInfo(&sheet->texts);
+	appendStringInfoChar(&sheet->texts, '\0');	/* at offset 0 is no string */
+	MemoryContextSwitchTo(caller);
+	read_entities(&reading, owner);
+	read_budgets(&reading, owner);
+	gov_sheet_allocate(sheet);
+}

@@ -1,0 +1,272 @@
+/*
+ * sheet_counts.c
+ *		Reads what the tables say of the budgets of a sheet.
+ *
+ * PURPOSE
+ *		The same sums as a load makes (read_counts.c): usage rolled up, the
+ *		ledger's tail, open holds; but of any number of budgets at once.  The
+ *		owner's tail and holds are read whole, and budgets looked up in them
+ *		here: no join has to be planned for numbers that are not known.
+ *
+ * HOLDS
+ *		As in read_counts.c: beside shared memory every open hold counts,
+ *		whatever its time; without it those past their time do not.
+ *
+ * CLOCK
+ *		Usage in a window after the present one means that the clock is behind;
+ *		the latest such window is returned.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "read.h"
+#include "sheet_read.h"
+
+static GovQuery usage_query = {
+	.sql =
+	"select w.n, u.window_start, u.amount"
+	" from unnest($1, $2) with ordinality as w(id, window_start, n),"
+	"  lateral (select g.window_start, g.amount from @gov_usage g"
+	"   where g.counter_id = w.id and g.window_start >= w.window_start offset 0) u",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID}
+};
+
+static GovQuery tail_query = {
+	.sql =
+	"select x.counter_id, x.window_start, sum(e.amount)"
+	" from (select v.amount, v.counter_ids, v.window_starts"
+	"       from @gov_events v"
+	"       where v.owner_id = $1 and (v.owner_id, v.id) >"
+	"        ($1, coalesce((select r.watermark from @gov_rollup_state r), 0)) offset 0) e,"
+	"  lateral unnest(e.counter_ids, e.window_starts) as x(counter_id, window_start)"
+	" group by 1, 2",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static GovQuery holds_query = {
+	.sql =
+	"select x.budget_id, sum(r.amount)"
+	" from (select v.amount, v.assignment_ids"
+	"       from @gov_reservations v"
+	"       where v.owner_id = $1 and v.state = 'open'"
+	"        and (v.owner_id, v.expires_at) > ($1, $2) offset 0) r,"
+	"  lateral unnest(r.assignment_ids) as x(budget_id)"
+	" group by 1",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID}
+};
+
+/* The rows to be read, in two orders. */
+typedef struct Wanted
+{
+	GovSheet   *sheet;
+	uint32		count;
+	uint32	   *by_counter;
+	uint32	   *by_budget;
+	TimestampTz latest;
+} Wanted;
+
+static int
+compare_counters(const void *left, const void *right, void *arg)
+{
+	const GovSheetRow *rows = arg;
+	int64		a = rows[*(const uint32 *) left].counter_id;
+	int64		b = rows[*(const uint32 *) right].counter_id;
+
+	return (a > b) - (a < b);
+}
+
+static int
+compare_budgets(const void *left, const void *right, void *arg)
+{
+	const GovSheetBudget *budgets = arg;
+
+	return memcmp(&budgets[*(const uint32 *) left].id,
+				  &budgets[*(const uint32 *) right].id, UUID_LEN);
+}
+
+static void
+list_wanted(Wanted *wanted)
+{
+	GovSheet   *sheet = wanted->sheet;
+
+	wanted->by_counter = palloc_extended(sizeof(uint32) * ((Size) sheet->nrows + 1),
+										 MCXT_ALLOC_HUGE);
+	wanted->by_budget = palloc_extended(sizeof(uint32) * ((Size) sheet->nrows + 1),
+										MCXT_ALLOC_HUGE);
+	for (uint32 i = 0; i < sheet->nrows; i++)
+	{
+		if (sheet->rows[i].needs_read)
+			wanted->by_counter[wanted->count++] = i;
+	}
+	memcpy(wanted->by_budget, wanted->by_counter, sizeof(uint32) * wanted->count);
+	qsort_arg(wanted->by_counter, wanted->count, sizeof(uint32), compare_counters,
+			  sheet->rows);
+	qsort_arg(wanted->by_budget, wanted->count, sizeof(uint32), compare_budgets,
+			  sheet->budgets);
+}
+
+/* What the sheet has stored of a counter, if it is wanted. */
+static GovSheetStored *
+find_counter(const Wanted *wanted, int64 id)
+{
+	uint32		low = 0;
+	uint32		high = wanted->count;
+
+	while (low < high)
+	{
+		uint32		middle = low + (high - low) / 2;
+		uint32		row = wanted->by_counter[middle];
+
+		if (wanted->sheet->rows[row].counter_id == id)
+			return &wanted->sheet->stored[row];
+		if (wanted->sheet->rows[row].counter_id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+static GovSheetStored *
+find_budget(const Wanted *wanted, const pg_uuid_t *id)
+{
+	uint32		low = 0;
+	uint32		high = wanted->count;
+
+	while (low < high)
+	{
+		uint32		middle = low + (high - low) / 2;
+		uint32		row = wanted->by_budget[middle];
+		int			order = memcmp(&wanted->sheet->budgets[row].id, id, UUID_LEN);
+
+		if (order == 0)
+			return &wanted->sheet->stored[row];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+/* Count an amount, if it is of the present window; note a later window. */
+static void
+count_usage(Wanted *wanted, GovSheetStored *stored, uint64 row)
+{
+	bool		isnull;
+	TimestampTz start = DatumGetTimestampTz(gov_spi_value(row, 2, &isnull));
+
+	if (start == stored->start)
+		stored->usage += gov_read_amount(row, 3, &isnull);
+	else if (start > stored->start)
+		wanted->latest = Max(wanted->latest, start);
+}
+
+static void
+read_usage(Wanted *wanted)
+{
+	GovSheet   *sheet = wanted->sheet;
+	Datum	   *ids = palloc_extended(sizeof(Datum) * ((Size) wanted->count + 1),
+									  MCXT_ALLOC_HUGE);
+	Datum	   *starts = palloc_extended(sizeof(Datum) * ((Size) wanted->count + 1),
+										 MCXT_ALLOC_HUGE);
+	Datum		args[2];
+	uint64		nrows;
+
+	for (uint32 i = 0; i < wanted->count; i++)
+	{
+		uint32		row = wanted->by_counter[i];
+
+		ids[i] = Int64GetDatum(sheet->rows[row].counter_id);
+		starts[i] = TimestampTzGetDatum(sheet->stored[row].start);
+	}
+	args[0] = PointerGetDatum(construct_array(ids, wanted->count, INT8OID, 8,
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	args[1] = PointerGetDatum(construct_array(starts, wanted->count, TIMESTAMPTZOID, 8,
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	nrows = gov_spi_select(&usage_query, args, NULL);
+	for (uint64 row = 0; row < nrows; row++)
+	{
+		bool		isnull;
+		int64		n = DatumGetInt64(gov_spi_value(row, 1, &isnull));
+
+		count_usage(wanted, &sheet->stored[wanted->by_counter[n - 1]], row);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static void
+read_tail(Wanted *wanted, Datum owner)
+{
+	uint64		nrows = gov_spi_select(&tail_query, &owner, NULL);
+
+	for (uint64 row = 0; row < nrows; row++)
+	{
+		bool		isnull;
+		int64		id = DatumGetInt64(gov_spi_value(row, 1, &isnull));
+		GovSheetStored *stored = find_counter(wanted, id);
+
+		if (stored != NULL)
+			count_usage(wanted, stored, row);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static void
+read_holds(Wanted *wanted, Datum owner)
+{
+	Datum		args[2];
+	uint64		nrows;
+
+	args[0] = owner;
+	args[1] = TimestampTzGetDatum(wanted->sheet->is_live ? DT_NOBEGIN : wanted->sheet->now);
+	nrows = gov_spi_select(&holds_query, args, NULL);
+	for (uint64 row = 0; row < nrows; row++)
+	{
+		bool		isnull;
+		Datum		id = gov_spi_value(row, 1, &isnull);
+		GovSheetStored *stored = find_budget(wanted, DatumGetUUIDP(id));
+
+		if (stored != NULL)
+			stored->held = gov_read_amount(row, 2, &isnull);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Read the counts that are needed, in the present windows and under the active
+ * snapshot.  Returns when the latest window starts that the tables know.
+ */
+TimestampTz
+gov_sheet_read_counts(GovSheet *sheet)
+{
+	Wanted		wanted = {.sheet = sheet, .latest = DT_NOBEGIN};
+	Datum		owner = PointerGetDatum(cstring_to_text_with_len(sheet->owner.owner,
+																	sheet->owner.owner_length));
+
+	list_wanted(&wanted);
+	for (uint32 i = 0; i < wanted.count; i++)
+	{
+		uint32		row = wanted.by_counter[i];
+
+		sheet->stored[row].usage = 0;
+		sheet->stored[row].held = 0;
+		sheet->stored[row].start = sheet->windows[sheet->rows[row].window].present.start;
+	}
+	if (wanted.count > 0)
+	{
+		read_usage(&wanted);
+		read_tail(&wanted, owner);
+		read_holds(&wanted, owner);
+	}
+	pfree(wanted.by_counter);
+	pfree(wanted.by_budget);
+	return wanted.latest;
+}

@@ -1,0 +1,314 @@
+/*
+ * sheet_open.c
+ *		The sheets that a backend keeps.
+ *
+ * PURPOSE
+ *		A query is answered from a sheet.  The backend keeps those of the owners
+ *		it queried last, as far as governance.query_memory goes, and reads a
+ *		sheet anew when the owner's catalog has changed.
+ *
+ * WHEN IT IS RIGHT
+ *		Each query begins by comparing the marks of the sheet with those of now
+ *		(live.c).  So it shows every catalog change that was committed before
+ *		it began, and the counts of some moment since.  The order when
+ *		something moved is: look counters up, then take a snapshot, then read
+ *		what was not found; when all was read anew: take marks, snapshot, read.
+ *
+ *		A transaction that has changed the owner's catalog reads a sheet for
+ *		each query, which sees its own rows; counters that others see too count
+ *		in it as they do in a check (find_counters in budgets.c).  So does,
+ *		without any counters, a query that shared memory cannot serve: on a
+ *		standby, where the library is not preloaded, with governance.use_cache
+ *		off, and where counters were unlinked again and again as it read.
+ *
+ * FAILURE
+ *		A kept sheet that could not be brought up to date is dropped by the next
+ *		query.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "changes.h"
+#include "clock.h"
+#include "fault.h"
+#include "guc.h"
+#include "live.h"
+#include "sheet_read.h"
+#include "spi.h"
+
+#define GOV_ATTEMPTS_LIVE	10
+
+static GovSheet *kept = NULL;
+
+static GovSnapshot
+snapshot_kind(const GovSheet *sheet)
+{
+	return sheet->sees_own ? GOV_SNAPSHOT_LATEST : GOV_SNAPSHOT_COMMITTED;
+}
+
+/* ---------------------------------------------------------------- windows */
+
+static void
+compute_window(GovSheet *sheet, GovSheetWindow *window)
+{
+	const char *name = gov_sheet_text(sheet, window->timezone);
+	pg_tz	   *tz = gov_timezone_lookup(name);
+
+	if (tz == NULL ||
+		!gov_window_at(&window->cadence, window->has_anchor, window->anchor, tz,
+					   sheet->now, &window->present))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("cannot compute the present window of a budget"),
+				 errdetail("Its time zone is \"%s\".", name),
+				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
+}
+
+/* Move on to a time; only the windows that are over by then are computed. */
+static void
+move_to(GovSheet *sheet, TimestampTz now, bool is_first)
+{
+	TimestampTz next_turn = DT_NOEND;
+
+	if (sheet->is_live)
+		now = gov_clock_at_stripe(gov_stripe(sheet->owner.stripe), now);
+	sheet->now = Max(sheet->now, now);
+	if (!is_first && sheet->now < sheet->next_turn)
+		return;
+	for (uint32 i = 0; i < sheet->nwindows; i++)
+	{
+		GovSheetWindow *window = &sheet->windows[i];
+
+		if (is_first || sheet->now >= window->present.end)
+			compute_window(sheet, window);
+		next_turn = Min(next_turn, window->present.end);
+	}
+	sheet->next_turn = next_turn;
+}
+
+/* ---------------------------------------------------------------- counts */
+
+static bool
+needs_read(const GovSheet *sheet)
+{
+	for (uint32 i = 0; i < sheet->nrows; i++)
+	{
+		if (sheet->rows[i].needs_read)
+			return true;
+	}
+	return false;
+}
+
+/* Read what is needed, moving the clock on if it is behind. */
+static void
+read_counts(GovSheet *sheet)
+{
+	GovSpi		spi;
+
+	gov_spi_begin(&spi);
+	for (;;)
+	{
+		TimestampTz latest;
+
+		gov_spi_push_snapshot(snapshot_kind(sheet));
+		latest = gov_sheet_read_counts(sheet);
+		gov_spi_pop_snapshot();
+		if (latest <= sheet->now)
+			break;
+		move_to(sheet, latest, false);
+	}
+	gov_spi_end(&spi);
+	for (uint32 i = 0; i < sheet->nrows; i++)
+	{
+		sheet->rows[i].is_read |= sheet->rows[i].needs_read;
+		sheet->rows[i].needs_read = false;
+	}
+}
+
+/* Counters have moved, or were never looked for. */
+static void
+refresh_counts(GovSheet *sheet)
+{
+	if (sheet->is_live)
+		gov_live_look_up(sheet);
+	else
+	{
+		for (uint32 i = 0; i < sheet->nrows; i++)
+			sheet->rows[i].needs_read = true;
+	}
+	if (needs_read(sheet))
+		read_counts(sheet);
+}
+
+/* ---------------------------------------------------------------- sheets */
+
+static void
+drop(GovSheet **link)
+{
+	GovSheet   *sheet = *link;
+
+	*link = sheet->next;
+	MemoryContextDelete(sheet->context);
+}
+
+static bool
+is_current(const GovSheet *sheet, const GovSheetMarks *marks)
+{
+	return sheet->is_whole &&
+		sheet->catalog == gov_catalog()->generation &&
+		sheet->marks.changes == marks->changes &&
+		sheet->marks.generation == marks->generation;
+}
+
+/* The kept sheet of an owner, now the first; NULL without one that is right. */
+static GovSheet *
+find_kept(const GovOwnerKey *owner, const GovSheetMarks *marks)
+{
+	for (GovSheet **link = &kept; *link != NULL; link = &(*link)->next)
+	{
+		GovSheet   *sheet = *link;
+
+		if (sheet->owner.owner_length != owner->owner_length ||
+			memcmp(sheet->owner.owner, owner->owner, owner->owner_length) != 0)
+			continue;
+		if (!is_current(sheet, marks))
+		{
+			drop(link);
+			return NULL;
+		}
+		*link = sheet->next;
+		sheet->next = kept;
+		kept = sheet;
+		return sheet;
+	}
+	return NULL;
+}
+
+/* A sheet that says nothing yet, in memory that goes with the query. */
+static GovSheet *
+make_sheet(const GovOwnerKey *owner)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "governance sheet",
+												  ALLOCSET_DEFAULT_SIZES);
+	GovSheet   *sheet = MemoryContextAllocZero(context, sizeof(GovSheet));
+	char	   *name = MemoryContextAlloc(context, owner->owner_length + 1);
+
+	memcpy(name, owner->owner, owner->owner_length);
+	name[owner->owner_length] = '\0';
+	sheet->context = context;
+	sheet->owner = *owner;
+	sheet->owner.owner = name;
+	sheet->catalog = gov_catalog()->generation;
+	return sheet;
+}
+
+static void
+read_catalog(GovSheet *sheet)
+{
+	GovSpi		spi;
+
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(snapshot_kind(sheet));
+	gov_sheet_read_catalog(sheet);
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+}
+
+/* Can shared memory serve the query? */
+static bool
+is_served(int attempt)
+{
+	return gov_shmem_is_available() && gov_use_cache && !RecoveryInProgress() &&
+		attempt < GOV_ATTEMPTS_LIVE;
+}
+
+/*
+ * A sheet that is right as of now.  If gov_live_read() finds later that it is
+ * not any more, close it and open it again: that is another attempt.
+ */
+GovSheet *
+gov_sheet_open(const char *owner, uint32 owner_length, int attempt)
+{
+	bool		is_live = is_served(attempt);
+	bool		sees_own = !is_live || gov_changes_has_owner(owner, owner_length);
+	GovOwnerKey key;
+	GovSheetMarks marks = {0};
+	GovSheet   *sheet = NULL;
+	bool		is_new;
+
+	gov_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, owner_length);
+	if (is_live)
+		gov_live_marks(&key, &marks);
+	if (!sees_own)
+		sheet = find_kept(&key, &marks);
+	is_new = sheet == NULL;
+	if (is_new)
+	{
+		sheet = make_sheet(&key);
+		sheet->is_live = is_live;
+		sheet->sees_own = sees_own;
+		sheet->marks = marks;
+		read_catalog(sheet);
+	}
+	else if (sheet->marks.installs == marks.installs &&
+			 sheet->marks.unlinks == marks.unlinks)
+	{
+		move_to(sheet, gov_clock(), false);
+		return sheet;
+	}
+	sheet->is_whole = false;
+	move_to(sheet, gov_clock(), is_new);
+	refresh_counts(sheet);
+	sheet->is_whole = true;
+	return sheet;
+}
+
+/* Keep as many sheets as may be kept, this one first. */
+static void
+keep(GovSheet *sheet)
+{
+	Size		most = (Size) gov_query_memory_kb * 1024;
+	Size		total;
+	GovSheet  **link = &kept;
+
+	sheet->size = MemoryContextMemAllocated(sheet->context, true);
+	if (sheet->size > most)
+	{
+		MemoryContextDelete(sheet->context);
+		return;
+	}
+	for (total = sheet->size; *link != NULL;)
+	{
+		total += (*link)->size;
+		if (total > most || (*link)->catalog != sheet->catalog)
+		{
+			total -= (*link)->size;
+			drop(link);
+		}
+		else
+			link = &(*link)->next;
+	}
+	GOV_FAULT(GOV_FAULT_MEMORY);
+	MemoryContextSetParent(sheet->context, TopMemoryContext);
+	sheet->is_kept = true;
+	sheet->next = kept;
+	kept = sheet;
+}
+
+/* The query is done with a sheet. */
+void
+gov_sheet_close(GovSheet *sheet)
+{
+	if (sheet->is_kept)
+		return;
+	if (sheet->sees_own)
+		MemoryContextDelete(sheet->context);
+	else
+		keep(sheet);
+}

@@ -1,0 +1,25 @@
+/*
+ * sheet_read.h
+ *		The steps that read a sheet from the tables.
+ */
+#ifndef GOV_SHEET_READ_H
+#define GOV_SHEET_READ_H
+
+#include "sheet.h"
+
+/* sheet_tree.c */
+extern int	gov_sheet_find_entity(const GovSheet *sheet, const char *id, uint32 length);
+extern void gov_sheet_place_entities(GovSheet *sheet);
+extern void gov_sheet_allocate(GovSheet *sheet);
+
+/* sheet_catalog.c */
+extern void gov_sheet_read_catalog(GovSheet *sheet);
+
+/* sheet_counts.c */
+extern TimestampTz gov_sheet_read_counts(GovSheet *sheet);
+
+/* sheet_open.c */
+extern GovSheet *gov_sheet_open(const char *owner, uint32 owner_length, int attempt);
+extern void gov_sheet_close(GovSheet *sheet);
+
+#endif							/* GOV_SHEET_READ_H */

@@ -1,0 +1,134 @@
+/*
+ * sheet_tree.c
+ *		What follows from the entities and budgets of a sheet: who is below whom,
+ *		and what has been allocated.
+ *
+ * INVARIANTS
+ *		Those below an entity have the places from its own to its last_place,
+ *		archived ones included.  An archived entity has no rows, so it neither
+ *		allocates nor is allocated from.
+ */
+#include "postgres.h"
+
+#include "sheet_read.h"
+
+/* The entity of an id, or -1. */
+int
+gov_sheet_find_entity(const GovSheet *sheet, const char *id, uint32 length)
+{
+	uint32		low = 0;
+	uint32		high = sheet->nentities;
+
+	while (low < high)
+	{
+		uint32		middle = low + (high - low) / 2;
+		GovString	other = sheet->entities[middle].id;
+		int			order = gov_bytes_compare(gov_sheet_text(sheet, other), other.length,
+											  id, length);
+
+		if (order == 0)
+			return middle;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return -1;
+}
+
+/*
+ * Number the entities depth first, so that those below one are a range, and
+ * find the parents that are shown.
+ */
+void
+gov_sheet_place_entities(GovSheet *sheet)
+{
+	uint32		count = sheet->nentities;
+	int		   *first_child = palloc_extended(sizeof(int) * (Size) (count + 1),
+											  MCXT_ALLOC_HUGE);
+	int		   *sibling = palloc_extended(sizeof(int) * (Size) (count + 1),
+										  MCXT_ALLOC_HUGE);
+	uint32		place = 0;
+	int			at;
+
+	/* the last slot stands for what the roots are below */
+	for (uint32 i = 0; i <= count; i++)
+		first_child[i] = -1;
+	for (int i = (int) count - 1; i >= 0; i--)
+	{
+		int			parent = sheet->entities[i].parent;
+		int			slot = parent < 0 ? (int) count : parent;
+
+		sibling[i] = first_child[slot];
+		first_child[slot] = i;
+	}
+	for (at = first_child[count]; at >= 0;)
+	{
+		GovSheetEntity *entity = &sheet->entities[at];
+
+		entity->shown_parent = entity->parent;
+		if (entity->parent >= 0 && sheet->entities[entity->parent].is_archived)
+			entity->shown_parent = sheet->entities[entity->parent].shown_parent;
+		entity->place = place++;
+		if (first_child[at] >= 0)
+		{
+			at = first_child[at];
+			continue;
+		}
+		/* up to the first that has a sibling to go on with */
+		for (; at >= 0; at = sheet->entities[at].parent)
+		{
+			sheet->entities[at].last_place = place - 1;
+			if (sibling[at] >= 0)
+				break;
+		}
+		at = at >= 0 ? sibling[at] : -1;
+	}
+	Assert(place == count);
+	pfree(first_child);
+	pfree(sibling);
+}
+
+/* May a limit be allocated from the other? */
+static bool
+shares_allocation(const GovSheet *sheet, const GovSheetRow *a, const GovSheetRow *b)
+{
+	const GovSheetWindow *windows = sheet->windows;
+
+	return !a->is_scoped && !b->is_scoped && a->capability == b->capability &&
+		windows[a->window].cadence.unit == windows[b->window].cadence.unit &&
+		windows[a->window].cadence.count == windows[b->window].cadence.count;
+}
+
+/* Add what the budgets of an entity take of its parent's. */
+static void
+allocate(GovSheet *sheet, const GovSheetEntity *child, const GovSheetEntity *parent)
+{
+	for (uint32 i = 0; i < child->nrows; i++)
+	{
+		uint32		taker = child->first_row + i;
+
+		if (sheet->budgets[taker].name.length > 0 || !sheet->budgets[taker].has_limit)
+			continue;
+		for (uint32 j = 0; j < parent->nrows; j++)
+		{
+			uint32		giver = parent->first_row + j;
+
+			if (shares_allocation(sheet, &sheet->rows[taker], &sheet->rows[giver]))
+				sheet->budgets[giver].allocated += sheet->budgets[taker].limit;
+		}
+	}
+}
+
+/* What children's limits take of each budget. */
+void
+gov_sheet_allocate(GovSheet *sheet)
+{
+	for (uint32 e = 0; e < sheet->nentities; e++)
+	{
+		int			parent = sheet->entities[e].parent;
+
+		if (parent >= 0)
+			allocate(sheet, &sheet->entities[e], &sheet->entities[parent]);
+	}
+}
