@@ -43,6 +43,7 @@ typedef struct GovChangeKey
 typedef struct GovChange
 {
 	GovChangeKey key;
+	bool		is_of_all;		/* entities of the owner */
 } GovChange;
 
 static HTAB *changed = NULL;
@@ -76,35 +77,52 @@ prepare_to_tell(void)
 }
 
 static void
-note(const char *owner, uint32 owner_length, const char *id, uint32 id_length)
+note(const char *owner, uint32 owner_length, const char *id, uint32 id_length,
+	 bool is_of_all)
 {
 	GovChangeKey key = {0};
+	GovChange  *change;
+	bool		found;
 
 	key.owner_length = owner_length;
 	key.id_length = id_length;
 	memcpy(key.bytes, owner, owner_length);
 	memcpy(key.bytes + owner_length, id, id_length);
 	GOV_FAULT(GOV_FAULT_MEMORY);
-	hash_search(changed, &key, HASH_ENTER, NULL);
+	change = hash_search(changed, &key, HASH_ENTER, &found);
+	change->is_of_all = is_of_all || (found && change->is_of_all);
+}
+
+/* Is there room for one more?  If not, everything counts as changed. */
+static bool
+begin_note(uint32 owner_length, uint32 id_length)
+{
+	prepare_to_tell();
+	if (everything)
+		return false;
+	if (changed == NULL)
+		make_table();
+	everything = owner_length > GOV_KEY_MAX_BYTES || id_length > GOV_KEY_MAX_BYTES ||
+		hash_get_num_entries(changed) >= GOV_CHANGES_MAX;
+	return !everything;
 }
 
 void
 gov_changes_note_entity(const char *owner, uint32 owner_length,
 						const char *id, uint32 id_length)
 {
-	prepare_to_tell();
-	if (everything)
+	if (!begin_note(owner_length, id_length))
 		return;
-	if (changed == NULL)
-		make_table();
-	if (owner_length > GOV_KEY_MAX_BYTES || id_length > GOV_KEY_MAX_BYTES ||
-		hash_get_num_entries(changed) >= GOV_CHANGES_MAX)
-	{
-		everything = true;
-		return;
-	}
-	note(owner, owner_length, "", 0);
-	note(owner, owner_length, id, id_length);
+	note(owner, owner_length, "", 0, false);
+	note(owner, owner_length, id, id_length, false);
+}
+
+/* All entities of an owner. */
+void
+gov_changes_note_owner(const char *owner, uint32 owner_length)
+{
+	if (begin_note(owner_length, 0))
+		note(owner, owner_length, "", 0, true);
 }
 
 void
@@ -176,8 +194,11 @@ tell_one_by_one(void)
 
 		gov_owner_key_init(&owner, MyDatabaseId, extension, change->key.bytes,
 						   change->key.owner_length);
-		gov_node_invalidate(&owner, change->key.bytes + change->key.owner_length,
-							change->key.id_length);
+		if (change->is_of_all)
+			gov_node_invalidate_owner(&owner);
+		else
+			gov_node_invalidate(&owner, change->key.bytes + change->key.owner_length,
+								change->key.id_length);
 	}
 }
 

@@ -9,6 +9,7 @@
 
 extern void gov_changes_note_entity(const char *owner, uint32 owner_length,
 									const char *id, uint32 id_length);
+extern void gov_changes_note_owner(const char *owner, uint32 owner_length);
 extern void gov_changes_note_types(void);
 extern void gov_changes_note_everything(bool also_on_abort);
 

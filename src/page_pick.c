@@ -397,6 +397,8 @@ pick_entity(Picking *picking, const GovSheetEntity *entity)
 	if (picking->request->min_utilization != NULL ||
 		picking->request->scope == GOV_SCOPE_SCOPED)
 		return;
+	row.is_null = picking->request->sort != GOV_SORT_ID &&
+		picking->request->sort != GOV_SORT_CREATED_AT;
 	row.primary = fixed_primary(picking, entity, row.number);
 	if (!was_passed(picking, entity, &row))
 		offer(picking, &row);

@@ -1,0 +1,98 @@
+-- What gov_query must answer, from the view and the tables: included by test/sql/query.sql and by TAP tests.
+create schema if not exists oracle;
+
+create function oracle.json(moment timestamptz) returns text
+language sql
+as $$
+    select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+$$;
+
+-- All rows of a query, in order.
+create function oracle.rows(owner text, capabilities text[], sort_by text, sort_order text, scope text, min_utilization numeric,
+                            types text[], search text, under text) returns jsonb
+language sql
+as $$
+    with recursive below as (
+        select e.id from gov_entities e where e.owner_id = owner and e.id = under
+        union all
+        select e.id from gov_entities e join below b on e.parent_id = b.id where e.owner_id = owner
+    ),
+    ancestor as (
+        select e.id, e.parent_id from gov_entities e where e.owner_id = owner and e.archived_at is null
+        union all
+        select a.id, p.parent_id
+        from ancestor a
+        join gov_entities p on p.owner_id = owner and p.id = a.parent_id and p.archived_at is not null
+    ),
+    shown as (
+        select e.id, e.type_id, e.display_name, e.created_at,
+               (select p.id from ancestor a join gov_entities p on p.owner_id = owner and p.id = a.parent_id and p.archived_at is null
+                where a.id = e.id) as parent_id
+        from gov_entities e
+        where e.owner_id = owner
+            and e.archived_at is null
+            and (types is null or e.type_id = any (types))
+            and (under is null or e.id in (select b.id from below b))
+            and (search is null
+                 or position(lower(search) in lower(e.id collate "default")) > 0
+                 or position(lower(search) in lower(e.display_name collate "default")) > 0)
+    ),
+    line as (
+        select s.id, s.created_at, b.capability_id, b.scope_entity_ids, b.name, b.usage_limit, b.current_usage, b.utilization,
+               jsonb_build_object(
+                   'entityId', s.id, 'displayName', s.display_name, 'typeId', s.type_id, 'parentId', s.parent_id,
+                   'capabilityId', b.capability_id, 'scopeEntityIds', b.scope_entity_ids, 'name', b.name, 'usageLimit', b.usage_limit,
+                   'currentUsage', b.current_usage, 'reservedUsage', b.reserved_usage, 'remaining', b.remaining,
+                   'allocated', b.allocated, 'utilization', b.utilization, 'cadence', b.cadence,
+                   'usagePeriodStart', oracle.json(b.usage_period_start), 'usagePeriodEnd', oracle.json(b.usage_period_end),
+                   'enforcement', b.enforcement, 'locked', b.locked) as document
+        from shown s
+        left join gov_budgets b on capabilities is not null and b.owner_id = owner and b.entity_id = s.id
+        where case
+                when capabilities is null then rows.scope <> 'scoped' and rows.min_utilization is null
+                else b.capability_id = any (capabilities)
+                     and (rows.scope = 'all' or (rows.scope = 'scoped') = (b.scope_entity_ids <> '{}'))
+                     and (rows.min_utilization is null or b.utilization >= rows.min_utilization)
+            end
+    ),
+    valued as (
+        select l.*,
+               case rows.sort_by
+                   when 'utilization' then l.utilization
+                   when 'currentUsage' then l.current_usage
+                   when 'usageLimit' then l.usage_limit
+                   when 'scopeSize' then cardinality(l.scope_entity_ids)
+                   when 'id' then dense_rank() over (order by l.id)
+                   when 'createdAt' then extract(epoch from l.created_at)
+               end as value
+        from line l
+    )
+    select coalesce(
+        jsonb_agg(v.document order by case rows.sort_order when 'asc' then v.value else - v.value end nulls last,
+                  v.id, v.capability_id, cardinality(v.scope_entity_ids), v.scope_entity_ids, v.name),
+        '[]')
+    from valued v
+$$;
+
+-- All pages of gov_query, one after the other.
+create function oracle.pages(owner text, capabilities text[], sort_by text, sort_order text, scope text, min_utilization numeric,
+                             types text[], search text, under text, page_size int) returns jsonb
+language plpgsql
+as $$
+declare
+    collected jsonb := '[]';
+    page jsonb;
+    next text;
+begin
+    loop
+        page := gov_query(owner, capabilities, sort_by, sort_order, scope, min_utilization, types, search, under, page_size, next);
+        collected := collected || (page -> 'data');
+        next := page -> 'pagination' ->> 'next';
+        if jsonb_array_length(page -> 'data') < page_size and next is not null then
+            raise exception 'a short page has a next one';
+        end if;
+        exit when next is null;
+    end loop;
+    return collected;
+end
+$$;
