@@ -3941,7 +3941,7 @@ comment on view gov_rollup_waits is 'the processes whose open transactions the r
 create view gov_stats with (security_invoker = true) as
 with state as
 (
-    select coalesce((select r.watermark from gov_rollup_state r), 0) as watermark
+    select (select coalesce(max(r.watermark), 0) from gov_rollup_state r) as watermark
 ),
 tail as
 (
@@ -4058,7 +4058,7 @@ set search_path = pg_catalog, @extschema@, pg_temp
 as $$
     with state as
     (
-        select coalesce((select r.watermark from gov_rollup_state r), 0) as watermark
+        select (select coalesce(max(r.watermark), 0) from gov_rollup_state r) as watermark
     ),
     budget as
     (
