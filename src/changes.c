@@ -10,8 +10,10 @@
  *
  * LAYOUT
  *		A hash table of (owner, id) keys; beyond GOV_CHANGES_MAX of them the
- *		whole database counts as changed.  The notes of an aborted
- *		subtransaction stay: a node made stale for nothing is loaded once more.
+ *		whole database counts as changed.  Owners that were deleted are listed
+ *		besides: what the cache has of them is not only stale but dropped.  The
+ *		notes of an aborted subtransaction stay: a node made stale, or dropped,
+ *		for nothing is loaded once more.
  *
  * FAILURE
  *		Noting may run out of memory and raise, inside the statement.  The
@@ -22,11 +24,14 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "catalog.h"
 #include "changes.h"
+#include "evict.h"
 #include "fault.h"
 #include "node.h"
 
@@ -47,6 +52,7 @@ typedef struct GovChange
 } GovChange;
 
 static HTAB *changed = NULL;
+static List *deleted = NIL;		/* owners, as text */
 static Oid	extension = InvalidOid;
 static bool everything = false;
 static bool everything_on_abort = false;
@@ -132,6 +138,19 @@ gov_changes_note_types(void)
 	types = true;
 }
 
+/* All of an owner goes. */
+void
+gov_changes_note_deleted(const char *owner, uint32 owner_length)
+{
+	MemoryContext caller;
+
+	prepare_to_tell();
+	GOV_FAULT(GOV_FAULT_MEMORY);
+	caller = MemoryContextSwitchTo(TopTransactionContext);
+	deleted = lappend(deleted, cstring_to_text_with_len(owner, owner_length));
+	MemoryContextSwitchTo(caller);
+}
+
 void
 gov_changes_note_everything(bool also_on_abort)
 {
@@ -202,6 +221,24 @@ tell_one_by_one(void)
 	}
 }
 
+/* When nothing of this transaction is in flight any more. */
+void
+gov_changes_drop_deleted(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, deleted)
+	{
+		const text *name = lfirst(cell);
+		GovOwnerKey owner;
+
+		gov_owner_key_init(&owner, MyDatabaseId, extension, VARDATA_ANY(name),
+						   VARSIZE_ANY_EXHDR(name));
+		gov_node_evict_owner(&owner);
+	}
+	deleted = NIL;
+}
+
 static void
 reset(void)
 {
@@ -242,5 +279,6 @@ gov_changes_abort(void)
 {
 	if (gov_shmem_is_available() && everything_on_abort)
 		tell_everything();
+	deleted = NIL;
 	reset();
 }

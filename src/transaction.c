@@ -68,6 +68,7 @@ at_transaction_end(XactEvent event, void *arg)
 			forget_private();
 			gov_changes_commit();
 			gov_pending_commit();
+			gov_changes_drop_deleted();
 			gov_alert_forget();
 			break;
 		case XACT_EVENT_ABORT:
