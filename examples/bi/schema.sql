@@ -67,3 +67,6 @@ alter role bi set default_transaction_read_only = on;
 select gov_grant('bi', 'reader');
 
 grant select on ai_prices, ai_costs to bi;
+
+-- To see what other sessions do, for oncall/holding_the_rollup.sql.
+grant pg_read_all_stats to bi;

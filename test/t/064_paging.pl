@@ -58,8 +58,10 @@ begin
                 perform gov_reserve('acme', 'tokens', 0.5, null, array['steady-' || n], ttl => interval '50 milliseconds');
             elsif what < 0.6 then
                 update gov_entities set display_name = 'renamed ' || n where owner_id = 'acme' and id = 'steady-' || n;
-            elsif what < 0.65 then
+            elsif what < 0.64 then
                 update gov_entities set type_id = 'user', metadata = jsonb_build_object('n', n::text) where owner_id = 'acme' and id = 'steady-' || n;
+            elsif what < 0.65 then
+                perform gov_drop_cache();
             else
                 n := me + 4 * floor(random() * ${\ COMING} / 4);
                 if what < 0.8 then
@@ -138,12 +140,19 @@ sub walk
 }
 
 my $end = time() + SECONDS;
-my ($count, %wrong) = (0);
+my ($count, $cancelled, %wrong) = (0, 0);
 
 while (time() < $end)
 {
 	my $psql = one_of(@walkers);
 	my @walk = (@{ one_of(@walks) }, one_of('utilization', 'utilization', 'currentUsage', 'usageLimit', 'scopeSize', 'id', 'createdAt'), one_of('asc', 'desc'), one_of(7, 10, 20, 33, 100));
+	# now and then a query is interrupted somewhere
+	if (chance(0.1))
+	{
+		eval { $psql->ask("set statement_timeout = ${\ one_of(1, 2, 5)}; select gov_query('acme', '{tokens,calls}')") };
+		$cancelled++ if $@ =~ /statement timeout/;
+		$psql->ask('reset statement_timeout');
+	}
 	my $wrong = eval { walk($psql, @walk) };
 
 	$wrong = $@ if $@ ne '';
@@ -160,14 +169,34 @@ eval { $_->ask('select 1') } foreach @churners;
 is($@, '', 'the rows changed until the end');
 is(join("\n", map { "$_: $wrong{$_}" } sort keys %wrong), '', "SEED=$seed: what was there throughout was met once");
 cmp_ok($count, '>', 20, 'there were walks') or diag $count;
-note "$count walks";
+note "$count walks, $cancelled queries cancelled";
 cmp_ok($node->safe_psql('postgres', q{select count(*) from gov_events}), '>', 200, 'and changes');
 is($node->safe_psql('postgres', 'select * from gov_verify()'), '', 'the counts equal the ledger');
+
+$node->poll_query_until('postgres', q{select not exists (select from gov_reservations where state = 'open')}) or die 'holds do not expire';
 
 # When nothing changes any more, each order has all rows.
 foreach my $sort_by ('utilization', 'currentUsage', 'usageLimit', 'scopeSize', 'id', 'createdAt')
 {
 	is(join(' ', map { walk($walkers[0], @$_, $sort_by, one_of('asc', 'desc'), 7) // () } @walks), '', "at rest, by $sort_by");
+}
+
+# And what a session has kept through all of it is what there is.
+foreach my $psql (@walkers)
+{
+	is($psql->ask(q{
+		with recursive pages (page) as (
+			select gov_query('acme', '{tokens,calls}', 'id', 'asc', page_size => 100)
+			union all
+			select gov_query('acme', '{tokens,calls}', 'id', 'asc', page_size => 100, after => page #>> '{pagination,next}') from pages where page #>> '{pagination,next}' is not null
+		), got as (
+			select r ->> 'entityId' as entity, r ->> 'displayName' as name, r ->> 'parentId' as parent, r ->> 'capabilityId' as capability, r ->> 'scopeEntityIds' as scope,
+				(r ->> 'usageLimit')::numeric as "limit", (r ->> 'currentUsage')::numeric as usage, (r ->> 'reservedUsage')::numeric as held, (r ->> 'allocated')::numeric as allocated
+			from pages, jsonb_array_elements(page -> 'data') as r
+		), wanted as (
+			select entity_id, display_name, parent_id, capability_id, to_jsonb(scope_entity_ids)::text, usage_limit, current_usage, reserved_usage, allocated from gov_budgets where owner_id = 'acme'
+		)
+		(select 'got', * from (table got except table wanted) as g) union all (select 'wanted', * from (table wanted except table got) as w)}), '', 'the rows of the view');
 }
 
 $_->close foreach @churners, @walkers;

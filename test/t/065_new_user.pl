@@ -154,7 +154,11 @@ may('ops', q{delete from gov_entities where owner_id = 'cus-acme' and id in ('ag
 my $page = q{select gov_query('cus-acme', '{ai-tokens}')};
 
 may('acme_portal', @reports, @tables, 'listen governance_alerts');
-is(answer('acme_portal', $page), $node->safe_psql('postgres', $page), 'acme_portal: sees what the vendor sees of it');
+foreach my $sql ($page, q{select * from gov_tree('cus-acme')}, q{select * from gov_tree('cus-acme', '{ai-tokens}')}, q{select gov_report('cus-acme')},
+	q{select * from gov_budgets where owner_id = 'cus-acme' order by entity_id, name}, q{select * from gov_attribution('cus-acme', 'ai-tokens', '{agent,feature}', '-infinity', 'infinity')})
+{
+	is(answer('acme_portal', $sql), $node->safe_psql('postgres', $sql), "acme_portal: sees what the vendor sees of it: $sql");
+}
 gets('acme_portal', q{select string_agg(distinct owner_id, ' ') from gov_budgets}, 'cus-acme', 'its own budgets');
 foreach my $table (grep { !/types|capabilities/ } @tables)
 {

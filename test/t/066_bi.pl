@@ -223,7 +223,7 @@ like(run_as('bi', query_of('oncall/cache.sql')), qr/^\d+\|\d+\|67108864\|/, 'onc
 my $idle = $node->background_psql('postgres');
 my $pid = $idle->query_safe('select pg_backend_pid()');
 $idle->query_safe(q{begin; select gov_ingest('acme', 'ai-tokens', 1)});
-like(run_as('bi', query_of('oncall/holding_the_rollup.sql')), qr/^$pid\|/m, 'oncall/holding_the_rollup.sql: the idle one');
+like(run_as('bi', query_of('oncall/holding_the_rollup.sql')), qr/^$pid\|\w+\|[^|]*\|idle in transaction\|[\d:.]+\|/m, 'oncall/holding_the_rollup.sql: the idle one');
 $idle->query_safe('rollback');
 $idle->quit;
 
