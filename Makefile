@@ -15,6 +15,7 @@ EXTVERSION = 1.0.0
 PGFILEDESC = "governance - budgets for AI usage"
 
 OBJS = \
+	src/alert.o \
 	src/allocation.o \
 	src/allocation_rule.o \
 	src/amount.o \
@@ -82,6 +83,7 @@ OBJS = \
 	src/sheet_tree.o \
 	src/shmem.o \
 	src/spi.o \
+	src/threshold.o \
 	src/transaction.o \
 	src/transition.o \
 	src/trigger.o \

@@ -12,7 +12,7 @@ alter role gateway set governance.on_ungoverned = 'deny';
 alter role gateway set statement_timeout = '5s';
 alter role gateway set idle_in_transaction_session_timeout = '10s';
 
-grant execute on function gov_reserve, gov_settle, gov_release, gov_consume to gateway;
+select gov_grant('gateway', 'app');
 
 -- The application's own rows. Each belongs to what was charged for it.
 create table chats (

@@ -10,10 +10,12 @@
  * CONCURRENCY
  *		The lock that keeps rounds of the rollup out comes first (see rollup.c):
  *		one that runs has committed by then and none starts before we have, so
- *		none puts usage back, or waits for a row of ours.  The owner's lock on the shape of its trees keeps others from
- *		placing entities.  Budgets and entities go before the ledger: a use
- *		that commits meanwhile finds them, is seen by the later statements,
- *		each of which has a fresh snapshot, and goes too.
+ *		none puts usage back, or waits for a row of ours.  The owner's lock on
+ *		the shape of its trees keeps others from placing entities; the locks on
+ *		the entities keep them from giving these budgets, and wait for those
+ *		who just have, whose budgets go too.  Budgets and entities go before
+ *		the ledger: a use that commits meanwhile finds them, is seen by the
+ *		later statements, each of which has a fresh snapshot, and goes too.
  *
  *		Accepted: a use whose transaction is still open when the ledger is
  *		deleted from stays there, as a use of an owner of whom nothing is
@@ -34,6 +36,7 @@
 #include "utils/builtins.h"
 
 #include "catalog.h"
+#include "changes.h"
 #include "errors.h"
 #include "hierarchy.h"
 #include "owner.h"
@@ -50,6 +53,13 @@ PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
 
 /* In this order: what refers to a row goes before it. */
 static GovQuery delete_queries[] = {
+	DELETE_FROM("gov_assignments"),
+	{
+		.sql = "select count(*) "
+		"from (select from @gov_entities where owner_id = $1 for update) e",
+		.nargs = 1,
+		.argtypes = {TEXTOID}
+	},
 	DELETE_FROM("gov_assignments"),
 	DELETE_FROM("gov_entities"),
 	DELETE_FROM("gov_reservations"),
@@ -74,6 +84,8 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("gov_delete_owner()");
 
 	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
+	gov_changes_note_deleted(VARDATA_ANY(DatumGetTextPP(args[0])),
+							 VARSIZE_ANY_EXHDR(DatumGetTextPP(args[0])));
 	gov_spi_begin(&spi);
 	gov_hierarchy_lock(DatumGetTextPP(args[0]), ExclusiveLock);
 	for (int i = 0; i < lengthof(delete_queries); i++)

@@ -20,6 +20,7 @@
 
 #include "fault.h"
 #include "pending.h"
+#include "threshold.h"
 #include "walk.h"
 
 /* Copy an id that the caller has to do something about. */
@@ -147,6 +148,8 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 	counter->window = turn->window;
 	counter->total = 0;
 	counter->covered = 0;
+	counter->settled = 0;
+	counter->alert_at = GOV_ALERT_UNKNOWN;
 	return true;
 }
 

@@ -56,6 +56,7 @@ relation_changed(Datum arg, Oid relid)
 		relid == current.events || relid == current.events_key ||
 		relid == current.events_id_seq || relid == current.usage ||
 		relid == current.usage_hourly ||
+		relid == current.alerts || relid == current.alert_policies ||
 		relid == current.reservations || relid == current.reservations_key ||
 		relid == current.reservations_open ||
 		relid == current.rollup_state)
@@ -143,6 +144,8 @@ look_up(GovCatalog *catalog)
 	catalog->events_id_seq = find_relation(catalog, "gov_events_id_seq");
 	catalog->usage = find_relation(catalog, "gov_usage");
 	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");
+	catalog->alerts = find_relation(catalog, "gov_alerts");
+	catalog->alert_policies = find_relation(catalog, "gov_alert_policies");
 	catalog->reservations = find_relation(catalog, "gov_reservations");
 	catalog->reservations_key = find_relation(catalog, "gov_reservations_key");
 	catalog->reservations_open = find_relation(catalog, "gov_reservations_open");
@@ -152,6 +155,7 @@ look_up(GovCatalog *catalog)
 	return OidIsValid(catalog->rollup_state) &&
 		OidIsValid(catalog->reservations) && OidIsValid(catalog->reservations_key) &&
 		OidIsValid(catalog->reservations_open) &&
+		OidIsValid(catalog->alerts) && OidIsValid(catalog->alert_policies) &&
 		OidIsValid(catalog->events_key);
 }
 

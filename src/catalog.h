@@ -23,6 +23,8 @@ typedef struct GovCatalog
 	Oid			events_id_seq;
 	Oid			usage;
 	Oid			usage_hourly;
+	Oid			alerts;
+	Oid			alert_policies;
 	Oid			reservations;
 	Oid			reservations_key;	/* likewise */
 	Oid			reservations_open;	/* index of open ones on (owner_id, expires_at) */

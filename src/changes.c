@@ -10,8 +10,10 @@
  *
  * LAYOUT
  *		A hash table of (owner, id) keys; beyond GOV_CHANGES_MAX of them the
- *		whole database counts as changed.  The notes of an aborted
- *		subtransaction stay: a node made stale for nothing is loaded once more.
+ *		whole database counts as changed.  Owners that were deleted are listed
+ *		besides: what the cache has of them is not only stale but dropped.  The
+ *		notes of an aborted subtransaction stay: a node made stale, or dropped,
+ *		for nothing is loaded once more.
  *
  * FAILURE
  *		Noting may run out of memory and raise, inside the statement.  The
@@ -22,11 +24,14 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "catalog.h"
 #include "changes.h"
+#include "evict.h"
 #include "fault.h"
 #include "node.h"
 
@@ -43,9 +48,11 @@ typedef struct GovChangeKey
 typedef struct GovChange
 {
 	GovChangeKey key;
+	bool		is_of_all;		/* entities of the owner */
 } GovChange;
 
 static HTAB *changed = NULL;
+static List *deleted = NIL;		/* owners, as text */
 static Oid	extension = InvalidOid;
 static bool everything = false;
 static bool everything_on_abort = false;
@@ -76,35 +83,52 @@ prepare_to_tell(void)
 }
 
 static void
-note(const char *owner, uint32 owner_length, const char *id, uint32 id_length)
+note(const char *owner, uint32 owner_length, const char *id, uint32 id_length,
+	 bool is_of_all)
 {
 	GovChangeKey key = {0};
+	GovChange  *change;
+	bool		found;
 
 	key.owner_length = owner_length;
 	key.id_length = id_length;
 	memcpy(key.bytes, owner, owner_length);
 	memcpy(key.bytes + owner_length, id, id_length);
 	GOV_FAULT(GOV_FAULT_MEMORY);
-	hash_search(changed, &key, HASH_ENTER, NULL);
+	change = hash_search(changed, &key, HASH_ENTER, &found);
+	change->is_of_all = is_of_all || (found && change->is_of_all);
+}
+
+/* Is there room for one more?  If not, everything counts as changed. */
+static bool
+begin_note(uint32 owner_length, uint32 id_length)
+{
+	prepare_to_tell();
+	if (everything)
+		return false;
+	if (changed == NULL)
+		make_table();
+	everything = owner_length > GOV_KEY_MAX_BYTES || id_length > GOV_KEY_MAX_BYTES ||
+		hash_get_num_entries(changed) >= GOV_CHANGES_MAX;
+	return !everything;
 }
 
 void
 gov_changes_note_entity(const char *owner, uint32 owner_length,
 						const char *id, uint32 id_length)
 {
-	prepare_to_tell();
-	if (everything)
+	if (!begin_note(owner_length, id_length))
 		return;
-	if (changed == NULL)
-		make_table();
-	if (owner_length > GOV_KEY_MAX_BYTES || id_length > GOV_KEY_MAX_BYTES ||
-		hash_get_num_entries(changed) >= GOV_CHANGES_MAX)
-	{
-		everything = true;
-		return;
-	}
-	note(owner, owner_length, "", 0);
-	note(owner, owner_length, id, id_length);
+	note(owner, owner_length, "", 0, false);
+	note(owner, owner_length, id, id_length, false);
+}
+
+/* All entities of an owner. */
+void
+gov_changes_note_owner(const char *owner, uint32 owner_length)
+{
+	if (begin_note(owner_length, 0))
+		note(owner, owner_length, "", 0, true);
 }
 
 void
@@ -112,6 +136,19 @@ gov_changes_note_types(void)
 {
 	prepare_to_tell();
 	types = true;
+}
+
+/* All of an owner goes. */
+void
+gov_changes_note_deleted(const char *owner, uint32 owner_length)
+{
+	MemoryContext caller;
+
+	prepare_to_tell();
+	GOV_FAULT(GOV_FAULT_MEMORY);
+	caller = MemoryContextSwitchTo(TopTransactionContext);
+	deleted = lappend(deleted, cstring_to_text_with_len(owner, owner_length));
+	MemoryContextSwitchTo(caller);
 }
 
 void
@@ -176,9 +213,30 @@ tell_one_by_one(void)
 
 		gov_owner_key_init(&owner, MyDatabaseId, extension, change->key.bytes,
 						   change->key.owner_length);
-		gov_node_invalidate(&owner, change->key.bytes + change->key.owner_length,
-							change->key.id_length);
+		if (change->is_of_all)
+			gov_node_invalidate_owner(&owner);
+		else
+			gov_node_invalidate(&owner, change->key.bytes + change->key.owner_length,
+								change->key.id_length);
 	}
+}
+
+/* When nothing of this transaction is in flight any more. */
+void
+gov_changes_drop_deleted(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, deleted)
+	{
+		const text *name = lfirst(cell);
+		GovOwnerKey owner;
+
+		gov_owner_key_init(&owner, MyDatabaseId, extension, VARDATA_ANY(name),
+						   VARSIZE_ANY_EXHDR(name));
+		gov_node_evict_owner(&owner);
+	}
+	deleted = NIL;
 }
 
 static void
@@ -221,5 +279,6 @@ gov_changes_abort(void)
 {
 	if (gov_shmem_is_available() && everything_on_abort)
 		tell_everything();
+	deleted = NIL;
 	reset();
 }

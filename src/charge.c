@@ -26,6 +26,7 @@
 
 #include "charge.h"
 #include "pending.h"
+#include "threshold.h"
 
 /* What an event adds to a budget's present window: a late one nothing. */
 static GovAmount
@@ -63,6 +64,20 @@ shared_part(const GovCharge *charge)
 		.held = charge->held,
 		.withheld = Max(charge->usage - ended, 0)
 	};
+}
+
+/*
+ * Say from which usage on the counter must be looked at, if that is not known.
+ * A private view has thresholds that may never be in force.
+ */
+static void
+set_alert(const GovResolvedEntity *resolved, const GovResolvedBudget *budget)
+{
+	GovSharedCounter *counter = budget->counter;
+
+	if (resolved->loaded == NULL && counter->alert_at == GOV_ALERT_UNKNOWN)
+		counter->alert_at = gov_threshold_above(resolved->entity, budget->budget,
+												counter->settled);
 }
 
 /* A counter of the private view is this transaction's alone. */
@@ -148,6 +163,7 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 		GovResolvedBudget *budget = &resolution->budgets[i];
 		GovCharge	charge = charge_of(request, kind, resolution, budget);
 
+		set_alert(&resolution->entities[budget->entity], budget);
 		charge_budget(stripe, budget, charge);
 		resolution->states[i].usage += charge.usage;
 		resolution->states[i].held += charge.held;

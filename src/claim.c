@@ -30,6 +30,7 @@
 #include "claim.h"
 #include "evict.h"
 #include "nodetable.h"
+#include "threshold.h"
 
 /*
  * Ids that are no entity may take a quarter of a stripe's nodes, or so many;
@@ -206,12 +207,14 @@ renew_counter(dsa_pointer kept, dsa_pointer loaded, bool was_pinned)
 	GovSharedCounter *counter = dsa_get_address(gov_shmem_memory(), kept);
 	const GovSharedCounter *anew = dsa_get_address(gov_shmem_memory(), loaded);
 
+	counter->alert_at = anew->alert_at;
 	if (counter->id == anew->id)
 		return;
 	counter->id = anew->id;
 	counter->window = anew->window;
 	counter->total = anew->total;
 	counter->covered = 0;
+	counter->settled = anew->settled;
 	if (!was_pinned)
 		counter->held = anew->held;
 }
@@ -333,6 +336,7 @@ copy_to_shared(const GovSharedNode *node, const GovEntity *entity,
 		counter->database = node->database;
 		counter->extension = node->extension;
 		counter->budget_id = entity->budgets[i].id;
+		counter->alert_at = gov_threshold_above(entity, &entity->budgets[i], 0);
 		pg_atomic_init_u32(&counter->pins, 0);
 	}
 	return true;

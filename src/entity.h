@@ -34,6 +34,8 @@ typedef struct GovBudget
 	GovString	timezone;
 	uint32		scope;			/* offset of nscope GovStrings */
 	uint32		nscope;
+	uint32		alerts;			/* offset of nalerts GovAmounts, ascending */
+	uint32		nalerts;
 	uint32		capability_hash;
 	bool		has_limit;
 	bool		has_anchor;

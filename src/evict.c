@@ -8,6 +8,9 @@
  *		have not been used since it last came by, until the allocation fits or
  *		two rounds have found nothing to take.
  *
+ *		Besides, all of an owner that was deleted is taken out: nobody will ask
+ *		for it again.
+ *
  * LOCKING
  *		One stripe at a time, exclusive, for at most GOV_SWEEP_BUCKETS buckets.
  *		Nodes are unlinked under the lock and freed after it.  The caller holds
@@ -29,6 +32,8 @@
 
 typedef struct GovSweep
 {
+	bool		only_absent;	/* ids that are no entity */
+	const GovOwnerKey *owner;	/* only his, also those just used; NULL: anybody's */
 	dsa_pointer nodes;			/* unlinked, chained by next */
 	dsa_pointer orphans;		/* unlinked, chained by next */
 	uint32		evicted;
@@ -61,9 +66,27 @@ gov_node_free_content(dsa_pointer entity, dsa_pointer counters)
 	gov_node_free(entity, block->size);
 }
 
+static bool
+is_of_owner(const GovSharedNode *node, const GovOwnerKey *owner)
+{
+	return node->database == owner->database &&
+		node->extension == owner->extension &&
+		node->owner_length == owner->owner_length &&
+		memcmp(node->key, owner->owner, owner->owner_length) == 0;
+}
+
+/* Is it one of those that the sweep is for? */
+static bool
+is_looked_for(const GovSharedNode *node, bool is_absent, const GovSweep *sweep)
+{
+	if (sweep->owner != NULL)
+		return is_of_owner(node, sweep->owner);
+	return is_absent || !sweep->only_absent;
+}
+
 /* Unlink the nodes of one bucket that may go. */
 static void
-sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, bool only_absent, GovSweep *sweep)
+sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, GovSweep *sweep)
 {
 	while (DsaPointerIsValid(*link))
 	{
@@ -71,12 +94,13 @@ sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, bool only_absent, GovSw
 		GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
 		bool		is_absent = node->is_loaded && !DsaPointerIsValid(node->entity);
 
-		if (only_absent && !is_absent)
+		if (!is_looked_for(node, is_absent, sweep))
 		{
 			link = &node->next;
 			continue;
 		}
-		if (node->is_loading || node->was_used || gov_node_is_pinned(node))
+		if (node->is_loading || gov_node_is_pinned(node) ||
+			(node->was_used && sweep->owner == NULL))
 		{
 			node->was_used = false;
 			link = &node->next;
@@ -147,7 +171,7 @@ free_swept(GovSweep *sweep)
 		gov_node_free(sweep->orphans, sizeof(GovSharedCounter));
 		sweep->orphans = next;
 	}
-	if (sweep->evicted > 0)
+	if (sweep->evicted > 0 && sweep->owner == NULL)
 		pg_atomic_fetch_add_u64(&gov_shared->evictions, sweep->evicted);
 }
 
@@ -155,7 +179,7 @@ free_swept(GovSweep *sweep)
 static uint32
 sweep_some_buckets(GovSharedStripe *stripe, bool only_absent)
 {
-	GovSweep	sweep = {InvalidDsaPointer, InvalidDsaPointer, 0};
+	GovSweep	sweep = {only_absent, NULL, InvalidDsaPointer, InvalidDsaPointer, 0};
 	uint32		nbuckets;
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
@@ -164,7 +188,7 @@ sweep_some_buckets(GovSharedStripe *stripe, bool only_absent)
 	{
 		stripe->sweep = (stripe->sweep + 1) % stripe->nbuckets;
 		sweep_bucket(stripe, gov_nodetable_bucket_number(stripe, stripe->sweep),
-					 only_absent, &sweep);
+					 &sweep);
 	}
 	sweep_orphans(stripe, &sweep);
 	gov_stripe_unlock(stripe);
@@ -228,6 +252,30 @@ void
 gov_node_evict_absent(GovSharedStripe *stripe)
 {
 	sweep_stripe(stripe, true);
+}
+
+/*
+ * Drop what may go of one owner.  A bucket that is split meanwhile moves nodes
+ * to one that is still to come.  Called after commit: cannot fail.
+ */
+void
+gov_node_evict_owner(const GovOwnerKey *key)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+	uint32		bucket = 0;
+	bool		is_done = false;
+
+	while (!is_done)
+	{
+		GovSweep	sweep = {false, key, InvalidDsaPointer, InvalidDsaPointer, 0};
+
+		gov_stripe_lock(stripe, LW_EXCLUSIVE);
+		for (int i = 0; i < GOV_SWEEP_BUCKETS && bucket < stripe->nbuckets; i++)
+			sweep_bucket(stripe, gov_nodetable_bucket_number(stripe, bucket++), &sweep);
+		is_done = bucket >= stripe->nbuckets;
+		gov_stripe_unlock(stripe);
+		free_swept(&sweep);
+	}
 }
 
 /* Drop all that may go, of every database: the next calls load afresh. */

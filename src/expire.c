@@ -78,6 +78,7 @@ gov_expire_try_lock(void)
 	return ConditionalLockRelationOid(catalog->reservations, RowExclusiveLock) &&
 		ConditionalLockRelationOid(catalog->entities, AccessShareLock) &&
 		ConditionalLockRelationOid(catalog->assignments, AccessShareLock) &&
+		ConditionalLockRelationOid(catalog->alert_policies, AccessShareLock) &&
 		ConditionalLockRelationOid(catalog->events, AccessShareLock) &&
 		ConditionalLockRelationOid(catalog->usage, AccessShareLock) &&
 		ConditionalLockRelationOid(catalog->rollup_state, AccessShareLock);

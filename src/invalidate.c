@@ -38,6 +38,20 @@ note_row(const TriggerData *trigger, HeapTuple row, const char *id_column)
 							VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
 }
 
+/* The thresholds of an owner's budgets, or of every owner's. */
+static void
+note_policy(const TriggerData *trigger)
+{
+	bool		isnull;
+	Datum		owner = gov_trigger_column(trigger, trigger->tg_trigtuple, "owner_id", &isnull);
+
+	if (isnull)
+		gov_changes_note_everything(false);
+	else
+		gov_changes_note_owner(VARDATA_ANY(DatumGetTextPP(owner)),
+							   VARSIZE_ANY_EXHDR(DatumGetTextPP(owner)));
+}
+
 /* AFTER INSERT OR UPDATE OR DELETE, for each row of a catalog table. */
 Datum
 gov_note_change_1_0(PG_FUNCTION_ARGS)
@@ -47,6 +61,11 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 	Oid			relid = RelationGetRelid(trigger->tg_relation);
 	const char *id_column;
 
+	if (relid == catalog->alert_policies)
+	{
+		note_policy(trigger);
+		return PointerGetDatum(NULL);
+	}
 	if (relid == catalog->entities)
 		id_column = "id";
 	else if (relid == catalog->assignments)

@@ -154,6 +154,7 @@ lock_tables(void)
 
 	lock_table_and_indexes(catalog->entities);
 	lock_table_and_indexes(catalog->assignments);
+	lock_table_and_indexes(catalog->alert_policies);
 	lock_table_and_indexes(catalog->events);
 	lock_table_and_indexes(catalog->usage);
 	lock_table_and_indexes(catalog->reservations);

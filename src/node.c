@@ -46,6 +46,7 @@
 
 #include "fault.h"
 #include "nodetable.h"
+#include "threshold.h"
 
 #define GOV_LOAD_WAIT_MS			100
 
@@ -183,6 +184,20 @@ gov_node_is_pinned(const GovSharedNode *node)
 	return false;
 }
 
+/*
+ * Thresholds may be others now, and transactions that have charged the counters
+ * may commit before anybody loads the node again.
+ */
+static void
+forget_alerts(const GovSharedNode *node)
+{
+	const GovEntity *entity = gov_node_entity(node);
+	dsa_pointer pointer;
+
+	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
+		gov_node_counter(node, i, &pointer)->alert_at = GOV_ALERT_ANY;
+}
+
 /* An entity or its budgets have changed.  Called after commit: cannot fail. */
 void
 gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
@@ -195,7 +210,39 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 	gov_node_owners(key)->changes++;
 	node = gov_node_find(key, id, id_length);
 	if (node != NULL)
+	{
 		node->stale_changes = stripe->changes;
+		forget_alerts(node);
+	}
+	gov_stripe_unlock(stripe);
+}
+
+/* Something about all entities of an owner has.  Likewise. */
+void
+gov_node_invalidate_owner(const GovOwnerKey *key)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+
+	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	stripe->changes++;
+	for (uint32 b = 0; b < stripe->nbuckets; b++)
+	{
+		dsa_pointer pointer = *gov_nodetable_bucket_number(stripe, b);
+
+		while (DsaPointerIsValid(pointer))
+		{
+			GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
+
+			if (node->database == key->database && node->extension == key->extension &&
+				node->owner_length == key->owner_length &&
+				memcmp(node->key, key->owner, key->owner_length) == 0)
+			{
+				node->stale_changes = stripe->changes;
+				forget_alerts(node);
+			}
+			pointer = node->next;
+		}
+	}
 	gov_stripe_unlock(stripe);
 }
 

@@ -38,6 +38,8 @@ typedef struct GovSharedCounter
 	pg_uuid_t	budget_id;
 	GovAmount	held;			/* open holds, committed and in flight */
 	GovAmount	covered;		/* of total: by holds whose end is in flight */
+	GovAmount	settled;		/* of usage: by transactions that commit or have */
+	GovAmount	alert_at;		/* threshold.h */
 	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
 } GovSharedCounter;
 
@@ -99,6 +101,7 @@ extern bool gov_node_is_pinned(const GovSharedNode *node);
 /* with no stripe locked */
 extern void gov_node_invalidate(const GovOwnerKey *key, const char *id,
 								uint32 id_length);
+extern void gov_node_invalidate_owner(const GovOwnerKey *key);
 extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
 
 #endif							/* GOV_NODE_H */

@@ -21,6 +21,10 @@
  *		commit, what we use is withheld from them: held until then, but for us
  *		given back at once.
  *
+ *		Alerts are about committed usage.  So, when all is done but the commit, a
+ *		transaction's is settled: added to what the counter has of others' that
+ *		commit or have.  Exactly one of them then sees a threshold crossed.
+ *
  * LAYOUT
  *		An array of entries, one per (nesting level, counter, id, window), in the
  *		order made: those of the innermost subtransaction are its tail, so that
@@ -36,7 +40,8 @@
  * INVARIANTS
  *		taken and held_taken are >= 0 and contained in the counter, taken while
  *		its id and window are the entry's; relief and held_relief are <= 0 and
- *		not yet in it.  covered <= taken, covered <= -held_relief.
+ *		not yet in it.  covered <= taken, covered <= -held_relief.  settled is
+ *		contained in the counter's, which is never more than its total.
  *
  * FAILURE
  *		gov_pending_reserve() is the only function that allocates and may
@@ -53,6 +58,9 @@
 
 #include "fault.h"
 #include "pending.h"
+#include "threshold.h"
+
+#define GOV_SETTLE_BATCH	64	/* entries at a time with the stripe locked */
 
 typedef struct GovPendingEntry
 {
@@ -65,6 +73,9 @@ typedef struct GovPendingEntry
 	GovAmount	held_taken;
 	GovAmount	held_relief;
 	GovAmount	covered;
+	GovAmount	settled;		/* of taken and relief */
+	GovCrossing crossing;
+	bool		is_crossing;
 	int			level;			/* of the (sub)transaction */
 	int			next;			/* older entry in the chain, or -1 */
 } GovPendingEntry;
@@ -74,6 +85,7 @@ static int	nentries = 0;
 static int	capacity = 0;		/* a power of two, also the number of chains */
 static int *chains = NULL;
 static bool has_written = false;	/* a writing call was made */
+static uint64 generation = 0;	/* the database's, at the first entry */
 
 static int *
 chain_of(const GovSharedCounter *counter)
@@ -171,6 +183,8 @@ append(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
 	entry->counter_id = counter->id;
 	entry->window_start = counter->window.start;
 	entry->level = level;
+	if (nentries == 0)
+		generation = pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
 	link_entry(nentries++);
 	pg_atomic_fetch_add_u32(&counter->pins, 1);
 	return entry;
@@ -270,19 +284,97 @@ unpin(GovSharedCounter *counter)
 	Assert(before > 0);
 }
 
-/* Change a counter by what an entry says, which nothing is covered by any more. */
+/* What the entry has used that is not settled yet. */
+static GovAmount
+unsettled(const GovPendingEntry *entry)
+{
+	return entry->taken + entry->relief - entry->settled;
+}
+
+/* Settle an entry; does it have to be looked at?  The stripe is locked. */
+static bool
+settle(GovPendingEntry *entry, bool looks_at_any)
+{
+	GovSharedCounter *counter = entry->counter;
+	GovAmount	before = counter->settled;
+	GovAmount	usage = unsettled(entry);
+	GovAmount	above;
+
+	entry->is_crossing = false;
+	if (usage == 0 || !is_current(entry))
+		return false;
+	counter->settled += usage;
+	entry->settled += usage;
+	Assert(counter->settled <= counter->total);
+	if (!gov_threshold_crossed(looks_at_any ? GOV_ALERT_ANY : counter->alert_at, before,
+							   counter->settled, &above))
+		return false;
+	counter->alert_at = GOV_ALERT_UNKNOWN;
+	entry->crossing = (GovCrossing) {
+		entry->counter_id, entry->window_start, before, counter->settled, above
+	};
+	return entry->is_crossing = true;
+}
+
+/*
+ * The transaction is about to commit: settle its usage; how much is to be looked
+ * at?  Counters have not been told when everything has changed meanwhile.
+ */
+int
+gov_pending_settle(void)
+{
+	int			count = 0;
+	int			i = 0;
+	bool		looks_at_any = nentries > 0 &&
+		generation != pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
+
+	while (i < nentries)
+	{
+		GovSharedStripe *stripe = entries[i].stripe;
+		int			end = Min(nentries, i + GOV_SETTLE_BATCH);
+
+		gov_stripe_lock(stripe, LW_EXCLUSIVE);
+		while (i < end && entries[i].stripe == stripe)
+			count += settle(&entries[i++], looks_at_any) ? 1 : 0;
+		gov_stripe_unlock(stripe);
+	}
+	return count;
+}
+
+/* What is to be looked at, for which there is room. */
+int
+gov_pending_crossings(GovCrossing *crossings)
+{
+	int			count = 0;
+
+	for (int i = 0; i < nentries; i++)
+	{
+		if (entries[i].is_crossing)
+			crossings[count++] = entries[i].crossing;
+	}
+	return count;
+}
+
+/*
+ * Change a counter by what an entry says, which nothing is covered by any more.
+ * Where settled usage is taken back, a threshold may have to be crossed again.
+ */
 static void
-apply(GovPendingEntry *entry, GovAmount usage, GovAmount held)
+apply(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount settled)
 {
 	GovSharedCounter *counter = entry->counter;
 
-	if (usage != 0 || held != 0 || entry->covered != 0)
+	if (usage != 0 || held != 0 || settled != 0 || entry->covered != 0)
 	{
 		gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
 		if (is_current(entry))
 		{
 			counter->total += usage;
 			counter->covered -= entry->covered;
+			counter->settled += settled;
+			if (entry->settled != 0 && settled == -entry->settled)
+				counter->alert_at = GOV_ALERT_UNKNOWN;
+			Assert(counter->settled <= counter->total);
 		}
 		counter->held += held;
 		Assert(counter->held >= 0 && counter->covered >= 0 &&
@@ -301,7 +393,7 @@ gov_pending_commit(void)
 		GovPendingEntry *entry = &entries[nentries - 1];
 
 		unlink_newest(nentries - 1);
-		apply(entry, entry->relief, entry->held_relief);
+		apply(entry, entry->relief, entry->held_relief, unsettled(entry));
 		nentries--;
 	}
 	has_written = false;
@@ -316,7 +408,7 @@ gov_pending_abort(int level)
 		GovPendingEntry *entry = &entries[nentries - 1];
 
 		unlink_newest(nentries - 1);
-		apply(entry, -entry->taken, -entry->held_taken);
+		apply(entry, -entry->taken, -entry->held_taken, -entry->settled);
 		nentries--;
 	}
 	if (level == 0)
@@ -352,6 +444,7 @@ gov_pending_merge(int level)
 		entry->held_taken += child.held_taken;
 		entry->held_relief += child.held_relief;
 		entry->covered += child.covered;
+		entry->settled += child.settled;
 		unpin(child.counter);
 	}
 }

@@ -16,6 +16,16 @@ typedef struct GovCharge
 	GovAmount	withheld;		/* held for others only, and only meanwhile */
 } GovCharge;
 
+/* Usage that has to be looked at, because it may have crossed a threshold. */
+typedef struct GovCrossing
+{
+	int64		counter_id;
+	TimestampTz window_start;
+	GovAmount	before;			/* without this transaction's */
+	GovAmount	after;			/* with it */
+	GovAmount	above;			/* thresholds up to here have been dealt with */
+} GovCrossing;
+
 extern void gov_pending_note_write(void);
 extern void gov_pending_reserve(int ncharges);
 extern int	gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
@@ -23,6 +33,9 @@ extern int	gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter
 extern void gov_pending_uncharge(int entry, const GovCharge *charge);
 extern GovCharge gov_pending_relief(const GovSharedCounter *counter);
 extern bool gov_pending_has_written(void);
+
+extern int	gov_pending_settle(void);
+extern int	gov_pending_crossings(GovCrossing *crossings);
 
 extern void gov_pending_commit(void);
 extern void gov_pending_abort(int level);

@@ -22,6 +22,8 @@
 
 #include "read.h"
 
+#define GOV_THRESHOLDS_MAX	10	/* of a budget, as the tables say */
+
 static GovQuery ancestors_query = {
 	.sql =
 	"with recursive wanted(id) as ("
@@ -41,7 +43,13 @@ static GovQuery entities_query = {
 	.sql =
 	"select w.n, e.type_id, e.parent_id, e.archived_at is not null,"
 	" a.counter_id, a.capability_id, a.scope_entity_ids, a.name, a.usage_limit,"
-	" a.cadence, a.anchor_at, a.timezone, a.enforcement = 'soft', a.id"
+	" a.cadence, a.anchor_at, a.timezone, a.enforcement = 'soft', a.id,"
+	" array(select greatest(ceil(a.usage_limit * t.threshold * 1e7) * 1e-9, 1e-9)"
+	"  from unnest(coalesce(a.alert_thresholds,"
+	"   (select p.thresholds from @gov_alert_policies p where p.owner_id = $1),"
+	"   (select p.thresholds from @gov_alert_policies p where p.owner_id is null)))"
+	"   as t(threshold)"
+	"  where a.usage_limit * t.threshold < 1e29 order by 1)"
 	" from unnest($2) with ordinality as w(id, n)"
 	" left join lateral (select g.* from @gov_entities g"
 	"  where g.owner_id = $1 and g.id = w.id offset 0) e on true"
@@ -103,6 +111,13 @@ add_column(StringInfo block, uint64 row, int column)
 	return value ? add_string(block, value, strlen(value)) : null_string;
 }
 
+static void
+align(StringInfo block)
+{
+	while (block->len % MAXIMUM_ALIGNOF != 0)
+		appendStringInfoChar(block, '\0');
+}
+
 /* Append the scope's ids, then the array that points to them. */
 static void
 add_scope(StringInfo block, uint64 row, int column, GovBudget *budget)
@@ -122,11 +137,34 @@ add_scope(StringInfo block, uint64 row, int column, GovBudget *budget)
 
 		scope[i] = add_string(block, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
 	}
-	while (block->len % MAXIMUM_ALIGNOF != 0)
-		appendStringInfoChar(block, '\0');
+	align(block);
 	budget->scope = block->len;
 	budget->nscope = nelements;
 	appendBinaryStringInfo(block, (char *) scope, sizeof(GovString) * nelements);
+}
+
+/*
+ * Append the amounts at which the budget raises alerts.  The statement leaves
+ * out those that no sum of amounts can reach.
+ */
+static void
+add_alerts(StringInfo block, uint64 row, int column, GovBudget *budget)
+{
+	GovAmount	amounts[GOV_THRESHOLDS_MAX];
+	bool		isnull;
+	ArrayType  *array = DatumGetArrayTypeP(gov_spi_value(row, column, &isnull));
+	Datum	   *elements;
+	int			nelements;
+
+	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, &nelements);
+	nelements = Min(nelements, GOV_THRESHOLDS_MAX);
+	for (int i = 0; i < nelements; i++)
+		(void) gov_amount_from_sum(DatumGetNumeric(elements[i]), &amounts[i]);
+	align(block);
+	budget->alerts = block->len;
+	budget->nalerts = nelements;
+	appendBinaryStringInfo(block, (char *) amounts, sizeof(GovAmount) * nelements);
 }
 
 static void
@@ -155,6 +193,7 @@ add_budget(StringInfo block, uint64 row, uint32 number)
 	budget.has_anchor = !isnull;
 	budget.timezone = add_column(block, row, 12);
 	budget.is_soft = DatumGetBool(gov_spi_value(row, 13, &isnull));
+	add_alerts(block, row, 15, &budget);
 	memcpy(block->data + offsetof(GovEntity, budgets) + number * sizeof(GovBudget),
 		   &budget, sizeof(GovBudget));
 }

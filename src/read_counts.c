@@ -185,6 +185,7 @@ read_counts(GovLoad *load, GovSharedCounter **list, int count)
 		TimestampTz start;
 
 		counter->total = gov_read_amount(row, 2, &isnull);
+		counter->settled = counter->total;
 		counter->held = gov_read_amount(row, 3, &isnull);
 		load->holds_met |= counter->held != 0;
 		start = DatumGetTimestampTz(gov_spi_value(row, 4, &isnull));

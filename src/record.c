@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "alert.h"
 #include "catalog.h"
 #include "keys.h"
 #include "launch.h"
@@ -110,6 +111,7 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 		gov_gate_take_back(request, use, *resolution);
 		return false;
 	}
+	gov_alert_note_event(recorded->event_id);
 	recorded->is_recorded = true;
 	pg_atomic_fetch_add_u64(&gov_shared->events, 1);
 	return true;

@@ -24,7 +24,10 @@
  *		deletion has removed.
  *
  * INVARIANTS
- *		Rows and watermark move in one transaction.  A charge to a counter that
+ *		Rows and watermark move in one transaction, and with them the alerts for
+ *		what a batch makes of a budget's usage that nobody has raised yet
+ *		(alert.c): judged by all that is committed, because a batch may end in
+ *		the midst of a transaction.  A charge to a counter that
  *		no budget has any more (deleted, or drawn again for another cadence) is
  *		dropped: nothing will ever ask for it.
  */
@@ -38,6 +41,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "alert.h"
 #include "catalog.h"
 #include "clock.h"
 #include "fault.h"
@@ -88,15 +92,18 @@ static GovQuery rollup_query = {
 	"  lateral unnest(b.counter_ids, b.window_starts, b.window_ends)"
 	"   as x(counter_id, window_start, window_end)"
 	" group by b.owner_id, x.counter_id, x.window_start),"
+	" budgets as materialized ("
+	" select c.*, a.id, a.usage_limit, a.alert_thresholds"
+	" from charges c,"
+	"  lateral (select g.id, g.owner_id, g.usage_limit, g.alert_thresholds"
+	"           from @gov_assignments g where g.counter_id = c.counter_id offset 0) a"
+	" where a.owner_id = c.owner_id),"
 	" used as ("
 	" insert into @gov_usage as u"
 	"  (owner_id, assignment_id, counter_id, window_start, window_end, amount, event_count)"
-	" select a.owner_id, a.id, c.counter_id, c.window_start, c.window_end,"
+	" select c.owner_id, c.id, c.counter_id, c.window_start, c.window_end,"
 	"  trim_scale(c.amount), c.event_count"
-	" from charges c,"
-	"  lateral (select g.id, g.owner_id from @gov_assignments g"
-	"           where g.counter_id = c.counter_id offset 0) a"
-	" where a.owner_id = c.owner_id"
+	" from budgets c"
 	" order by c.counter_id, c.window_start"
 	" on conflict (counter_id, window_start) do update"
 	" set amount = trim_scale(u.amount + excluded.amount),"
@@ -113,12 +120,59 @@ static GovQuery rollup_query = {
 	" on conflict (owner_id, hour, md5(capability_id || chr(1) || entity_id)) do update"
 	" set amount = trim_scale(h.amount + excluded.amount),"
 	"  event_count = h.event_count + excluded.event_count),"
+	" watched as materialized ("
+	" select w.*"
+	" from (select b.*, " GOV_ALERT_THRESHOLDS("b") " as thresholds"
+	"       from budgets b where b.usage_limit is not null offset 0) w"
+	" where cardinality(w.thresholds) > 0),"
+	" counted as materialized ("
+	" select w.*, coalesce(u.amount, 0) as before, coalesce(u.amount, 0) + w.amount as after"
+	" from watched w"
+	" left join lateral (select g.amount from @gov_usage g"
+	"  where g.counter_id = w.counter_id and g.window_start = w.window_start offset 0) u"
+	"  on true),"
+	" crossed as materialized ("
+	" select c.*, t.threshold, r.amount as reached"
+	" from counted c,"
+	"  lateral unnest(c.thresholds) as t(threshold),"
+	"  lateral (select " GOV_ALERT_AMOUNT("c", "t") " as amount offset 0) r"
+	" where r.amount <= c.after and not exists ("
+	"  select from @gov_alerts k where k.assignment_id = c.id"
+	"  and k.window_start = c.window_start and k.threshold = t.threshold)),"
+	" alerted as ("
+	" insert into @gov_alerts"
+	"  (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)"
+	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(n.usage), c.usage_limit,"
+	"  case when c.before < c.reached then"
+	"   (select s.id"
+	"    from (select v.id, c.before + sum(v.amount) over (order by v.id) as usage"
+	"          from (select e.id, e.amount, e.counter_ids, e.window_starts"
+	"                from @gov_events e"
+	"                where e.owner_id = c.owner_id and (e.owner_id, e.id) > (c.owner_id, $1)"
+	"                 and (e.owner_id, e.id) <= (c.owner_id, $2) offset 0) v,"
+	"           lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
+	"          where x.counter_id = c.counter_id and x.window_start = c.window_start) s"
+	"    where s.usage >= c.reached order by s.id limit 1) end, $3"
+	" from crossed c,"
+	"  lateral (select c.after + coalesce(sum(x.amount), 0) as usage"
+	"           from (select v.amount, v.counter_ids, v.window_starts from @gov_events v"
+	"                 where v.owner_id = c.owner_id and (v.owner_id, v.id) > (c.owner_id, $2)"
+	"                 offset 0) e,"
+	"            lateral (select e.amount"
+	"                     from unnest(e.counter_ids, e.window_starts) as y(counter_id, window_start)"
+	"                     where y.counter_id = c.counter_id"
+	"                     and y.window_start = c.window_start) x) n"
+	" where c.reached <= n.usage"
+	" order by c.id, c.window_start, c.threshold"
+	" on conflict (assignment_id, window_start, threshold) do nothing"
+	" returning id),"
 	" moved as ("
 	" insert into @gov_rollup_state as r (id, watermark, updated_at)"
 	" values (1, $2, $3)"
 	" on conflict (id) do update"
 	" set watermark = excluded.watermark, updated_at = excluded.updated_at)"
-	"select coalesce(sum(b.event_count), 0)::bigint from batch b",
+	"select coalesce(sum(b.event_count), 0)::bigint,"
+	" (select array_agg(n.id order by n.id) from alerted n) from batch b",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, TIMESTAMPTZOID}
 };
@@ -220,15 +274,27 @@ read_positions(int64 *watermark, int64 *last_id)
 	gov_spi_pop_snapshot();
 }
 
+/* Tell of the alerts that a batch has raised. */
+static void
+notify(ArrayType *alerts)
+{
+	gov_alert_notify((const int64 *) ARR_DATA_PTR(alerts),
+					 ArrayGetNItems(ARR_NDIM(alerts), ARR_DIMS(alerts)));
+}
+
 static uint64
 move_watermark(int64 from, int64 to)
 {
 	Datum		args[3] = {
 		Int64GetDatum(from), Int64GetDatum(to), TimestampTzGetDatum(gov_clock())
 	};
+	Datum		alerts;
 	bool		isnull;
 
 	gov_spi_modify(&rollup_query, args, NULL);
+	alerts = gov_spi_value(0, 2, &isnull);
+	if (!isnull)
+		notify(DatumGetArrayTypeP(alerts));
 	return DatumGetInt64(gov_spi_value(0, 1, &isnull));
 }
 
@@ -279,6 +345,8 @@ try_lock(void)
 		ConditionalLockRelationOid(catalog->assignments, AccessShareLock) &&
 		ConditionalLockRelationOid(catalog->events, RowExclusiveLock) &&
 		ConditionalLockRelationOid(catalog->usage, RowExclusiveLock) &&
+		ConditionalLockRelationOid(catalog->alerts, RowExclusiveLock) &&
+		ConditionalLockRelationOid(catalog->alert_policies, AccessShareLock) &&
 		ConditionalLockRelationOid(catalog->usage_hourly, RowExclusiveLock);
 }
 

@@ -8,12 +8,14 @@
  *
  * ORDER
  *		At commit, others can see our rows already.  Nodes are made stale
- *		first; then charges are settled, which unpins counters.  At abort, the
+ *		first; then charges are settled, which unpins counters.  Before it,
+ *		alerts are raised, while one may still write.  At abort, the
  *		claims of an unfinished load are given up before anything else, because
  *		others may be waiting for them.
  *
  * FAILURE
- *		These run after the fact: nothing here may raise, wait for anybody, or
+ *		But for raising alerts, which may fail and then fails the transaction,
+ *		these run after the fact: nothing here may raise, wait for anybody, or
  *		read a table.  PREPARE TRANSACTION is refused before the fact: what we
  *		hold in memory could not be found again by another session.
  */
@@ -21,6 +23,7 @@
 
 #include "access/xact.h"
 
+#include "alert.h"
 #include "changes.h"
 #include "load.h"
 #include "pending.h"
@@ -52,6 +55,9 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_COMMIT:
+			gov_alert_before_commit();
+			break;
 		case XACT_EVENT_PRE_PREPARE:
 			refuse_prepare();
 			break;
@@ -62,6 +68,8 @@ at_transaction_end(XactEvent event, void *arg)
 			forget_private();
 			gov_changes_commit();
 			gov_pending_commit();
+			gov_changes_drop_deleted();
+			gov_alert_forget();
 			break;
 		case XACT_EVENT_ABORT:
 			gov_load_abandon();
@@ -69,6 +77,7 @@ at_transaction_end(XactEvent event, void *arg)
 			forget_private();
 			gov_changes_abort();
 			gov_pending_abort(0);
+			gov_alert_forget();
 			break;
 		default:
 			break;

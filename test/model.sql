@@ -442,3 +442,67 @@ as $$
          where (s.amount, s.event_count) is distinct from (u.amount, u.event_count)
          limit 1))
 $$;
+
+-- The ids of the alerts looked at so far.
+create table model.looked_at (alert_id bigint);
+
+-- A transaction with these events has just committed: every threshold that it has carried a budget to, in its present window, has been
+-- alerted. Of the alerts that are new each is about a budget that there is, usage that reached it, and an event of that budget and window;
+-- and when nothing else can have happened meanwhile, about what is used now. Null, or the first that is wrong.
+create function model.alerts(owner text, events bigint[], is_quiet boolean) returns text
+language plpgsql
+as $$
+declare
+    wrong text;
+begin
+    select format('none at %s per cent: %s has used %s', t.threshold, a, u.amount)
+    into wrong
+    from (
+        select c.counter_id, c.window_start
+        from gov_events as e, unnest(e.counter_ids, e.window_starts, e.window_ends) as c (counter_id, window_start, window_end)
+        where e.id = any (events) and oracle.now() >= c.window_start and oracle.now() < c.window_end
+        group by c.counter_id, c.window_start
+        having sum(e.amount) > 0
+    ) as c
+    join gov_assignments as a on a.counter_id = c.counter_id
+    cross join lateral unnest(coalesce(a.alert_thresholds, (select p.thresholds from gov_alert_policies as p where p.owner_id = owner), (select p.thresholds from gov_alert_policies as p where p.owner_id is null))) as t (threshold)
+    cross join lateral (
+        select sum(e.amount) as amount
+        from gov_events as e, unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+        where e.owner_id = owner and x.counter_id = c.counter_id and x.window_start = c.window_start
+    ) as u
+    where u.amount > 0
+        and u.amount >= a.usage_limit * t.threshold * 0.01
+        and not exists (select from gov_alerts as l where l.assignment_id = a.id and l.window_start = c.window_start and l.threshold = t.threshold)
+    limit 1;
+    if wrong is not null then
+        return wrong;
+    end if;
+
+    select l::text
+    into wrong
+    from gov_alerts as l
+    where l.owner_id = owner
+        and l.id not in (select k.alert_id from model.looked_at as k)
+        and (l.usage <= 0
+            or l.usage < l.usage_limit * l.threshold * 0.01
+            or not exists (
+                select
+                from gov_assignments as a
+                where a.id = l.assignment_id
+                    and (l.event_id is null or exists (
+                        select
+                        from gov_events as e, unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+                        where e.id = l.event_id and e.owner_id = owner and x.counter_id = a.counter_id and x.window_start = l.window_start
+                    ))
+                    and (not is_quiet or l.usage = (
+                        select sum(e.amount)
+                        from gov_events as e, unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+                        where e.owner_id = owner and x.counter_id = a.counter_id and x.window_start = l.window_start
+                    ))))
+    limit 1;
+    insert into model.looked_at
+    select l.id from gov_alerts as l where l.owner_id = owner and l.id not in (select k.alert_id from model.looked_at as k);
+    return 'this is not right: ' || wrong;
+end
+$$;

@@ -22,7 +22,7 @@ our @EXPORT = qw(
 );
 
 my $json = JSON::PP->new->canonical;
-my ($node, $owner, @sessions, %committed, @history, $start, $minutes, $offset, @free_keys, %tally);
+my ($node, $owner, @sessions, %committed, @history, $start, $minutes, $offset, @free_keys, %tally, $rounds_are_asked);
 
 # ---------------------------------------------------------------- small things
 
@@ -107,6 +107,7 @@ sub end_transaction
 	ask($n, $commits ? 'commit' : 'rollback');
 	end_level($n, 1) while @{ $sessions[$n]{levels} } > 1;
 	my $level = $sessions[$n]{levels}[0];
+	my @events = keys %{ $level->{event} // {} };
 	delete $level->{flight};
 	if ($commits)
 	{
@@ -116,6 +117,19 @@ sub end_transaction
 	$sessions[$n]{levels} = undef;
 	$sessions[$n]{changed_catalog} = 0;
 	$sessions[$n]{touched} = {};
+	check_alerts($n, @events) if $commits;
+	return;
+}
+
+# A session has committed events: what they have carried to a threshold has been alerted, and nothing else. But for a budget whose
+# row another session has locked.
+sub check_alerts
+{
+	my ($n, @events) = @_;
+	my $is_locked = grep { $_ != $n && $sessions[$_]{changed_catalog} } sessions();
+	my $wrong = ask($n, 'select model.alerts(' . join(', ', literal($owner), literal('{' . join(',', $is_locked ? () : @events) . '}'), $rounds_are_asked ? 'true' : 'false') . ')');
+
+	die "session $n: alerts: $wrong\n" if $wrong ne '';
 	return;
 }
 
@@ -185,6 +199,7 @@ sub expect
 	my $answer = ask($n, "select model.$function(" . join(', ', @arguments) . ')');
 	my $report = $json->decode($answer);
 	my @parts = ref $report eq 'ARRAY' ? @$report : $report;
+	my @events = grep { defined } map { $_->{event} } @parts;
 
 	foreach my $part (@parts)
 	{
@@ -200,6 +215,7 @@ sub expect
 		push @{ $sessions[$n]{levels}[-1]{flight} }, @$flight;
 		$sessions[$n]{touched}{ $_->{hold} } = 1 foreach grep { defined $_->{hold} } @$flight;
 	}
+	check_alerts($n, @events) if @events && !open_in($n);
 	return $parts[0];
 }
 
@@ -265,6 +281,7 @@ sub roll_up
 	}
 	my $wrong = ask(0, 'select model.sums(' . literal($owner) . ')');
 	die "rolled up: $wrong\n" if $wrong ne '';
+	check_alerts(0);
 	return;
 }
 
@@ -341,9 +358,10 @@ sub crash
 # A history begins, for an owner of its own, at a time of the engine's clock that follows from the seed.
 sub model_begin
 {
-	my ($on, $seed, $month) = @_;
+	my ($on, $seed, $month, %option) = @_;
 
 	srand($seed);
+	$rounds_are_asked = $option{rounds_are_asked};
 	($node, $owner, $minutes) = ($on, "o$seed", 0);
 	forget();
 	@history = ();

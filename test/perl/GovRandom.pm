@@ -87,6 +87,8 @@ sub random_call
 
 sub random_limit { return one_of(undef, 0, 5, 20, 20, 50, 100, 100, '33.333333333', 1000); }
 
+sub random_thresholds { return one_of(undef, undef, '{}', '{100}', '{1,10,50}', '{33.333333333,80,100,120}', '{1000}'); }
+
 # In minutes.
 sub random_ttl { return one_of(1, 2, 5, 5, 5, 10, 60, 1440); }
 
@@ -104,6 +106,8 @@ my @changes = (
 	[ 1, sub { "update gov_assignments set enforcement = " . literal(one_of('hard', 'soft')) . " where $_[0]" } ],
 	[ 3, sub { "update gov_assignments set cadence = " . literal(one_of(@cadences)) . " where $_[0]" } ],
 	[ 1, sub { "update gov_assignments set anchor_at = " . literal(one_of(@anchors)) . ", timezone = " . literal(one_of(@timezones)) . " where $_[0]" } ],
+	[ 2, sub { "update gov_assignments set alert_thresholds = " . literal(random_thresholds()) . " where $_[0]" } ],
+	[ 1, sub { 'select gov_set_alert_policy(' . literal($owner) . ', ' . literal(random_thresholds()) . ')' } ],
 	[ 1, sub { "delete from gov_assignments where $_[0]" } ],
 	[ 1, \&make_budget_again ],
 	[ 4, \&insert_budget ],

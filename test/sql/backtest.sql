@@ -56,6 +56,9 @@ select helper.trial('try', '[
     {"entityId": "acme", "capabilityId": "tokens", "usageLimit": null, "cadence": "P1M"},
     {"entityId": "ann", "capabilityId": "calls", "usageLimit": 999, "cadence": null},
     {"entityId": "gpt", "capabilityId": "tokens", "usageLimit": 1, "cadence": null}]');
+select helper.trial('try', '[
+    {"entityId": "ann", "capabilityId": "tokens", "usageLimit": 35, "cadence": null},
+    {"entityId": "ann", "capabilityId": "calls", "usageLimit": 1000, "cadence": null}]');
 
 -- Stacked: what the user's budget denies does not use up the org's. Alone, the org's is used up on the first day.
 select helper.trial('try', '[
@@ -211,6 +214,11 @@ from (values ('{}'::jsonb), ('{"entity_id": null}'), ('{"capability_id": null}')
 select helper.replay('{}', '{}'), helper.replay('{}', '{null,null}');
 select helper.outcome($$select _gov_replay('try', '{null}', '{null}', '-infinity', 'infinity')$$), helper.outcome($$select _gov_replay('try', '{}', '{}', '-infinity', 'infinity')$$),
     helper.outcome($$select _gov_replay('try', null, '{}', '-infinity', 'infinity')$$);
+
+-- A ledger that was written by hand may name an entity twice: it counts once.
+insert into gov_events (id, owner_id, capability_id, amount, entity_ids, occurred_at, recorded_at)
+select -n, 'try', 'tokens', 5, '{cyd,cyd}', '2024-02-01', '2024-02-01' from generate_series(31, 33) n;
+select helper.trial('try', '[{"entityId": "cyd", "capabilityId": "tokens", "usageLimit": 10, "cadence": null}]', '2024-02-01', '2024-02-02');
 
 -- Sums that 128 bits cannot hold are an error and wrap nowhere.
 insert into gov_events (id, owner_id, capability_id, amount, entity_ids, occurred_at, recorded_at)

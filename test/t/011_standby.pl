@@ -62,8 +62,18 @@ gov_raises($standby, 'postgres', "select gov_check('acme', 'tokens', -1)",
 	'22023', 'a bad amount');
 is($standby->safe_psql('postgres', 'select * from gov_verify()'),
 	'', 'gov_verify answers');
+is( $standby->safe_psql('postgres',
+		q{select denied_count, denied_amount
+		  from gov_backtest('acme', '[{"entityId": "agent-1", "capabilityId": "tokens", "usageLimit": 120, "cadence": null}]', '-infinity', 'infinity')}),
+	'2|75', 'gov_backtest answers');
 cmp_ok($standby->safe_psql('postgres', 'select count(*) from gov_stats'),
 	'>', 3, 'gov_stats answers');
+is( $standby->safe_psql('postgres', q{
+		select string_agg(entity_id || '=' || current_usage, ' ' order by entity_id) from gov_budgets
+		where owner_id = 'acme' and entity_id in ('agent-1', 'dept-1', 'org-1', 'team-1', 'user-1')}),
+	gov_counts($standby, 'postgres'),
+	'gov_budgets answers');
+is($standby->safe_psql('postgres', "select gov_report('acme')"), $primary->safe_psql('postgres', "select gov_report('acme')"), 'gov_report answers');
 
 gov_raises($standby, 'postgres',
 	"select * from gov_ingest('acme', 'tokens', 1, null, $chain)",

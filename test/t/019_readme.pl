@@ -114,7 +114,7 @@ foreach my $function (rows(qq{
 
 foreach my $column (rows(qq{
 	select c.relname, a.attname, coalesce(col_description(c.oid, a.attnum), ''), obj_description(c.oid, 'pg_class') from $members
-	join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid and (c.relkind = 'r' or c.relname in ('gov_holds', 'gov_budgets'))
+	join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid and (c.relkind = 'r' or c.relname in ('gov_holds', 'gov_budgets', 'gov_allocations'))
 	join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by c.relname, a.attnum}))
 {
 	my ($table, $name, $comment, $about) = split /\x1f/, $column;

@@ -53,6 +53,7 @@ insert into gov_capabilities (id) values ('tokens'), ('calls');
 insert into gov_entities (owner_id, id, type_id) select 'crowd', 'c' || n, 'org' from generate_series(0, 59) as n;
 insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence)
 select 'crowd', 'c' || n, 'tokens', lpad(m::text, 255, 'x'), 10, 'P1M' from generate_series(0, 59) as n, generate_series(1, 120) as m;
+select gov_set_alert_policy(null, '{50,100}');
 analyze;
 SQL
 
@@ -79,7 +80,7 @@ sub play
 	my ($seed) = @_;
 	my $batch = int($seed / BATCH);
 	my $done = eval {
-		model_begin($node, $seed, $seed % BATCH);
+		model_begin($node, $seed, $seed % BATCH, rounds_are_asked => $batch % 4 < 2);
 		history_begin(crowded => $batch % 2);
 		my $crash = chance(0.1) ? int(rand($steps)) : -1;
 		foreach my $step (1 .. $steps)

@@ -20,6 +20,7 @@ my %RELATIONS = (
 	gov_alert_policies => [ 'reader tenant admin', 'tenant admin' ],
 	gov_alerts => ['reader tenant admin'],
 	gov_alerts_id_seq => [''],
+	gov_allocations => ['reader tenant admin'],
 	gov_assignments => [ 'reader tenant admin', 'tenant admin' ],
 	gov_budgets => ['reader tenant admin'],
 	gov_capabilities => [ 'reader tenant admin', 'admin' ],

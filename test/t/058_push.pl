@@ -207,9 +207,11 @@ sub finish_consumers
 # Minor releases of 2026 and later ask which libraries may decode.
 if ($node->safe_psql('postgres', q{select count(*) from pg_settings where name = 'output_plugin_libraries'}))
 {
-	$node->safe_psql('postgres', 'alter system set output_plugin_libraries = ' . join ', ', sort keys %consumers);
+	my $libraries = join ', ', sort keys %consumers;
+
+	$node->safe_psql('postgres', "alter system set output_plugin_libraries = $libraries");
 	$node->reload;
-	$node->poll_query_until('postgres', q{select current_setting('output_plugin_libraries') ~ 'test_decoding'}) or die;
+	$node->poll_query_until('postgres', "select current_setting('output_plugin_libraries') = '$libraries'") or die;
 }
 
 foreach my $name (sort keys %consumers)

@@ -1,0 +1,361 @@
+/*
+ * alert.c
+ *		Raises alerts.
+ *
+ * PURPOSE
+ *		The transaction whose usage carries a budget to a threshold writes a row
+ *		of gov_alerts and tells whoever listens; both become visible, or not,
+ *		with the usage itself.  That it has crossed is known from the counters
+ *		alone, which are asked at every commit (pending.c); the tables are read
+ *		only then, by one statement for all that was crossed.
+ *
+ * PROTOCOL
+ *		1. When a transaction is about to commit its usage is settled, budget by
+ *		   budget, in the order of commits.  Who rolls back earlier was never
+ *		   counted; who still fails later is taken off again.
+ *		2. Usage that has reached the counter's alert_at is looked at: which
+ *		   thresholds, of the limit as this transaction sees it, lie in between.
+ *		3. A transaction that has changed the catalog also looks at all that its
+ *		   events were charged to, in the tables: budgets of its own, and limits,
+ *		   which the counters do not know yet.
+ *		What this leaves (late events, windows that turned before the commit, a
+ *		limit lowered below what is used, a settled transaction that failed
+ *		after all) is looked at by the rollup, which passes every event (rollup.c).
+ *
+ * EXACTLY ONCE
+ *		The key of gov_alerts says so, and who meets a row that is there, or
+ *		waits for one that somebody is writing, does nothing.  Rows are written
+ *		in the order of the key, so that two who wait do so in one order.
+ *
+ * LOCKING
+ *		The rows of the budgets FOR KEY SHARE: deleting a budget deletes its
+ *		alerts, and none may come after.  One that somebody is deleting, or is
+ *		giving another counter, is skipped and not waited for: if that is rolled
+ *		back the rollup finds the crossing.
+ *
+ * RACES ACCEPTED
+ *		What others have settled counts although they may still fail, for as
+ *		long as their commit takes (a serialization failure, a full disk).  Then
+ *		an alert was raised that the next use would have raised.
+ *
+ * FAILURE
+ *		An error fails the transaction: it was about to commit, and does not.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "lib/stringinfo.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "alert.h"
+#include "catalog.h"
+#include "changes.h"
+#include "clock.h"
+#include "fault.h"
+#include "pending.h"
+#include "read.h"
+#include "spi.h"
+
+#define GOV_ALERT_CHANNEL		"governance_alerts"
+#define GOV_PAYLOAD_MAX			7999	/* bytes that NOTIFY takes */
+#define GOV_ALERT_ID_MAX		21	/* bytes of an id and what separates it */
+
+/* Of the events that this transaction has recorded; 0: it has not. */
+static int64 first_event = 0;
+static int64 last_event = 0;
+static Oid	extension = InvalidOid;
+
+/* The events between two ids that are of these transactions, which are ours. */
+#define GOV_OWN_EVENTS(first, last, xids) \
+	" e.id >= " first " and e.id <= " last " and e.xmin = any (" xids ")"
+
+/* All that this transaction was charged, as the tables and its own rows say. */
+static GovQuery charged_query = {
+	.sql =
+	"with recorded as materialized ("
+	" select x.counter_id, x.window_start, sum(v.amount) as amount"
+	" from (select e.amount, e.counter_ids, e.window_starts from @gov_events e"
+	"       where" GOV_OWN_EVENTS("$1", "$2", "$3") " offset 0) v,"
+	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
+	" group by 1, 2),"
+	" wanted as materialized ("
+	" select a.owner_id, r.*"
+	" from recorded r,"
+	"  lateral (select g.owner_id, g.usage_limit, g.alert_thresholds"
+	"           from @gov_assignments g where g.counter_id = r.counter_id offset 0) a"
+	" where a.usage_limit is not null and cardinality(" GOV_ALERT_THRESHOLDS("a") ") > 0),"
+	" tail as materialized ("
+	" select x.counter_id, x.window_start, sum(e.amount) as amount"
+	" from (select distinct w.owner_id from wanted w) o,"
+	"  lateral (select v.amount, v.counter_ids, v.window_starts from @gov_events v"
+	"           where v.owner_id = o.owner_id and (v.owner_id, v.id) >"
+	"            (o.owner_id, coalesce((select r.watermark from @gov_rollup_state r), 0))"
+	"           offset 0) e,"
+	"  lateral unnest(e.counter_ids, e.window_starts) as x(counter_id, window_start)"
+	" where x.counter_id in (select w.counter_id from wanted w)"
+	" group by 1, 2)"
+	"select w.counter_id, w.window_start,"
+	" t.amount + coalesce(u.amount, 0) - w.amount, t.amount + coalesce(u.amount, 0)"
+	" from wanted w"
+	" join tail t on t.counter_id = w.counter_id and t.window_start = w.window_start"
+	" left join lateral (select g.amount from @gov_usage g"
+	"  where g.counter_id = w.counter_id and g.window_start = w.window_start offset 0) u"
+	"  on true",
+	.nargs = 3,
+	.argtypes = {INT8OID, INT8OID, XIDARRAYOID}
+};
+
+/* The event that crossed is the first of ours, in their order, to reach the threshold. */
+static GovQuery raise_query = {
+	.sql =
+	"with crossed as materialized ("
+	" select c.*, a.id, a.owner_id, a.usage_limit, t.threshold, r.amount"
+	" from unnest($1, $2, $3, $4, $5) as c(counter_id, window_start, before, after, above),"
+	"  lateral (select g.id, g.owner_id, g.usage_limit, g.alert_thresholds"
+	"           from @gov_assignments g"
+	"           where g.counter_id = c.counter_id and g.usage_limit is not null offset 0) a,"
+	"  lateral unnest(" GOV_ALERT_THRESHOLDS("a") ") as t(threshold),"
+	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r"
+	" where r.amount > c.above and r.amount <= c.after and not exists ("
+	"  select from @gov_alerts k where k.assignment_id = a.id"
+	"  and k.window_start = c.window_start and k.threshold = t.threshold))"
+	"insert into @gov_alerts"
+	" (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)"
+	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(c.after), c.usage_limit,"
+	"  case when $6 = $7 then $6 else"
+	"   (select s.id"
+	"    from (select v.id, c.before + sum(v.amount) over (order by v.id) as usage"
+	"          from (select e.id, e.amount, e.counter_ids, e.window_starts"
+	"                from @gov_events e"
+	"                where e.owner_id = c.owner_id and"
+	GOV_OWN_EVENTS("$6", "$7", "$8") " offset 0) v,"
+	"           lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
+	"          where x.counter_id = c.counter_id and x.window_start = c.window_start) s"
+	"    where s.usage >= c.amount order by s.id limit 1) end, $9"
+	" from crossed c,"
+	"  lateral (select from @gov_assignments g where g.counter_id = c.counter_id"
+	"           for key share skip locked) l"
+	" order by c.id, c.window_start, c.threshold"
+	" on conflict (assignment_id, window_start, threshold) do nothing"
+	" returning id",
+	.nargs = 9,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID,
+	NUMERICARRAYOID, INT8OID, INT8OID, XIDARRAYOID, TIMESTAMPTZOID}
+};
+
+/* What a transaction has crossed, or may have. */
+typedef struct GovCrossings
+{
+	int			count;
+	GovCrossing *items;
+} GovCrossings;
+
+/* An event was recorded: ids are drawn in ascending order. */
+void
+gov_alert_note_event(int64 id)
+{
+	if (first_event == 0)
+		first_event = id;
+	last_event = id;
+	extension = gov_catalog()->extension;
+}
+
+/* The transaction has ended. */
+void
+gov_alert_forget(void)
+{
+	first_event = 0;
+	last_event = 0;
+}
+
+/* This transaction's ids: its own, and those of its subtransactions. */
+static Datum
+own_transactions(void)
+{
+	TransactionId *children;
+	int			nchildren = xactGetCommittedChildren(&children);
+	Datum	   *ids;
+
+	GOV_FAULT(GOV_FAULT_MEMORY);
+	ids = palloc(sizeof(Datum) * (nchildren + 1));
+	ids[0] = TransactionIdGetDatum(GetTopTransactionIdIfAny());
+	for (int i = 0; i < nchildren; i++)
+		ids[i + 1] = TransactionIdGetDatum(children[i]);
+	return PointerGetDatum(construct_array(ids, nchildren + 1, XIDOID, 4, true,
+										   TYPALIGN_INT));
+}
+
+/* Add all that this transaction's events were charged to. */
+static void
+add_charged(Datum xids, GovCrossings *crossings)
+{
+	Datum		args[3] = {Int64GetDatum(first_event), Int64GetDatum(last_event), xids};
+	uint64		nrows;
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	nrows = gov_spi_select(&charged_query, args, NULL);
+	crossings->items = repalloc_huge(crossings->items,
+									 sizeof(GovCrossing) * (crossings->count + nrows + 1));
+	for (uint64 row = 0; row < nrows; row++)
+	{
+		GovCrossing *crossing = &crossings->items[crossings->count++];
+		bool		isnull;
+
+		crossing->counter_id = DatumGetInt64(gov_spi_value(row, 1, &isnull));
+		crossing->window_start = DatumGetTimestampTz(gov_spi_value(row, 2, &isnull));
+		crossing->before = gov_read_amount(row, 3, &isnull);
+		crossing->after = gov_read_amount(row, 4, &isnull);
+		crossing->above = 0;
+	}
+	SPI_freetuptable(SPI_tuptable);
+	gov_spi_pop_snapshot();
+}
+
+static Datum
+amount_array(const GovCrossings *crossings, Size field)
+{
+	Datum	   *amounts = palloc(sizeof(Datum) * crossings->count);
+
+	for (int i = 0; i < crossings->count; i++)
+	{
+		const GovAmount *amount = (const GovAmount *)
+			((const char *) &crossings->items[i] + field);
+
+		amounts[i] = NumericGetDatum(gov_amount_to_numeric(*amount));
+	}
+	return PointerGetDatum(construct_array(amounts, crossings->count, NUMERICOID, -1,
+										   false, TYPALIGN_INT));
+}
+
+static void
+set_crossings(Datum *args, const GovCrossings *crossings)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * crossings->count);
+	Datum	   *starts = palloc(sizeof(Datum) * crossings->count);
+
+	for (int i = 0; i < crossings->count; i++)
+	{
+		ids[i] = Int64GetDatum(crossings->items[i].counter_id);
+		starts[i] = TimestampTzGetDatum(crossings->items[i].window_start);
+	}
+	args[0] = PointerGetDatum(construct_array(ids, crossings->count, INT8OID, 8,
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	args[1] = PointerGetDatum(construct_array(starts, crossings->count, TIMESTAMPTZOID, 8,
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	args[2] = amount_array(crossings, offsetof(GovCrossing, before));
+	args[3] = amount_array(crossings, offsetof(GovCrossing, after));
+	args[4] = amount_array(crossings, offsetof(GovCrossing, above));
+}
+
+/* Write the alerts; returns their ids in the caller's memory. */
+static int
+write_alerts(const GovCrossings *crossings, Datum xids, MemoryContext context, int64 **ids)
+{
+	Datum		args[9];
+	int			count;
+
+	set_crossings(args, crossings);
+	args[5] = Int64GetDatum(first_event);
+	args[6] = Int64GetDatum(last_event);
+	args[7] = xids;
+	args[8] = TimestampTzGetDatum(gov_clock());
+	CommandCounterIncrement();
+	count = (int) gov_spi_modify(&raise_query, args, NULL);
+	*ids = MemoryContextAllocHuge(context, sizeof(int64) * (count + 1));
+	for (int i = 0; i < count; i++)
+	{
+		bool		isnull;
+
+		(*ids)[i] = DatumGetInt64(gov_spi_value(i, 1, &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return count;
+}
+
+/* Look at what was crossed, and raise what there is to be raised. */
+static void
+raise_alerts(int ncrossings)
+{
+	MemoryContext context = CurrentMemoryContext;
+	GovCrossings crossings = {ncrossings};
+	GovSpi		spi;
+	Datum		xids;
+	int64	   *ids = NULL;
+	int			nids = 0;
+
+	GOV_FAULT(GOV_FAULT_MEMORY);
+	crossings.items = MemoryContextAllocHuge(context,
+											 sizeof(GovCrossing) * (ncrossings + 1));
+	gov_pending_crossings(crossings.items);
+
+	gov_spi_begin(&spi);
+	xids = own_transactions();
+	if (!gov_changes_is_empty())
+		add_charged(xids, &crossings);
+	if (crossings.count > 0)
+		nids = write_alerts(&crossings, xids, context, &ids);
+	gov_spi_end(&spi);
+	gov_alert_notify(ids, nids);
+}
+
+/* The extension may be gone by now, or be another one. */
+static bool
+is_installed(void)
+{
+	const GovCatalog *catalog;
+
+	CommandCounterIncrement();
+	catalog = gov_catalog_if_installed();
+	return catalog != NULL && catalog->extension == extension;
+}
+
+/* The transaction is about to commit. */
+void
+gov_alert_before_commit(void)
+{
+	int			ncrossings = gov_pending_settle();
+	bool		was_read_only = XactReadOnly;
+	MemoryContext context;
+	MemoryContext caller;
+
+	if (first_event == 0 || (ncrossings == 0 && gov_changes_is_empty()) ||
+		!is_installed())
+		return;
+	context = AllocSetContextCreate(TopTransactionContext, "governance alerts",
+									ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(context);
+
+	/* what it has used it has written; read-only it has been made since */
+	XactReadOnly = false;
+	raise_alerts(ncrossings);
+	XactReadOnly = was_read_only;
+
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
+/* Tell of alerts: in one notification, unless that would be too long. */
+void
+gov_alert_notify(const int64 *ids, int nids)
+{
+	StringInfoData payload;
+
+	GOV_FAULT(GOV_FAULT_MEMORY);
+	initStringInfo(&payload);
+	for (int i = 0; i < nids; i++)
+	{
+		appendStringInfo(&payload, "%s" INT64_FORMAT,
+						 payload.len == 0 ? "{\"alertIds\": [" : ", ", ids[i]);
+		if (i + 1 < nids && payload.len + GOV_ALERT_ID_MAX + 2 < GOV_PAYLOAD_MAX)
+			continue;
+		appendStringInfoString(&payload, "]}");
+		Async_Notify(GOV_ALERT_CHANNEL, payload.data);
+		resetStringInfo(&payload);
+	}
+	pfree(payload.data);
+}
