@@ -189,14 +189,6 @@ read_held(const GovSheet *sheet, uint32 number)
 	return counter->held + relief.held - (counter->covered - relief.covered);
 }
 
-/* What is read of a counter may lie on two cache lines. */
-static inline void
-read_ahead(const GovSharedCounter *counter)
-{
-	__builtin_prefetch(counter);
-	__builtin_prefetch(&counter->id);
-}
-
 /* Can the row be of use?  One without a limit has no utilization: no. */
 static inline bool
 is_wanted(const GovLiveScan *scan, GovAmount usage, double per_unit)
@@ -237,7 +229,7 @@ gov_live_scan(const GovSheet *sheet, const GovLiveScan *wanted,
 		GovAmount	usage;
 
 		if (i + ROWS_AHEAD < count)
-			read_ahead(known[rows[i + ROWS_AHEAD]].counter);
+			__builtin_prefetch(known[rows[i + ROWS_AHEAD]].counter);
 		is_valid = read_usage(sheet, number, has_pending, &usage);
 		if (!is_wanted(&scan, usage, known[number].per_unit))
 			continue;

@@ -342,7 +342,7 @@ judge_waiting(Picking *picking)
 		if (picking->needs_usage)
 			row.amounts = picking->amounts[i];
 		row.primary = fixed_primary(picking,
-									&sheet->entities[sheet->rows[row.number].entity],
+									&sheet->entities[sheet->budgets[row.number].entity],
 									row.number);
 		judge(picking, &row);
 	}
@@ -374,7 +374,7 @@ pick_rows(Picking *picking, uint32 first, uint32 end)
 			continue;
 		if (has_cursor)
 		{
-			const GovSheetEntity *entity = &sheet->entities[sheet->rows[i].entity];
+			const GovSheetEntity *entity = &sheet->entities[sheet->budgets[i].entity];
 			GovPageRow	row = {.number = i};
 
 			row.primary = fixed_primary(picking, entity, i);
