@@ -62,6 +62,10 @@ gov_raises($standby, 'postgres', "select gov_check('acme', 'tokens', -1)",
 	'22023', 'a bad amount');
 is($standby->safe_psql('postgres', 'select * from gov_verify()'),
 	'', 'gov_verify answers');
+is( $standby->safe_psql('postgres',
+		q{select denied_count, denied_amount
+		  from gov_backtest('acme', '[{"entityId": "agent-1", "capabilityId": "tokens", "usageLimit": 120, "cadence": null}]', '-infinity', 'infinity')}),
+	'2|75', 'gov_backtest answers');
 cmp_ok($standby->safe_psql('postgres', 'select count(*) from gov_stats'),
 	'>', 3, 'gov_stats answers');
 is( $standby->safe_psql('postgres', q{

@@ -368,9 +368,14 @@ foreach my $seed (@seeds[ 0 .. ($#seeds < 2 ? $#seeds : 2) ])
 	cmp_ok(scalar(grep { !/ 0 0$/ } split /\n/, $slowly), '>=', 5, "seed $seed: budgets denied");
 }
 
-# ---------------------------------------------------------------- without the engine
+# ---------------------------------------------------------------- as a tenant, and without the engine
 
 my $before = sql("select md5(string_agg(r, chr(10))) from replayed('free-$seeds[0]', payload('kept-$seeds[0]')) r");
+my $budgets = sql("select payload('kept-$seeds[0]')");
+
+sql("set client_min_messages = error; create role tenant login; select gov_grant('tenant', 'tenant'); alter role tenant set governance.owner = 'free-$seeds[0]'");
+is( $node->safe_psql('postgres', "select md5(string_agg(r, chr(10))) from replayed('free-$seeds[0]', '$budgets') r", extra_params => [ '-U', 'tenant' ]),
+	$before, 'a tenant tries limits on its own ledger');
 $session->quit;
 $node->adjust_conf('postgresql.conf', 'shared_preload_libraries', "''");
 $node->restart;
