@@ -31,6 +31,7 @@
 
 #include "catalog.h"
 #include "changes.h"
+#include "compat.h"
 #include "evict.h"
 #include "fault.h"
 #include "node.h"
@@ -185,7 +186,7 @@ gov_changes_has_types(void)
 bool
 gov_changes_is_empty(void)
 {
-	return changed == NULL && !everything && !types;
+	return changed == NULL && deleted == NIL && !everything && !types;
 }
 
 uint64
@@ -227,6 +228,8 @@ gov_changes_drop_deleted(void)
 {
 	ListCell   *cell;
 
+	if (!gov_shmem_is_available())
+		deleted = NIL;
 	foreach(cell, deleted)
 	{
 		const text *name = lfirst(cell);
