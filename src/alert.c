@@ -110,7 +110,11 @@ static GovQuery charged_query = {
 	.argtypes = {INT8OID, INT8OID, XIDARRAYOID}
 };
 
-/* The event that crossed is the first of ours, in their order, to reach the threshold. */
+/*
+ * The event that crossed is the first of ours, in their order, to reach the
+ * threshold.  Found by one sort for all that was crossed: of the events of a
+ * budget with what they bring its usage to, the first among those above.
+ */
 static GovQuery raise_query = {
 	.sql =
 	"with crossed as materialized ("
@@ -123,23 +127,31 @@ static GovQuery raise_query = {
 	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r"
 	" where r.amount > c.above and r.amount <= c.after and not exists ("
 	"  select from @gov_alerts k where k.assignment_id = a.id"
-	"  and k.window_start = c.window_start and k.threshold = t.threshold))"
+	"  and k.window_start = c.window_start and k.threshold = t.threshold)),"
+	" marks as materialized ("
+	" select c.id, c.owner_id, c.counter_id, c.window_start, c.after, c.usage_limit,"
+	"  c.threshold, c.amount - c.before as usage, null::bigint as event_id"
+	" from crossed c"
+	" union all"
+	" select null, null, x.counter_id, x.window_start, null, null, null,"
+	"  sum(v.amount) over (partition by x.counter_id, x.window_start order by v.id), v.id"
+	" from (select distinct c.owner_id from crossed c where $6 <> $7) o,"
+	"  lateral (select e.id, e.amount, e.counter_ids, e.window_starts"
+	"           from @gov_events e where e.owner_id = o.owner_id and"
+	GOV_OWN_EVENTS("$6", "$7", "$8") " offset 0) v,"
+	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)),"
+	" judged as materialized ("
+	" select m.*, min(m.event_id) over"
+	"  (partition by m.counter_id, m.window_start order by m.usage desc) as first_id"
+	" from marks m)"
 	"insert into @gov_alerts"
 	" (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)"
 	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(c.after), c.usage_limit,"
-	"  case when $6 = $7 then $6 else"
-	"   (select s.id"
-	"    from (select v.id, c.before + sum(v.amount) over (order by v.id) as usage"
-	"          from (select e.id, e.amount, e.counter_ids, e.window_starts"
-	"                from @gov_events e"
-	"                where e.owner_id = c.owner_id and"
-	GOV_OWN_EVENTS("$6", "$7", "$8") " offset 0) v,"
-	"           lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
-	"          where x.counter_id = c.counter_id and x.window_start = c.window_start) s"
-	"    where s.usage >= c.amount order by s.id limit 1) end, $9"
-	" from crossed c,"
+	"  case when $6 = $7 then $6 else c.first_id end, $9"
+	" from judged c,"
 	"  lateral (select from @gov_assignments g where g.counter_id = c.counter_id"
 	"           for key share skip locked) l"
+	" where c.id is not null"
 	" order by c.id, c.window_start, c.threshold"
 	" on conflict (assignment_id, window_start, threshold) do nothing"
 	" returning id",

@@ -186,7 +186,7 @@ gov_changes_has_types(void)
 bool
 gov_changes_is_empty(void)
 {
-	return changed == NULL && !everything && !types;
+	return changed == NULL && deleted == NIL && !everything && !types;
 }
 
 uint64
@@ -228,6 +228,8 @@ gov_changes_drop_deleted(void)
 {
 	ListCell   *cell;
 
+	if (!gov_shmem_is_available())
+		deleted = NIL;
 	foreach(cell, deleted)
 	{
 		const text *name = lfirst(cell);

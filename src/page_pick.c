@@ -29,6 +29,7 @@
 #include "utils/builtins.h"
 #include "utils/formatting.h"
 
+#include "compat.h"
 #include "page.h"
 #include "sheet_read.h"
 

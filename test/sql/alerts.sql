@@ -204,6 +204,34 @@ call helper.seen();
 call helper.roll_up();
 select * from helper.alerts();
 
+-- Many events that cross much in one transaction: they are gone through once, not once for each crossing. So it is with late ones, and the rollup.
+select count(gov_upsert_entities('alert', jsonb_build_object('entities', e)))
+from (select jsonb_agg(jsonb_build_object('id', 'many-' || n, 'typeId', 'user')) as e from generate_series(1, 400) n group by n % 4) as batch;
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, alert_thresholds)
+select 'alert', 'many-' || n, 'tokens', 10, 'P1Y', '{10,20,30,40,50,60,70,80,90,100}' from generate_series(1, 400) n;
+create function helper.crossed(out alerts bigint, out events bigint, out right_event bigint)
+language sql volatile
+as $$
+    select count(*), count(distinct l.event_id), count(*) filter (where e.entity_ids = array[a.entity_id] and e.amount = case when l.threshold <= 10 then 1 when l.threshold <= 30 then 2 when l.threshold <= 60 then 3 else 4 end)
+    from gov_alerts as l
+    join gov_assignments as a on a.id = l.assignment_id
+    join gov_events as e on e.id = l.event_id
+    cross join (select last_value as seen from helper.alerts_seen) as s
+    where l.id > s.seen and a.entity_id like 'many-%';
+$$;
+begin;
+select count(helper.use('many-' || n, amount)) from unnest('{1,2,3,4}'::numeric[]) as amount, generate_series(1, 400) n;
+set local statement_timeout = '5s';
+commit;
+select * from helper.crossed();
+call helper.seen();
+select count(gov_ingest('alert', 'tokens', amount, null, array['many-' || n], null, '2020-06-01 00:00Z')) from unnest('{1,2,3,4}'::numeric[]) as amount, generate_series(1, 400) n;
+set statement_timeout = '5s';
+call helper.roll_up();
+reset statement_timeout;
+select * from helper.crossed();
+call helper.seen();
+
 -- The policy has rules; what changes nothing is no change.
 select gov_set_alert_policy('alert', '{120, 80.50, 80.5}');
 select owner_id, thresholds from gov_alert_policies where owner_id = 'alert';

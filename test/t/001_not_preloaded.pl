@@ -26,6 +26,11 @@ $node->safe_psql('postgres', q{
 	delete from gov_assignments where entity_id = 'agent-2';
 	delete from gov_entities where id = 'agent-2'});
 pass('plain DML works');
+$node->safe_psql('postgres', q{
+	insert into gov_entities (owner_id, id, type_id) values ('leaver', 'one', 'org');
+	select gov_delete_owner('leaver')});
+is($node->safe_psql('postgres', q{select count(*) from gov_entities where owner_id = 'leaver'}),
+	'0', 'an owner goes');
 gov_raises($node, 'postgres',
 	q{insert into gov_entities (owner_id, id, type_id, parent_id) values ('acme', 'x', 'agent', 'x')},
 	'23514', 'a cycle');

@@ -37,7 +37,8 @@ my %refused = (
 	  q{select count(gov_upsert_capabilities('[{"id": "other"}]'))},
 	'an alert policy' =>
 	  "insert into gov_alert_policies (thresholds) values ('{80}')",
-	'a truncated table' => 'truncate gov_assignments',);
+	'a truncated table' => 'truncate gov_assignments',
+	'an owner that goes, and was not there' => "select gov_delete_owner('nobody')",);
 my %allowed = (
 	'nothing of ours' => 'create table mine (id int); insert into mine values (1)',
 	'a check' =>
