@@ -65,6 +65,9 @@ select gov_upsert_entities(:'owner', jsonb_build_object('entities', jsonb_agg(js
 from generate_series(1, 240) as n
 group by (n - 1) / 100;
 
+-- Whoever listens is told at 80 and at 100 per cent of each of them.
+select gov_set_alert_policy(:'owner', '{80, 100}');
+
 -- Budgets on every level, each a share of the traffic to come. Too tight on purpose: the support department,
 -- engineering on the large model, the platform team, and below the busiest users and agents.
 create temp table budgets (entity_id text, scope text[], capability_id text, cadence text, usage_limit numeric);
