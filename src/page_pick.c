@@ -37,6 +37,7 @@ typedef struct Picking
 	double		min_utilization;
 	bool	   *types;			/* by index; NULL: all */
 	bool	   *capabilities;
+	bool		wants_every_row;	/* of the entities that pass */
 	char	   *search;			/* lower case */
 	uint32		first_place;
 	uint32		last_place;
@@ -206,6 +207,25 @@ is_asked_for(const Picking *picking, const GovSheetRow *row)
 		(scope == GOV_SCOPE_ALL || row->is_scoped == (scope == GOV_SCOPE_SCOPED));
 }
 
+/* Pick from rows that need not be looked at one by one. */
+static bool
+pick_every_row(Picking *picking, uint32 first, uint32 end)
+{
+	while (first < end)
+	{
+		uint32		count = Min(end - first, picking->most_waiting - picking->nwaiting);
+		uint32	   *waiting = picking->waiting + picking->nwaiting;
+
+		for (uint32 i = 0; i < count; i++)
+			waiting[i] = first + i;
+		picking->nwaiting += count;
+		first += count;
+		if (picking->nwaiting == picking->most_waiting && !judge_waiting(picking))
+			return false;
+	}
+	return true;
+}
+
 /* Pick from rows whose entities pass. */
 static bool
 pick_rows(Picking *picking, uint32 first, uint32 end)
@@ -213,6 +233,8 @@ pick_rows(Picking *picking, uint32 first, uint32 end)
 	const GovSheet *sheet = picking->sheet;
 	bool		has_cursor = picking->request->after != NULL;
 
+	if (picking->wants_every_row)
+		return pick_every_row(picking, first, end);
 	for (uint32 i = first; i < end; i++)
 	{
 		if (!is_asked_for(picking, &sheet->rows[i]))
@@ -324,6 +346,8 @@ begin(Picking *picking)
 		picking->types = mark_texts(sheet, sheet->types, sheet->ntypes, &request->type_ids);
 	picking->capabilities = mark_texts(sheet, sheet->capabilities, sheet->ncapabilities,
 									   &request->capability_ids);
+	picking->wants_every_row = request->scope == GOV_SCOPE_ALL && request->after == NULL &&
+		memchr(picking->capabilities, false, sheet->ncapabilities) == NULL;
 	if (request->search != NULL)
 		picking->search = str_tolower(VARDATA_ANY(request->search),
 									  VARSIZE_ANY_EXHDR(request->search),
