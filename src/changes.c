@@ -31,6 +31,7 @@
 
 #include "catalog.h"
 #include "changes.h"
+#include "compat.h"
 #include "evict.h"
 #include "fault.h"
 #include "node.h"

@@ -15,6 +15,10 @@
 #error "governance needs PostgreSQL 15 or later"
 #endif
 
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 #if PG_VERSION_NUM < 160000
 #include "utils/acl.h"
 

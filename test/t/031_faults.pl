@@ -60,6 +60,16 @@ create function wrong(owner text) returns text language sql volatile as $$
 		where h.cadence is null and h.scope_entity_ids = '{}' and h.current_usage <> coalesce(l.amount, 0)
 		union all
 		select 'verify: ' || v from gov_verify() v
+		union all
+		select format('alert at %s per cent of %s: %s has used %s', t.threshold, l.usage, a.entity_id, u.amount)
+		from gov_assignments a
+		cross join lateral (
+			select coalesce(sum(e.amount), 0) as amount
+			from gov_events e, unnest(e.counter_ids) x (counter_id)
+			where e.owner_id = owner and x.counter_id = a.counter_id) u
+		cross join unnest(a.alert_thresholds) t (threshold)
+		left join gov_alerts l on l.assignment_id = a.id and l.threshold = t.threshold
+		where a.owner_id = owner and (u.amount >= a.usage_limit * t.threshold / 100) <> (l.id is not null)
 	) s (what)
 $$;
 
@@ -172,6 +182,24 @@ my %histories = (
 			delete from gov_assignments where owner_id = :'owner' and entity_id = 'brief ' || :n;
 			delete from gov_entities where owner_id = :'owner' and id = 'brief ' || :n;
 		},
+	},
+	alerts => {
+		cold => 1,
+		fatal => 1,
+		events => 5,
+		sql => q{
+			insert into gov_entities (owner_id, id, type_id) values (:'owner', 'alerted ' || :n, 'user');
+			insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, alert_thresholds)
+			values (:'owner', 'alerted ' || :n, 'tokens', 10, '{50,100,120}');
+		}
+		  . call('gov_ingest', q{4, null, array['alerted ' || :n]})
+		  . call('gov_ingest', q{2, null, array['alerted ' || :n]})
+		  . q{
+			select 'event ' || event_id from gov_ingest_many(:'owner', jsonb_build_array(
+				jsonb_build_object('capabilityId', 'tokens', 'amount', 3, 'entityIds', array['alerted ' || :n]),
+				jsonb_build_object('capabilityId', 'tokens', 'amount', 2, 'entityIds', array['alerted ' || :n])));
+		}
+		  . call('gov_ingest', q{2, null, array['alerted ' || :n]}),
 	},
 	savepoints => {
 		events => 3,
