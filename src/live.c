@@ -21,7 +21,7 @@
  *		changes, and the database's generation: they move after a change is
  *		visible to others and before COMMIT returns.  While they have not moved
  *		since before the sheet's snapshot was taken, what it has of the catalog
- *		is what every session must see (gov_live_marks, sheets.c).
+ *		is what every session must see (gov_live_marks, sheet_open.c).
  *
  *		unlinks: a counter is freed after it was unlinked, and unlinked under
  *		the exclusive lock.  While the number has not moved the remembered
@@ -41,6 +41,19 @@
  *		Numbers are taken before what they stand for: what moves meanwhile
  *		costs another look and hides nothing.
  *
+ * WINDOWS
+ *		A counter whose window is over counts nothing in the present one, as if
+ *		it had been turned; one that is ahead was turned by a call later than
+ *		the sheet's time, which then moves on.  Stored usage of a window that is
+ *		over is likewise nothing: whoever used the next one has installed the
+ *		node first.
+ *
+ * OWN TRANSACTION
+ *		What it has taken is in the counters, what it gives back is added here
+ *		(gov_pending_relief), as for a check.  A budget that it charged has its
+ *		counter in memory, pinned; so its own rows are missing from no stored
+ *		amount, though the snapshot of a kept sheet does not see them.
+ *
  * RACES ACCEPTED
  *		Budgets are read in several holds of the lock, so a page is no snapshot:
  *		each row is as it was at some moment of the call.  The count of a budget
@@ -54,7 +67,7 @@
 #include "live.h"
 #include "pending.h"
 
-/* Entities that are looked up in one hold of the lock, and bytes read ahead. */
+/* Entities that are looked up in one hold of the lock, and rows prefetched. */
 #define LOOK_UP_ENTITIES	64
 #define ROWS_AHEAD			16
 

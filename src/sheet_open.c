@@ -230,7 +230,7 @@ is_served(int attempt)
 }
 
 /*
- * A sheet that is right as of now.  If gov_live_read() finds later that it is
+ * A sheet that is right as of now.  If gov_live_scan() finds later that it is
  * not any more, close it and open it again: that is another attempt.
  */
 GovSheet *
