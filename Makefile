@@ -65,6 +65,7 @@ OBJS = \
 	src/owner.o \
 	src/page_cursor.o \
 	src/page_json.o \
+	src/page_order.o \
 	src/page_pick.o \
 	src/pending.o \
 	src/policy.o \

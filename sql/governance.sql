@@ -3772,6 +3772,9 @@ declare
     budgets gov_assignments[];
     incomplete int;
 begin
+    -- Apart, so that the context of an error is short.
+    perform i.n from _gov_assignment_items(payload, max_items) i;
+
     with wanted as
     (
         select
@@ -4325,6 +4328,7 @@ as $$
             ('gov_cached_counters', '{reader}'),
             ('gov_engine_facts', '{reader}'),
             ('_gov_require_owner', '{reader, tenant}'),
+            ('_gov_require_unpinned', '{tenant}'),
             ('_gov_read_every_owner', '{reader}'),
             ('_gov_change_every_owner', '{}')
     ),

@@ -70,9 +70,13 @@ static int64 first_event = 0;
 static int64 last_event = 0;
 static Oid	extension = InvalidOid;
 
-/* The events between two ids that are of these transactions, which are ours. */
+/*
+ * The events between two ids that are of these transactions, which are ours.
+ * They are looked for in a hash: there is one for each savepoint.
+ */
 #define GOV_OWN_EVENTS(first, last, xids) \
-	" e.id >= " first " and e.id <= " last " and e.xmin = any (" xids ")"
+	" e.id >= " first " and e.id <= " last \
+	" and (e.xmin in (select o.xid from unnest(" xids ") as o(xid))) is true"
 
 /* All that this transaction was charged, as the tables and its own rows say. */
 static GovQuery charged_query = {
@@ -139,7 +143,8 @@ static GovQuery raise_query = {
 	"  lateral (select e.id, e.amount, e.counter_ids, e.window_starts"
 	"           from @gov_events e where e.owner_id = o.owner_id and"
 	GOV_OWN_EVENTS("$6", "$7", "$8") " offset 0) v,"
-	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)),"
+	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
+	" where (x.counter_id in (select c.counter_id from crossed c)) is true),"
 	" judged as materialized ("
 	" select m.*, min(m.event_id) over"
 	"  (partition by m.counter_id, m.window_start order by m.usage desc) as first_id"

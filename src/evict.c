@@ -12,7 +12,7 @@
  *		for it again.
  *
  * LOCKING
- *		One stripe at a time, exclusive, for at most GOV_SWEEP_BUCKETS buckets.
+ *		One stripe at a time, exclusive, for at most GOV_BUCKETS_PER_HOLD buckets.
  *		Nodes are unlinked under the lock and freed after it.  The caller holds
  *		no stripe.
  *
@@ -27,8 +27,6 @@
 #include "evict.h"
 #include "fault.h"
 #include "nodetable.h"
-
-#define GOV_SWEEP_BUCKETS	64
 
 typedef struct GovSweep
 {
@@ -183,7 +181,7 @@ sweep_some_buckets(GovSharedStripe *stripe, bool only_absent)
 	uint32		nbuckets;
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	nbuckets = Min(GOV_SWEEP_BUCKETS, stripe->nbuckets);
+	nbuckets = Min(GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
 	for (uint32 i = 0; i < nbuckets; i++)
 	{
 		stripe->sweep = (stripe->sweep + 1) % stripe->nbuckets;
@@ -207,7 +205,7 @@ evict_some(void)
 		GovSharedStripe *stripe = gov_stripe((number + passed) % GOV_STRIPES);
 		uint32		nbuckets = stripe->nbuckets;	/* a stale value will do */
 
-		for (uint32 done = 0; done < nbuckets; done += GOV_SWEEP_BUCKETS)
+		for (uint32 done = 0; done < nbuckets; done += GOV_BUCKETS_PER_HOLD)
 		{
 			if (sweep_some_buckets(stripe, false) == 0)
 				continue;
@@ -243,7 +241,7 @@ sweep_stripe(GovSharedStripe *stripe, bool only_absent)
 {
 	uint32		nbuckets = stripe->nbuckets;	/* a stale value will do */
 
-	for (uint32 done = 0; done < nbuckets; done += GOV_SWEEP_BUCKETS)
+	for (uint32 done = 0; done < nbuckets; done += GOV_BUCKETS_PER_HOLD)
 		sweep_some_buckets(stripe, only_absent);
 }
 
@@ -270,7 +268,7 @@ gov_node_evict_owner(const GovOwnerKey *key)
 		GovSweep	sweep = {false, key, InvalidDsaPointer, InvalidDsaPointer, 0};
 
 		gov_stripe_lock(stripe, LW_EXCLUSIVE);
-		for (int i = 0; i < GOV_SWEEP_BUCKETS && bucket < stripe->nbuckets; i++)
+		for (int i = 0; i < GOV_BUCKETS_PER_HOLD && bucket < stripe->nbuckets; i++)
 			sweep_bucket(stripe, gov_nodetable_bucket_number(stripe, bucket++), &sweep);
 		is_done = bucket >= stripe->nbuckets;
 		gov_stripe_unlock(stripe);

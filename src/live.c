@@ -134,7 +134,7 @@ gov_live_look_up(GovSheet *sheet)
 }
 
 /* Usage that the tables told, if it is of the present window. */
-static inline GovAmount
+static GovAmount
 stored_usage(const GovSheet *sheet, uint32 number)
 {
 	const GovSheetStored *stored = &sheet->stored[number];
@@ -147,7 +147,7 @@ stored_usage(const GovSheet *sheet, uint32 number)
  * As a check reads it (read_state in budgets.c).  False if the counter is ahead
  * of the sheet: of its windows, or of its catalog.
  */
-static inline bool
+static pg_attribute_always_inline bool
 read_usage(const GovSheet *sheet, uint32 number, bool has_pending, GovAmount *usage)
 {
 	const GovSheetRow *row = &sheet->rows[number];
@@ -189,16 +189,8 @@ read_held(const GovSheet *sheet, uint32 number)
 	return counter->held + relief.held - (counter->covered - relief.covered);
 }
 
-/* What is read of a counter may lie on two cache lines. */
-static inline void
-read_ahead(const GovSharedCounter *counter)
-{
-	__builtin_prefetch(counter);
-	__builtin_prefetch(&counter->id);
-}
-
 /* Can the row be of use?  One without a limit has no utilization: no. */
-static inline bool
+static pg_attribute_always_inline bool
 is_wanted(const GovLiveScan *scan, GovAmount usage, double per_unit)
 {
 	double		key = gov_amount_to_double(usage);
@@ -210,44 +202,61 @@ is_wanted(const GovLiveScan *scan, GovAmount usage, double per_unit)
 	return scan->sign * key >= scan->bound;
 }
 
-/*
- * Read what some rows have used, and leave those that may be of use.  False if
- * the sheet does not tell any more where that is: open it again.
- */
-bool
-gov_live_scan(const GovSheet *sheet, const GovLiveScan *wanted,
-			  uint32 *rows, uint32 *nrows, GovLiveAmounts *amounts)
+/* The loop over the rows, made once for each kind of scan. */
+static pg_attribute_always_inline bool
+scan_rows(const GovSheet *sheet, const GovLiveScan scan, bool has_pending,
+		  uint32 *rows, uint32 *nrows, GovLiveAmounts *amounts)
 {
-	GovSharedStripe *stripe = gov_stripe(sheet->owner.stripe);
 	const GovSheetRow *known = sheet->rows;
-	const GovLiveScan scan = *wanted;
-	bool		has_pending = gov_pending_has_written();
-	bool		is_valid;
 	uint32		count = *nrows;
 	uint32		nfound = 0;
 
-	Assert(count <= GOV_LIVE_ROWS);
-	if (sheet->is_live)
-		gov_stripe_lock(stripe, LW_SHARED);
-	is_valid = !sheet->is_live ||
-		gov_node_owners(&sheet->owner)->unlinks == sheet->marks.unlinks;
-	for (uint32 i = 0; i < count && is_valid; i++)
+	for (uint32 i = 0; i < count; i++)
 	{
 		uint32		number = rows[i];
 		GovAmount	usage;
 
 		if (i + ROWS_AHEAD < count)
-			read_ahead(known[rows[i + ROWS_AHEAD]].counter);
-		is_valid = read_usage(sheet, number, has_pending, &usage);
-		if (!is_wanted(&scan, usage, known[number].per_unit))
+			__builtin_prefetch(known[rows[i + ROWS_AHEAD]].counter);
+		if (unlikely(!read_usage(sheet, number, has_pending, &usage)))
+			return false;
+		if (likely(!is_wanted(&scan, usage, known[number].per_unit)))
 			continue;
 		rows[nfound] = number;
 		amounts[nfound].usage = usage;
 		amounts[nfound].held = read_held(sheet, number);
 		nfound++;
 	}
-	if (sheet->is_live)
-		gov_stripe_unlock(stripe);
 	*nrows = nfound;
+	return true;
+}
+
+/*
+ * Read what some rows have used, and leave those that may be of use.  False if
+ * the sheet does not tell any more where that is: open it again.
+ */
+bool
+gov_live_scan(const GovSheet *sheet, const GovLiveScan *scan,
+			  uint32 *rows, uint32 *nrows, GovLiveAmounts *amounts)
+{
+	GovSharedStripe *stripe = gov_stripe(sheet->owner.stripe);
+	GovLiveScan kind = *scan;
+	bool		has_pending = gov_pending_has_written();
+	bool		is_valid;
+
+	Assert(*nrows <= GOV_LIVE_ROWS);
+	if (!sheet->is_live)
+		return scan_rows(sheet, kind, false, rows, nrows, amounts);
+	gov_stripe_lock(stripe, LW_SHARED);
+	is_valid = gov_node_owners(&sheet->owner)->unlinks == sheet->marks.unlinks;
+	if (is_valid && kind.key == GOV_LIVE_BY_UTILIZATION && !has_pending)
+	{
+		/* nearly always: the compiler is told so */
+		kind.key = GOV_LIVE_BY_UTILIZATION;
+		is_valid = scan_rows(sheet, kind, false, rows, nrows, amounts);
+	}
+	else if (is_valid)
+		is_valid = scan_rows(sheet, kind, has_pending, rows, nrows, amounts);
+	gov_stripe_unlock(stripe);
 	return is_valid;
 }

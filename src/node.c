@@ -217,15 +217,18 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 	gov_stripe_unlock(stripe);
 }
 
-/* Something about all entities of an owner has.  Likewise. */
-void
-gov_node_invalidate_owner(const GovOwnerKey *key)
+/* Make an owner's nodes in some buckets stale; false when there are no more buckets. */
+static bool
+invalidate_buckets(const GovOwnerKey *key, GovSharedStripe *stripe, uint32 first)
 {
-	GovSharedStripe *stripe = gov_stripe(key->stripe);
+	uint32		end;
+	bool		has_more;
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	stripe->changes++;
-	for (uint32 b = 0; b < stripe->nbuckets; b++)
+	if (first == 0)
+		stripe->changes++;
+	end = Min(first + GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
+	for (uint32 b = first; b < end; b++)
 	{
 		dsa_pointer pointer = *gov_nodetable_bucket_number(stripe, b);
 
@@ -243,7 +246,24 @@ gov_node_invalidate_owner(const GovOwnerKey *key)
 			pointer = node->next;
 		}
 	}
+	has_more = end < stripe->nbuckets;
 	gov_stripe_unlock(stripe);
+	return has_more;
+}
+
+/*
+ * Something about all entities of an owner has.  Likewise, but the lock is let
+ * go of on the way: nodes that are loaded meanwhile know of the change, and a
+ * bucket that is split gives nodes only to one that is still to come.
+ */
+void
+gov_node_invalidate_owner(const GovOwnerKey *key)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+	uint32		first = 0;
+
+	while (invalidate_buckets(key, stripe, first))
+		first += GOV_BUCKETS_PER_HOLD;
 }
 
 static bool

@@ -7,6 +7,8 @@
 
 #include "node.h"
 
+#define GOV_BUCKETS_PER_HOLD	64	/* so many are gone through with the stripe locked */
+
 extern bool gov_nodetable_wants_segment(const GovSharedStripe *stripe, Size *size);
 extern void gov_nodetable_add_segment(GovSharedStripe *stripe, dsa_pointer segment);
 extern dsa_pointer *gov_nodetable_bucket(const GovSharedStripe *stripe, uint32 hash);

@@ -10,6 +10,12 @@
 
 #define GOV_PAGE_MAX	100		/* rows of a page */
 
+/*
+ * Doubles further apart than this, relative to the larger, are of quotients in
+ * the same order: theirs have 16 digits and more, and ours four roundings.
+ */
+#define GOV_NEAR	1e-13
+
 typedef enum GovPageSort
 {
 	GOV_SORT_UTILIZATION,
@@ -82,8 +88,14 @@ typedef struct GovPage
 	GovPageRow	rows[GOV_PAGE_MAX + 1];
 } GovPage;
 
-/* page_pick.c */
+/* page_order.c */
 extern Numeric gov_page_utilization(GovAmount usage, GovAmount limit);
+extern void gov_page_offer(const GovSheet *sheet, const GovPageRequest *request,
+						   GovPage *page, const GovPageRow *row);
+extern void gov_page_finish(const GovSheet *sheet, const GovPageRequest *request,
+							GovPage *page);
+
+/* page_pick.c */
 extern bool gov_page_pick(const GovSheet *sheet, const GovPageRequest *request,
 						  GovPage *page);
 

@@ -268,7 +268,7 @@ static void
 write_place(StringInfo bytes, const GovSheet *sheet, const GovPageRequest *request,
 			const GovPageRow *row)
 {
-	uint32		entity = request->is_tree ? row->number : sheet->rows[row->number].entity;
+	uint32		entity = request->is_tree ? row->number : sheet->budgets[row->number].entity;
 
 	pq_sendint64(bytes, request->sort == GOV_SORT_ID ? 0 : (int64) row->primary);
 	put_string(bytes, sheet, sheet->entities[entity].id);

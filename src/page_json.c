@@ -101,7 +101,7 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	const GovSheetRow *known = &sheet->rows[row->number];
 	const GovSheetBudget *budget = &sheet->budgets[row->number];
 	const GovSheetWindow *window = &sheet->windows[known->window];
-	const GovSheetEntity *entity = &sheet->entities[known->entity];
+	const GovSheetEntity *entity = &sheet->entities[budget->entity];
 	GovAmount	usage = row->amounts.usage;
 	GovAmount	held = row->amounts.held;
 	static GovJsonTime last_start;

@@ -3,15 +3,10 @@
  *		The rows of a page: which of a sheet's pass the filters, in which order.
  *
  * PURPOSE
- *		One pass over the sheet that keeps the best page_size + 1 rows in a heap.
+ *		One pass over the sheet that keeps the best page_size + 1 rows
+ *		(page_order.c).
  *		Usage is read of those rows that pass every other filter, and only where
  *		it decides; else of the rows shown.
- *
- * ORDER
- *		By what is asked for, rows without it last, then by number, which is
- *		the natural order.  Utilization compares as the quotient that SQL
- *		computes from usage and limit: two doubles that are not near each other
- *		are in the order of the quotients, and near ones are not trusted.
  *
  * PAGING
  *		What never changes (id, createdAt, scopeSize) has a place to go on from.
@@ -32,12 +27,6 @@
 #include "compat.h"
 #include "page.h"
 #include "sheet_read.h"
-
-/*
- * Doubles further apart than this, relative to the larger, are of quotients in
- * the same order: theirs have 16 digits and more, and ours four roundings.
- */
-#define NEAR	1e-13
 
 typedef struct Picking
 {
@@ -62,151 +51,6 @@ typedef struct Picking
 	uint32		waiting[GOV_LIVE_ROWS];
 	GovLiveAmounts amounts[GOV_LIVE_ROWS];
 } Picking;
-
-/* ---------------------------------------------------------------- order */
-
-/* usage / limit as SQL computes it, without trailing zeros; 1 for a limit of 0. */
-Numeric
-gov_page_utilization(GovAmount usage, GovAmount limit)
-{
-	Datum		quotient;
-
-	if (limit == 0)
-		return int64_to_numeric(1);
-	quotient = DirectFunctionCall2(numeric_div,
-								   NumericGetDatum(gov_amount_to_numeric(usage)),
-								   NumericGetDatum(gov_amount_to_numeric(limit)));
-	return DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, quotient));
-}
-
-/* Is the quotient one that has few digits, so that SQL's is exact? */
-static bool
-is_short(GovAmount usage, GovAmount limit)
-{
-	GovAmount	scaled;
-
-	return !__builtin_mul_overflow(usage, (GovAmount) 100000000, &scaled) &&
-		scaled % limit == 0 && usage / limit < 100000000 && usage / limit > -100000000;
-}
-
-/* Two quotients that are near each other. */
-static int
-compare_near(const GovSheet *sheet, const GovPageRow *a, const GovPageRow *b)
-{
-	GovAmount	a_limit = sheet->budgets[a->number].limit;
-	GovAmount	b_limit = sheet->budgets[b->number].limit;
-	GovAmount	a_usage = a_limit == 0 ? 1 : a->amounts.usage;
-	GovAmount	b_usage = b_limit == 0 ? 1 : b->amounts.usage;
-	GovAmount	left;
-	GovAmount	right;
-	Datum		order;
-
-	a_limit = a_limit == 0 ? 1 : a_limit;
-	b_limit = b_limit == 0 ? 1 : b_limit;
-	if ((a_usage == 0 && b_usage == 0) || (a_usage == b_usage && a_limit == b_limit))
-		return 0;
-	if (!__builtin_mul_overflow(a_usage, b_limit, &left) &&
-		!__builtin_mul_overflow(b_usage, a_limit, &right) &&
-		left == right && is_short(a_usage, a_limit))
-		return 0;
-	order = DirectFunctionCall2(numeric_cmp,
-								NumericGetDatum(gov_page_utilization(a_usage, a_limit)),
-								NumericGetDatum(gov_page_utilization(b_usage, b_limit)));
-	return DatumGetInt32(order);
-}
-
-static inline int
-compare_primary(const Picking *picking, const GovPageRow *a, const GovPageRow *b)
-{
-	if (picking->request->sort != GOV_SORT_UTILIZATION)
-		return (a->primary > b->primary) - (a->primary < b->primary);
-	if (fabs(a->utilization - b->utilization) >
-		NEAR * Max(fabs(a->utilization), fabs(b->utilization)))
-		return a->utilization < b->utilization ? -1 : 1;
-	return compare_near(picking->sheet, a, b);
-}
-
-/* Which row stands before the other? */
-static inline int
-compare_rows(const Picking *picking, const GovPageRow *a, const GovPageRow *b)
-{
-	int			order = 0;
-
-	if (a->is_null != b->is_null)
-		return a->is_null ? 1 : -1;
-	if (!a->is_null)
-		order = compare_primary(picking, a, b);
-	if (order != 0)
-		return picking->request->is_descending ? -order : order;
-	return (a->number > b->number) - (a->number < b->number);
-}
-
-/* ---------------------------------------------------------------- heap */
-
-/* Put a row where its place from i downward is; the last of all is on top. */
-static void
-sift_down(const Picking *picking, GovPageRow *rows, int nrows, int i, const GovPageRow *row)
-{
-	for (;;)
-	{
-		int			child = 2 * i + 1;
-
-		if (child >= nrows)
-			break;
-		if (child + 1 < nrows && compare_rows(picking, &rows[child], &rows[child + 1]) < 0)
-			child++;
-		if (compare_rows(picking, row, &rows[child]) >= 0)
-			break;
-		rows[i] = rows[child];
-		i = child;
-	}
-	rows[i] = *row;
-}
-
-static void
-sift_up(const Picking *picking, GovPageRow *rows, int i, const GovPageRow *row)
-{
-	while (i > 0)
-	{
-		int			parent = (i - 1) / 2;
-
-		if (compare_rows(picking, row, &rows[parent]) <= 0)
-			break;
-		rows[i] = rows[parent];
-		i = parent;
-	}
-	rows[i] = *row;
-}
-
-/* A row that passes: is it among the best? */
-static inline void
-offer(const Picking *picking, const GovPageRow *row)
-{
-	GovPage    *page = picking->page;
-
-	if (page->nrows <= picking->request->size)
-		sift_up(picking, page->rows, page->nrows++, row);
-	else if (compare_rows(picking, row, &page->rows[0]) < 0)
-		sift_down(picking, page->rows, page->nrows, 0, row);
-}
-
-/* Put the heap in order, and leave what is past the page. */
-static void
-finish_page(const Picking *picking)
-{
-	GovPage    *page = picking->page;
-
-	for (int n = page->nrows - 1; n > 0; n--)
-	{
-		GovPageRow	last = page->rows[n];
-		GovPageRow	first = page->rows[0];
-
-		sift_down(picking, page->rows, n, 0, &last);
-		page->rows[n] = first;
-	}
-	page->has_more = page->nrows > picking->request->size;
-	page->nrows = Min(page->nrows, picking->request->size);
-}
 
 /* ---------------------------------------------------------------- rows */
 
@@ -261,7 +105,7 @@ is_utilized(const Picking *picking, const GovPageRow *row, double utilization)
 	if (!budget->has_limit)
 		return false;
 	if (fabs(utilization - picking->min_utilization) >
-		NEAR * Max(fabs(utilization), fabs(picking->min_utilization)))
+		GOV_NEAR * Max(fabs(utilization), fabs(picking->min_utilization)))
 		return utilization > picking->min_utilization;
 	quotient = NumericGetDatum(gov_page_utilization(row->amounts.usage, budget->limit));
 	return DatumGetBool(DirectFunctionCall2(numeric_ge, quotient,
@@ -299,7 +143,7 @@ judge(const Picking *picking, GovPageRow *row)
 		default:
 			break;
 	}
-	offer(picking, row);
+	gov_page_offer(picking->sheet, picking->request, picking->page, row);
 }
 
 /* The full page rules out what comes after its last row. */
@@ -318,7 +162,7 @@ set_bound(Picking *picking)
 	scan->sign = picking->request->is_descending ? 1 : -1;
 	last = sort == GOV_SORT_UTILIZATION ? page->rows[0].utilization :
 		gov_amount_to_double(page->rows[0].primary);
-	scan->bound = scan->sign * last - NEAR * fabs(last);
+	scan->bound = scan->sign * last - GOV_NEAR * fabs(last);
 
 	/* a later row that has used nothing comes after one that has not */
 	if (last == 0)
@@ -343,7 +187,7 @@ judge_waiting(Picking *picking)
 		if (picking->needs_usage)
 			row.amounts = picking->amounts[i];
 		row.primary = fixed_primary(picking,
-									&sheet->entities[sheet->rows[row.number].entity],
+									&sheet->entities[sheet->budgets[row.number].entity],
 									row.number);
 		judge(picking, &row);
 	}
@@ -375,7 +219,7 @@ pick_rows(Picking *picking, uint32 first, uint32 end)
 			continue;
 		if (has_cursor)
 		{
-			const GovSheetEntity *entity = &sheet->entities[sheet->rows[i].entity];
+			const GovSheetEntity *entity = &sheet->entities[sheet->budgets[i].entity];
 			GovPageRow	row = {.number = i};
 
 			row.primary = fixed_primary(picking, entity, i);
@@ -402,7 +246,7 @@ pick_entity(Picking *picking, const GovSheetEntity *entity)
 		picking->request->sort != GOV_SORT_CREATED_AT;
 	row.primary = fixed_primary(picking, entity, row.number);
 	if (!was_passed(picking, entity, &row))
-		offer(picking, &row);
+		gov_page_offer(picking->sheet, picking->request, picking->page, &row);
 }
 
 /* ---------------------------------------------------------------- filters */
@@ -551,6 +395,6 @@ gov_page_pick(const GovSheet *sheet, const GovPageRequest *request, GovPage *pag
 	begin(&picking);
 	if (!pick(&picking) || !judge_waiting(&picking))
 		return false;
-	finish_page(&picking);
+	gov_page_finish(sheet, request, page);
 	return read_usage(&picking);
 }

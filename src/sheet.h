@@ -34,6 +34,7 @@ typedef struct GovSheetBudget
 	GovAmount	limit;
 	GovAmount	allocated;
 	GovString	name;
+	uint32		entity;			/* index */
 	uint32		scope;			/* where nscope GovStrings begin in the texts */
 	uint32		nscope;
 	bool		has_limit;
@@ -47,13 +48,14 @@ typedef struct GovSheetRow
 	GovSharedCounter *counter;	/* NULL: not in shared memory when looked up */
 	int64		counter_id;
 	double		per_unit;		/* utilization of one billionth; NaN without a limit */
-	uint32		entity;			/* index */
 	uint32		window;			/* index */
-	uint32		capability;		/* index */
-	bool		is_scoped;
-	bool		is_read;		/* stored amounts are right where they are asked */
-	bool		needs_read;		/* and they are asked */
+	uint32		capability:29;	/* index */
+	uint32		is_scoped:1;
+	uint32		is_read:1;		/* stored amounts are right where they are asked */
+	uint32		needs_read:1;	/* and they are asked */
 } GovSheetRow;
+
+StaticAssertDecl(sizeof(GovSheetRow) == 32, "two rows make a cache line");
 
 /* What the tables say of a budget's count. */
 typedef struct GovSheetStored

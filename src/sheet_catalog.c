@@ -286,7 +286,7 @@ read_budget(Reading *reading, uint64 row, uint32 entity, Draft *draft)
 	budget->has_limit = !isnull;
 	budget->is_soft = DatumGetBool(gov_spi_value(row, 9, &isnull));
 	budget->is_locked = DatumGetBool(gov_spi_value(row, 10, &isnull));
-	draft->row.entity = entity;
+	budget->entity = entity;
 	draft->row.counter_id = DatumGetInt64(gov_spi_value(row, 12, &isnull));
 	draft->row.capability = intern(sheet, &sheet->capabilities, &sheet->ncapabilities,
 								   &reading->capabilities_capacity, row, 2);

@@ -160,6 +160,7 @@ static bool
 is_current(const GovSheet *sheet, const GovSheetMarks *marks)
 {
 	return sheet->is_whole &&
+		sheet->size <= (Size) gov_query_memory_kb * 1024 &&
 		sheet->catalog == gov_catalog()->generation &&
 		sheet->marks.changes == marks->changes &&
 		sheet->marks.generation == marks->generation;

@@ -1,6 +1,6 @@
 -- The customer of the demo, made as a vendor's control plane would: with the catalog functions and their JSON.
 --
---     org-acme ── 3 departments ── 12 teams ── 120 users ── 240 agents        and 3 models, roots of their own
+--     acme ── 3 departments ── 12 teams ── 120 users ── 240 agents        and 3 models, roots of their own
 --
 -- Limits are shares of the traffic that is about to come (:tokens and :requests in all), so that
 -- any trace meets some budgets that hold and some that are too tight.
@@ -22,10 +22,10 @@ select gov_upsert_capabilities('{"capabilities": [
 ]}');
 
 select gov_upsert_entities(:'owner', '{"entities": [
-    {"id": "org-acme",           "typeRefId": "org",        "displayName": "Acme"},
-    {"id": "dept-engineering",   "typeRefId": "department", "displayName": "Engineering", "parentId": "org-acme"},
-    {"id": "dept-sales",         "typeRefId": "department", "displayName": "Sales",       "parentId": "org-acme"},
-    {"id": "dept-support",       "typeRefId": "department", "displayName": "Support",     "parentId": "org-acme"},
+    {"id": "acme",               "typeRefId": "org",        "displayName": "Acme"},
+    {"id": "dept-engineering",   "typeRefId": "department", "displayName": "Engineering", "parentId": "acme"},
+    {"id": "dept-sales",         "typeRefId": "department", "displayName": "Sales",       "parentId": "acme"},
+    {"id": "dept-support",       "typeRefId": "department", "displayName": "Support",     "parentId": "acme"},
     {"id": "team-platform",      "typeRefId": "team", "parentId": "dept-engineering"},
     {"id": "team-data",          "typeRefId": "team", "parentId": "dept-engineering"},
     {"id": "team-mobile",        "typeRefId": "team", "parentId": "dept-engineering"},
@@ -38,9 +38,9 @@ select gov_upsert_entities(:'owner', '{"entities": [
     {"id": "team-onboarding",    "typeRefId": "team", "parentId": "dept-support"},
     {"id": "team-tier-1",        "typeRefId": "team", "parentId": "dept-support"},
     {"id": "team-tier-2",        "typeRefId": "team", "parentId": "dept-support"},
-    {"id": "model-large",        "typeRefId": "model"},
-    {"id": "model-medium",       "typeRefId": "model"},
-    {"id": "model-small",        "typeRefId": "model"}
+    {"id": "large",              "typeRefId": "model"},
+    {"id": "medium",             "typeRefId": "model"},
+    {"id": "small",              "typeRefId": "model"}
 ]}');
 
 -- ten users in every team, then two agents for every user; a call takes up to 100 items
@@ -65,6 +65,9 @@ select gov_upsert_entities(:'owner', jsonb_build_object('entities', jsonb_agg(js
 from generate_series(1, 240) as n
 group by (n - 1) / 100;
 
+-- Whoever listens is told at 80 and at 100 per cent of each of them.
+select gov_set_alert_policy(:'owner', '{80, 100}');
+
 -- Budgets on every level, each a share of the traffic to come. Too tight on purpose: the support department,
 -- engineering on the large model, the platform team, and below the busiest users and agents.
 create temp table budgets (entity_id text, scope text[], capability_id text, cadence text, usage_limit numeric);
@@ -72,16 +75,16 @@ create temp table budgets (entity_id text, scope text[], capability_id text, cad
 insert into budgets
 select entity_id, scope, 'ai-tokens', 'P1M', round(:tokens * share)
 from (values
-    ('org-acme',         '{}'::text[],     1.200),
+    ('acme',             '{}'::text[],     1.200),
     ('dept-engineering', '{}',             0.500),
-    ('dept-engineering', '{model-large}',  0.045),
+    ('dept-engineering', '{large}',        0.045),
     ('dept-sales',       '{}',             0.400),
-    ('dept-sales',       '{model-large}',  0.080),
+    ('dept-sales',       '{large}',        0.080),
     ('dept-support',     '{}',             0.180),
-    ('dept-support',     '{model-large}',  0.050),
-    ('model-large',      '{}',             0.300),
-    ('model-medium',     '{}',             0.600),
-    ('model-small',      '{}',             0.800)
+    ('dept-support',     '{large}',        0.050),
+    ('large',            '{}',             0.300),
+    ('medium',           '{}',             0.600),
+    ('small',            '{}',             0.800)
 ) as share (entity_id, scope, share)
 union all
 select id, '{}', 'ai-tokens', 'P1M', round(:tokens * case id when 'team-platform' then 0.150 else 0.120 end)

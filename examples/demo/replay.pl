@@ -72,7 +72,7 @@ sub dimensions
 
 	return $json->encode(
 		{   agentId => sprintf('agent-%03d', 1 + int(240 * $who**1.6)),
-			model   => "model-$model"
+			model   => $model
 		});
 }
 

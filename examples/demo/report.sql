@@ -20,6 +20,43 @@ limit 10;
 \echo
 \echo '(A check and an ingest are two steps: requests in flight together can carry a budget a little past its limit.)'
 
+\echo
+\echo 'Alerts on the way, of departments and teams (the table gov_alerts, and LISTEN governance_alerts):'
+\echo
+select to_char(raised_at, 'HH24:MI:SS') as at,
+       to_char(threshold, '999') || ' %' as crossed,
+       rpad(entity_id || coalesce(' on ' || nullif(array_to_string(scope_entity_ids, ', '), ''), ''), 36) as budget,
+       to_char(usage, '99,999,999') as used,
+       to_char(gov_alerts.usage_limit, '99,999,999') as of_limit,
+       dimensions ->> 'agentId' as by
+from gov_alerts
+join gov_assignments on gov_assignments.id = assignment_id
+join gov_entities on gov_entities.owner_id = gov_alerts.owner_id and gov_entities.id = entity_id
+join gov_events on gov_events.id = event_id
+where gov_alerts.owner_id = :'owner'
+    and type_id in ('department', 'team')
+order by gov_alerts.id
+limit 10;
+
+\echo
+\echo 'What if each department had half of its limit? gov_backtest replays the hour:'
+\echo
+select rpad(entity_id, 36) as budget,
+       to_char(usage_limit / 2, '99,999,999') as proposed,
+       to_char(denied_count, '9,999,999') as denied,
+       to_char(denied_amount, '99,999,999') as tokens,
+       to_char(first_denied_at, 'HH24:MI:SS') as first
+from gov_budgets
+join gov_backtest(:'owner', (
+        select jsonb_agg(jsonb_build_object('entityId', entity_id, 'capabilityId', capability_id, 'usageLimit', usage_limit / 2))
+        from gov_budgets
+        where owner_id = :'owner'
+            and type_id = 'department'
+            and scope_entity_ids = '{}'
+    ), '-infinity', 'infinity') using (entity_id, capability_id, scope_entity_ids, name)
+where owner_id = :'owner'
+order by entity_id;
+
 \pset tuples_only on
 \pset format unaligned
 

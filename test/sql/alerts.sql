@@ -221,14 +221,11 @@ as $$
 $$;
 begin;
 select count(helper.use('many-' || n, amount)) from unnest('{1,2,3,4}'::numeric[]) as amount, generate_series(1, 400) n;
-set local statement_timeout = '5s';
 commit;
 select * from helper.crossed();
 call helper.seen();
 select count(gov_ingest('alert', 'tokens', amount, null, array['many-' || n], null, '2020-06-01 00:00Z')) from unnest('{1,2,3,4}'::numeric[]) as amount, generate_series(1, 400) n;
-set statement_timeout = '5s';
 call helper.roll_up();
-reset statement_timeout;
 select * from helper.crossed();
 call helper.seen();
 

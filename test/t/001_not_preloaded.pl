@@ -39,6 +39,8 @@ gov_raises($node, 'postgres',
 	'23503', 'a missing parent');
 
 # The gate.
+is($node->safe_psql('postgres', q{select gov_query('acme', '{tokens}') #> '{data,0,currentUsage}'}), '0', 'gov_query reads the tables');
+
 foreach my $function ('gov_check', 'gov_allowed')
 {
 	gov_raises($node, 'postgres', "select * from $function$args",

@@ -122,6 +122,18 @@ my %histories = (
 		  . "begin; select event_id from gov_consume(:'owner', 'tokens', 9, null, '{ann}'); rollback;\n"
 		  . call('gov_consume', q{0.25, null, '{ann}'}),
 	},
+	query => {
+		cold => 1,
+		events => 2,
+		sql => "select count(gov_query(:'owner', '{tokens}'));\n"
+		  . call('gov_ingest', q{3, null, '{bot}'})
+		  . "select count(gov_query(:'owner', '{tokens}', page_size => 2));\n"
+		  . "update gov_entities set display_name = 'Name ' || :n where owner_id = :'owner' and id = 'ann';\n"
+		  . "select count(gov_query(:'owner', '{tokens}', 'id'));\n"
+		  . "begin; update gov_assignments set usage_limit = 1000001 where owner_id = :'owner' and entity_id = 'acme'; select count(gov_query(:'owner')); rollback;\n"
+		  . call('gov_ingest', q{1, '{"model": "gpt"}', '{bot}'})
+		  . "select count(gov_query(:'owner', '{tokens}'));\n",
+	},
 	keyed => {
 		fatal => 1,
 		events => 2,

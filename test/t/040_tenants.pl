@@ -98,7 +98,7 @@ my %FUNCTIONS = (
 	_gov_replay => [ 'reader tenant', '42501', q{_gov_replay('globex', '{}', '{}', '-infinity', 'infinity')} ],
 	_gov_read_every_owner => [ 'reader', 'shared', '_gov_read_every_owner()' ],
 	_gov_require_owner => [ 'reader tenant', '42501', q{_gov_require_owner('globex')} ],
-	_gov_require_unpinned => [ 'reader tenant', '42501', q{_gov_require_unpinned('x')} ],
+	_gov_require_unpinned => [ 'tenant', '42501', q{_gov_require_unpinned('x')} ],
 	_gov_require_unlocked => [ 'reader tenant', 'shared', "_gov_require_unlocked('globex', '{\"x\": $budget}')" ],
 	_gov_set_archived => [ 'reader tenant', '42501', q{_gov_set_archived('globex', '{sekrit-team}', true)} ]);
 
@@ -370,6 +370,7 @@ is(sql('select * from gov_verify()'), '', 'gov_verify finds nothing');
 
 # Each does its own work.
 is(answer('app', q{select is_granted from gov_consume('acme', 'tokens', 1, null, '{team}')}), 't', 'an application consumes');
+like(answer('tenant', q{select gov_set_alert_policy(null, '{50}')}), qr/concerns every owner/, 'a tenant is told why it may not set the policy of all');
 is(answer('free_app', q{select is_granted from gov_consume('globex', 'tokens', 1, null, '{sekrit-team}')}), 't', 'one without a pin, for any owner');
 is(answer('reader', q{select count(*) from gov_verify()}), '0', 'a reader verifies');
 my $foreign = q{select count(*) > 0 from gov_cached_counters() c where not exists (select from gov_assignments a where a.owner_id = 'acme' and a.counter_id = c.counter_id)};

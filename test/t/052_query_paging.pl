@@ -14,7 +14,7 @@ use GovTest;
 
 use constant {
 	BIG => 100_000,    # budgets of the one owner, two to an entity
-	SMALL => 3_000     # of the other, which changes all the time
+	SMALL => 1_500     # of the other, which changes all the time
 };
 
 my $node = gov_node('paging', conf => "shared_buffers = 64MB\ngovernance.cache_size = '64MB'");
@@ -118,7 +118,7 @@ sub traverse
 		$pages++;
 
 		# reading a large owner anew takes a while: change it now and then only
-		if ($owner eq 'big' && $pages % 100 == 50)
+		if ($owner eq 'big' && $pages % 200 == 50)
 		{
 			$editor->ask($_) foreach @{ $catalog{big} };
 		}
