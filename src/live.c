@@ -67,8 +67,8 @@
 #include "live.h"
 #include "pending.h"
 
-/* Entities that are looked up in one hold of the lock, and rows prefetched. */
-#define LOOK_UP_ENTITIES	64
+/* Budgets that are looked up in one hold of the lock, and read ahead. */
+#define LOOK_UP_ROWS		64
 #define ROWS_AHEAD			16
 
 /* What has happened to the owner so far. */
@@ -129,16 +129,17 @@ gov_live_look_up(GovSheet *sheet)
 
 	gov_live_marks(&sheet->owner, &marks);
 	has_lost = marks.unlinks != sheet->marks.unlinks;
-	for (uint32 i = 0; i < sheet->nentities; i += LOOK_UP_ENTITIES)
+	for (uint32 i = 0; i < sheet->nentities;)
 	{
-		uint32		end = Min(i + LOOK_UP_ENTITIES, sheet->nentities);
+		uint32		nrows = 0;
 
 		CHECK_FOR_INTERRUPTS();
 		gov_stripe_lock(stripe, LW_SHARED);
-		for (uint32 e = i; e < end; e++)
+		for (; i < sheet->nentities && nrows < LOOK_UP_ROWS; i++)
 		{
-			if (sheet->entities[e].nrows > 0)
-				look_up_entity(sheet, &sheet->entities[e], has_lost);
+			nrows += sheet->entities[i].nrows;
+			if (sheet->entities[i].nrows > 0)
+				look_up_entity(sheet, &sheet->entities[i], has_lost);
 		}
 		gov_stripe_unlock(stripe);
 	}

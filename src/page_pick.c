@@ -394,6 +394,7 @@ pick(Picking *picking)
 	{
 		const GovSheetEntity *entity = &sheet->entities[e];
 
+		CHECK_FOR_INTERRUPTS();
 		if (!passes(picking, entity))
 			continue;
 		if (request->is_tree)

@@ -169,7 +169,10 @@ read_entities(Reading *reading, Datum owner)
 											 sizeof(GovSheetEntity) * Max(nrows, 1));
 	memset(sheet->entities, 0, sizeof(GovSheetEntity) * nrows);
 	for (uint64 row = 0; row < nrows; row++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		read_entity(reading, row);
+	}
 	for (uint64 row = 0; row < nrows; row++)
 		read_parent(sheet, row);
 	SPI_freetuptable(SPI_tuptable);
@@ -217,18 +220,32 @@ add_window(Reading *reading, bool has_anchor, TimestampTz anchor, uint64 row)
 				 errhint("Change the cadence of that budget.")));
 }
 
-/* Budgets may have an anchor each: their windows are found by hash of it. */
+static uint32
+hash_column(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = gov_spi_value(row, column, &isnull);
+	text	   *bytes;
+
+	if (isnull)
+		return 0;
+	bytes = DatumGetTextPP(value);
+	return gov_text_hash(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+}
+
+/* Budgets may have a cadence, anchor or time zone each: windows are found by hash. */
 static uint32
 intern_window(Reading *reading, uint64 row)
 {
 	GovSheet   *sheet = reading->sheet;
 	bool		has_no_anchor;
 	TimestampTz anchor = DatumGetTimestampTz(gov_spi_value(row, 7, &has_no_anchor));
+	uint32		hash = hash_combine(hash_column(row, 6), hash_column(row, 8));
 	uint32		slot;
 
 	if (has_no_anchor)
 		anchor = 0;
-	for (slot = murmurhash32((uint32) (anchor >> 20));; slot++)
+	for (slot = hash_combine(hash, murmurhash32((uint32) (anchor >> 20)));; slot++)
 	{
 		uint32		number = reading->slots[slot & (reading->nslots - 1)];
 
@@ -373,6 +390,7 @@ read_budgets(Reading *reading, Datum owner)
 	{
 		uint64		end = first;
 
+		CHECK_FOR_INTERRUPTS();
 		sheet->entities[e].first_row = sheet->nrows;
 		while (end < nrows && is_column(sheet, sheet->entities[e].id, end, 1))
 			end++;

@@ -44,6 +44,7 @@
 #define GOV_ATTEMPTS_LIVE	10
 
 static GovSheet *kept = NULL;
+static int	trimmed_to_kb = 0;	/* governance.query_memory when sheets were last dropped */
 
 static GovSnapshot
 snapshot_kind(const GovSheet *sheet)
@@ -160,7 +161,6 @@ static bool
 is_current(const GovSheet *sheet, const GovSheetMarks *marks)
 {
 	return sheet->is_whole &&
-		sheet->size <= (Size) gov_query_memory_kb * 1024 &&
 		sheet->catalog == gov_catalog()->generation &&
 		sheet->marks.changes == marks->changes &&
 		sheet->marks.generation == marks->generation;
@@ -270,46 +270,50 @@ gov_sheet_open(const char *owner, uint32 owner_length, int attempt)
 	return sheet;
 }
 
-/* Keep as many sheets as may be kept, this one first. */
+/* Keep as many sheets as may be kept, those used last. */
+static void
+trim(void)
+{
+	Size		most = (Size) gov_query_memory_kb * 1024;
+	Size		total = 0;
+	GovSheet  **link = &kept;
+
+	while (*link != NULL)
+	{
+		if (total + (*link)->size > most || (*link)->catalog != gov_catalog()->generation)
+			drop(link);
+		else
+		{
+			total += (*link)->size;
+			link = &(*link)->next;
+		}
+	}
+	trimmed_to_kb = gov_query_memory_kb;
+}
+
 static void
 keep(GovSheet *sheet)
 {
-	Size		most = (Size) gov_query_memory_kb * 1024;
-	Size		total;
-	GovSheet  **link = &kept;
-
 	sheet->size = MemoryContextMemAllocated(sheet->context, true);
-	if (sheet->size > most)
-	{
-		MemoryContextDelete(sheet->context);
-		return;
-	}
-	for (total = sheet->size; *link != NULL;)
-	{
-		total += (*link)->size;
-		if (total > most || (*link)->catalog != sheet->catalog)
-		{
-			total -= (*link)->size;
-			drop(link);
-		}
-		else
-			link = &(*link)->next;
-	}
 	GOV_FAULT(GOV_FAULT_MEMORY);
 	MemoryContextSetParent(sheet->context, TopMemoryContext);
 	sheet->is_kept = true;
 	sheet->next = kept;
 	kept = sheet;
+	trim();
 }
 
 /* The query is done with a sheet. */
 void
 gov_sheet_close(GovSheet *sheet)
 {
-	if (sheet->is_kept)
-		return;
-	if (sheet->sees_own)
-		MemoryContextDelete(sheet->context);
+	if (sheet->is_kept || sheet->sees_own)
+	{
+		if (!sheet->is_kept)
+			MemoryContextDelete(sheet->context);
+		if (gov_query_memory_kb < trimmed_to_kb)
+			trim();
+	}
 	else
 		keep(sheet);
 }

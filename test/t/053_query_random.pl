@@ -363,4 +363,12 @@ foreach my $session (@sessions)
 compare($sessions[0], $_) foreach @owners;
 is($wrong, 0, 'and at the end');
 is($node->safe_psql('postgres', 'select * from gov_verify()'), '', 'the counts equal the ledger');
+
+# What is kept goes when it may not be kept any more.
+my $kept = q{select count(*) from pg_backend_memory_contexts where name = 'governance sheet'};
+is($sessions[0]->ask("select from gov_query('$_')") // '', '', "$_ is read") foreach @owners;
+is($sessions[0]->ask($kept), scalar(@owners), 'and kept');
+$sessions[0]->ask('set governance.query_memory = 0');
+$sessions[0]->ask("select from gov_query('$owners[0]')");
+is($sessions[0]->ask($kept), '0', 'no longer, once it may not be');
 done_testing();

@@ -103,6 +103,9 @@ sub difference
 
 # ---------------------------------------------------------------- who has crossed, and who was told
 
+# The worker makes one round when it starts, which the first use has it do.
+$node->safe_psql('postgres', q{select gov_ingest('acme', 'tokens', 1, null, '{nobody}')});
+$node->poll_query_until('postgres', 'select exists (select from gov_rollup_state where watermark > 0)') or die;
 my $listener = GovSession->new($node, 'listener');
 $listener->ask('listen governance_alerts');
 my ($status, $err) = load();

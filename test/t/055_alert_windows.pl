@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
+use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use GovTest;
@@ -128,8 +129,19 @@ is($node->safe_psql('postgres', q{select current_usage from gov_headroom('acme',
 is($node->safe_psql('postgres', 'select * from gov_verify()'), '', 'of which nothing is left');
 is(use_of($one, 49), 'f', 'less does not cross');
 like(use_of($other, 1), qr/division_by_zero/, 'again');
+
+# Somebody uses a little while it is failing, and goes by what will not be.
+$node->safe_psql('postgres', q{create or replace function refuse() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(1); raise division_by_zero; end $$});
+gov_ask($other, 'select pg_advisory_lock(1)');
+my ($out, $err) = ('', '');
+my $failing = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', q{select event_id from gov_ingest('acme', 'tokens', 1, null, '{bot}')} ], '>', \$out, '2>', \$err);
+ok($node->poll_query_until('postgres', q{select exists (select from pg_locks where locktype = 'advisory' and not granted)}), 'it is about to fail');
+is(use_of($other, 0.25), 'f', 'a little use');
+gov_ask($other, 'select pg_advisory_unlock(1)');
+$failing->finish;
+like($err, qr/division_by_zero/, 'it fails');
 $node->safe_psql('postgres', 'drop trigger refuse on gov_alerts');
-is(use_of($other, 0.5), 'f', 'still less');
+is(use_of($other, 0.25), 'f', 'still less');
 raised_are('nothing was raised meanwhile', '0:50/60 0:100/105 1:50/100 1:100/100 2:50/75 3:50/52 4:50/50');
 is(use_of($other, 0.5), 'f', 'just enough');
 raised_are('the next that crosses raises', '0:50/60 0:100/105 1:50/100 1:100/100 2:50/75 3:50/52 4:50/50 4:100/100');

@@ -78,6 +78,7 @@ $node->safe_psql('postgres', q{
 	declare
 		outcomes jsonb := '{}';
 		got text;
+		place text;
 	begin
 		for n in 1..transactions loop
 			for m in 1..case phase when 1 then 1 else 1 + floor(random() * 4)::int end loop
@@ -89,7 +90,12 @@ $node->safe_psql('postgres', q{
 					got := 'done';
 				exception
 					when division_by_zero then got := 'undone';
-					when others then got := sqlstate;
+					when others then
+						got := sqlstate;
+						if got not in ('23514', '40001', '40P01') then
+							get stacked diagnostics place = pg_exception_context;
+							got := format('%s %s %s', got, sqlerrm, place);
+						end if;
 				end;
 				outcomes := outcomes || jsonb_build_object(got, coalesce((outcomes ->> got)::int, 0) + 1);
 				exit when got in ('40001', '40P01');
