@@ -67,7 +67,7 @@
 #include "live.h"
 #include "pending.h"
 
-/* Budgets that are looked up in one hold of the lock, and read ahead. */
+/* Entities and budgets looked up in one hold of the lock; rows prefetched. */
 #define LOOK_UP_ROWS		64
 #define ROWS_AHEAD			16
 
@@ -137,7 +137,7 @@ gov_live_look_up(GovSheet *sheet)
 		gov_stripe_lock(stripe, LW_SHARED);
 		for (; i < sheet->nentities && nrows < LOOK_UP_ROWS; i++)
 		{
-			nrows += sheet->entities[i].nrows;
+			nrows += 1 + sheet->entities[i].nrows;
 			if (sheet->entities[i].nrows > 0)
 				look_up_entity(sheet, &sheet->entities[i], has_lost);
 		}
