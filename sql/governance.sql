@@ -1314,6 +1314,22 @@ $$;
 comment on function _gov_raise_broken_rule(regclass, text, text) is
     'internal: reports a broken check constraint as a bad argument (22023) and a broken reference (23503) in the words of the comment on it; returns for what has none';
 
+create function _gov_raise_seen_twice()
+returns void
+language plpgsql
+as $$
+begin
+    raise exception using
+        errcode = 'serialization_failure',
+        message = 'could not serialize access due to concurrent delete',
+        detail = 'The transaction has inserted anew what others have deleted, and still sees that too.',
+        hint = 'Retry the transaction.';
+end
+$$;
+
+comment on function _gov_raise_seen_twice() is
+    'internal: what an upsert says that meets a row twice (40001), as it can above READ COMMITTED';
+
 create function _gov_lock_hierarchy(owner_id text, is_move boolean)
 returns void
 language c
@@ -1614,6 +1630,8 @@ exception
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
         perform _gov_raise_broken_rule('gov_entity_types', broken, failing_row);
         raise;
+    when cardinality_violation then
+        perform _gov_raise_seen_twice();
 end
 $$;
 
@@ -1763,6 +1781,8 @@ exception
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
         perform _gov_raise_broken_rule('gov_capabilities', broken, failing_row);
         raise;
+    when cardinality_violation then
+        perform _gov_raise_seen_twice();
 end
 $$;
 
@@ -1951,6 +1971,8 @@ exception
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
         perform _gov_raise_broken_rule('gov_entities', broken, failing_row);
         raise;
+    when cardinality_violation then
+        perform _gov_raise_seen_twice();
 end
 $$;
 
@@ -2404,6 +2426,8 @@ exception
         perform _gov_raise_broken_rule('gov_assignments', broken, coalesce(nullif(failing_row, ''), sqlerrm));
         perform _gov_raise_broken_rule('gov_entities', broken, failing_row);
         raise;
+    when cardinality_violation then
+        perform _gov_raise_seen_twice();
 end
 $$;
 

@@ -86,8 +86,7 @@ sub is_recovered
 	my $wanted = join ', ',
 	  map { "('$_', $acknowledged{$_})" } sort keys %acknowledged;
 
-	$node->poll_query_until('postgres', 'select true')
-	  or die 'the server does not come back';
+	gov_await($node, 'postgres', 'select true');
 	is($node->safe_psql('postgres',
 		"select client, acknowledged, recorded from (
 		   select client, acknowledged, count(*) filter (where idempotency_key <> '') as recorded,

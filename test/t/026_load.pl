@@ -75,7 +75,7 @@ sub load_while
 	local %ENV = $node->_get_env();
 	my $load = IPC::Run::start(
 		[
-			'pgbench', '-n', '-M', $protocol, '-c', '8', '-T', '5',
+			'pgbench', '-n', '-M', $protocol, '-c', '8', '-t', '300',
 			map({ ('-f', $_) } "$dir/transaction.sql\@4", "$dir/change.sql\@2", "$dir/batch.sql\@1"),
 			'postgres'
 		],
@@ -86,7 +86,7 @@ sub load_while
 	  or die "no load: $err";
 	$disaster->();
 	$load->finish;
-	$node->poll_query_until('postgres', 'select true');
+	gov_await($node, 'postgres', 'select true');
 	return $err;
 }
 

@@ -497,9 +497,9 @@ sub run_once
 	if ($action eq 'crash')
 	{
 		$has_failed = $is_hit;
-		$checker->quit if $checker;
+		eval { $checker->quit } if $checker;
 		undef $checker;
-		$node->poll_query_until('postgres', 'select true') or die 'the server does not come back';
+		gov_await($node, 'postgres', 'select true');
 	}
 	my ($found, $trouble) = run_checker(check_script($owner, $pid, $caller));
 	my ($wrong) = $found =~ /^(wrong: .*?)^(?:recorded|memory) /ms;
