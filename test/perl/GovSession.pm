@@ -6,6 +6,7 @@ package GovSession;
 use strict;
 use warnings;
 
+use Errno;
 use IO::Select;
 use IPC::Open3;
 use PostgreSQL::Test::Utils;
@@ -32,7 +33,11 @@ sub ask
 	print { $self->{in} } "$sql;\n\\echo $end";
 	until ($self->{buffer} =~ /^\Q$end\E\z/m)
 	{
-		IO::Select->new($self->{out})->can_read($PostgreSQL::Test::Utils::timeout_default) or die "$self->{name} does not answer: $sql\n";
+		$! = 0;
+		my $is_ready = IO::Select->new($self->{out})->can_read($PostgreSQL::Test::Utils::timeout_default);
+
+		next if !$is_ready && $!{EINTR};	# a child has ended
+		$is_ready or die "$self->{name} does not answer: $sql\n";
 		sysread($self->{out}, $self->{buffer}, 65536, length $self->{buffer}) or die "$self->{name} is gone: $self->{buffer}\n";
 	}
 	my $answer = substr($self->{buffer}, 0, -length $end);
