@@ -478,6 +478,7 @@ sub run_once
 	my ($history, $owner, $n, $action, $point, $problems) = @_;
 	my $caller = "$owner $action $n";
 	my $problem = sub { push @$problems, "$caller, $point: $_[0]" };
+	my $log_end = -s $node->logfile;
 	my ($out, $err) = run_psql(history_script($history, $owner, $n, $action, $point, $caller));
 	my ($pid) = $out =~ /^pid\n(\d+)$/m;
 	my ($left) = $out =~ /^left\n(\d+)$/m;
@@ -499,6 +500,9 @@ sub run_once
 		$has_failed = $is_hit;
 		eval { $checker->quit } if $checker;
 		undef $checker;
+
+		# until it is noticed that a backend was killed, the server goes on
+		$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log_end) if $is_hit;
 		gov_await($node, 'postgres', 'select true');
 	}
 	my ($found, $trouble) = run_checker(check_script($owner, $pid, $caller));
