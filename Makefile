@@ -126,8 +126,9 @@ $(error no pg_config: install postgresql-server-dev-NN, or give PG_CONFIG=/path/
 endif
 include $(PGXS)
 
-sql/governance--$(EXTVERSION).sql: sql/governance.sql
-	cp $< $@
+# its parts in the order of their numbers
+sql/governance--$(EXTVERSION).sql: $(sort $(wildcard sql/[0-9][0-9]-*.sql))
+	cat $^ > $@
 
 # few files, quickly compiled: a changed header makes them all again
 $(OBJS): $(wildcard src/*.h)

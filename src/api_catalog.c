@@ -5,7 +5,7 @@
  * PURPOSE
  *		It deletes from the ledger and the holds, which take no DELETE from
  *		users; so it works as the extension's owner, for whoever may call it.
- *		The other catalog functions are in sql/governance.sql.
+ *		The other catalog functions are in sql/45-types.sql and the two after it.
  *
  * CONCURRENCY
  *		The lock that keeps rounds of the rollup out comes first (see rollup.c):

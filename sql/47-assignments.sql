@@ -1,0 +1,360 @@
+/* Assignments */
+
+create function _gov_json(stored gov_assignments, parent_id text)
+returns jsonb
+language sql
+stable
+return jsonb_build_object(
+    'id', stored.id,
+    'entityId', stored.entity_id,
+    'capabilityId', stored.capability_id,
+    'scopeEntityIds', stored.scope_entity_ids,
+    'name', stored.name,
+    'usageLimit', stored.usage_limit,
+    'cadence', stored.cadence,
+    'anchorAt', _gov_exact_json(stored.anchor_at),
+    'timezone', stored.timezone,
+    'enforcement', stored.enforcement,
+    'strictAllocation', stored.strict_allocation,
+    'locked', stored.locked,
+    'alertThresholds', stored.alert_thresholds,
+    'parentId', parent_id,
+    'createdAt', _gov_json(stored.created_at),
+    'updatedAt', _gov_json(stored.updated_at));
+
+comment on function _gov_json(gov_assignments, text) is 'internal: an assignment as the catalog functions return it';
+
+create function _gov_assignment_key(entity_id text, capability_id text, scope_entity_ids text[], name text)
+returns text
+language sql
+immutable
+parallel safe
+return jsonb_build_array(entity_id, capability_id, scope_entity_ids, name)::text;
+
+comment on function _gov_assignment_key(text, text, text[], text) is 'internal: the natural key of an assignment of an owner as one text';
+
+create function _gov_patched(stored gov_assignments, item jsonb)
+returns gov_assignments
+language plpgsql
+immutable
+as $$
+begin
+    stored.entity_id := item ->> 'entityId';
+    stored.capability_id := item ->> 'capabilityId';
+    stored.scope_entity_ids := _gov_texts(item -> 'scopeEntityIds');
+    stored.name := item ->> 'name';
+    if item ? 'usageLimit' then
+        stored.usage_limit := round((item ->> 'usageLimit')::numeric, 9);
+    end if;
+    if item ? 'cadence' then
+        stored.cadence := item ->> 'cadence';
+    end if;
+    if item ? 'anchorAt' then
+        stored.anchor_at := (item ->> 'anchorAt')::timestamptz;
+    end if;
+    stored.timezone := coalesce(item ->> 'timezone', stored.timezone, 'UTC');
+    stored.enforcement := coalesce(item ->> 'enforcement', stored.enforcement, 'hard');
+    stored.strict_allocation := coalesce((item ->> 'strictAllocation')::boolean, stored.strict_allocation, false);
+    stored.locked := coalesce((item ->> 'locked')::boolean, stored.locked, false);
+    if item ? 'alertThresholds' then
+        stored.alert_thresholds := case
+            when jsonb_typeof(item -> 'alertThresholds') = 'array'
+            then _gov_sorted(_gov_texts(item -> 'alertThresholds')::numeric[])
+        end;
+    end if;
+    return stored;
+end
+$$;
+
+comment on function _gov_patched(gov_assignments, jsonb) is 'internal: what an item makes of an assignment, stored or new (null)';
+
+create function _gov_require_unlocked(owner text, wanted jsonb)
+returns void
+language plpgsql
+stable
+as $$
+declare
+    entity text;
+    capability text;
+begin
+    select w.value ->> 'entityId', w.value ->> 'capabilityId'
+    into entity, capability
+    from jsonb_each(wanted) w
+    where (w.value ->> 'locked')::boolean
+        or exists (
+            select
+            from gov_assignments a
+            where a.owner_id = owner
+                and a.entity_id = w.value ->> 'entityId'
+                and a.capability_id = w.value ->> 'capabilityId'
+                and a.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
+                and a.name = w.value ->> 'name'
+                and a.locked)
+    order by w.key collate "C"
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = format('permission denied for a locked budget of entity "%s" for capability "%s"', entity, capability),
+            detail = format('Role "%s" may neither change nor lock it.', current_user),
+            hint = 'Leave it out, or ask whoever locks budgets.',
+            table = 'gov_assignments';
+    end if;
+end
+$$;
+
+comment on function _gov_require_unlocked(text, jsonb) is 'internal: refuses items that change or make a locked budget (42501)';
+
+create function _gov_assignment_items(payload jsonb, max_items int)
+returns table (n int, key text, item jsonb)
+language plpgsql
+stable
+as $$
+declare
+    forms constant jsonb := '{
+        "entityId": "a string",
+        "capabilityId": "a string",
+        "featureId": "a string",
+        "currencyId": "a string",
+        "scopeEntityIds": "an array of strings",
+        "name": "a string",
+        "usageLimit": "a number or null",
+        "cadence": "a string or null",
+        "anchorAt": "a string or null",
+        "timezone": "a string",
+        "enforcement": "a string",
+        "strictAllocation": "true or false",
+        "locked": "true or false",
+        "alertThresholds": "an array of numbers or null",
+        "parentId": "a string or null"}';
+    entity text;
+    capability text;
+    scope text[];
+    label text;
+begin
+    for n, item in select i.n, i.item from _gov_items(payload, 'assignments', forms, max_items) i loop
+        entity := _gov_one_key(item, n, '{entityId}', true);
+        capability := _gov_one_key(item, n, '{capabilityId, featureId, currencyId}', true);
+        scope := _gov_sorted(_gov_texts(coalesce(item -> 'scopeEntityIds', '[]')));
+        label := coalesce(item ->> 'name', '');
+        key := _gov_assignment_key(entity, capability, scope, label);
+        if item ? 'anchorAt' then
+            item := item || jsonb_build_object('anchorAt', _gov_time(item, n, 'anchorAt'));
+        end if;
+        item := item || jsonb_build_object('capabilityId', capability, 'scopeEntityIds', scope, 'name', label);
+        return next;
+    end loop;
+end
+$$;
+
+comment on function _gov_assignment_items(jsonb, int) is
+    'internal: the numbered items of a payload of assignments, each with its natural key and with the parts of that in one form (22004, 22023, 54000)';
+
+create function _gov_refuse_incomplete(item jsonb, n int)
+returns void
+language plpgsql
+immutable
+as $$
+begin
+    raise exception using
+        errcode = 'invalid_parameter_value',
+        message = format('"%s" is missing in item %s, a new assignment', case when item ? 'usageLimit' then 'cadence' else 'usageLimit' end, n),
+        hint = 'Give both; null means no limit, and never resets.';
+end
+$$;
+
+comment on function _gov_refuse_incomplete(jsonb, int) is 'internal: refuses an item that lacks what a new assignment needs (22023)';
+
+create function gov_upsert_assignments(owner_id text, assignments jsonb)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    owner constant text := $1;
+    wanted jsonb := '{}';
+    parents jsonb := '{}';
+    keys text[] := '{}';
+    item jsonb;
+    n int;
+    key text;
+    broken text;
+    failing_row text;
+begin
+    perform _gov_require_owner(owner);
+
+    for n, key, item in select i.n, i.key, i.item from _gov_assignment_items($2, 100) i loop
+        if not wanted ? key and not item ?& '{usageLimit, cadence}'
+            and not exists (
+                select
+                from gov_assignments a
+                where a.owner_id = owner
+                    and a.entity_id = item ->> 'entityId'
+                    and a.capability_id = item ->> 'capabilityId'
+                    and a.scope_entity_ids = _gov_texts(item -> 'scopeEntityIds')
+                    and a.name = item ->> 'name')
+        then
+            perform _gov_refuse_incomplete(item, n);
+        end if;
+
+        if item ? 'parentId' then
+            parents := parents || jsonb_build_object(item ->> 'entityId', item -> 'parentId');
+        end if;
+        wanted := wanted || jsonb_build_object(key, coalesce(wanted -> key, '{}') || item);
+        keys := keys || key;
+    end loop;
+
+    -- The policies would refuse the rows, but not say why.
+    if parents <> '{}' and not has_column_privilege('gov_entities', 'parent_id', 'update') then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = 'permission denied for "parentId"',
+            detail = format('Role "%s" may change budgets, and not where entities stand.', current_user),
+            hint = 'Leave "parentId" out.';
+    end if;
+    if not has_function_privilege('_gov_change_every_owner()', 'execute') then
+        perform _gov_require_unlocked(owner, wanted);
+    end if;
+
+    if parents <> '{}' then
+        perform _gov_lock_hierarchy(
+            owner,
+            is_move => exists (
+                select
+                from jsonb_each_text(parents) p
+                join gov_entities e on e.owner_id = owner and e.id = p.key
+                where e.parent_id is distinct from p.value));
+    end if;
+
+    -- One statement, so that strict budgets are judged when entities have moved and limits are set. It names the table of
+    -- entities only if there is something to move: others need have no right to.
+    execute case when parents <> '{}' then $moved$
+        with moved as
+        (
+            update gov_entities e
+            set parent_id = p.value
+            from jsonb_each_text($3) p
+            where e.owner_id = $1
+                and e.id = p.key
+                and e.parent_id is distinct from p.value
+        )
+        $moved$ else '' end || $written$
+        insert into gov_assignments as t
+            (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone,
+             enforcement, strict_allocation, locked, alert_thresholds)
+        select $1, p.entity_id, p.capability_id, p.scope_entity_ids, p.name, p.usage_limit, p.cadence, p.anchor_at, p.timezone,
+            p.enforcement, p.strict_allocation, p.locked, p.alert_thresholds
+        from jsonb_each($2) w
+        left join gov_assignments s
+            on s.owner_id = $1
+            and s.entity_id = w.value ->> 'entityId'
+            and s.capability_id = w.value ->> 'capabilityId'
+            and s.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
+            and s.name = w.value ->> 'name'
+        cross join lateral _gov_patched(s, w.value) p
+        order by w.key collate "C"
+        on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update
+            set (usage_limit, cadence, anchor_at, timezone, enforcement, strict_allocation, locked, alert_thresholds) = (
+                select p.usage_limit, p.cadence, p.anchor_at, p.timezone, p.enforcement, p.strict_allocation, p.locked,
+                    p.alert_thresholds
+                from _gov_patched(t, $2 -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name)) p)
+            where t is distinct from
+                _gov_patched(t, $2 -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name))
+        $written$
+    using owner, wanted, parents;
+
+    return (
+        select jsonb_agg(_gov_json(t, e.parent_id) order by k.n)
+        from unnest(keys) with ordinality k (key, n)
+        cross join lateral (select wanted -> k.key as item) w
+        join gov_assignments t
+            on t.owner_id = owner
+            and t.entity_id = w.item ->> 'entityId'
+            and t.capability_id = w.item ->> 'capabilityId'
+            and t.scope_entity_ids = _gov_texts(w.item -> 'scopeEntityIds')
+            and t.name = w.item ->> 'name'
+        join gov_entities e on e.owner_id = t.owner_id and e.id = t.entity_id);
+exception
+    when check_violation or foreign_key_violation then
+        get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
+        perform _gov_raise_broken_rule('gov_assignments', broken, coalesce(nullif(failing_row, ''), sqlerrm));
+        perform _gov_raise_broken_rule('gov_entities', broken, failing_row);
+        raise;
+    when cardinality_violation then
+        perform _gov_raise_seen_twice();
+end
+$$;
+
+comment on function gov_upsert_assignments(text, jsonb) is
+$$Creates budgets of an owner's entities and changes existing ones, which entity, capability, scope and name identify.
+
+owner_id: one of the vendor's customers
+assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the keys
+    entityId (required), one of capabilityId, featureId and currencyId (required), scopeEntityIds (default []: everywhere),
+    name (default ""), usageLimit (per window, in the capability's unit; null: no limit), cadence (such as "P1M"; null: never
+    resets), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
+    strictAllocation (default false; true: the children's limits may not add up to more), locked (default false),
+    alertThresholds (per cent; null: the alert policy's), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
+result: the stored budgets as an array in the order given, with id, parentId, createdAt and updatedAt
+errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
+    entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle, limits past a strict budget; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
+    64 entities in a chain; 55000 an entity with children would move$$;
+
+create function gov_list_assignments
+(
+    owner_id text,
+    after text default null,
+    before text default null,
+    page_size int default 20,
+    entity_id text default null,
+    capability_id text default null
+)
+returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+begin
+    perform _gov_require_owner(owner_id);
+    return _gov_list(
+        'assignments',
+        $source$
+            gov_assignments r
+            where r.owner_id = $1
+                and ($2 ->> 'entityId' is null or r.entity_id = $2 ->> 'entityId')
+                and ($2 ->> 'capabilityId' is null or r.capability_id = $2 ->> 'capabilityId')
+        $source$,
+        '{r.entity_id, r.capability_id, r.scope_entity_ids, r.name}',
+        '{a string, a string, an array of strings, a string}',
+        '_gov_json(r, (select e.parent_id from gov_entities e where e.owner_id = r.owner_id and e.id = r.entity_id))',
+        owner_id,
+        jsonb_build_object('entityId', entity_id, 'capabilityId', capability_id),
+        after,
+        before,
+        page_size);
+end
+$$;
+
+comment on function gov_list_assignments(text, text, text, int, text, text) is
+$$A page of the budgets of an owner, by entity, capability, scope and name.
+
+after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100;
+entity_id: only those of this entity; capability_id: only those of this capability
+result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}
+errors: 22004 null owner; 42501 an owner that the session may not see; 22023 page_size out of range, both cursors, not a cursor of this list$$;
+
+/* Owners */
+
+create function gov_delete_owner(owner_id text)
+returns void
+language c
+as 'MODULE_PATHNAME', 'gov_delete_owner_1_0';
+
+comment on function gov_delete_owner(text) is
+$$Deletes everything of one owner, the ledger and the holds included. An owner without rows is no error.
+
+owner_id: one of the vendor's customers. A use or a hold whose transaction is still open at the call is not seen and
+    stays: stop the owner's traffic first, or call again.
+errors: 22004 null; 42501 another owner than governance.owner$$;
+

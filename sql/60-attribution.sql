@@ -1,0 +1,135 @@
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Reports                                                                                                          */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- Where a report's bucket begins that a time falls into: counted from Monday 2001-01-01 00:00 local, as windows are; months,
+-- days and weeks are local calendar arithmetic, what is shorter is elapsed time.
+create function _gov_bucket_start(bucket interval, at timestamptz)
+returns timestamptz
+language sql
+stable
+as $$
+    select case
+        when extract(epoch from bucket - date_trunc('day', bucket)) > 0 or bucket < interval '1 day' then
+            date_bin(bucket, at, timestamp '2001-01-01'::timestamptz)
+        when extract(day from bucket) > 0 then
+            date_bin(bucket, at::timestamp, timestamp '2001-01-01')::timestamptz
+        else
+            (
+                select (timestamp '2001-01-01' + make_interval(months => (floor(m.since / m.wanted) * m.wanted)::int))::timestamptz
+                from (
+                    select
+                        (extract(year from at::timestamp) - 2001) * 12 + extract(month from at::timestamp) - 1 as since,
+                        extract(year from bucket) * 12 + extract(month from bucket) as wanted
+                ) m
+            )
+    end
+$$;
+
+comment on function _gov_bucket_start(interval, timestamptz) is 'internal: the start of the bucket of gov_attribution that a time falls into';
+
+create function gov_attribution
+(
+    owner_id text,
+    capability_id text,
+    group_by text[],
+    from_time timestamptz,
+    to_time timestamptz,
+    bucket interval default null
+)
+returns table
+(
+    group_key jsonb,
+    bucket_start timestamptz,
+    amount numeric,
+    event_count bigint
+)
+language plpgsql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+as $$
+declare
+    missing text := case
+        when owner_id is null then 'owner_id'
+        when capability_id is null then 'capability_id'
+        when group_by is null or array_position(group_by, null) is not null then 'group_by'
+        when from_time is null then 'from_time'
+        when to_time is null then 'to_time'
+    end;
+    units int := (extract(year from bucket) * 12 + extract(month from bucket) <> 0)::int
+        + (extract(day from bucket) <> 0)::int
+        + (extract(epoch from bucket - date_trunc('day', bucket)) <> 0)::int;
+    name text;
+    column_name text;
+    number int := 0;
+    joins text := '';
+    pairs text := '';
+begin
+    if missing is not null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = format('argument "%s" must not be null', missing),
+            hint = format('Pass a value for "%s".', missing);
+    end if;
+    if bucket is not null and (bucket <= interval '0' or units <> 1) then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = 'argument "bucket" must be a positive interval of months, of days, or of time',
+            hint = 'Write it like interval ''1 day'', ''1 month'' or ''6 hours''.';
+    end if;
+    perform _gov_require_owner(owner_id);
+
+    -- One column for each name: the event's entities of that type, each in a row of its own, or the value of the dimension.
+    foreach name in array (select coalesce(array_agg(distinct g.name), '{}') from unnest(group_by) g (name)) loop
+        number := number + 1;
+        column_name := format('k%s.value', number);
+        joins := joins || case
+            when exists (select from gov_entity_types t where t.id = name) then
+                format($join$
+                    left join lateral (
+                        select to_jsonb(n.id) as value
+                        from unnest(e.entity_ids) x (id)
+                        cross join lateral (
+                            select m.id
+                            from gov_entities m
+                            where m.owner_id = e.owner_id
+                                and m.id = x.id
+                                and m.type_id = %1$L
+                            offset 0
+                        ) n
+                    ) k%2$s on true$join$, name, number)
+            else
+                format(' cross join lateral (select e.dimensions -> %1$L as value) k%2$s', name, number)
+        end;
+        pairs := pairs || format(', %L, %s', name, column_name);
+    end loop;
+
+    return query execute format($query$
+        select
+            jsonb_build_object(%1$s) as group_key,
+            case when $5 is not null then _gov_bucket_start($5, e.occurred_at) end as bucket_start,
+            trim_scale(sum(e.amount)) as amount,
+            count(*) as event_count
+        from gov_events e
+        %2$s
+        where e.owner_id = $1
+            and e.capability_id = $2
+            and e.occurred_at >= $3
+            and e.occurred_at < $4
+        group by 1, 2
+        order by 2, 1
+        $query$, substr(pairs, 3), joins)
+    using owner_id, capability_id, from_time, to_time, bucket;
+end
+$$;
+
+comment on function gov_attribution(text, text, text[], timestamptz, timestamptz, interval) is
+$$Who and what used how much: the ledger's sums by any mix of entity types and dimensions, and by time.
+
+owner_id, capability_id: what is summed; group_by: each name is an entity type or else the key of a dimension, {} for one sum;
+    from_time, to_time: by occurred_at, from_time included, to_time not; bucket: months, days or time, such as interval '1 day', begun
+    in the session's time zone, weeks on Monday; null for no buckets
+result: a row per group and bucket, by bucket: group_key: an object with a key for each name, null for what an event lacks; an event
+    with two entities of one type counts under each; bucket_start: null without buckets; amount; event_count
+errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit; 42501 an owner that the session may not see$$;
+

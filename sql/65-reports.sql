@@ -1,0 +1,652 @@
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Reporting                                                                                                        */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- One owner's budgets at a point in time. An owner has one or a hundred thousand, and the planner of a query, or of one for all
+-- owners, would take it for the average: joined row by row, as few are, many take minutes. So they are joined here, by hashing,
+-- and what belongs to the owner is found by an index whatever the tables' statistics say. For whom policies hold, no index is
+-- asked for an expression such as coalesce(), which the planner takes for leaky: they are computed beforehand.
+create function _gov_budgets_of(owner text, at timestamptz)
+returns table
+(
+    entity_id text,
+    display_name text,
+    type_id text,
+    parent_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    usage_limit numeric,
+    current_usage numeric,
+    reserved_usage numeric,
+    remaining numeric,
+    allocated numeric,
+    utilization numeric,
+    cadence text,
+    usage_period_start timestamptz,
+    usage_period_end timestamptz,
+    enforcement text,
+    locked boolean,
+    strict_allocation boolean
+)
+language plpgsql
+stable
+rows 100
+cost 1000
+set search_path = pg_catalog, @extschema@, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_hashjoin = on
+set enable_hashagg = on
+set enable_nestloop = off
+set enable_mergejoin = off
+set enable_sort = off
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+    return query
+    with recursive entity as materialized
+    (
+        select
+            e.id,
+            e.type_id,
+            e.parent_id,
+            e.display_name,
+            e.archived_at is not null as is_archived
+        from gov_entities e
+        where e.owner_id = owner
+    ),
+    -- The archived entities, with the nearest above that is not.
+    hidden (id, shown_id) as
+    (
+        select e.id, e.parent_id
+        from entity e
+        left join entity p on p.id = e.parent_id
+        where e.is_archived
+            and p.is_archived is not true
+        union all
+        select e.id, h.shown_id
+        from hidden h
+        join entity e on e.parent_id = h.id
+        where e.is_archived
+    ),
+    -- The present windows: most budgets of an owner have one of a few.
+    turn as materialized
+    (
+        select
+            d.cadence,
+            d.anchor_at,
+            d.timezone,
+            w.window_start,
+            w.window_end,
+            coalesce(w.window_start, '-infinity') as counted_from
+        from (
+            select
+                coalesce(a.cadence, '') as cadence,
+                coalesce(a.anchor_at, '-infinity') as anchor_at,
+                a.timezone
+            from gov_assignments a
+            where a.owner_id = owner
+            group by 1, 2, 3
+        ) d
+        cross join lateral gov_window(nullif(d.cadence, ''), nullif(d.anchor_at, '-infinity'), d.timezone, at) w
+    ),
+    -- What is not rolled up yet.
+    counted as
+    (
+        select
+            c.counter_id,
+            c.window_start,
+            sum(c.amount) as amount
+        from (
+            select x.counter_id, x.window_start, e.amount
+            from gov_events e
+            cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+            where e.owner_id = owner
+                and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from gov_rollup_state r))
+        ) c
+        group by c.counter_id, c.window_start
+    ),
+    held as
+    (
+        select
+            x.assignment_id,
+            sum(r.amount) as amount
+        from gov_reservations r
+        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+        where r.owner_id = owner
+            and r.state = 'open'
+            and (r.owner_id, r.expires_at) > (owner, at)
+        group by x.assignment_id
+    ),
+    -- What children are given.
+    given as
+    (
+        select
+            e.parent_id,
+            b.capability_id,
+            coalesce(b.cadence, '') as cadence,
+            sum(b.usage_limit) as amount
+        from gov_assignments b
+        join entity e on e.id = b.entity_id
+        where b.owner_id = owner
+            and b.scope_entity_ids = '{}'
+            and b.name = ''
+            and not e.is_archived
+        group by e.parent_id, b.capability_id, coalesce(b.cadence, '')
+    )
+    select
+        b.entity_id,
+        e.display_name,
+        e.type_id,
+        case when h.id is null then e.parent_id else h.shown_id end,
+        b.capability_id,
+        b.scope_entity_ids,
+        b.name,
+        b.usage_limit,
+        trim_scale(s.used),
+        trim_scale(s.held),
+        trim_scale(b.usage_limit - s.used - s.held),
+        case when b.scope_entity_ids = '{}' then trim_scale(coalesce(g.amount, 0)) end,
+        case when b.usage_limit = 0 then 1 else trim_scale(s.used / b.usage_limit) end,
+        b.cadence,
+        w.window_start,
+        w.window_end,
+        b.enforcement,
+        b.locked,
+        b.strict_allocation
+    from gov_assignments b
+    join entity e on e.id = b.entity_id and not e.is_archived
+    join turn w
+        on w.cadence = coalesce(b.cadence, '')
+        and w.anchor_at = coalesce(b.anchor_at, '-infinity')
+        and w.timezone = b.timezone
+    left join hidden h on h.id = e.parent_id
+    left join lateral
+    (
+        select n.amount
+        from gov_usage n
+        where n.counter_id = b.counter_id
+            and n.window_start = w.counted_from
+        offset 0
+    ) u on true
+    left join counted c on c.counter_id = b.counter_id and c.window_start = w.counted_from
+    left join held r on r.assignment_id = b.id
+    left join given g
+        on g.parent_id = b.entity_id
+        and g.capability_id = b.capability_id
+        and g.cadence = coalesce(b.cadence, '')
+    cross join lateral
+    (
+        select coalesce(u.amount, 0) + coalesce(c.amount, 0) as used, coalesce(r.amount, 0) as held
+    ) s
+    where b.owner_id = owner;
+end
+$$;
+
+comment on function _gov_budgets_of(text, timestamptz) is 'internal: the rows of gov_budgets and gov_allocations of one owner, as far as the caller may see them';
+
+create view gov_budgets with (security_invoker = true) as
+select
+    o.owner_id,
+    b.entity_id collate "C" as entity_id,
+    b.display_name collate "C" as display_name,
+    b.type_id collate "C" as type_id,
+    b.parent_id collate "C" as parent_id,
+    b.capability_id collate "C" as capability_id,
+    b.scope_entity_ids collate "C" as scope_entity_ids,
+    b.name collate "C" as name,
+    b.usage_limit,
+    b.current_usage,
+    b.reserved_usage,
+    b.remaining,
+    b.allocated,
+    b.utilization,
+    b.cadence collate "C" as cadence,
+    b.usage_period_start,
+    b.usage_period_end,
+    b.enforcement collate "C" as enforcement,
+    b.locked
+from (select gov_now() as now offset 0) c
+cross join (select distinct a.owner_id from gov_assignments a) o
+cross join lateral _gov_budgets_of(o.owner_id, c.now) b;
+
+comment on view gov_budgets is 'the budgets of entities that are not archived, with what is used and held of them right now';
+comment on column gov_budgets.display_name is 'the entity''s';
+comment on column gov_budgets.type_id is 'the entity''s';
+comment on column gov_budgets.parent_id is 'the nearest entity above that is not archived; null for a root';
+comment on column gov_budgets.usage_limit is 'null = no limit';
+comment on column gov_budgets.current_usage is 'used in the present window, committed or by this transaction';
+comment on column gov_budgets.reserved_usage is 'held by open holds whose time has not passed';
+comment on column gov_budgets.remaining is 'limit - usage - held, negative when over the limit; null without a limit';
+comment on column gov_budgets.allocated is
+    'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out; null on scoped budgets';
+comment on column gov_budgets.utilization is 'usage / limit, not capped; 1 for a limit of 0, null without a limit';
+comment on column gov_budgets.usage_period_start is 'the start of the present window; null for a budget that never resets';
+comment on column gov_budgets.usage_period_end is 'its end, exclusive; null for a budget that never resets';
+
+create view gov_allocations with (security_invoker = true) as
+select
+    o.owner_id,
+    b.entity_id collate "C" as entity_id,
+    b.capability_id collate "C" as capability_id,
+    b.name collate "C" as name,
+    b.cadence collate "C" as cadence,
+    b.usage_limit,
+    b.allocated,
+    trim_scale(b.usage_limit - b.allocated) as unallocated,
+    b.strict_allocation
+from (select gov_now() as now offset 0) c
+cross join (select distinct a.owner_id from gov_assignments a) o
+cross join lateral _gov_budgets_of(o.owner_id, c.now) b
+where b.scope_entity_ids = '{}';
+
+comment on view gov_allocations is 'the node-wide budgets of entities that are not archived, with what is left to allocate to children';
+comment on column gov_allocations.usage_limit is 'null = no limit';
+comment on column gov_allocations.allocated is
+    'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out';
+comment on column gov_allocations.unallocated is 'limit - allocated, negative when more is allocated than there is; null without a limit';
+comment on column gov_allocations.strict_allocation is 'true = no more may be allocated than the limit';
+
+create function gov_tree
+(
+    owner_id text,
+    capability_ids text[] default null,
+    under_entity_id text default null
+)
+returns table
+(
+    entity_id text,
+    display_name text,
+    type_id text,
+    parent_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    usage_limit numeric,
+    current_usage numeric,
+    reserved_usage numeric,
+    remaining numeric,
+    allocated numeric,
+    utilization numeric,
+    cadence text,
+    usage_period_start timestamptz,
+    usage_period_end timestamptz,
+    enforcement text,
+    locked boolean,
+    depth integer,
+    path text[]
+)
+language plpgsql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_hashjoin = on
+set enable_hashagg = on
+set enable_nestloop = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+    perform _gov_require_owner(owner_id);
+    if array_position(capability_ids, null) is not null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = 'argument "capability_ids" must not contain null',
+            hint = 'Leave it out for one row per entity.';
+    end if;
+
+    -- An archived entity hands its own place on to its children. Ids contain no control characters, so that keys of ids that
+    -- each follow a chr(1) sort depth-first.
+    return query
+    with recursive entity as materialized
+    (
+        select
+            e.id,
+            e.type_id,
+            e.parent_id,
+            e.display_name,
+            e.archived_at is not null as is_archived
+        from gov_entities e
+        where e.owner_id = gov_tree.owner_id
+    ),
+    place as
+    (
+        select
+            e.id,
+            e.display_name,
+            e.type_id,
+            e.is_archived,
+            null::text collate "C" as shown_id,
+            case when e.is_archived then '{}' else array[e.id] end as path,
+            case when e.is_archived then '' else chr(1) || e.id end as sort_key,
+            under_entity_id is null or e.id = under_entity_id as is_wanted
+        from entity e
+        where e.parent_id is null
+        union all
+        select
+            e.id,
+            e.display_name,
+            e.type_id,
+            e.is_archived,
+            case when p.is_archived then p.shown_id else p.id end,
+            case when e.is_archived then p.path else p.path || e.id end,
+            case when e.is_archived then p.sort_key else p.sort_key || chr(1) || e.id end,
+            p.is_wanted or e.id = under_entity_id
+        from place p
+        join entity e on e.parent_id = p.id
+    )
+    select
+        p.id,
+        p.display_name,
+        p.type_id,
+        p.shown_id,
+        b.capability_id,
+        b.scope_entity_ids,
+        b.name,
+        b.usage_limit,
+        b.current_usage,
+        b.reserved_usage,
+        b.remaining,
+        b.allocated,
+        b.utilization,
+        b.cadence,
+        b.usage_period_start,
+        b.usage_period_end,
+        b.enforcement,
+        b.locked,
+        cardinality(p.path) - 1,
+        p.path
+    from place p
+    left join
+    (
+        select x.*
+        from _gov_budgets_of(owner_id, gov_now()) x
+        where capability_ids is not null
+            and x.capability_id = any (capability_ids)
+    ) b on b.entity_id = p.id
+    where p.is_wanted
+        and not p.is_archived
+        and (capability_ids is null or b.entity_id is not null)
+    order by p.sort_key, b.capability_id collate "C", cardinality(b.scope_entity_ids), b.scope_entity_ids collate "C", b.name collate "C";
+end
+$$;
+
+comment on function gov_tree(text, text[], text) is
+$$An owner's entities, and their budgets, as a tree: depth-first, children by id. Archived entities are left out; their children
+stand below the nearest entity above that is not archived.
+
+owner_id: one of the vendor's customers; capability_ids: whose budgets to show; null for one row per entity, without budgets;
+    under_entity_id: only this entity and what is below it
+result: the columns of gov_budgets but for owner_id; depth: 0 for a root; path: the ids from the root down to the entity. One row per
+    budget, an entity's by capability, scope size, scope and name; unknown ids: no rows
+errors: 22004 null owner_id or element of capability_ids; 42501 an owner that the session may not see$$;
+
+create function _gov_short(n numeric)
+returns text
+language plpgsql
+immutable
+parallel safe
+strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    digits int := length(trunc(abs(n))::text);
+    thousands int := (digits - 1) / 3;
+    short numeric := round(n / 1000::numeric ^ thousands, 2 - (digits - 1) % 3);
+begin
+    if abs(n) < 1 then
+        short := round(n, 3);
+        return case when short = 0 and n <> 0 then '~0' else trim_scale(short)::text end;
+    end if;
+    if abs(short) >= 1000 then
+        thousands := thousands + 1;
+        short := short / 1000;
+    end if;
+    return trim_scale(short)::text || substr('kMGTPEZY', thousands, (thousands > 0)::int);
+end
+$$;
+
+comment on function _gov_short(numeric) is 'internal: a number in at most 6 characters and 3 digits, such as 412k or -1.25M; ~0 for one that is nearly nothing';
+
+create function _gov_cut(line text, width int, ellipsis text)
+returns text
+language sql
+immutable
+parallel safe
+return case when length(line) > width then left(line, width - length(ellipsis)) || ellipsis else line end;
+
+comment on function _gov_cut(text, int, text) is 'internal: a text in at most so many characters';
+
+create function _gov_bar(used numeric, held numeric, usage_limit numeric, marks text[])
+returns text
+language plpgsql
+immutable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    width int := 20 - length(marks[1]) - length(marks[5]);
+    used_cells int := case
+        when usage_limit is null then 0
+        when used >= usage_limit then width
+        when used > 0 then greatest(floor(width * used / usage_limit), 1)
+        else 0
+    end;
+    held_cells int := case
+        when held > 0 and used_cells < width then
+            least(greatest(floor(width * (used + held) / usage_limit) - used_cells, 1), width - used_cells)
+        else 0
+    end;
+begin
+    if usage_limit is null then
+        return rpad('no limit', 20);
+    end if;
+    return marks[1] || repeat(marks[2], used_cells) || repeat(marks[3], held_cells) || repeat(marks[4], width - used_cells - held_cells)
+        || marks[5];
+end
+$$;
+
+comment on function _gov_bar(numeric, numeric, numeric, text[]) is
+    'internal: 20 characters that show how much of a limit is used and held; what is used or held shows, however little it is';
+
+create function _gov_cadence_words(cadence text)
+returns text
+language sql
+immutable
+parallel safe
+return case
+    when cadence is null then ''
+    when cadence ~ '^PT?1[A-Z]$' then
+        case cadence
+            when 'P1Y' then '/year'
+            when 'P1M' then '/month'
+            when 'P1W' then '/week'
+            when 'P1D' then '/day'
+            when 'PT1H' then '/hour'
+            when 'PT1M' then '/minute'
+            else '/second'
+        end
+    else
+        '/' || substring(cadence from '[0-9]+')
+            || case when cadence ~ '^PT.*M$' then 'min' when cadence ~ 'M$' then 'mo' else lower(right(cadence, 1)) end
+end;
+
+comment on function _gov_cadence_words(text) is 'internal: a cadence in the words of a label, such as /month or /30d; nothing for a budget that never resets';
+
+create function gov_report
+(
+    owner_id text,
+    capability_id text default null,
+    under_entity_id text default null,
+    max_depth integer default null
+)
+returns setof text
+language plpgsql
+stable
+set search_path = pg_catalog, @extschema@, pg_temp
+set jit = off
+as $$
+declare
+    -- psql adds one character.
+    width constant int := 98;
+    label_width constant int := 30;
+    deepest constant int := 5;
+    is_utf8 boolean := getdatabaseencoding() = 'UTF8' and pg_client_encoding() = 'UTF8';
+    marks text[] := case when is_utf8 then '{"",█,▒,·,""}' else '{[,#,=,.,]}' end;
+    ellipsis text := case when is_utf8 then '…' else '...' end;
+    through text := case when is_utf8 then '│  ' else '|  ' end;
+    branch text := case when is_utf8 then '├─ ' else '|- ' end;
+    corner text := case when is_utf8 then '└─ ' else '`- ' end;
+    now timestamptz := gov_now();
+    stems text[] := '{""}';
+    stem text;
+    place bigint := 0;
+    item record;
+begin
+    perform _gov_require_owner(owner_id);
+    if max_depth < 0 then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = 'argument "max_depth" must not be negative',
+            hint = 'Pass 0 for the roots alone, 1 for their children too, and so on; null for all.';
+    end if;
+    for item in
+        with placed as
+        (
+            select t.*, t.depth - min(t.depth) over () as level
+            from gov_tree(gov_report.owner_id, null, gov_report.under_entity_id) with ordinality
+                t (entity_id, display_name, type_id, parent_id, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, depth, path, n)
+        ),
+        shown as
+        (
+            select
+                t.n,
+                t.entity_id,
+                coalesce(t.display_name, t.entity_id) as title,
+                t.type_id,
+                t.level as depth,
+                coalesce(lead(t.depth) over (order by t.n) > t.depth, false) as has_children,
+                row_number() over (partition by t.parent_id order by t.n desc) = 1 as is_last
+            from placed t
+            where max_depth is null
+                or t.level <= max_depth
+        )
+        select
+            s.*,
+            b.capability_id is not null as has_budget,
+            b.capability_id || _gov_cadence_words(b.cadence) || coalesce(' ' || nullif(b.name, ''), '')
+                || coalesce(' on ' || nullif(array_to_string(b.scope_entity_ids, ', '), ''), '') as label,
+            b.usage_limit,
+            b.current_usage,
+            b.reserved_usage,
+            b.utilization,
+            b.usage_limit - b.allocated as unallocated,
+            b.allocated > 0 as has_allocated,
+            b.usage_period_end,
+            b.enforcement
+        from shown s
+        left join (select * from _gov_budgets_of(gov_report.owner_id, now) x
+            where gov_report.capability_id is null or x.capability_id = gov_report.capability_id) b on b.entity_id = s.entity_id
+        order by s.n, b.capability_id collate "C", cardinality(b.scope_entity_ids), b.scope_entity_ids collate "C", b.name collate "C"
+    loop
+        if place = 0 then
+            return next rtrim(rpad(_gov_cut(owner_id, label_width, ellipsis), label_width + 1)
+                || format('used %s held %s left %s', marks[2], marks[3], marks[4])
+                || '       %    used of limit   resets unalloc');
+        end if;
+
+        -- A new entity. Below the deepest level its depth is written out.
+        if item.n <> place then
+            place := item.n;
+            if item.depth > deepest then
+                return next _gov_cut(format('%s%s: %s (%s)', stems[deepest + 2], item.depth, item.title, item.type_id), width, ellipsis);
+            else
+                stem := stems[item.depth + 1];
+                return next _gov_cut(stem || case when item.depth = 0 then '' when item.is_last then corner else branch end
+                    || format('%s (%s)', item.title, item.type_id), width, ellipsis);
+                stems[item.depth + 2] := stem || case when item.depth = 0 then '' when item.is_last then '   ' else through end;
+            end if;
+        end if;
+
+        if item.has_budget then
+            stem := stems[least(item.depth, deepest) + 2]
+                || case when item.has_children and item.depth <= deepest then through else '   ' end;
+            return next rtrim(rpad(_gov_cut(stem || item.label, label_width, ellipsis), label_width + 1)
+                || _gov_bar(item.current_usage, item.reserved_usage, item.usage_limit, marks)
+                || lpad(case
+                    when item.utilization is null then ''
+                    when item.utilization > 99.99 then '>9999%'
+                    when item.utilization < -9.99 then '<-999%'
+                    else floor(100 * item.utilization) || '%'
+                end, 7)
+                || case when item.current_usage > item.usage_limit then '! ' else '  ' end
+                || lpad(_gov_short(item.current_usage), 6)
+                || rpad(coalesce(' of ' || _gov_short(item.usage_limit), ''), 11)
+                || rpad(case
+                    when item.usage_period_end is null then 'never'
+                    when item.usage_period_end < now + interval '1 day' then to_char(item.usage_period_end, 'HH24:MI')
+                    when item.usage_period_end < now + interval '1 year' then to_char(item.usage_period_end, 'FMDD Mon')
+                    when item.usage_period_end < '10000-01-01' then to_char(item.usage_period_end, 'Mon YYYY')
+                    else to_char(item.usage_period_end, 'YYYY')
+                end, 8)
+                || lpad(case when item.has_allocated then coalesce(_gov_short(item.unallocated), '') else '' end, 7)
+                || case item.enforcement when 'soft' then ' soft' else '' end);
+        end if;
+    end loop;
+    if place = 0 then
+        return next _gov_cut(owner_id, width - 16, ellipsis) || ': no entities';
+    end if;
+end
+$$;
+
+comment on function gov_report(text, text, text, integer) is
+$$An owner's budgets as a picture, for a terminal of 100 columns: the tree of its entities, below each its budgets with bars.
+
+owner_id: one of the vendor's customers; capability_id: only budgets of this capability; under_entity_id: only this entity and what
+    is below it; max_depth: only so many levels below the topmost, null for all
+result: lines of at most 98 characters, a heading first. A budget's line: the capability, the length of its window, name and scope;
+    a bar of what is used and held, drawn in ASCII unless database and client use UTF8; the share that is used, ! when the limit
+    is passed; amounts of 3 digits; when the window ends, in the session's time zone; what is left to allocate when children
+    have budgets; soft
+errors: 22004 null owner_id; 22023 negative max_depth; 42501 an owner that the session may not see$$;
+
+create function gov_query
+(
+    owner_id text,
+    capability_ids text[] default null,
+    sort_by text default 'utilization',
+    sort_order text default 'desc',
+    scope text default 'all',
+    min_utilization numeric default null,
+    type_ids text[] default null,
+    search text default null,
+    under_entity_id text default null,
+    page_size int default 20,
+    after text default null
+)
+returns jsonb
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_query_1_0';
+
+comment on function gov_query(text, text[], text, text, text, numeric, text[], text, text, int, text) is
+$$A page of an owner's entities and budgets with their usage, as it is now. Archived entities are left out, and their children
+shown under the nearest that is not.
+
+owner_id: one of the vendor's customers; capability_ids: the budgets of these, a row for each; null: a row for each entity,
+    with null for all that is a budget's; sort_by: utilization, currentUsage, usageLimit, scopeSize, id or createdAt (the
+    entity's); sort_order: asc or desc; rows without the value come last, equal ones by entity, capability, scope size, scope
+    and name; scope: all, nodeWide or scoped budgets; an entity counts as node-wide; min_utilization: 0.8 for 80 % and more;
+    type_ids: entities of these types; search: part of the entity's id or display name, upper case or lower;
+    under_entity_id: that entity and all below it; page_size: 1 to 100; after: "next" of the page before, with the same
+    arguments
+result: {"data": [...], "pagination": {"next": cursor or null}}, each row with entityId, displayName, typeId, parentId,
+    capabilityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, allocated, utilization, cadence,
+    usagePeriodStart, usagePeriodEnd, enforcement and locked. utilization = usage / limit, 1 for a limit of 0; allocated: the
+    limits of the children's unnamed node-wide budgets of the same capability and cadence, null for scoped budgets
+errors: 22004 null owner_id, sort_by, sort_order, scope, page_size or element of an array; 22023 unknown sort_by, sort_order or
+    scope, page_size out of range, after not a cursor of this query; 42501 not the session's owner$$;
+
