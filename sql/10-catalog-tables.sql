@@ -2,23 +2,23 @@
 /* Sequences                                                                                                        */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create sequence gov_counter_seq as bigint;
+create sequence @extschema@.gov_counter_seq as bigint;
 
-comment on sequence gov_counter_seq is 'numbers the counters of budgets; one number is never used for two windows'' worth of rules';
+comment on sequence @extschema@.gov_counter_seq is 'numbers the counters of budgets; one number is never used for two windows'' worth of rules';
 
-create sequence gov_events_id_seq as bigint cache 1;
+create sequence @extschema@.gov_events_id_seq as bigint cache 1;
 
-comment on sequence gov_events_id_seq is 'numbers the ledger; whoever writes to the ledger holds a lock on it until the end of the transaction';
+comment on sequence @extschema@.gov_events_id_seq is 'numbers the ledger; whoever writes to the ledger holds a lock on it until the end of the transaction';
 
-create sequence gov_alerts_id_seq as bigint;
+create sequence @extschema@.gov_alerts_id_seq as bigint;
 
-comment on sequence gov_alerts_id_seq is 'numbers the alerts';
+comment on sequence @extschema@.gov_alerts_id_seq is 'numbers the alerts';
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Tables: what is governed                                                                                         */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create table gov_entity_types
+create table @extschema@.gov_entity_types
 (
     id text collate "C" not null,
     display_name text collate "C" not null,
@@ -39,16 +39,16 @@ create table gov_entity_types
             'strict $[*] ? (@.type() != "string" || @ == "" || @ like_regex "[\\u0001-\\u001f\\u007f]" || @ like_regex "^.{255}.")'))
 );
 
-comment on table gov_entity_types is 'the kinds of things that are governed, such as org, team, user, agent or model; shared by all owners';
-comment on column gov_entity_types.id is '1 to 255 characters without control characters; does not change';
-comment on column gov_entity_types.display_name is 'the id unless another name is given';
-comment on column gov_entity_types.attribution_keys is 'the dimension keys whose values are ids of entities of this type; stored sorted and distinct';
-comment on column gov_entity_types.updated_at is 'when a value of the row last changed';
-comment on constraint gov_entity_types_id_check on gov_entity_types is 'An id is 1 to 255 characters without control characters.';
-comment on constraint gov_entity_types_name_check on gov_entity_types is 'A display name is 1 to 255 characters without control characters.';
-comment on constraint gov_entity_types_attribution_keys_check on gov_entity_types is 'An attribution key is 1 to 255 characters without control characters.';
+comment on table @extschema@.gov_entity_types is 'the kinds of things that are governed, such as org, team, user, agent or model; shared by all owners';
+comment on column @extschema@.gov_entity_types.id is '1 to 255 characters without control characters; does not change';
+comment on column @extschema@.gov_entity_types.display_name is 'the id unless another name is given';
+comment on column @extschema@.gov_entity_types.attribution_keys is 'the dimension keys whose values are ids of entities of this type; stored sorted and distinct';
+comment on column @extschema@.gov_entity_types.updated_at is 'when a value of the row last changed';
+comment on constraint gov_entity_types_id_check on @extschema@.gov_entity_types is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_entity_types_name_check on @extschema@.gov_entity_types is 'A display name is 1 to 255 characters without control characters.';
+comment on constraint gov_entity_types_attribution_keys_check on @extschema@.gov_entity_types is 'An attribution key is 1 to 255 characters without control characters.';
 
-create table gov_capabilities
+create table @extschema@.gov_capabilities
 (
     id text collate "C" not null,
     type text collate "C" not null default 'METER',
@@ -71,19 +71,19 @@ create table gov_capabilities
         check (length(unit) between 1 and 255 and unit !~ '[[:cntrl:]]')
 );
 
-comment on table gov_capabilities is 'what is metered, such as the feature api-calls or the credit ai-credits; shared by all owners';
-comment on column gov_capabilities.id is '1 to 255 characters without control characters; does not change';
-comment on column gov_capabilities.type is 'METER, the only one there is';
-comment on column gov_capabilities.kind is 'feature or credit';
-comment on column gov_capabilities.unit is 'what an amount counts, for people to read';
-comment on column gov_capabilities.updated_at is 'when a value of the row last changed';
-comment on constraint gov_capabilities_id_check on gov_capabilities is 'An id is 1 to 255 characters without control characters.';
-comment on constraint gov_capabilities_type_check on gov_capabilities is 'The type of a capability is METER.';
-comment on constraint gov_capabilities_kind_check on gov_capabilities is 'The kind of a capability is "feature" or "credit".';
-comment on constraint gov_capabilities_display_name_check on gov_capabilities is 'A display name is 1 to 255 characters without control characters.';
-comment on constraint gov_capabilities_unit_check on gov_capabilities is 'A unit is 1 to 255 characters without control characters.';
+comment on table @extschema@.gov_capabilities is 'what is metered, such as the feature api-calls or the credit ai-credits; shared by all owners';
+comment on column @extschema@.gov_capabilities.id is '1 to 255 characters without control characters; does not change';
+comment on column @extschema@.gov_capabilities.type is 'METER, the only one there is';
+comment on column @extschema@.gov_capabilities.kind is 'feature or credit';
+comment on column @extschema@.gov_capabilities.unit is 'what an amount counts, for people to read';
+comment on column @extschema@.gov_capabilities.updated_at is 'when a value of the row last changed';
+comment on constraint gov_capabilities_id_check on @extschema@.gov_capabilities is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_capabilities_type_check on @extschema@.gov_capabilities is 'The type of a capability is METER.';
+comment on constraint gov_capabilities_kind_check on @extschema@.gov_capabilities is 'The kind of a capability is "feature" or "credit".';
+comment on constraint gov_capabilities_display_name_check on @extschema@.gov_capabilities is 'A display name is 1 to 255 characters without control characters.';
+comment on constraint gov_capabilities_unit_check on @extschema@.gov_capabilities is 'A unit is 1 to 255 characters without control characters.';
 
-create table gov_entities
+create table @extschema@.gov_entities
 (
     owner_id text collate "C" not null,
     id text collate "C" not null,
@@ -96,7 +96,7 @@ create table gov_entities
     updated_at timestamptz not null default now(),
 
     constraint gov_entities_pkey primary key (owner_id, id),
-    constraint gov_entities_type_id_fkey foreign key (type_id) references gov_entity_types (id),
+    constraint gov_entities_type_id_fkey foreign key (type_id) references @extschema@.gov_entity_types (id),
     constraint gov_entities_owner_id_check
         check (length(owner_id) between 1 and 255 and owner_id !~ '[[:cntrl:]]'),
     constraint gov_entities_id_check
@@ -116,27 +116,27 @@ create table gov_entities
 );
 
 -- The children of an entity.
-create index gov_entities_parent_id_idx on gov_entities (owner_id, parent_id) where parent_id is not null;
+create index gov_entities_parent_id_idx on @extschema@.gov_entities (owner_id, parent_id) where parent_id is not null;
 
 -- The entities of a type: its deletion asks for them.
-create index gov_entities_type_id_idx on gov_entities (type_id, owner_id);
+create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owner_id);
 
-comment on table gov_entities is 'what is governed; entities belong to one owner and form trees';
-comment on column gov_entities.owner_id is 'one of the vendor''s customers; does not change';
-comment on column gov_entities.id is '1 to 255 characters without control characters, unique within its owner; does not change';
-comment on column gov_entities.parent_id is 'the entity above, of the same owner; null for a root. An entity that has children does not move';
-comment on column gov_entities.metadata is 'a flat object of strings';
-comment on column gov_entities.archived_at is 'while not null, the entity''s own budgets are suspended';
-comment on column gov_entities.updated_at is 'when a value of the row last changed';
-comment on constraint gov_entities_type_id_fkey on gov_entities is 'An entity has a type that exists; gov_upsert_entity_types() creates one.';
-comment on constraint gov_entities_owner_id_check on gov_entities is 'An owner is 1 to 255 characters without control characters.';
-comment on constraint gov_entities_id_check on gov_entities is 'An id is 1 to 255 characters without control characters.';
-comment on constraint gov_entities_parent_id_check on gov_entities is 'An id is 1 to 255 characters without control characters; a root has no parent (null).';
-comment on constraint gov_entities_display_name_check on gov_entities is 'A display name is 1 to 255 characters without control characters.';
-comment on constraint gov_entities_metadata_check on gov_entities is 'Metadata is a flat object of strings, with keys of 1 to 255 characters without control characters.';
-comment on constraint gov_entities_archived_at_check on gov_entities is 'The time of archiving is finite.';
+comment on table @extschema@.gov_entities is 'what is governed; entities belong to one owner and form trees';
+comment on column @extschema@.gov_entities.owner_id is 'one of the vendor''s customers; does not change';
+comment on column @extschema@.gov_entities.id is '1 to 255 characters without control characters, unique within its owner; does not change';
+comment on column @extschema@.gov_entities.parent_id is 'the entity above, of the same owner; null for a root. An entity that has children does not move';
+comment on column @extschema@.gov_entities.metadata is 'a flat object of strings';
+comment on column @extschema@.gov_entities.archived_at is 'while not null, the entity''s own budgets are suspended';
+comment on column @extschema@.gov_entities.updated_at is 'when a value of the row last changed';
+comment on constraint gov_entities_type_id_fkey on @extschema@.gov_entities is 'An entity has a type that exists; gov_upsert_entity_types() creates one.';
+comment on constraint gov_entities_owner_id_check on @extschema@.gov_entities is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_entities_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_entities_parent_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters; a root has no parent (null).';
+comment on constraint gov_entities_display_name_check on @extschema@.gov_entities is 'A display name is 1 to 255 characters without control characters.';
+comment on constraint gov_entities_metadata_check on @extschema@.gov_entities is 'Metadata is a flat object of strings, with keys of 1 to 255 characters without control characters.';
+comment on constraint gov_entities_archived_at_check on @extschema@.gov_entities is 'The time of archiving is finite.';
 
-create table gov_assignments
+create table @extschema@.gov_assignments
 (
     id uuid not null default gen_random_uuid(),
     owner_id text collate "C" not null,
@@ -160,9 +160,9 @@ create table gov_assignments
     constraint gov_assignments_key unique (owner_id, entity_id, capability_id, scope_entity_ids, name),
     constraint gov_assignments_counter_id_key unique (counter_id),
     constraint gov_assignments_entity_id_fkey
-        foreign key (owner_id, entity_id) references gov_entities (owner_id, id),
+        foreign key (owner_id, entity_id) references @extschema@.gov_entities (owner_id, id),
     constraint gov_assignments_capability_id_fkey
-        foreign key (capability_id) references gov_capabilities (id),
+        foreign key (capability_id) references @extschema@.gov_capabilities (id),
     constraint gov_assignments_owner_id_check
         check (length(owner_id) between 1 and 255 and owner_id !~ '[[:cntrl:]]'),
     constraint gov_assignments_entity_id_check
@@ -195,41 +195,41 @@ create table gov_assignments
 );
 
 -- The budgets of a capability: its deletion asks for them.
-create index gov_assignments_capability_id_idx on gov_assignments (capability_id, owner_id);
+create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id);
 
 -- The budgets whose scope names an entity: the entity's deletion asks for them.
-create index gov_assignments_scope_entity_ids_idx on gov_assignments using gin (scope_entity_ids)
+create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments using gin (scope_entity_ids)
     where scope_entity_ids <> '{}';
 
 -- The strict budgets of an owner, and of an entity: most have none.
-create index gov_assignments_strict on gov_assignments (owner_id, entity_id)
+create index gov_assignments_strict on @extschema@.gov_assignments (owner_id, entity_id)
     where strict_allocation;
 
-comment on table gov_assignments is 'budgets: how much of a capability an entity may use per window, optionally only in a scope';
-comment on column gov_assignments.scope_entity_ids is 'the budget holds only where all these entities are resolved too; {} = everywhere. Stored sorted and distinct';
-comment on column gov_assignments.name is 'tells budgets of one entity, capability and scope apart; may be empty';
-comment on column gov_assignments.usage_limit is 'the most that may be used per window, in the capability''s unit, exact to 9 decimals; null = counted, never blocks';
-comment on column gov_assignments.cadence is 'the length of a window: one ISO 8601 duration of one unit, 1 to 9999, such as P1M or PT5M; null = never resets';
-comment on column gov_assignments.anchor_at is 'where windows are counted from; null = the calendar';
-comment on column gov_assignments.timezone is 'a name of pg_timezone_names; years, months, weeks and days are local to it';
-comment on column gov_assignments.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
-comment on column gov_assignments.strict_allocation is 'true = the limits of the unnamed node-wide budgets of the entity''s children, for the capability and with the same cadence, may not add up to more than usage_limit; archived children do not count. Only for node-wide budgets';
-comment on column gov_assignments.locked is 'true = tenants may not change it';
-comment on column gov_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
-comment on column gov_assignments.counter_id is 'names the counter; drawn by the extension, and drawn again when cadence, anchor_at or timezone change';
-comment on column gov_assignments.updated_at is 'when a value of the row last changed';
-comment on constraint gov_assignments_entity_id_fkey on gov_assignments is 'A budget belongs to an entity of the owner that exists; gov_upsert_entities() creates one.';
-comment on constraint gov_assignments_capability_id_fkey on gov_assignments is 'A budget limits a capability that exists; gov_upsert_capabilities() creates one.';
-comment on constraint gov_assignments_owner_id_check on gov_assignments is 'An owner is 1 to 255 characters without control characters.';
-comment on constraint gov_assignments_entity_id_check on gov_assignments is 'An id is 1 to 255 characters without control characters.';
-comment on constraint gov_assignments_capability_id_check on gov_assignments is 'An id is 1 to 255 characters without control characters.';
-comment on constraint gov_assignments_scope_entity_ids_check on gov_assignments is 'A scope is a list of ids, each of 1 to 255 characters without control characters.';
-comment on constraint gov_assignments_name_check on gov_assignments is 'A name is 0 to 255 characters without control characters.';
-comment on constraint gov_assignments_usage_limit_check on gov_assignments is 'A limit is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
-comment on constraint gov_assignments_cadence_check on gov_assignments is 'A cadence is one ISO 8601 duration of one unit, 1 to 9999, such as P1Y, P1M, P30D, P1W, P1D, PT1H, PT5M or PT10S, or null for a budget that never resets.';
-comment on constraint gov_assignments_anchor_at_check on gov_assignments is 'An anchor is a finite time, or null for the calendar.';
-comment on constraint gov_assignments_timezone_check on gov_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
-comment on constraint gov_assignments_enforcement_check on gov_assignments is 'Enforcement is "hard" or "soft".';
-comment on constraint gov_assignments_strict_allocation_check on gov_assignments is 'Only a node-wide budget, with no scope, can have strict allocation.';
-comment on constraint gov_assignments_alert_thresholds_check on gov_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
+comment on table @extschema@.gov_assignments is 'budgets: how much of a capability an entity may use per window, optionally only in a scope';
+comment on column @extschema@.gov_assignments.scope_entity_ids is 'the budget holds only where all these entities are resolved too; {} = everywhere. Stored sorted and distinct';
+comment on column @extschema@.gov_assignments.name is 'tells budgets of one entity, capability and scope apart; may be empty';
+comment on column @extschema@.gov_assignments.usage_limit is 'the most that may be used per window, in the capability''s unit, exact to 9 decimals; null = counted, never blocks';
+comment on column @extschema@.gov_assignments.cadence is 'the length of a window: one ISO 8601 duration of one unit, 1 to 9999, such as P1M or PT5M; null = never resets';
+comment on column @extschema@.gov_assignments.anchor_at is 'where windows are counted from; null = the calendar';
+comment on column @extschema@.gov_assignments.timezone is 'a name of pg_timezone_names; years, months, weeks and days are local to it';
+comment on column @extschema@.gov_assignments.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
+comment on column @extschema@.gov_assignments.strict_allocation is 'true = the limits of the unnamed node-wide budgets of the entity''s children, for the capability and with the same cadence, may not add up to more than usage_limit; archived children do not count. Only for node-wide budgets';
+comment on column @extschema@.gov_assignments.locked is 'true = tenants may not change it';
+comment on column @extschema@.gov_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
+comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension, and drawn again when cadence, anchor_at or timezone change';
+comment on column @extschema@.gov_assignments.updated_at is 'when a value of the row last changed';
+comment on constraint gov_assignments_entity_id_fkey on @extschema@.gov_assignments is 'A budget belongs to an entity of the owner that exists; gov_upsert_entities() creates one.';
+comment on constraint gov_assignments_capability_id_fkey on @extschema@.gov_assignments is 'A budget limits a capability that exists; gov_upsert_capabilities() creates one.';
+comment on constraint gov_assignments_owner_id_check on @extschema@.gov_assignments is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_entity_id_check on @extschema@.gov_assignments is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_capability_id_check on @extschema@.gov_assignments is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_scope_entity_ids_check on @extschema@.gov_assignments is 'A scope is a list of ids, each of 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_name_check on @extschema@.gov_assignments is 'A name is 0 to 255 characters without control characters.';
+comment on constraint gov_assignments_usage_limit_check on @extschema@.gov_assignments is 'A limit is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
+comment on constraint gov_assignments_cadence_check on @extschema@.gov_assignments is 'A cadence is one ISO 8601 duration of one unit, 1 to 9999, such as P1Y, P1M, P30D, P1W, P1D, PT1H, PT5M or PT10S, or null for a budget that never resets.';
+comment on constraint gov_assignments_anchor_at_check on @extschema@.gov_assignments is 'An anchor is a finite time, or null for the calendar.';
+comment on constraint gov_assignments_timezone_check on @extschema@.gov_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
+comment on constraint gov_assignments_enforcement_check on @extschema@.gov_assignments is 'Enforcement is "hard" or "soft".';
+comment on constraint gov_assignments_strict_allocation_check on @extschema@.gov_assignments is 'Only a node-wide budget, with no scope, can have strict allocation.';
+comment on constraint gov_assignments_alert_thresholds_check on @extschema@.gov_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
 

@@ -3,9 +3,9 @@
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 -- Written by the engine only. It has no foreign keys and no check constraints: its insert is the price of every call.
-create table gov_events
+create table @extschema@.gov_events
 (
-    id bigint not null default nextval('gov_events_id_seq'),
+    id bigint not null default nextval('@extschema@.gov_events_id_seq'),
     owner_id text collate "C" not null,
     capability_id text collate "C" not null,
     amount numeric not null,
@@ -23,28 +23,28 @@ create table gov_events
     constraint gov_events_pkey primary key (id)
 );
 
-create unique index gov_events_key on gov_events (owner_id, idempotency_key)
+create unique index gov_events_key on @extschema@.gov_events (owner_id, idempotency_key)
     where idempotency_key is not null;
 
 -- An owner's part of the tail that is not rolled up yet.
-create index gov_events_owner_id_idx on gov_events (owner_id, id);
+create index gov_events_owner_id_idx on @extschema@.gov_events (owner_id, id);
 
 -- Events come nearly in the order of their time, so that an index of block ranges will do, and costs a call next to nothing.
-create index gov_events_occurred_at_idx on gov_events using brin (occurred_at);
+create index gov_events_occurred_at_idx on @extschema@.gov_events using brin (occurred_at);
 
-comment on table gov_events is 'the ledger: one row per recorded use, append-only';
-comment on column gov_events.amount is 'in the capability''s unit, exact to 9 decimals; negative for a correction';
-comment on column gov_events.entity_ids is 'the resolved set: every entity named or resolved with its ancestors, in order of first appearance';
-comment on column gov_events.dimensions is 'the dimensions of the call, also those that resolved to nothing';
-comment on column gov_events.idempotency_key is 'unique per owner over events and holds';
-comment on column gov_events.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
-comment on column gov_events.caller is 'governance.caller, or else application_name, of the session that recorded it';
-comment on column gov_events.occurred_at is 'decides the window that the use falls into';
-comment on column gov_events.counter_ids is 'the counters that it was charged to';
-comment on column gov_events.window_starts is 'for each of counter_ids the start of the window charged';
-comment on column gov_events.window_ends is 'for each of counter_ids the end of the window charged, exclusive';
+comment on table @extschema@.gov_events is 'the ledger: one row per recorded use, append-only';
+comment on column @extschema@.gov_events.amount is 'in the capability''s unit, exact to 9 decimals; negative for a correction';
+comment on column @extschema@.gov_events.entity_ids is 'the resolved set: every entity named or resolved with its ancestors, in order of first appearance';
+comment on column @extschema@.gov_events.dimensions is 'the dimensions of the call, also those that resolved to nothing';
+comment on column @extschema@.gov_events.idempotency_key is 'unique per owner over events and holds';
+comment on column @extschema@.gov_events.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
+comment on column @extschema@.gov_events.caller is 'governance.caller, or else application_name, of the session that recorded it';
+comment on column @extschema@.gov_events.occurred_at is 'decides the window that the use falls into';
+comment on column @extschema@.gov_events.counter_ids is 'the counters that it was charged to';
+comment on column @extschema@.gov_events.window_starts is 'for each of counter_ids the start of the window charged';
+comment on column @extschema@.gov_events.window_ends is 'for each of counter_ids the end of the window charged, exclusive';
 
-create table gov_usage
+create table @extschema@.gov_usage
 (
     owner_id text collate "C" not null,
     assignment_id uuid not null,
@@ -59,16 +59,16 @@ create table gov_usage
     constraint gov_usage_pkey primary key (counter_id, window_start)
 );
 
-create index gov_usage_assignment_id_idx on gov_usage (owner_id, assignment_id);
+create index gov_usage_assignment_id_idx on @extschema@.gov_usage (owner_id, assignment_id);
 
-comment on table gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay';
-comment on column gov_usage.counter_id is 'the counter of the budget at that time; it changes with cadence, anchor and timezone';
-comment on column gov_usage.window_start is '-infinity for a budget that never resets';
-comment on column gov_usage.window_end is 'exclusive; infinity for a budget that never resets';
-comment on column gov_usage.pruned_amount is 'the part of amount whose ledger rows retention has deleted';
-comment on column gov_usage.pruned_count is 'the part of event_count whose ledger rows retention has deleted';
+comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay';
+comment on column @extschema@.gov_usage.counter_id is 'the counter of the budget at that time; it changes with cadence, anchor and timezone';
+comment on column @extschema@.gov_usage.window_start is '-infinity for a budget that never resets';
+comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets';
+comment on column @extschema@.gov_usage.pruned_amount is 'the part of amount whose ledger rows retention has deleted';
+comment on column @extschema@.gov_usage.pruned_count is 'the part of event_count whose ledger rows retention has deleted';
 
-create table gov_usage_hourly
+create table @extschema@.gov_usage_hourly
 (
     owner_id text collate "C" not null,
     capability_id text collate "C" not null,
@@ -80,17 +80,17 @@ create table gov_usage_hourly
 
 -- One row per owner, capability, entity and hour. The ids can be 255 characters of 4 bytes each: together they would not
 -- fit into a row of an index. None contains a control character, so that none can look like another pair.
-create unique index gov_usage_hourly_key on gov_usage_hourly
+create unique index gov_usage_hourly_key on @extschema@.gov_usage_hourly
     (owner_id, hour, md5(capability_id || chr(1) || entity_id));
 
 -- Without, a publication FOR ALL TABLES would refuse the rollup's updates.
-alter table gov_usage_hourly replica identity full;
+alter table @extschema@.gov_usage_hourly replica identity full;
 
-comment on table gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark';
-comment on column gov_usage_hourly.entity_id is 'empty for events that resolved to nothing';
-comment on column gov_usage_hourly.hour is 'the start of the hour of occurred_at, in UTC';
+comment on table @extschema@.gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark';
+comment on column @extschema@.gov_usage_hourly.entity_id is 'empty for events that resolved to nothing';
+comment on column @extschema@.gov_usage_hourly.hour is 'the start of the hour of occurred_at, in UTC';
 
-create table gov_reservations
+create table @extschema@.gov_reservations
 (
     id uuid not null default gen_random_uuid(),
     owner_id text collate "C" not null,
@@ -114,33 +114,33 @@ create table gov_reservations
         check (state in ('open', 'settled', 'released', 'expired'))
 );
 
-create unique index gov_reservations_key on gov_reservations (owner_id, idempotency_key)
+create unique index gov_reservations_key on @extschema@.gov_reservations (owner_id, idempotency_key)
     where idempotency_key is not null;
 
-create index gov_reservations_expires_at_idx on gov_reservations (expires_at)
+create index gov_reservations_expires_at_idx on @extschema@.gov_reservations (expires_at)
     where state = 'open';
 
-create index gov_reservations_updated_at_idx on gov_reservations (updated_at)
+create index gov_reservations_updated_at_idx on @extschema@.gov_reservations (updated_at)
     where state <> 'open';
 
-create index gov_reservations_open on gov_reservations (owner_id, expires_at)
+create index gov_reservations_open on @extschema@.gov_reservations (owner_id, expires_at)
     where state = 'open';
 
-comment on table gov_reservations is 'holds: amounts kept free on budgets until they are settled, released or expired';
-comment on column gov_reservations.caller is 'governance.caller, or else application_name, of the session that made it';
-comment on column gov_reservations.state is 'open, settled, released or expired';
-comment on column gov_reservations.expires_at is 'when it stops counting, unless it is extended';
-comment on column gov_reservations.settled_amount is 'the true amount, once settled';
-comment on column gov_reservations.event_id is 'the ledger row that settling wrote';
-comment on column gov_reservations.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
-comment on column gov_reservations.entity_ids is 'as the call named them; settling resolves them anew';
-comment on column gov_reservations.idempotency_key is 'unique per owner over events and holds';
-comment on column gov_reservations.assignment_ids is 'the budgets that it is held against';
-comment on column gov_reservations.updated_at is 'when the row last changed';
+comment on table @extschema@.gov_reservations is 'holds: amounts kept free on budgets until they are settled, released or expired';
+comment on column @extschema@.gov_reservations.caller is 'governance.caller, or else application_name, of the session that made it';
+comment on column @extschema@.gov_reservations.state is 'open, settled, released or expired';
+comment on column @extschema@.gov_reservations.expires_at is 'when it stops counting, unless it is extended';
+comment on column @extschema@.gov_reservations.settled_amount is 'the true amount, once settled';
+comment on column @extschema@.gov_reservations.event_id is 'the ledger row that settling wrote';
+comment on column @extschema@.gov_reservations.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
+comment on column @extschema@.gov_reservations.entity_ids is 'as the call named them; settling resolves them anew';
+comment on column @extschema@.gov_reservations.idempotency_key is 'unique per owner over events and holds';
+comment on column @extschema@.gov_reservations.assignment_ids is 'the budgets that it is held against';
+comment on column @extschema@.gov_reservations.updated_at is 'when the row last changed';
 
-create table gov_alerts
+create table @extschema@.gov_alerts
 (
-    id bigint not null default nextval('gov_alerts_id_seq'),
+    id bigint not null default nextval('@extschema@.gov_alerts_id_seq'),
     owner_id text collate "C" not null,
     assignment_id uuid not null,
     threshold numeric not null,
@@ -154,15 +154,15 @@ create table gov_alerts
     constraint gov_alerts_key unique (assignment_id, window_start, threshold)
 );
 
-create index gov_alerts_owner_id_idx on gov_alerts (owner_id, id);
+create index gov_alerts_owner_id_idx on @extschema@.gov_alerts (owner_id, id);
 
-comment on table gov_alerts is 'one row per budget, window and threshold that usage crossed';
-comment on column gov_alerts.threshold is 'per cent of the limit';
-comment on column gov_alerts.usage is 'the usage right after the crossing';
-comment on column gov_alerts.usage_limit is 'the limit at the crossing';
-comment on column gov_alerts.event_id is 'the ledger row that crossed; null when it was the limit or the thresholds that changed';
+comment on table @extschema@.gov_alerts is 'one row per budget, window and threshold that usage crossed';
+comment on column @extschema@.gov_alerts.threshold is 'per cent of the limit';
+comment on column @extschema@.gov_alerts.usage is 'the usage right after the crossing';
+comment on column @extschema@.gov_alerts.usage_limit is 'the limit at the crossing';
+comment on column @extschema@.gov_alerts.event_id is 'the ledger row that crossed; null when it was the limit or the thresholds that changed';
 
-create table gov_alert_policies
+create table @extschema@.gov_alert_policies
 (
     owner_id text collate "C",
     thresholds numeric[] not null,
@@ -179,16 +179,16 @@ create table gov_alert_policies
             and 1000000000000000000 > all (thresholds))
 );
 
-alter table gov_alert_policies replica identity full;
+alter table @extschema@.gov_alert_policies replica identity full;
 
-comment on table gov_alert_policies is 'the alert thresholds of budgets that have none of their own';
-comment on column gov_alert_policies.owner_id is 'null = the default of every owner';
-comment on column gov_alert_policies.thresholds is 'at most 10 percentages of 1 or more; {} = none. Stored sorted and distinct';
-comment on constraint gov_alert_policies_owner_id_check on gov_alert_policies is 'An owner is 1 to 255 characters without control characters.';
-comment on constraint gov_alert_policies_thresholds_check on gov_alert_policies is 'Alert thresholds are at most 10 percentages of 1 or more.';
+comment on table @extschema@.gov_alert_policies is 'the alert thresholds of budgets that have none of their own';
+comment on column @extschema@.gov_alert_policies.owner_id is 'null = the default of every owner';
+comment on column @extschema@.gov_alert_policies.thresholds is 'at most 10 percentages of 1 or more; {} = none. Stored sorted and distinct';
+comment on constraint gov_alert_policies_owner_id_check on @extschema@.gov_alert_policies is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_alert_policies_thresholds_check on @extschema@.gov_alert_policies is 'Alert thresholds are at most 10 percentages of 1 or more.';
 
 -- One row, created by the first rollup: a row that this script inserted would collide with the restored one.
-create table gov_rollup_state
+create table @extschema@.gov_rollup_state
 (
     id smallint not null default 1,
     watermark bigint not null,
@@ -198,6 +198,6 @@ create table gov_rollup_state
     constraint gov_rollup_state_id_check check (id = 1)
 );
 
-comment on table gov_rollup_state is 'how far the ledger is rolled up';
-comment on column gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_hourly, later ones are not';
+comment on table @extschema@.gov_rollup_state is 'how far the ledger is rolled up';
+comment on column @extschema@.gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_hourly, later ones are not';
 

@@ -4,7 +4,7 @@
 /* They and the rules of the hierarchy below do not fire for logical apply: the publisher has applied them already. */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create function _gov_sorted(items text[])
+create function @extschema@._gov_sorted(items text[])
 returns text[]
 language sql
 immutable
@@ -12,9 +12,9 @@ parallel safe
 strict
 return array(select distinct item collate "C" from unnest(items) item order by 1);
 
-comment on function _gov_sorted(text[]) is 'internal: the distinct items in byte order';
+comment on function @extschema@._gov_sorted(text[]) is 'internal: the distinct items in byte order';
 
-create function _gov_sorted(items numeric[])
+create function @extschema@._gov_sorted(items numeric[])
 returns numeric[]
 language sql
 immutable
@@ -22,9 +22,9 @@ parallel safe
 strict
 return array(select distinct trim_scale(round(item, 9)) from unnest(items) item order by 1);
 
-comment on function _gov_sorted(numeric[]) is 'internal: the distinct items in order, rounded to 9 decimals and without trailing zeros';
+comment on function @extschema@._gov_sorted(numeric[]) is 'internal: the distinct items in order, rounded to 9 decimals and without trailing zeros';
 
-create function gov_is_timezone(name text)
+create function @extschema@.gov_is_timezone(name text)
 returns boolean
 language c
 stable
@@ -32,13 +32,13 @@ strict
 parallel safe
 as 'MODULE_PATHNAME', 'gov_is_timezone_1_0';
 
-comment on function gov_is_timezone(text) is
+comment on function @extschema@.gov_is_timezone(text) is
 $$Whether a name is a time zone that a budget can have.
 
 name: compared with the names of pg_timezone_names; abbreviations and POSIX specifications are none
 result: boolean; null for null$$;
 
-create function gov_refuse_key_change()
+create function @extschema@.gov_refuse_key_change()
 returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -54,19 +54,19 @@ begin
 end
 $$;
 
-comment on function gov_refuse_key_change() is 'trigger: refuses a change of key columns (55000); its argument names them';
+comment on function @extschema@.gov_refuse_key_change() is 'trigger: refuses a change of key columns (55000); its argument names them';
 
 -- updated_at takes the clock's time, not the transaction's, so that it moves with every change.
 
-create function gov_keep_entity_type()
+create function @extschema@.gov_keep_entity_type()
 returns trigger
 language plpgsql
 security definer
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     new.display_name := coalesce(new.display_name, new.id);
-    new.attribution_keys := _gov_sorted(new.attribution_keys);
+    new.attribution_keys := @extschema@._gov_sorted(new.attribution_keys);
 
     if tg_op = 'UPDATE' then
         new.created_at := old.created_at;
@@ -79,9 +79,9 @@ begin
 end
 $$;
 
-comment on function gov_keep_entity_type() is 'trigger: fills in the display name, sorts attribution keys, keeps the times';
+comment on function @extschema@.gov_keep_entity_type() is 'trigger: fills in the display name, sorts attribution keys, keeps the times';
 
-create function gov_keep_row()
+create function @extschema@.gov_keep_row()
 returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -96,15 +96,15 @@ begin
 end
 $$;
 
-comment on function gov_keep_row() is 'trigger: keeps the times of a row that is updated';
+comment on function @extschema@.gov_keep_row() is 'trigger: keeps the times of a row that is updated';
 
-create function _gov_require_window(budget gov_assignments)
+create function @extschema@._gov_require_window(budget @extschema@.gov_assignments)
 returns void
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform gov_window(budget.cadence, budget.anchor_at, budget.timezone);
+    perform @extschema@.gov_window(budget.cadence, budget.anchor_at, budget.timezone, now());
 exception
     when invalid_parameter_value then
         raise exception using
@@ -120,21 +120,21 @@ exception
 end
 $$;
 
-comment on function _gov_require_window(gov_assignments) is 'internal: refuses a budget that has no present window (23514)';
+comment on function @extschema@._gov_require_window(@extschema@.gov_assignments) is 'internal: refuses a budget that has no present window (23514)';
 
-create function gov_keep_assignment()
+create function @extschema@.gov_keep_assignment()
 returns trigger
 language plpgsql
 security definer
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 begin
-    new.scope_entity_ids := _gov_sorted(new.scope_entity_ids);
+    new.scope_entity_ids := @extschema@._gov_sorted(new.scope_entity_ids);
     new.usage_limit := trim_scale(round(new.usage_limit, 9));
-    new.alert_thresholds := _gov_sorted(new.alert_thresholds);
+    new.alert_thresholds := @extschema@._gov_sorted(new.alert_thresholds);
 
     if tg_op = 'INSERT' or new.timezone is distinct from old.timezone then
-        if not gov_is_timezone(new.timezone) then
+        if not @extschema@.gov_is_timezone(new.timezone) then
             raise exception using
                 errcode = 'check_violation',
                 message = format('time zone "%s" is not recognized', new.timezone),
@@ -151,13 +151,13 @@ begin
         and (tg_op = 'INSERT'
             or (new.cadence, new.anchor_at, new.timezone) is distinct from (old.cadence, old.anchor_at, old.timezone))
     then
-        perform _gov_require_window(new);
+        perform @extschema@._gov_require_window(new);
     end if;
 
     if tg_op = 'INSERT' then
         if new.counter_id is null then
-            new.counter_id := nextval('gov_counter_seq');
-        elsif gov_pinned_owner() is not null then
+            new.counter_id := nextval('@extschema@.gov_counter_seq');
+        elsif @extschema@.gov_pinned_owner() is not null then
             -- A number that is still to be drawn would be taken from another owner's budget.
             raise exception using
                 errcode = 'insufficient_privilege',
@@ -167,7 +167,7 @@ begin
                 schema = tg_table_schema,
                 table = tg_table_name,
                 column = 'counter_id';
-        elsif exists (select from gov_counter_seq q where q.is_called and q.last_value >= new.counter_id) then
+        elsif exists (select from @extschema@.gov_counter_seq q where q.is_called and q.last_value >= new.counter_id) then
             -- A restore gives a budget the counter that it had. One that was drawn here has counted for another budget, or
             -- for one that is gone, and its usage with it.
             raise exception using
@@ -191,7 +191,7 @@ begin
             column = 'counter_id';
     end if;
     if (new.cadence, new.anchor_at, new.timezone) is distinct from (old.cadence, old.anchor_at, old.timezone) then
-        new.counter_id := nextval('gov_counter_seq');
+        new.counter_id := nextval('@extschema@.gov_counter_seq');
     end if;
     new.created_at := old.created_at;
     new.updated_at := old.updated_at;
@@ -202,17 +202,17 @@ begin
 end
 $$;
 
-comment on function gov_keep_assignment() is
+comment on function @extschema@.gov_keep_assignment() is
     'trigger: sorts scope and thresholds, rounds numbers to 9 decimals, judges the time zone, draws the counter, keeps the times';
 
-create function gov_keep_alert_policy()
+create function @extschema@.gov_keep_alert_policy()
 returns trigger
 language plpgsql
 security definer
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 begin
-    new.thresholds := _gov_sorted(new.thresholds);
+    new.thresholds := @extschema@._gov_sorted(new.thresholds);
 
     if tg_op = 'UPDATE' then
         new.created_at := old.created_at;
@@ -225,80 +225,80 @@ begin
 end
 $$;
 
-comment on function gov_keep_alert_policy() is 'trigger: sorts the thresholds, rounds them to 9 decimals, keeps the times';
+comment on function @extschema@.gov_keep_alert_policy() is 'trigger: sorts the thresholds, rounds them to 9 decimals, keeps the times';
 
-create function gov_forget_budget()
+create function @extschema@.gov_forget_budget()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_forget_budget_1_0';
 
-comment on function gov_forget_budget() is 'trigger: deletes the usage and alerts of a budget that was deleted';
+comment on function @extschema@.gov_forget_budget() is 'trigger: deletes the usage and alerts of a budget that was deleted';
 
 -- BEFORE triggers fire by name: …_keep puts a row in form before …_key compares it.
 
 create trigger gov_entity_types_keep
-    before insert or update on gov_entity_types
+    before insert or update on @extschema@.gov_entity_types
     for each row
-    execute function gov_keep_entity_type();
+    execute function @extschema@.gov_keep_entity_type();
 
 create trigger gov_entity_types_key
-    before update on gov_entity_types
+    before update on @extschema@.gov_entity_types
     for each row
     when (new.id is distinct from old.id)
-    execute function gov_refuse_key_change('id');
+    execute function @extschema@.gov_refuse_key_change('id');
 
 create trigger gov_capabilities_keep
-    before update on gov_capabilities
+    before update on @extschema@.gov_capabilities
     for each row
-    execute function gov_keep_row();
+    execute function @extschema@.gov_keep_row();
 
 create trigger gov_capabilities_key
-    before update on gov_capabilities
+    before update on @extschema@.gov_capabilities
     for each row
     when (new.id is distinct from old.id)
-    execute function gov_refuse_key_change('id');
+    execute function @extschema@.gov_refuse_key_change('id');
 
 create trigger gov_entities_keep
-    before update on gov_entities
+    before update on @extschema@.gov_entities
     for each row
-    execute function gov_keep_row();
+    execute function @extschema@.gov_keep_row();
 
 create trigger gov_entities_key
-    before update on gov_entities
+    before update on @extschema@.gov_entities
     for each row
     when ((new.owner_id, new.id) is distinct from (old.owner_id, old.id))
-    execute function gov_refuse_key_change('owner_id, id');
+    execute function @extschema@.gov_refuse_key_change('owner_id, id');
 
 create trigger gov_assignments_keep
-    before insert or update on gov_assignments
+    before insert or update on @extschema@.gov_assignments
     for each row
-    execute function gov_keep_assignment();
+    execute function @extschema@.gov_keep_assignment();
 
 create trigger gov_assignments_key
-    before update on gov_assignments
+    before update on @extschema@.gov_assignments
     for each row
     when ((new.id, new.owner_id, new.entity_id, new.capability_id, new.scope_entity_ids, new.name)
         is distinct from (old.id, old.owner_id, old.entity_id, old.capability_id, old.scope_entity_ids, old.name))
-    execute function gov_refuse_key_change('id, owner_id, entity_id, capability_id, scope_entity_ids, name');
+    execute function @extschema@.gov_refuse_key_change('id, owner_id, entity_id, capability_id, scope_entity_ids, name');
 
 create trigger gov_assignments_forget
-    after delete on gov_assignments
+    after delete on @extschema@.gov_assignments
     for each row
-    execute function gov_forget_budget();
+    execute function @extschema@.gov_forget_budget();
 
 create trigger gov_assignments_forget_all
-    after truncate on gov_assignments
+    after truncate on @extschema@.gov_assignments
     for each statement
-    execute function gov_forget_budget();
+    execute function @extschema@.gov_forget_budget();
 
 create trigger gov_alert_policies_keep
-    before insert or update on gov_alert_policies
+    before insert or update on @extschema@.gov_alert_policies
     for each row
-    execute function gov_keep_alert_policy();
+    execute function @extschema@.gov_keep_alert_policy();
 
 create trigger gov_alert_policies_key
-    before update on gov_alert_policies
+    before update on @extschema@.gov_alert_policies
     for each row
     when (new.owner_id is distinct from old.owner_id)
-    execute function gov_refuse_key_change('owner_id');
+    execute function @extschema@.gov_refuse_key_change('owner_id');
 

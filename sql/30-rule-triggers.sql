@@ -2,99 +2,99 @@
 /* Triggers for the rules of the hierarchy (src/hierarchy.c) and of strict budgets (src/allocation.c)               */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create function gov_entity_moves()
+create function @extschema@.gov_entity_moves()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_entity_moves_1_0';
 
-comment on function gov_entity_moves() is
+comment on function @extschema@.gov_entity_moves() is
     'trigger: refuses a change of the parent of an entity that had children before the statement (55000)';
 
-create function gov_entity_placed()
+create function @extschema@.gov_entity_placed()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_entity_placed_1_0';
 
-comment on function gov_entity_placed() is
+comment on function @extschema@.gov_entity_placed() is
     'trigger: the parent is an entity of the same owner (23503), above it is no cycle (23514) and at most 64 entities in all (54000)';
 
-create function gov_entity_removed()
+create function @extschema@.gov_entity_removed()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_entity_removed_1_0';
 
-comment on function gov_entity_removed() is
+comment on function @extschema@.gov_entity_removed() is
     'trigger: an entity that has children or is named by a scope is not deleted (23503)';
 
-create function gov_assignment_placed()
+create function @extschema@.gov_assignment_placed()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_assignment_placed_1_0';
 
-comment on function gov_assignment_placed() is
+comment on function @extschema@.gov_assignment_placed() is
     'trigger: a scope names entities of the same owner (23503), an entity has at most 256 budgets per capability (54000)';
 
 create trigger gov_entities_moves
-    before update on gov_entities
+    before update on @extschema@.gov_entities
     for each row
     when (new.parent_id is distinct from old.parent_id)
-    execute function gov_entity_moves();
+    execute function @extschema@.gov_entity_moves();
 
 create trigger gov_entities_placed
-    after insert on gov_entities
+    after insert on @extschema@.gov_entities
     for each row
     when (new.parent_id is not null)
-    execute function gov_entity_placed();
+    execute function @extschema@.gov_entity_placed();
 
 create trigger gov_entities_placed_anew
-    after update on gov_entities
+    after update on @extschema@.gov_entities
     for each row
     when (new.parent_id is distinct from old.parent_id)
-    execute function gov_entity_placed();
+    execute function @extschema@.gov_entity_placed();
 
 create trigger gov_entities_removed
-    after delete on gov_entities
+    after delete on @extschema@.gov_entities
     for each row
-    execute function gov_entity_removed();
+    execute function @extschema@.gov_entity_removed();
 
 create trigger gov_assignments_placed
-    after insert on gov_assignments
+    after insert on @extschema@.gov_assignments
     for each row
-    execute function gov_assignment_placed();
+    execute function @extschema@.gov_assignment_placed();
 
 -- They judge whole statements, after all triggers for rows.
 
-create function gov_assignment_allocated()
+create function @extschema@.gov_assignment_allocated()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_assignment_allocated_1_0';
 
-comment on function gov_assignment_allocated() is
+comment on function @extschema@.gov_assignment_allocated() is
     'trigger: the limits of an entity''s children do not add up to more than its strict budget, after limits were set (23514)';
 
-create function gov_entity_allocated()
+create function @extschema@.gov_entity_allocated()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_entity_allocated_1_0';
 
-comment on function gov_entity_allocated() is
+comment on function @extschema@.gov_entity_allocated() is
     'trigger: the same after entities were moved or taken back from the archive (23514)';
 
 create trigger gov_assignments_allocated
-    after insert on gov_assignments
+    after insert on @extschema@.gov_assignments
     referencing new table as written
     for each statement
-    execute function gov_assignment_allocated();
+    execute function @extschema@.gov_assignment_allocated();
 
 create trigger gov_assignments_allocated_anew
-    after update on gov_assignments
+    after update on @extschema@.gov_assignments
     referencing old table as replaced new table as written
     for each statement
-    execute function gov_assignment_allocated();
+    execute function @extschema@.gov_assignment_allocated();
 
 create trigger gov_entities_allocated_anew
-    after update on gov_entities
+    after update on @extschema@.gov_entities
     referencing old table as replaced new table as written
     for each statement
-    execute function gov_entity_allocated();
+    execute function @extschema@.gov_entity_allocated();
 

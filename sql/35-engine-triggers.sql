@@ -4,115 +4,115 @@
 /* They fire for logical apply too: the cache of this server must follow whatever changes its tables.               */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create function gov_note_change()
+create function @extschema@.gov_note_change()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_note_change_1_0';
 
-comment on function gov_note_change() is 'trigger: notes a changed catalog row, so that the commit drops it from the cache';
+comment on function @extschema@.gov_note_change() is 'trigger: notes a changed catalog row, so that the commit drops it from the cache';
 
-create function gov_note_truncate()
+create function @extschema@.gov_note_truncate()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_note_truncate_1_0';
 
-comment on function gov_note_truncate() is 'trigger: notes a truncated table, so that the end of the transaction drops the cache';
+comment on function @extschema@.gov_note_truncate() is 'trigger: notes a truncated table, so that the end of the transaction drops the cache';
 
-create function gov_ledger_guard()
+create function @extschema@.gov_ledger_guard()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_ledger_guard_1_0';
 
-comment on function gov_ledger_guard() is 'trigger: refuses what would rewrite the ledger (42501)';
+comment on function @extschema@.gov_ledger_guard() is 'trigger: refuses what would rewrite the ledger (42501)';
 
 create trigger gov_entity_types_note
-    after insert or update or delete on gov_entity_types
+    after insert or update or delete on @extschema@.gov_entity_types
     for each row
-    execute function gov_note_change();
+    execute function @extschema@.gov_note_change();
 
 create trigger gov_entity_types_note_truncate
-    after truncate on gov_entity_types
+    after truncate on @extschema@.gov_entity_types
     for each statement
-    execute function gov_note_truncate();
+    execute function @extschema@.gov_note_truncate();
 
 create trigger gov_capabilities_note
-    after insert or update or delete on gov_capabilities
+    after insert or update or delete on @extschema@.gov_capabilities
     for each row
-    execute function gov_note_change();
+    execute function @extschema@.gov_note_change();
 
 create trigger gov_capabilities_note_truncate
-    after truncate on gov_capabilities
+    after truncate on @extschema@.gov_capabilities
     for each statement
-    execute function gov_note_truncate();
+    execute function @extschema@.gov_note_truncate();
 
 create trigger gov_entities_note
-    after insert or update or delete on gov_entities
+    after insert or update or delete on @extschema@.gov_entities
     for each row
-    execute function gov_note_change();
+    execute function @extschema@.gov_note_change();
 
 create trigger gov_entities_note_truncate
-    after truncate on gov_entities
+    after truncate on @extschema@.gov_entities
     for each statement
-    execute function gov_note_truncate();
+    execute function @extschema@.gov_note_truncate();
 
 create trigger gov_assignments_note
-    after insert or update or delete on gov_assignments
+    after insert or update or delete on @extschema@.gov_assignments
     for each row
-    execute function gov_note_change();
+    execute function @extschema@.gov_note_change();
 
 create trigger gov_alert_policies_note
-    after insert or update or delete on gov_alert_policies
+    after insert or update or delete on @extschema@.gov_alert_policies
     for each row
-    execute function gov_note_change();
+    execute function @extschema@.gov_note_change();
 
 create trigger gov_alert_policies_note_truncate
-    after truncate on gov_alert_policies
+    after truncate on @extschema@.gov_alert_policies
     for each statement
-    execute function gov_note_truncate();
+    execute function @extschema@.gov_note_truncate();
 
 create trigger gov_assignments_note_truncate
-    after truncate on gov_assignments
+    after truncate on @extschema@.gov_assignments
     for each statement
-    execute function gov_note_truncate();
+    execute function @extschema@.gov_note_truncate();
 
 create trigger gov_events_note_truncate
-    after truncate on gov_events
+    after truncate on @extschema@.gov_events
     for each statement
-    execute function gov_note_truncate();
+    execute function @extschema@.gov_note_truncate();
 
 create trigger gov_usage_note_truncate
-    after truncate on gov_usage
+    after truncate on @extschema@.gov_usage
     for each statement
-    execute function gov_note_truncate();
+    execute function @extschema@.gov_note_truncate();
 
 create trigger gov_reservations_note_truncate
-    after truncate on gov_reservations
+    after truncate on @extschema@.gov_reservations
     for each statement
-    execute function gov_note_truncate();
+    execute function @extschema@.gov_note_truncate();
 
 create trigger gov_events_guard
-    before update or delete or truncate on gov_events
+    before update or delete or truncate on @extschema@.gov_events
     for each statement
-    execute function gov_ledger_guard();
+    execute function @extschema@.gov_ledger_guard();
 
 create trigger gov_reservations_guard
-    before update or delete or truncate on gov_reservations
+    before update or delete or truncate on @extschema@.gov_reservations
     for each statement
-    execute function gov_ledger_guard();
+    execute function @extschema@.gov_ledger_guard();
 
-alter table gov_entity_types enable always trigger gov_entity_types_note;
-alter table gov_entity_types enable always trigger gov_entity_types_note_truncate;
-alter table gov_capabilities enable always trigger gov_capabilities_note;
-alter table gov_capabilities enable always trigger gov_capabilities_note_truncate;
-alter table gov_entities enable always trigger gov_entities_note;
-alter table gov_entities enable always trigger gov_entities_note_truncate;
-alter table gov_assignments enable always trigger gov_assignments_forget;
-alter table gov_assignments enable always trigger gov_assignments_forget_all;
-alter table gov_assignments enable always trigger gov_assignments_note;
-alter table gov_alert_policies enable always trigger gov_alert_policies_note;
-alter table gov_alert_policies enable always trigger gov_alert_policies_note_truncate;
-alter table gov_assignments enable always trigger gov_assignments_note_truncate;
-alter table gov_events enable always trigger gov_events_note_truncate;
-alter table gov_usage enable always trigger gov_usage_note_truncate;
-alter table gov_reservations enable always trigger gov_reservations_note_truncate;
+alter table @extschema@.gov_entity_types enable always trigger gov_entity_types_note;
+alter table @extschema@.gov_entity_types enable always trigger gov_entity_types_note_truncate;
+alter table @extschema@.gov_capabilities enable always trigger gov_capabilities_note;
+alter table @extschema@.gov_capabilities enable always trigger gov_capabilities_note_truncate;
+alter table @extschema@.gov_entities enable always trigger gov_entities_note;
+alter table @extschema@.gov_entities enable always trigger gov_entities_note_truncate;
+alter table @extschema@.gov_assignments enable always trigger gov_assignments_forget;
+alter table @extschema@.gov_assignments enable always trigger gov_assignments_forget_all;
+alter table @extschema@.gov_assignments enable always trigger gov_assignments_note;
+alter table @extschema@.gov_alert_policies enable always trigger gov_alert_policies_note;
+alter table @extschema@.gov_alert_policies enable always trigger gov_alert_policies_note_truncate;
+alter table @extschema@.gov_assignments enable always trigger gov_assignments_note_truncate;
+alter table @extschema@.gov_events enable always trigger gov_events_note_truncate;
+alter table @extschema@.gov_usage enable always trigger gov_usage_note_truncate;
+alter table @extschema@.gov_reservations enable always trigger gov_reservations_note_truncate;
 

@@ -4,7 +4,7 @@
 /* They are called by the functions below under their search_path and with the caller's rights.                     */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create function _gov_texts(items jsonb)
+create function @extschema@._gov_texts(items jsonb)
 returns text[]
 language sql
 immutable
@@ -12,9 +12,9 @@ parallel safe
 strict
 return array(select jsonb_array_elements_text(items));
 
-comment on function _gov_texts(jsonb) is 'internal: a JSON array of strings as text[]';
+comment on function @extschema@._gov_texts(jsonb) is 'internal: a JSON array of strings as text[]';
 
-create function _gov_has_form(value jsonb, form text)
+create function @extschema@._gov_has_form(value jsonb, form text)
 returns boolean
 language sql
 immutable
@@ -33,9 +33,9 @@ return case form
         and not jsonb_path_exists(value, 'strict $.* ? (@.type() != "string")', silent => true)
 end;
 
-comment on function _gov_has_form(jsonb, text) is 'internal: whether a JSON value has the form that the words name';
+comment on function @extschema@._gov_has_form(jsonb, text) is 'internal: whether a JSON value has the form that the words name';
 
-create function _gov_form_example(form text)
+create function @extschema@._gov_form_example(form text)
 returns text
 language sql
 immutable
@@ -51,12 +51,13 @@ return case form
     when 'an object of strings' then '{"...": "..."}'
 end;
 
-comment on function _gov_form_example(text) is 'internal: what a JSON value of the form looks like';
+comment on function @extschema@._gov_form_example(text) is 'internal: what a JSON value of the form looks like';
 
-create function _gov_items(payload jsonb, wrapper text, forms jsonb, max_items int default 100)
+create function @extschema@._gov_items(payload jsonb, wrapper text, forms jsonb, max_items int default 100)
 returns table (n int, item jsonb)
 language plpgsql
 immutable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     items jsonb := payload;
@@ -113,12 +114,12 @@ begin
                     message = format('unknown key "%s" in item %s of "%s"', key, n, wrapper),
                     hint = format('Its keys are %s.', (select string_agg(k, ', ') from jsonb_object_keys(forms) k));
             end if;
-            if not _gov_has_form(value, forms ->> key) then
+            if not @extschema@._gov_has_form(value, forms ->> key) then
                 raise exception using
                     errcode = 'invalid_parameter_value',
                     message = format('"%s" in item %s of "%s" must be %s', key, n, wrapper, forms ->> key),
                     detail = format('It is %s.', left(value::text, 100)),
-                    hint = format('Write "%s": %s.', key, _gov_form_example(forms ->> key));
+                    hint = format('Write "%s": %s.', key, @extschema@._gov_form_example(forms ->> key));
             end if;
         end loop;
         return next;
@@ -126,13 +127,14 @@ begin
 end
 $$;
 
-comment on function _gov_items(jsonb, text, jsonb, int) is
+comment on function @extschema@._gov_items(jsonb, text, jsonb, int) is
     'internal: the numbered items of a payload, an array or an object that wraps one; every key must be known and of its form (22004, 22023, 54000)';
 
-create function _gov_one_key(item jsonb, n int, keys text[], is_required boolean)
+create function @extschema@._gov_one_key(item jsonb, n int, keys text[], is_required boolean)
 returns text
 language plpgsql
 immutable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     present constant text[] := array(select k from unnest(keys) k where item ? k);
@@ -156,13 +158,14 @@ begin
 end
 $$;
 
-comment on function _gov_one_key(jsonb, int, text[], boolean) is
+comment on function @extschema@._gov_one_key(jsonb, int, text[], boolean) is
     'internal: the value of the one of the keys that an item has; null if it has none (22023 for two, or for none when required)';
 
-create function _gov_time(item jsonb, n int, key text)
+create function @extschema@._gov_time(item jsonb, n int, key text)
 returns timestamptz
 language plpgsql
 stable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     value constant text := item ->> key;
@@ -184,45 +187,48 @@ exception
 end
 $$;
 
-comment on function _gov_time(jsonb, int, text) is
+comment on function @extschema@._gov_time(jsonb, int, text) is
     'internal: the ISO 8601 time at a key of an item, UTC when it names no zone; null for null (22023)';
 
-create function _gov_json(moment timestamptz)
+create function @extschema@._gov_json(moment timestamptz)
 returns jsonb
 language sql
 stable
 parallel safe
 return to_jsonb(to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'));
 
-comment on function _gov_json(timestamptz) is 'internal: a time as ISO 8601 in UTC with milliseconds';
+comment on function @extschema@._gov_json(timestamptz) is 'internal: a time as ISO 8601 in UTC with milliseconds';
 
-create function _gov_exact_json(moment timestamptz)
+create function @extschema@._gov_exact_json(moment timestamptz)
 returns jsonb
 language sql
 stable
 parallel safe
 return case
-    when moment = date_trunc('milliseconds', moment) then _gov_json(moment)
+    when moment = date_trunc('milliseconds', moment) then @extschema@._gov_json(moment)
     else to_jsonb(to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
 end;
 
-comment on function _gov_exact_json(timestamptz) is
+comment on function @extschema@._gov_exact_json(timestamptz) is
     'internal: a time as ISO 8601 in UTC that means the same when it is read again: with microseconds where there are any';
 
-create function _gov_raise_broken_rule(relation regclass, constraint_name text, failing_row text)
+create function @extschema@._gov_raise_broken_rule(relation regclass, constraint_name text, failing_row text)
 returns void
 language plpgsql
 stable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     column_name text;
     is_reference boolean;
+    table_name text;
     rule text;
 begin
     -- The last column of a reference is what it is about; before it comes the owner.
-    select a.attname, c.contype = 'f', obj_description(c.oid, 'pg_constraint')
-    into column_name, is_reference, rule
+    select a.attname, c.contype = 'f', obj_description(c.oid, 'pg_constraint'), r.relname
+    into column_name, is_reference, rule, table_name
     from pg_constraint c
+    join pg_class r on r.oid = c.conrelid
     join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[cardinality(c.conkey)]
     where c.conrelid = relation
         and c.conname = constraint_name
@@ -243,17 +249,18 @@ begin
         message = format(case when is_reference then '"%s" does not exist' else 'invalid value for "%s"' end, column_name),
         detail = failing_row,
         hint = rule,
-        table = relation::text,
+        table = table_name,
         constraint = constraint_name;
 end
 $$;
 
-comment on function _gov_raise_broken_rule(regclass, text, text) is
+comment on function @extschema@._gov_raise_broken_rule(regclass, text, text) is
     'internal: reports a broken check constraint as a bad argument (22023) and a broken reference (23503) in the words of the comment on it; returns for what has none';
 
-create function _gov_raise_seen_twice()
+create function @extschema@._gov_raise_seen_twice()
 returns void
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     raise exception using
@@ -264,16 +271,16 @@ begin
 end
 $$;
 
-comment on function _gov_raise_seen_twice() is
+comment on function @extschema@._gov_raise_seen_twice() is
     'internal: what an upsert says that meets a row twice (40001), as it can above READ COMMITTED';
 
-create function _gov_lock_hierarchy(owner_id text, is_move boolean)
+create function @extschema@._gov_lock_hierarchy(owner_id text, is_move boolean)
 returns void
 language c
 strict
 as 'MODULE_PATHNAME', 'gov_lock_hierarchy_1_0';
 
-comment on function _gov_lock_hierarchy(text, boolean) is
+comment on function @extschema@._gov_lock_hierarchy(text, boolean) is
     'internal: takes an owner''s lock on the shape of its trees to the end of the transaction, shared to place entities, alone to move them';
 
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -282,7 +289,7 @@ comment on function _gov_lock_hierarchy(text, boolean) is
 /* A cursor is the key of a row, written as a JSON array that starts with the name of the list, in base64.          */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create function _gov_cursor(list text, key jsonb)
+create function @extschema@._gov_cursor(list text, key jsonb)
 returns text
 language sql
 immutable
@@ -290,12 +297,13 @@ parallel safe
 strict
 return translate(encode(convert_to((jsonb_build_array(list) || key)::text, 'UTF8'), 'base64'), e'\n', '');
 
-comment on function _gov_cursor(text, jsonb) is 'internal: the cursor of a row, given its key as a JSON array';
+comment on function @extschema@._gov_cursor(text, jsonb) is 'internal: the cursor of a row, given its key as a JSON array';
 
-create function _gov_cursor_key(list text, forms text[], argument text, cursor text)
+create function @extschema@._gov_cursor_key(list text, forms text[], argument text, cursor text)
 returns jsonb
 language plpgsql
 immutable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     key jsonb;
@@ -303,7 +311,7 @@ begin
     key := convert_from(decode(cursor, 'base64'), 'UTF8')::jsonb;
     if jsonb_typeof(key) = 'array' and jsonb_array_length(key) = cardinality(forms) + 1 and key ->> 0 = list then
         key := key - 0;
-        if (select bool_and(_gov_has_form(key -> (f.n::int - 1), f.form)) from unnest(forms) with ordinality f (form, n)) then
+        if (select bool_and(@extschema@._gov_has_form(key -> (f.n::int - 1), f.form)) from unnest(forms) with ordinality f (form, n)) then
             return key;
         end if;
     end if;
@@ -317,9 +325,9 @@ exception
 end
 $$;
 
-comment on function _gov_cursor_key(text, text[], text, text) is 'internal: the key that a cursor of a list stands for, as a JSON array (22023)';
+comment on function @extschema@._gov_cursor_key(text, text[], text, text) is 'internal: the key that a cursor of a list stands for, as a JSON array (22023)';
 
-create function _gov_list
+create function @extschema@._gov_list
 (
     list text,
     source text,
@@ -335,12 +343,13 @@ create function _gov_list
 returns jsonb
 language plpgsql
 stable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     columns constant text := array_to_string(keys, ', ');
     cursor_values constant text := (
         select string_agg(
-            case when f.form = 'a string' then format('$3 ->> %s', f.n - 1) else format('_gov_texts($3 -> %s)', f.n - 1) end,
+            case when f.form = 'a string' then format('$3 ->> %s', f.n - 1) else '@extschema@._gov_texts($3 -> ' || (f.n - 1) || ')' end,
             ', ' order by f.n)
         from unnest(forms) with ordinality f (form, n));
     is_backward constant boolean := before is not null;
@@ -363,9 +372,9 @@ begin
             hint = 'Give "after" for the next page or "before" for the preceding one.';
     end if;
     if after is not null then
-        start := _gov_cursor_key(list, forms, 'after', after);
+        start := @extschema@._gov_cursor_key(list, forms, 'after', after);
     elsif before is not null then
-        start := _gov_cursor_key(list, forms, 'before', before);
+        start := @extschema@._gov_cursor_key(list, forms, 'before', before);
     end if;
 
     -- The page, read away from the cursor.
@@ -406,11 +415,11 @@ begin
     return jsonb_build_object(
         'data', to_jsonb(documents),
         'pagination', jsonb_build_object(
-            'next', case when has_next then _gov_cursor(list, row_keys[cardinality(row_keys)]) end,
-            'prev', case when has_prev then _gov_cursor(list, row_keys[1]) end));
+            'next', case when has_next then @extschema@._gov_cursor(list, row_keys[cardinality(row_keys)]) end,
+            'prev', case when has_prev then @extschema@._gov_cursor(list, row_keys[1]) end));
 end
 $$;
 
-comment on function _gov_list(text, text, text[], text[], text, text, jsonb, text, text, int) is
+comment on function @extschema@._gov_list(text, text, text[], text[], text, text, jsonb, text, text, int) is
     'internal: a page of a list. source is a FROM and WHERE clause over $1 = owner and $2 = filters, keys are the columns of its order, forms those of their values, document what a row becomes';
 

@@ -9,7 +9,7 @@
 
 /* Entity types */
 
-create function _gov_json(stored gov_entity_types)
+create function @extschema@._gov_json(stored @extschema@.gov_entity_types)
 returns jsonb
 language sql
 stable
@@ -18,15 +18,16 @@ return jsonb_build_object(
     'displayName', stored.display_name,
     'description', stored.description,
     'attributionKeys', stored.attribution_keys,
-    'createdAt', _gov_json(stored.created_at),
-    'updatedAt', _gov_json(stored.updated_at));
+    'createdAt', @extschema@._gov_json(stored.created_at),
+    'updatedAt', @extschema@._gov_json(stored.updated_at));
 
-comment on function _gov_json(gov_entity_types) is 'internal: an entity type as the catalog functions return it';
+comment on function @extschema@._gov_json(@extschema@.gov_entity_types) is 'internal: an entity type as the catalog functions return it';
 
-create function _gov_refuse_made_id(id text, display_name text, stored_name text)
+create function @extschema@._gov_refuse_made_id(id text, display_name text, stored_name text)
 returns void
 language plpgsql
 immutable
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if display_name <> stored_name then
@@ -40,16 +41,17 @@ begin
 end
 $$;
 
-comment on function _gov_refuse_made_id(text, text, text) is 'internal: refuses an id made from a display name other than the stored one (23505)';
+comment on function @extschema@._gov_refuse_made_id(text, text, text) is 'internal: refuses an id made from a display name other than the stored one (23505)';
 
-create function _gov_patched(stored gov_entity_types, item jsonb)
-returns gov_entity_types
+create function @extschema@._gov_patched(stored @extschema@.gov_entity_types, item jsonb)
+returns @extschema@.gov_entity_types
 language plpgsql
 immutable
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if item ? 'madeFrom' then
-        perform _gov_refuse_made_id(stored.id, item ->> 'madeFrom', stored.display_name);
+        perform @extschema@._gov_refuse_made_id(stored.id, item ->> 'madeFrom', stored.display_name);
     end if;
 
     stored.id := item ->> 'id';
@@ -61,19 +63,20 @@ begin
         stored.description := nullif(item ->> 'description', '');
     end if;
     if item ? 'attributionKeys' then
-        stored.attribution_keys := _gov_sorted(_gov_texts(item -> 'attributionKeys'));
+        stored.attribution_keys := @extschema@._gov_sorted(@extschema@._gov_texts(item -> 'attributionKeys'));
     end if;
     stored.attribution_keys := coalesce(stored.attribution_keys, '{}');
     return stored;
 end
 $$;
 
-comment on function _gov_patched(gov_entity_types, jsonb) is 'internal: what an item makes of an entity type, stored or new (null)';
+comment on function @extschema@._gov_patched(@extschema@.gov_entity_types, jsonb) is 'internal: what an item makes of an entity type, stored or new (null)';
 
-create function _gov_made_id(item jsonb, n int)
+create function @extschema@._gov_made_id(item jsonb, n int)
 returns text
 language plpgsql
 immutable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     made constant text := trim(both '-' from regexp_replace(lower(item ->> 'displayName' collate "C"), '[^a-z0-9]+', '-', 'g'));
@@ -88,12 +91,12 @@ begin
 end
 $$;
 
-comment on function _gov_made_id(jsonb, int) is 'internal: the id made from the display name of an entity type (22023)';
+comment on function @extschema@._gov_made_id(jsonb, int) is 'internal: the id made from the display name of an entity type (22023)';
 
-create function gov_upsert_entity_types(types jsonb)
+create function @extschema@.gov_upsert_entity_types(types jsonb)
 returns jsonb
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -111,16 +114,16 @@ declare
     broken text;
     failing_row text;
 begin
-    perform _gov_require_unpinned('gov_upsert_entity_types()');
+    perform @extschema@._gov_require_unpinned('gov_upsert_entity_types()');
 
-    for n, item in select i.n, i.item from _gov_items($1, 'types', forms) i loop
-        id := coalesce(item ->> 'id', _gov_made_id(item, n));
+    for n, item in select i.n, i.item from @extschema@._gov_items($1, 'types', forms, 100) i loop
+        id := coalesce(item ->> 'id', @extschema@._gov_made_id(item, n));
         earlier := coalesce(wanted -> id, '{}');
 
         -- A made id must not rename: neither a type of this call nor, as _gov_patched() sees to, a stored one.
         if not item ? 'id' then
             if earlier ? 'displayName' then
-                perform _gov_refuse_made_id(id, item ->> 'displayName', coalesce(nullif(earlier ->> 'displayName', ''), id));
+                perform @extschema@._gov_refuse_made_id(id, item ->> 'displayName', coalesce(nullif(earlier ->> 'displayName', ''), id));
             else
                 item := item || jsonb_build_object('madeFrom', item ->> 'displayName');
             end if;
@@ -130,33 +133,33 @@ begin
         ids := ids || id;
     end loop;
 
-    insert into gov_entity_types as t (id, display_name, description, attribution_keys)
+    insert into @extschema@.gov_entity_types as t (id, display_name, description, attribution_keys)
     select p.id, p.display_name, p.description, p.attribution_keys
     from jsonb_each(wanted) w
-    left join gov_entity_types s on s.id = w.key
-    cross join lateral _gov_patched(s, w.value) p
+    left join @extschema@.gov_entity_types s on s.id = w.key
+    cross join lateral @extschema@._gov_patched(s, w.value) p
     order by p.id collate "C"
     on conflict (id) do update
         set (display_name, description, attribution_keys) = (
             select p.display_name, p.description, p.attribution_keys
-            from _gov_patched(t, wanted -> t.id) p)
-        where t is distinct from _gov_patched(t, wanted -> t.id);
+            from @extschema@._gov_patched(t, wanted -> t.id) p)
+        where t is distinct from @extschema@._gov_patched(t, wanted -> t.id);
 
     return (
-        select jsonb_agg(_gov_json(t) order by i.n)
+        select jsonb_agg(@extschema@._gov_json(t) order by i.n)
         from unnest(ids) with ordinality i (id, n)
-        join gov_entity_types t on t.id = i.id);
+        join @extschema@.gov_entity_types t on t.id = i.id);
 exception
     when check_violation or foreign_key_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
-        perform _gov_raise_broken_rule('gov_entity_types', broken, failing_row);
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_entity_types'::regclass, broken, failing_row);
         raise;
     when cardinality_violation then
-        perform _gov_raise_seen_twice();
+        perform @extschema@._gov_raise_seen_twice();
 end
 $$;
 
-comment on function gov_upsert_entity_types(jsonb) is
+comment on function @extschema@.gov_upsert_entity_types(jsonb) is
 $$Creates entity types and changes existing ones.
 
 types: an array of 1 to 100 objects, or {"types": [...]}, with the keys
@@ -166,24 +169,24 @@ result: the stored types as an array in the order given, with createdAt and upda
 errors: 22004 null; 22023 malformed, unknown key, no item, no id to be made; 23505 made id of a type with another name;
     42501 in a session pinned to an owner; 54000 more than 100 items$$;
 
-create function gov_get_entity_type(id text)
+create function @extschema@.gov_get_entity_type(id text)
 returns jsonb
 language sql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
-    select _gov_json(t)
-    from gov_entity_types t
+    select @extschema@._gov_json(t)
+    from @extschema@.gov_entity_types t
     where t.id = $1
 $$;
 
-comment on function gov_get_entity_type(text) is
+comment on function @extschema@.gov_get_entity_type(text) is
 $$An entity type.
 
 id: of the type
 result: the type as an object, null when there is none$$;
 
-create function gov_list_entity_types
+create function @extschema@.gov_list_entity_types
 (
     after text default null,
     before text default null,
@@ -192,22 +195,22 @@ create function gov_list_entity_types
 returns jsonb
 language sql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
-    select _gov_list(
+    select @extschema@._gov_list(
         'entityTypes',
-        'gov_entity_types r where true',
-        '{r.id}',
-        '{a string}',
-        '_gov_json(r)',
-        null,
-        '{}',
+        '@extschema@.gov_entity_types r where true',
+        '{r.id}'::text[],
+        '{a string}'::text[],
+        '@extschema@._gov_json(r)',
+        null::text,
+        '{}'::jsonb,
         after,
         before,
         page_size)
 $$;
 
-comment on function gov_list_entity_types(text, text, int) is
+comment on function @extschema@.gov_list_entity_types(text, text, int) is
 $$A page of the entity types, by id.
 
 after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100
@@ -216,7 +219,7 @@ errors: 22023 page_size out of range, both cursors, not a cursor of this list$$;
 
 /* Capabilities */
 
-create function _gov_json(stored gov_capabilities)
+create function @extschema@._gov_json(stored @extschema@.gov_capabilities)
 returns jsonb
 language sql
 stable
@@ -226,15 +229,16 @@ return jsonb_build_object(
     'kind', stored.kind,
     'displayName', stored.display_name,
     'unit', stored.unit,
-    'createdAt', _gov_json(stored.created_at),
-    'updatedAt', _gov_json(stored.updated_at));
+    'createdAt', @extschema@._gov_json(stored.created_at),
+    'updatedAt', @extschema@._gov_json(stored.updated_at));
 
-comment on function _gov_json(gov_capabilities) is 'internal: a capability as the catalog functions return it';
+comment on function @extschema@._gov_json(@extschema@.gov_capabilities) is 'internal: a capability as the catalog functions return it';
 
-create function _gov_patched(stored gov_capabilities, item jsonb)
-returns gov_capabilities
+create function @extschema@._gov_patched(stored @extschema@.gov_capabilities, item jsonb)
+returns @extschema@.gov_capabilities
 language plpgsql
 immutable
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     stored.id := item ->> 'id';
@@ -250,12 +254,12 @@ begin
 end
 $$;
 
-comment on function _gov_patched(gov_capabilities, jsonb) is 'internal: what an item makes of a capability, stored or new (null)';
+comment on function @extschema@._gov_patched(@extschema@.gov_capabilities, jsonb) is 'internal: what an item makes of a capability, stored or new (null)';
 
-create function gov_upsert_capabilities(capabilities jsonb)
+create function @extschema@.gov_upsert_capabilities(capabilities jsonb)
 returns jsonb
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -273,41 +277,41 @@ declare
     broken text;
     failing_row text;
 begin
-    perform _gov_require_unpinned('gov_upsert_capabilities()');
+    perform @extschema@._gov_require_unpinned('gov_upsert_capabilities()');
 
-    for n, item in select i.n, i.item from _gov_items($1, 'capabilities', forms) i loop
-        id := _gov_one_key(item, n, '{id}', true);
+    for n, item in select i.n, i.item from @extschema@._gov_items($1, 'capabilities', forms, 100) i loop
+        id := @extschema@._gov_one_key(item, n, '{id}'::text[], true);
         wanted := wanted || jsonb_build_object(id, coalesce(wanted -> id, '{}') || item);
         ids := ids || id;
     end loop;
 
-    insert into gov_capabilities as t (id, type, kind, display_name, unit)
+    insert into @extschema@.gov_capabilities as t (id, type, kind, display_name, unit)
     select p.id, p.type, p.kind, p.display_name, p.unit
     from jsonb_each(wanted) w
-    left join gov_capabilities s on s.id = w.key
-    cross join lateral _gov_patched(s, w.value) p
+    left join @extschema@.gov_capabilities s on s.id = w.key
+    cross join lateral @extschema@._gov_patched(s, w.value) p
     order by p.id collate "C"
     on conflict (id) do update
         set (type, kind, display_name, unit) = (
             select p.type, p.kind, p.display_name, p.unit
-            from _gov_patched(t, wanted -> t.id) p)
-        where t is distinct from _gov_patched(t, wanted -> t.id);
+            from @extschema@._gov_patched(t, wanted -> t.id) p)
+        where t is distinct from @extschema@._gov_patched(t, wanted -> t.id);
 
     return (
-        select jsonb_agg(_gov_json(t) order by i.n)
+        select jsonb_agg(@extschema@._gov_json(t) order by i.n)
         from unnest(ids) with ordinality i (id, n)
-        join gov_capabilities t on t.id = i.id);
+        join @extschema@.gov_capabilities t on t.id = i.id);
 exception
     when check_violation or foreign_key_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
-        perform _gov_raise_broken_rule('gov_capabilities', broken, failing_row);
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_capabilities'::regclass, broken, failing_row);
         raise;
     when cardinality_violation then
-        perform _gov_raise_seen_twice();
+        perform @extschema@._gov_raise_seen_twice();
 end
 $$;
 
-comment on function gov_upsert_capabilities(jsonb) is
+comment on function @extschema@.gov_upsert_capabilities(jsonb) is
 $$Creates capabilities and changes existing ones.
 
 capabilities: an array of 1 to 100 objects, or {"capabilities": [...]}, with the keys
@@ -317,24 +321,24 @@ result: the stored capabilities as an array in the order given, with createdAt a
 errors: 22004 null; 22023 malformed, unknown key, no item; 42501 in a session pinned to an owner; 54000 more
     than 100 items$$;
 
-create function gov_get_capability(id text)
+create function @extschema@.gov_get_capability(id text)
 returns jsonb
 language sql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
-    select _gov_json(c)
-    from gov_capabilities c
+    select @extschema@._gov_json(c)
+    from @extschema@.gov_capabilities c
     where c.id = $1
 $$;
 
-comment on function gov_get_capability(text) is
+comment on function @extschema@.gov_get_capability(text) is
 $$A capability.
 
 id: of the capability
 result: the capability as an object, null when there is none$$;
 
-create function gov_list_capabilities
+create function @extschema@.gov_list_capabilities
 (
     after text default null,
     before text default null,
@@ -343,22 +347,22 @@ create function gov_list_capabilities
 returns jsonb
 language sql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
-    select _gov_list(
+    select @extschema@._gov_list(
         'capabilities',
-        'gov_capabilities r where true',
-        '{r.id}',
-        '{a string}',
-        '_gov_json(r)',
-        null,
-        '{}',
+        '@extschema@.gov_capabilities r where true',
+        '{r.id}'::text[],
+        '{a string}'::text[],
+        '@extschema@._gov_json(r)',
+        null::text,
+        '{}'::jsonb,
         after,
         before,
         page_size)
 $$;
 
-comment on function gov_list_capabilities(text, text, int) is
+comment on function @extschema@.gov_list_capabilities(text, text, int) is
 $$A page of the capabilities, by id.
 
 after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100

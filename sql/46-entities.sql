@@ -1,6 +1,6 @@
 /* Entities */
 
-create function _gov_json(stored gov_entities)
+create function @extschema@._gov_json(stored @extschema@.gov_entities)
 returns jsonb
 language sql
 stable
@@ -10,16 +10,17 @@ return jsonb_build_object(
     'displayName', stored.display_name,
     'metadata', stored.metadata,
     'parentId', stored.parent_id,
-    'archivedAt', _gov_json(stored.archived_at),
-    'createdAt', _gov_json(stored.created_at),
-    'updatedAt', _gov_json(stored.updated_at));
+    'archivedAt', @extschema@._gov_json(stored.archived_at),
+    'createdAt', @extschema@._gov_json(stored.created_at),
+    'updatedAt', @extschema@._gov_json(stored.updated_at));
 
-comment on function _gov_json(gov_entities) is 'internal: an entity as the catalog functions return it';
+comment on function @extschema@._gov_json(@extschema@.gov_entities) is 'internal: an entity as the catalog functions return it';
 
-create function _gov_patched(stored gov_entities, item jsonb)
-returns gov_entities
+create function @extschema@._gov_patched(stored @extschema@.gov_entities, item jsonb)
+returns @extschema@.gov_entities
 language plpgsql
 immutable
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     stored.id := item ->> 'id';
@@ -41,12 +42,12 @@ begin
 end
 $$;
 
-comment on function _gov_patched(gov_entities, jsonb) is 'internal: what an item makes of an entity, stored or new (null)';
+comment on function @extschema@._gov_patched(@extschema@.gov_entities, jsonb) is 'internal: what an item makes of an entity, stored or new (null)';
 
-create function gov_upsert_entities(owner_id text, entities jsonb)
+create function @extschema@.gov_upsert_entities(owner_id text, entities jsonb)
 returns jsonb
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -69,17 +70,17 @@ declare
     broken text;
     failing_row text;
 begin
-    perform _gov_require_owner(owner);
+    perform @extschema@._gov_require_owner(owner);
 
-    for n, item in select i.n, i.item from _gov_items($2, 'entities', forms) i loop
-        entity := _gov_one_key(item, n, '{id}', true);
+    for n, item in select i.n, i.item from @extschema@._gov_items($2, 'entities', forms, 100) i loop
+        entity := @extschema@._gov_one_key(item, n, '{id}'::text[], true);
         earlier := wanted -> entity;
-        type := _gov_one_key(
+        type := @extschema@._gov_one_key(
             item,
             n,
-            '{typeRefId, typeId, entityTypeId}',
+            '{typeRefId, typeId, entityTypeId}'::text[],
             is_required => earlier is null
-                and not exists (select from gov_entities e where e.owner_id = owner and e.id = entity));
+                and not exists (select from @extschema@.gov_entities e where e.owner_id = owner and e.id = entity));
         item := item - '{typeRefId, entityTypeId}'::text[];
         if type is not null then
             item := item || jsonb_build_object('typeId', type);
@@ -94,43 +95,43 @@ begin
 
     -- The strongest lock that the rows will need comes first: taken row by row, two calls would deadlock.
     if exists (select from jsonb_each(wanted) w where w.value ? 'parentId') then
-        perform _gov_lock_hierarchy(
+        perform @extschema@._gov_lock_hierarchy(
             owner,
             is_move => exists (
                 select
                 from jsonb_each(wanted) w
-                join gov_entities e on e.owner_id = owner and e.id = w.key
+                join @extschema@.gov_entities e on e.owner_id = owner and e.id = w.key
                 where w.value ? 'parentId'
                     and e.parent_id is distinct from w.value ->> 'parentId'));
     end if;
 
-    insert into gov_entities as t (owner_id, id, type_id, parent_id, display_name, metadata)
+    insert into @extschema@.gov_entities as t (owner_id, id, type_id, parent_id, display_name, metadata)
     select owner, p.id, p.type_id, p.parent_id, p.display_name, p.metadata
     from jsonb_each(wanted) w
-    left join gov_entities s on s.owner_id = owner and s.id = w.key
-    cross join lateral _gov_patched(s, w.value) p
+    left join @extschema@.gov_entities s on s.owner_id = owner and s.id = w.key
+    cross join lateral @extschema@._gov_patched(s, w.value) p
     order by p.id collate "C"
     on conflict (owner_id, id) do update
         set (type_id, parent_id, display_name, metadata) = (
             select p.type_id, p.parent_id, p.display_name, p.metadata
-            from _gov_patched(t, wanted -> t.id) p)
-        where t is distinct from _gov_patched(t, wanted -> t.id);
+            from @extschema@._gov_patched(t, wanted -> t.id) p)
+        where t is distinct from @extschema@._gov_patched(t, wanted -> t.id);
 
     return (
-        select jsonb_agg(_gov_json(t) order by i.n)
+        select jsonb_agg(@extschema@._gov_json(t) order by i.n)
         from unnest(ids) with ordinality i (id, n)
-        join gov_entities t on t.owner_id = owner and t.id = i.id);
+        join @extschema@.gov_entities t on t.owner_id = owner and t.id = i.id);
 exception
     when check_violation or foreign_key_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
-        perform _gov_raise_broken_rule('gov_entities', broken, failing_row);
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_entities'::regclass, broken, failing_row);
         raise;
     when cardinality_violation then
-        perform _gov_raise_seen_twice();
+        perform @extschema@._gov_raise_seen_twice();
 end
 $$;
 
-comment on function gov_upsert_entities(text, jsonb) is
+comment on function @extschema@.gov_upsert_entities(text, jsonb) is
 $$Creates entities of an owner and changes existing ones.
 
 owner_id: one of the vendor's customers
@@ -142,27 +143,27 @@ result: the stored entities as an array in the order given: id, typeId, displayN
 errors: 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle, limits past a strict budget;
     42501 an owner that the session may not see or change; 54000 more than 100 items, more than 64 entities in a chain; 55000 an entity with children would move$$;
 
-create function gov_get_entity(owner_id text, id text)
+create function @extschema@.gov_get_entity(owner_id text, id text)
 returns jsonb
 language sql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
-    select _gov_json(e)
-    from gov_entities e
-    where ($1 is null or _gov_require_owner($1))
+    select @extschema@._gov_json(e)
+    from @extschema@.gov_entities e
+    where ($1 is null or @extschema@._gov_require_owner($1))
         and e.owner_id = $1
         and e.id = $2
 $$;
 
-comment on function gov_get_entity(text, text) is
+comment on function @extschema@.gov_get_entity(text, text) is
 $$An entity of an owner, also an archived one.
 
 owner_id, id: of the entity
 result: the entity as an object, null when there is none
 errors: 42501 an owner that the session may not see$$;
 
-create function gov_list_entities
+create function @extschema@.gov_list_entities
 (
     owner_id text,
     after text default null,
@@ -174,21 +175,21 @@ create function gov_list_entities
 returns jsonb
 language plpgsql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform _gov_require_owner(owner_id);
-    return _gov_list(
+    perform @extschema@._gov_require_owner(owner_id);
+    return @extschema@._gov_list(
         'entities',
         $source$
-            gov_entities r
+            @extschema@.gov_entities r
             where r.owner_id = $1
                 and ($2 ->> 'typeId' is null or r.type_id = $2 ->> 'typeId')
                 and (r.archived_at is null or ($2 ->> 'includeArchived')::boolean)
         $source$,
-        '{r.id}',
-        '{a string}',
-        '_gov_json(r)',
+        '{r.id}'::text[],
+        '{a string}'::text[],
+        '@extschema@._gov_json(r)',
         owner_id,
         jsonb_build_object('typeId', type_id, 'includeArchived', coalesce(include_archived, false)),
         after,
@@ -197,7 +198,7 @@ begin
 end
 $$;
 
-comment on function gov_list_entities(text, text, text, int, text, boolean) is
+comment on function @extschema@.gov_list_entities(text, text, text, int, text, boolean) is
 $$A page of the entities of an owner, by id.
 
 after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100;
@@ -205,15 +206,16 @@ type_id: only those of this type; include_archived: also the archived ones
 result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}
 errors: 22004 null owner; 42501 an owner that the session may not see; 22023 page_size out of range, both cursors, not a cursor of this list$$;
 
-create function _gov_set_archived(owner text, ids text[], is_archived boolean)
+create function @extschema@._gov_set_archived(owner text, ids text[], is_archived boolean)
 returns void
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     max_items constant int := 100;
     unknown text;
 begin
-    perform _gov_require_owner(owner);
+    perform @extschema@._gov_require_owner(owner);
     if ids is null or array_position(ids, null) is not null then
         raise exception using
             errcode = 'null_value_not_allowed',
@@ -236,7 +238,7 @@ begin
 
     -- Locked in order, so that concurrent calls do not deadlock.
     perform
-    from gov_entities e
+    from @extschema@.gov_entities e
     where e.owner_id = owner
         and e.id = any (ids)
     order by e.id
@@ -245,7 +247,7 @@ begin
     select i.id
     into unknown
     from unnest(ids) with ordinality i (id, n)
-    where not exists (select from gov_entities e where e.owner_id = owner and e.id = i.id)
+    where not exists (select from @extschema@.gov_entities e where e.owner_id = owner and e.id = i.id)
     order by i.n
     limit 1;
     if found then
@@ -255,7 +257,7 @@ begin
             hint = 'Nothing was changed; gov_list_entities() shows what there is.';
     end if;
 
-    update gov_entities e
+    update @extschema@.gov_entities e
     set archived_at = case when is_archived then now() end
     where e.owner_id = owner
         and e.id = any (ids)
@@ -263,35 +265,35 @@ begin
 end
 $$;
 
-comment on function _gov_set_archived(text, text[], boolean) is 'internal: archives entities or takes them back';
+comment on function @extschema@._gov_set_archived(text, text[], boolean) is 'internal: archives entities or takes them back';
 
-create function gov_archive_entities(owner_id text, ids text[])
+create function @extschema@.gov_archive_entities(owner_id text, ids text[])
 returns void
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform _gov_set_archived(owner_id, ids, true);
+    perform @extschema@._gov_set_archived(owner_id, ids, true);
 end
 $$;
 
-comment on function gov_archive_entities(text, text[]) is
+comment on function @extschema@.gov_archive_entities(text, text[]) is
 $$Archives entities: their own budgets are suspended until they are unarchived. Archived ones stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
 errors: 22004 null; 22023 no id; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 
-create function gov_unarchive_entities(owner_id text, ids text[])
+create function @extschema@.gov_unarchive_entities(owner_id text, ids text[])
 returns void
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform _gov_set_archived(owner_id, ids, false);
+    perform @extschema@._gov_set_archived(owner_id, ids, false);
 end
 $$;
 
-comment on function gov_unarchive_entities(text, text[]) is
+comment on function @extschema@.gov_unarchive_entities(text, text[]) is
 $$Takes archived entities back: their own budgets hold again. Others stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities

@@ -1,6 +1,6 @@
 /* Assignments */
 
-create function _gov_json(stored gov_assignments, parent_id text)
+create function @extschema@._gov_json(stored @extschema@.gov_assignments, parent_id text)
 returns jsonb
 language sql
 stable
@@ -12,36 +12,37 @@ return jsonb_build_object(
     'name', stored.name,
     'usageLimit', stored.usage_limit,
     'cadence', stored.cadence,
-    'anchorAt', _gov_exact_json(stored.anchor_at),
+    'anchorAt', @extschema@._gov_exact_json(stored.anchor_at),
     'timezone', stored.timezone,
     'enforcement', stored.enforcement,
     'strictAllocation', stored.strict_allocation,
     'locked', stored.locked,
     'alertThresholds', stored.alert_thresholds,
     'parentId', parent_id,
-    'createdAt', _gov_json(stored.created_at),
-    'updatedAt', _gov_json(stored.updated_at));
+    'createdAt', @extschema@._gov_json(stored.created_at),
+    'updatedAt', @extschema@._gov_json(stored.updated_at));
 
-comment on function _gov_json(gov_assignments, text) is 'internal: an assignment as the catalog functions return it';
+comment on function @extschema@._gov_json(@extschema@.gov_assignments, text) is 'internal: an assignment as the catalog functions return it';
 
-create function _gov_assignment_key(entity_id text, capability_id text, scope_entity_ids text[], name text)
+create function @extschema@._gov_assignment_key(entity_id text, capability_id text, scope_entity_ids text[], name text)
 returns text
 language sql
 immutable
 parallel safe
 return jsonb_build_array(entity_id, capability_id, scope_entity_ids, name)::text;
 
-comment on function _gov_assignment_key(text, text, text[], text) is 'internal: the natural key of an assignment of an owner as one text';
+comment on function @extschema@._gov_assignment_key(text, text, text[], text) is 'internal: the natural key of an assignment of an owner as one text';
 
-create function _gov_patched(stored gov_assignments, item jsonb)
-returns gov_assignments
+create function @extschema@._gov_patched(stored @extschema@.gov_assignments, item jsonb)
+returns @extschema@.gov_assignments
 language plpgsql
 immutable
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     stored.entity_id := item ->> 'entityId';
     stored.capability_id := item ->> 'capabilityId';
-    stored.scope_entity_ids := _gov_texts(item -> 'scopeEntityIds');
+    stored.scope_entity_ids := @extschema@._gov_texts(item -> 'scopeEntityIds');
     stored.name := item ->> 'name';
     if item ? 'usageLimit' then
         stored.usage_limit := round((item ->> 'usageLimit')::numeric, 9);
@@ -59,19 +60,20 @@ begin
     if item ? 'alertThresholds' then
         stored.alert_thresholds := case
             when jsonb_typeof(item -> 'alertThresholds') = 'array'
-            then _gov_sorted(_gov_texts(item -> 'alertThresholds')::numeric[])
+            then @extschema@._gov_sorted(@extschema@._gov_texts(item -> 'alertThresholds')::numeric[])
         end;
     end if;
     return stored;
 end
 $$;
 
-comment on function _gov_patched(gov_assignments, jsonb) is 'internal: what an item makes of an assignment, stored or new (null)';
+comment on function @extschema@._gov_patched(@extschema@.gov_assignments, jsonb) is 'internal: what an item makes of an assignment, stored or new (null)';
 
-create function _gov_require_unlocked(owner text, wanted jsonb)
+create function @extschema@._gov_require_unlocked(owner text, wanted jsonb)
 returns void
 language plpgsql
 stable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     entity text;
@@ -83,11 +85,11 @@ begin
     where (w.value ->> 'locked')::boolean
         or exists (
             select
-            from gov_assignments a
+            from @extschema@.gov_assignments a
             where a.owner_id = owner
                 and a.entity_id = w.value ->> 'entityId'
                 and a.capability_id = w.value ->> 'capabilityId'
-                and a.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
+                and a.scope_entity_ids = @extschema@._gov_texts(w.value -> 'scopeEntityIds')
                 and a.name = w.value ->> 'name'
                 and a.locked)
     order by w.key collate "C"
@@ -103,12 +105,13 @@ begin
 end
 $$;
 
-comment on function _gov_require_unlocked(text, jsonb) is 'internal: refuses items that change or make a locked budget (42501)';
+comment on function @extschema@._gov_require_unlocked(text, jsonb) is 'internal: refuses items that change or make a locked budget (42501)';
 
-create function _gov_assignment_items(payload jsonb, max_items int)
+create function @extschema@._gov_assignment_items(payload jsonb, max_items int)
 returns table (n int, key text, item jsonb)
 language plpgsql
 stable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     forms constant jsonb := '{
@@ -132,14 +135,14 @@ declare
     scope text[];
     label text;
 begin
-    for n, item in select i.n, i.item from _gov_items(payload, 'assignments', forms, max_items) i loop
-        entity := _gov_one_key(item, n, '{entityId}', true);
-        capability := _gov_one_key(item, n, '{capabilityId, featureId, currencyId}', true);
-        scope := _gov_sorted(_gov_texts(coalesce(item -> 'scopeEntityIds', '[]')));
+    for n, item in select i.n, i.item from @extschema@._gov_items(payload, 'assignments', forms, max_items) i loop
+        entity := @extschema@._gov_one_key(item, n, '{entityId}'::text[], true);
+        capability := @extschema@._gov_one_key(item, n, '{capabilityId, featureId, currencyId}'::text[], true);
+        scope := @extschema@._gov_sorted(@extschema@._gov_texts(coalesce(item -> 'scopeEntityIds', '[]')));
         label := coalesce(item ->> 'name', '');
-        key := _gov_assignment_key(entity, capability, scope, label);
+        key := @extschema@._gov_assignment_key(entity, capability, scope, label);
         if item ? 'anchorAt' then
-            item := item || jsonb_build_object('anchorAt', _gov_time(item, n, 'anchorAt'));
+            item := item || jsonb_build_object('anchorAt', @extschema@._gov_time(item, n, 'anchorAt'));
         end if;
         item := item || jsonb_build_object('capabilityId', capability, 'scopeEntityIds', scope, 'name', label);
         return next;
@@ -147,13 +150,14 @@ begin
 end
 $$;
 
-comment on function _gov_assignment_items(jsonb, int) is
+comment on function @extschema@._gov_assignment_items(jsonb, int) is
     'internal: the numbered items of a payload of assignments, each with its natural key and with the parts of that in one form (22004, 22023, 54000)';
 
-create function _gov_refuse_incomplete(item jsonb, n int)
+create function @extschema@._gov_refuse_incomplete(item jsonb, n int)
 returns void
 language plpgsql
 immutable
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     raise exception using
@@ -163,12 +167,12 @@ begin
 end
 $$;
 
-comment on function _gov_refuse_incomplete(jsonb, int) is 'internal: refuses an item that lacks what a new assignment needs (22023)';
+comment on function @extschema@._gov_refuse_incomplete(jsonb, int) is 'internal: refuses an item that lacks what a new assignment needs (22023)';
 
-create function gov_upsert_assignments(owner_id text, assignments jsonb)
+create function @extschema@.gov_upsert_assignments(owner_id text, assignments jsonb)
 returns jsonb
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -182,20 +186,20 @@ declare
     broken text;
     failing_row text;
 begin
-    perform _gov_require_owner(owner);
+    perform @extschema@._gov_require_owner(owner);
 
-    for n, key, item in select i.n, i.key, i.item from _gov_assignment_items($2, 100) i loop
+    for n, key, item in select i.n, i.key, i.item from @extschema@._gov_assignment_items($2, 100) i loop
         if not wanted ? key and not item ?& '{usageLimit, cadence}'
             and not exists (
                 select
-                from gov_assignments a
+                from @extschema@.gov_assignments a
                 where a.owner_id = owner
                     and a.entity_id = item ->> 'entityId'
                     and a.capability_id = item ->> 'capabilityId'
-                    and a.scope_entity_ids = _gov_texts(item -> 'scopeEntityIds')
+                    and a.scope_entity_ids = @extschema@._gov_texts(item -> 'scopeEntityIds')
                     and a.name = item ->> 'name')
         then
-            perform _gov_refuse_incomplete(item, n);
+            perform @extschema@._gov_refuse_incomplete(item, n);
         end if;
 
         if item ? 'parentId' then
@@ -206,24 +210,24 @@ begin
     end loop;
 
     -- The policies would refuse the rows, but not say why.
-    if parents <> '{}' and not has_column_privilege('gov_entities', 'parent_id', 'update') then
+    if parents <> '{}' and not has_column_privilege('@extschema@.gov_entities'::regclass, 'parent_id', 'update') then
         raise exception using
             errcode = 'insufficient_privilege',
             message = 'permission denied for "parentId"',
             detail = format('Role "%s" may change budgets, and not where entities stand.', current_user),
             hint = 'Leave "parentId" out.';
     end if;
-    if not has_function_privilege('_gov_change_every_owner()', 'execute') then
-        perform _gov_require_unlocked(owner, wanted);
+    if not has_function_privilege('@extschema@._gov_change_every_owner()'::regprocedure, 'execute') then
+        perform @extschema@._gov_require_unlocked(owner, wanted);
     end if;
 
     if parents <> '{}' then
-        perform _gov_lock_hierarchy(
+        perform @extschema@._gov_lock_hierarchy(
             owner,
             is_move => exists (
                 select
                 from jsonb_each_text(parents) p
-                join gov_entities e on e.owner_id = owner and e.id = p.key
+                join @extschema@.gov_entities e on e.owner_id = owner and e.id = p.key
                 where e.parent_id is distinct from p.value));
     end if;
 
@@ -232,7 +236,7 @@ begin
     execute case when parents <> '{}' then $moved$
         with moved as
         (
-            update gov_entities e
+            update @extschema@.gov_entities e
             set parent_id = p.value
             from jsonb_each_text($3) p
             where e.owner_id = $1
@@ -240,53 +244,53 @@ begin
                 and e.parent_id is distinct from p.value
         )
         $moved$ else '' end || $written$
-        insert into gov_assignments as t
+        insert into @extschema@.gov_assignments as t
             (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone,
              enforcement, strict_allocation, locked, alert_thresholds)
         select $1, p.entity_id, p.capability_id, p.scope_entity_ids, p.name, p.usage_limit, p.cadence, p.anchor_at, p.timezone,
             p.enforcement, p.strict_allocation, p.locked, p.alert_thresholds
         from jsonb_each($2) w
-        left join gov_assignments s
+        left join @extschema@.gov_assignments s
             on s.owner_id = $1
             and s.entity_id = w.value ->> 'entityId'
             and s.capability_id = w.value ->> 'capabilityId'
-            and s.scope_entity_ids = _gov_texts(w.value -> 'scopeEntityIds')
+            and s.scope_entity_ids = @extschema@._gov_texts(w.value -> 'scopeEntityIds')
             and s.name = w.value ->> 'name'
-        cross join lateral _gov_patched(s, w.value) p
+        cross join lateral @extschema@._gov_patched(s, w.value) p
         order by w.key collate "C"
         on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update
             set (usage_limit, cadence, anchor_at, timezone, enforcement, strict_allocation, locked, alert_thresholds) = (
                 select p.usage_limit, p.cadence, p.anchor_at, p.timezone, p.enforcement, p.strict_allocation, p.locked,
                     p.alert_thresholds
-                from _gov_patched(t, $2 -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name)) p)
+                from @extschema@._gov_patched(t, $2 -> @extschema@._gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name)) p)
             where t is distinct from
-                _gov_patched(t, $2 -> _gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name))
+                @extschema@._gov_patched(t, $2 -> @extschema@._gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name))
         $written$
     using owner, wanted, parents;
 
     return (
-        select jsonb_agg(_gov_json(t, e.parent_id) order by k.n)
+        select jsonb_agg(@extschema@._gov_json(t, e.parent_id) order by k.n)
         from unnest(keys) with ordinality k (key, n)
         cross join lateral (select wanted -> k.key as item) w
-        join gov_assignments t
+        join @extschema@.gov_assignments t
             on t.owner_id = owner
             and t.entity_id = w.item ->> 'entityId'
             and t.capability_id = w.item ->> 'capabilityId'
-            and t.scope_entity_ids = _gov_texts(w.item -> 'scopeEntityIds')
+            and t.scope_entity_ids = @extschema@._gov_texts(w.item -> 'scopeEntityIds')
             and t.name = w.item ->> 'name'
-        join gov_entities e on e.owner_id = t.owner_id and e.id = t.entity_id);
+        join @extschema@.gov_entities e on e.owner_id = t.owner_id and e.id = t.entity_id);
 exception
     when check_violation or foreign_key_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
-        perform _gov_raise_broken_rule('gov_assignments', broken, coalesce(nullif(failing_row, ''), sqlerrm));
-        perform _gov_raise_broken_rule('gov_entities', broken, failing_row);
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, broken, coalesce(nullif(failing_row, ''), sqlerrm));
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_entities'::regclass, broken, failing_row);
         raise;
     when cardinality_violation then
-        perform _gov_raise_seen_twice();
+        perform @extschema@._gov_raise_seen_twice();
 end
 $$;
 
-comment on function gov_upsert_assignments(text, jsonb) is
+comment on function @extschema@.gov_upsert_assignments(text, jsonb) is
 $$Creates budgets of an owner's entities and changes existing ones, which entity, capability, scope and name identify.
 
 owner_id: one of the vendor's customers
@@ -301,7 +305,7 @@ errors: 22004 null; 22023 malformed, unknown key, no item, a required key missin
     entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle, limits past a strict budget; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
     64 entities in a chain; 55000 an entity with children would move$$;
 
-create function gov_list_assignments
+create function @extschema@.gov_list_assignments
 (
     owner_id text,
     after text default null,
@@ -313,21 +317,21 @@ create function gov_list_assignments
 returns jsonb
 language plpgsql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform _gov_require_owner(owner_id);
-    return _gov_list(
+    perform @extschema@._gov_require_owner(owner_id);
+    return @extschema@._gov_list(
         'assignments',
         $source$
-            gov_assignments r
+            @extschema@.gov_assignments r
             where r.owner_id = $1
                 and ($2 ->> 'entityId' is null or r.entity_id = $2 ->> 'entityId')
                 and ($2 ->> 'capabilityId' is null or r.capability_id = $2 ->> 'capabilityId')
         $source$,
-        '{r.entity_id, r.capability_id, r.scope_entity_ids, r.name}',
-        '{a string, a string, an array of strings, a string}',
-        '_gov_json(r, (select e.parent_id from gov_entities e where e.owner_id = r.owner_id and e.id = r.entity_id))',
+        '{r.entity_id, r.capability_id, r.scope_entity_ids, r.name}'::text[],
+        '{a string, a string, an array of strings, a string}'::text[],
+        '@extschema@._gov_json(r, (select e.parent_id from @extschema@.gov_entities e where e.owner_id = r.owner_id and e.id = r.entity_id))',
         owner_id,
         jsonb_build_object('entityId', entity_id, 'capabilityId', capability_id),
         after,
@@ -336,7 +340,7 @@ begin
 end
 $$;
 
-comment on function gov_list_assignments(text, text, text, int, text, text) is
+comment on function @extschema@.gov_list_assignments(text, text, text, int, text, text) is
 $$A page of the budgets of an owner, by entity, capability, scope and name.
 
 after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100;
@@ -346,12 +350,12 @@ errors: 22004 null owner; 42501 an owner that the session may not see; 22023 pag
 
 /* Owners */
 
-create function gov_delete_owner(owner_id text)
+create function @extschema@.gov_delete_owner(owner_id text)
 returns void
 language c
 as 'MODULE_PATHNAME', 'gov_delete_owner_1_0';
 
-comment on function gov_delete_owner(text) is
+comment on function @extschema@.gov_delete_owner(text) is
 $$Deletes everything of one owner, the ledger and the holds included. An owner without rows is no error.
 
 owner_id: one of the vendor's customers. A use or a hold whose transaction is still open at the call is not seen and

@@ -2,7 +2,7 @@
 /* Windows                                                                                                          */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create function gov_window
+create function @extschema@.gov_window
 (
     cadence text,
     anchor_at timestamptz default null,
@@ -16,7 +16,7 @@ stable
 parallel safe
 as 'MODULE_PATHNAME', 'gov_window_1_0';
 
-comment on function gov_window(text, timestamptz, text, timestamptz) is
+comment on function @extschema@.gov_window(text, timestamptz, text, timestamptz) is
 $$The window of a budget that a point in time falls into.
 
 cadence: how often the budget starts afresh, one ISO 8601 duration of one unit, 1 to 9999, such as P1M, P1W or PT1H; null
@@ -32,7 +32,7 @@ errors: 22023 malformed cadence, unknown time zone, infinite anchor_at or at, at
 /* Volatile and parallel unsafe, in C, without a SET clause: a setting alone would cost a fifth of the throughput.  */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create function gov_check
+create function @extschema@.gov_check
 (
     owner_id text,
     capability_id text,
@@ -50,7 +50,7 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_check_1_0';
 
-comment on function gov_check(text, text, numeric, jsonb, text[]) is
+comment on function @extschema@.gov_check(text, text, numeric, jsonb, text[]) is
 $$Whether so much may be used. Changes nothing.
 
 owner_id: one of the vendor's customers; capability_id: what is used; amount: how much, in the capability's unit, 0 or more,
@@ -64,7 +64,7 @@ errors: 22004 null owner_id, capability_id, amount or element of entity_ids; 220
     many entities; GV002 ungoverned, if governance.on_ungoverned says so; 53400 cache full and 55000 library not preloaded,
     unless governance.on_unavailable says otherwise$$;
 
-create function gov_allowed
+create function @extschema@.gov_allowed
 (
     owner_id text,
     capability_id text,
@@ -78,13 +78,13 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_allowed_1_0';
 
-comment on function gov_allowed(text, text, numeric, jsonb, text[]) is
+comment on function @extschema@.gov_allowed(text, text, numeric, jsonb, text[]) is
 $$Whether so much may be used: is_granted of gov_check alone, the fastest gate.
 
 arguments and errors: those of gov_check
 result: boolean$$;
 
-create function gov_headroom
+create function @extschema@.gov_headroom
 (
     owner_id text,
     capability_id text,
@@ -112,14 +112,14 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_headroom_1_0';
 
-comment on function gov_headroom(text, text, numeric, jsonb, text[]) is
+comment on function @extschema@.gov_headroom(text, text, numeric, jsonb, text[]) is
 $$The chains of gov_check as rows, one per budget and chain.
 
 arguments and errors: those of gov_check
 result: chain: its number from 1; then the columns of a node of chains; remaining is null without a limit, the usage period
     null for a budget that never resets$$;
 
-create function gov_ingest
+create function @extschema@.gov_ingest
 (
     owner_id text,
     capability_id text,
@@ -136,7 +136,7 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_ingest_1_0';
 
-comment on function gov_ingest(text, text, numeric, jsonb, text[], text, timestamptz) is
+comment on function @extschema@.gov_ingest(text, text, numeric, jsonb, text[], text, timestamptz) is
 $$Records what was used, whatever the limits, and counts it on every budget of its set at once.
 
 owner_id, capability_id, dimensions, entity_ids: those of gov_check; amount: how much, in the capability's unit, negative for a
@@ -148,7 +148,7 @@ errors: those of gov_check but for negative amounts and GV002; 23505 the key was
     far ahead or infinite, malformed idempotency_key; 25006 in a read-only transaction and on a standby; 55P03 budgets could not
     be loaded in time; 55000 library not preloaded and 53400 cache full, whatever governance.on_unavailable says$$;
 
-create function gov_consume
+create function @extschema@.gov_consume
 (
     owner_id text,
     capability_id text,
@@ -169,7 +169,7 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_consume_1_0';
 
-comment on function gov_consume(text, text, numeric, jsonb, text[], text) is
+comment on function @extschema@.gov_consume(text, text, numeric, jsonb, text[], text) is
 $$Checks and records in one atomic step: no two calls ever pass on the same headroom. A denied one records nothing.
 
 owner_id, capability_id, amount, dimensions, entity_ids: those of gov_check; idempotency_key: that of gov_ingest; a denied call
@@ -181,7 +181,7 @@ errors: those of gov_check; 23505 the key was used for another call; 22023 malfo
     transaction and on a standby; 55P03 budgets could not be loaded in time; 55000 library not preloaded and 53400 cache full,
     whatever governance.on_unavailable says$$;
 
-create function gov_require
+create function @extschema@.gov_require
 (
     owner_id text,
     capability_id text,
@@ -196,14 +196,14 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_require_1_0';
 
-comment on function gov_require(text, text, numeric, jsonb, text[], text) is
+comment on function @extschema@.gov_require(text, text, numeric, jsonb, text[], text) is
 $$gov_consume for those who want a denial to be an error.
 
 arguments: those of gov_consume
 result: the id in gov_events
 errors: those of gov_consume; GV001 denied: the message has the reason, the detail the failing budgets as the nodes of chains$$;
 
-create function gov_reserve
+create function @extschema@.gov_reserve
 (
     owner_id text,
     capability_id text,
@@ -227,7 +227,7 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_reserve_1_0';
 
-comment on function gov_reserve(text, text, numeric, jsonb, text[], text, interval) is
+comment on function @extschema@.gov_reserve(text, text, numeric, jsonb, text[], text, interval) is
 $$Holds an amount against every budget of its set, for a call whose true cost is known only later, until gov_settle, gov_release or
 the end of its ttl. A denied one holds nothing.
 
@@ -239,7 +239,7 @@ result: is_granted, denied_reason, remaining, retry_at and chains as of gov_chec
     call, which is then granted, and whose hold is returned as it is now (open, settled, released or expired)
 errors: those of gov_consume; 22004 null ttl; 22023 ttl not positive or longer than 100,000 years$$;
 
-create function gov_settle
+create function @extschema@.gov_settle
 (
     reservation_id uuid,
     amount numeric default null,
@@ -251,7 +251,7 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_settle_1_0';
 
-comment on function gov_settle(uuid, numeric) is
+comment on function @extschema@.gov_settle(uuid, numeric) is
 $$Ends a hold and records what it came to, whatever the limits, in one step: what gov_ingest would record now with the hold's
 capability, dimensions and entity_ids. A hold that has expired is recorded all the same.
 
@@ -262,14 +262,14 @@ errors: 22004 null reservation_id; 42704 unknown hold, or another owner's than g
     library not preloaded; 22003, 22023 bad amount; 42704 the capability does not exist any more; 25006, 55P03, 53400 as of gov_ingest;
     40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
-create function gov_release(reservation_id uuid)
+create function @extschema@.gov_release(reservation_id uuid)
 returns boolean
 language c
 volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_release_1_0';
 
-comment on function gov_release(uuid) is
+comment on function @extschema@.gov_release(uuid) is
 $$Ends a hold of which nothing was used.
 
 reservation_id: of gov_reserve
@@ -277,14 +277,14 @@ result: true if the hold was open; false if it was settled, released or expired 
 errors: 22004 null reservation_id; 42704 unknown hold, or another owner's than governance.owner; 25006, 55P03, 55000, 53400 as of
     gov_ingest; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
-create function gov_extend(reservation_id uuid, ttl interval)
+create function @extschema@.gov_extend(reservation_id uuid, ttl interval)
 returns timestamptz
 language c
 volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_extend_1_0';
 
-comment on function gov_extend(uuid, interval) is
+comment on function @extschema@.gov_extend(uuid, interval) is
 $$Gives an open hold another time, later or earlier.
 
 reservation_id: of gov_reserve; ttl: how long from now on, more than nothing
@@ -293,17 +293,17 @@ errors: 22004 null argument; 22023 ttl not positive or longer than 100,000 years
     governance.owner; 55000 the hold is not open, or past its time, or library not preloaded; 25006 in a read-only transaction and
     on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
-create function gov_now()
+create function @extschema@.gov_now()
 returns timestamptz
 language c
 volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_now_1_0';
 
-comment on function gov_now() is
+comment on function @extschema@.gov_now() is
     'the engine''s clock: the server''s, shifted by governance.clock_offset';
 
-create view gov_holds with (security_invoker = true) as
+create view @extschema@.gov_holds with (security_invoker = true) as
 select
     r.id,
     r.owner_id,
@@ -325,19 +325,19 @@ select
             'scopeEntityIds', a.scope_entity_ids,
             'name', a.name) order by u.n), '[]')
         from unnest(r.assignment_ids) with ordinality as u (id, n)
-        join gov_assignments a on a.id = u.id
+        join @extschema@.gov_assignments a on a.id = u.id
     ) as budgets
-from (select gov_now() as now offset 0) c
-join gov_reservations r on r.expires_at > c.now
+from (select @extschema@.gov_now() as now offset 0) c
+join @extschema@.gov_reservations r on r.expires_at > c.now
 where r.state = 'open';
 
-comment on view gov_holds is 'the holds that count: open ones whose time has not passed, with the budgets that they are held against';
-comment on column gov_holds.age is 'since it was made';
-comment on column gov_holds.time_left is 'until it expires';
-comment on column gov_holds.assignment_ids is 'the budgets that it is held against, also those deleted since';
-comment on column gov_holds.budgets is 'those that there still are: assignmentId, entityId, scopeEntityIds, name';
+comment on view @extschema@.gov_holds is 'the holds that count: open ones whose time has not passed, with the budgets that they are held against';
+comment on column @extschema@.gov_holds.age is 'since it was made';
+comment on column @extschema@.gov_holds.time_left is 'until it expires';
+comment on column @extschema@.gov_holds.assignment_ids is 'the budgets that it is held against, also those deleted since';
+comment on column @extschema@.gov_holds.budgets is 'those that there still are: assignmentId, entityId, scopeEntityIds, name';
 
-create function gov_ingest_many
+create function @extschema@.gov_ingest_many
 (
     owner_id text,
     events jsonb,
@@ -352,7 +352,7 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_ingest_many_1_0';
 
-comment on function gov_ingest_many(text, jsonb) is
+comment on function @extschema@.gov_ingest_many(text, jsonb) is
 $$Records 1 to 1,000 events in one call; a bad one gets its error, the rest are recorded.
 
 owner_id: one of the vendor's customers; events: an array of objects with the keys capabilityId, amount (1 if absent), dimensions,

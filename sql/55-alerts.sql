@@ -2,10 +2,10 @@
 /* Alerts (src/alert.c raises them)                                                                                 */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create function gov_set_alert_policy(owner_id text, thresholds numeric[])
+create function @extschema@.gov_set_alert_policy(owner_id text, thresholds numeric[])
 returns void
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -13,9 +13,9 @@ declare
     failing_row text;
 begin
     if gov_set_alert_policy.owner_id is null then
-        perform _gov_require_unpinned('gov_set_alert_policy() for every owner');
+        perform @extschema@._gov_require_unpinned('gov_set_alert_policy() for every owner');
     else
-        perform _gov_require_owner(gov_set_alert_policy.owner_id);
+        perform @extschema@._gov_require_owner(gov_set_alert_policy.owner_id);
     end if;
     if array_position(gov_set_alert_policy.thresholds, null) is not null then
         raise exception using
@@ -25,11 +25,11 @@ begin
     end if;
 
     if gov_set_alert_policy.thresholds is null then
-        delete from gov_alert_policies p
+        delete from @extschema@.gov_alert_policies p
         where p.owner_id is not distinct from gov_set_alert_policy.owner_id;
         return;
     end if;
-    insert into gov_alert_policies as p (owner_id, thresholds)
+    insert into @extschema@.gov_alert_policies as p (owner_id, thresholds)
     values (gov_set_alert_policy.owner_id, gov_set_alert_policy.thresholds)
     on conflict (owner_id) do update
     set thresholds = excluded.thresholds
@@ -37,12 +37,12 @@ begin
 exception
     when check_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;
-        perform _gov_raise_broken_rule('gov_alert_policies', broken, failing_row);
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_alert_policies'::regclass, broken, failing_row);
         raise;
 end
 $$;
 
-comment on function gov_set_alert_policy(text, numeric[]) is
+comment on function @extschema@.gov_set_alert_policy(text, numeric[]) is
 $$Sets the alert thresholds of an owner's budgets that have none of their own. In force when the transaction commits.
 
 owner_id: one of the vendor's customers; null: every owner that has no policy

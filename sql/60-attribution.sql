@@ -4,31 +4,29 @@
 
 -- Where a report's bucket begins that a time falls into: counted from Monday 2001-01-01 00:00 local, as windows are; months,
 -- days and weeks are local calendar arithmetic, what is shorter is elapsed time.
-create function _gov_bucket_start(bucket interval, at timestamptz)
+create function @extschema@._gov_bucket_start(bucket interval, at timestamptz)
 returns timestamptz
 language sql
 stable
-as $$
-    select case
-        when extract(epoch from bucket - date_trunc('day', bucket)) > 0 or bucket < interval '1 day' then
-            date_bin(bucket, at, timestamp '2001-01-01'::timestamptz)
-        when extract(day from bucket) > 0 then
-            date_bin(bucket, at::timestamp, timestamp '2001-01-01')::timestamptz
-        else
-            (
-                select (timestamp '2001-01-01' + make_interval(months => (floor(m.since / m.wanted) * m.wanted)::int))::timestamptz
-                from (
-                    select
-                        (extract(year from at::timestamp) - 2001) * 12 + extract(month from at::timestamp) - 1 as since,
-                        extract(year from bucket) * 12 + extract(month from bucket) as wanted
-                ) m
-            )
-    end
-$$;
+return case
+    when extract(epoch from bucket - date_trunc('day', bucket)) > 0 or bucket < interval '1 day' then
+        date_bin(bucket, at, timestamp '2001-01-01'::timestamptz)
+    when extract(day from bucket) > 0 then
+        date_bin(bucket, at::timestamp, timestamp '2001-01-01')::timestamptz
+    else
+        (
+            select (timestamp '2001-01-01' + make_interval(months => (floor(m.since / m.wanted) * m.wanted)::int))::timestamptz
+            from (
+                select
+                    (extract(year from at::timestamp) - 2001) * 12 + extract(month from at::timestamp) - 1 as since,
+                    extract(year from bucket) * 12 + extract(month from bucket) as wanted
+            ) m
+        )
+end;
 
-comment on function _gov_bucket_start(interval, timestamptz) is 'internal: the start of the bucket of gov_attribution that a time falls into';
+comment on function @extschema@._gov_bucket_start(interval, timestamptz) is 'internal: the start of the bucket of gov_attribution that a time falls into';
 
-create function gov_attribution
+create function @extschema@.gov_attribution
 (
     owner_id text,
     capability_id text,
@@ -46,7 +44,7 @@ returns table
 )
 language plpgsql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     missing text := case
@@ -77,27 +75,27 @@ begin
             message = 'argument "bucket" must be a positive interval of months, of days, or of time',
             hint = 'Write it like interval ''1 day'', ''1 month'' or ''6 hours''.';
     end if;
-    perform _gov_require_owner(owner_id);
+    perform @extschema@._gov_require_owner(owner_id);
 
     -- One column for each name: the event's entities of that type, each in a row of its own, or the value of the dimension.
     foreach name in array (select coalesce(array_agg(distinct g.name), '{}') from unnest(group_by) g (name)) loop
         number := number + 1;
         column_name := format('k%s.value', number);
         joins := joins || case
-            when exists (select from gov_entity_types t where t.id = name) then
+            when exists (select from @extschema@.gov_entity_types t where t.id = name) then
                 format($join$
                     left join lateral (
                         select to_jsonb(n.id) as value
                         from unnest(e.entity_ids) x (id)
                         cross join lateral (
                             select m.id
-                            from gov_entities m
+                            from %3$s.gov_entities m
                             where m.owner_id = e.owner_id
                                 and m.id = x.id
                                 and m.type_id = %1$L
                             offset 0
                         ) n
-                    ) k%2$s on true$join$, name, number)
+                    ) k%2$s on true$join$, name, number, '@extschema@')
             else
                 format(' cross join lateral (select e.dimensions -> %1$L as value) k%2$s', name, number)
         end;
@@ -107,10 +105,10 @@ begin
     return query execute format($query$
         select
             jsonb_build_object(%1$s) as group_key,
-            case when $5 is not null then _gov_bucket_start($5, e.occurred_at) end as bucket_start,
+            case when $5 is not null then %3$s._gov_bucket_start($5, e.occurred_at) end as bucket_start,
             trim_scale(sum(e.amount)) as amount,
             count(*) as event_count
-        from gov_events e
+        from %3$s.gov_events e
         %2$s
         where e.owner_id = $1
             and e.capability_id = $2
@@ -118,12 +116,12 @@ begin
             and e.occurred_at < $4
         group by 1, 2
         order by 2, 1
-        $query$, substr(pairs, 3), joins)
+        $query$, substr(pairs, 3), joins, '@extschema@')
     using owner_id, capability_id, from_time, to_time, bucket;
 end
 $$;
 
-comment on function gov_attribution(text, text, text[], timestamptz, timestamptz, interval) is
+comment on function @extschema@.gov_attribution(text, text, text[], timestamptz, timestamptz, interval) is
 $$Who and what used how much: the ledger's sums by any mix of entity types and dimensions, and by time.
 
 owner_id, capability_id: what is summed; group_by: each name is an entity type or else the key of a dimension, {} for one sum;

@@ -6,7 +6,7 @@
 -- owners, would take it for the average: joined row by row, as few are, many take minutes. So they are joined here, by hashing,
 -- and what belongs to the owner is found by an index whatever the tables' statistics say. For whom policies hold, no index is
 -- asked for an expression such as coalesce(), which the planner takes for leaky: they are computed beforehand.
-create function _gov_budgets_of(owner text, at timestamptz)
+create function @extschema@._gov_budgets_of(owner text, at timestamptz)
 returns table
 (
     entity_id text,
@@ -33,7 +33,7 @@ language plpgsql
 stable
 rows 100
 cost 1000
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set enable_hashjoin = on
 set enable_hashagg = on
@@ -53,7 +53,7 @@ begin
             e.parent_id,
             e.display_name,
             e.archived_at is not null as is_archived
-        from gov_entities e
+        from @extschema@.gov_entities e
         where e.owner_id = owner
     ),
     -- The archived entities, with the nearest above that is not.
@@ -85,11 +85,11 @@ begin
                 coalesce(a.cadence, '') as cadence,
                 coalesce(a.anchor_at, '-infinity') as anchor_at,
                 a.timezone
-            from gov_assignments a
+            from @extschema@.gov_assignments a
             where a.owner_id = owner
             group by 1, 2, 3
         ) d
-        cross join lateral gov_window(nullif(d.cadence, ''), nullif(d.anchor_at, '-infinity'), d.timezone, at) w
+        cross join lateral @extschema@.gov_window(nullif(d.cadence, ''), nullif(d.anchor_at, '-infinity'), d.timezone, at) w
     ),
     -- What is not rolled up yet.
     counted as
@@ -100,10 +100,10 @@ begin
             sum(c.amount) as amount
         from (
             select x.counter_id, x.window_start, e.amount
-            from gov_events e
+            from @extschema@.gov_events e
             cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
             where e.owner_id = owner
-                and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from gov_rollup_state r))
+                and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r))
         ) c
         group by c.counter_id, c.window_start
     ),
@@ -112,7 +112,7 @@ begin
         select
             x.assignment_id,
             sum(r.amount) as amount
-        from gov_reservations r
+        from @extschema@.gov_reservations r
         cross join lateral unnest(r.assignment_ids) as x (assignment_id)
         where r.owner_id = owner
             and r.state = 'open'
@@ -127,7 +127,7 @@ begin
             b.capability_id,
             coalesce(b.cadence, '') as cadence,
             sum(b.usage_limit) as amount
-        from gov_assignments b
+        from @extschema@.gov_assignments b
         join entity e on e.id = b.entity_id
         where b.owner_id = owner
             and b.scope_entity_ids = '{}'
@@ -155,7 +155,7 @@ begin
         b.enforcement,
         b.locked,
         b.strict_allocation
-    from gov_assignments b
+    from @extschema@.gov_assignments b
     join entity e on e.id = b.entity_id and not e.is_archived
     join turn w
         on w.cadence = coalesce(b.cadence, '')
@@ -165,7 +165,7 @@ begin
     left join lateral
     (
         select n.amount
-        from gov_usage n
+        from @extschema@.gov_usage n
         where n.counter_id = b.counter_id
             and n.window_start = w.counted_from
         offset 0
@@ -184,9 +184,9 @@ begin
 end
 $$;
 
-comment on function _gov_budgets_of(text, timestamptz) is 'internal: the rows of gov_budgets and gov_allocations of one owner, as far as the caller may see them';
+comment on function @extschema@._gov_budgets_of(text, timestamptz) is 'internal: the rows of gov_budgets and gov_allocations of one owner, as far as the caller may see them';
 
-create view gov_budgets with (security_invoker = true) as
+create view @extschema@.gov_budgets with (security_invoker = true) as
 select
     o.owner_id,
     b.entity_id collate "C" as entity_id,
@@ -207,25 +207,25 @@ select
     b.usage_period_end,
     b.enforcement collate "C" as enforcement,
     b.locked
-from (select gov_now() as now offset 0) c
-cross join (select distinct a.owner_id from gov_assignments a) o
-cross join lateral _gov_budgets_of(o.owner_id, c.now) b;
+from (select @extschema@.gov_now() as now offset 0) c
+cross join (select distinct a.owner_id from @extschema@.gov_assignments a) o
+cross join lateral @extschema@._gov_budgets_of(o.owner_id, c.now) b;
 
-comment on view gov_budgets is 'the budgets of entities that are not archived, with what is used and held of them right now';
-comment on column gov_budgets.display_name is 'the entity''s';
-comment on column gov_budgets.type_id is 'the entity''s';
-comment on column gov_budgets.parent_id is 'the nearest entity above that is not archived; null for a root';
-comment on column gov_budgets.usage_limit is 'null = no limit';
-comment on column gov_budgets.current_usage is 'used in the present window, committed or by this transaction';
-comment on column gov_budgets.reserved_usage is 'held by open holds whose time has not passed';
-comment on column gov_budgets.remaining is 'limit - usage - held, negative when over the limit; null without a limit';
-comment on column gov_budgets.allocated is
+comment on view @extschema@.gov_budgets is 'the budgets of entities that are not archived, with what is used and held of them right now';
+comment on column @extschema@.gov_budgets.display_name is 'the entity''s';
+comment on column @extschema@.gov_budgets.type_id is 'the entity''s';
+comment on column @extschema@.gov_budgets.parent_id is 'the nearest entity above that is not archived; null for a root';
+comment on column @extschema@.gov_budgets.usage_limit is 'null = no limit';
+comment on column @extschema@.gov_budgets.current_usage is 'used in the present window, committed or by this transaction';
+comment on column @extschema@.gov_budgets.reserved_usage is 'held by open holds whose time has not passed';
+comment on column @extschema@.gov_budgets.remaining is 'limit - usage - held, negative when over the limit; null without a limit';
+comment on column @extschema@.gov_budgets.allocated is
     'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out; null on scoped budgets';
-comment on column gov_budgets.utilization is 'usage / limit, not capped; 1 for a limit of 0, null without a limit';
-comment on column gov_budgets.usage_period_start is 'the start of the present window; null for a budget that never resets';
-comment on column gov_budgets.usage_period_end is 'its end, exclusive; null for a budget that never resets';
+comment on column @extschema@.gov_budgets.utilization is 'usage / limit, not capped; 1 for a limit of 0, null without a limit';
+comment on column @extschema@.gov_budgets.usage_period_start is 'the start of the present window; null for a budget that never resets';
+comment on column @extschema@.gov_budgets.usage_period_end is 'its end, exclusive; null for a budget that never resets';
 
-create view gov_allocations with (security_invoker = true) as
+create view @extschema@.gov_allocations with (security_invoker = true) as
 select
     o.owner_id,
     b.entity_id collate "C" as entity_id,
@@ -236,19 +236,19 @@ select
     b.allocated,
     trim_scale(b.usage_limit - b.allocated) as unallocated,
     b.strict_allocation
-from (select gov_now() as now offset 0) c
-cross join (select distinct a.owner_id from gov_assignments a) o
-cross join lateral _gov_budgets_of(o.owner_id, c.now) b
+from (select @extschema@.gov_now() as now offset 0) c
+cross join (select distinct a.owner_id from @extschema@.gov_assignments a) o
+cross join lateral @extschema@._gov_budgets_of(o.owner_id, c.now) b
 where b.scope_entity_ids = '{}';
 
-comment on view gov_allocations is 'the node-wide budgets of entities that are not archived, with what is left to allocate to children';
-comment on column gov_allocations.usage_limit is 'null = no limit';
-comment on column gov_allocations.allocated is
+comment on view @extschema@.gov_allocations is 'the node-wide budgets of entities that are not archived, with what is left to allocate to children';
+comment on column @extschema@.gov_allocations.usage_limit is 'null = no limit';
+comment on column @extschema@.gov_allocations.allocated is
     'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out';
-comment on column gov_allocations.unallocated is 'limit - allocated, negative when more is allocated than there is; null without a limit';
-comment on column gov_allocations.strict_allocation is 'true = no more may be allocated than the limit';
+comment on column @extschema@.gov_allocations.unallocated is 'limit - allocated, negative when more is allocated than there is; null without a limit';
+comment on column @extschema@.gov_allocations.strict_allocation is 'true = no more may be allocated than the limit';
 
-create function gov_tree
+create function @extschema@.gov_tree
 (
     owner_id text,
     capability_ids text[] default null,
@@ -279,7 +279,7 @@ returns table
 )
 language plpgsql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set enable_hashjoin = on
 set enable_hashagg = on
@@ -289,7 +289,7 @@ set enable_seqscan = off
 set jit = off
 as $$
 begin
-    perform _gov_require_owner(owner_id);
+    perform @extschema@._gov_require_owner(owner_id);
     if array_position(capability_ids, null) is not null then
         raise exception using
             errcode = 'null_value_not_allowed',
@@ -308,7 +308,7 @@ begin
             e.parent_id,
             e.display_name,
             e.archived_at is not null as is_archived
-        from gov_entities e
+        from @extschema@.gov_entities e
         where e.owner_id = gov_tree.owner_id
     ),
     place as
@@ -362,7 +362,7 @@ begin
     left join
     (
         select x.*
-        from _gov_budgets_of(owner_id, gov_now()) x
+        from @extschema@._gov_budgets_of(owner_id, @extschema@.gov_now()) x
         where capability_ids is not null
             and x.capability_id = any (capability_ids)
     ) b on b.entity_id = p.id
@@ -373,7 +373,7 @@ begin
 end
 $$;
 
-comment on function gov_tree(text, text[], text) is
+comment on function @extschema@.gov_tree(text, text[], text) is
 $$An owner's entities, and their budgets, as a tree: depth-first, children by id. Archived entities are left out; their children
 stand below the nearest entity above that is not archived.
 
@@ -383,7 +383,7 @@ result: the columns of gov_budgets but for owner_id; depth: 0 for a root; path: 
     budget, an entity's by capability, scope size, scope and name; unknown ids: no rows
 errors: 22004 null owner_id or element of capability_ids; 42501 an owner that the session may not see$$;
 
-create function _gov_short(n numeric)
+create function @extschema@._gov_short(n numeric)
 returns text
 language plpgsql
 immutable
@@ -408,18 +408,18 @@ begin
 end
 $$;
 
-comment on function _gov_short(numeric) is 'internal: a number in at most 6 characters and 3 digits, such as 412k or -1.25M; ~0 for one that is nearly nothing';
+comment on function @extschema@._gov_short(numeric) is 'internal: a number in at most 6 characters and 3 digits, such as 412k or -1.25M; ~0 for one that is nearly nothing';
 
-create function _gov_cut(line text, width int, ellipsis text)
+create function @extschema@._gov_cut(line text, width int, ellipsis text)
 returns text
 language sql
 immutable
 parallel safe
 return case when length(line) > width then left(line, width - length(ellipsis)) || ellipsis else line end;
 
-comment on function _gov_cut(text, int, text) is 'internal: a text in at most so many characters';
+comment on function @extschema@._gov_cut(text, int, text) is 'internal: a text in at most so many characters';
 
-create function _gov_bar(used numeric, held numeric, usage_limit numeric, marks text[])
+create function @extschema@._gov_bar(used numeric, held numeric, usage_limit numeric, marks text[])
 returns text
 language plpgsql
 immutable
@@ -448,10 +448,10 @@ begin
 end
 $$;
 
-comment on function _gov_bar(numeric, numeric, numeric, text[]) is
+comment on function @extschema@._gov_bar(numeric, numeric, numeric, text[]) is
     'internal: 20 characters that show how much of a limit is used and held; what is used or held shows, however little it is';
 
-create function _gov_cadence_words(cadence text)
+create function @extschema@._gov_cadence_words(cadence text)
 returns text
 language sql
 immutable
@@ -473,9 +473,9 @@ return case
             || case when cadence ~ '^PT.*M$' then 'min' when cadence ~ 'M$' then 'mo' else lower(right(cadence, 1)) end
 end;
 
-comment on function _gov_cadence_words(text) is 'internal: a cadence in the words of a label, such as /month or /30d; nothing for a budget that never resets';
+comment on function @extschema@._gov_cadence_words(text) is 'internal: a cadence in the words of a label, such as /month or /30d; nothing for a budget that never resets';
 
-create function gov_report
+create function @extschema@.gov_report
 (
     owner_id text,
     capability_id text default null,
@@ -485,7 +485,7 @@ create function gov_report
 returns setof text
 language plpgsql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
 declare
@@ -499,13 +499,13 @@ declare
     through text := case when is_utf8 then '│  ' else '|  ' end;
     branch text := case when is_utf8 then '├─ ' else '|- ' end;
     corner text := case when is_utf8 then '└─ ' else '`- ' end;
-    now timestamptz := gov_now();
+    now timestamptz := @extschema@.gov_now();
     stems text[] := '{""}';
     stem text;
     place bigint := 0;
     item record;
 begin
-    perform _gov_require_owner(owner_id);
+    perform @extschema@._gov_require_owner(owner_id);
     if max_depth < 0 then
         raise exception using
             errcode = 'invalid_parameter_value',
@@ -516,7 +516,7 @@ begin
         with placed as
         (
             select t.*, t.depth - min(t.depth) over () as level
-            from gov_tree(gov_report.owner_id, null, gov_report.under_entity_id) with ordinality
+            from @extschema@.gov_tree(gov_report.owner_id, null::text[], gov_report.under_entity_id) with ordinality
                 t (entity_id, display_name, type_id, parent_id, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, depth, path, n)
         ),
         shown as
@@ -536,7 +536,7 @@ begin
         select
             s.*,
             b.capability_id is not null as has_budget,
-            b.capability_id || _gov_cadence_words(b.cadence) || coalesce(' ' || nullif(b.name, ''), '')
+            b.capability_id || @extschema@._gov_cadence_words(b.cadence) || coalesce(' ' || nullif(b.name, ''), '')
                 || coalesce(' on ' || nullif(array_to_string(b.scope_entity_ids, ', '), ''), '') as label,
             b.usage_limit,
             b.current_usage,
@@ -547,12 +547,12 @@ begin
             b.usage_period_end,
             b.enforcement
         from shown s
-        left join (select * from _gov_budgets_of(gov_report.owner_id, now) x
+        left join (select * from @extschema@._gov_budgets_of(gov_report.owner_id, now) x
             where gov_report.capability_id is null or x.capability_id = gov_report.capability_id) b on b.entity_id = s.entity_id
         order by s.n, b.capability_id collate "C", cardinality(b.scope_entity_ids), b.scope_entity_ids collate "C", b.name collate "C"
     loop
         if place = 0 then
-            return next rtrim(rpad(_gov_cut(owner_id, label_width, ellipsis), label_width + 1)
+            return next rtrim(rpad(@extschema@._gov_cut(owner_id, label_width, ellipsis), label_width + 1)
                 || format('used %s held %s left %s', marks[2], marks[3], marks[4])
                 || '       %    used of limit   resets unalloc');
         end if;
@@ -561,10 +561,10 @@ begin
         if item.n <> place then
             place := item.n;
             if item.depth > deepest then
-                return next _gov_cut(format('%s%s: %s (%s)', stems[deepest + 2], item.depth, item.title, item.type_id), width, ellipsis);
+                return next @extschema@._gov_cut(format('%s%s: %s (%s)', stems[deepest + 2], item.depth, item.title, item.type_id), width, ellipsis);
             else
                 stem := stems[item.depth + 1];
-                return next _gov_cut(stem || case when item.depth = 0 then '' when item.is_last then corner else branch end
+                return next @extschema@._gov_cut(stem || case when item.depth = 0 then '' when item.is_last then corner else branch end
                     || format('%s (%s)', item.title, item.type_id), width, ellipsis);
                 stems[item.depth + 2] := stem || case when item.depth = 0 then '' when item.is_last then '   ' else through end;
             end if;
@@ -573,8 +573,8 @@ begin
         if item.has_budget then
             stem := stems[least(item.depth, deepest) + 2]
                 || case when item.has_children and item.depth <= deepest then through else '   ' end;
-            return next rtrim(rpad(_gov_cut(stem || item.label, label_width, ellipsis), label_width + 1)
-                || _gov_bar(item.current_usage, item.reserved_usage, item.usage_limit, marks)
+            return next rtrim(rpad(@extschema@._gov_cut(stem || item.label, label_width, ellipsis), label_width + 1)
+                || @extschema@._gov_bar(item.current_usage, item.reserved_usage, item.usage_limit, marks)
                 || lpad(case
                     when item.utilization is null then ''
                     when item.utilization > 99.99 then '>9999%'
@@ -582,8 +582,8 @@ begin
                     else floor(100 * item.utilization) || '%'
                 end, 7)
                 || case when item.current_usage > item.usage_limit then '! ' else '  ' end
-                || lpad(_gov_short(item.current_usage), 6)
-                || rpad(coalesce(' of ' || _gov_short(item.usage_limit), ''), 11)
+                || lpad(@extschema@._gov_short(item.current_usage), 6)
+                || rpad(coalesce(' of ' || @extschema@._gov_short(item.usage_limit), ''), 11)
                 || rpad(case
                     when item.usage_period_end is null then 'never'
                     when item.usage_period_end < now + interval '1 day' then to_char(item.usage_period_end, 'HH24:MI')
@@ -591,17 +591,17 @@ begin
                     when item.usage_period_end < '10000-01-01' then to_char(item.usage_period_end, 'Mon YYYY')
                     else to_char(item.usage_period_end, 'YYYY')
                 end, 8)
-                || lpad(case when item.has_allocated then coalesce(_gov_short(item.unallocated), '') else '' end, 7)
+                || lpad(case when item.has_allocated then coalesce(@extschema@._gov_short(item.unallocated), '') else '' end, 7)
                 || case item.enforcement when 'soft' then ' soft' else '' end);
         end if;
     end loop;
     if place = 0 then
-        return next _gov_cut(owner_id, width - 16, ellipsis) || ': no entities';
+        return next @extschema@._gov_cut(owner_id, width - 16, ellipsis) || ': no entities';
     end if;
 end
 $$;
 
-comment on function gov_report(text, text, text, integer) is
+comment on function @extschema@.gov_report(text, text, text, integer) is
 $$An owner's budgets as a picture, for a terminal of 100 columns: the tree of its entities, below each its budgets with bars.
 
 owner_id: one of the vendor's customers; capability_id: only budgets of this capability; under_entity_id: only this entity and what
@@ -612,7 +612,7 @@ result: lines of at most 98 characters, a heading first. A budget's line: the ca
     have budgets; soft
 errors: 22004 null owner_id; 22023 negative max_depth; 42501 an owner that the session may not see$$;
 
-create function gov_query
+create function @extschema@.gov_query
 (
     owner_id text,
     capability_ids text[] default null,
@@ -632,7 +632,7 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_query_1_0';
 
-comment on function gov_query(text, text[], text, text, text, numeric, text[], text, text, int, text) is
+comment on function @extschema@.gov_query(text, text[], text, text, text, numeric, text[], text, text, int, text) is
 $$A page of an owner's entities and budgets with their usage, as it is now. Archived entities are left out, and their children
 shown under the nearest that is not.
 

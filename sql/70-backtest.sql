@@ -3,9 +3,10 @@
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 -- What a column may hold is said once, by the constraints of the table; here they are asked about rows that are not stored.
-create function _gov_require_storable(owner text, budgets gov_assignments[])
+create function @extschema@._gov_require_storable(owner text, budgets @extschema@.gov_assignments[])
 returns void
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     broken text;
@@ -16,43 +17,43 @@ begin
     select b.timezone
     into failing
     from unnest(budgets) b
-    where not gov_is_timezone(b.timezone)
+    where not @extschema@.gov_is_timezone(b.timezone)
     limit 1;
     if found then
-        perform _gov_raise_broken_rule('gov_assignments', 'gov_assignments_timezone_check', format('time zone "%s" is not recognized', failing));
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, 'gov_assignments_timezone_check', format('time zone "%s" is not recognized', failing));
     end if;
 
     for broken, expression in
         select c.conname, pg_get_expr(c.conbin, c.conrelid)
         from pg_constraint c
-        where c.conrelid = 'gov_assignments'::regclass and c.contype = 'c'
+        where c.conrelid = '@extschema@.gov_assignments'::regclass and c.contype = 'c'
         order by c.conname collate "C"
     loop
         execute format('select b::text from unnest($1) b where not (%s) limit 1', expression)
         into failing
         using budgets;
         if failing is not null then
-            perform _gov_raise_broken_rule('gov_assignments', broken, format('Failing row contains %s.', failing));
+            perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, broken, format('Failing row contains %s.', failing));
         end if;
     end loop;
 
     select b.entity_id
     into missing
     from unnest(budgets) b
-    where not exists (select from gov_entities e where e.owner_id = owner and e.id = b.entity_id)
+    where not exists (select from @extschema@.gov_entities e where e.owner_id = owner and e.id = b.entity_id)
     limit 1;
     if found then
-        perform _gov_raise_broken_rule('gov_assignments', 'gov_assignments_entity_id_fkey',
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, 'gov_assignments_entity_id_fkey',
             format('Key (owner_id, entity_id)=(%s, %s) is not present in table "gov_entities".', owner, missing));
     end if;
 
     select b.capability_id
     into missing
     from unnest(budgets) b
-    where not exists (select from gov_capabilities c where c.id = b.capability_id)
+    where not exists (select from @extschema@.gov_capabilities c where c.id = b.capability_id)
     limit 1;
     if found then
-        perform _gov_raise_broken_rule('gov_assignments', 'gov_assignments_capability_id_fkey',
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, 'gov_assignments_capability_id_fkey',
             format('Key (capability_id)=(%s) is not present in table "gov_capabilities".', missing));
     end if;
 
@@ -60,7 +61,7 @@ begin
     into missing
     from unnest(budgets) b
     cross join lateral unnest(b.scope_entity_ids) s (id)
-    where not exists (select from gov_entities e where e.owner_id = owner and e.id = s.id)
+    where not exists (select from @extschema@.gov_entities e where e.owner_id = owner and e.id = s.id)
     limit 1;
     if found then
         raise exception using
@@ -74,22 +75,23 @@ begin
 end
 $$;
 
-comment on function _gov_require_storable(text, gov_assignments[]) is
+comment on function @extschema@._gov_require_storable(text, @extschema@.gov_assignments[]) is
     'internal: refuses budgets that an upsert would refuse for what they hold (22023) or refer to (23503)';
 
-create function _gov_proposed(owner text, payload jsonb)
-returns gov_assignments[]
+create function @extschema@._gov_proposed(owner text, payload jsonb)
+returns @extschema@.gov_assignments[]
 language plpgsql
 stable
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     -- Budgets that stack must be tried together, so all that a large customer has fit into one call.
     max_items constant int := 10000;
-    budgets gov_assignments[];
+    budgets @extschema@.gov_assignments[];
     incomplete int;
 begin
     -- Apart, so that the context of an error is short.
-    perform i.n from _gov_assignment_items(payload, max_items) i;
+    perform i.n from @extschema@._gov_assignment_items(payload, max_items) i;
 
     with wanted as
     (
@@ -98,7 +100,7 @@ begin
             min(i.n) as n,
             jsonb_object_agg(v.key, v.value order by i.n) as item,
             (array_agg(i.item ?& '{usageLimit, cadence}' order by i.n))[1] as is_complete
-        from _gov_assignment_items(payload, max_items) i
+        from @extschema@._gov_assignment_items(payload, max_items) i
         cross join lateral jsonb_each(i.item) v
         group by i.key
     )
@@ -107,31 +109,31 @@ begin
         min(w.n) filter (where s.id is null and not w.is_complete)
     into budgets, incomplete
     from wanted w
-    left join gov_assignments s
+    left join @extschema@.gov_assignments s
         on s.owner_id = owner
         and s.entity_id = w.item ->> 'entityId'
         and s.capability_id = w.item ->> 'capabilityId'
-        and s.scope_entity_ids = _gov_texts(w.item -> 'scopeEntityIds')
+        and s.scope_entity_ids = @extschema@._gov_texts(w.item -> 'scopeEntityIds')
         and s.name = w.item ->> 'name'
-    cross join lateral _gov_patched(s, w.item) p;
+    cross join lateral @extschema@._gov_patched(s, w.item) p;
 
     if incomplete is not null then
-        perform _gov_refuse_incomplete(i.item, i.n)
-        from _gov_assignment_items(payload, max_items) i
+        perform @extschema@._gov_refuse_incomplete(i.item, i.n)
+        from @extschema@._gov_assignment_items(payload, max_items) i
         where i.n = incomplete;
     end if;
-    perform _gov_require_storable(owner, budgets);
+    perform @extschema@._gov_require_storable(owner, budgets);
     return budgets;
 end
 $$;
 
-comment on function _gov_proposed(text, jsonb) is
+comment on function @extschema@._gov_proposed(text, jsonb) is
     'internal: the budgets that gov_upsert_assignments would store, in natural order, without storing them (22004, 22023, 23503, 54000)';
 
-create function _gov_replay
+create function @extschema@._gov_replay
 (
     owner_id text,
-    budgets gov_assignments[],
+    budgets @extschema@.gov_assignments[],
     suspended_from timestamptz[],
     from_time timestamptz,
     to_time timestamptz,
@@ -146,10 +148,10 @@ stable
 strict
 as 'MODULE_PATHNAME', 'gov_replay_1_0';
 
-comment on function _gov_replay(text, gov_assignments[], timestamptz[], timestamptz, timestamptz) is
+comment on function @extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz) is
     'internal: what budgets would have denied of an owner''s ledger between two times; n is a budget''s place, suspended_from from when on each has no say (22003, 22008, 22023, 42501)';
 
-create function gov_backtest
+create function @extschema@.gov_backtest
 (
     owner_id text,
     assignments jsonb,
@@ -168,16 +170,16 @@ returns table
 )
 language plpgsql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
     owner constant text := $1;
     missing constant text := case when $3 is null then 'from_time' when $4 is null then 'to_time' end;
-    budgets gov_assignments[];
+    budgets @extschema@.gov_assignments[];
     suspended_from timestamptz[];
 begin
-    perform _gov_require_owner(owner);
+    perform @extschema@._gov_require_owner(owner);
     if missing is not null then
         raise exception using
             errcode = 'null_value_not_allowed',
@@ -185,22 +187,22 @@ begin
             hint = 'Write a point in time, or -infinity and infinity for the whole ledger.';
     end if;
 
-    budgets := _gov_proposed(owner, $2);
+    budgets := @extschema@._gov_proposed(owner, $2);
     suspended_from := array(
         select e.archived_at
         from unnest(budgets) with ordinality b
-        join gov_entities e on e.owner_id = owner and e.id = b.entity_id
+        join @extschema@.gov_entities e on e.owner_id = owner and e.id = b.entity_id
         order by b.ordinality);
 
     return query
     select b.entity_id, b.capability_id, b.scope_entity_ids, b.name, r.denied_count, r.denied_amount, r.first_denied_at
-    from _gov_replay(owner, budgets, suspended_from, $3, $4) r
+    from @extschema@._gov_replay(owner, budgets, suspended_from, $3, $4) r
     join unnest(budgets) with ordinality b on b.ordinality = r.n
     order by r.n;
 end
 $$;
 
-comment on function gov_backtest(text, jsonb, timestamptz, timestamptz) is
+comment on function @extschema@.gov_backtest(text, jsonb, timestamptz, timestamptz) is
 $$What budgets would have denied: replays an owner's ledger, by occurred_at and id, against proposed budgets. Changes nothing.
 
 owner_id: one of the vendor's customers; assignments: what one would give gov_upsert_assignments, but up to 10,000 objects; tried

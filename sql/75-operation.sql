@@ -2,7 +2,7 @@
 /* Operation                                                                                                        */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create function gov_cached_counters
+create function @extschema@.gov_cached_counters
 (
     out counter_id bigint,
     out window_start timestamptz,
@@ -17,41 +17,41 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_cached_counters_1_0';
 
-comment on function gov_cached_counters() is
+comment on function @extschema@.gov_cached_counters() is
 $$The counters of this database that are in shared memory, in a pinned session those of its owner.
 
 result: counter_id: of gov_assignments; the present window; amount: usage, committed and in flight; held: open holds; is_pinned:
     a transaction has changes in flight$$;
 
-create function gov_engine_facts(out name text, out value numeric)
+create function @extschema@.gov_engine_facts(out name text, out value numeric)
 returns setof record
 language c
 volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_engine_facts_1_0';
 
-comment on function gov_engine_facts() is
+comment on function @extschema@.gov_engine_facts() is
     'what the engine counts in shared memory, for all databases of the server since its start, but for worker_pid: gov_stats has it. Refused in a session pinned to an owner (42501)';
 
 -- A transaction that has drawn an id of the ledger holds the first lock until it ends, one that has deleted a budget the second.
-create view gov_rollup_waits with (security_invoker = true) as
+create view @extschema@.gov_rollup_waits with (security_invoker = true) as
 select distinct
     l.pid
 from pg_locks l
 where l.locktype = 'relation'
     and l.database = (select d.oid from pg_database d where d.datname = current_database())
     and (l.relation, l.mode) in (
-        ('gov_events_id_seq'::regclass, 'RowExclusiveLock'),
-        ('gov_rollup_state'::regclass, 'ShareLock'))
+        ('@extschema@.gov_events_id_seq'::regclass, 'RowExclusiveLock'),
+        ('@extschema@.gov_rollup_state'::regclass, 'ShareLock'))
     and l.granted
     and l.pid <> pg_backend_pid();
 
-comment on view gov_rollup_waits is 'the processes whose open transactions the rollup of the ledger has to let pass';
+comment on view @extschema@.gov_rollup_waits is 'the processes whose open transactions the rollup of the ledger has to let pass';
 
-create view gov_stats with (security_invoker = true) as
+create view @extschema@.gov_stats with (security_invoker = true) as
 with state as
 (
-    select (select coalesce(max(r.watermark), 0) from gov_rollup_state r) as watermark
+    select (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r) as watermark
 ),
 tail as
 (
@@ -59,13 +59,13 @@ tail as
         count(*) as event_count,
         min(e.recorded_at) as oldest
     from state s
-    join gov_events e on e.id > s.watermark
+    join @extschema@.gov_events e on e.id > s.watermark
 )
 select
     f.name,
     f.value,
     null::text as detail
-from gov_engine_facts() f
+from @extschema@.gov_engine_facts() f
 union all
 select 'rollup_watermark', s.watermark, 'the last ledger id that is rolled up'
 from state s
@@ -73,19 +73,19 @@ union all
 select 'rollup_lag_events', t.event_count, null
 from tail t
 union all
-select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from gov_now() - t.oldest), 3), 0), 0), null
+select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from @extschema@.gov_now() - t.oldest), 3), 0), 0), null
 from tail t
 union all
 select 'rollup_waits_for', count(*), string_agg('process ' || w.pid, ', ' order by w.pid)
-from gov_rollup_waits w;
+from @extschema@.gov_rollup_waits w;
 
-comment on view gov_stats is
+comment on view @extschema@.gov_stats is
     'how the engine does, one row per fact; cache and event counts are the server''s since its start, the rollup''s this database''s';
-comment on column gov_stats.name is 'what is counted';
-comment on column gov_stats.value is 'how much: events, bytes (…_bytes), seconds (…_seconds) or a number of processes';
-comment on column gov_stats.detail is 'more about the value, such as the processes that are waited for';
+comment on column @extschema@.gov_stats.name is 'what is counted';
+comment on column @extschema@.gov_stats.value is 'how much: events, bytes (…_bytes), seconds (…_seconds) or a number of processes';
+comment on column @extschema@.gov_stats.detail is 'more about the value, such as the processes that are waited for';
 
-create function gov_maintain
+create function @extschema@.gov_maintain
 (
     out expired bigint,
     out rolled_up bigint,
@@ -98,7 +98,7 @@ volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_maintain_1_0';
 
-comment on function gov_maintain() is
+comment on function @extschema@.gov_maintain() is
 $$Does what the background worker does, as far as it can without waiting. Call it in a transaction of its own: until that ends,
 no budget can be deleted.
 
@@ -107,25 +107,25 @@ result: expired: holds whose time had passed; rolled_up: events moved into gov_u
     they wait for, null when nothing is left
 errors: 42501 in a session pinned to an owner; 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
-create function gov_drop_cache()
+create function @extschema@.gov_drop_cache()
 returns void
 language c
 volatile
 parallel unsafe
 as 'MODULE_PATHNAME', 'gov_drop_cache_1_0';
 
-comment on function gov_drop_cache() is
+comment on function @extschema@.gov_drop_cache() is
     'drops what may be dropped from the shared cache, and makes every session read the rest of the catalog again; gov_refresh calls it. Refused in a session pinned to an owner (42501)';
 
-create function gov_refresh()
+create function @extschema@.gov_refresh()
 returns void
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     broken record;
 begin
-    perform _gov_require_unpinned('gov_refresh()');
+    perform @extschema@._gov_require_unpinned('gov_refresh()');
 
     for broken in
         select t.tgrelid::regclass as relation, t.tgname
@@ -137,17 +137,17 @@ begin
     loop
         execute format('alter table %s enable always trigger %I', broken.relation, broken.tgname);
     end loop;
-    perform gov_drop_cache();
+    perform @extschema@.gov_drop_cache();
 end
 $$;
 
-comment on function gov_refresh() is
+comment on function @extschema@.gov_refresh() is
 $$Drops the cache and repairs the triggers that keep it current. Needed only after DML on the tables with triggers disabled, or
 after ALTER TABLE ... ENABLE TRIGGER ALL.
 
 errors: 42501 when a trigger needs repair and the caller does not own the table, and in a session pinned to an owner$$;
 
-create function gov_verify(owner_id text default null)
+create function @extschema@.gov_verify(owner_id text default null)
 returns table
 (
     owner_id text,
@@ -164,18 +164,18 @@ returns table
 language sql
 volatile
 parallel unsafe
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
     with state as
     (
-        select (select coalesce(max(r.watermark), 0) from gov_rollup_state r) as watermark
+        select (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r) as watermark
     ),
     budget as
     (
         select a.*
-        from gov_assignments a
-        where gov_owner_visible(a.owner_id)
-            and (gov_verify.owner_id is null or _gov_require_owner(gov_verify.owner_id))
+        from @extschema@.gov_assignments a
+        where @extschema@.gov_owner_visible(a.owner_id)
+            and (gov_verify.owner_id is null or @extschema@._gov_require_owner(gov_verify.owner_id))
             and (gov_verify.owner_id is null or a.owner_id = gov_verify.owner_id)
     ),
     ledger as materialized
@@ -187,7 +187,7 @@ as $$
             coalesce(sum(e.amount) filter (where e.id <= s.watermark), 0) as rolled_amount,
             count(*) filter (where e.id <= s.watermark) as rolled_count
         from state s
-        cross join gov_events e
+        cross join @extschema@.gov_events e
         cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
         where gov_verify.owner_id is null
             or e.owner_id = gov_verify.owner_id
@@ -198,7 +198,7 @@ as $$
         select
             x.assignment_id,
             sum(r.amount) as amount
-        from gov_reservations r
+        from @extschema@.gov_reservations r
         cross join lateral unnest(r.assignment_ids) as x (assignment_id)
         where r.state = 'open'
             and (gov_verify.owner_id is null or r.owner_id = gov_verify.owner_id)
@@ -214,7 +214,7 @@ as $$
             coalesce(l.rolled_amount, 0) + coalesce(u.pruned_amount, 0) as recorded,
             coalesce(l.rolled_count, 0) + coalesce(u.pruned_count, 0) as recorded_events
         from ledger l
-        full join gov_usage u using (counter_id, window_start)
+        full join @extschema@.gov_usage u using (counter_id, window_start)
     ),
     difference as
     (
@@ -236,9 +236,9 @@ as $$
             c.amount,
             coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
         from budget b
-        join gov_cached_counters() c on c.counter_id = b.counter_id
+        join @extschema@.gov_cached_counters() c on c.counter_id = b.counter_id
         left join ledger l on l.counter_id = c.counter_id and l.window_start = c.window_start
-        left join gov_usage u on u.counter_id = c.counter_id and u.window_start = c.window_start and u.owner_id = b.owner_id
+        left join @extschema@.gov_usage u on u.counter_id = c.counter_id and u.window_start = c.window_start and u.owner_id = b.owner_id
         where not c.is_pinned
             and c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
         union all
@@ -249,7 +249,7 @@ as $$
             c.held,
             coalesce(h.amount, 0)
         from budget b
-        join gov_cached_counters() c on c.counter_id = b.counter_id
+        join @extschema@.gov_cached_counters() c on c.counter_id = b.counter_id
         left join open_hold h on h.assignment_id = b.id
         where not c.is_pinned
             and c.held <> coalesce(h.amount, 0)
@@ -270,7 +270,7 @@ as $$
     order by b.owner_id, b.entity_id, b.capability_id, b.scope_entity_ids, b.name, d.window_start, d.counted_by
 $$;
 
-comment on function gov_verify(text) is
+comment on function @extschema@.gov_verify(text) is
 $$Compares every count with the ledger. Exact when no call is under way, in a READ COMMITTED transaction; counters with changes
 in flight are left out.
 

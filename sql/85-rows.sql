@@ -6,63 +6,63 @@
 /* the ledger, the usage, the holds and the alerts are written by the engine, as their owner.                       */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-alter table gov_entity_types enable row level security;
-alter table gov_capabilities enable row level security;
-alter table gov_entities enable row level security;
-alter table gov_assignments enable row level security;
-alter table gov_events enable row level security;
-alter table gov_usage enable row level security;
-alter table gov_usage_hourly enable row level security;
-alter table gov_reservations enable row level security;
-alter table gov_alerts enable row level security;
-alter table gov_alert_policies enable row level security;
+alter table @extschema@.gov_entity_types enable row level security;
+alter table @extschema@.gov_capabilities enable row level security;
+alter table @extschema@.gov_entities enable row level security;
+alter table @extschema@.gov_assignments enable row level security;
+alter table @extschema@.gov_events enable row level security;
+alter table @extschema@.gov_usage enable row level security;
+alter table @extschema@.gov_usage_hourly enable row level security;
+alter table @extschema@.gov_reservations enable row level security;
+alter table @extschema@.gov_alerts enable row level security;
+alter table @extschema@.gov_alert_policies enable row level security;
 
-create policy gov_entities_select on gov_entities for select using (gov_owner_visible(owner_id));
-create policy gov_assignments_select on gov_assignments for select using (gov_owner_visible(owner_id));
-create policy gov_events_select on gov_events for select using (gov_owner_visible(owner_id));
-create policy gov_usage_select on gov_usage for select using (gov_owner_visible(owner_id));
-create policy gov_usage_hourly_select on gov_usage_hourly for select using (gov_owner_visible(owner_id));
-create policy gov_reservations_select on gov_reservations for select using (gov_owner_visible(owner_id));
-create policy gov_alerts_select on gov_alerts for select using (gov_owner_visible(owner_id));
+create policy gov_entities_select on @extschema@.gov_entities for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_assignments_select on @extschema@.gov_assignments for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_events_select on @extschema@.gov_events for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_usage_select on @extschema@.gov_usage for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_usage_hourly_select on @extschema@.gov_usage_hourly for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_reservations_select on @extschema@.gov_reservations for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_alerts_select on @extschema@.gov_alerts for select using (@extschema@.gov_owner_visible(owner_id));
 
-create policy gov_entities_insert on gov_entities for insert with check (gov_owner_changeable(owner_id));
-create policy gov_entities_update on gov_entities for update using (gov_owner_changeable(owner_id));
-create policy gov_entities_delete on gov_entities for delete using (gov_owner_changeable(owner_id));
+create policy gov_entities_insert on @extschema@.gov_entities for insert with check (@extschema@.gov_owner_changeable(owner_id));
+create policy gov_entities_update on @extschema@.gov_entities for update using (@extschema@.gov_owner_changeable(owner_id));
+create policy gov_entities_delete on @extschema@.gov_entities for delete using (@extschema@.gov_owner_changeable(owner_id));
 
 -- The functions' OIDs are constants here: no search_path puts another in their place.
 
-create policy gov_assignments_insert on gov_assignments for insert
-    with check (gov_owner_changeable(owner_id)
+create policy gov_assignments_insert on @extschema@.gov_assignments for insert
+    with check (@extschema@.gov_owner_changeable(owner_id)
         and (not locked or has_function_privilege('@extschema@._gov_change_every_owner()'::regprocedure, 'execute')));
 
-create policy gov_assignments_update on gov_assignments for update
-    using (gov_owner_changeable(owner_id)
+create policy gov_assignments_update on @extschema@.gov_assignments for update
+    using (@extschema@.gov_owner_changeable(owner_id)
         and (not locked or has_function_privilege('@extschema@._gov_change_every_owner()'::regprocedure, 'execute')));
 
-create policy gov_assignments_delete on gov_assignments for delete
-    using (gov_owner_changeable(owner_id)
+create policy gov_assignments_delete on @extschema@.gov_assignments for delete
+    using (@extschema@.gov_owner_changeable(owner_id)
         and (not locked or has_function_privilege('@extschema@._gov_change_every_owner()'::regprocedure, 'execute')));
 
 -- What all owners share is seen by whoever sees any, and changed in sessions that are not pinned.
 
-create policy gov_entity_types_select on gov_entity_types for select
-    using (gov_pinned_owner() is not null or gov_owner_visible(null));
+create policy gov_entity_types_select on @extschema@.gov_entity_types for select
+    using (@extschema@.gov_pinned_owner() is not null or @extschema@.gov_owner_visible(null::text));
 
-create policy gov_entity_types_insert on gov_entity_types for insert with check (gov_owner_changeable(null));
-create policy gov_entity_types_update on gov_entity_types for update using (gov_owner_changeable(null));
-create policy gov_entity_types_delete on gov_entity_types for delete using (gov_owner_changeable(null));
+create policy gov_entity_types_insert on @extschema@.gov_entity_types for insert with check (@extschema@.gov_owner_changeable(null::text));
+create policy gov_entity_types_update on @extschema@.gov_entity_types for update using (@extschema@.gov_owner_changeable(null::text));
+create policy gov_entity_types_delete on @extschema@.gov_entity_types for delete using (@extschema@.gov_owner_changeable(null::text));
 
-create policy gov_capabilities_select on gov_capabilities for select
-    using (gov_pinned_owner() is not null or gov_owner_visible(null));
+create policy gov_capabilities_select on @extschema@.gov_capabilities for select
+    using (@extschema@.gov_pinned_owner() is not null or @extschema@.gov_owner_visible(null::text));
 
-create policy gov_capabilities_insert on gov_capabilities for insert with check (gov_owner_changeable(null));
-create policy gov_capabilities_update on gov_capabilities for update using (gov_owner_changeable(null));
-create policy gov_capabilities_delete on gov_capabilities for delete using (gov_owner_changeable(null));
+create policy gov_capabilities_insert on @extschema@.gov_capabilities for insert with check (@extschema@.gov_owner_changeable(null::text));
+create policy gov_capabilities_update on @extschema@.gov_capabilities for update using (@extschema@.gov_owner_changeable(null::text));
+create policy gov_capabilities_delete on @extschema@.gov_capabilities for delete using (@extschema@.gov_owner_changeable(null::text));
 
-create policy gov_alert_policies_select on gov_alert_policies for select
-    using (gov_owner_visible(owner_id) or owner_id is null and gov_pinned_owner() is not null);
+create policy gov_alert_policies_select on @extschema@.gov_alert_policies for select
+    using (@extschema@.gov_owner_visible(owner_id) or owner_id is null and @extschema@.gov_pinned_owner() is not null);
 
-create policy gov_alert_policies_insert on gov_alert_policies for insert with check (gov_owner_changeable(owner_id));
-create policy gov_alert_policies_update on gov_alert_policies for update using (gov_owner_changeable(owner_id));
-create policy gov_alert_policies_delete on gov_alert_policies for delete using (gov_owner_changeable(owner_id));
+create policy gov_alert_policies_insert on @extschema@.gov_alert_policies for insert with check (@extschema@.gov_owner_changeable(owner_id));
+create policy gov_alert_policies_update on @extschema@.gov_alert_policies for update using (@extschema@.gov_owner_changeable(owner_id));
+create policy gov_alert_policies_delete on @extschema@.gov_alert_policies for delete using (@extschema@.gov_owner_changeable(owner_id));
 

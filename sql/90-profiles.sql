@@ -9,11 +9,11 @@
 /* it can neither take nor find those of others.                                                                    */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-create function _gov_profile_rights()
+create function @extschema@._gov_profile_rights()
 returns table (profile text, kind text, object text, privileges text)
 language sql
 stable
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
     with member as
     (
@@ -124,16 +124,17 @@ as $$
     cross join lateral unnest(l.profiles) u (profile)
 $$;
 
-comment on function _gov_profile_rights() is 'internal: what gov_grant grants for each profile';
+comment on function @extschema@._gov_profile_rights() is 'internal: what gov_grant grants for each profile';
 
-create function _gov_begin_grant(call text, role name)
+create function @extschema@._gov_begin_grant(call text, role name)
 returns void
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     is_owner boolean;
 begin
-    perform _gov_require_unpinned(call);
+    perform @extschema@._gov_require_unpinned(call);
     if role is null then
         raise exception using
             errcode = 'null_value_not_allowed',
@@ -161,22 +162,22 @@ begin
     end if;
 
     -- Two at a time would update the same rows of the catalogs. Nobody who is granted something can take this lock.
-    lock table gov_entity_types in share update exclusive mode;
+    lock table @extschema@.gov_entity_types in share update exclusive mode;
 end
 $$;
 
-comment on function _gov_begin_grant(text, name) is
+comment on function @extschema@._gov_begin_grant(text, name) is
     'internal: refuses who may not grant (42501) and a role that is null (22004) or does not exist (42704), and waits for others who grant';
 
-create function gov_grant(role name, profile text)
+create function @extschema@.gov_grant(role name, profile text)
 returns void
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     item record;
 begin
-    perform _gov_begin_grant('gov_grant()', role);
+    perform @extschema@._gov_begin_grant('gov_grant()', role);
     if profile is null or profile not in ('app', 'reader', 'admin', 'tenant') then
         raise exception using
             errcode = case when profile is null then 'null_value_not_allowed' else 'invalid_parameter_value' end,
@@ -194,7 +195,7 @@ begin
     if not has_schema_privilege(role, '@extschema@'::regnamespace, 'usage') then
         execute format('grant usage on schema %s to %I', '@extschema@'::regnamespace, role);
     end if;
-    for item in select r.kind, r.object, r.privileges from _gov_profile_rights() r where r.profile = gov_grant.profile loop
+    for item in select r.kind, r.object, r.privileges from @extschema@._gov_profile_rights() r where r.profile = gov_grant.profile loop
         execute format('grant %s on %s %s to %I', item.privileges, item.kind, item.object, role);
     end loop;
 
@@ -214,7 +215,7 @@ begin
 end
 $$;
 
-comment on function gov_grant(name, text) is
+comment on function @extschema@.gov_grant(name, text) is
 $$Gives a role the privileges of a profile; those of several add up.
 
 role: as in pg_roles; profile: app (the run-time calls), reader (checks, queries, views), admin (everything) or tenant (queries, and
@@ -222,15 +223,15 @@ role: as in pg_roles; profile: app (the run-time calls), reader (checks, queries
 errors: 22004 null; 22023 unknown profile, or a tenant that row-level security does not hold; 42501 not the extension's owner, or
     in a session pinned to an owner; 42704 unknown role$$;
 
-create function gov_revoke(role name)
+create function @extschema@.gov_revoke(role name)
 returns void
 language plpgsql
-set search_path = pg_catalog, @extschema@, pg_temp
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     item record;
 begin
-    perform _gov_begin_grant('gov_revoke()', role);
+    perform @extschema@._gov_begin_grant('gov_revoke()', role);
 
     for item in
         select
@@ -250,7 +251,7 @@ begin
 end
 $$;
 
-comment on function gov_revoke(name) is
+comment on function @extschema@.gov_revoke(name) is
 $$Takes every privilege on what belongs to the extension away from a role, whatever gave it. What the role has as a member of
 others stays.
 
