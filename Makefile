@@ -11,7 +11,7 @@
 
 MODULE_big = governance
 EXTENSION = governance
-EXTVERSION = 1.0.0
+EXTVERSION = 1.1.0
 PGFILEDESC = "governance - budgets for AI usage"
 
 OBJS = \
@@ -77,6 +77,7 @@ OBJS = \
 	src/reserve.o \
 	src/resolve.o \
 	src/rollup.o \
+	src/schema_guard.o \
 	src/set.o \
 	src/sheet_catalog.o \
 	src/sheet_counts.o \
@@ -94,8 +95,9 @@ OBJS = \
 	src/worker.o \
 	src/writing.o
 
-DATA_built = sql/governance--$(EXTVERSION).sql
-EXTRA_CLEAN = sql/governance--$(EXTVERSION).sql
+UPGRADES = $(patsubst sql/upgrade/%,sql/governance--%,$(wildcard sql/upgrade/*.sql))
+DATA_built = sql/governance--$(EXTVERSION).sql $(UPGRADES)
+EXTRA_CLEAN = $(DATA_built)
 
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 
@@ -126,9 +128,15 @@ $(error no pg_config: install postgresql-server-dev-NN, or give PG_CONFIG=/path/
 endif
 include $(PGXS)
 
-# its parts in the order of their numbers
-sql/governance--$(EXTVERSION).sql: $(sort $(wildcard sql/[0-9][0-9]-*.sql))
+# The parts in the order of their numbers.
+SQL_PARTS = $(sort $(wildcard sql/[0-9][0-9]-*.sql))
+sql/governance--$(EXTVERSION).sql: $(SQL_PARTS)
 	cat $^ > $@
+
+# What is stored changes by hand; code and rights, the parts from 20 on, are made anew.
+sql/governance--%.sql: sql/upgrade/%.sql $(filter-out sql/0% sql/1%,$(SQL_PARTS))
+	sed -E -e 's/^create (function|view|trigger) /create or replace \1 /' \
+		-e 's/^create policy ([a-z_]+) on ([^ ;]+)/drop policy if exists \1 on \2;\n&/' $^ > $@
 
 # few files, quickly compiled: a changed header makes them all again
 $(OBJS): $(wildcard src/*.h)

@@ -23,3 +23,28 @@ begin
     end loop;
 end
 $$;
+
+-- Whoever can create objects beside ours cannot get them called by ours, but by whoever calls ours by an unqualified name, or
+-- leaves out an argument.
+do $$
+declare
+    others text;
+begin
+    select string_agg(distinct case when a.grantee = 0 then 'PUBLIC' else r.rolname end, ', ')
+    into others
+    from pg_namespace n
+    cross join lateral aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+    left join pg_roles r on r.oid = case when pg_get_userbyid(a.grantee) = 'pg_database_owner'
+        then (select d.datdba from pg_database d where d.datname = current_database()) else a.grantee end
+    where n.oid = '@extschema@'::regnamespace
+        and a.privilege_type = 'CREATE'
+        and r.rolsuper is not true
+        and r.rolname is distinct from current_user;
+    if others is not null then
+        raise warning using
+            message = format('others may create objects in schema %s of extension "governance"', '@extschema@'::regnamespace),
+            detail = format('CREATE on it is granted to %s.', others),
+            hint = 'Install it into a schema of its own, or revoke CREATE on this one.';
+    end if;
+end
+$$;

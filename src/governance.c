@@ -12,6 +12,7 @@
 
 #include "catalog.h"
 #include "guc.h"
+#include "schema_guard.h"
 #include "shmem.h"
 #include "transaction.h"
 
@@ -27,5 +28,6 @@ _PG_init(void)
 	gov_guc_init();
 	gov_shmem_init();
 	gov_catalog_init();
+	gov_schema_guard_init();
 	gov_transaction_init();
 }

@@ -154,7 +154,7 @@ sandbox_open() {
 
 	SOURCE=$SANDBOX/source
 	as_user mkdir "$SOURCE"
-	tar -C "$ROOT" --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude='./sql/governance--[0-9].[0-9].[0-9].sql' -cf - . |
+	tar -C "$ROOT" --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude='./sql/governance--*.sql' -cf - . |
 		as_user tar -C "$SOURCE" --no-same-owner -xf -
 }
 

@@ -71,7 +71,7 @@ foreach my $sql (
 	'create policy mine on gov_events using (true)',
 	q{create or replace function gov_owner_visible(owner_id text) returns boolean language sql as 'select true'},
 	'grant execute on function _gov_read_every_owner to tenant', q{select gov_grant('tenant', 'admin')},
-	'create extension governance version "1.0.0"', 'alter extension governance drop function gov_owner_visible(text)')
+	'create extension governance version "1.1.0"', 'alter extension governance drop function gov_owner_visible(text)')
 {
 	refused($sql, '42501|0A000|42710|42704');
 	gives($mine, 'acme', 'and is still pinned');

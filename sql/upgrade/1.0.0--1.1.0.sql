@@ -1,0 +1,61 @@
+/*
+ * governance 1.0.0 to 1.1.0.
+ *
+ * What is stored changes here. Below it the Makefile joins the files of the install script that only define code and
+ * rights (numbers 20 and up), each object created or replaced: so code is the same after an upgrade and after an install,
+ * whatever it was before.
+ */
+\echo Use "ALTER EXTENSION governance UPDATE" to load this file. \quit
+
+set local search_path = pg_catalog, pg_temp;
+
+/*
+ * 1.0.0 was installed with its own schema on the search path, so that functions and operators that somebody had put there
+ * could get into what it made: a constraint, a default, an index, a policy, a view, a trigger. An upgrade that mended
+ * that silently would hide a break-in.
+ */
+do $$
+declare
+    foreign_objects text;
+begin
+    with recursive member (classid, objid) as
+    (
+        select d.classid, d.objid
+        from pg_depend d
+        join pg_extension e on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid
+        where e.extname = 'governance'
+            and d.deptype = 'e'
+        union
+        -- What belongs to a member: its constraints, defaults, indexes, policies, rules and triggers.
+        select d.classid, d.objid
+        from member m
+        join pg_depend d on d.refclassid = m.classid and d.refobjid = m.objid
+        where d.deptype in ('a', 'i')
+            or d.classid in ('pg_policy'::regclass, 'pg_trigger'::regclass, 'pg_rewrite'::regclass)
+    )
+    select string_agg(distinct format(
+            '%s uses %s',
+            pg_describe_object(m.classid, m.objid, 0),
+            pg_describe_object(d.refclassid, d.refobjid, 0)), '; ')
+    into foreign_objects
+    from member m
+    join pg_depend d on d.classid = m.classid and d.objid = m.objid
+    where d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
+        and d.deptype = 'n'
+        and not exists (select from member o where o.classid = d.refclassid and o.objid = d.refobjid)
+        and not exists (
+            select
+            from pg_proc p
+            where d.refclassid = 'pg_proc'::regclass
+                and p.oid = d.refobjid
+                and p.pronamespace = 'pg_catalog'::regnamespace);
+    if foreign_objects is not null then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = 'objects of extension "governance" use functions or operators that are not its own',
+            detail = foreign_objects,
+            hint = 'Whoever put them into the schema of the extension could run code as its owner. Look at what they have done, then dump the data, drop the extension and them, and restore.';
+    end if;
+end
+$$;
+

@@ -1,0 +1,90 @@
+/*
+ * schema_guard.c
+ *		Keeps the extension's schema under its name.
+ *
+ * PURPOSE
+ *		Functions in SQL find ours by the name that the schema had when the
+ *		extension was created.  Who owns the schema, as the owner of a database
+ *		owns "public", need not be who owns the extension.  Renamed, and another
+ *		put in its place, it would serve his functions for ours, to be run as the
+ *		owner of the extension; and without malice it would break every call.
+ *		So it is not renamed, as an extension that is not relocatable is not
+ *		moved.
+ *
+ * FAILURE
+ *		An error ends ALTER SCHEMA.  Where the library is not preloaded nobody
+ *		is asked.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_namespace.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "catalog.h"
+#include "schema_guard.h"
+
+static object_access_hook_type next_hook = NULL;
+
+/* The name that the running command has given a schema; false if it has dropped it. */
+static bool
+read_new_name(Oid schema, NameData *name)
+{
+	Relation	rel = table_open(NamespaceRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_namespace_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(schema));
+	scan = systable_beginscan(rel, NamespaceOidIndexId, true, SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		*name = ((Form_pg_namespace) GETSTRUCT(tuple))->nspname;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return HeapTupleIsValid(tuple);
+}
+
+static void
+refuse_rename(Oid schema)
+{
+	const GovCatalog *catalog = gov_catalog_if_installed();
+	NameData	new_name;
+	char	   *name;
+
+	if (catalog == NULL || catalog->schema != schema ||
+		!read_new_name(schema, &new_name))
+		return;
+	/* the system cache has the row from before the command */
+	name = get_namespace_name(schema);
+	if (name != NULL && strcmp(name, NameStr(new_name)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot rename schema \"%s\" because extension \"governance\" is in it", name),
+				 errdetail("The extension's functions name the schema."),
+				 errhint("Dump the data, drop the extension, and restore into an extension created in a schema of the other name.")));
+}
+
+static void
+object_accessed(ObjectAccessType access, Oid class, Oid object, int subobject, void *arg)
+{
+	if (next_hook != NULL)
+		next_hook(access, class, object, subobject, arg);
+	if (access == OAT_POST_ALTER && class == NamespaceRelationId)
+		refuse_rename(object);
+}
+
+void
+gov_schema_guard_init(void)
+{
+	next_hook = object_access_hook;
+	object_access_hook = object_accessed;
+}
