@@ -91,7 +91,8 @@ begin
         ) d
         cross join lateral @extschema@.gov_window(nullif(d.cadence, ''), nullif(d.anchor_at, '-infinity'), d.timezone, at) w
     ),
-    -- What is not rolled up yet.
+    -- What is not rolled up yet. "owner_id <=" lets a scan of the index begin at the comparison of rows, where "=" would let it begin
+    -- at the owner's first entry; likewise below, and in the engine's statements.
     counted as
     (
         select
@@ -102,7 +103,7 @@ begin
             select x.counter_id, x.window_start, e.amount
             from @extschema@.gov_events e
             cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
-            where e.owner_id = owner
+            where e.owner_id <= owner
                 and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r))
         ) c
         group by c.counter_id, c.window_start
@@ -114,7 +115,7 @@ begin
             sum(r.amount) as amount
         from @extschema@.gov_reservations r
         cross join lateral unnest(r.assignment_ids) as x (assignment_id)
-        where r.owner_id = owner
+        where r.owner_id <= owner
             and r.state = 'open'
             and (r.owner_id, r.expires_at) > (owner, at)
         group by x.assignment_id

@@ -97,7 +97,7 @@ static GovQuery charged_query = {
 	" select x.counter_id, x.window_start, sum(e.amount) as amount"
 	" from (select distinct w.owner_id from wanted w) o,"
 	"  lateral (select v.amount, v.counter_ids, v.window_starts from @gov_events v"
-	"           where v.owner_id = o.owner_id and (v.owner_id, v.id) >"
+	"           where v.owner_id <= o.owner_id and (v.owner_id, v.id) >"
 	"            (o.owner_id, coalesce((select r.watermark from @gov_rollup_state r), 0))"
 	"           offset 0) e,"
 	"  lateral unnest(e.counter_ids, e.window_starts) as x(counter_id, window_start)"
