@@ -75,6 +75,7 @@ OBJS = \
 	src/record.o \
 	src/request.o \
 	src/reserve.o \
+	src/reset.o \
 	src/resolve.o \
 	src/rollup.o \
 	src/set.o \

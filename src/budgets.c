@@ -126,7 +126,10 @@ note_turn(GovWalk *walk, const GovEntity *entity, const GovBudget *budget)
 	turn->is_computed = false;
 }
 
-/* Has the counter a window that the present time lies in, or can it be given one? */
+/*
+ * Has the counter a window that the present time lies in, or can it be given
+ * one?  A later one that it has it keeps: see clock.c.
+ */
 static bool
 turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 			GovSharedCounter *counter, bool is_shared)
@@ -136,15 +139,23 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 
 	if (now < counter->window.end)
 		return true;
+	if (gov_counter_must_load(counter, now))
+	{
+		gov_walk_note_other(walk, gov_entity_string(entity, entity->id),
+							entity->id.length);
+		walk->is_outdated = true;
+		return true;
+	}
 	turn = find_turn(walk->out, budget->counter_id);
-	if (turn == NULL || !turn->is_computed || now >= turn->window.end)
+	if (turn == NULL || !turn->is_computed ||
+		now < turn->window.start || now >= turn->window.end)
 	{
 		note_turn(walk, entity, budget);
 		return false;
 	}
 	if (is_shared && !walk->is_exclusive)
 		return false;
-	Assert(turn->window.start >= counter->window.end);
+	Assert(turn->window.start > counter->window.start);
 	counter->window = turn->window;
 	counter->total = 0;
 	counter->covered = 0;

@@ -58,6 +58,7 @@ typedef struct GovGate
 	GovUse		use;
 	bool		want_details;
 	bool		is_private;		/* no shared memory in it at all */
+	bool		knows_since;	/* of the source, where it has no private view */
 	GovSharedStripe *stripe;	/* NULL if is_private */
 	GovSource	source;
 	bool		is_exclusive;
@@ -137,18 +138,12 @@ static bool
 set_time(GovGate *gate)
 {
 	const GovRequest *request = gate->request;
-	TimestampTz now = gov_clock();
 
-	/* the private view's time may have been moved on by what it has read */
-	if (gate->stripe != NULL)
-		work.now = gov_clock_at_stripe(gate->stripe, now);
-	else
-		work.now = Max(now, work.now);
-	work.occurred_at = work.now;
-	if (!request->has_occurred_at)
-		return true;
-	work.occurred_at = Min(request->occurred_at, work.now);
-	return request->occurred_at <= work.now + GOV_AHEAD_MAX_S * USECS_PER_SEC;
+	work.now = gov_clock();
+	work.is_of_now = !request->has_occurred_at || request->occurred_at >= work.now;
+	work.occurred_at = work.is_of_now ? work.now : request->occurred_at;
+	return !request->has_occurred_at ||
+		request->occurred_at <= work.now + GOV_AHEAD_MAX_S * USECS_PER_SEC;
 }
 
 /* Entities of a private view stay where they are. */
@@ -211,8 +206,11 @@ attempt_locked(GovGate *gate)
 	gate->is_too_far_ahead = !set_time(gate);
 	if (gate->is_too_far_ahead)
 		return GOV_OUTCOME_DONE;
-	if (gate->attempts == 0 && gate->stripe != NULL && !gate->source.uses_private)
+	if (!gate->knows_since && gate->stripe != NULL && !gate->source.uses_private)
+	{
 		gate->source.since = freshness(gate->stripe);
+		gate->knows_since = true;
+	}
 	outcome = gov_resolve(gate->request, &gate->source, gate->is_exclusive, &work);
 	if (outcome != GOV_OUTCOME_DONE)
 		return outcome;
@@ -281,18 +279,25 @@ load(GovGate *gate)
 						&gate->source.since) == GOV_NODE_FULL)
 		return false;
 	if (gate->source.uses_private)
-		work.now = gov_private_load(owner, work.missing, work.nmissing, work.now);
+		gov_private_load(owner, work.missing, work.nmissing, work.now);
 	return true;
 }
 
 /*
  * The private view shows a budget that somebody else has just committed, and a
- * shared node does not: make it be loaded again, and the view too.
+ * shared node does not; or a counter must not turn but be loaded.  Make the node
+ * be loaded again, and the view too.
  */
 static void
 begin_again(GovGate *gate)
 {
+	if (gate->is_private)
+	{
+		turn_to_tables(gate);
+		return;
+	}
 	gov_node_invalidate(&gate->request->owner, work.other_id, work.other_id_length);
+	gate->knows_since = false;
 	choose_source(gate);
 }
 

@@ -191,7 +191,6 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	MemoryContext caller = MemoryContextSwitchTo(context);
 
 	begin(&load, &spi, key);
-	load.now = gov_clock_at_stripe(gov_stripe(key->stripe), load.now);
 	load.counts_overdue = true;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
@@ -218,13 +217,13 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 /* Read ids and their ancestors for this backend alone, into its own memory. */
 void
 gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-				 bool counts_overdue, TimestampTz *now, GovLoadedList *result)
+				 bool counts_overdue, TimestampTz now, GovLoadedList *result)
 {
 	GovLoad		load;
 	GovSpi		spi;
 
 	begin(&load, &spi, key);
-	load.now = *now;
+	load.now = now;
 	load.counts_overdue = counts_overdue;
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	gov_read_ancestors(&load, ids, nids);
@@ -232,7 +231,6 @@ gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	read_tables(&load);
 	gov_spi_end(&spi);
 
-	*now = load.now;
 	result->count = load.count;
 	result->items = load.items;
 }

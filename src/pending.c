@@ -275,6 +275,13 @@ gov_pending_has_written(void)
 	return has_written || nentries > 0;
 }
 
+/* Has the transaction nothing in flight? */
+bool
+gov_pending_is_empty(void)
+{
+	return nentries == 0;
+}
+
 static void
 unpin(GovSharedCounter *counter)
 {

@@ -116,21 +116,11 @@ charge_and_write(const GovRequest *request, Interval *ttl, GovHold *hold,
 	return true;
 }
 
-/* The time that decides whether a hold of an owner is past its own. */
-static TimestampTz
-time_of(const char *owner)
-{
-	GovOwnerKey key;
-
-	gov_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
-	return gov_clock_at_stripe(gov_stripe(key.stripe), gov_clock());
-}
-
 /* What the row of a hold says, or will say in a moment. */
 static GovHoldState
 present_state(const GovHold *hold)
 {
-	if (hold->state == GOV_HOLD_OPEN && hold->expires_at <= time_of(hold->owner))
+	if (hold->state == GOV_HOLD_OPEN && hold->expires_at <= gov_clock())
 		return GOV_HOLD_EXPIRED;
 	return hold->state;
 }
@@ -284,7 +274,7 @@ gov_extend(const pg_uuid_t *id, Interval *ttl)
 	lock_hold("gov_extend()", id, &hold);
 	if (present_state(&hold) != GOV_HOLD_OPEN)
 		raise_wrong_state(&hold, "Make a new hold with gov_reserve.");
-	expires_at = add_ttl(time_of(hold.owner), ttl);
+	expires_at = add_ttl(gov_clock(), ttl);
 	gov_hold_extend(&hold, expires_at);
 	return expires_at;
 }

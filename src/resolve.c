@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 
 #include "fault.h"
+#include "pending.h"
 #include "private.h"
 #include "resolve.h"
 #include "types.h"
@@ -66,7 +67,12 @@ gov_walk_find_node(GovWalk *walk, const char *id, uint32 id_length)
 {
 	GovSharedNode *node = gov_node_find(&walk->request->owner, id, id_length);
 
-	switch (gov_node_status(node, &walk->source->since))
+	GovNodeStatus status = gov_node_status(node, &walk->source->since);
+
+	if (unlikely(status == GOV_NODE_READY && node->is_draining) &&
+		walk->is_exclusive && gov_pending_is_empty())
+		status = GOV_NODE_LOADING;	/* or nearly; see reset.c */
+	switch (status)
 	{
 		case GOV_NODE_READY:
 			break;

@@ -91,8 +91,9 @@ typedef struct GovTurn
  */
 typedef struct GovResolution
 {
-	TimestampTz now;
+	TimestampTz now;			/* the time of the call */
 	TimestampTz occurred_at;
+	bool		is_of_now;		/* not of a time before: counts, whatever the windows are */
 	int			nentities;
 	int			entities_capacity;
 	GovResolvedEntity *entities;
@@ -131,7 +132,7 @@ typedef enum GovOutcome
 	GOV_OUTCOME_DONE,
 	GOV_OUTCOME_LOAD,			/* some ids must be loaded */
 	GOV_OUTCOME_WAIT,			/* somebody else is loading one */
-	GOV_OUTCOME_OUTDATED,		/* a shared node is older than the private view */
+	GOV_OUTCOME_OUTDATED,		/* a node must be loaded again */
 	GOV_OUTCOME_TURN,			/* windows must be computed */
 	GOV_OUTCOME_GROW,			/* an array is too small */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */
