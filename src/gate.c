@@ -46,10 +46,11 @@
 #include "overdue.h"
 #include "pending.h"
 #include "private.h"
+#include "spi.h"
 
 #define GOV_ATTEMPTS_MAX	100
 
-/* The working space of the call at hand; calls do not nest. */
+/* The working space of the call at hand; calls do not nest (refuse_nesting). */
 static GovResolution work;
 
 typedef struct GovGate
@@ -372,6 +373,22 @@ finish(GovGate *gate)
 }
 
 /*
+ * Code of users that runs inside a statement of ours, or as a row of ours is
+ * written, may not call us: it would work in what the call at hand has yet to
+ * read.
+ */
+static void
+refuse_nesting(void)
+{
+	if (gov_spi_is_engine())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("calls of governance do not nest"),
+				 errdetail("A trigger on one of its tables, or an expression of an index, has called it while it wrote a row."),
+				 errhint("Let the trigger note what is to be done, and do it after the call.")));
+}
+
+/*
  * Answer a request, and charge it if that is its use.  The resolution is valid
  * until the next call; its budgets can be read only if want_details.
  */
@@ -387,6 +404,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 		.decision = decision
 	};
 
+	refuse_nesting();
 	work.now = 0;
 	work.nturns = 0;
 	work.copy_wanted = 0;
