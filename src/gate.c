@@ -260,6 +260,7 @@ grow(void)
 	gov_resolution_grow(&work);
 	if (work.copy_wanted <= work.copy_capacity)
 		return;
+	gov_resolution_keep_bounded(&work, 2 * work.copy_wanted);
 	if (work.copy != NULL)
 		pfree(work.copy);
 	work.copy = NULL;
@@ -406,7 +407,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 
 	refuse_nesting();
 	work.now = 0;
-	work.nturns = 0;
+	work.nturns = work.nsorted = 0;
 	work.copy_wanted = 0;
 	choose_source(&gate);
 	for (;; gate.attempts++)

@@ -42,6 +42,8 @@
 #include "launch.h"
 #include "read.h"
 
+#define GOV_CLAIMS_KEPT		1024	/* room for them, from one load to the next */
+
 /* Claims outlive their load only if it raises. */
 static GovClaim *claims = NULL;
 static int	nclaims = 0;
@@ -52,6 +54,11 @@ gov_load_abandon(void)
 {
 	while (nclaims > 0)
 		gov_claim_abandon(&claims[--nclaims]);
+	if (claims_capacity <= GOV_CLAIMS_KEPT)
+		return;
+	pfree(claims);
+	claims = NULL;
+	claims_capacity = 0;
 }
 
 /* A private load sees our own rows too, and notes which those are. */

@@ -85,7 +85,8 @@ typedef struct GovTurn
 
 /*
  * The answer, and the working space it is found in.  The arrays are the
- * backend's, kept from call to call and grown only while no lock is held.
+ * backend's, kept from call to call and grown only while no lock is held; when
+ * they have become large, to the end of the transaction.
  * Entities are each named one followed by its ancestors; budgets are in the
  * order of the entities, as chains show them.
  */
@@ -110,13 +111,16 @@ typedef struct GovResolution
 	int			missing_capacity;
 	GovLoaded  *missing;		/* ids that must be loaded first */
 	int			nturns;
+	int			nsorted;		/* of them, computed, and in turn_order */
 	int			turns_capacity;
 	GovTurn    *turns;
+	int		   *turn_order;		/* indexes of turns by their counters' ids */
 	char		other_id[GOV_ID_MAX_BYTES]; /* what WAIT and OUTDATED speak of */
 	uint32		other_id_length;
 	char	   *copy;			/* of the entities, once unlocked */
 	Size		copy_capacity;
 	Size		copy_wanted;
+	bool		is_bounded;		/* the arrays go with the transaction */
 } GovResolution;
 
 /* From where a walk takes what it meets. */
@@ -141,6 +145,7 @@ typedef enum GovOutcome
 extern GovOutcome gov_resolve(const GovRequest *request, const GovSource *source,
 							  bool is_exclusive, GovResolution *resolution);
 extern void gov_resolution_grow(GovResolution *resolution);
+extern void gov_resolution_keep_bounded(GovResolution *resolution, Size more);
 extern void gov_resolution_compute_turns(GovResolution *resolution);
 
 #endif							/* GOV_RESOLVE_H */
