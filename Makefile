@@ -78,6 +78,7 @@ OBJS = \
 	src/reset.o \
 	src/resolve.o \
 	src/rollup.o \
+	src/rowstate.o \
 	src/set.o \
 	src/sheet_catalog.o \
 	src/sheet_counts.o \

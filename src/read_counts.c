@@ -94,9 +94,7 @@ gov_read_amount(uint64 row, int column, bool *isnull)
 
 	if (!*isnull &&
 		gov_amount_from_sum(DatumGetNumeric(value), &amount) != GOV_AMOUNT_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("stored amount is out of range")));
+		gov_raise_stored_amount();
 	return amount;
 }
 

@@ -19,7 +19,8 @@
  *
  * FAILURE
  *		42704 for a hold that there is not or that another owner has, 55000 for
- *		one in the wrong state, 22023 for a ttl that is not positive.
+ *		one in the wrong state, 22023 for a ttl that is not positive, 22003 for
+ *		a row whose amount somebody has made one that cannot be.
  */
 #include "postgres.h"
 
@@ -233,6 +234,8 @@ gov_settle(const pg_uuid_t *id, Numeric amount)
 		recorded.is_duplicate = true;
 		return recorded;
 	}
+	if (hold.has_bad_amount)
+		gov_raise_stored_amount();
 	arguments.owner = cstring_to_text(hold.owner);
 	arguments.capability = hold.capability;
 	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
