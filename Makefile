@@ -75,8 +75,10 @@ OBJS = \
 	src/record.o \
 	src/request.o \
 	src/reserve.o \
+	src/reset.o \
 	src/resolve.o \
 	src/rollup.o \
+	src/rowstate.o \
 	src/schema_guard.o \
 	src/set.o \
 	src/sheet_catalog.o \

@@ -37,7 +37,8 @@ create table @extschema@.gov_entity_types
         check (not jsonb_path_exists(
             to_jsonb(attribution_keys),
             'strict $[*] ? (@.type() != "string" || @ == "" || @ like_regex "[\\u0001-\\u001f\\u007f]" || @ like_regex "^.{255}.")'))
-);
+)
+using heap;
 
 comment on table @extschema@.gov_entity_types is 'the kinds of things that are governed, such as org, team, user, agent or model; shared by all owners';
 comment on column @extschema@.gov_entity_types.id is '1 to 255 characters without control characters; does not change';
@@ -69,7 +70,8 @@ create table @extschema@.gov_capabilities
         check (length(display_name) between 1 and 255 and display_name !~ '[[:cntrl:]]'),
     constraint gov_capabilities_unit_check
         check (length(unit) between 1 and 255 and unit !~ '[[:cntrl:]]')
-);
+)
+using heap;
 
 comment on table @extschema@.gov_capabilities is 'what is metered, such as the feature api-calls or the credit ai-credits; shared by all owners';
 comment on column @extschema@.gov_capabilities.id is '1 to 255 characters without control characters; does not change';
@@ -113,7 +115,8 @@ create table @extschema@.gov_entities
                 'strict $.keyvalue() ? (@.key == "" || @.key like_regex "[\\u0001-\\u001f\\u007f]" || @.key like_regex "^.{255}.")')),
     constraint gov_entities_archived_at_check
         check (isfinite(archived_at))
-);
+)
+using heap;
 
 -- The children of an entity.
 create index gov_entities_parent_id_idx on @extschema@.gov_entities (owner_id, parent_id) where parent_id is not null;
@@ -192,7 +195,8 @@ create table @extschema@.gov_assignments
             and array_position(alert_thresholds, null) is null
             and 1 <= all (alert_thresholds)
             and 1000000000000000000 > all (alert_thresholds))
-);
+)
+using heap;
 
 -- The budgets of a capability: its deletion asks for them.
 create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id);

@@ -21,7 +21,8 @@ create table @extschema@.gov_events
     window_ends timestamptz[] not null default '{}',
 
     constraint gov_events_pkey primary key (id)
-);
+)
+using heap;
 
 create unique index gov_events_key on @extschema@.gov_events (owner_id, idempotency_key)
     where idempotency_key is not null;
@@ -57,7 +58,8 @@ create table @extschema@.gov_usage
     pruned_count bigint not null default 0,
 
     constraint gov_usage_pkey primary key (counter_id, window_start)
-);
+)
+using heap;
 
 create index gov_usage_assignment_id_idx on @extschema@.gov_usage (owner_id, assignment_id);
 
@@ -76,7 +78,8 @@ create table @extschema@.gov_usage_hourly
     hour timestamptz not null,
     amount numeric not null,
     event_count bigint not null
-);
+)
+using heap;
 
 -- One row per owner, capability, entity and hour. The ids can be 255 characters of 4 bytes each: together they would not
 -- fit into a row of an index. None contains a control character, so that none can look like another pair.
@@ -112,7 +115,8 @@ create table @extschema@.gov_reservations
     constraint gov_reservations_pkey primary key (id),
     constraint gov_reservations_state_check
         check (state in ('open', 'settled', 'released', 'expired'))
-);
+)
+using heap;
 
 create unique index gov_reservations_key on @extschema@.gov_reservations (owner_id, idempotency_key)
     where idempotency_key is not null;
@@ -152,7 +156,8 @@ create table @extschema@.gov_alerts
 
     constraint gov_alerts_pkey primary key (id),
     constraint gov_alerts_key unique (assignment_id, window_start, threshold)
-);
+)
+using heap;
 
 create index gov_alerts_owner_id_idx on @extschema@.gov_alerts (owner_id, id);
 
@@ -177,7 +182,8 @@ create table @extschema@.gov_alert_policies
             and array_position(thresholds, null) is null
             and 1 <= all (thresholds)
             and 1000000000000000000 > all (thresholds))
-);
+)
+using heap;
 
 alter table @extschema@.gov_alert_policies replica identity full;
 
@@ -196,7 +202,8 @@ create table @extschema@.gov_rollup_state
 
     constraint gov_rollup_state_pkey primary key (id),
     constraint gov_rollup_state_id_check check (id = 1)
-);
+)
+using heap;
 
 comment on table @extschema@.gov_rollup_state is 'how far the ledger is rolled up';
 comment on column @extschema@.gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_hourly, later ones are not';

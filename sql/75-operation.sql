@@ -117,6 +117,24 @@ as 'MODULE_PATHNAME', 'gov_drop_cache_1_0';
 comment on function @extschema@.gov_drop_cache() is
     'drops what may be dropped from the shared cache, and makes every session read the rest of the catalog again; gov_refresh calls it. Refused in a session pinned to an owner (42501)';
 
+create function @extschema@.gov_reset_clock(owner_id text)
+returns void
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_reset_clock_1_1';
+
+comment on function @extschema@.gov_reset_clock(text) is
+$$Ends for one owner what a jump of the clock has left, once the clock is right again: budgets that were used while it was ahead
+count in the window of the present time again, with all that was recorded in that; what was recorded in later windows counts when
+those come. A restart of the server does the same for every owner. Waits for open transactions that have used such a budget, five
+seconds at most; calls that would use one wait meanwhile.
+
+owner_id: one of the vendor's customers
+errors: 22004 null owner_id; 22023 one that cannot be an id; 25001 in a transaction that has used a budget itself; 42501 an owner that
+    the session may not see; 55P03 a transaction stays open: end it and call again
+since: 1.1.0$$;
+
 create function @extschema@.gov_refresh()
 returns void
 language plpgsql

@@ -1,7 +1,7 @@
 /*
  * api_admin.c
- *		gov_maintain, gov_drop_cache, gov_now, and what gov_stats and gov_verify
- *		look at.
+ *		gov_maintain, gov_drop_cache, gov_reset_clock, gov_now, and what gov_stats
+ *		and gov_verify look at.
  */
 #include "postgres.h"
 
@@ -19,11 +19,14 @@
 #include "catalog.h"
 #include "changes.h"
 #include "clock.h"
+#include "errors.h"
 #include "evict.h"
 #include "expire.h"
 #include "inspect.h"
 #include "launch.h"
 #include "owner.h"
+#include "request.h"
+#include "reset.h"
 #include "rollup.h"
 #include "shmem.h"
 #include "spi.h"
@@ -33,6 +36,7 @@ PG_FUNCTION_INFO_V1(gov_engine_facts_1_0);
 PG_FUNCTION_INFO_V1(gov_maintain_1_0);
 PG_FUNCTION_INFO_V1(gov_drop_cache_1_0);
 PG_FUNCTION_INFO_V1(gov_now_1_0);
+PG_FUNCTION_INFO_V1(gov_reset_clock_1_1);
 
 static GovQuery left_query = {
 	.sql =
@@ -219,5 +223,26 @@ gov_drop_cache_1_0(PG_FUNCTION_ARGS)
 		pg_atomic_fetch_add_u64(gov_shmem_type_generation(MyDatabaseId), 1);
 		gov_node_evict_everything();
 	}
+	PG_RETURN_VOID();
+}
+
+/* Without shared memory there is no counter that could be ahead. */
+Datum
+gov_reset_clock_1_1(PG_FUNCTION_ARGS)
+{
+	GovOwnerKey key;
+	text	   *owner;
+	char	   *name;
+
+	if (PG_ARGISNULL(0))
+		gov_raise_null_argument("owner_id");
+	owner = PG_GETARG_TEXT_PP(0);
+	gov_request_check_key("owner_id", owner);
+	gov_owner_require_visible(owner);
+	if (!gov_shmem_is_available())
+		PG_RETURN_VOID();
+	name = text_to_cstring(owner);
+	gov_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, name, strlen(name));
+	gov_reset_owner(&key);
 	PG_RETURN_VOID();
 }

@@ -33,6 +33,7 @@
 #include "compat.h"
 #include "errors.h"
 #include "fault.h"
+#include "spi.h"
 
 /* What ExecOpenIndices() does, but for the partial index of the keys. */
 static void
@@ -66,6 +67,7 @@ open_other_indexes(GovAppend *append, Oid key_index)
 void
 gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool has_key)
 {
+	gov_spi_enter();			/* expressions of users' indexes may call us */
 	append->rel = try_table_open(table, RowExclusiveLock);
 	if (append->rel == NULL)
 		gov_raise_dropped();
@@ -93,6 +95,7 @@ gov_append_close(GovAppend *append)
 	ExecCloseIndices(append->result_rel);
 	FreeExecutorState(append->estate);
 	table_close(append->rel, NoLock);
+	gov_spi_leave();
 }
 
 /* Begin a row: all columns null, also those that somebody may have added. */

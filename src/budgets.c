@@ -94,18 +94,32 @@ find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32
 	return true;
 }
 
+/* Among those that were computed after an earlier walk. */
 static GovTurn *
 find_turn(GovResolution *out, int64 counter_id)
 {
-	for (int i = 0; i < out->nturns; i++)
+	int			low = 0;
+	int			high = out->nsorted;
+
+	while (low < high)
 	{
-		if (out->turns[i].counter_id == counter_id)
-			return &out->turns[i];
+		int			middle = low + (high - low) / 2;
+		GovTurn    *turn = &out->turns[out->turn_order[middle]];
+
+		if (turn->counter_id == counter_id)
+			return turn;
+		if (turn->counter_id < counter_id)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return NULL;
 }
 
-/* Note that a counter's window is over, with what it takes to compute the next. */
+/*
+ * Note that a counter's window is over, with what it takes to compute the next.
+ * Of this walk it is the only note, because a budget stands once in the set.
+ */
 static void
 note_turn(GovWalk *walk, const GovEntity *entity, const GovBudget *budget)
 {
@@ -126,7 +140,10 @@ note_turn(GovWalk *walk, const GovEntity *entity, const GovBudget *budget)
 	turn->is_computed = false;
 }
 
-/* Has the counter a window that the present time lies in, or can it be given one? */
+/*
+ * Has the counter a window that the present time lies in, or can it be given
+ * one?  A later one that it has it keeps: see clock.c.
+ */
 static bool
 turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 			GovSharedCounter *counter, bool is_shared)
@@ -136,15 +153,23 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 
 	if (now < counter->window.end)
 		return true;
+	if (gov_counter_must_load(counter, now))
+	{
+		gov_walk_note_other(walk, gov_entity_string(entity, entity->id),
+							entity->id.length);
+		walk->is_outdated = true;
+		return true;
+	}
 	turn = find_turn(walk->out, budget->counter_id);
-	if (turn == NULL || !turn->is_computed || now >= turn->window.end)
+	if (turn == NULL || !turn->is_computed ||
+		now < turn->window.start || now >= turn->window.end)
 	{
 		note_turn(walk, entity, budget);
 		return false;
 	}
 	if (is_shared && !walk->is_exclusive)
 		return false;
-	Assert(turn->window.start >= counter->window.end);
+	Assert(turn->window.start > counter->window.start);
 	counter->window = turn->window;
 	counter->total = 0;
 	counter->covered = 0;
@@ -238,6 +263,27 @@ gov_walk_budgets(GovWalk *walk)
 	return are_current;
 }
 
+static int
+compare_turns(const void *left, const void *right, void *arg)
+{
+	const GovTurn *turns = arg;
+	int64		a = turns[*(const int *) left].counter_id;
+	int64		b = turns[*(const int *) right].counter_id;
+
+	return (a > b) - (a < b);
+}
+
+/* So that the next walk, under the lock, finds each at once. */
+static void
+sort_turns(GovResolution *resolution)
+{
+	for (int i = 0; i < resolution->nturns; i++)
+		resolution->turn_order[i] = i;
+	qsort_arg(resolution->turn_order, resolution->nturns, sizeof(int), compare_turns,
+			  resolution->turns);
+	resolution->nsorted = resolution->nturns;
+}
+
 /* Compute the windows that were found to be over.  No lock is held. */
 void
 gov_resolution_compute_turns(GovResolution *resolution)
@@ -260,4 +306,5 @@ gov_resolution_compute_turns(GovResolution *resolution)
 					 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 		turn->is_computed = true;
 	}
+	sort_turns(resolution);
 }

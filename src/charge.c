@@ -33,7 +33,8 @@ static GovAmount
 present_amount(const GovRequest *request, const GovResolution *resolution,
 			   const GovResolvedBudget *budget)
 {
-	return resolution->occurred_at >= budget->window.start ? request->amount : 0;
+	return resolution->is_of_now || resolution->occurred_at >= budget->window.start ?
+		request->amount : 0;
 }
 
 static GovCharge

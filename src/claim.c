@@ -158,7 +158,8 @@ claimed_node(const GovClaim *claim)
 
 /* Is the budget's counter kept from before, so that it need not be loaded? */
 bool
-gov_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint32 guess)
+gov_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint32 guess,
+					  TimestampTz now)
 {
 	GovSharedNode *node;
 	uint32		number;
@@ -167,8 +168,14 @@ gov_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint32 gue
 
 	gov_stripe_lock(claim->stripe, LW_SHARED);
 	node = claimed_node(claim);
-	found = gov_node_find_budget(node, &budget->id, guess, &number) &&
-		gov_node_counter(node, number, &pointer)->id == budget->counter_id;
+	found = gov_node_find_budget(node, &budget->id, guess, &number);
+	if (found)
+	{
+		const GovSharedCounter *counter = gov_node_counter(node, number, &pointer);
+
+		found = counter->id == budget->counter_id &&
+			!gov_counter_must_load(counter, now);
+	}
 	gov_stripe_unlock(claim->stripe);
 	return found;
 }
@@ -200,22 +207,28 @@ adopt_orphan(GovSharedStripe *stripe, const GovSharedNode *node, const pg_uuid_t
  * A counter that stays is given the loaded id and window if it has another id:
  * the budget's usage starts afresh, its holds go on.  What was loaded of them
  * is exact if nobody had any in flight, for nobody can since the claim.
+ *
+ * And if it was loaded for a later window (gov_counter_must_load).  Nobody has
+ * usage of that in flight: who had when the counter went back to an earlier one
+ * has ended, because only a counter without pins leaves memory.
  */
 static void
 renew_counter(dsa_pointer kept, dsa_pointer loaded, bool was_pinned)
 {
 	GovSharedCounter *counter = dsa_get_address(gov_shmem_memory(), kept);
 	const GovSharedCounter *anew = dsa_get_address(gov_shmem_memory(), loaded);
+	bool		is_other = counter->id != anew->id;
 
 	counter->alert_at = anew->alert_at;
-	if (counter->id == anew->id)
+	if (!is_other && anew->window.start <= counter->window.start)
 		return;
 	counter->id = anew->id;
 	counter->window = anew->window;
+	counter->recorded_start = anew->recorded_start;
 	counter->total = anew->total;
 	counter->covered = 0;
 	counter->settled = anew->settled;
-	if (!was_pinned)
+	if (is_other && !was_pinned)
 		counter->held = anew->held;
 }
 

@@ -29,7 +29,7 @@ extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,
 									uint32 id_length, const GovFreshness *since,
 									GovClaim *claim);
 extern bool gov_claim_has_counter(const GovClaim *claim, const GovBudget *budget,
-								  uint32 guess);
+								  uint32 guess, TimestampTz now);
 extern GovInstall gov_claim_install(GovClaim *claim, const GovEntity *entity,
 									const GovSharedCounter *loaded);
 extern void gov_claim_abandon(GovClaim *claim);

@@ -1,22 +1,35 @@
 /*
  * clock.c
- *		The engine's clock: the server's, shifted, and never backwards.
+ *		The engine's clock: the server's, shifted.
  *
  * PURPOSE
- *		A window that has turned must not turn back, whatever NTP or an
- *		administrator does to the clock; otherwise the same headroom would be
- *		given twice.
+ *		The time of a call is the wall clock's plus governance.clock_offset, and
+ *		nobody else's: that is what the record shows, and by it holds end.
  *
- * LAYOUT
- *		gov_clock() is the wall clock plus governance.clock_offset, but not
- *		below clock_floor: a session that sees the offset lowered raises the
- *		floor to the time it has answered last.  gov_clock_at_stripe() makes it monotonic for the owners
- *		of one stripe: the stripe remembers the latest time it has answered.
- *		That field shares the cache line of the stripe's lock, which every call
- *		writes anyway.
+ * STEPS BACK
+ *		What must not go back is a counter's window, for else the engine would
+ *		give again what it has given in a window that has turned.  So it is the
+ *		counter that remembers: it has its window, which only moves on, and a
+ *		call at a time before that window is charged to it (turn_window in
+ *		budgets.c).  A step back of a second at midnight and one of twenty days
+ *		are the same in this, and concern the budgets that were used meanwhile:
+ *		no other budget, no other owner, and no time.
+ *
+ *		What was recorded stands in the ledger under the window that it was
+ *		charged to.  So a counter that is not in memory is loaded with the
+ *		window of the present time and with all that was charged to that, also
+ *		where later windows have usage already: nothing is given twice.  Thereby
+ *		a restart ends what a jump ahead has left, and gov_reset_clock()
+ *		(reset.c) does for one owner, taking out the counters that are ahead
+ *		when nothing of them is in flight.  The engine does not do so by itself:
+ *		which of two times is wrong it cannot know.
+ *
+ *		A counter loaded before windows that have usage already knows when the
+ *		last of those starts (recorded_start), and does not turn into any window
+ *		up to that: it is loaded again (gov_counter_must_load).
  *
  * LOCKING
- *		Atomics alone.
+ *		None.
  */
 #include "postgres.h"
 
@@ -25,41 +38,8 @@
 #include "clock.h"
 #include "guc.h"
 
-/* Raise an atomic timestamp to at least now; returns what it then holds. */
-static TimestampTz
-raise_to(pg_atomic_uint64 *at_least, TimestampTz now)
-{
-	uint64		seen = pg_atomic_read_u64(at_least);
-
-	while ((TimestampTz) seen < now)
-	{
-		if (pg_atomic_compare_exchange_u64(at_least, &seen, (uint64) now))
-			return now;
-	}
-	return (TimestampTz) seen;
-}
-
 TimestampTz
 gov_clock(void)
 {
-	static int	offset_seen_s = 0;
-	static TimestampTz answered = 0;
-	TimestampTz now;
-
-	now = GetCurrentTimestamp() + gov_clock_offset_s * USECS_PER_SEC;
-	if (gov_shared != NULL)
-	{
-		if (gov_clock_offset_s < offset_seen_s)
-			raise_to(&gov_shared->clock_floor, answered);
-		offset_seen_s = gov_clock_offset_s;
-		now = Max(now, (TimestampTz) pg_atomic_read_u64(&gov_shared->clock_floor));
-	}
-	answered = now;
-	return now;
-}
-
-TimestampTz
-gov_clock_at_stripe(GovSharedStripe *stripe, TimestampTz now)
-{
-	return raise_to(&stripe->latest, now);
+	return GetCurrentTimestamp() + gov_clock_offset_s * USECS_PER_SEC;
 }

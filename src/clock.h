@@ -9,9 +9,6 @@
 
 #include "datatype/timestamp.h"
 
-#include "shmem.h"
-
 extern TimestampTz gov_clock(void);
-extern TimestampTz gov_clock_at_stripe(GovSharedStripe *stripe, TimestampTz now);
 
 #endif							/* GOV_CLOCK_H */

@@ -52,3 +52,13 @@ gov_raise_overflow(void)
 			 errmsg("usage of a budget would be out of range"),
 			 errhint("Record a correction with gov_ingest and a negative amount.")));
 }
+
+/* A row of ours has an amount that we did not write. */
+void
+gov_raise_stored_amount(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("stored amount is out of range"),
+			 errhint("Somebody has changed the tables of governance by hand: correct the amount.")));
+}

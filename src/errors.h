@@ -17,5 +17,6 @@ pg_noreturn extern void gov_raise_not_preloaded(void);
 pg_noreturn extern void gov_raise_cache_full(void);
 pg_noreturn extern void gov_raise_dropped(void);
 pg_noreturn extern void gov_raise_overflow(void);
+pg_noreturn extern void gov_raise_stored_amount(void);
 
 #endif							/* GOV_ERRORS_H */

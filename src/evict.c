@@ -8,8 +8,9 @@
  *		have not been used since it last came by, until the allocation fits or
  *		two rounds have found nothing to take.
  *
- *		Besides, all of an owner that was deleted is taken out: nobody will ask
- *		for it again.
+ *		Besides, all of an owner that was deleted is taken out, for nobody will
+ *		ask for it again; and those of its nodes that are ahead of the clock,
+ *		when gov_reset_clock() says so (reset.c).
  *
  * LOCKING
  *		One stripe at a time, exclusive, for at most GOV_BUCKETS_PER_HOLD buckets.
@@ -32,6 +33,10 @@ typedef struct GovSweep
 {
 	bool		only_absent;	/* ids that are no entity */
 	const GovOwnerKey *owner;	/* only his, also those just used; NULL: anybody's */
+	bool		drains;			/* of them, only those ahead of a time */
+	bool		is_first;		/* of the rounds of a drain */
+	TimestampTz now;
+	int			nleft;			/* that must drain first */
 	dsa_pointer nodes;			/* unlinked, chained by next */
 	dsa_pointer orphans;		/* unlinked, chained by next */
 	uint32		evicted;
@@ -73,12 +78,37 @@ is_of_owner(const GovSharedNode *node, const GovOwnerKey *owner)
 		memcmp(node->key, owner->owner, owner->owner_length) == 0;
 }
 
+static bool
+is_ahead(const GovSharedNode *node, TimestampTz now)
+{
+	uint32		nbudgets = 0;
+	dsa_pointer pointer;
+
+	if (DsaPointerIsValid(node->entity))
+		nbudgets = gov_node_entity(node)->nbudgets;
+	for (uint32 i = 0; i < nbudgets; i++)
+	{
+		if (gov_node_counter(node, i, &pointer)->window.start > now)
+			return true;
+	}
+	return false;
+}
+
+/* Does the node have to drain?  Who was loading it may have given it another time. */
+static bool
+drain(GovSharedNode *node, const GovSweep *sweep)
+{
+	node->is_draining = is_ahead(node, sweep->now) ||
+		(node->is_loading && (sweep->is_first || node->is_draining));
+	return node->is_draining;
+}
+
 /* Is it one of those that the sweep is for? */
 static bool
-is_looked_for(const GovSharedNode *node, bool is_absent, const GovSweep *sweep)
+is_looked_for(GovSharedNode *node, bool is_absent, const GovSweep *sweep)
 {
 	if (sweep->owner != NULL)
-		return is_of_owner(node, sweep->owner);
+		return is_of_owner(node, sweep->owner) && (!sweep->drains || drain(node, sweep));
 	return is_absent || !sweep->only_absent;
 }
 
@@ -101,6 +131,7 @@ sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, GovSweep *sweep)
 			(node->was_used && sweep->owner == NULL))
 		{
 			node->was_used = false;
+			sweep->nleft++;
 			link = &node->next;
 			continue;
 		}
@@ -177,7 +208,7 @@ free_swept(GovSweep *sweep)
 static uint32
 sweep_some_buckets(GovSharedStripe *stripe, bool only_absent)
 {
-	GovSweep	sweep = {only_absent, NULL, InvalidDsaPointer, InvalidDsaPointer, 0};
+	GovSweep	sweep = {.only_absent = only_absent};
 	uint32		nbuckets;
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
@@ -253,11 +284,65 @@ gov_node_evict_absent(GovSharedStripe *stripe)
 }
 
 /*
- * Drop what may go of one owner.  A bucket that is split meanwhile moves nodes
- * to one that is still to come.  Called after commit: cannot fail.
+ * Go once through an owner's nodes.  A bucket that is split meanwhile moves nodes
+ * to one that is still to come.  Cannot fail.
  */
+static void
+sweep_owner(GovSweep *sweep)
+{
+	GovSharedStripe *stripe = gov_stripe(sweep->owner->stripe);
+	uint32		bucket = 0;
+	bool		is_done = false;
+
+	while (!is_done)
+	{
+		gov_stripe_lock(stripe, LW_EXCLUSIVE);
+		for (int i = 0; i < GOV_BUCKETS_PER_HOLD && bucket < stripe->nbuckets; i++)
+			sweep_bucket(stripe, gov_nodetable_bucket_number(stripe, bucket++), sweep);
+		is_done = bucket >= stripe->nbuckets;
+		gov_stripe_unlock(stripe);
+		free_swept(sweep);
+	}
+}
+
+/* Drop what may go of one owner.  Called after commit. */
 void
 gov_node_evict_owner(const GovOwnerKey *key)
+{
+	GovSweep	sweep = {.owner = key};
+
+	sweep_owner(&sweep);
+}
+
+/*
+ * Drop what may go of an owner's nodes that are ahead of a time, and let those
+ * that may not drain; how many are they?  To be called until there are none.
+ */
+int
+gov_node_drain(const GovOwnerKey *key, TimestampTz now, bool is_first)
+{
+	GovSweep	sweep = {.owner = key, .drains = true, .now = now, .is_first = is_first};
+
+	sweep_owner(&sweep);
+	return sweep.nleft;
+}
+
+static void
+forget_drain(dsa_pointer pointer, const GovOwnerKey *key)
+{
+	while (DsaPointerIsValid(pointer))
+	{
+		GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
+
+		if (is_of_owner(node, key))
+			node->is_draining = false;
+		pointer = node->next;
+	}
+}
+
+/* Nothing of an owner drains any more.  Called after the fact: cannot fail. */
+void
+gov_node_end_drain(const GovOwnerKey *key)
 {
 	GovSharedStripe *stripe = gov_stripe(key->stripe);
 	uint32		bucket = 0;
@@ -265,15 +350,13 @@ gov_node_evict_owner(const GovOwnerKey *key)
 
 	while (!is_done)
 	{
-		GovSweep	sweep = {false, key, InvalidDsaPointer, InvalidDsaPointer, 0};
-
 		gov_stripe_lock(stripe, LW_EXCLUSIVE);
 		for (int i = 0; i < GOV_BUCKETS_PER_HOLD && bucket < stripe->nbuckets; i++)
-			sweep_bucket(stripe, gov_nodetable_bucket_number(stripe, bucket++), &sweep);
+			forget_drain(*gov_nodetable_bucket_number(stripe, bucket++), key);
 		is_done = bucket >= stripe->nbuckets;
 		gov_stripe_unlock(stripe);
-		free_swept(&sweep);
 	}
+	ConditionVariableBroadcast(&stripe->loaded);
 }
 
 /* Drop all that may go, of every database: the next calls load afresh. */

@@ -13,6 +13,8 @@ extern Size gov_node_size(uint32 owner_length, uint32 id_length);
 extern void gov_node_free_content(dsa_pointer entity, dsa_pointer counters);
 extern void gov_node_evict_owner(const GovOwnerKey *key);
 extern void gov_node_evict_everything(void);
+extern int	gov_node_drain(const GovOwnerKey *key, TimestampTz now, bool is_first);
+extern void gov_node_end_drain(const GovOwnerKey *key);
 extern void gov_node_evict_absent(GovSharedStripe *stripe);
 
 #endif							/* GOV_EVICT_H */

@@ -15,7 +15,8 @@
  *
  * FAILURE
  *		A hold that cannot be expired stays open, because its budgets do not
- *		fit into the cache or a window cannot be computed; the others go.
+ *		fit into the cache, a window cannot be computed, or somebody has changed
+ *		its amount by hand; the others go.
  */
 #include "postgres.h"
 
@@ -26,6 +27,7 @@
 
 #include "attempt.h"
 #include "catalog.h"
+#include "errors.h"
 #include "expire.h"
 #include "gate.h"
 
@@ -57,6 +59,8 @@ gov_hold_end(const GovHold *hold, GovHoldState state)
 	GovRequest	request = {0};
 	GovResolution *resolution;
 
+	if (hold->has_bad_amount)
+		gov_raise_stored_amount();
 	gov_owner_key_init(&request.owner, MyDatabaseId, gov_catalog()->extension,
 					   hold->owner, strlen(hold->owner));
 	gov_request_end_hold(&request, hold);

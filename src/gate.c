@@ -46,10 +46,11 @@
 #include "overdue.h"
 #include "pending.h"
 #include "private.h"
+#include "spi.h"
 
 #define GOV_ATTEMPTS_MAX	100
 
-/* The working space of the call at hand; calls do not nest. */
+/* The working space of the call at hand; calls do not nest (refuse_nesting). */
 static GovResolution work;
 
 typedef struct GovGate
@@ -58,6 +59,7 @@ typedef struct GovGate
 	GovUse		use;
 	bool		want_details;
 	bool		is_private;		/* no shared memory in it at all */
+	bool		knows_since;	/* of the source, where it has no private view */
 	GovSharedStripe *stripe;	/* NULL if is_private */
 	GovSource	source;
 	bool		is_exclusive;
@@ -137,18 +139,12 @@ static bool
 set_time(GovGate *gate)
 {
 	const GovRequest *request = gate->request;
-	TimestampTz now = gov_clock();
 
-	/* the private view's time may have been moved on by what it has read */
-	if (gate->stripe != NULL)
-		work.now = gov_clock_at_stripe(gate->stripe, now);
-	else
-		work.now = Max(now, work.now);
-	work.occurred_at = work.now;
-	if (!request->has_occurred_at)
-		return true;
-	work.occurred_at = Min(request->occurred_at, work.now);
-	return request->occurred_at <= work.now + GOV_AHEAD_MAX_S * USECS_PER_SEC;
+	work.now = gov_clock();
+	work.is_of_now = !request->has_occurred_at || request->occurred_at >= work.now;
+	work.occurred_at = work.is_of_now ? work.now : request->occurred_at;
+	return !request->has_occurred_at ||
+		request->occurred_at <= work.now + GOV_AHEAD_MAX_S * USECS_PER_SEC;
 }
 
 /* Entities of a private view stay where they are. */
@@ -211,8 +207,11 @@ attempt_locked(GovGate *gate)
 	gate->is_too_far_ahead = !set_time(gate);
 	if (gate->is_too_far_ahead)
 		return GOV_OUTCOME_DONE;
-	if (gate->attempts == 0 && gate->stripe != NULL && !gate->source.uses_private)
+	if (!gate->knows_since && gate->stripe != NULL && !gate->source.uses_private)
+	{
 		gate->source.since = freshness(gate->stripe);
+		gate->knows_since = true;
+	}
 	outcome = gov_resolve(gate->request, &gate->source, gate->is_exclusive, &work);
 	if (outcome != GOV_OUTCOME_DONE)
 		return outcome;
@@ -261,6 +260,7 @@ grow(void)
 	gov_resolution_grow(&work);
 	if (work.copy_wanted <= work.copy_capacity)
 		return;
+	gov_resolution_keep_bounded(&work, 2 * work.copy_wanted);
 	if (work.copy != NULL)
 		pfree(work.copy);
 	work.copy = NULL;
@@ -281,18 +281,25 @@ load(GovGate *gate)
 						&gate->source.since) == GOV_NODE_FULL)
 		return false;
 	if (gate->source.uses_private)
-		work.now = gov_private_load(owner, work.missing, work.nmissing, work.now);
+		gov_private_load(owner, work.missing, work.nmissing, work.now);
 	return true;
 }
 
 /*
  * The private view shows a budget that somebody else has just committed, and a
- * shared node does not: make it be loaded again, and the view too.
+ * shared node does not; or a counter must not turn but be loaded.  Make the node
+ * be loaded again, and the view too.
  */
 static void
 begin_again(GovGate *gate)
 {
+	if (gate->is_private)
+	{
+		turn_to_tables(gate);
+		return;
+	}
 	gov_node_invalidate(&gate->request->owner, work.other_id, work.other_id_length);
+	gate->knows_since = false;
 	choose_source(gate);
 }
 
@@ -367,6 +374,22 @@ finish(GovGate *gate)
 }
 
 /*
+ * Code of users that runs inside a statement of ours, or as a row of ours is
+ * written, may not call us: it would work in what the call at hand has yet to
+ * read.
+ */
+static void
+refuse_nesting(void)
+{
+	if (gov_spi_is_engine())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("calls of governance do not nest"),
+				 errdetail("A trigger on one of its tables, or an expression of an index, has called it while it wrote a row."),
+				 errhint("Let the trigger note what is to be done, and do it after the call.")));
+}
+
+/*
  * Answer a request, and charge it if that is its use.  The resolution is valid
  * until the next call; its budgets can be read only if want_details.
  */
@@ -382,8 +405,9 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 		.decision = decision
 	};
 
+	refuse_nesting();
 	work.now = 0;
-	work.nturns = 0;
+	work.nturns = work.nsorted = 0;
 	work.copy_wanted = 0;
 	choose_source(&gate);
 	for (;; gate.attempts++)

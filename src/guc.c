@@ -148,7 +148,7 @@ define_decision_settings(void)
 							   PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.clock_offset",
 							"Shifts the engine's clock, for testing.",
-							"The clock never runs backwards: lowering the offset stops it until real time has caught up.",
+							"Windows that have turned do not turn back when it is lowered: see gov_reset_clock.",
 							&gov_clock_offset_s, 0, INT_MIN, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.query_memory",

@@ -195,7 +195,7 @@ read_hold(uint64 row, MemoryContext context, GovHold *hold)
 	hold->owner = gov_spi_text(row, 2);
 	hold->capability = DatumGetTextPCopy(gov_spi_value(row, 3, &isnull));
 	amount = DatumGetNumeric(gov_spi_value(row, 4, &isnull));
-	(void) gov_amount_from_numeric(amount, &hold->amount);
+	hold->has_bad_amount = gov_amount_from_numeric(amount, &hold->amount) != GOV_AMOUNT_OK;
 	hold->entity_ids = DatumGetArrayTypePCopy(gov_spi_value(row, 5, &isnull));
 	hold->dimensions = DatumGetJsonbPCopy(gov_spi_value(row, 6, &isnull));
 	hold->state = state_named(gov_spi_text(row, 7));

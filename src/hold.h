@@ -34,6 +34,7 @@ typedef struct GovHold
 	char	   *owner;
 	text	   *capability;
 	GovAmount	amount;
+	bool		has_bad_amount; /* the row has one that we did not write */
 	ArrayType  *entity_ids;		/* as the call gave them; NULL: none */
 	Jsonb	   *dimensions;
 	text	   *key;			/* of a new one; NULL: none */

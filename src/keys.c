@@ -47,6 +47,7 @@
 #include "errors.h"
 #include "fault.h"
 #include "keys.h"
+#include "rowstate.h"
 
 /* Who inserts or deletes what was found. */
 typedef struct GovKeyWriter
@@ -58,16 +59,17 @@ typedef struct GovKeyWriter
 
 /* The transaction under way that deletes a row, invalid if none does. */
 static TransactionId
-deleter(HeapTuple tuple)
+deleter(SysScanDesc scan, HeapTuple tuple)
 {
-	HeapTupleHeader header = tuple->t_data;
+	HeapTupleHeaderData header;
 	TransactionId xmax;
 
-	if ((header->t_infomask & HEAP_XMAX_INVALID) ||
-		HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) ||
-		!ItemPointerEquals(&tuple->t_self, &header->t_ctid))
+	gov_row_header(scan, tuple, &header);
+	if ((header.t_infomask & HEAP_XMAX_INVALID) ||
+		HEAP_XMAX_IS_LOCKED_ONLY(header.t_infomask) ||
+		!ItemPointerEquals(&tuple->t_self, &header.t_ctid))
 		return InvalidTransactionId;	/* nobody, or it is only changed */
-	xmax = HeapTupleHeaderGetUpdateXid(header);
+	xmax = HeapTupleHeaderGetUpdateXid(&header);
 	return TransactionIdIsInProgress(xmax) && !TransactionIdIsCurrentTransactionId(xmax) ?
 		xmax : InvalidTransactionId;
 }
@@ -118,7 +120,7 @@ look_up(Relation rel, const GovKey *key, bool is_hold, Snapshot snapshot,
 	if (found)
 	{
 		writer->tid = tuple->t_self;
-		writer->xid = deleter(tuple);
+		writer->xid = deleter(scan, tuple);
 		read_holder(rel, tuple, is_hold, holder);
 	}
 	systable_endscan(scan);

@@ -43,10 +43,13 @@
  *
  * WINDOWS
  *		A counter whose window is over counts nothing in the present one, as if
- *		it had been turned; one that is ahead was turned by a call later than
- *		the sheet's time, which then moves on.  Stored usage of a window that is
- *		over is likewise nothing: whoever used the next one has installed the
- *		node first.
+ *		it had been turned; unless the tables have usage of later ones, and then
+ *		they are asked (gov_counter_must_load).  One that is ahead, because a
+ *		call turned it after the sheet's time or because the clock was, is shown
+ *		with its own window, as a check shows it.  Stored usage of a window that
+ *		is over is likewise nothing: whoever used the next one has installed the
+ *		node first, and usage that was there before ends the sheet (serves_at in
+ *		sheet_open.c).
  *
  * OWN TRANSACTION
  *		What it has taken is in the counters, what it gives back is added here
@@ -115,7 +118,8 @@ look_up_entity(GovSheet *sheet, const GovSheetEntity *entity, bool has_lost)
 		if (has_lost || (had_counter && row->counter == NULL))
 			row->is_read = false;
 		row->needs_read = !row->is_read &&
-			(row->counter == NULL || row->counter->id != row->counter_id);
+			(row->counter == NULL || row->counter->id != row->counter_id ||
+			 gov_counter_must_load(row->counter, sheet->now));
 	}
 }
 
@@ -159,7 +163,7 @@ stored_usage(const GovSheet *sheet, uint32 number)
 
 /*
  * As a check reads it (read_state in budgets.c).  False if the counter is ahead
- * of the sheet: of its windows, or of its catalog.
+ * of the sheet's catalog, or the tables have not been asked where they must be.
  */
 static pg_attribute_always_inline bool
 read_usage(const GovSheet *sheet, uint32 number, bool has_pending, GovAmount *usage)
@@ -180,11 +184,30 @@ read_usage(const GovSheet *sheet, uint32 number, bool has_pending, GovAmount *us
 	}
 	*usage = 0;
 	if (counter->window.start < window->start)
-		return true;
+	{
+		if (likely(!gov_counter_must_load(counter, sheet->now)))
+			return true;
+		*usage = stored_usage(sheet, number);
+		return row->is_read;
+	}
 	*usage = counter->total;
 	if (has_pending)
 		*usage += gov_pending_relief(counter).usage;
-	return counter->window.start == window->start;
+	return true;
+}
+
+/* The window that this is the usage of. */
+static GovWindow
+read_window(const GovSheet *sheet, uint32 number)
+{
+	const GovSheetRow *row = &sheet->rows[number];
+	const GovSharedCounter *counter = row->counter;
+	const GovWindow *present = &sheet->windows[row->window].present;
+
+	if (counter == NULL || counter->id != row->counter_id ||
+		counter->window.start < present->start)
+		return *present;
+	return counter->window;
 }
 
 static GovAmount
@@ -198,7 +221,7 @@ read_held(const GovSheet *sheet, uint32 number)
 		return sheet->stored[number].held;
 	relief = gov_pending_relief(counter);
 	if (counter->id != row->counter_id ||
-		counter->window.start != sheet->windows[row->window].present.start)
+		counter->window.start < sheet->windows[row->window].present.start)
 		return counter->held + relief.held;
 	return counter->held + relief.held - (counter->covered - relief.covered);
 }
@@ -239,6 +262,7 @@ scan_rows(const GovSheet *sheet, const GovLiveScan scan, bool has_pending,
 		rows[nfound] = number;
 		amounts[nfound].usage = usage;
 		amounts[nfound].held = read_held(sheet, number);
+		amounts[nfound].window = read_window(sheet, number);
 		nfound++;
 	}
 	*nrows = nfound;

@@ -27,6 +27,7 @@ typedef struct GovLiveAmounts
 {
 	GovAmount	usage;
 	GovAmount	held;
+	GovWindow	window;			/* that usage is of */
 } GovLiveAmounts;
 
 /* Amounts nearly always fit 64 bits, which convert much faster. */

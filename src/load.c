@@ -42,6 +42,8 @@
 #include "launch.h"
 #include "read.h"
 
+#define GOV_CLAIMS_KEPT		1024	/* room for them, from one load to the next */
+
 /* Claims outlive their load only if it raises. */
 static GovClaim *claims = NULL;
 static int	nclaims = 0;
@@ -52,6 +54,11 @@ gov_load_abandon(void)
 {
 	while (nclaims > 0)
 		gov_claim_abandon(&claims[--nclaims]);
+	if (claims_capacity <= GOV_CLAIMS_KEPT)
+		return;
+	pfree(claims);
+	claims = NULL;
+	claims_capacity = 0;
 }
 
 /* A private load sees our own rows too, and notes which those are. */
@@ -191,7 +198,6 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	MemoryContext caller = MemoryContextSwitchTo(context);
 
 	begin(&load, &spi, key);
-	load.now = gov_clock_at_stripe(gov_stripe(key->stripe), load.now);
 	load.counts_overdue = true;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
@@ -218,13 +224,13 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 /* Read ids and their ancestors for this backend alone, into its own memory. */
 void
 gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-				 bool counts_overdue, TimestampTz *now, GovLoadedList *result)
+				 bool counts_overdue, TimestampTz now, GovLoadedList *result)
 {
 	GovLoad		load;
 	GovSpi		spi;
 
 	begin(&load, &spi, key);
-	load.now = *now;
+	load.now = now;
 	load.counts_overdue = counts_overdue;
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	gov_read_ancestors(&load, ids, nids);
@@ -232,7 +238,6 @@ gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	read_tables(&load);
 	gov_spi_end(&spi);
 
-	*now = load.now;
 	result->count = load.count;
 	result->items = load.items;
 }

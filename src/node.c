@@ -266,6 +266,7 @@ gov_node_invalidate_owner(const GovOwnerKey *key)
 		first += GOV_BUCKETS_PER_HOLD;
 }
 
+/* Is somebody loading the node, or waiting for it to drain? */
 static bool
 is_loading(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
@@ -275,12 +276,12 @@ is_loading(const GovOwnerKey *key, const char *id, uint32 id_length)
 
 	gov_stripe_lock(stripe, LW_SHARED);
 	node = gov_node_find(key, id, id_length);
-	result = node != NULL && node->is_loading;
+	result = node != NULL && (node->is_loading || node->is_draining);
 	gov_stripe_unlock(stripe);
 	return result;
 }
 
-/* Wait until nobody loads the node, or GOV_LOAD_WAIT_MS have passed. */
+/* Wait until nobody is, or GOV_LOAD_WAIT_MS have passed. */
 void
 gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length)
 {

@@ -41,6 +41,7 @@ typedef struct GovSharedCounter
 	GovAmount	settled;		/* of usage: by transactions that commit or have */
 	GovAmount	alert_at;		/* threshold.h */
 	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
+	TimestampTz recorded_start; /* of the last later window with usage, when loaded */
 } GovSharedCounter;
 
 /*
@@ -49,6 +50,17 @@ typedef struct GovSharedCounter
  */
 StaticAssertDecl(offsetof(GovSharedCounter, window) + offsetof(GovWindow, end) == 32,
 				 "what a query reads stands first");
+StaticAssertDecl(sizeof(GovSharedCounter) <= 160, "a unit of allocation");
+
+/*
+ * Is the counter's window over, and has a later one usage already?  Then what
+ * its next window has used is not nothing: the tables must tell.
+ */
+static inline bool
+gov_counter_must_load(const GovSharedCounter *counter, TimestampTz now)
+{
+	return now >= counter->window.end && counter->recorded_start >= counter->window.end;
+}
 
 /* Protected by the stripe's lock; the key never changes. */
 typedef struct GovSharedNode
@@ -68,6 +80,7 @@ typedef struct GovSharedNode
 	bool		is_loaded;
 	bool		is_loading;		/* claimed by one backend; not evicted */
 	bool		was_used;		/* since eviction last passed by */
+	bool		is_draining;	/* only who has something in flight charges it; reset.c */
 	char		key[FLEXIBLE_ARRAY_MEMBER]; /* owner and id, no terminator */
 } GovSharedNode;
 

@@ -36,6 +36,7 @@
 #include "errors.h"
 #include "hold.h"
 #include "overdue.h"
+#include "rowstate.h"
 
 /* Is something held on any of the budgets? */
 bool
@@ -120,11 +121,15 @@ next_row(GovOverdueScan *scan)
 
 /* Has another transaction that is still under way locked the row, or changed it? */
 static bool
-is_being_changed(HeapTuple row)
+is_being_changed(SysScanDesc scan, HeapTuple row)
 {
-	uint16		infomask = row->t_data->t_infomask;
-	TransactionId xmax = HeapTupleHeaderGetRawXmax(row->t_data);
+	HeapTupleHeaderData header;
+	uint16		infomask;
+	TransactionId xmax;
 
+	gov_row_header(scan, row, &header);
+	infomask = header.t_infomask;
+	xmax = HeapTupleHeaderGetRawXmax(&header);
 	if (infomask & HEAP_XMAX_INVALID)
 		return false;
 	if (infomask & HEAP_XMAX_IS_MULTI)
@@ -153,7 +158,8 @@ leave_out(GovResolution *resolution, Datum amount, Datum assignment_ids)
 	Datum	   *ids;
 	int			nids;
 
-	(void) gov_amount_from_numeric(DatumGetNumeric(amount), &held);
+	if (gov_amount_from_numeric(DatumGetNumeric(amount), &held) != GOV_AMOUNT_OK)
+		gov_raise_stored_amount();
 	deconstruct_array(DatumGetArrayTypeP(assignment_ids), UUIDOID, UUID_LEN, false,
 					  TYPALIGN_CHAR, &ids, NULL, &nids);
 	for (int b = 0; b < resolution->nbudgets; b++)
@@ -178,7 +184,7 @@ gov_leave_out_overdue(const char *owner, GovResolution *resolution)
 		TupleDesc	desc = RelationGetDescr(scan.rel);
 		bool		isnull;
 
-		if (is_being_changed(row))
+		if (is_being_changed(scan.scan, row))
 			continue;
 		found = true;
 		leave_out(resolution, heap_getattr(row, GOV_HOLD_AMOUNT + 1, desc, &isnull),

@@ -129,8 +129,8 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	put_amount(json, &object, false, usage);
 	put_amount(json, &object, false, held);
 	put_scope(json, &object, sheet, budget);
-	gov_json_put_time(json, &object, &last_end, window->present.end);
-	gov_json_put_time(json, &object, &last_start, window->present.start);
+	gov_json_put_time(json, &object, &last_end, row->amounts.window.end);
+	gov_json_put_time(json, &object, &last_start, row->amounts.window.start);
 	gov_json_end(json, &object, in);
 }
 

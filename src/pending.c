@@ -61,6 +61,7 @@
 #include "threshold.h"
 
 #define GOV_SETTLE_BATCH	64	/* entries at a time with the stripe locked */
+#define GOV_ENTRIES_KEPT	1024	/* room for them, from one transaction to the next */
 
 typedef struct GovPendingEntry
 {
@@ -275,6 +276,13 @@ gov_pending_has_written(void)
 	return has_written || nentries > 0;
 }
 
+/* Has the transaction nothing in flight? */
+bool
+gov_pending_is_empty(void)
+{
+	return nentries == 0;
+}
+
 static void
 unpin(GovSharedCounter *counter)
 {
@@ -384,6 +392,21 @@ apply(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount settled
 	unpin(counter);
 }
 
+/* Nothing is in flight: what a large transaction needed is not kept for ever. */
+static void
+trim(void)
+{
+	Assert(nentries == 0);
+	has_written = false;
+	if (capacity <= GOV_ENTRIES_KEPT)
+		return;
+	pfree(entries);
+	pfree(chains);
+	entries = NULL;
+	chains = NULL;
+	capacity = 0;
+}
+
 /* The transaction has committed: give back what it queued. */
 void
 gov_pending_commit(void)
@@ -396,7 +419,7 @@ gov_pending_commit(void)
 		apply(entry, entry->relief, entry->held_relief, unsettled(entry));
 		nentries--;
 	}
-	has_written = false;
+	trim();
 }
 
 /* A (sub)transaction has aborted: undo what it and its children have taken. */
@@ -412,7 +435,7 @@ gov_pending_abort(int level)
 		nentries--;
 	}
 	if (level == 0)
-		has_written = false;
+		trim();
 }
 
 /* A subtransaction has committed: its charges are now those of its parent. */

@@ -33,6 +33,7 @@ extern int	gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter
 extern void gov_pending_uncharge(int entry, const GovCharge *charge);
 extern GovCharge gov_pending_relief(const GovSharedCounter *counter);
 extern bool gov_pending_has_written(void);
+extern bool gov_pending_is_empty(void);
 
 extern int	gov_pending_settle(void);
 extern int	gov_pending_crossings(GovCrossing *crossings);

@@ -136,14 +136,14 @@ reserve(int count)
 	}
 }
 
-/* Load ids with their ancestors; returns the time, moved on if it was behind. */
-TimestampTz
+/* Load ids with their ancestors, and counters with their windows of a time. */
+void
 gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, TimestampTz now)
 {
 	MemoryContext caller = MemoryContextSwitchTo(view.context);
 	GovLoadedList list;
 
-	gov_load_private(key, ids, nids, view.kind == GOV_PRIVATE_OWN_CHANGES, &now, &list);
+	gov_load_private(key, ids, nids, view.kind == GOV_PRIVATE_OWN_CHANGES, now, &list);
 	reserve(list.count);
 	for (int i = 0; i < list.count; i++)
 	{
@@ -157,5 +157,4 @@ gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, Timesta
 		}
 	}
 	MemoryContextSwitchTo(caller);
-	return now;
 }

@@ -16,7 +16,7 @@ typedef enum GovPrivateKind
 extern void gov_private_begin(const GovOwnerKey *key, GovPrivateKind kind,
 							  const GovFreshness *since);
 extern GovLoaded *gov_private_find(const char *id, uint32 id_length);
-extern TimestampTz gov_private_load(const GovOwnerKey *key, const GovLoaded *ids,
+extern void gov_private_load(const GovOwnerKey *key, const GovLoaded *ids,
 									int nids, TimestampTz now);
 extern void gov_private_drop(void);
 

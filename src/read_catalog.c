@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "errors.h"
 #include "read.h"
 
 #define GOV_THRESHOLDS_MAX	10	/* of a budget, as the tables say */
@@ -160,7 +161,10 @@ add_alerts(StringInfo block, uint64 row, int column, GovBudget *budget)
 					  &elements, NULL, &nelements);
 	nelements = Min(nelements, GOV_THRESHOLDS_MAX);
 	for (int i = 0; i < nelements; i++)
-		(void) gov_amount_from_sum(DatumGetNumeric(elements[i]), &amounts[i]);
+	{
+		if (gov_amount_from_sum(DatumGetNumeric(elements[i]), &amounts[i]) != GOV_AMOUNT_OK)
+			gov_raise_stored_amount();
+	}
 	align(block);
 	budget->alerts = block->len;
 	budget->nalerts = nelements;

@@ -19,10 +19,10 @@
  *		from the tables leaves out those past their time.
  *
  * CLOCK
- *		Usage in a window after the present one means that the clock is behind
- *		the one that recorded it (another machine's, before a promotion).  Then
- *		the clock of the stripe is moved to that window: it never runs
- *		backwards, whoever keeps it.
+ *		A counter gets the window of the present time.  Usage in a later one
+ *		means that the clock was ahead when it was recorded, or another
+ *		machine's was, before a promotion; it counts when that window comes, for
+ *		which the counter notes when the last such window starts (clock.c).
  */
 #include "postgres.h"
 
@@ -31,7 +31,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "clock.h"
+#include "errors.h"
 #include "read.h"
 
 /* Which of these counters have a budget?  Asked of what others can see. */
@@ -94,9 +94,7 @@ gov_read_amount(uint64 row, int column, bool *isnull)
 
 	if (!*isnull &&
 		gov_amount_from_sum(DatumGetNumeric(value), &amount) != GOV_AMOUNT_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("stored amount is out of range")));
+		gov_raise_stored_amount();
 	return amount;
 }
 
@@ -141,9 +139,14 @@ list_counters(GovLoad *load, GovSharedCounter ***list)
 
 			counter->budget_id = budget->id;
 			counter->id = budget->counter_id;
+			counter->recorded_start = DT_NOBEGIN;
 			if (load->claims != NULL &&
-				gov_claim_has_counter(&load->claims[i], budget, b))
+				gov_claim_has_counter(&load->claims[i], budget, b, load->now))
+			{
+				/* not loaded: renew_counter in claim.c sees no later window */
+				counter->window.start = counter->window.end = DT_NOBEGIN;
 				continue;
+			}
 			set_window(load, item->entity, budget, counter);
 			(*list)[count++] = counter;
 		}
@@ -151,15 +154,13 @@ list_counters(GovLoad *load, GovSharedCounter ***list)
 	return count;
 }
 
-/* Read the counts; returns the latest window start that the tables know. */
-static TimestampTz
+static void
 read_counts(GovLoad *load, GovSharedCounter **list, int count)
 {
 	Datum	   *ids = palloc(sizeof(Datum) * count);
 	Datum	   *starts = palloc(sizeof(Datum) * count);
 	Datum	   *budgets = palloc(sizeof(Datum) * count);
 	Datum		args[5];
-	TimestampTz latest = DT_NOBEGIN;
 	uint64		nrows;
 
 	for (int i = 0; i < count; i++)
@@ -189,29 +190,21 @@ read_counts(GovLoad *load, GovSharedCounter **list, int count)
 		counter->held = gov_read_amount(row, 3, &isnull);
 		load->holds_met |= counter->held != 0;
 		start = DatumGetTimestampTz(gov_spi_value(row, 4, &isnull));
-		if (!isnull)
-			latest = Max(latest, start);
+		if (!isnull && start > counter->window.start)
+			counter->recorded_start = start;
 	}
 	SPI_freetuptable(SPI_tuptable);
-	return latest;
 }
 
-/* Fill in the counters of each item, moving the clock on if it is behind. */
+/* Fill in the counters of each item. */
 void
 gov_read_counters(GovLoad *load)
 {
-	for (;;)
-	{
-		GovSharedCounter **list;
-		int			count = list_counters(load, &list);
-		TimestampTz latest = count > 0 ? read_counts(load, list, count) : DT_NOBEGIN;
+	GovSharedCounter **list;
+	int			count = list_counters(load, &list);
 
-		if (latest <= load->now)
-			return;
-		load->now = latest;
-		if (load->claims != NULL)
-			load->now = gov_clock_at_stripe(gov_stripe(load->key->stripe), latest);
-	}
+	if (count > 0)
+		read_counts(load, list, count);
 }
 
 static Datum

@@ -46,14 +46,17 @@ make_array(Datum *elements, int count, Oid type)
 	return construct_array(elements, count, type, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 }
 
-/* The window that the event falls into, which for a late one is an earlier one. */
+/*
+ * The window that the event falls into: the counter's, even if that is ahead of
+ * the clock, but for a late event the one of its time.
+ */
 static GovWindow
 event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 {
 	const GovEntity *entity = resolution->entities[budget->entity].entity;
 	GovWindow	window = budget->window;
 
-	if (resolution->occurred_at < window.start &&
+	if (!resolution->is_of_now && resolution->occurred_at < window.start &&
 		!gov_budget_window(entity, budget->budget, resolution->occurred_at, &window))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -311,6 +311,15 @@ gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be
 		add_dimensions(request, arguments->dimensions);
 }
 
+pg_noreturn static void
+raise_no_hash(pg_cryptohash_ctx *hash)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("could not compute SHA-256 of the call: %s", pg_cryptohash_error(hash)),
+			 errhint("Calls with an idempotency key need SHA-256 of the server's OpenSSL.")));
+}
+
 /* Everything goes in as bytes that are the same on every machine. */
 static void
 hash_bytes_of(pg_cryptohash_ctx *hash, const void *bytes, uint32 length)
@@ -319,9 +328,7 @@ hash_bytes_of(pg_cryptohash_ctx *hash, const void *bytes, uint32 length)
 
 	if (pg_cryptohash_update(hash, (const uint8 *) &prefix, sizeof(prefix)) < 0 ||
 		pg_cryptohash_update(hash, (const uint8 *) bytes, length) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not compute SHA-256 of the call")));
+		raise_no_hash(hash);
 }
 
 static void
@@ -423,10 +430,12 @@ gov_request_hash(const char *call, const GovRequest *request,
 	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
 	bytea	   *result = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 
-	if (hash == NULL || pg_cryptohash_init(hash) < 0)
+	if (hash == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
+	if (pg_cryptohash_init(hash) < 0)
+		raise_no_hash(hash);
 	hash_bytes_of(hash, call, strlen(call));
 	hash_bytes_of(hash, request->capability_id, request->capability_length);
 	hash_amount(hash, request->amount);
@@ -435,9 +444,7 @@ gov_request_hash(const char *call, const GovRequest *request,
 		hash_dimensions(hash, arguments->dimensions);
 	SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 	if (pg_cryptohash_final(hash, (uint8 *) VARDATA(result), PG_SHA256_DIGEST_LENGTH) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not compute SHA-256 of the call")));
+		raise_no_hash(hash);
 	pg_cryptohash_free(hash);
 	return result;
 }

@@ -19,7 +19,8 @@
  *
  * FAILURE
  *		42704 for a hold that there is not or that another owner has, 55000 for
- *		one in the wrong state, 22023 for a ttl that is not positive.
+ *		one in the wrong state, 22023 for a ttl that is not positive, 22003 for
+ *		a row whose amount somebody has made one that cannot be.
  */
 #include "postgres.h"
 
@@ -116,21 +117,11 @@ charge_and_write(const GovRequest *request, Interval *ttl, GovHold *hold,
 	return true;
 }
 
-/* The time that decides whether a hold of an owner is past its own. */
-static TimestampTz
-time_of(const char *owner)
-{
-	GovOwnerKey key;
-
-	gov_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
-	return gov_clock_at_stripe(gov_stripe(key.stripe), gov_clock());
-}
-
 /* What the row of a hold says, or will say in a moment. */
 static GovHoldState
 present_state(const GovHold *hold)
 {
-	if (hold->state == GOV_HOLD_OPEN && hold->expires_at <= time_of(hold->owner))
+	if (hold->state == GOV_HOLD_OPEN && hold->expires_at <= gov_clock())
 		return GOV_HOLD_EXPIRED;
 	return hold->state;
 }
@@ -243,6 +234,8 @@ gov_settle(const pg_uuid_t *id, Numeric amount)
 		recorded.is_duplicate = true;
 		return recorded;
 	}
+	if (hold.has_bad_amount)
+		gov_raise_stored_amount();
 	arguments.owner = cstring_to_text(hold.owner);
 	arguments.capability = hold.capability;
 	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
@@ -284,7 +277,7 @@ gov_extend(const pg_uuid_t *id, Interval *ttl)
 	lock_hold("gov_extend()", id, &hold);
 	if (present_state(&hold) != GOV_HOLD_OPEN)
 		raise_wrong_state(&hold, "Make a new hold with gov_reserve.");
-	expires_at = add_ttl(time_of(hold.owner), ttl);
+	expires_at = add_ttl(gov_clock(), ttl);
 	gov_hold_extend(&hold, expires_at);
 	return expires_at;
 }

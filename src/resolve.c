@@ -22,10 +22,13 @@
 #include "utils/memutils.h"
 
 #include "fault.h"
+#include "pending.h"
 #include "private.h"
 #include "resolve.h"
 #include "types.h"
 #include "walk.h"
+
+#define GOV_ARRAYS_KEPT		((Size) 1024 * 1024)	/* bytes, from one transaction to the next */
 
 /* What an id was found to be. */
 typedef struct GovFound
@@ -66,7 +69,12 @@ gov_walk_find_node(GovWalk *walk, const char *id, uint32 id_length)
 {
 	GovSharedNode *node = gov_node_find(&walk->request->owner, id, id_length);
 
-	switch (gov_node_status(node, &walk->source->since))
+	GovNodeStatus status = gov_node_status(node, &walk->source->since);
+
+	if (unlikely(status == GOV_NODE_READY && node->is_draining) &&
+		walk->is_exclusive && gov_pending_is_empty())
+		status = GOV_NODE_LOADING;	/* or nearly; see reset.c */
+	switch (status)
 	{
 		case GOV_NODE_READY:
 			break;
@@ -222,6 +230,7 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	resolution->nchains = 0;
 	resolution->nbudgets = 0;
 	resolution->nmissing = 0;
+	resolution->nturns = resolution->nsorted;	/* what was noted in vain is noted again */
 
 	resolve_entities(&walk);
 	gov_walk_held(&walk);
@@ -278,11 +287,73 @@ grow_set(GovResolution *resolution)
 		 resolution->entities_capacity, sizeof(GovResolvedEntity));
 }
 
+static void
+free_array(void *array)
+{
+	void	  **place = array;
+
+	if (*place != NULL)
+		pfree(*place);
+	*place = NULL;
+}
+
+/* The transaction is over that made the arrays large. */
+static void
+free_arrays(void *arg)
+{
+	GovResolution *resolution = arg;
+
+	free_array(&resolution->entities);
+	free_array(&resolution->slots);
+	free_array(&resolution->chains);
+	free_array(&resolution->budgets);
+	free_array(&resolution->states);
+	free_array(&resolution->missing);
+	free_array(&resolution->turns);
+	free_array(&resolution->turn_order);
+	free_array(&resolution->copy);
+	memset(resolution, 0, sizeof(*resolution));
+}
+
+static Size
+arrays_size(const GovResolution *resolution)
+{
+	return resolution->entities_capacity * sizeof(GovResolvedEntity) +
+		resolution->nslots * sizeof(int) +
+		resolution->chains_capacity * sizeof(int) +
+		resolution->budgets_capacity * (sizeof(GovResolvedBudget) + sizeof(GovBudgetState)) +
+		resolution->missing_capacity * sizeof(GovLoaded) +
+		resolution->turns_capacity * (sizeof(GovTurn) + sizeof(int)) +
+		resolution->copy_capacity;
+}
+
+/*
+ * The arrays are about to grow to their present size and so much more.  Let
+ * them go with the transaction if a backend should not keep that for ever.
+ */
+void
+gov_resolution_keep_bounded(GovResolution *resolution, Size more)
+{
+	MemoryContextCallback *callback;
+
+	if (resolution->is_bounded || arrays_size(resolution) + more <= GOV_ARRAYS_KEPT)
+		return;
+	callback = MemoryContextAlloc(TopTransactionContext, sizeof(*callback));
+	callback->func = free_arrays;
+	callback->arg = resolution;
+	MemoryContextRegisterResetCallback(TopTransactionContext, callback);
+	resolution->is_bounded = true;
+}
+
 /* Make every array that is full twice as large.  No lock is held. */
 void
 gov_resolution_grow(GovResolution *resolution)
 {
 	int			states_capacity = resolution->budgets_capacity;
+	int			order_capacity = resolution->turns_capacity;
+
+	/* at most all of them double */
+	gov_resolution_keep_bounded(resolution, arrays_size(resolution));
 
 	grow_set(resolution);
 	grow(&resolution->chains, &resolution->chains_capacity,
@@ -293,6 +364,7 @@ gov_resolution_grow(GovResolution *resolution)
 		 resolution->nbudgets, sizeof(GovResolvedBudget));
 	grow(&resolution->missing, &resolution->missing_capacity,
 		 resolution->nmissing, sizeof(GovLoaded));
+	grow(&resolution->turn_order, &order_capacity, resolution->nturns, sizeof(int));
 	grow(&resolution->turns, &resolution->turns_capacity,
 		 resolution->nturns, sizeof(GovTurn));
 }

@@ -85,14 +85,16 @@ typedef struct GovTurn
 
 /*
  * The answer, and the working space it is found in.  The arrays are the
- * backend's, kept from call to call and grown only while no lock is held.
+ * backend's, kept from call to call and grown only while no lock is held; when
+ * they have become large, to the end of the transaction.
  * Entities are each named one followed by its ancestors; budgets are in the
  * order of the entities, as chains show them.
  */
 typedef struct GovResolution
 {
-	TimestampTz now;
+	TimestampTz now;			/* the time of the call */
 	TimestampTz occurred_at;
+	bool		is_of_now;		/* not of a time before: counts, whatever the windows are */
 	int			nentities;
 	int			entities_capacity;
 	GovResolvedEntity *entities;
@@ -109,13 +111,16 @@ typedef struct GovResolution
 	int			missing_capacity;
 	GovLoaded  *missing;		/* ids that must be loaded first */
 	int			nturns;
+	int			nsorted;		/* of them, computed, and in turn_order */
 	int			turns_capacity;
 	GovTurn    *turns;
+	int		   *turn_order;		/* indexes of turns by their counters' ids */
 	char		other_id[GOV_ID_MAX_BYTES]; /* what WAIT and OUTDATED speak of */
 	uint32		other_id_length;
 	char	   *copy;			/* of the entities, once unlocked */
 	Size		copy_capacity;
 	Size		copy_wanted;
+	bool		is_bounded;		/* the arrays go with the transaction */
 } GovResolution;
 
 /* From where a walk takes what it meets. */
@@ -131,7 +136,7 @@ typedef enum GovOutcome
 	GOV_OUTCOME_DONE,
 	GOV_OUTCOME_LOAD,			/* some ids must be loaded */
 	GOV_OUTCOME_WAIT,			/* somebody else is loading one */
-	GOV_OUTCOME_OUTDATED,		/* a shared node is older than the private view */
+	GOV_OUTCOME_OUTDATED,		/* a node must be loaded again */
 	GOV_OUTCOME_TURN,			/* windows must be computed */
 	GOV_OUTCOME_GROW,			/* an array is too small */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */
@@ -140,6 +145,7 @@ typedef enum GovOutcome
 extern GovOutcome gov_resolve(const GovRequest *request, const GovSource *source,
 							  bool is_exclusive, GovResolution *resolution);
 extern void gov_resolution_grow(GovResolution *resolution);
+extern void gov_resolution_keep_bounded(GovResolution *resolution, Size more);
 extern void gov_resolution_compute_turns(GovResolution *resolution);
 
 #endif							/* GOV_RESOLVE_H */

@@ -94,7 +94,9 @@ typedef struct GovSheet
 	uint64		catalog;		/* generation of the catalog */
 	GovSheetMarks marks;
 	TimestampTz now;			/* windows are those of this time */
+	TimestampTz last_turn;		/* when the last of them began */
 	TimestampTz next_turn;		/* when the first of them is over */
+	TimestampTz next_recorded;	/* when a later one begins that the tables have usage of */
 	bool		is_whole;		/* nothing that keeps it right has failed */
 	bool		is_kept;		/* by the backend, or only for this query */
 	bool		is_live;		/* counters in shared memory count */

@@ -13,8 +13,8 @@
  *		whatever its time; without it those past their time do not.
  *
  * CLOCK
- *		Usage in a window after the present one means that the clock is behind;
- *		the latest such window is returned.
+ *		Usage in a window after the present one counts when that comes: the
+ *		sheet is told when the first of them starts (sheet_open.c).
  */
 #include "postgres.h"
 
@@ -69,7 +69,6 @@ typedef struct Wanted
 	uint32		count;
 	uint32	   *by_counter;
 	uint32	   *by_budget;
-	TimestampTz latest;
 } Wanted;
 
 static int
@@ -158,7 +157,7 @@ find_budget(const Wanted *wanted, const pg_uuid_t *id)
 
 /* Count an amount, if it is of the present window; note a later window. */
 static void
-count_usage(Wanted *wanted, GovSheetStored *stored, uint64 row)
+count_usage(GovSheet *sheet, GovSheetStored *stored, uint64 row)
 {
 	bool		isnull;
 	TimestampTz start = DatumGetTimestampTz(gov_spi_value(row, 2, &isnull));
@@ -166,7 +165,7 @@ count_usage(Wanted *wanted, GovSheetStored *stored, uint64 row)
 	if (start == stored->start)
 		stored->usage += gov_read_amount(row, 3, &isnull);
 	else if (start > stored->start)
-		wanted->latest = Max(wanted->latest, start);
+		sheet->next_recorded = Min(sheet->next_recorded, start);
 }
 
 static void
@@ -197,7 +196,7 @@ read_usage(Wanted *wanted)
 		bool		isnull;
 		int64		n = DatumGetInt64(gov_spi_value(row, 1, &isnull));
 
-		count_usage(wanted, &sheet->stored[wanted->by_counter[n - 1]], row);
+		count_usage(sheet, &sheet->stored[wanted->by_counter[n - 1]], row);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -214,7 +213,7 @@ read_tail(Wanted *wanted, Datum owner)
 		GovSheetStored *stored = find_counter(wanted, id);
 
 		if (stored != NULL)
-			count_usage(wanted, stored, row);
+			count_usage(wanted->sheet, stored, row);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -242,12 +241,12 @@ read_holds(Wanted *wanted, Datum owner)
 
 /*
  * Read the counts that are needed, in the present windows and under the active
- * snapshot.  Returns when the latest window starts that the tables know.
+ * snapshot.
  */
-TimestampTz
+void
 gov_sheet_read_counts(GovSheet *sheet)
 {
-	Wanted		wanted = {.sheet = sheet, .latest = DT_NOBEGIN};
+	Wanted		wanted = {.sheet = sheet};
 	Datum		owner = PointerGetDatum(cstring_to_text_with_len(sheet->owner.owner,
 																	sheet->owner.owner_length));
 
@@ -268,5 +267,4 @@ gov_sheet_read_counts(GovSheet *sheet)
 	}
 	pfree(wanted.by_counter);
 	pfree(wanted.by_budget);
-	return wanted.latest;
 }

@@ -70,25 +70,36 @@ compute_window(GovSheet *sheet, GovSheetWindow *window)
 				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 }
 
+/*
+ * Can what is stored of the sheet serve at a time?  Not in windows before those
+ * that it is of, and not in later ones that have usage already.
+ */
+static bool
+serves_at(const GovSheet *sheet, TimestampTz now)
+{
+	return now >= sheet->last_turn && now < sheet->next_recorded;
+}
+
 /* Move on to a time; only the windows that are over by then are computed. */
 static void
 move_to(GovSheet *sheet, TimestampTz now, bool is_first)
 {
+	TimestampTz last_turn = DT_NOBEGIN;
 	TimestampTz next_turn = DT_NOEND;
 
-	if (sheet->is_live)
-		now = gov_clock_at_stripe(gov_stripe(sheet->owner.stripe), now);
-	sheet->now = Max(sheet->now, now);
-	if (!is_first && sheet->now < sheet->next_turn)
+	sheet->now = now;
+	if (!is_first && now < sheet->next_turn)
 		return;
 	for (uint32 i = 0; i < sheet->nwindows; i++)
 	{
 		GovSheetWindow *window = &sheet->windows[i];
 
-		if (is_first || sheet->now >= window->present.end)
+		if (is_first || now >= window->present.end)
 			compute_window(sheet, window);
+		last_turn = Max(last_turn, window->present.start);
 		next_turn = Min(next_turn, window->present.end);
 	}
+	sheet->last_turn = last_turn;
 	sheet->next_turn = next_turn;
 }
 
@@ -105,24 +116,16 @@ needs_read(const GovSheet *sheet)
 	return false;
 }
 
-/* Read what is needed, moving the clock on if it is behind. */
+/* Read what is needed. */
 static void
 read_counts(GovSheet *sheet)
 {
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
-	for (;;)
-	{
-		TimestampTz latest;
-
-		gov_spi_push_snapshot(snapshot_kind(sheet));
-		latest = gov_sheet_read_counts(sheet);
-		gov_spi_pop_snapshot();
-		if (latest <= sheet->now)
-			break;
-		move_to(sheet, latest, false);
-	}
+	gov_spi_push_snapshot(snapshot_kind(sheet));
+	gov_sheet_read_counts(sheet);
+	gov_spi_pop_snapshot();
 	gov_spi_end(&spi);
 	for (uint32 i = 0; i < sheet->nrows; i++)
 	{
@@ -158,9 +161,9 @@ drop(GovSheet **link)
 }
 
 static bool
-is_current(const GovSheet *sheet, const GovSheetMarks *marks)
+is_current(const GovSheet *sheet, const GovSheetMarks *marks, TimestampTz now)
 {
-	return sheet->is_whole &&
+	return sheet->is_whole && serves_at(sheet, now) &&
 		sheet->catalog == gov_catalog()->generation &&
 		sheet->marks.changes == marks->changes &&
 		sheet->marks.generation == marks->generation;
@@ -168,7 +171,7 @@ is_current(const GovSheet *sheet, const GovSheetMarks *marks)
 
 /* The kept sheet of an owner, now the first; NULL without one that is right. */
 static GovSheet *
-find_kept(const GovOwnerKey *owner, const GovSheetMarks *marks)
+find_kept(const GovOwnerKey *owner, const GovSheetMarks *marks, TimestampTz now)
 {
 	for (GovSheet **link = &kept; *link != NULL; link = &(*link)->next)
 	{
@@ -177,7 +180,7 @@ find_kept(const GovOwnerKey *owner, const GovSheetMarks *marks)
 		if (sheet->owner.owner_length != owner->owner_length ||
 			memcmp(sheet->owner.owner, owner->owner, owner->owner_length) != 0)
 			continue;
-		if (!is_current(sheet, marks))
+		if (!is_current(sheet, marks, now))
 		{
 			drop(link);
 			return NULL;
@@ -206,6 +209,7 @@ make_sheet(const GovOwnerKey *owner)
 	sheet->owner = *owner;
 	sheet->owner.owner = name;
 	sheet->catalog = gov_catalog()->generation;
+	sheet->next_recorded = DT_NOEND;
 	return sheet;
 }
 
@@ -240,6 +244,7 @@ gov_sheet_open(const char *owner, uint32 owner_length, int attempt)
 	bool		sees_own = !is_live || gov_changes_has_owner(owner, owner_length);
 	GovOwnerKey key;
 	GovSheetMarks marks = {0};
+	TimestampTz now = gov_clock();
 	GovSheet   *sheet = NULL;
 	bool		is_new;
 
@@ -247,7 +252,7 @@ gov_sheet_open(const char *owner, uint32 owner_length, int attempt)
 	if (is_live)
 		gov_live_marks(&key, &marks);
 	if (!sees_own)
-		sheet = find_kept(&key, &marks);
+		sheet = find_kept(&key, &marks, now);
 	is_new = sheet == NULL;
 	if (is_new)
 	{
@@ -257,14 +262,14 @@ gov_sheet_open(const char *owner, uint32 owner_length, int attempt)
 		sheet->marks = marks;
 		read_catalog(sheet);
 	}
-	else if (sheet->marks.installs == marks.installs &&
+	else if (attempt == 0 && sheet->marks.installs == marks.installs &&
 			 sheet->marks.unlinks == marks.unlinks)
 	{
-		move_to(sheet, gov_clock(), false);
+		move_to(sheet, now, false);
 		return sheet;
 	}
 	sheet->is_whole = false;
-	move_to(sheet, gov_clock(), is_new);
+	move_to(sheet, now, is_new);
 	refresh_counts(sheet);
 	sheet->is_whole = true;
 	return sheet;

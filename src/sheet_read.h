@@ -16,7 +16,7 @@ extern void gov_sheet_allocate(GovSheet *sheet);
 extern void gov_sheet_read_catalog(GovSheet *sheet);
 
 /* sheet_counts.c */
-extern TimestampTz gov_sheet_read_counts(GovSheet *sheet);
+extern void gov_sheet_read_counts(GovSheet *sheet);
 
 /* sheet_open.c */
 extern GovSheet *gov_sheet_open(const char *owner, uint32 owner_length, int attempt);

@@ -69,7 +69,6 @@ static void
 init_stripe(GovSharedStripe *stripe)
 {
 	LWLockInitialize(&stripe->lock, gov_shared->stripe_tranche);
-	pg_atomic_init_u64(&stripe->latest, 0);
 	pg_atomic_init_u64(&stripe->hits, 0);
 	pg_atomic_init_u64(&stripe->denials, 0);
 	ConditionVariableInit(&stripe->loaded);
@@ -84,7 +83,6 @@ init_shared(void)
 	gov_shared->stripe_tranche = LWLockNewTrancheId();
 	gov_shared->memory_tranche = LWLockNewTrancheId();
 	gov_shared->memory_size = memory_size();
-	pg_atomic_init_u64(&gov_shared->clock_floor, 0);
 	pg_atomic_init_u64(&gov_shared->loads, 0);
 	pg_atomic_init_u64(&gov_shared->evictions, 0);
 	pg_atomic_init_u64(&gov_shared->memory_used, 0);

@@ -39,7 +39,6 @@ typedef struct GovSharedOwners
 typedef struct GovSharedStripe
 {
 	LWLock		lock;
-	pg_atomic_uint64 latest;	/* TimestampTz; the clock never goes below it */
 	pg_atomic_uint64 hits;		/* calls answered from the nodes at hand */
 	pg_atomic_uint64 denials;
 	ConditionVariable loaded;	/* a node of the stripe ceased to be loading */
@@ -78,7 +77,6 @@ typedef struct GovShared
 	int			stripe_tranche;
 	int			memory_tranche;
 	Size		memory_size;
-	pg_atomic_uint64 clock_floor;	/* TimestampTz; what a lowered offset left */
 	pg_atomic_uint64 loads;
 	pg_atomic_uint64 evictions;
 	pg_atomic_uint64 memory_used;	/* bytes of nodes and counters */

@@ -19,8 +19,10 @@
  * INVARIANTS
  *		Plans are made and run under the same search path, so they are planned
  *		once.  A plan belongs to a generation of the catalog; one of an earlier
- *		generation names tables that may be gone and is made again.  A scan of
- *		very many rows is planned each time, for its arguments.
+ *		generation names tables that may be gone and is made again.  It has the
+ *		generation from before it was prepared, because preparing may find out
+ *		that the catalog has moved; then it is made once more.  A scan of very
+ *		many rows is planned each time, for its arguments.
  *
  * FAILURE
  *		On an error the (sub)transaction's abort restores user, security
@@ -69,17 +71,30 @@ forbid_scans(void)
 	set("jit", "off");
 }
 
+/* What follows, up to gov_spi_leave(), is the engine's own work on its tables. */
 void
-gov_spi_begin(GovSpi *spi)
+gov_spi_enter(void)
 {
-	const GovCatalog *catalog = gov_catalog();
-
 	if (nscopes >= GOV_SCOPES_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
 				 errmsg("statements of governance are nested too deeply")));
 	scope_levels[nscopes++] = GetCurrentTransactionNestLevel();
+}
 
+void
+gov_spi_leave(void)
+{
+	Assert(nscopes > 0);
+	nscopes--;
+}
+
+void
+gov_spi_begin(GovSpi *spi)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	gov_spi_enter();
 	GetUserIdAndSecContext(&spi->user, &spi->sec_context);
 	SetUserIdAndSecContext(catalog->owner,
 						   spi->sec_context | SECURITY_LOCAL_USERID_CHANGE |
@@ -103,8 +118,7 @@ gov_spi_end(GovSpi *spi)
 				 errmsg("could not disconnect from the SPI manager")));
 	AtEOXact_GUC(false, spi->guc_level);
 	SetUserIdAndSecContext(spi->user, spi->sec_context);
-	Assert(nscopes > 0);
-	nscopes--;
+	gov_spi_leave();
 }
 
 /* A (sub)transaction has aborted: what it had begun will not be ended. */
@@ -155,9 +169,10 @@ static void
 prepare(GovQuery *query)
 {
 	const GovCatalog *catalog = gov_catalog();
+	uint64		generation = catalog->generation;
 	char	   *sql;
 
-	if (query->plan != NULL && query->generation == catalog->generation)
+	if (query->plan != NULL && query->generation == generation)
 		return;
 	if (query->plan != NULL)
 		SPI_freeplan(query->plan);
@@ -168,7 +183,7 @@ prepare(GovQuery *query)
 									 CURSOR_OPT_GENERIC_PLAN);
 	if (query->plan == NULL || SPI_keepplan(query->plan) != 0)
 		raise_not_prepared(sql);
-	query->generation = catalog->generation;
+	query->generation = generation;
 	pfree(sql);
 }
 
@@ -291,7 +306,12 @@ gov_spi_scan(const GovQuery *query, Datum *args, const char *nulls,
 void
 gov_spi_set_snapshot(GovSnapshot kind)
 {
-	GetActiveSnapshot()->curcid = kind == GOV_SNAPSHOT_COMMITTED ?
+	Snapshot	snapshot = GetActiveSnapshot();
+
+	/* as UpdateActiveSnapshotCommandId(), which knows only the present command */
+	Assert(snapshot->copied && snapshot->active_count == 1 && snapshot->regd_count == 0);
+	Assert(!IsInParallelMode());
+	snapshot->curcid = kind == GOV_SNAPSHOT_COMMITTED ?
 		FirstCommandId : GetCurrentCommandId(false);
 }
 

@@ -42,6 +42,8 @@ typedef struct GovSpi
 /* Takes one row of a scan, all its columns deformed. */
 typedef void (*GovRowCallback) (TupleTableSlot *row, void *state);
 
+extern void gov_spi_enter(void);
+extern void gov_spi_leave(void);
 extern void gov_spi_begin(GovSpi *spi);
 extern void gov_spi_end(GovSpi *spi);
 extern uint64 gov_spi_select(GovQuery *query, Datum *args, const char *nulls);

@@ -10,8 +10,8 @@
  *		At commit, others can see our rows already.  Nodes are made stale
  *		first; then charges are settled, which unpins counters.  Before it,
  *		alerts are raised, while one may still write.  At abort, the
- *		claims of an unfinished load are given up before anything else, because
- *		others may be waiting for them.
+ *		claims of an unfinished load are given up before anything else, and nodes
+ *		drain no longer, because others may be waiting for them.
  *
  * FAILURE
  *		But for raising alerts, which may fail and then fails the transaction,
@@ -28,6 +28,7 @@
 #include "load.h"
 #include "pending.h"
 #include "private.h"
+#include "reset.h"
 #include "spi.h"
 #include "transaction.h"
 #include "types.h"
@@ -73,6 +74,7 @@ at_transaction_end(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_ABORT:
 			gov_load_abandon();
+			gov_reset_abandon();
 			gov_spi_abort(0);
 			forget_private();
 			gov_changes_abort();
@@ -95,6 +97,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			gov_load_abandon();
+			gov_reset_abandon();
 			gov_spi_abort(GetCurrentTransactionNestLevel());
 			forget_private();
 			gov_changes_abort_sub();

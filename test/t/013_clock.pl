@@ -1,4 +1,4 @@
-# The engine's clock moved by governance.clock_offset: windows turn, history stays, and the clock never runs backwards.
+# The engine's clock moved by governance.clock_offset: windows turn, history stays, and no window turns back.
 
 use strict;
 use warnings;
@@ -99,18 +99,18 @@ is($warm->query_safe($budgets), 'daily=0 ever=72 hourly=0 monthly=0', 'the month
 gov_use($node, 'postgres', 11);
 is($warm->query_safe($budgets), 'daily=11 ever=83 hourly=11 monthly=11', 'forty days on');
 
-# Backwards: the setting goes down, the clock does not.
+# Backwards: the setting goes down, the windows do not turn back.
 my $latest = $node->safe_psql('postgres', $hour);
 move_clock(3);
 gov_use($node, 'postgres', 1);
 is($node->safe_psql('postgres', $budgets), 'daily=12 ever=84 hourly=12 monthly=12',
-	'the clock does not run backwards for a new session');
+	'no window turns back for a new session');
 is($warm->query_safe($budgets), 'daily=12 ever=84 hourly=12 monthly=12',
 	'nor for an open one');
-is($node->safe_psql('postgres', $hour), $latest, 'it stands where it was');
+is($node->safe_psql('postgres', $hour), $latest, 'they stand where they were');
 is( $node->safe_psql('postgres',
 		'select count(*) from (select occurred_at < lag(occurred_at) over (order by id) as back from gov_events where amount not in (7)) s where back'),
-	'0', 'no event occurred before an earlier one');
+	'1', 'but the record shows the time of each call');
 gov_roll_up($node, 'postgres');
 is_verified('after going back');
 is($node->safe_psql('postgres', q{
