@@ -61,6 +61,7 @@ OBJS = \
 	src/load.o \
 	src/node.o \
 	src/nodetable.o \
+	src/notify.o \
 	src/overdue.o \
 	src/owner.o \
 	src/page_cursor.o \

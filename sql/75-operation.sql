@@ -64,7 +64,10 @@ tail as
 select
     f.name,
     f.value,
-    null::text as detail
+    case
+        when f.name = 'alerts_not_told' and pg_notification_queue_usage() >= 0.5
+        then format('the NOTIFY queue is %s%% full', round(100 * pg_notification_queue_usage()))
+    end as detail
 from gov_engine_facts() f
 union all
 select 'rollup_watermark', s.watermark, 'the last ledger id that is rolled up'

@@ -189,6 +189,7 @@ static const struct config_enum_entry fault_point_options[] = {
 	{"cache", GOV_FAULT_CACHE, false},
 	{"memory", GOV_FAULT_MEMORY, false},
 	{"wait", GOV_FAULT_WAIT, false},
+	{"notify", GOV_FAULT_NOTIFY, false},
 	{NULL, 0, false}
 };
 

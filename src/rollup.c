@@ -46,6 +46,7 @@
 #include "clock.h"
 #include "fault.h"
 #include "guc.h"
+#include "notify.h"
 #include "rollup.h"
 #include "spi.h"
 
@@ -292,8 +293,8 @@ read_positions(int64 *watermark, int64 *last_id)
 static void
 notify(ArrayType *alerts)
 {
-	gov_alert_notify((const int64 *) ARR_DATA_PTR(alerts),
-					 ArrayGetNItems(ARR_NDIM(alerts), ARR_DIMS(alerts)));
+	gov_notify_alerts((const int64 *) ARR_DATA_PTR(alerts),
+					  ArrayGetNItems(ARR_NDIM(alerts), ARR_DIMS(alerts)));
 }
 
 static uint64

@@ -83,6 +83,8 @@ typedef struct GovShared
 	pg_atomic_uint64 evictions;
 	pg_atomic_uint64 memory_used;	/* bytes of nodes and counters */
 	pg_atomic_uint64 events;
+	pg_atomic_uint64 alerts_untold; /* the NOTIFY queue was nearly full */
+	pg_atomic_uint64 untold_logged_at;	/* TimestampTz */
 	pg_atomic_uint32 sweep_stripe;	/* stripe at which eviction goes on */
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
