@@ -85,12 +85,14 @@ OBJS = \
 	src/sheet_tree.o \
 	src/shmem.o \
 	src/spi.o \
+	src/step.o \
 	src/threshold.o \
 	src/transaction.o \
 	src/transition.o \
 	src/trigger.o \
 	src/types.o \
 	src/usage.o \
+	src/waits.o \
 	src/window.o \
 	src/worker.o \
 	src/writing.o

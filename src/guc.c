@@ -55,6 +55,7 @@
 int			gov_cache_size_kb = GOV_CACHE_SIZE_DEFAULT_KB;
 int			gov_rollup_interval_ms = 1000;
 int			gov_event_retention_s = 0;
+int			gov_log_rollup_waits_ms = 60000;
 int			gov_on_unavailable = GOV_ON_UNAVAILABLE_ERROR;
 int			gov_on_ungoverned = GOV_ON_UNGOVERNED_GRANT;
 int			gov_clock_offset_s = 0;
@@ -174,6 +175,10 @@ define_worker_settings(void)
 							"Age at which rolled-up events and ended holds are deleted; 0 keeps them.",
 							NULL, &gov_event_retention_s, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.log_rollup_waits",
+							"Time after which the log names the open transactions that the rollup waits for; -1 never.",
+							NULL, &gov_log_rollup_waits_ms, 60000, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
 #ifdef GOV_FAULTS

@@ -24,6 +24,7 @@ typedef enum GovOnUngoverned
 extern int gov_cache_size_kb;
 extern int gov_rollup_interval_ms;
 extern int gov_event_retention_s;
+extern int gov_log_rollup_waits_ms;
 extern int gov_on_unavailable;
 extern int gov_on_ungoverned;
 extern int gov_clock_offset_s;
