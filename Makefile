@@ -86,6 +86,7 @@ OBJS = \
 	src/shmem.o \
 	src/spi.o \
 	src/step.o \
+	src/tenant.o \
 	src/threshold.o \
 	src/transaction.o \
 	src/transition.o \

@@ -20,7 +20,7 @@
  *		   which the counters do not know yet.
  *		What this leaves (late events, windows that turned before the commit, a
  *		limit lowered below what is used, a settled transaction that failed
- *		after all) is looked at by the rollup, which passes every event (rollup.c).
+ *		after all, what is past GOV_CROSSINGS_MAX budgets in one commit) is looked at by the rollup, which passes every event (rollup.c).
  *
  * EXACTLY ONCE
  *		The key of gov_alerts says so, and who meets a row that is there, or
@@ -59,6 +59,8 @@
 #include "pending.h"
 #include "read.h"
 #include "spi.h"
+
+#define GOV_CROSSINGS_MAX		500 /* budgets that one commit raises alerts of */
 
 /* Of the events that this transaction has recorded; 0: it has not. */
 static int64 first_event = 0;
@@ -303,7 +305,7 @@ raise_alerts(int ncrossings)
 	GOV_FAULT(GOV_FAULT_MEMORY);
 	crossings.items = MemoryContextAllocHuge(context,
 											 sizeof(GovCrossing) * (ncrossings + 1));
-	gov_pending_crossings(crossings.items);
+	gov_pending_crossings(crossings.items, ncrossings);
 
 	gov_spi_begin(&spi);
 	xids = own_transactions();
@@ -344,7 +346,7 @@ gov_alert_before_commit(void)
 
 	/* what it has used it has written; read-only it has been made since */
 	XactReadOnly = false;
-	raise_alerts(ncrossings);
+	raise_alerts(Min(ncrossings, GOV_CROSSINGS_MAX));
 	XactReadOnly = was_read_only;
 
 	MemoryContextSwitchTo(caller);
