@@ -61,6 +61,7 @@ OBJS = \
 	src/load.o \
 	src/node.o \
 	src/nodetable.o \
+	src/notify.o \
 	src/overdue.o \
 	src/owner.o \
 	src/page_cursor.o \
@@ -87,12 +88,15 @@ OBJS = \
 	src/sheet_tree.o \
 	src/shmem.o \
 	src/spi.o \
+	src/step.o \
+	src/tenant.o \
 	src/threshold.o \
 	src/transaction.o \
 	src/transition.o \
 	src/trigger.o \
 	src/types.o \
 	src/usage.o \
+	src/waits.o \
 	src/window.o \
 	src/worker.o \
 	src/writing.o

@@ -92,6 +92,47 @@ create trigger gov_assignments_allocated_anew
     for each statement
     execute function @extschema@.gov_assignment_allocated();
 
+-- What a tenant may make (src/tenant.c). They judge whole statements too, after the strict budgets.
+
+create function @extschema@.gov_assignment_bounded()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_assignment_bounded_1_0';
+
+comment on function @extschema@.gov_assignment_bounded() is
+    'trigger: a tenant adds no more budgets, and sets no shorter windows and no more thresholds, than governance.tenant_... say (54000)';
+
+create function @extschema@.gov_alert_policy_bounded()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_alert_policy_bounded_1_0';
+
+comment on function @extschema@.gov_alert_policy_bounded() is 'trigger: a tenant sets no more thresholds than governance.tenant_thresholds says (54000)';
+
+create trigger gov_assignments_bounded
+    after insert on @extschema@.gov_assignments
+    referencing new table as written
+    for each statement
+    execute function @extschema@.gov_assignment_bounded();
+
+create trigger gov_assignments_bounded_anew
+    after update on @extschema@.gov_assignments
+    referencing old table as replaced new table as written
+    for each statement
+    execute function @extschema@.gov_assignment_bounded();
+
+create trigger gov_alert_policies_bounded
+    after insert on @extschema@.gov_alert_policies
+    referencing new table as written
+    for each statement
+    execute function @extschema@.gov_alert_policy_bounded();
+
+create trigger gov_alert_policies_bounded_anew
+    after update on @extschema@.gov_alert_policies
+    referencing old table as replaced new table as written
+    for each statement
+    execute function @extschema@.gov_alert_policy_bounded();
+
 create trigger gov_entities_allocated_anew
     after update on @extschema@.gov_entities
     referencing old table as replaced new table as written

@@ -33,20 +33,70 @@ as 'MODULE_PATHNAME', 'gov_engine_facts_1_0';
 comment on function @extschema@.gov_engine_facts() is
     'what the engine counts in shared memory, for all databases of the server since its start, but for worker_pid: gov_stats has it. Refused in a session pinned to an owner (42501)';
 
--- A transaction that has drawn an id of the ledger holds the first lock until it ends, one that has deleted a budget the second.
-create view @extschema@.gov_rollup_waits with (security_invoker = true) as
-select distinct
-    l.pid
-from pg_locks l
-where l.locktype = 'relation'
-    and l.database = (select d.oid from pg_database d where d.datname = current_database())
-    and (l.relation, l.mode) in (
-        ('@extschema@.gov_events_id_seq'::regclass, 'RowExclusiveLock'),
-        ('@extschema@.gov_rollup_state'::regclass, 'ShareLock'))
-    and l.granted
-    and l.pid <> pg_backend_pid();
+create function @extschema@.gov_worker_failures
+(
+    out step text,
+    out failures bigint,
+    out sqlstate text,
+    out since timestamptz,
+    out last_at timestamptz,
+    out message text
+)
+returns setof record
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_worker_failures_1_0';
 
-comment on view @extschema@.gov_rollup_waits is 'the processes whose open transactions the rollup of the ledger has to let pass';
+comment on function @extschema@.gov_worker_failures() is
+$$What stops the background worker of this database at present: gov_stats has it.
+
+result: a row for each step: expiry (of holds), rollup (and the alerts that it raises), event_retention and hold_retention; failures:
+    how often it has failed in a row, 0 when all is well; sqlstate, message: of the last error; since: when it first had that
+    SQLSTATE; last_at: when it was tried last
+errors: 42501 in a session pinned to an owner$$;
+
+-- A transaction that has drawn an id of the ledger holds the first lock until it ends, one that has deleted a budget the second.
+-- The other locks are those of LOCK TABLE, maintenance and migrations.
+create view @extschema@.gov_rollup_waits with (security_invoker = true) as
+select
+    w.pid,
+    a.usename as role_name,
+    a.application_name,
+    a.state,
+    a.xact_start as since,
+    format(
+        'process %s%s',
+        w.pid,
+        ' (' || concat_ws(
+            ', ',
+            'role ' || a.usename,
+            nullif(a.application_name, ''),
+            a.state || coalesce(', in its transaction since ' || date_trunc('second', a.xact_start), '')) || ')') as who
+from
+(
+    select distinct
+        l.pid
+    from pg_locks l
+    where l.locktype = 'relation'
+        and l.database = (select d.oid from pg_database d where d.datname = current_database())
+        and l.granted
+        and l.pid <> pg_backend_pid()
+        and (
+            (l.relation, l.mode) in (
+                ('@extschema@.gov_events_id_seq'::regclass, 'RowExclusiveLock'),
+                ('@extschema@.gov_rollup_state'::regclass, 'ShareLock'))
+            or l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock')
+                and l.relation in ('@extschema@.gov_events'::regclass, '@extschema@.gov_usage'::regclass, '@extschema@.gov_usage_hourly'::regclass, '@extschema@.gov_alerts'::regclass)
+            or l.mode = 'AccessExclusiveLock'
+                and l.relation in (
+                    '@extschema@.gov_events'::regclass, '@extschema@.gov_usage'::regclass, '@extschema@.gov_usage_hourly'::regclass, '@extschema@.gov_alerts'::regclass,
+                    '@extschema@.gov_assignments'::regclass, '@extschema@.gov_alert_policies'::regclass, '@extschema@.gov_rollup_state'::regclass))
+) w
+left join pg_stat_activity a on a.pid = w.pid;
+
+comment on view @extschema@.gov_rollup_waits is
+    'the processes whose open transactions the rollup of the ledger has to let pass; since and state are null without the rights of pg_read_all_stats';
 
 create view @extschema@.gov_stats with (security_invoker = true) as
 with state as
@@ -64,7 +114,10 @@ tail as
 select
     f.name,
     f.value,
-    null::text as detail
+    case
+        when f.name = 'alerts_not_told' and pg_notification_queue_usage() >= 0.5
+        then format('the NOTIFY queue is %s%% full', round(100 * pg_notification_queue_usage()))
+    end as detail
 from @extschema@.gov_engine_facts() f
 union all
 select 'rollup_watermark', s.watermark, 'the last ledger id that is rolled up'
@@ -76,8 +129,11 @@ union all
 select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from @extschema@.gov_now() - t.oldest), 3), 0), 0), null
 from tail t
 union all
-select 'rollup_waits_for', count(*), string_agg('process ' || w.pid, ', ' order by w.pid)
-from @extschema@.gov_rollup_waits w;
+select 'rollup_waits_for', count(*), string_agg(w.who, ', ' order by w.since, w.pid)
+from @extschema@.gov_rollup_waits w
+union all
+select f.step || '_failures', f.failures, case when f.failures > 0 then format('%s since %s: %s', f.sqlstate, date_trunc('second', f.since), f.message) end
+from @extschema@.gov_worker_failures() f;
 
 comment on view @extschema@.gov_stats is
     'how the engine does, one row per fact; cache and event counts are the server''s since its start, the rollup''s this database''s';
@@ -104,7 +160,8 @@ no budget can be deleted.
 
 result: expired: holds whose time had passed; rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: events and ended
     holds deleted because of governance.event_retention; events_left: committed events that are not rolled up yet; waits_for: what
-    they wait for, null when nothing is left
+    they wait for, null when nothing is left. A step that fails is undone, named there with its SQLSTATE, and told as a warning; the
+    others' work stays
 errors: 42501 in a session pinned to an owner; 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
 create function @extschema@.gov_drop_cache()

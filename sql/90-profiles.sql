@@ -60,6 +60,7 @@ as $$
             ('gov_verify', '{reader}'),
             ('gov_cached_counters', '{reader}'),
             ('gov_engine_facts', '{reader}'),
+            ('gov_worker_failures', '{reader}'),
             ('_gov_require_owner', '{reader, tenant}'),
             ('_gov_require_unpinned', '{tenant}'),
             ('_gov_read_every_owner', '{reader}'),

@@ -4,8 +4,8 @@
  *
  * PURPOSE
  *		The transaction whose usage carries a budget to a threshold writes a row
- *		of gov_alerts and tells whoever listens; both become visible, or not,
- *		with the usage itself.  That it has crossed is known from the counters
+ *		of gov_alerts and tells whoever listens (notify.c); both become visible,
+ *		or not, with the usage itself.  That it has crossed is known from the counters
  *		alone, which are asked at every commit (pending.c); the tables are read
  *		only then, by one statement for all that was crossed.
  *
@@ -20,7 +20,7 @@
  *		   which the counters do not know yet.
  *		What this leaves (late events, windows that turned before the commit, a
  *		limit lowered below what is used, a settled transaction that failed
- *		after all) is looked at by the rollup, which passes every event (rollup.c).
+ *		after all, what is past GOV_CROSSINGS_MAX budgets in one commit) is looked at by the rollup, which passes every event (rollup.c).
  *
  * EXACTLY ONCE
  *		The key of gov_alerts says so, and who meets a row that is there, or
@@ -46,8 +46,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/async.h"
-#include "lib/stringinfo.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -57,13 +55,12 @@
 #include "changes.h"
 #include "clock.h"
 #include "fault.h"
+#include "notify.h"
 #include "pending.h"
 #include "read.h"
 #include "spi.h"
 
-#define GOV_ALERT_CHANNEL		"governance_alerts"
-#define GOV_PAYLOAD_MAX			7999	/* bytes that NOTIFY takes */
-#define GOV_ALERT_ID_MAX		21	/* bytes of an id and what separates it */
+#define GOV_CROSSINGS_MAX		500 /* budgets that one commit raises alerts of */
 
 /* Of the events that this transaction has recorded; 0: it has not. */
 static int64 first_event = 0;
@@ -308,7 +305,7 @@ raise_alerts(int ncrossings)
 	GOV_FAULT(GOV_FAULT_MEMORY);
 	crossings.items = MemoryContextAllocHuge(context,
 											 sizeof(GovCrossing) * (ncrossings + 1));
-	gov_pending_crossings(crossings.items);
+	gov_pending_crossings(crossings.items, ncrossings);
 
 	gov_spi_begin(&spi);
 	xids = own_transactions();
@@ -317,7 +314,7 @@ raise_alerts(int ncrossings)
 	if (crossings.count > 0)
 		nids = write_alerts(&crossings, xids, context, &ids);
 	gov_spi_end(&spi);
-	gov_alert_notify(ids, nids);
+	gov_notify_alerts(ids, nids);
 }
 
 /* The extension may be gone by now, or be another one. */
@@ -349,30 +346,9 @@ gov_alert_before_commit(void)
 
 	/* what it has used it has written; read-only it has been made since */
 	XactReadOnly = false;
-	raise_alerts(ncrossings);
+	raise_alerts(Min(ncrossings, GOV_CROSSINGS_MAX));
 	XactReadOnly = was_read_only;
 
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
-}
-
-/* Tell of alerts: in one notification, unless that would be too long. */
-void
-gov_alert_notify(const int64 *ids, int nids)
-{
-	StringInfoData payload;
-
-	GOV_FAULT(GOV_FAULT_MEMORY);
-	initStringInfo(&payload);
-	for (int i = 0; i < nids; i++)
-	{
-		appendStringInfo(&payload, "%s" INT64_FORMAT,
-						 payload.len == 0 ? "{\"alertIds\": [" : ", ", ids[i]);
-		if (i + 1 < nids && payload.len + GOV_ALERT_ID_MAX + 2 < GOV_PAYLOAD_MAX)
-			continue;
-		appendStringInfoString(&payload, "]}");
-		Async_Notify(GOV_ALERT_CHANNEL, payload.data);
-		resetStringInfo(&payload);
-	}
-	pfree(payload.data);
 }

@@ -22,6 +22,5 @@
 extern void gov_alert_note_event(int64 id);
 extern void gov_alert_before_commit(void);
 extern void gov_alert_forget(void);
-extern void gov_alert_notify(const int64 *ids, int nids);
 
 #endif							/* GOV_ALERT_H */

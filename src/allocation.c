@@ -23,6 +23,7 @@
  *		owner who has none.
  *		ShareUpdateExclusiveLock: the same, of an owner who has one.  One
  *		transaction has it at a time, and sees what those before it left.
+ *		It is also what a tenant's new budgets are counted under (tenant.c).
  *		ExclusiveLock: a budget became strict.  Whoever found none has ended by
  *		then, and whoever comes later finds this one.
  *
@@ -67,6 +68,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "allocation.h"
 #include "allocation_rule.h"
 #include "catalog.h"
 #include "spi.h"
@@ -261,6 +263,15 @@ tag_of(int stripe)
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
 					   gov_catalog()->assignments, 1 + stripe);
 	return tag;
+}
+
+/* For others who judge all budgets of an owner; to the end of the transaction. */
+void
+gov_allocation_lock(Datum owner, LOCKMODE mode)
+{
+	LOCKTAG		tag = tag_of(stripe_of(owner));
+
+	(void) LockAcquire(&tag, mode, false, false);
 }
 
 /* Lock the owners of all changes, in one order; false if there are none. */

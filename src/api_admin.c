@@ -2,6 +2,10 @@
  * api_admin.c
  *		gov_maintain, gov_drop_cache, gov_reset_clock, gov_now, and what gov_stats
  *		and gov_verify look at.
+ *
+ * FAILURE
+ *		A step of gov_maintain() that fails is undone and a warning; the others'
+ *		work stays.
  */
 #include "postgres.h"
 
@@ -16,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "answer.h"
+#include "attempt.h"
 #include "catalog.h"
 #include "changes.h"
 #include "clock.h"
@@ -30,9 +35,11 @@
 #include "rollup.h"
 #include "shmem.h"
 #include "spi.h"
+#include "step.h"
 
 PG_FUNCTION_INFO_V1(gov_cached_counters_1_0);
 PG_FUNCTION_INFO_V1(gov_engine_facts_1_0);
+PG_FUNCTION_INFO_V1(gov_worker_failures_1_0);
 PG_FUNCTION_INFO_V1(gov_maintain_1_0);
 PG_FUNCTION_INFO_V1(gov_drop_cache_1_0);
 PG_FUNCTION_INFO_V1(gov_now_1_0);
@@ -42,7 +49,7 @@ static GovQuery left_query = {
 	.sql =
 	"select (select count(*) from @gov_events e"
 	"  where e.id > coalesce((select r.watermark from @gov_rollup_state r), 0)),"
-	" (select string_agg('process ' || w.pid, ', ' order by w.pid) from @gov_rollup_waits w)"
+	" (select string_agg(w.who, ', ' order by w.since, w.pid) from @gov_rollup_waits w)"
 };
 
 static void
@@ -126,66 +133,134 @@ gov_engine_facts_1_0(PG_FUNCTION_ARGS)
 	put_fact(result, "cache_size_bytes", gov_shared->memory_size);
 	put_fact(result, "events", pg_atomic_read_u64(&gov_shared->events));
 	put_fact(result, "denials", denials);
+	put_fact(result, "alerts_not_told", pg_atomic_read_u64(&gov_shared->alerts_untold));
 	put_fact(result, "worker_pid", gov_worker_pid());
 	return (Datum) 0;
 }
 
-/* Roll up until there is nothing left, or something is in the way. */
-static uint64
-roll_up(void)
+Datum
+gov_worker_failures_1_0(PG_FUNCTION_ARGS)
 {
-	uint64		total = 0;
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	gov_owner_require_unpinned("gov_worker_failures()");
+	gov_catalog();				/* look it up with no lock held */
+	InitMaterializedSRF(fcinfo, 0);
+	for (int step = 0; step < GOV_STEPS; step++)
+	{
+		GovSharedFailure failure = gov_step_failure(step);
+		bool		is_well = failure.sqlerrcode == 0;
+		Datum		values[6];
+		bool		nulls[6] = {false, false, is_well, is_well, is_well, is_well};
+
+		values[0] = CStringGetTextDatum(gov_step_name(step));
+		values[1] = Int64GetDatum(failure.count);
+		values[2] = CStringGetTextDatum(unpack_sql_state(failure.sqlerrcode));
+		values[3] = TimestampTzGetDatum(failure.since);
+		values[4] = TimestampTzGetDatum(failure.last_at);
+		values[5] = CStringGetTextDatum(failure.message);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* ---------------------------------------------------------------- gov_maintain */
+
+/* Expire the holds whose time has passed and that nobody has locked. */
+static void
+expire_all(void *arg)
+{
+	uint64	   *total = arg;
+	TimestampTz now = gov_clock();
+	TimestampTz after = DT_NOBEGIN;
+
+	if (!gov_shmem_is_available() || !gov_expire_try_lock())
+		return;
+	while (gov_expire_next(&after, now, total))
+		CHECK_FOR_INTERRUPTS();
+}
+
+/* Roll up until there is nothing left, or something is in the way. */
+static void
+roll_up(void *arg)
+{
+	uint64	   *total = arg;
 	uint64		nevents;
 
 	while (gov_rollup_round(&nevents) == GOV_ROLLUP_MOVED)
-		total += nevents;
-	return total;
+		*total += nevents;
 }
 
-static uint64
-prune(void)
+static void
+prune_events(void *arg)
 {
-	uint64		total = 0;
+	uint64	   *total = arg;
 	uint64		ndeleted;
 
-	while ((ndeleted = gov_rollup_prune()) > 0)
-		total += ndeleted;
-	return total;
+	while ((ndeleted = gov_rollup_prune_events()) > 0)
+		*total += ndeleted;
 }
 
-/* Expire the holds whose time has passed and that nobody has locked. */
+static void
+prune_holds(void *arg)
+{
+	uint64	   *total = arg;
+	uint64		ndeleted;
+
+	while ((ndeleted = gov_rollup_prune_holds()) > 0)
+		*total += ndeleted;
+}
+
+/* Not the step's fault, but the server's, its administrator's, or a matter of trying again. */
+static bool
+is_no_steps_fault(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_INTERNAL_ERROR:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Run a step in a subtransaction, so that one which fails takes nothing from the
+ * others; returns what it has done.
+ */
 static uint64
-expire_all(void)
+try_step(GovStep step, void (*body) (void *arg), StringInfo failures)
 {
-	TimestampTz now = gov_clock();
-	TimestampTz after = DT_NOBEGIN;
-	uint64		total = 0;
+	uint64		done = 0;
+	ErrorData  *error = gov_attempt(body, &done);
 
-	if (!gov_shmem_is_available() || !gov_expire_try_lock())
-		return 0;
-	while (gov_expire_next(&after, now, &total))
-		CHECK_FOR_INTERRUPTS();
-	return total;
+	if (error == NULL)
+		return done;
+	if (is_no_steps_fault(error->sqlerrcode))
+		ReThrowError(error);
+	appendStringInfo(failures, "%s%s (%s)", failures->len > 0 ? ", " : "",
+					 gov_step_name(step), unpack_sql_state(error->sqlerrcode));
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("step \"%s\" of gov_maintain() failed: %s", gov_step_name(step),
+					error->message),
+			 error->detail ? errdetail_internal("%s", error->detail) : 0,
+			 error->hint ? errhint("%s", error->hint) : 0));
+	return 0;
 }
 
-Datum
-gov_maintain_1_0(PG_FUNCTION_ARGS)
+/* How much is left; what it waits for is added to the failures. */
+static int64
+look_at_the_rest(StringInfo failures)
 {
-	static GovRowType type;
 	GovSpi		spi;
-	Datum		values[5];
-	bool		nulls[5] = {false};
 	int64		nleft;
 	char	   *pids;
 	bool		isnull;
-	MemoryContext caller = CurrentMemoryContext;
-
-	gov_owner_require_unpinned("gov_maintain()");
-	PreventCommandIfReadOnly("gov_maintain()");
-	PreventCommandDuringRecovery("gov_maintain()");
-	values[0] = Int64GetDatum(expire_all());
-	values[1] = Int64GetDatum(roll_up());
-	values[2] = Int64GetDatum(prune());
 
 	gov_spi_begin(&spi);
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
@@ -193,17 +268,32 @@ gov_maintain_1_0(PG_FUNCTION_ARGS)
 	nleft = DatumGetInt64(gov_spi_value(0, 1, &isnull));
 	pids = gov_spi_text(0, 2);
 	gov_spi_pop_snapshot();
-	values[3] = Int64GetDatum(nleft);
-	nulls[4] = nleft == 0 && pids == NULL;
-	values[4] = (Datum) 0;
-	if (!nulls[4])
-	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
-
-		values[4] = CStringGetTextDatum(pids ? pids : "another round");
-		MemoryContextSwitchTo(old);
-	}
+	if (pids != NULL || (nleft > 0 && failures->len == 0))
+		appendStringInfo(failures, "%s%s", failures->len > 0 ? ", " : "",
+						 pids ? pids : "another round");
 	gov_spi_end(&spi);
+	return nleft;
+}
+
+Datum
+gov_maintain_1_0(PG_FUNCTION_ARGS)
+{
+	static GovRowType type;
+	StringInfoData waits_for;
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	gov_owner_require_unpinned("gov_maintain()");
+	PreventCommandIfReadOnly("gov_maintain()");
+	PreventCommandDuringRecovery("gov_maintain()");
+	initStringInfo(&waits_for);
+	values[0] = Int64GetDatum(try_step(GOV_STEP_EXPIRY, expire_all, &waits_for));
+	values[1] = Int64GetDatum(try_step(GOV_STEP_ROLLUP, roll_up, &waits_for));
+	values[2] = Int64GetDatum(try_step(GOV_STEP_EVENT_RETENTION, prune_events, &waits_for) +
+							  try_step(GOV_STEP_HOLD_RETENTION, prune_holds, &waits_for));
+	values[3] = Int64GetDatum(look_at_the_rest(&waits_for));
+	nulls[4] = waits_for.len == 0;
+	values[4] = CStringGetTextDatum(waits_for.data);
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }
 

@@ -37,6 +37,9 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 #endif
 
 #if PG_VERSION_NUM < 170000
+/* of BLCKSZ bytes each */
+#define max_notify_queue_pages	1048576
+
 static inline void
 RestrictSearchPath(void)
 {

@@ -53,10 +53,15 @@ pause_here(void)
 	}
 }
 
-/* Allocating looks at no interrupts: it may fail, but a session does not end in it. */
+/*
+ * Allocating looks at no interrupts: it may fail, but a session does not end in
+ * it.  And a full queue of NOTIFY fails nothing: it counts when asked for by name.
+ */
 static bool
 is_possible(GovFaultPoint point)
 {
+	if (point == GOV_FAULT_NOTIFY)
+		return gov_fault_point == point;
 	return gov_fault_action == GOV_FAULT_ERROR || gov_fault_action == GOV_FAULT_CRASH ||
 		(point != GOV_FAULT_CACHE && point != GOV_FAULT_MEMORY);
 }

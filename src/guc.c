@@ -9,6 +9,7 @@
  * WHO MAY SET WHAT
  *		What decides over a grant (on_unavailable, on_ungoverned, owner) is
  *		SUSET: a session must not be able to talk itself past its budgets.
+ *		So is what bounds a tenant (tenant.c).
  *		caller is a label and anybody's.  owner survives RESET ALL, because a
  *		connection pool that resets its sessions must not unpin a tenant.
  *
@@ -49,15 +50,24 @@
 /* What gov_query keeps of owners: about 250 bytes a budget. */
 #define GOV_QUERY_MEMORY_DEFAULT_KB	(32 * 1024)
 
+/* What nobody may pass, see hierarchy.c and the check of alert_thresholds. */
+#define GOV_ENTITY_BUDGETS_MAX		256
+#define GOV_THRESHOLDS_MAX			10
+
 /* Ids have no control characters. */
 #define GOV_NO_OWNER	"refused\001"
 
 int			gov_cache_size_kb = GOV_CACHE_SIZE_DEFAULT_KB;
 int			gov_rollup_interval_ms = 1000;
 int			gov_event_retention_s = 0;
+int			gov_log_rollup_waits_ms = 60000;
 int			gov_on_unavailable = GOV_ON_UNAVAILABLE_ERROR;
 int			gov_on_ungoverned = GOV_ON_UNGOVERNED_GRANT;
 int			gov_clock_offset_s = 0;
+int			gov_tenant_budgets = 10000;
+int			gov_tenant_entity_budgets = 16;
+int			gov_tenant_cadence_s = 60;
+int			gov_tenant_thresholds = 5;
 int			gov_query_memory_kb = GOV_QUERY_MEMORY_DEFAULT_KB;
 bool		gov_use_cache = true;
 char	   *gov_owner = NULL;
@@ -162,6 +172,28 @@ define_decision_settings(void)
 							 PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 }
 
+/* Settings that bound what a tenant may make. */
+static void
+define_tenant_settings(void)
+{
+	DefineCustomIntVariable("governance.tenant_budgets",
+							"How many budgets an owner may have for a tenant to add another one.",
+							NULL, &gov_tenant_budgets, 10000, 0, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.tenant_entity_budgets",
+							"The same of one entity and capability.",
+							NULL, &gov_tenant_entity_budgets, 16, 0, GOV_ENTITY_BUDGETS_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.tenant_cadence",
+							"The shortest window that a tenant may set.",
+							NULL, &gov_tenant_cadence_s, 60, 1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.tenant_thresholds",
+							"How many alert thresholds a tenant may set on a budget, and in its policy.",
+							NULL, &gov_tenant_thresholds, 5, 0, GOV_THRESHOLDS_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
 /* Settings of the background work. */
 static void
 define_worker_settings(void)
@@ -174,6 +206,10 @@ define_worker_settings(void)
 							"Age at which rolled-up events and ended holds are deleted; 0 keeps them.",
 							NULL, &gov_event_retention_s, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.log_rollup_waits",
+							"Time after which the log names the open transactions that the rollup waits for; -1 never.",
+							NULL, &gov_log_rollup_waits_ms, 60000, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
 #ifdef GOV_FAULTS
@@ -189,6 +225,7 @@ static const struct config_enum_entry fault_point_options[] = {
 	{"cache", GOV_FAULT_CACHE, false},
 	{"memory", GOV_FAULT_MEMORY, false},
 	{"wait", GOV_FAULT_WAIT, false},
+	{"notify", GOV_FAULT_NOTIFY, false},
 	{NULL, 0, false}
 };
 
@@ -237,6 +274,7 @@ gov_guc_init(void)
 								GOV_CACHE_SIZE_MIN_KB, GOV_CACHE_SIZE_MAX_KB,
 								PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
 	define_decision_settings();
+	define_tenant_settings();
 	define_worker_settings();
 #ifdef GOV_FAULTS
 	define_fault_settings();

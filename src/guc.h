@@ -24,10 +24,15 @@ typedef enum GovOnUngoverned
 extern int gov_cache_size_kb;
 extern int gov_rollup_interval_ms;
 extern int gov_event_retention_s;
+extern int gov_log_rollup_waits_ms;
 extern int gov_on_unavailable;
 extern int gov_on_ungoverned;
 extern int gov_clock_offset_s;
 extern int gov_query_memory_kb;
+extern int gov_tenant_budgets;
+extern int gov_tenant_entity_budgets;
+extern int gov_tenant_cadence_s;
+extern int gov_tenant_thresholds;
 extern bool gov_use_cache;
 extern char *gov_owner;
 extern char *gov_caller;

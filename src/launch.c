@@ -92,6 +92,7 @@ free_slot(int number)
 	slot->extension = InvalidOid;
 	slot->pid = 0;
 	slot->latch = NULL;
+	memset(slot->failures, 0, sizeof(slot->failures));
 	LWLockRelease(&gov_shared->workers_lock);
 	ConditionVariableBroadcast(&slot->swept);
 }
@@ -159,6 +160,21 @@ gov_worker_pid(void)
 	return slot < 0 ? 0 : gov_shared->workers[slot].pid;
 }
 
+/* The slot of this database's worker, and of this process if it is one; NULL without. */
+GovSharedWorker *
+gov_worker_slot(void)
+{
+	int			slot = gov_shared != NULL ? find_slot() : -1;
+
+	return slot < 0 ? NULL : &gov_shared->workers[slot];
+}
+
+GovSharedWorker *
+gov_worker_own_slot(void)
+{
+	return own_slot < 0 ? NULL : &gov_shared->workers[own_slot];
+}
+
 /* Is the sweep over, or will it never be? */
 static bool
 is_swept(int number, uint64 sweep)
@@ -174,7 +190,8 @@ is_swept(int number, uint64 sweep)
 
 /*
  * Have the worker expire the holds past their time, and wait until it has been
- * over them all; or for GOV_SWEEP_WAIT_MS.  False when there is no worker.
+ * over them all; or for GOV_SWEEP_WAIT_MS.  False when there is no worker, or it
+ * fails to.
  */
 bool
 gov_worker_sweep(void)
@@ -182,14 +199,18 @@ gov_worker_sweep(void)
 	int			number = find_slot();
 	GovSharedWorker *slot = &gov_shared->workers[Max(number, 0)];
 	uint64		sweep;
+	bool		is_failing;
 
 	if (number < 0)
 		return false;
 	LWLockAcquire(&gov_shared->workers_lock, LW_SHARED);
 	sweep = slot->sweeps_begun + 1;
+	is_failing = slot->failures[GOV_STEP_EXPIRY].sqlerrcode != 0;
 	if (slot->latch != NULL)
 		SetLatch(slot->latch);
 	LWLockRelease(&gov_shared->workers_lock);
+	if (is_failing)
+		return false;
 
 	ConditionVariablePrepareToSleep(&slot->swept);
 	while (!is_swept(number, sweep))

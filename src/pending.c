@@ -349,13 +349,13 @@ gov_pending_settle(void)
 	return count;
 }
 
-/* What is to be looked at, for which there is room. */
+/* What is to be looked at, or the first so many of it. */
 int
-gov_pending_crossings(GovCrossing *crossings)
+gov_pending_crossings(GovCrossing *crossings, int max)
 {
 	int			count = 0;
 
-	for (int i = 0; i < nentries; i++)
+	for (int i = 0; i < nentries && count < max; i++)
 	{
 		if (entries[i].is_crossing)
 			crossings[count++] = entries[i].crossing;

@@ -36,7 +36,7 @@ extern bool gov_pending_has_written(void);
 extern bool gov_pending_is_empty(void);
 
 extern int	gov_pending_settle(void);
-extern int	gov_pending_crossings(GovCrossing *crossings);
+extern int	gov_pending_crossings(GovCrossing *crossings, int max);
 
 extern void gov_pending_commit(void);
 extern void gov_pending_abort(int level);

@@ -46,6 +46,7 @@
 #include "clock.h"
 #include "fault.h"
 #include "guc.h"
+#include "notify.h"
 #include "rollup.h"
 #include "spi.h"
 
@@ -292,8 +293,8 @@ read_positions(int64 *watermark, int64 *last_id)
 static void
 notify(ArrayType *alerts)
 {
-	gov_alert_notify((const int64 *) ARR_DATA_PTR(alerts),
-					 ArrayGetNItems(ARR_NDIM(alerts), ARR_DIMS(alerts)));
+	gov_notify_alerts((const int64 *) ARR_DATA_PTR(alerts),
+					  ArrayGetNItems(ARR_NDIM(alerts), ARR_DIMS(alerts)));
 }
 
 static uint64
@@ -380,25 +381,36 @@ gov_rollup_round(uint64 *nevents)
 	return result;
 }
 
+static TimestampTz
+retention_begin(void)
+{
+	return gov_clock() - gov_event_retention_s * USECS_PER_SEC;
+}
+
 /*
  * Delete a batch of holds that ended before governance.event_retention.  No
  * load sums them, so no counter has to be pinned.
  */
-static uint64
-prune_holds(TimestampTz before)
+uint64
+gov_rollup_prune_holds(void)
 {
-	Datum		args[2] = {TimestampTzGetDatum(before), Int64GetDatum(GOV_PRUNE_BATCH)};
+	Datum		args[2] = {TimestampTzGetDatum(retention_begin()), Int64GetDatum(GOV_PRUNE_BATCH)};
+	GovSpi		spi;
+	uint64		ndeleted;
 
-	if (!ConditionalLockRelationOid(gov_catalog()->reservations, RowExclusiveLock))
+	if (gov_event_retention_s == 0 ||
+		!ConditionalLockRelationOid(gov_catalog()->reservations, RowExclusiveLock))
 		return 0;
-	return gov_spi_modify(&prune_holds_query, args, NULL);
+	gov_spi_begin(&spi);
+	ndeleted = gov_spi_modify(&prune_holds_query, args, NULL);
+	gov_spi_end(&spi);
+	return ndeleted;
 }
 
-/* Delete a batch of rolled-up events and of holds past governance.event_retention. */
+/* Delete a batch of rolled-up events past governance.event_retention. */
 uint64
-gov_rollup_prune(void)
+gov_rollup_prune_events(void)
 {
-	TimestampTz before = gov_clock() - gov_event_retention_s * USECS_PER_SEC;
 	GovSpi		spi;
 	Datum		args[3];
 	int64		watermark;
@@ -411,11 +423,10 @@ gov_rollup_prune(void)
 	gov_spi_begin(&spi);
 	read_positions(&watermark, &last_id);
 	args[0] = Int64GetDatum(watermark);
-	args[1] = TimestampTzGetDatum(before);
+	args[1] = TimestampTzGetDatum(retention_begin());
 	args[2] = Int64GetDatum(GOV_PRUNE_BATCH);
 	gov_spi_modify(&prune_query, args, NULL);
 	ndeleted = DatumGetInt64(gov_spi_value(0, 1, &isnull));
-	ndeleted += prune_holds(before);
 	gov_spi_end(&spi);
 	return ndeleted;
 }

@@ -87,6 +87,8 @@ init_shared(void)
 	pg_atomic_init_u64(&gov_shared->evictions, 0);
 	pg_atomic_init_u64(&gov_shared->memory_used, 0);
 	pg_atomic_init_u64(&gov_shared->events, 0);
+	pg_atomic_init_u64(&gov_shared->alerts_untold, 0);
+	pg_atomic_init_u64(&gov_shared->untold_logged_at, 0);
 	pg_atomic_init_u32(&gov_shared->sweep_stripe, 0);
 	for (int i = 0; i < GOV_GENERATIONS; i++)
 	{

@@ -59,6 +59,28 @@ typedef union GovSharedStripePadded
 	char		pad[TYPEALIGN(PG_CACHE_LINE_SIZE, sizeof(GovSharedStripe))];
 } GovSharedStripePadded;
 
+/* What a worker does; one step may fail without the others (step.c). */
+typedef enum GovStep
+{
+	GOV_STEP_EXPIRY,
+	GOV_STEP_ROLLUP,
+	GOV_STEP_EVENT_RETENTION,
+	GOV_STEP_HOLD_RETENTION
+} GovStep;
+
+#define GOV_STEPS					(GOV_STEP_HOLD_RETENTION + 1)
+#define GOV_FAILURE_MESSAGE			200
+
+/* What stops a step at present. */
+typedef struct GovSharedFailure
+{
+	int			sqlerrcode;		/* 0: nothing does */
+	uint32		count;			/* of tries in a row */
+	TimestampTz since;			/* with this code */
+	TimestampTz last_at;
+	char		message[GOV_FAILURE_MESSAGE];
+} GovSharedFailure;
+
 /* One background worker; protected by workers_lock. */
 typedef struct GovSharedWorker
 {
@@ -70,6 +92,7 @@ typedef struct GovSharedWorker
 	uint64		sweeps_begun;	/* of holds past their time */
 	uint64		sweeps_done;	/* the last one that is over */
 	ConditionVariable swept;	/* sweeps_done has moved, or the worker left */
+	GovSharedFailure failures[GOV_STEPS];
 } GovSharedWorker;
 
 typedef struct GovShared
@@ -81,6 +104,8 @@ typedef struct GovShared
 	pg_atomic_uint64 evictions;
 	pg_atomic_uint64 memory_used;	/* bytes of nodes and counters */
 	pg_atomic_uint64 events;
+	pg_atomic_uint64 alerts_untold; /* the NOTIFY queue was nearly full */
+	pg_atomic_uint64 untold_logged_at;	/* TimestampTz */
 	pg_atomic_uint32 sweep_stripe;	/* stripe at which eviction goes on */
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];

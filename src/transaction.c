@@ -9,7 +9,7 @@
  * ORDER
  *		At commit, others can see our rows already.  Nodes are made stale
  *		first; then charges are settled, which unpins counters.  Before it,
- *		alerts are raised, while one may still write.  At abort, the
+ *		alerts are raised, while one may still write, and told last.  At abort, the
  *		claims of an unfinished load are given up before anything else, and nodes
  *		drain no longer, because others may be waiting for them.
  *
@@ -26,6 +26,7 @@
 #include "alert.h"
 #include "changes.h"
 #include "load.h"
+#include "notify.h"
 #include "pending.h"
 #include "private.h"
 #include "reset.h"
@@ -43,7 +44,7 @@ forget_private(void)
 static void
 refuse_prepare(void)
 {
-	if (gov_pending_has_written() || !gov_changes_is_empty())
+	if (gov_pending_has_written() || !gov_changes_is_empty() || gov_notify_is_pending())
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction that has used governance"),
@@ -58,6 +59,7 @@ at_transaction_end(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 			gov_alert_before_commit();
+			gov_notify_before_commit();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			refuse_prepare();
@@ -71,6 +73,7 @@ at_transaction_end(XactEvent event, void *arg)
 			gov_pending_commit();
 			gov_changes_drop_deleted();
 			gov_alert_forget();
+			gov_notify_abort(0);
 			break;
 		case XACT_EVENT_ABORT:
 			gov_load_abandon();
@@ -80,6 +83,7 @@ at_transaction_end(XactEvent event, void *arg)
 			gov_changes_abort();
 			gov_pending_abort(0);
 			gov_alert_forget();
+			gov_notify_abort(0);
 			break;
 		default:
 			break;
@@ -94,6 +98,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 	{
 		case SUBXACT_EVENT_COMMIT_SUB:
 			gov_pending_merge(GetCurrentTransactionNestLevel());
+			gov_notify_merge(GetCurrentTransactionNestLevel());
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			gov_load_abandon();
@@ -102,6 +107,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 			forget_private();
 			gov_changes_abort_sub();
 			gov_pending_abort(GetCurrentTransactionNestLevel());
+			gov_notify_abort(GetCurrentTransactionNestLevel());
 			break;
 		default:
 			break;

@@ -11,8 +11,9 @@
  *		There is no list of databases to configure: the first call that writes
  *		starts the database's worker, which leaves when it has been idle for
  *		GOV_WORKER_IDLE_S and no hold is open, and the next such call starts it
- *		again.  It is never restarted by the postmaster, so an error ends it
- *		until then.
+ *		again.  It is never restarted by the postmaster.  An error ends the step
+ *		that it is in, which is tried again later, and no other (step.c); while
+ *		one fails the worker stays.
  *
  * IN NOBODY'S WAY
  *		At most half a second apart it tries, without waiting, for the lock on
@@ -45,6 +46,8 @@
 #include "guc.h"
 #include "launch.h"
 #include "rollup.h"
+#include "step.h"
+#include "waits.h"
 
 #define GOV_WORKER_IDLE_S			5
 #define GOV_WORKER_LOOP_MAX_MS		500
@@ -118,13 +121,24 @@ forget_or_note(TimestampTz now)
 	swept_until = DT_NOBEGIN;
 }
 
+/* What a round works for, and what it has come to. */
+typedef struct Round
+{
+	Oid			extension;
+	TimestampTz began_at;
+	GovRollupResult result;
+	bool		must_leave;		/* somebody wants our database, or the extension is gone */
+	bool		is_idle;		/* there was nothing to do */
+} Round;
+
 /*
  * Expire the holds whose time has come, a batch in each transaction, and see
- * when the next one's will.  False when the worker has to leave.
+ * when the next one's will.
  */
-static bool
-expire(Oid extension)
+static void
+sweep(void *arg)
 {
+	Round	   *round = arg;
 	TimestampTz now = gov_clock();
 	TimestampTz after = swept_until;
 	uint64		ndone = 0;
@@ -132,15 +146,15 @@ expire(Oid extension)
 	bool		is_locked;
 	bool		has_more = false;
 
-	gov_worker_begin_sweep();
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
 		begin("expiring holds");
-		if (!may_work(extension))
+		if (!may_work(round->extension))
 		{
-			end();				/* leaving the slot wakes whoever waits for the sweep */
-			return false;
+			end();
+			round->must_leave = true;
+			return;
 		}
 		is_in_flight = gov_hold_is_in_flight();
 		is_locked = gov_expire_try_lock();
@@ -152,50 +166,95 @@ expire(Oid extension)
 		}
 		end();
 	} while (is_locked && has_more);
-	gov_worker_end_sweep();
 	holds_may_come = is_in_flight || !is_locked;
 	forget_or_note(now);
+}
+
+/* A sweep of the holds.  False when the worker has to leave. */
+static bool
+expire(Round *round)
+{
+	gov_worker_begin_sweep();
+	if (!gov_step_run(GOV_STEP_EXPIRY, sweep, round))
+		holds_may_come = true;
+	if (round->must_leave)
+		return false;			/* leaving the slot wakes whoever waits for the sweep */
+	gov_worker_end_sweep();
 	return true;
+}
+
+/* Roll up a batch; or see who is in the way. */
+static void
+roll_up(void *arg)
+{
+	Round	   *round = arg;
+	uint64		ndone;
+
+	begin("rolling up the ledger");
+	if (may_work(round->extension))
+	{
+		round->result = gov_rollup_round(&ndone);
+		gov_waits_note(round->result == GOV_ROLLUP_BLOCKED);
+	}
+	else
+		round->must_leave = true;
+	end();
+}
+
+/* Delete what is older than its retention, a batch in each transaction. */
+static void
+prune(const Round *round, uint64 (*prune_batch) (void))
+{
+	uint64		ndone;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		begin("applying the retention of events");
+		ndone = may_work(round->extension) ? prune_batch() : 0;
+		end();
+	} while (ndone > 0);
+}
+
+static void
+prune_events(void *arg)
+{
+	prune(arg, gov_rollup_prune_events);
+}
+
+static void
+prune_holds(void *arg)
+{
+	prune(arg, gov_rollup_prune_holds);
 }
 
 /*
  * One round, or another try of it: batches, each in a transaction, until what
  * was recorded before it began is rolled up, or something is in the way.  Not
  * until nothing is left: under load there always is, and small batches cost
- * more.  False when the worker has to leave; is_idle tells whether there was
- * nothing to do.
+ * more.  False when the worker has to leave.
  */
 static bool
-work(Oid extension, TimestampTz round_at, bool *is_idle)
+work(Round *round)
 {
-	GovRollupResult result = GOV_ROLLUP_NOTHING;
-	uint64		ndone;
-
-	*is_idle = true;
+	round->is_idle = true;
 	do
 	{
-		bool		may;
-
-		if (!expire(extension))
+		round->result = GOV_ROLLUP_NOTHING;
+		if (!expire(round))
 			return false;
-		begin("rolling up the ledger");
-		may = may_work(extension);
-		if (may)
-			result = gov_rollup_round(&ndone);
-		end();
-		if (!may)
+		if (!gov_step_run(GOV_STEP_ROLLUP, roll_up, round))
+			break;
+		if (round->must_leave)
 			return false;
-		if (result != GOV_ROLLUP_NOTHING)
-			*is_idle = false;
-	} while (result == GOV_ROLLUP_MOVED && gov_rollup_complete_until() < round_at);
+		if (round->result != GOV_ROLLUP_NOTHING)
+			round->is_idle = false;
+	} while (round->result == GOV_ROLLUP_MOVED && gov_rollup_complete_until() < round->began_at);
 
-	do
-	{
-		CHECK_FOR_INTERRUPTS();
-		begin("applying the retention of events");
-		ndone = may_work(extension) ? gov_rollup_prune() : 0;
-		end();
-	} while (ndone > 0);
+	gov_step_run(GOV_STEP_EVENT_RETENTION, prune_events, round);
+	gov_step_run(GOV_STEP_HOLD_RETENTION, prune_holds, round);
+	if (gov_step_is_any_failing())
+		round->is_idle = false;
 	return true;
 }
 
@@ -228,12 +287,12 @@ sleep_until_due(int timeout_ms)
 static bool
 leave_unless_needed(Oid extension)
 {
-	bool		is_idle;
+	Round		round = {.extension = extension, .began_at = GetCurrentTimestamp()};
 
 	gov_worker_leave();
-	if (!work(extension, GetCurrentTimestamp(), &is_idle))
+	if (!work(&round))
 		return false;
-	if (is_idle && next_expiry == DT_NOEND && !holds_may_come)
+	if (round.is_idle && next_expiry == DT_NOEND && !holds_may_come)
 		return false;
 	return gov_worker_enter_again(extension);
 }
@@ -261,37 +320,36 @@ due_in_ms(TimestampTz last_at, int retry_ms)
 static void
 run(Oid extension)
 {
+	Round		round = {.extension = extension};
 	TimestampTz busy_at = GetCurrentTimestamp();
-	TimestampTz round_at = 0;	/* when the round began */
-	TimestampTz last_at = 0;	/* that, or its last try */
+	TimestampTz last_at = 0;	/* when the round began, or its last try */
 	int			retry_ms = 0;	/* 0 once the round is done */
 
 	for (;;)
 	{
 		TimestampTz now;
-		bool		is_idle;
 
 		if (due_in_ms(last_at, retry_ms) > 0)
 		{
-			if (!expire(extension))
+			if (!expire(&round))
 				return;
 			sleep_until_due(due_in_ms(last_at, retry_ms));
 			continue;
 		}
 		now = last_at = GetCurrentTimestamp();
 		if (retry_ms == 0)
-			round_at = now;
-		if (!work(extension, round_at, &is_idle))
+			round.began_at = now;
+		if (!work(&round))
 			return;
-		if (gov_rollup_complete_until() >= round_at)
+		if (gov_rollup_complete_until() >= round.began_at)
 		{
-			last_at = round_at;
+			last_at = round.began_at;
 			retry_ms = 0;
 		}
 		else
 			retry_ms = retry_ms == 0 ? GOV_WORKER_RETRY_MS :
 				Min(2 * retry_ms, GOV_WORKER_LOOP_MAX_MS);
-		if (!is_idle || next_expiry != DT_NOEND)
+		if (!round.is_idle || next_expiry != DT_NOEND)
 			busy_at = now;
 		else if (TimestampDifferenceExceeds(busy_at, now, GOV_WORKER_IDLE_S * 1000))
 		{

@@ -53,6 +53,7 @@ my %FUNCTIONS = (
 	gov_delete_owner => [ '', '42501', q{gov_delete_owner('globex')} ],
 	gov_drop_cache => [ '', '42501', 'gov_drop_cache()' ],
 	gov_engine_facts => [ 'reader', '42501', 'gov_engine_facts()' ],
+	gov_worker_failures => [ 'reader', '42501', 'gov_worker_failures()' ],
 	gov_extend => [ 'app', '42704', q{gov_extend(':hold', '1 hour')} ],
 	gov_get_capability => [ 'reader tenant', 'shared', q{gov_get_capability('tokens')} ],
 	gov_get_entity => [ 'reader tenant', '42501', q{gov_get_entity('globex', 'sekrit-team')} ],

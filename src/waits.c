@@ -1,0 +1,79 @@
+/*
+ * waits.c
+ *		Names who the rollup waits for.
+ *
+ * PURPOSE
+ *		Whoever can write can keep the rollup from moving, by a transaction that
+ *		it leaves open: the ledger's tail grows, and others' loads with it.
+ *		gov_stats says so to who looks; to the others the log does, once, after
+ *		governance.log_rollup_waits.
+ *
+ * INVARIANTS
+ *		A rollup is in the way of nobody and has been blocked since a time: then
+ *		what blocks it now is a transaction that began before, and only such
+ *		ones are named.
+ *
+ * FAILURE
+ *		Of a transaction that has ended meanwhile nothing is said, and those
+ *		that are left are looked for again in the next round.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/timestamp.h"
+
+#include "guc.h"
+#include "spi.h"
+#include "waits.h"
+
+static TimestampTz blocked_since = 0;	/* 0: it is not */
+static bool is_told = false;
+
+static GovQuery culprits_query = {
+	.sql = "select pg_catalog.string_agg(w.who, ', ' order by w.since, w.pid)"
+	" from @gov_rollup_waits w where w.since <= $1",
+	.nargs = 1,
+	.argtypes = {TIMESTAMPTZOID}
+};
+
+/* Tell of those who are in the way; false if they have just gone. */
+static bool
+tell(void)
+{
+	Datum		args[] = {TimestampTzGetDatum(blocked_since)};
+	GovSpi		spi;
+	char	   *culprits;
+
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	gov_spi_select(&culprits_query, args, NULL);
+	culprits = gov_spi_text(0, 1);
+	if (culprits != NULL)
+		ereport(WARNING,
+				(errmsg("the rollup of governance has waited for an open transaction for %ld s",
+						TimestampDifferenceMilliseconds(blocked_since, GetCurrentTimestamp()) / 1000),
+				 errdetail("It is %s.", culprits),
+				 errhint("End it, and set idle_in_transaction_session_timeout for such roles.")));
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+	return culprits != NULL;
+}
+
+/* The rollup was tried, in this transaction. */
+void
+gov_waits_note(bool is_blocked)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!is_blocked)
+	{
+		blocked_since = 0;
+		is_told = false;
+		return;
+	}
+	if (blocked_since == 0)
+		blocked_since = now;
+	if (!is_told && gov_log_rollup_waits_ms >= 0 &&
+		TimestampDifferenceExceeds(blocked_since, now, gov_log_rollup_waits_ms))
+		is_told = tell();
+}
