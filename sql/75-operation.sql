@@ -129,7 +129,7 @@ union all
 select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from @extschema@.gov_now() - t.oldest), 3), 0), 0), null
 from tail t
 union all
-select 'rollup_waits_for', count(*), string_agg(w.who, ', ' order by w.since, w.pid)
+select 'rollup_waits_for', count(*), string_agg(w.who, ', ' order by w.since, w.pid) collate "default"
 from @extschema@.gov_rollup_waits w
 union all
 select f.step || '_failures', f.failures, case when f.failures > 0 then format('%s since %s: %s', f.sqlstate, date_trunc('second', f.since), f.message) end

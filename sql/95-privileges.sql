@@ -24,6 +24,24 @@ begin
 end
 $$;
 
+-- gov_stats calls the second with its reader's rights: who could read it before an upgrade still can.
+do $$
+declare
+    grantee regrole;
+begin
+    for grantee in
+        select a.grantee
+        from pg_proc p
+        cross join lateral aclexplode(p.proacl) a
+        where p.oid = '@extschema@.gov_engine_facts()'::regprocedure
+            and a.grantee not in (0, p.proowner)
+            and a.privilege_type = 'EXECUTE'
+    loop
+        execute format('grant execute on function %s to %s', '@extschema@.gov_worker_failures()'::regprocedure, grantee);
+    end loop;
+end
+$$;
+
 -- Whoever can create objects beside ours cannot get them called by ours, but by whoever calls ours by an unqualified name, or
 -- leaves out an argument.
 do $$

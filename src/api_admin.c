@@ -36,6 +36,7 @@
 #include "shmem.h"
 #include "spi.h"
 #include "step.h"
+#include "waits.h"
 
 PG_FUNCTION_INFO_V1(gov_cached_counters_1_0);
 PG_FUNCTION_INFO_V1(gov_engine_facts_1_0);
@@ -49,7 +50,7 @@ static GovQuery left_query = {
 	.sql =
 	"select (select count(*) from @gov_events e"
 	"  where e.id > coalesce((select r.watermark from @gov_rollup_state r), 0)),"
-	" (select string_agg(w.who, ', ' order by w.since, w.pid) from @gov_rollup_waits w)"
+	" (select string_agg(" GOV_ROLLUP_WAITER("w") ", ', ' order by w.pid) from @gov_rollup_waits w)"
 };
 
 static void

@@ -7,6 +7,13 @@
 
 #include "postgres.h"
 
+/*
+ * A row of gov_rollup_waits in words.  Where the extension is not updated yet
+ * the view knows the process alone.
+ */
+#define GOV_ROLLUP_WAITER(w) \
+	"coalesce(to_jsonb(" w ") ->> 'who', 'process ' || " w ".pid)"
+
 extern void gov_waits_note(bool is_blocked);
 
 #endif							/* GOV_WAITS_H */

@@ -49,7 +49,9 @@ $node->safe_psql('postgres', "create extension governance version '1.0.0'");
 gov_build($node, 'postgres', agents => 3, limit => 1000, cadence => 'P1M');
 $node->safe_psql('postgres', q{
 	create role gov_app login;
+	create role gov_reader login;
 	select gov_grant('gov_app', 'app');
+	select gov_grant('gov_reader', 'reader');
 	select count(gov_consume('acme', 'tokens', n, null, array['agent-' || n % 3 + 1], 'key-' || n)) from generate_series(1, 60) n});
 gov_roll_up($node, 'postgres');
 gov_use($node, 'postgres', 2.5);
@@ -75,6 +77,7 @@ is( $node->safe_psql('postgres', q{
 		set role gov_app;
 		select event_id is not null from gov_ingest('acme', 'tokens', 1, null, array['agent-1'])}),
 	't', 'rights are kept');
+cmp_ok($node->safe_psql('postgres', 'set role gov_reader; select count(*) from gov_stats'), '>', 10, 'a reader reads gov_stats on');
 $_->quit foreach ($old, $open);
 gov_is_exact($node, 'postgres', 'upgraded');
 gov_roll_up($node, 'postgres');
