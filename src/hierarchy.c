@@ -168,18 +168,11 @@ static GovQuery budgets_query = {
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID}
 };
 
-/* The trigger's data; it must be a row trigger on the table that it is for. */
-static TriggerData *
-row_trigger(FunctionCallInfo fcinfo, Oid relid)
-{
-	TriggerData *trigger = gov_trigger_data(fcinfo, relid);
-
-	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called as a row trigger")));
-	return trigger;
-}
+#define AFTER_INSERT	GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW)
+#define AFTER_UPDATE	GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW)
+#define AFTER_DELETE	GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_ROW)
+#define BEFORE_UPDATE \
+	GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE)
 
 /* The row as it is now: the new one of an update. */
 static HeapTuple
@@ -269,7 +262,7 @@ had_children(Datum owner, Datum id)
 Datum
 gov_entity_moves_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
+	TriggerData *trigger = gov_trigger_data_of(fcinfo, BEFORE_UPDATE, gov_catalog()->entities);
 	HeapTuple	row = trigger->tg_trigtuple;
 	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
 	Datum		id = gov_trigger_key(trigger, row, "id");
@@ -332,7 +325,7 @@ check_chain(const TriggerData *trigger, Datum owner, Datum id)
 Datum
 gov_entity_placed_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
+	TriggerData *trigger = gov_trigger_data_of(fcinfo, AFTER_INSERT | AFTER_UPDATE, gov_catalog()->entities);
 	HeapTuple	row = current_row(trigger);
 	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
 	bool		is_root;
@@ -357,7 +350,7 @@ gov_entity_placed_1_0(PG_FUNCTION_ARGS)
 Datum
 gov_entity_removed_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
+	TriggerData *trigger = gov_trigger_data_of(fcinfo, AFTER_DELETE, gov_catalog()->entities);
 	Datum		owner = gov_trigger_key(trigger, trigger->tg_trigtuple, "owner_id");
 	Datum		id = gov_trigger_key(trigger, trigger->tg_trigtuple, "id");
 	Datum		args[] = {owner, id};
@@ -431,7 +424,7 @@ check_budgets(const TriggerData *trigger, Datum owner, Datum entity, Datum capab
 Datum
 gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->assignments);
+	TriggerData *trigger = gov_trigger_data_of(fcinfo, AFTER_INSERT, gov_catalog()->assignments);
 	HeapTuple	row = trigger->tg_trigtuple;
 	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
 	GovSpi		spi;
