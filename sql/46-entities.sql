@@ -80,6 +80,10 @@ begin
             '{typeRefId, typeId, entityTypeId}',
             is_required => earlier is null
                 and not exists (select from gov_entities e where e.owner_id = owner and e.id = entity));
+        -- No index could take it; where it is too long, no such type exists.
+        if length(type) > 255 then
+            perform @extschema@._gov_raise_broken_rule('@extschema@.gov_entities', 'gov_entities_type_id_fkey', format('It has %s characters.', length(type)));
+        end if;
         item := item - '{typeRefId, entityTypeId}'::text[];
         if type is not null then
             item := item || jsonb_build_object('typeId', type);
@@ -214,6 +218,7 @@ declare
     unknown text;
 begin
     perform _gov_require_owner(owner);
+    perform @extschema@._gov_require_list('ids', pg_catalog.array_ndims(ids));
     if ids is null or array_position(ids, null) is not null then
         raise exception using
             errcode = 'null_value_not_allowed',
@@ -251,7 +256,7 @@ begin
     if found then
         raise exception using
             errcode = 'undefined_object',
-            message = format('entity "%s" of owner "%s" does not exist', unknown, owner),
+            message = format('entity "%s" of owner "%s" does not exist', left(unknown, 200), left(owner, 200)),
             hint = 'Nothing was changed; gov_list_entities() shows what there is.';
     end if;
 

@@ -290,6 +290,7 @@ set jit = off
 as $$
 begin
     perform _gov_require_owner(owner_id);
+    perform @extschema@._gov_require_list('capability_ids', pg_catalog.array_ndims(capability_ids));
     if array_position(capability_ids, null) is not null then
         raise exception using
             errcode = 'null_value_not_allowed',

@@ -9,6 +9,7 @@
  * WHO MAY SET WHAT
  *		What decides over a grant (on_unavailable, on_ungoverned, owner) is
  *		SUSET: a session must not be able to talk itself past its budgets.
+ *		dimensions_max is too: what one passes is kept for all to read.
  *		caller is a label and anybody's.  owner survives RESET ALL, because a
  *		connection pool that resets its sessions must not unpin a tenant.
  *
@@ -49,6 +50,8 @@
 /* What gov_query keeps of owners: about 250 bytes a budget. */
 #define GOV_QUERY_MEMORY_DEFAULT_KB	(32 * 1024)
 
+#define GOV_DIMENSIONS_MAX_DEFAULT_KB	64
+
 /* Ids have no control characters. */
 #define GOV_NO_OWNER	"refused\001"
 
@@ -58,6 +61,7 @@ int			gov_event_retention_s = 0;
 int			gov_on_unavailable = GOV_ON_UNAVAILABLE_ERROR;
 int			gov_on_ungoverned = GOV_ON_UNGOVERNED_GRANT;
 int			gov_clock_offset_s = 0;
+int			gov_dimensions_max_kb = GOV_DIMENSIONS_MAX_DEFAULT_KB;
 int			gov_query_memory_kb = GOV_QUERY_MEMORY_DEFAULT_KB;
 bool		gov_use_cache = true;
 char	   *gov_owner = NULL;
@@ -151,6 +155,11 @@ define_decision_settings(void)
 							"The clock never runs backwards: lowering the offset stops it until real time has caught up.",
 							&gov_clock_offset_s, 0, INT_MIN, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.dimensions_max",
+							"Largest dimensions that a call may pass.",
+							"Their size as jsonb; each event and hold keeps them.",
+							&gov_dimensions_max_kb, GOV_DIMENSIONS_MAX_DEFAULT_KB, 1, MAX_KILOBYTES,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.query_memory",
 							"Memory that each session keeps for gov_query.",
 							"An owner that does not fit is read from the tables at each query.",

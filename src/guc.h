@@ -27,6 +27,7 @@ extern int gov_event_retention_s;
 extern int gov_on_unavailable;
 extern int gov_on_ungoverned;
 extern int gov_clock_offset_s;
+extern int gov_dimensions_max_kb;
 extern int gov_query_memory_kb;
 extern bool gov_use_cache;
 extern char *gov_owner;

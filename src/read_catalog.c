@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "errors.h"
 #include "read.h"
 
 #define GOV_THRESHOLDS_MAX	10	/* of a budget, as the tables say */
@@ -188,7 +189,7 @@ add_budget(StringInfo block, uint64 row, uint32 number)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("stored cadence \"%s\" is malformed",
-						block->data + budget.cadence_text.offset)));
+						gov_shown(block->data + budget.cadence_text.offset))));
 	budget.anchor = DatumGetTimestampTz(gov_spi_value(row, 11, &isnull));
 	budget.has_anchor = !isnull;
 	budget.timezone = add_column(block, row, 12);
