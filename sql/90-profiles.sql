@@ -62,6 +62,7 @@ as $$
             ('gov_engine_facts', '{reader}'),
             ('_gov_require_owner', '{reader, tenant}'),
             ('_gov_require_unpinned', '{tenant}'),
+            ('_gov_refuse_cycle', '{reader, tenant}'),
             ('_gov_read_every_owner', '{reader}'),
             ('_gov_change_every_owner', '{}')
     ),

@@ -38,6 +38,7 @@
 #include "charge.h"
 #include "claim.h"
 #include "clock.h"
+#include "cycle.h"
 #include "errors.h"
 #include "fault.h"
 #include "gate.h"
@@ -411,6 +412,10 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				break;
 			case GOV_OUTCOME_OUTDATED:
 				begin_again(&gate);
+				break;
+			case GOV_OUTCOME_CYCLE:
+				gov_cycle_refuse(request->owner.owner, work.other_id, work.other_id_length);
+				gate.source.ends_cycles = true;
 				break;
 			case GOV_OUTCOME_LOAD:
 				if (!load(&gate))
