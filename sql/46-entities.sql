@@ -284,7 +284,7 @@ comment on function gov_archive_entities(text, text[]) is
 $$Archives entities: their own budgets are suspended until they are unarchived. Archived ones stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
-errors: 22004 null; 22023 no id; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+errors: 22004 null; 22023 no id, ids of two dimensions; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 
 create function gov_unarchive_entities(owner_id text, ids text[])
 returns void
@@ -300,5 +300,5 @@ comment on function gov_unarchive_entities(text, text[]) is
 $$Takes archived entities back: their own budgets hold again. Others stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
-errors: 22004 null; 22023 no id; 23514 limits past a strict budget; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+errors: 22004 null; 22023 no id, ids of two dimensions; 23514 limits past a strict budget; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 
