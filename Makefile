@@ -39,6 +39,7 @@ OBJS = \
 	src/charge.o \
 	src/claim.o \
 	src/clock.o \
+	src/cycle.o \
 	src/decide.o \
 	src/entity.o \
 	src/errors.o \

@@ -57,6 +57,16 @@ language c
 stable
 as 'MODULE_PATHNAME', 'gov_require_owner_1_0';
 
+create function @extschema@._gov_refuse_cycle(owner_id text, entity_id text)
+returns boolean
+language c
+stable
+strict
+as 'MODULE_PATHNAME', 'gov_refuse_cycle_1_0';
+
+comment on function @extschema@._gov_refuse_cycle(text, text) is
+    'internal: true; refuses an entity that is below itself, or below one that is (23514), and an owner that the session may not see (42501)';
+
 comment on function @extschema@._gov_require_owner(text) is 'internal: true; refuses a null owner (22004) and one that the session may not see (42501)';
 
 create function @extschema@._gov_require_unpinned(call text)

@@ -10,9 +10,13 @@ language sql
 immutable
 parallel safe
 strict
-return array(select distinct item collate "C" from unnest(items) item order by 1);
+return case
+    when array_ndims(items) > 1 then items
+    else array(select distinct item collate "C" from unnest(items) item order by 1)
+end;
 
-comment on function @extschema@._gov_sorted(text[]) is 'internal: the distinct items in byte order';
+comment on function @extschema@._gov_sorted(text[]) is
+    'internal: the distinct items in byte order; an array of more dimensions as it is, for the check constraint to refuse';
 
 create function @extschema@._gov_sorted(items numeric[])
 returns numeric[]
@@ -23,6 +27,26 @@ strict
 return array(select distinct trim_scale(round(item, 9)) from unnest(items) item order by 1);
 
 comment on function @extschema@._gov_sorted(numeric[]) is 'internal: the distinct items in order, rounded to 9 decimals and without trailing zeros';
+
+-- The check constraints on thresholds would raise 0A000.
+create function @extschema@._gov_refuse_dimensions(relation name, column_name name)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception using
+        errcode = 'check_violation',
+        message = format('column "%s" of "%s" must be a one-dimensional array', column_name, relation),
+        hint = 'Write it like {80,100}.',
+        schema = '@extschema@',
+        table = relation,
+        column = column_name,
+        constraint = relation || '_' || column_name || '_check';
+end
+$$;
+
+comment on function @extschema@._gov_refuse_dimensions(name, name) is 'internal: refuses an array of two and more dimensions (23514)';
 
 create function @extschema@.gov_is_timezone(name text)
 returns boolean
@@ -129,6 +153,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if array_ndims(new.alert_thresholds) > 1 then
+        perform @extschema@._gov_refuse_dimensions(tg_table_name, 'alert_thresholds'::name);
+    end if;
     new.scope_entity_ids := @extschema@._gov_sorted(new.scope_entity_ids);
     new.usage_limit := trim_scale(round(new.usage_limit, 9));
     new.alert_thresholds := @extschema@._gov_sorted(new.alert_thresholds);
@@ -137,7 +164,7 @@ begin
         if not @extschema@.gov_is_timezone(new.timezone) then
             raise exception using
                 errcode = 'check_violation',
-                message = format('time zone "%s" is not recognized', new.timezone),
+                message = format('time zone "%s" is not recognized', left(new.timezone, 200)),
                 hint = 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.',
                 schema = tg_table_schema,
                 table = tg_table_name,
@@ -212,6 +239,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if array_ndims(new.thresholds) > 1 then
+        perform @extschema@._gov_refuse_dimensions(tg_table_name, 'thresholds'::name);
+    end if;
     new.thresholds := @extschema@._gov_sorted(new.thresholds);
 
     if tg_op = 'UPDATE' then

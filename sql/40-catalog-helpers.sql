@@ -53,6 +53,24 @@ end;
 
 comment on function @extschema@._gov_form_example(text) is 'internal: what a JSON value of the form looks like';
 
+create function @extschema@._gov_require_list(argument text, dimensions int)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if dimensions > 1 then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('argument "%s" must be a one-dimensional array', argument),
+            hint = 'Write it like {a,b}.';
+    end if;
+end
+$$;
+
+comment on function @extschema@._gov_require_list(text, int) is 'internal: refuses an array of two and more dimensions (22023); an empty one has none';
+
 create function @extschema@._gov_items(payload jsonb, wrapper text, forms jsonb, max_items int default 100)
 returns table (n int, item jsonb)
 language plpgsql
@@ -75,7 +93,7 @@ begin
         for key in select k from jsonb_object_keys(payload) k where k <> wrapper loop
             raise exception using
                 errcode = 'invalid_parameter_value',
-                message = format('unknown key "%s" beside "%s"', key, wrapper),
+                message = format('unknown key "%s" beside "%s"', left(key, 200), wrapper),
                 hint = format('Write [{...}, ...] or {"%s": [{...}, ...]}.', wrapper);
         end loop;
         items := payload -> wrapper;
@@ -111,7 +129,7 @@ begin
             if not forms ? key then
                 raise exception using
                     errcode = 'invalid_parameter_value',
-                    message = format('unknown key "%s" in item %s of "%s"', key, n, wrapper),
+                    message = format('unknown key "%s" in item %s of "%s"', left(key, 200), n, wrapper),
                     hint = format('Its keys are %s.', (select string_agg(k, ', ') from jsonb_object_keys(forms) k));
             end if;
             if not @extschema@._gov_has_form(value, forms ->> key) then
@@ -170,7 +188,7 @@ as $$
 declare
     value constant text := item ->> key;
 begin
-    if value !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?$' then
+    if length(value) > 100 or value !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?$' then
         raise invalid_datetime_format;
     end if;
     if value ~ '[T ].*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$' then
@@ -308,6 +326,10 @@ as $$
 declare
     key jsonb;
 begin
+    -- Longer than any key, and perhaps than what can be decoded.
+    if length(cursor) > 1048576 then
+        raise invalid_parameter_value;
+    end if;
     key := convert_from(decode(cursor, 'base64'), 'UTF8')::jsonb;
     if jsonb_typeof(key) = 'array' and jsonb_array_length(key) = cardinality(forms) + 1 and key ->> 0 = list then
         key := key - 0;

@@ -33,7 +33,7 @@ begin
     if display_name <> stored_name then
         raise exception using
             errcode = 'unique_violation',
-            message = format('the id "%s" made from "%s" is taken by the entity type "%s"', id, display_name, stored_name),
+            message = format('the id "%s" made from "%s" is taken by the entity type "%s"', left(id, 200), left(display_name, 200), left(stored_name, 200)),
             hint = 'Give the item an "id" of its own, or this id to change that type.',
             table = 'gov_entity_types',
             constraint = 'gov_entity_types_pkey';
@@ -79,8 +79,13 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    made constant text := trim(both '-' from regexp_replace(lower(item ->> 'displayName' collate "C"), '[^a-z0-9]+', '-', 'g'));
+    made text;
 begin
+    -- A longer display name is refused by the rule on it, which is given something that breaks it.
+    if length(item ->> 'displayName') > 255 then
+        return left(item ->> 'displayName', 256);
+    end if;
+    made := trim(both '-' from regexp_replace(lower(item ->> 'displayName' collate "C"), '[^a-z0-9]+', '-', 'g'));
     if made is null or made = '' then
         raise exception using
             errcode = 'invalid_parameter_value',

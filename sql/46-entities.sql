@@ -81,6 +81,10 @@ begin
             '{typeRefId, typeId, entityTypeId}'::text[],
             is_required => earlier is null
                 and not exists (select from @extschema@.gov_entities e where e.owner_id = owner and e.id = entity));
+        -- No index could take it; where it is too long, no such type exists.
+        if length(type) > 255 then
+            perform @extschema@._gov_raise_broken_rule('@extschema@.gov_entities'::regclass, 'gov_entities_type_id_fkey', format('It has %s characters.', length(type)));
+        end if;
         item := item - '{typeRefId, entityTypeId}'::text[];
         if type is not null then
             item := item || jsonb_build_object('typeId', type);
@@ -216,6 +220,7 @@ declare
     unknown text;
 begin
     perform @extschema@._gov_require_owner(owner);
+    perform @extschema@._gov_require_list('ids', array_ndims(ids));
     if ids is null or array_position(ids, null) is not null then
         raise exception using
             errcode = 'null_value_not_allowed',
@@ -253,7 +258,7 @@ begin
     if found then
         raise exception using
             errcode = 'undefined_object',
-            message = format('entity "%s" of owner "%s" does not exist', unknown, owner),
+            message = format('entity "%s" of owner "%s" does not exist', left(unknown, 200), left(owner, 200)),
             hint = 'Nothing was changed; gov_list_entities() shows what there is.';
     end if;
 
@@ -281,7 +286,7 @@ comment on function @extschema@.gov_archive_entities(text, text[]) is
 $$Archives entities: their own budgets are suspended until they are unarchived. Archived ones stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
-errors: 22004 null; 22023 no id; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+errors: 22004 null; 22023 no id, ids of two dimensions; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 
 create function @extschema@.gov_unarchive_entities(owner_id text, ids text[])
 returns void
@@ -297,5 +302,5 @@ comment on function @extschema@.gov_unarchive_entities(text, text[]) is
 $$Takes archived entities back: their own budgets hold again. Others stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
-errors: 22004 null; 22023 no id; 23514 limits past a strict budget; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+errors: 22004 null; 22023 no id, ids of two dimensions; 23514 limits past a strict budget; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 

@@ -97,7 +97,7 @@ begin
     if found then
         raise exception using
             errcode = 'insufficient_privilege',
-            message = format('permission denied for a locked budget of entity "%s" for capability "%s"', entity, capability),
+            message = format('permission denied for a locked budget of entity "%s" for capability "%s"', left(entity, 200), left(capability, 200)),
             detail = format('Role "%s" may neither change nor lock it.', current_user),
             hint = 'Leave it out, or ask whoever locks budgets.',
             table = 'gov_assignments';

@@ -47,10 +47,11 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    max_names constant int := 32;
     missing text := case
         when owner_id is null then 'owner_id'
         when capability_id is null then 'capability_id'
-        when group_by is null or array_position(group_by, null) is not null then 'group_by'
+        when group_by is null or exists (select from unnest(group_by) g (name) where g.name is null) then 'group_by'
         when from_time is null then 'from_time'
         when to_time is null then 'to_time'
     end;
@@ -74,6 +75,14 @@ begin
             errcode = 'invalid_parameter_value',
             message = 'argument "bucket" must be a positive interval of months, of days, or of time',
             hint = 'Write it like interval ''1 day'', ''1 month'' or ''6 hours''.';
+    end if;
+    perform @extschema@._gov_require_list('group_by', array_ndims(group_by));
+    if cardinality(group_by) > max_names then
+        raise exception using
+            errcode = 'program_limit_exceeded',
+            message = '"group_by" has too many names',
+            detail = format('There are %s, at most %s are allowed.', cardinality(group_by), max_names),
+            hint = 'Group by fewer, or query gov_events.';
     end if;
     perform @extschema@._gov_require_owner(owner_id);
 
@@ -124,10 +133,12 @@ $$;
 comment on function @extschema@.gov_attribution(text, text, text[], timestamptz, timestamptz, interval) is
 $$Who and what used how much: the ledger's sums by any mix of entity types and dimensions, and by time.
 
-owner_id, capability_id: what is summed; group_by: each name is an entity type or else the key of a dimension, {} for one sum;
+owner_id, capability_id: what is summed; group_by: at most 32 names, each an entity type or else the key of a dimension, {} for one
+    sum;
     from_time, to_time: by occurred_at, from_time included, to_time not; bucket: months, days or time, such as interval '1 day', begun
     in the session's time zone, weeks on Monday; null for no buckets
 result: a row per group and bucket, by bucket: group_key: an object with a key for each name, null for what an event lacks; an event
     with two entities of one type counts under each; bucket_start: null without buckets; amount; event_count
-errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit; 42501 an owner that the session may not see$$;
+errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit, group_by of two dimensions; 42501 an owner
+    that the session may not see; 54000 more than 32 names$$;
 

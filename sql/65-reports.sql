@@ -181,7 +181,17 @@ begin
     (
         select coalesce(u.amount, 0) + coalesce(c.amount, 0) as used, coalesce(r.amount, 0) as held
     ) s
-    where b.owner_id = owner;
+    where b.owner_id = owner
+        -- An archived entity that hands on no place is below a cycle of archived ones. Asked once, and before the first row.
+        and (
+            select case
+                when (select count(*) from hidden) = (select count(*) from entity x where x.is_archived) then true
+                else (
+                    select bool_and(@extschema@._gov_refuse_cycle(owner, x.id))
+                    from entity x
+                    where x.is_archived
+                        and not exists (select from hidden y where y.id = x.id)) is not null
+            end);
 end
 $$;
 
@@ -291,6 +301,7 @@ set jit = off
 as $$
 begin
     perform @extschema@._gov_require_owner(owner_id);
+    perform @extschema@._gov_require_list('capability_ids', array_ndims(capability_ids));
     if array_position(capability_ids, null) is not null then
         raise exception using
             errcode = 'null_value_not_allowed',
@@ -367,7 +378,16 @@ begin
         where capability_ids is not null
             and x.capability_id = any (capability_ids)
     ) b on b.entity_id = p.id
-    where p.is_wanted
+    -- Whom no root leads to is below a cycle. Asked once, and before the first row.
+    where (
+            select case
+                when (select count(*) from place) = (select count(*) from entity) then true
+                else (
+                    select bool_and(@extschema@._gov_refuse_cycle(gov_tree.owner_id, e.id))
+                    from entity e
+                    where not exists (select from place x where x.id = e.id)) is not null
+            end)
+        and p.is_wanted
         and not p.is_archived
         and (capability_ids is null or b.entity_id is not null)
     order by p.sort_key, b.capability_id collate "C", cardinality(b.scope_entity_ids), b.scope_entity_ids collate "C", b.name collate "C";
@@ -382,7 +402,8 @@ owner_id: one of the vendor's customers; capability_ids: whose budgets to show; 
     under_entity_id: only this entity and what is below it
 result: the columns of gov_budgets but for owner_id; depth: 0 for a root; path: the ids from the root down to the entity. One row per
     budget, an entity's by capability, scope size, scope and name; unknown ids: no rows
-errors: 22004 null owner_id or element of capability_ids; 42501 an owner that the session may not see$$;
+errors: 22004 null owner_id or element of capability_ids; 22023 capability_ids of two dimensions; 23514 an entity below itself, written
+    with triggers disabled; 42501 an owner that the session may not see$$;
 
 create function @extschema@._gov_short(n numeric)
 returns text
@@ -611,7 +632,7 @@ result: lines of at most 98 characters, a heading first. A budget's line: the ca
     a bar of what is used and held, drawn in ASCII unless database and client use UTF8; the share that is used, ! when the limit
     is passed; amounts of 3 digits; when the window ends, in the session's time zone; what is left to allocate when children
     have budgets; soft
-errors: 22004 null owner_id; 22023 negative max_depth; 42501 an owner that the session may not see$$;
+errors: 22004 null owner_id; 22023 negative max_depth; 23514 an entity below itself, written with triggers disabled; 42501 an owner that the session may not see$$;
 
 create function @extschema@.gov_query
 (
@@ -649,5 +670,6 @@ result: {"data": [...], "pagination": {"next": cursor or null}}, each row with e
     usagePeriodStart, usagePeriodEnd, enforcement and locked. utilization = usage / limit, 1 for a limit of 0; allocated: the
     limits of the children's unnamed node-wide budgets of the same capability and cadence, null for scoped budgets
 errors: 22004 null owner_id, sort_by, sort_order, scope, page_size or element of an array; 22023 unknown sort_by, sort_order or
-    scope, page_size out of range, after not a cursor of this query; 42501 not the session's owner$$;
+    scope, an array of two dimensions, page_size out of range, after not a cursor of this query; 23514 an entity below itself, written
+    with triggers disabled; 42501 not the session's owner$$;
 

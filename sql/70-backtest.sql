@@ -20,7 +20,7 @@ begin
     where not @extschema@.gov_is_timezone(b.timezone)
     limit 1;
     if found then
-        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, 'gov_assignments_timezone_check', format('time zone "%s" is not recognized', failing));
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, 'gov_assignments_timezone_check', format('time zone "%s" is not recognized', left(failing, 200)));
     end if;
 
     for broken, expression in
@@ -33,7 +33,7 @@ begin
         into failing
         using budgets;
         if failing is not null then
-            perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, broken, format('Failing row contains %s.', failing));
+            perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, broken, format('Failing row contains %s.', left(failing, 200)));
         end if;
     end loop;
 
@@ -44,7 +44,7 @@ begin
     limit 1;
     if found then
         perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, 'gov_assignments_entity_id_fkey',
-            format('Key (owner_id, entity_id)=(%s, %s) is not present in table "gov_entities".', owner, missing));
+            format('Key (owner_id, entity_id)=(%s, %s) is not present in table "gov_entities".', left(owner, 200), left(missing, 200)));
     end if;
 
     select b.capability_id
@@ -54,7 +54,7 @@ begin
     limit 1;
     if found then
         perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, 'gov_assignments_capability_id_fkey',
-            format('Key (capability_id)=(%s) is not present in table "gov_capabilities".', missing));
+            format('Key (capability_id)=(%s) is not present in table "gov_capabilities".', left(missing, 200)));
     end if;
 
     select s.id
@@ -66,8 +66,8 @@ begin
     if found then
         raise exception using
             errcode = 'foreign_key_violation',
-            message = format('scope entity "%s" does not exist', missing),
-            detail = format('Owner "%s" has no such entity.', owner),
+            message = format('scope entity "%s" does not exist', left(missing, 200)),
+            detail = format('Owner "%s" has no such entity.', left(owner, 200)),
             hint = 'A scope names entities of the same owner.',
             table = 'gov_assignments',
             constraint = 'gov_assignments_scope_entity_ids_fkey';

@@ -63,6 +63,7 @@ as $$
             ('gov_worker_failures', '{reader}'),
             ('_gov_require_owner', '{reader, tenant}'),
             ('_gov_require_unpinned', '{tenant}'),
+            ('_gov_refuse_cycle', '{reader, tenant}'),
             ('_gov_read_every_owner', '{reader}'),
             ('_gov_change_every_owner', '{}')
     ),
@@ -182,7 +183,7 @@ begin
     if profile is null or profile not in ('app', 'reader', 'admin', 'tenant') then
         raise exception using
             errcode = case when profile is null then 'null_value_not_allowed' else 'invalid_parameter_value' end,
-            message = case when profile is null then 'argument "profile" must not be null' else format('unknown profile "%s"', profile) end,
+            message = case when profile is null then 'argument "profile" must not be null' else format('unknown profile "%s"', left(profile, 200)) end,
             hint = 'The profiles are app, reader, admin and tenant.';
     end if;
     if profile = 'tenant' and exists (select from pg_roles r where r.rolname = role and (r.rolsuper or r.rolbypassrls or r.rolreplication)) then

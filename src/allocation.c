@@ -388,7 +388,9 @@ gov_assignment_allocated_1_0(PG_FUNCTION_ARGS)
 {
 	Changes		changes = {.examine = examine_assignment};
 
-	gov_transition_begin(&changes.rows, gov_trigger_data(fcinfo, gov_catalog()->assignments),
+	gov_transition_begin(&changes.rows,
+						 gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT) | GOV_FIRES(TRIGGER_EVENT_UPDATE),
+											 gov_catalog()->assignments),
 						 assignment_columns, lengthof(assignment_columns));
 	return judge_statement(&changes);
 }
@@ -399,7 +401,8 @@ gov_entity_allocated_1_0(PG_FUNCTION_ARGS)
 {
 	Changes		changes = {.examine = examine_entity};
 
-	gov_transition_begin(&changes.rows, gov_trigger_data(fcinfo, gov_catalog()->entities),
+	gov_transition_begin(&changes.rows,
+						 gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE), gov_catalog()->entities),
 						 entity_columns, lengthof(entity_columns));
 	return judge_statement(&changes);
 }

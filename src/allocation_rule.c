@@ -23,6 +23,7 @@
 #include "utils/array.h"
 
 #include "allocation_rule.h"
+#include "errors.h"
 #include "spi.h"
 
 /*
@@ -113,9 +114,10 @@ gov_allocation_judge(GovAllocation *allocation, Relation written)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("limits of the children of entity \"%s\" for \"%s\" add up to %s, past its strict limit of %s",
-						gov_spi_text(0, 1), gov_spi_text(0, 2), gov_spi_text(0, 6), gov_spi_text(0, 5)),
+						gov_shown(gov_spi_text(0, 1)), gov_shown(gov_spi_text(0, 2)),
+						gov_spi_text(0, 6), gov_spi_text(0, 5)),
 				 errdetail("Its budget %s%s%swith %s%s has strict_allocation: it bounds the unnamed node-wide budgets with the same cadence of the children that are not archived.",
-						   *name ? "\"" : "", name, *name ? "\" " : "",
+						   *name ? "\"" : "", gov_shown(name), *name ? "\" " : "",
 						   cadence ? "cadence " : "no cadence", cadence ? cadence : ""),
 				 errhint("Lower limits of its children first, raise its limit, or turn strict_allocation off."),
 				 errtableconstraint(written, "gov_assignments_allocation")));

@@ -74,7 +74,7 @@ raise_denied(const GovArguments *arguments, const GovDecision *decision,
 {
 	ereport(ERROR,
 			(errcode(GOV_ERRCODE_DENIED),
-			 errmsg("use of \"%s\" denied: %s", text_to_cstring(arguments->capability),
+			 errmsg("use of \"%s\" denied: %s", gov_shown(text_to_cstring(arguments->capability)),
 					gov_denial_reason(decision->denial)),
 			 errdetail("Failing budgets: %s", gov_answer_failing_nodes(resolution)),
 			 errhint("%s", denial_hint(decision))));

@@ -71,8 +71,8 @@ bad_item(const JsonbValue *key, const char *expected)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("key \"%.*s\" of an event must be %s",
-					key->val.string.len, key->val.string.val, expected),
+			 errmsg("key \"%s\" of an event must be %s",
+					gov_shown_bytes(key->val.string.val, key->val.string.len), expected),
 			 errhint("Write an event like {\"capabilityId\": \"ai-tokens\", \"amount\": 120, \"entityIds\": [\"agent-7\"]}.")));
 }
 
@@ -221,7 +221,10 @@ set_argument(const JsonbValue *key, JsonbValue *value, GovArguments *arguments)
 	else if (is_key(key, "amount"))
 		arguments->amount = item_amount(key, value);
 	else if (is_key(key, "dimensions"))
+	{
 		arguments->dimensions = value->type == jbvNull ? NULL : JsonbValueToJsonb(value);
+		gov_request_check_size(arguments->dimensions);
+	}
 	else if (is_key(key, "entityIds"))
 		arguments->entity_ids = item_ids(key, value);
 	else if (is_key(key, "idempotencyKey"))
@@ -231,8 +234,8 @@ set_argument(const JsonbValue *key, JsonbValue *value, GovArguments *arguments)
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown key \"%.*s\" in an event",
-						key->val.string.len, key->val.string.val),
+				 errmsg("unknown key \"%s\" in an event",
+						gov_shown_bytes(key->val.string.val, key->val.string.len)),
 				 errhint("An event has capabilityId, amount, dimensions, entityIds, idempotencyKey and occurredAt.")));
 }
 

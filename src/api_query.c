@@ -15,6 +15,7 @@
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "libpq/pqformat.h"
+#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -22,6 +23,8 @@
 #include "owner.h"
 #include "page.h"
 #include "sheet_read.h"
+
+#define GOV_SEARCH_MAX_CHARS	1024	/* names have 255, in lower case perhaps more */
 
 PG_FUNCTION_INFO_V1(gov_query_1_0);
 
@@ -70,7 +73,8 @@ word_argument(FunctionCallInfo fcinfo, int argno, const char *name,
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for \"%s\": \"%s\"", name, text_to_cstring(value)),
+			 errmsg("invalid value for \"%s\": \"%s\"", name,
+					gov_shown_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value))),
 			 errhint("Give %s.", list.data)));
 }
 
@@ -78,6 +82,23 @@ static text *
 text_argument(FunctionCallInfo fcinfo, int argno)
 {
 	return PG_ARGISNULL(argno) ? NULL : PG_GETARG_TEXT_PP(argno);
+}
+
+/*
+ * What is longer than any name is found in none, and so is its beginning: no
+ * more of it is turned into lower case.
+ */
+static text *
+search_argument(FunctionCallInfo fcinfo)
+{
+	text	   *search = text_argument(fcinfo, ARG_SEARCH);
+	int			length = search ? VARSIZE_ANY_EXHDR(search) : 0;
+
+	if (length <= GOV_SEARCH_MAX_CHARS)
+		return search;
+	return cstring_to_text_with_len(VARDATA_ANY(search),
+									pg_mbcharcliplen(VARDATA_ANY(search), length,
+													 GOV_SEARCH_MAX_CHARS));
 }
 
 /* False if it is null: that filters nothing. */
@@ -89,6 +110,7 @@ texts_argument(FunctionCallInfo fcinfo, int argno, const char *name, GovTexts *t
 
 	if (PG_ARGISNULL(argno))
 		return false;
+	gov_require_list(PG_GETARG_ARRAYTYPE_P(argno), name);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argno), TEXTOID, -1, false, TYPALIGN_INT,
 					  &items, &nulls, &texts->count);
 	texts->items = palloc(sizeof(text *) * Max(texts->count, 1));
@@ -182,7 +204,7 @@ read_arguments(FunctionCallInfo fcinfo, GovPageRequest *request)
 		request->min_utilization = PG_GETARG_NUMERIC(ARG_MIN_UTILIZATION);
 	request->has_types = texts_argument(fcinfo, ARG_TYPE_IDS, "type_ids",
 										&request->type_ids);
-	request->search = text_argument(fcinfo, ARG_SEARCH);
+	request->search = search_argument(fcinfo);
 	request->under_entity_id = text_argument(fcinfo, ARG_UNDER_ENTITY_ID);
 	request->size = page_size_argument(fcinfo);
 	request->hash = hash_request(request);

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "errors.h"
 #include "window.h"
 
 PG_FUNCTION_INFO_V1(gov_window_1_0);
@@ -47,7 +48,7 @@ cadence_argument(FunctionCallInfo fcinfo)
 	if (!gov_cadence_parse(value, &cadence))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for \"cadence\": \"%s\"", value),
+				 errmsg("invalid value for \"cadence\": \"%s\"", gov_shown(value)),
 				 errhint("Write an ISO 8601 duration of one unit, 1 to 9999, such as P1M, P1W, P30D or PT1H; null never resets.")));
 
 	return cadence;
@@ -86,7 +87,7 @@ timezone_argument(FunctionCallInfo fcinfo)
 	if (tz == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for \"timezone\": \"%s\"", name),
+				 errmsg("invalid value for \"timezone\": \"%s\"", gov_shown(name)),
 				 errhint("Write a name of pg_timezone_names, such as UTC or Europe/Berlin.")));
 
 	return tz;

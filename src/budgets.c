@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "errors.h"
 #include "fault.h"
 #include "pending.h"
 #include "threshold.h"
@@ -302,7 +303,7 @@ gov_resolution_compute_turns(GovResolution *resolution)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 					 errmsg("cannot compute the present window of a budget"),
-					 errdetail("Its time zone is \"%s\".", turn->timezone),
+					 errdetail("Its time zone is \"%s\".", gov_shown(turn->timezone)),
 					 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 		turn->is_computed = true;
 	}

@@ -1,10 +1,44 @@
 /*
  * errors.c
- *		Errors that more than one place raises.
+ *		Errors that more than one place raises, and how they show values.
+ *
+ * INVARIANTS
+ *		No message has more of a value than GOV_SHOWN_CHARS: whoever calls with
+ *		a megabyte must not fill the log with it.
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
+
 #include "errors.h"
+
+#define GOV_SHOWN_CHARS		200
+
+/* What a message shows of a value. */
+char *
+gov_shown_bytes(const char *bytes, int length)
+{
+	int			shown = pg_mbcharcliplen(bytes, length, GOV_SHOWN_CHARS);
+
+	return psprintf("%.*s%s", shown, bytes, shown < length ? "..." : "");
+}
+
+char *
+gov_shown(const char *value)
+{
+	return gov_shown_bytes(value, strlen(value));
+}
+
+/* A list is {}, or has one dimension. */
+void
+gov_require_list(const ArrayType *array, const char *argument)
+{
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must be a one-dimensional array", argument),
+				 errhint("Write it like {a,b}.")));
+}
 
 void
 gov_raise_null_argument(const char *argument)

@@ -7,11 +7,16 @@
 
 #include "postgres.h"
 
+#include "utils/array.h"
+
 #include "compat.h"
 
 #define GOV_ERRCODE_DENIED		MAKE_SQLSTATE('G', 'V', '0', '0', '1')
 #define GOV_ERRCODE_UNGOVERNED	MAKE_SQLSTATE('G', 'V', '0', '0', '2')
 
+extern char *gov_shown(const char *value);
+extern char *gov_shown_bytes(const char *bytes, int length);
+extern void gov_require_list(const ArrayType *array, const char *argument);
 pg_noreturn extern void gov_raise_null_argument(const char *argument);
 pg_noreturn extern void gov_raise_not_preloaded(void);
 pg_noreturn extern void gov_raise_cache_full(void);

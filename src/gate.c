@@ -38,6 +38,7 @@
 #include "charge.h"
 #include "claim.h"
 #include "clock.h"
+#include "cycle.h"
 #include "errors.h"
 #include "fault.h"
 #include "gate.h"
@@ -310,7 +311,7 @@ give_up(GovGate *gate)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("could not load the budgets of owner \"%s\" in time",
-						gate->request->owner.owner),
+						gov_shown(gate->request->owner.owner)),
 				 errdetail("Other sessions were loading or evicting them all the time."),
 				 errhint("Retry the call.")));
 	turn_to_tables(gate);
@@ -325,8 +326,8 @@ decide_ungoverned(const GovRequest *request, GovDecision *decision)
 	if (gov_on_ungoverned == GOV_ON_UNGOVERNED_ERROR)
 		ereport(ERROR,
 				(errcode(GOV_ERRCODE_UNGOVERNED),
-				 errmsg("no budget governs this use of \"%.*s\"",
-						(int) request->capability_length, request->capability_id),
+				 errmsg("no budget governs this use of \"%s\"",
+						gov_shown_bytes(request->capability_id, request->capability_length)),
 				 errhint("Assign a budget with gov_upsert_assignments, or set governance.on_ungoverned.")));
 	decision->is_granted = false;
 	decision->denial = GOV_DENIAL_UNGOVERNED;
@@ -435,6 +436,10 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				break;
 			case GOV_OUTCOME_OUTDATED:
 				begin_again(&gate);
+				break;
+			case GOV_OUTCOME_CYCLE:
+				gov_cycle_refuse(request->owner.owner, work.other_id, work.other_id_length);
+				gate.source.ends_cycles = true;
 				break;
 			case GOV_OUTCOME_LOAD:
 				if (!load(&gate))

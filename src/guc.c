@@ -9,7 +9,8 @@
  * WHO MAY SET WHAT
  *		What decides over a grant (on_unavailable, on_ungoverned, owner) is
  *		SUSET: a session must not be able to talk itself past its budgets.
- *		So is what bounds a tenant (tenant.c).
+ *		So are what bounds a tenant (tenant.c), and dimensions_max: what one passes
+ *		is kept for all to read.
  *		caller is a label and anybody's.  owner survives RESET ALL, because a
  *		connection pool that resets its sessions must not unpin a tenant.
  *
@@ -53,6 +54,7 @@
 /* What nobody may pass, see hierarchy.c and the check of alert_thresholds. */
 #define GOV_ENTITY_BUDGETS_MAX		256
 #define GOV_THRESHOLDS_MAX			10
+#define GOV_DIMENSIONS_MAX_DEFAULT_KB	64
 
 /* Ids have no control characters. */
 #define GOV_NO_OWNER	"refused\001"
@@ -68,6 +70,7 @@ int			gov_tenant_budgets = 10000;
 int			gov_tenant_entity_budgets = 16;
 int			gov_tenant_cadence_s = 60;
 int			gov_tenant_thresholds = 5;
+int			gov_dimensions_max_kb = GOV_DIMENSIONS_MAX_DEFAULT_KB;
 int			gov_query_memory_kb = GOV_QUERY_MEMORY_DEFAULT_KB;
 bool		gov_use_cache = true;
 char	   *gov_owner = NULL;
@@ -161,6 +164,11 @@ define_decision_settings(void)
 							"Windows that have turned do not turn back when it is lowered: see gov_reset_clock.",
 							&gov_clock_offset_s, 0, INT_MIN, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.dimensions_max",
+							"Largest dimensions that a call may pass.",
+							"Their size as jsonb; each event and hold keeps them.",
+							&gov_dimensions_max_kb, GOV_DIMENSIONS_MAX_DEFAULT_KB, 1, MAX_KILOBYTES,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.query_memory",
 							"Memory that each session keeps for gov_query.",
 							"An owner that does not fit is read from the tables at each query.",

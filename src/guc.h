@@ -28,6 +28,7 @@ extern int gov_log_rollup_waits_ms;
 extern int gov_on_unavailable;
 extern int gov_on_ungoverned;
 extern int gov_clock_offset_s;
+extern int gov_dimensions_max_kb;
 extern int gov_query_memory_kb;
 extern int gov_tenant_budgets;
 extern int gov_tenant_entity_budgets;

@@ -63,6 +63,7 @@
 #include "utils/snapmgr.h"
 
 #include "catalog.h"
+#include "errors.h"
 #include "hierarchy.h"
 #include "owner.h"
 #include "spi.h"
@@ -168,18 +169,11 @@ static GovQuery budgets_query = {
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID}
 };
 
-/* The trigger's data; it must be a row trigger on the table that it is for. */
-static TriggerData *
-row_trigger(FunctionCallInfo fcinfo, Oid relid)
-{
-	TriggerData *trigger = gov_trigger_data(fcinfo, relid);
-
-	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called as a row trigger")));
-	return trigger;
-}
+#define AFTER_INSERT	GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW)
+#define AFTER_UPDATE	GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW)
+#define AFTER_DELETE	GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_ROW)
+#define BEFORE_UPDATE \
+	GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE)
 
 /* The row as it is now: the new one of an update. */
 static HeapTuple
@@ -269,7 +263,7 @@ had_children(Datum owner, Datum id)
 Datum
 gov_entity_moves_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
+	TriggerData *trigger = gov_trigger_data_of(fcinfo, BEFORE_UPDATE, gov_catalog()->entities);
 	HeapTuple	row = trigger->tg_trigtuple;
 	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
 	Datum		id = gov_trigger_key(trigger, row, "id");
@@ -279,7 +273,7 @@ gov_entity_moves_1_0(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("entity \"%s\" has children and does not move",
-						TextDatumGetCString(id)),
+						gov_shown(TextDatumGetCString(id))),
 				 errdetail("Past usage stays with the ancestors that it was charged to."),
 				 errhint("Move its children first, or insert a new entity at the other place."),
 				 errtable(trigger->tg_relation)));
@@ -295,8 +289,8 @@ keep_parent(const TriggerData *trigger, Datum owner, Datum parent)
 	if (gov_spi_modify(&keep_entity_query, args, NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("parent \"%s\" does not exist", TextDatumGetCString(parent)),
-				 errdetail("Owner \"%s\" has no such entity.", TextDatumGetCString(owner)),
+				 errmsg("parent \"%s\" does not exist", gov_shown(TextDatumGetCString(parent))),
+				 errdetail("Owner \"%s\" has no such entity.", gov_shown(TextDatumGetCString(owner))),
 				 errhint("Insert the parent first or in the same statement."),
 				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_fkey")));
 }
@@ -316,13 +310,13 @@ check_chain(const TriggerData *trigger, Datum owner, Datum id)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("entity \"%s\" would be below itself or below a cycle",
-						TextDatumGetCString(id)),
+						gov_shown(TextDatumGetCString(id))),
 				 errhint("Choose a parent that is not below the entity."),
 				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_cycle")));
 	if (steps > GOV_CHAIN_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("entity \"%s\" is too deep", TextDatumGetCString(id)),
+				 errmsg("entity \"%s\" is too deep", gov_shown(TextDatumGetCString(id))),
 				 errdetail("A chain has at most %d entities.", GOV_CHAIN_MAX),
 				 errhint("Choose a parent nearer to the root."),
 				 errtableconstraint(trigger->tg_relation, "gov_entities_chain_limit")));
@@ -332,7 +326,7 @@ check_chain(const TriggerData *trigger, Datum owner, Datum id)
 Datum
 gov_entity_placed_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
+	TriggerData *trigger = gov_trigger_data_of(fcinfo, AFTER_INSERT | AFTER_UPDATE, gov_catalog()->entities);
 	HeapTuple	row = current_row(trigger);
 	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
 	bool		is_root;
@@ -357,7 +351,7 @@ gov_entity_placed_1_0(PG_FUNCTION_ARGS)
 Datum
 gov_entity_removed_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->entities);
+	TriggerData *trigger = gov_trigger_data_of(fcinfo, AFTER_DELETE, gov_catalog()->entities);
 	Datum		owner = gov_trigger_key(trigger, trigger->tg_trigtuple, "owner_id");
 	Datum		id = gov_trigger_key(trigger, trigger->tg_trigtuple, "id");
 	Datum		args[] = {owner, id};
@@ -371,16 +365,16 @@ gov_entity_removed_1_0(PG_FUNCTION_ARGS)
 	if (found_row(&child_query, args, GOV_SNAPSHOT_LATEST))
 		ereport(ERROR,
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("entity \"%s\" has children", TextDatumGetCString(id)),
-				 errdetail("One of them is \"%s\".", gov_spi_text(0, 1)),
+				 errmsg("entity \"%s\" has children", gov_shown(TextDatumGetCString(id))),
+				 errdetail("One of them is \"%s\".", gov_shown(gov_spi_text(0, 1))),
 				 errhint("Delete or move them first, or archive the entity with gov_archive_entities()."),
 				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_fkey")));
 	if (found_row(&scoped_query, args, GOV_SNAPSHOT_LATEST))
 		ereport(ERROR,
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("entity \"%s\" is in the scope of a budget", TextDatumGetCString(id)),
+				 errmsg("entity \"%s\" is in the scope of a budget", gov_shown(TextDatumGetCString(id))),
 				 errdetail("It is budget %s of entity \"%s\" for capability \"%s\".",
-						   gov_spi_text(0, 1), gov_spi_text(0, 2), gov_spi_text(0, 3)),
+						   gov_spi_text(0, 1), gov_shown(gov_spi_text(0, 2)), gov_shown(gov_spi_text(0, 3))),
 				 errhint("Delete those budgets first, or archive the entity with gov_archive_entities()."),
 				 errtableconstraint(trigger->tg_relation, "gov_assignments_scope_entity_ids_fkey")));
 	gov_spi_end(&spi);
@@ -403,8 +397,8 @@ keep_scope(const TriggerData *trigger, Datum owner, Datum scope)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-			 errmsg("scope entity \"%s\" does not exist", gov_spi_text(0, 1)),
-			 errdetail("Owner \"%s\" has no such entity.", TextDatumGetCString(owner)),
+			 errmsg("scope entity \"%s\" does not exist", gov_shown(gov_spi_text(0, 1))),
+			 errdetail("Owner \"%s\" has no such entity.", gov_shown(TextDatumGetCString(owner))),
 			 errhint("A scope names entities of the same owner."),
 			 errtableconstraint(trigger->tg_relation, "gov_assignments_scope_entity_ids_fkey")));
 }
@@ -421,7 +415,7 @@ check_budgets(const TriggerData *trigger, Datum owner, Datum entity, Datum capab
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("entity \"%s\" has too many budgets for capability \"%s\"",
-						TextDatumGetCString(entity), TextDatumGetCString(capability)),
+						gov_shown(TextDatumGetCString(entity)), gov_shown(TextDatumGetCString(capability))),
 				 errdetail("There may be at most %d.", GOV_BUDGETS_MAX),
 				 errhint("Delete budgets that are not needed any more."),
 				 errtableconstraint(trigger->tg_relation, "gov_assignments_limit")));
@@ -431,7 +425,7 @@ check_budgets(const TriggerData *trigger, Datum owner, Datum entity, Datum capab
 Datum
 gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = row_trigger(fcinfo, gov_catalog()->assignments);
+	TriggerData *trigger = gov_trigger_data_of(fcinfo, AFTER_INSERT, gov_catalog()->assignments);
 	HeapTuple	row = trigger->tg_trigtuple;
 	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
 	GovSpi		spi;

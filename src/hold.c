@@ -30,6 +30,7 @@
 #include "catalog.h"
 #include "clock.h"
 #include "columns.h"
+#include "errors.h"
 #include "guc.h"
 #include "hold.h"
 #include "keys.h"
@@ -125,7 +126,7 @@ state_named(const char *name)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("stored state \"%s\" of a hold is unknown", name),
+			 errmsg("stored state \"%s\" of a hold is unknown", gov_shown(name)),
 			 errhint("Run ALTER EXTENSION governance UPDATE.")));
 }
 

@@ -56,7 +56,10 @@ note_policy(const TriggerData *trigger)
 Datum
 gov_note_change_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = gov_trigger_data(fcinfo, InvalidOid);
+	TriggerData *trigger =
+		gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW) |
+						 GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW) |
+						 GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_ROW));
 	const GovCatalog *catalog = gov_catalog();
 	Oid			relid = RelationGetRelid(trigger->tg_relation);
 	const char *id_column;
@@ -70,16 +73,38 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 		id_column = "id";
 	else if (relid == catalog->assignments)
 		id_column = "entity_id";
-	else
+	else if (relid == catalog->entity_types || relid == catalog->capabilities)
 	{
 		gov_changes_note_types();
 		return PointerGetDatum(NULL);
 	}
+	else
+		gov_trigger_refuse(fcinfo);
 
 	note_row(trigger, trigger->tg_trigtuple, id_column);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		note_row(trigger, trigger->tg_newtuple, id_column);
 	return PointerGetDatum(NULL);
+}
+
+/* What a use is recorded in. */
+static bool
+is_ledger(Oid relid)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	return relid == catalog->events || relid == catalog->reservations;
+}
+
+static bool
+is_loaded_from(Oid relid)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	return is_ledger(relid) || relid == catalog->usage ||
+		relid == catalog->entity_types || relid == catalog->capabilities ||
+		relid == catalog->entities || relid == catalog->assignments ||
+		relid == catalog->alert_policies;
 }
 
 /*
@@ -89,7 +114,10 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 Datum
 gov_note_truncate_1_0(PG_FUNCTION_ARGS)
 {
-	gov_trigger_data(fcinfo, InvalidOid);
+	TriggerData *trigger = gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_TRUNCATE));
+
+	if (!is_loaded_from(RelationGetRelid(trigger->tg_relation)))
+		gov_trigger_refuse(fcinfo);
 	gov_changes_note_everything(true);
 	return PointerGetDatum(NULL);
 }
@@ -98,8 +126,13 @@ gov_note_truncate_1_0(PG_FUNCTION_ARGS)
 Datum
 gov_ledger_guard_1_0(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = gov_trigger_data(fcinfo, InvalidOid);
+	TriggerData *trigger =
+		gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_BEFORE) |
+						 GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_BEFORE) |
+						 GOV_FIRES(TRIGGER_EVENT_TRUNCATE | TRIGGER_EVENT_BEFORE));
 
+	if (!is_ledger(RelationGetRelid(trigger->tg_relation)))
+		gov_trigger_refuse(fcinfo);
 	if (!gov_spi_is_engine())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -30,6 +30,7 @@
 #include "libpq/pqformat.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 
 #include "compat.h"
 #include "page.h"
@@ -111,8 +112,12 @@ static void
 decode(const text *after, StringInfo bytes)
 {
 	int			length = VARSIZE_ANY_EXHDR(after);
-	int			capacity = pg_b64_dec_len(length);
+	int			capacity;
 
+	/* a page is jsonb, which has no longer string */
+	if (length > JENTRY_OFFLENMASK)
+		raise_bad_cursor();
+	capacity = pg_b64_dec_len(length);
 	initStringInfo(bytes);
 	enlargeStringInfo(bytes, capacity);
 	bytes->len = pg_b64_decode((const void *) VARDATA_ANY(after), length,

@@ -192,7 +192,7 @@ add_budget(StringInfo block, uint64 row, uint32 number)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("stored cadence \"%s\" is malformed",
-						block->data + budget.cadence_text.offset)));
+						gov_shown(block->data + budget.cadence_text.offset))));
 	budget.anchor = DatumGetTimestampTz(gov_spi_value(row, 11, &isnull));
 	budget.has_anchor = !isnull;
 	budget.timezone = add_column(block, row, 12);

@@ -107,10 +107,10 @@ set_window(const GovLoad *load, const GovEntity *entity, const GovBudget *budget
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("cannot compute the window of budget \"%s\" of entity \"%s\"",
-						gov_entity_string(entity, budget->name),
-						gov_entity_string(entity, entity->id)),
+						gov_shown(gov_entity_string(entity, budget->name)),
+						gov_shown(gov_entity_string(entity, entity->id))),
 				 errdetail("Its time zone is \"%s\".",
-						   gov_entity_string(entity, budget->timezone)),
+						   gov_shown(gov_entity_string(entity, budget->timezone))),
 				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 }
 

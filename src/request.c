@@ -15,7 +15,8 @@
  * FAILURE
  *		22004 for a null where the contract wants a value, 22023 for a value
  *		that is malformed, 22003 for an amount out of range, 42704 for an
- *		unknown capability, 42501 for another owner than the session's.
+ *		unknown capability, 42501 for another owner than the session's, 54000
+ *		for dimensions or names past what one call may have.
  */
 #include "postgres.h"
 
@@ -30,11 +31,28 @@
 
 #include "catalog.h"
 #include "errors.h"
+#include "guc.h"
 #include "owner.h"
 #include "request.h"
 #include "types.h"
 
 #define GOV_KEY_MAX_CHARS	255
+
+/*
+ * Whoever calls chooses the dimensions, and each event keeps them.  A hold's are
+ * not judged again when it is settled.
+ */
+void
+gov_request_check_size(const Jsonb *dimensions)
+{
+	if (dimensions != NULL && VARSIZE(dimensions) > (Size) gov_dimensions_max_kb * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("argument \"dimensions\" is too large"),
+				 errdetail("It takes %zu bytes as jsonb, and governance.dimensions_max allows %d kB.",
+						   (Size) VARSIZE(dimensions), gov_dimensions_max_kb),
+				 errhint("Pass what is charged and reported by, and keep the rest in a table of your own.")));
+}
 
 /* The arguments that all run-time calls begin with. */
 void
@@ -46,6 +64,7 @@ gov_request_arguments(FunctionCallInfo fcinfo, GovArguments *arguments)
 	arguments->amount = PG_ARGISNULL(2) ? NULL : PG_GETARG_NUMERIC(2);
 	arguments->dimensions = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
 	arguments->entity_ids = PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4);
+	gov_request_check_size(arguments->dimensions);
 }
 
 /* Is this a key: 1 to 255 characters without control characters? */
@@ -131,7 +150,8 @@ set_capability(GovRequest *request, text *capability)
 	if (!gov_types_is_capability(request->capability_id, request->capability_length))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("capability \"%s\" does not exist", text_to_cstring(capability)),
+				 errmsg("capability \"%s\" does not exist",
+						gov_shown_bytes(request->capability_id, request->capability_length)),
 				 errhint("Create it with gov_upsert_capabilities.")));
 	request->capability_hash = gov_text_hash(request->capability_id,
 											 request->capability_length);
@@ -162,16 +182,6 @@ add_name(GovRequest *request, const char *id, uint32 id_length,
 	name->key = key;
 	name->key_length = key_length;
 	request->nnames++;
-}
-
-static void
-check_entity_ids(ArrayType *entity_ids)
-{
-	if (ARR_NDIM(entity_ids) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"entity_ids\" must be a one-dimensional array"),
-				 errhint("Write it like {agent-7,gpt-5}.")));
 }
 
 static void
@@ -297,7 +307,7 @@ gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be
 
 	if (arguments->entity_ids != NULL)
 	{
-		check_entity_ids(arguments->entity_ids);
+		gov_require_list(arguments->entity_ids, "entity_ids");
 		deconstruct_array(arguments->entity_ids, TEXTOID, -1, false, TYPALIGN_INT,
 						  &elements, &nulls, &nelements);
 	}

@@ -129,6 +129,16 @@ append_entity(GovWalk *walk, const GovFound *found)
 	return index;
 }
 
+/* The chain has met itself: to be judged, unless that has been done. */
+static void
+note_cycle(GovWalk *walk)
+{
+	if (walk->source->ends_cycles)
+		return;
+	gov_walk_note_other(walk, walk->name->id, walk->name->id_length);
+	walk->is_cyclic = true;
+}
+
 /* Add an entity and its ancestors to the set; returns its index, or -1. */
 static int
 add_with_ancestors(GovWalk *walk, GovFound *found)
@@ -145,9 +155,11 @@ add_with_ancestors(GovWalk *walk, GovFound *found)
 										 entity->id.length, entity->id_hash);
 		bool		is_known = index >= 0;
 
-		/* nodes of different age can show a cycle that never was: end there */
 		if (is_known && index >= first)
+		{
+			note_cycle(walk);
 			break;
+		}
 		if (!is_known)
 			index = append_entity(walk, found);
 		if (index < 0)
@@ -240,6 +252,8 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 		return GOV_OUTCOME_WAIT;
 	if (resolution->nmissing > 0)
 		return GOV_OUTCOME_LOAD;
+	if (walk.is_cyclic)
+		return GOV_OUTCOME_CYCLE;
 	if (walk.is_outdated)
 		return GOV_OUTCOME_OUTDATED;
 

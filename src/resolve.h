@@ -115,7 +115,7 @@ typedef struct GovResolution
 	int			turns_capacity;
 	GovTurn    *turns;
 	int		   *turn_order;		/* indexes of turns by their counters' ids */
-	char		other_id[GOV_ID_MAX_BYTES]; /* what WAIT and OUTDATED speak of */
+	char		other_id[GOV_ID_MAX_BYTES]; /* what WAIT, OUTDATED and CYCLE speak of */
 	uint32		other_id_length;
 	char	   *copy;			/* of the entities, once unlocked */
 	Size		copy_capacity;
@@ -129,6 +129,7 @@ typedef struct GovSource
 	GovFreshness since;			/* for what is in shared memory */
 	bool		uses_shared;
 	bool		uses_private;
+	bool		ends_cycles;	/* what looks like one is none: nodes differ in age */
 } GovSource;
 
 typedef enum GovOutcome
@@ -137,6 +138,7 @@ typedef enum GovOutcome
 	GOV_OUTCOME_LOAD,			/* some ids must be loaded */
 	GOV_OUTCOME_WAIT,			/* somebody else is loading one */
 	GOV_OUTCOME_OUTDATED,		/* a node must be loaded again */
+	GOV_OUTCOME_CYCLE,			/* the chain above a name comes back, or seems to */
 	GOV_OUTCOME_TURN,			/* windows must be computed */
 	GOV_OUTCOME_GROW,			/* an array is too small */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */

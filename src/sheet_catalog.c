@@ -27,6 +27,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "errors.h"
 #include "read.h"
 #include "sheet_read.h"
 
@@ -216,7 +217,7 @@ add_window(Reading *reading, bool has_anchor, TimestampTz anchor, uint64 row)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("stored cadence \"%s\" is malformed",
-						gov_sheet_text(sheet, window->cadence_text)),
+						gov_shown(gov_sheet_text(sheet, window->cadence_text))),
 				 errhint("Change the cadence of that budget.")));
 }
 

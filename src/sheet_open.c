@@ -35,6 +35,7 @@
 #include "catalog.h"
 #include "changes.h"
 #include "clock.h"
+#include "errors.h"
 #include "fault.h"
 #include "guc.h"
 #include "live.h"
@@ -66,7 +67,7 @@ compute_window(GovSheet *sheet, GovSheetWindow *window)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("cannot compute the present window of a budget"),
-				 errdetail("Its time zone is \"%s\".", name),
+				 errdetail("Its time zone is \"%s\".", gov_shown(name)),
 				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 }
 

@@ -7,9 +7,13 @@
  *		Those below an entity have the places from its own to its last_place,
  *		archived ones included.  An archived entity has no rows, so it neither
  *		allocates nor is allocated from.
+ *
+ * FAILURE
+ *		23514 when an entity is reached from no root: it is below a cycle.
  */
 #include "postgres.h"
 
+#include "cycle.h"
 #include "sheet_read.h"
 
 /* The entity of an id, or -1. */
@@ -36,6 +40,31 @@ gov_sheet_find_entity(const GovSheet *sheet, const char *id, uint32 length)
 	return -1;
 }
 
+#define NOWHERE		PG_UINT32_MAX	/* a place that was not given */
+
+/* Up from an entity that no root is above there is a cycle; leave its way there out. */
+static void
+raise_cycle(const GovSheet *sheet)
+{
+	int			on_cycle = 0;
+	int			at;
+	int			count = 0;
+	const char **ids = palloc_extended(sizeof(char *) * (Size) sheet->nentities,
+									   MCXT_ALLOC_HUGE);
+
+	while (sheet->entities[on_cycle].place != NOWHERE)
+		on_cycle++;
+	for (uint32 i = 0; i < sheet->nentities; i++)
+		on_cycle = sheet->entities[on_cycle].parent;
+	at = on_cycle;
+	do
+	{
+		ids[count++] = gov_sheet_text(sheet, sheet->entities[at].id);
+		at = sheet->entities[at].parent;
+	} while (at != on_cycle);
+	gov_cycle_raise(ids, count);
+}
+
 /*
  * Number the entities depth first, so that those below one are a range, and
  * find the parents that are shown.
@@ -59,6 +88,7 @@ gov_sheet_place_entities(GovSheet *sheet)
 		int			parent = sheet->entities[i].parent;
 		int			slot = parent < 0 ? (int) count : parent;
 
+		sheet->entities[i].place = NOWHERE;
 		sibling[i] = first_child[slot];
 		first_child[slot] = i;
 	}
@@ -84,7 +114,8 @@ gov_sheet_place_entities(GovSheet *sheet)
 		}
 		at = at >= 0 ? sibling[at] : -1;
 	}
-	Assert(place == count);
+	if (place < count)
+		raise_cycle(sheet);
 	pfree(first_child);
 	pfree(sibling);
 }

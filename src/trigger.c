@@ -2,29 +2,62 @@
  * trigger.c
  *		What the trigger functions in C have in common.
  *
+ * INVARIANTS
+ *		A function looks at no row before it knows that there is one, and that
+ *		it is of a table of ours: another table may have a column of that name
+ *		and another type.
+ *
  * FAILURE
- *		39P01 when a function is called in another way than by a trigger of its
- *		table: somebody has made a trigger of their own with it.
+ *		39P01 when a function is called in another way than by the triggers of
+ *		its tables: somebody has made a trigger of their own with it.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
 #include "executor/spi.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "trigger.h"
 
-/* The trigger's data; it must be a trigger on relid, if that is given. */
+#define HOW_IT_FIRES \
+	(TRIGGER_EVENT_OPMASK | TRIGGER_EVENT_ROW | TRIGGER_EVENT_TIMINGMASK)
+
+StaticAssertDecl(HOW_IT_FIRES < 32, "ways to fire must fit into an uint32");
+
+/* A function was called in another way than by the triggers that it was made for. */
+void
+gov_trigger_refuse(FunctionCallInfo fcinfo)
+{
+	char	   *function = get_func_name(fcinfo->flinfo->fn_oid);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("function \"%s\" was not called by a trigger that it is for",
+					function ? function : "?"),
+			 errhint("It is for the triggers that the extension makes on its own tables: drop yours.")));
+}
+
+/* The trigger's data; it must have fired in one of these ways. */
 TriggerData *
-gov_trigger_data(FunctionCallInfo fcinfo, Oid relid)
+gov_trigger_data(FunctionCallInfo fcinfo, uint32 fires)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		(OidIsValid(relid) && RelationGetRelid(trigger->tg_relation) != relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called as a trigger of its table")));
+		(GOV_FIRES(trigger->tg_event & HOW_IT_FIRES) & fires) == 0)
+		gov_trigger_refuse(fcinfo);
+	return trigger;
+}
+
+/* The same for a trigger that is for one table. */
+TriggerData *
+gov_trigger_data_of(FunctionCallInfo fcinfo, uint32 fires, Oid relid)
+{
+	TriggerData *trigger = gov_trigger_data(fcinfo, fires);
+
+	if (RelationGetRelid(trigger->tg_relation) != relid)
+		gov_trigger_refuse(fcinfo);
 	return trigger;
 }
 

@@ -9,7 +9,15 @@
 
 #include "commands/trigger.h"
 
-extern TriggerData *gov_trigger_data(FunctionCallInfo fcinfo, Oid relid);
+/*
+ * How a trigger fires: its operation with TRIGGER_EVENT_ROW and
+ * TRIGGER_EVENT_BEFORE, or without.  These are added up to what a function is for.
+ */
+#define GOV_FIRES(event)	((uint32) 1 << (event))
+
+extern TriggerData *gov_trigger_data(FunctionCallInfo fcinfo, uint32 fires);
+extern TriggerData *gov_trigger_data_of(FunctionCallInfo fcinfo, uint32 fires, Oid relid);
+extern void gov_trigger_refuse(FunctionCallInfo fcinfo) pg_attribute_noreturn();
 extern Datum gov_trigger_column(const TriggerData *trigger, HeapTuple row,
 								const char *name, bool *isnull);
 extern Datum gov_trigger_key(const TriggerData *trigger, HeapTuple row,

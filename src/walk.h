@@ -17,6 +17,7 @@ typedef struct GovWalk
 	bool		is_full;		/* some array was too small */
 	bool		must_wait;
 	bool		is_outdated;
+	bool		is_cyclic;
 	GovResolution *out;
 } GovWalk;
 

@@ -56,7 +56,8 @@ gov_require_same_call(text *key, bytea *hash, bytea *stored)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("idempotency key \"%s\" was used for another call", text_to_cstring(key)),
+			 errmsg("idempotency key \"%s\" was used for another call",
+					gov_shown_bytes(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key))),
 			 errdetail("The call, capability, amount, entities or dimensions differ."),
 			 errhint("Use a new key for each use.")));
 }

@@ -19,6 +19,16 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SANDBOX=
 
+# What a server or a client does here is not for the user's surroundings to decide. The locale is C, which every machine
+# has; whoever makes a database names its encoding; libpq knows what it is told below and nothing else.
+for name in $(compgen -e); do
+	case $name in
+		PG_CONFIG | PG_MAJOR) ;;
+		LANG | LANGUAGE | LC_* | PG[A-Z]* | PSQL*) unset "$name" ;;
+	esac
+done
+export LANG=C
+
 say() { printf '%s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
@@ -121,6 +131,17 @@ as_user() {
 	fi
 }
 
+# Where the directory goes. PGXS takes no path with a space, and a socket's path has 107 characters at most.
+parent_directory() {
+	local parent=${TMPDIR:-/tmp}
+
+	case $parent in
+		*[!A-Za-z0-9/._-]*) parent=/tmp ;;
+	esac
+	[ ${#parent} -le 40 ] || parent=/tmp
+	printf '%s\n' "$parent"
+}
+
 sandbox_open() {
 	local dir
 
@@ -134,7 +155,7 @@ sandbox_open() {
 		id "$RUN_AS" >/dev/null 2>&1 || RUN_AS=nobody
 	fi
 
-	SANDBOX=$(mktemp -d "${TMPDIR:-/tmp}/gov.XXXXXX")
+	SANDBOX=$(mktemp -d "$(parent_directory)/gov.XXXXXX")
 	trap sandbox_close EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM

@@ -22,9 +22,14 @@ ALERTS = """
 """
 
 
+def connect(**options):
+    # where the database is SQL_ASCII, psycopg takes text for bytes unless told
+    return psycopg.connect(autocommit=True, client_encoding="UTF8", **options)
+
+
 def follow(seen):
     """Yield alerts until the connection breaks. Those whose ids are in seen have been yielded before."""
-    with psycopg.connect(autocommit=True) as listener, psycopg.connect(autocommit=True, row_factory=dict_row) as reader:
+    with connect() as listener, connect(row_factory=dict_row) as reader:
         listener.execute("listen governance_alerts")
 
         # what was raised while nobody listened; after LISTEN, so that none falls in between

@@ -29,8 +29,9 @@ HOLD_TTL = timedelta(seconds=float(os.environ.get("HOLD_TTL_SECONDS", MODEL_TIME
 
 log = logging.getLogger("gateway")
 pool = ConnectionPool(
-    # application_name is what the ledger names as the caller; the role limits how long a statement runs
-    kwargs={"application_name": "gateway", "connect_timeout": 5, "tcp_user_timeout": 10_000},
+    # application_name is what the ledger names as the caller; the role limits how long a statement runs; where the database
+    # is SQL_ASCII, psycopg takes text for bytes unless told
+    kwargs={"application_name": "gateway", "client_encoding": "UTF8", "connect_timeout": 5, "tcp_user_timeout": 10_000},
     min_size=1, max_size=10, timeout=5, open=False,
 )
 

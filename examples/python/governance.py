@@ -1,6 +1,7 @@
 """What an application needs to stay within its budgets: reserve, settle, release, consume, transactions.
 
-Takes any psycopg connection. Copy it, and change it.
+Takes any psycopg connection whose client_encoding is UTF8 (which in an SQL_ASCII database has to be asked for).
+Copy it, and change it.
 """
 
 import logging

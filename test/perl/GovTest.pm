@@ -24,16 +24,18 @@ our @LEVELS = qw(org dept team user agent);
 
 # Start a server with the library preloaded and the extension in database postgres.
 #   conf       more lines for postgresql.conf
-#   init       arguments of Cluster::init
+#   init       arguments of Cluster::init; its databases have locale C and the encoding this run is about, unless extra says otherwise
 #   preload    0: leave the library out
 #   extension  0: do not create the extension
 sub gov_node
 {
 	my ($name, %option) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $encoding = $ENV{GOVERNANCE_ENCODING} // 'UTF8';
+
+	$node->init(extra => [ '--locale=C', "--encoding=$encoding" ], %{ $option{init} // {} });
 
 	# A statement that hangs is a failure, not a pause.
-	$node->init(%{ $option{init} // {} });
 	$node->append_conf('postgresql.conf', <<CONF);
 statement_timeout = '${PostgreSQL::Test::Utils::timeout_default}s'
 max_connections = 40

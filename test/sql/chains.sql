@@ -1,3 +1,4 @@
+-- not in SQL_ASCII: characters beyond ASCII are refused there
 -- Which entities and which budgets a call concerns, and how the chains show them.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none

@@ -1,3 +1,4 @@
+-- not in SQL_ASCII: characters beyond ASCII are refused there
 -- Idempotency keys of gov_ingest.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none

@@ -11,7 +11,7 @@ values ('scopes', 'a', 'node'), ('scopes', 'b', 'node'), ('scopes', 'B', 'node')
 -- Stored sorted in byte order, and distinct; so their order does not make another budget.
 insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids) values ('scopes', 'a', 'scopes', '{é,b,B,a,b}') returning scope_entity_ids;
 select pg_temp.outcome($$insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids) values ('scopes', 'a', 'scopes', '{B,a,b,é}')$$);
-insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids) values ('scopes', 'a', 'scopes', '{{b,a},{a,b}}') returning scope_entity_ids;
+select pg_temp.outcome($$insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids) values ('scopes', 'a', 'scopes', '{{b,a},{a,b}}')$$);
 insert into gov_assignments (owner_id, entity_id, capability_id) values ('scopes', 'a', 'scopes') returning scope_entity_ids;
 
 -- Every entity of a scope is one of the same owner.

@@ -1,3 +1,4 @@
+-- not in SQL_ASCII: the tree is drawn with other characters
 -- gov_tree and gov_report: an owner's tree, with and without budgets. gov_allocations: what is left to give to children.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none

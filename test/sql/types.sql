@@ -1,3 +1,4 @@
+-- not in SQL_ASCII: characters beyond ASCII are refused there
 -- Entity types: gov_upsert_entity_types, gov_get_entity_type, gov_list_entity_types, and plain DML on gov_entity_types.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none

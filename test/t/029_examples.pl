@@ -296,6 +296,12 @@ sub test_language
 		'f', 'and can still be settled');
 	$is->($used->('agent-7', 'ai-tokens'), 'team-eng 14+0 agent-7 14+0', 'and counted');
 
+	# ---- in UTF-8, whatever the database's encoding
+
+	my $accented = post($app, '/chat', 'chat-utf8', $chat->(prompt => "Stra\x{df}e \x{2192} \x{1f600}"));
+	$is->($accented->{answer}, "You said: Stra\x{df}e \x{2192} \x{1f600}", 'any text is answered');
+	$is->(post($app, '/chat', 'chat-utf8', $chat->(prompt => "Stra\x{df}e \x{2192} \x{1f600}"))->{answer}, $accented->{answer}, 'and kept as it was');
+
 	# ---- the end
 
 	$is->($ask->("select string_agg(distinct state, ' ' order by state) from gov_reservations"), 'released settled', 'no hold is left');

@@ -97,6 +97,7 @@ my %FUNCTIONS = (
 	_gov_lock_hierarchy => [ '', '42501', q{_gov_lock_hierarchy('globex', true)} ],
 	_gov_profile_rights => [ 'reader tenant', 'shared', '_gov_profile_rights()' ],
 	_gov_replay => [ 'reader tenant', '42501', q{_gov_replay('globex', '{}', '{}', '-infinity', 'infinity')} ],
+	_gov_refuse_cycle => [ 'reader tenant', '42501', q{_gov_refuse_cycle('globex', 'a')} ],
 	_gov_read_every_owner => [ 'reader', 'shared', '_gov_read_every_owner()' ],
 	_gov_require_owner => [ 'reader tenant', '42501', q{_gov_require_owner('globex')} ],
 	_gov_require_unpinned => [ 'tenant', '42501', q{_gov_require_unpinned('x')} ],
