@@ -67,7 +67,7 @@ open_other_indexes(GovAppend *append, Oid key_index)
 void
 gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool has_key)
 {
-	gov_spi_enter();			/* expressions of users' indexes may call us */
+	gov_spi_enter_row();		/* expressions of users' indexes may call us */
 	append->rel = try_table_open(table, RowExclusiveLock);
 	if (append->rel == NULL)
 		gov_raise_dropped();
@@ -95,7 +95,7 @@ gov_append_close(GovAppend *append)
 	ExecCloseIndices(append->result_rel);
 	FreeExecutorState(append->estate);
 	table_close(append->rel, NoLock);
-	gov_spi_leave();
+	gov_spi_leave_row();
 }
 
 /* Begin a row: all columns null, also those that somebody may have added. */

@@ -51,7 +51,7 @@
 
 #define GOV_ATTEMPTS_MAX	100
 
-/* The working space of the call at hand; calls do not nest (refuse_nesting). */
+/* The working space of the call at hand; see refuse_nesting. */
 static GovResolution work;
 
 typedef struct GovGate
@@ -375,19 +375,20 @@ finish(GovGate *gate)
 }
 
 /*
- * Code of users that runs inside a statement of ours, or as a row of ours is
- * written, may not call us: it would work in what the call at hand has yet to
- * read.
+ * Code of users may call us in the middle of a call: a trigger on the holds or
+ * the alerts, when the call has read what it needs of the working space.  Not
+ * as a row is written below SPI, for which expressions of users' indexes are
+ * evaluated: the call takes its charge back, or answers, from what is resolved.
  */
 static void
 refuse_nesting(void)
 {
-	if (gov_spi_is_engine())
+	if (gov_spi_is_writing_row())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("calls of governance do not nest"),
-				 errdetail("A trigger on one of its tables, or an expression of an index, has called it while it wrote a row."),
-				 errhint("Let the trigger note what is to be done, and do it after the call.")));
+				 errmsg("governance cannot be called while it writes a row"),
+				 errdetail("An expression of an index on one of its tables has called it."),
+				 errhint("Drop that index.")));
 }
 
 /*

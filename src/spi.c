@@ -49,6 +49,7 @@
 
 /* The nesting level of the (sub)transaction that each open scope began in. */
 static int	scope_levels[GOV_SCOPES_MAX];
+static bool scope_writes_row[GOV_SCOPES_MAX];
 static int	nscopes = 0;
 
 static void
@@ -71,22 +72,47 @@ forbid_scans(void)
 	set("jit", "off");
 }
 
-/* What follows, up to gov_spi_leave(), is the engine's own work on its tables. */
-void
-gov_spi_enter(void)
+static void
+enter(bool writes_row)
 {
 	if (nscopes >= GOV_SCOPES_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
 				 errmsg("statements of governance are nested too deeply")));
-	scope_levels[nscopes++] = GetCurrentTransactionNestLevel();
+	scope_levels[nscopes] = GetCurrentTransactionNestLevel();
+	scope_writes_row[nscopes++] = writes_row;
 }
 
-void
-gov_spi_leave(void)
+static void
+leave(void)
 {
 	Assert(nscopes > 0);
 	nscopes--;
+}
+
+/* What follows, up to gov_spi_leave_row(), writes a row of ours below SPI. */
+void
+gov_spi_enter_row(void)
+{
+	enter(true);
+}
+
+void
+gov_spi_leave_row(void)
+{
+	leave();
+}
+
+/* Is such a row being written? */
+bool
+gov_spi_is_writing_row(void)
+{
+	for (int i = 0; i < nscopes; i++)
+	{
+		if (scope_writes_row[i])
+			return true;
+	}
+	return false;
 }
 
 void
@@ -94,7 +120,7 @@ gov_spi_begin(GovSpi *spi)
 {
 	const GovCatalog *catalog = gov_catalog();
 
-	gov_spi_enter();
+	enter(false);
 	GetUserIdAndSecContext(&spi->user, &spi->sec_context);
 	SetUserIdAndSecContext(catalog->owner,
 						   spi->sec_context | SECURITY_LOCAL_USERID_CHANGE |
@@ -118,7 +144,7 @@ gov_spi_end(GovSpi *spi)
 				 errmsg("could not disconnect from the SPI manager")));
 	AtEOXact_GUC(false, spi->guc_level);
 	SetUserIdAndSecContext(spi->user, spi->sec_context);
-	gov_spi_leave();
+	leave();
 }
 
 /* A (sub)transaction has aborted: what it had begun will not be ended. */

@@ -42,8 +42,9 @@ typedef struct GovSpi
 /* Takes one row of a scan, all its columns deformed. */
 typedef void (*GovRowCallback) (TupleTableSlot *row, void *state);
 
-extern void gov_spi_enter(void);
-extern void gov_spi_leave(void);
+extern void gov_spi_enter_row(void);
+extern void gov_spi_leave_row(void);
+extern bool gov_spi_is_writing_row(void);
 extern void gov_spi_begin(GovSpi *spi);
 extern void gov_spi_end(GovSpi *spi);
 extern uint64 gov_spi_select(GovQuery *query, Datum *args, const char *nulls);
