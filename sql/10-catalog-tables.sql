@@ -103,6 +103,8 @@ create table @extschema@.gov_entities
         check (length(owner_id) between 1 and 255 and owner_id !~ '[[:cntrl:]]'),
     constraint gov_entities_id_check
         check (length(id) between 1 and 255 and id !~ '[[:cntrl:]]'),
+    constraint gov_entities_type_id_check
+        check (length(type_id) between 1 and 255 and type_id !~ '[[:cntrl:]]'),
     constraint gov_entities_parent_id_check
         check (length(parent_id) between 1 and 255 and parent_id !~ '[[:cntrl:]]'),
     constraint gov_entities_display_name_check
@@ -134,6 +136,7 @@ comment on column @extschema@.gov_entities.updated_at is 'when a value of the ro
 comment on constraint gov_entities_type_id_fkey on @extschema@.gov_entities is 'An entity has a type that exists; gov_upsert_entity_types() creates one.';
 comment on constraint gov_entities_owner_id_check on @extschema@.gov_entities is 'An owner is 1 to 255 characters without control characters.';
 comment on constraint gov_entities_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_entities_type_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_entities_parent_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters; a root has no parent (null).';
 comment on constraint gov_entities_display_name_check on @extschema@.gov_entities is 'A display name is 1 to 255 characters without control characters.';
 comment on constraint gov_entities_metadata_check on @extschema@.gov_entities is 'Metadata is a flat object of strings, with keys of 1 to 255 characters without control characters.';

@@ -62,7 +62,7 @@ returns boolean
 language c
 stable
 strict
-as 'MODULE_PATHNAME', 'gov_refuse_cycle_1_0';
+as 'MODULE_PATHNAME', 'gov_refuse_cycle_1_1';
 
 comment on function @extschema@._gov_refuse_cycle(text, text) is
     'internal: true; refuses an entity that is below itself, or below one that is (23514), and an owner that the session may not see (42501)';

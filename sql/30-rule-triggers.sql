@@ -97,7 +97,7 @@ create trigger gov_assignments_allocated_anew
 create function @extschema@.gov_assignment_bounded()
 returns trigger
 language c
-as 'MODULE_PATHNAME', 'gov_assignment_bounded_1_0';
+as 'MODULE_PATHNAME', 'gov_assignment_bounded_1_1';
 
 comment on function @extschema@.gov_assignment_bounded() is
     'trigger: a tenant adds no more budgets, and sets no shorter windows and no more thresholds, than governance.tenant_... say (54000)';
@@ -105,7 +105,7 @@ comment on function @extschema@.gov_assignment_bounded() is
 create function @extschema@.gov_alert_policy_bounded()
 returns trigger
 language c
-as 'MODULE_PATHNAME', 'gov_alert_policy_bounded_1_0';
+as 'MODULE_PATHNAME', 'gov_alert_policy_bounded_1_1';
 
 comment on function @extschema@.gov_alert_policy_bounded() is 'trigger: a tenant sets no more thresholds than governance.tenant_thresholds says (54000)';
 

@@ -46,7 +46,7 @@ returns setof record
 language c
 volatile
 parallel unsafe
-as 'MODULE_PATHNAME', 'gov_worker_failures_1_0';
+as 'MODULE_PATHNAME', 'gov_worker_failures_1_1';
 
 comment on function @extschema@.gov_worker_failures() is
 $$What stops the background worker of this database at present: gov_stats has it.

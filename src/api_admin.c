@@ -40,7 +40,7 @@
 
 PG_FUNCTION_INFO_V1(gov_cached_counters_1_0);
 PG_FUNCTION_INFO_V1(gov_engine_facts_1_0);
-PG_FUNCTION_INFO_V1(gov_worker_failures_1_0);
+PG_FUNCTION_INFO_V1(gov_worker_failures_1_1);
 PG_FUNCTION_INFO_V1(gov_maintain_1_0);
 PG_FUNCTION_INFO_V1(gov_drop_cache_1_0);
 PG_FUNCTION_INFO_V1(gov_now_1_0);
@@ -140,7 +140,7 @@ gov_engine_facts_1_0(PG_FUNCTION_ARGS)
 }
 
 Datum
-gov_worker_failures_1_0(PG_FUNCTION_ARGS)
+gov_worker_failures_1_1(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 

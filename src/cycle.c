@@ -33,7 +33,7 @@
 
 #define GOV_NAMED_MAX	5		/* entities in a message */
 
-PG_FUNCTION_INFO_V1(gov_refuse_cycle_1_0);
+PG_FUNCTION_INFO_V1(gov_refuse_cycle_1_1);
 
 /* The cycle that the chain above an entity runs into, each once; no row without one. */
 static GovQuery cycle_query = {
@@ -108,7 +108,7 @@ gov_cycle_refuse(const char *owner, const char *id, uint32 id_length)
 
 /* _gov_refuse_cycle(owner_id text, entity_id text) returns boolean: true, or it raises */
 Datum
-gov_refuse_cycle_1_0(PG_FUNCTION_ARGS)
+gov_refuse_cycle_1_1(PG_FUNCTION_ARGS)
 {
 	text	   *id = PG_GETARG_TEXT_PP(1);
 

@@ -54,8 +54,8 @@
 
 #define GOV_TENANT_BATCH	5000
 
-PG_FUNCTION_INFO_V1(gov_assignment_bounded_1_0);
-PG_FUNCTION_INFO_V1(gov_alert_policy_bounded_1_0);
+PG_FUNCTION_INFO_V1(gov_assignment_bounded_1_1);
+PG_FUNCTION_INFO_V1(gov_alert_policy_bounded_1_1);
 
 enum
 {
@@ -311,11 +311,13 @@ check_rows(GovTransition *rows, bool has_cadence)
 
 /* AFTER INSERT, and AFTER UPDATE, of gov_assignments, for each statement. */
 Datum
-gov_assignment_bounded_1_0(PG_FUNCTION_ARGS)
+gov_assignment_bounded_1_1(PG_FUNCTION_ARGS)
 {
 	GovTransition rows;
 
-	gov_transition_begin(&rows, gov_trigger_data(fcinfo, gov_catalog()->assignments),
+	gov_transition_begin(&rows,
+						 gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT) | GOV_FIRES(TRIGGER_EVENT_UPDATE),
+											 gov_catalog()->assignments),
 						 assignment_columns, lengthof(assignment_columns));
 	if (!gov_owner_changes_every())
 	{
@@ -329,11 +331,13 @@ gov_assignment_bounded_1_0(PG_FUNCTION_ARGS)
 
 /* AFTER INSERT, and AFTER UPDATE, of gov_alert_policies, for each statement. */
 Datum
-gov_alert_policy_bounded_1_0(PG_FUNCTION_ARGS)
+gov_alert_policy_bounded_1_1(PG_FUNCTION_ARGS)
 {
 	GovTransition rows;
 
-	gov_transition_begin(&rows, gov_trigger_data(fcinfo, gov_catalog()->alert_policies),
+	gov_transition_begin(&rows,
+						 gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT) | GOV_FIRES(TRIGGER_EVENT_UPDATE),
+											 gov_catalog()->alert_policies),
 						 policy_columns, lengthof(policy_columns));
 	if (!gov_owner_changes_every())
 		check_rows(&rows, false);

@@ -59,3 +59,33 @@ begin
 end
 $$;
 
+-- The engine reads rows' headers as heap has them; 1.0.0 took whatever default_table_access_method said.
+do $$
+declare
+    wrong regclass;
+begin
+    select c.oid
+    into wrong
+    from pg_depend d
+    join pg_extension e on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid
+    join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+    join pg_am m on m.oid = c.relam
+    where e.extname = 'governance'
+        and d.deptype = 'e'
+        and c.relkind = 'r'
+        and m.amname <> 'heap'
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'feature_not_supported',
+            message = format('table %s has an access method that governance does not work with', wrong),
+            hint = format('Run ALTER TABLE %s SET ACCESS METHOD heap, then ALTER EXTENSION governance UPDATE.', wrong);
+    end if;
+end
+$$;
+
+alter table @extschema@.gov_entities
+    add constraint gov_entities_type_id_check check (length(type_id) between 1 and 255 and type_id !~ '[[:cntrl:]]');
+
+comment on constraint gov_entities_type_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters.';
+

@@ -97,7 +97,10 @@ from (values
     ('gov_ledger_guard', 'gov_entities', 'before update', 'row'),
     ('gov_entity_allocated', 'gov_entities', 'after update', 'row'),
     ('gov_entity_allocated', 'gov_entities', 'after update', 'statement'),
-    ('gov_assignment_allocated', 'gov_assignments', 'after delete', 'statement')
+    ('gov_assignment_allocated', 'gov_assignments', 'after delete', 'statement'),
+    ('gov_assignment_bounded', 'gov_assignments', 'after delete', 'statement'),
+    ('gov_assignment_bounded', 'gov_entities', 'after update', 'statement'),
+    ('gov_alert_policy_bounded', 'gov_assignments', 'after update', 'statement')
 ) t (function, tbl, event, level)
 order by function collate "C", event collate "C", level;
 
