@@ -6,6 +6,7 @@ create schema model;
 -- Usage starts afresh when cadence, anchor or timezone change, and never else.
 create function model.watch_counter() returns trigger
 language plpgsql
+set search_path = public
 as $$
 begin
     if tg_op = 'UPDATE' then
