@@ -120,8 +120,8 @@ is_counted(3, 0, 'the orphan expired');
 
 # One that somebody has in hand keeps neither the worker busy nor others behind it from their end.
 my $busy = $node->background_psql('postgres');
-my $locked = hold(1, '500 milliseconds');
-my $behind = hold(1, '2 seconds');
+my $locked = hold(1, '4 seconds');
+my $behind = hold(1, '5 seconds');
 my $commits =
   "select pg_stat_force_next_flush(); select xact_commit from pg_stat_database where datname = 'postgres'";
 $busy->query_safe("begin; select gov_settle('$locked', 0)");
