@@ -77,6 +77,7 @@ my %FUNCTIONS = (
 	gov_release => [ 'app', '42704', q{gov_release(':hold')} ],
 	gov_report => [ 'reader tenant', '42501', q{gov_report('globex')} ],
 	gov_require => [ 'app', '42501', "gov_require($use)" ],
+	gov_reset_clock => [ '', '42501', q{gov_reset_clock('globex')} ],
 	gov_reserve => [ 'app', '42501', "gov_reserve($use)" ],
 	gov_revoke => [ '', '42501', q{gov_revoke('governance_accomplice')} ],
 	gov_set_alert_policy => [ 'tenant', '42501', q{gov_set_alert_policy('globex', '{50}')}, q{gov_set_alert_policy(null, '{50}')} ],
@@ -93,7 +94,7 @@ my %FUNCTIONS = (
 	# Internal. Those that are not listed must be in SQL, with the rights of their caller, and are for readers and tenants.
 	_gov_change_every_owner => [ '', 'shared', '_gov_change_every_owner()' ],
 	_gov_list => [ 'reader tenant', 'shared',
-		q{_gov_list('entities', 'gov_entities r where $1 is not null', '{r.owner_id, r.id}', '{a string, a string}', 'to_jsonb(r)', 'globex', '{}', null, null, 100)} ],
+		q{_gov_list('entities', 'public.gov_entities r where $1 is not null', '{r.owner_id, r.id}', '{a string, a string}', 'to_jsonb(r)', 'globex', '{}', null, null, 100)} ],
 	_gov_lock_hierarchy => [ '', '42501', q{_gov_lock_hierarchy('globex', true)} ],
 	_gov_profile_rights => [ 'reader tenant', 'shared', '_gov_profile_rights()' ],
 	_gov_replay => [ 'reader tenant', '42501', q{_gov_replay('globex', '{}', '{}', '-infinity', 'infinity')} ],
