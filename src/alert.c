@@ -20,7 +20,8 @@
  *		   which the counters do not know yet.
  *		What this leaves (late events, windows that turned before the commit, a
  *		limit lowered below what is used, a settled transaction that failed
- *		after all, what is past GOV_CROSSINGS_MAX budgets in one commit) is looked at by the rollup, which passes every event (rollup.c).
+ *		after all, what is past GOV_CROSSINGS_MAX budgets in one commit) is
+ *		looked at by the rollup, which passes every event (rollup.c).
  *
  * EXACTLY ONCE
  *		The key of gov_alerts says so, and who meets a row that is there, or
@@ -128,7 +129,7 @@ static GovQuery raise_query = {
 	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r"
 	" where r.amount > c.above and r.amount <= c.after and not exists ("
 	"  select from @gov_alerts k where k.assignment_id = a.id"
-	"  and k.window_start = c.window_start and k.threshold = t.threshold)),"
+	"  and k.window_start = c.window_start and k.threshold = t.threshold offset 0)),"
 	" marks as materialized ("
 	" select c.id, c.owner_id, c.counter_id, c.window_start, c.after, c.usage_limit,"
 	"  c.threshold, c.amount - c.before as usage, null::bigint as event_id"

@@ -142,7 +142,7 @@ static GovQuery keep_scope_query = {
 static GovQuery missing_query = {
 	.sql = "select s.id "
 	"from unnest($2) s (id) "
-	"where not exists (select from @gov_entities e where e.owner_id = $1 and e.id = s.id) "
+	"where not exists (select from @gov_entities e where e.owner_id = $1 and e.id = s.id offset 0) "
 	"limit 1",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTARRAYOID}

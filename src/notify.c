@@ -129,7 +129,9 @@ is_to_be_logged(void)
 	TimestampTz now = GetCurrentTimestamp();
 	uint64		told_at = pg_atomic_read_u64(&gov_shared->untold_logged_at);
 
-	return TimestampDifferenceExceeds((TimestampTz) told_at, now, GOV_TELL_INTERVAL_MS) &&
+	/* the clock may have been set back */
+	return ((TimestampTz) told_at > now ||
+			TimestampDifferenceExceeds((TimestampTz) told_at, now, GOV_TELL_INTERVAL_MS)) &&
 		pg_atomic_compare_exchange_u64(&gov_shared->untold_logged_at, &told_at, (uint64) now);
 }
 

@@ -32,6 +32,7 @@
 #include "utils/wait_event.h"
 
 #include "clock.h"
+#include "errors.h"
 #include "evict.h"
 #include "pending.h"
 #include "reset.h"
@@ -70,7 +71,7 @@ raise_not_drained(const GovOwnerKey *key, int nleft)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("could not reset the clock of owner \"%s\" in time", key->owner),
+			 errmsg("could not reset the clock of owner \"%s\" in time", gov_shown(key->owner)),
 			 errdetail("Open transactions have used budgets of %d of its entities.", nleft),
 			 errhint("End them (gov_stats names their processes in rollup_waits_for), and call gov_reset_clock again.")));
 }
@@ -94,7 +95,6 @@ wait_since(instr_time start, int step_ms)
 void
 gov_reset_owner(const GovOwnerKey *key)
 {
-	TimestampTz now = gov_clock();
 	int			step_ms = 1;
 	bool		is_first = true;
 	instr_time	start;
@@ -108,12 +108,12 @@ gov_reset_owner(const GovOwnerKey *key)
 	gov_shmem_memory();			/* attach now: later we cannot fail */
 	is_draining = true;
 	INSTR_TIME_SET_CURRENT(start);
-	while ((nleft = gov_node_drain(key, now, is_first)) > 0)
+	while ((nleft = gov_node_drain(key, gov_clock(), is_first)) > 0)
 	{
 		if (wait_since(start, step_ms) > GOV_DRAIN_MAX_MS)
 			raise_not_drained(key, nleft);
 		step_ms = Min(2 * step_ms, GOV_DRAIN_STEP_MAX_MS);
 		is_first = false;
 	}
-	is_draining = false;
+	gov_reset_abandon();		/* wakes those who have waited */
 }

@@ -139,7 +139,7 @@ static GovQuery rollup_query = {
 	"  lateral (select " GOV_ALERT_AMOUNT("c", "t") " as amount offset 0) r"
 	" where r.amount <= c.after and not exists ("
 	"  select from @gov_alerts k where k.assignment_id = c.id"
-	"  and k.window_start = c.window_start and k.threshold = t.threshold)),"
+	"  and k.window_start = c.window_start and k.threshold = t.threshold offset 0)),"
 	" concerned as materialized ("
 	" select distinct c.owner_id from crossed c),"
 	" marks as materialized ("

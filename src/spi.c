@@ -21,8 +21,9 @@
  *		once.  A plan belongs to a generation of the catalog; one of an earlier
  *		generation names tables that may be gone and is made again.  It has the
  *		generation from before it was prepared, because preparing may find out
- *		that the catalog has moved; then it is made once more.  A scan of very
- *		many rows is planned each time, for its arguments.
+ *		that the catalog has moved; then it is made once more.  A plan is not
+ *		freed while a scope further out may be running it.  A scan of very many
+ *		rows is planned each time, for its arguments.
  *
  * FAILURE
  *		On an error the (sub)transaction's abort restores user, security
@@ -51,6 +52,8 @@
 static int	scope_levels[GOV_SCOPES_MAX];
 static bool scope_writes_row[GOV_SCOPES_MAX];
 static int	nscopes = 0;
+
+static List *discarded = NIL;	/* plans to be freed when none is running */
 
 static void
 set(const char *setting, const char *value)
@@ -190,6 +193,28 @@ raise_not_prepared(const char *sql)
 			 errcontext("SQL statement \"%s\"", sql)));
 }
 
+/*
+ * Free a plan of an earlier generation; but one that may be running, because a
+ * trigger has called us in the midst of it, only when nothing is.
+ */
+static void
+discard(GovQuery *query)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (query->plan != NULL)
+		discarded = lappend(discarded, query->plan);
+	query->plan = NULL;
+	MemoryContextSwitchTo(caller);
+	while (nscopes == 1 && discarded != NIL)
+	{
+		SPIPlanPtr	plan = llast(discarded);
+
+		discarded = list_delete_last(discarded);
+		SPI_freeplan(plan);
+	}
+}
+
 /* Make the plan, or make it again if the catalog has moved. */
 static void
 prepare(GovQuery *query)
@@ -200,10 +225,7 @@ prepare(GovQuery *query)
 
 	if (query->plan != NULL && query->generation == generation)
 		return;
-	if (query->plan != NULL)
-		SPI_freeplan(query->plan);
-	query->plan = NULL;
-
+	discard(query);
 	sql = qualify(query->sql, catalog->schema_name);
 	query->plan = SPI_prepare_cursor(sql, query->nargs, query->argtypes,
 									 CURSOR_OPT_GENERIC_PLAN);

@@ -131,9 +131,11 @@ note_success(GovStep step)
 static bool
 is_waiting(GovStep step)
 {
-	return failures[step].sqlerrcode != 0 &&
-		!TimestampDifferenceExceeds(failures[step].last_at, GetCurrentTimestamp(),
-									retry_ms[step]);
+	TimestampTz now = GetCurrentTimestamp();
+
+	/* the clock may have been set back */
+	return failures[step].sqlerrcode != 0 && now >= failures[step].last_at &&
+		!TimestampDifferenceExceeds(failures[step].last_at, now, retry_ms[step]);
 }
 
 /* After an error: leave its transaction, and note what it was. */

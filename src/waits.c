@@ -71,7 +71,7 @@ gov_waits_note(bool is_blocked)
 		is_told = false;
 		return;
 	}
-	if (blocked_since == 0)
+	if (blocked_since == 0 || blocked_since > now)	/* the clock was set back */
 		blocked_since = now;
 	if (!is_told && gov_log_rollup_waits_ms >= 0 &&
 		TimestampDifferenceExceeds(blocked_since, now, gov_log_rollup_waits_ms))

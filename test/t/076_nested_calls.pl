@@ -82,6 +82,23 @@ is(used(), '89 and 0', 'and this is counted too');
 $session->quit;
 sql('drop trigger t on gov_reservations; truncate noted');
 
+# The same statement, run by a trigger in the midst of itself, after the catalog has moved: its plan is made again, and the one
+# that is running stays.
+sql(q{create function release_others() returns trigger language plpgsql as $$ begin
+		if pg_trigger_depth() = 1 then
+			create schema moved; drop schema moved;
+			perform public.gov_release(r.id) from public.gov_reservations r where r.state = 'open' and r.id <> new.id;
+		end if;
+		return new;
+	end $$;
+	create trigger t after update on gov_reservations for each row execute function release_others()});
+is(sql(q{select gov_release(reservation_id) from gov_reserve('acme', 'tokens', 1, null, '{agent-1}');
+	select count(*) from generate_series(1, 3) n, gov_reserve('acme', 'tokens', n, null, '{agent-1}');
+	select gov_release(id) from gov_reservations where state = 'open' limit 1;
+	select count(*) from gov_reservations where state = 'open'}), "t\n3\nt\n0", 'a hold whose trigger releases the others');
+is(used(), '89 and 0', 'and all of them are given back');
+sql('drop trigger t on gov_reservations');
+
 # An index's expression that is not as immutable as it says.
 sql(q{create function spy(owner text) returns boolean language plpgsql immutable as $$ begin return public.gov_allowed(owner, 'tokens', 1, null, '{agent-1}'); end $$;
 	create index spies on gov_events (spy(owner_id)) where amount = 4});
