@@ -22,6 +22,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
+#include "catalog/index.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_proc.h"
 #include "utils/builtins.h"
@@ -111,6 +112,19 @@ find_relation(const GovCatalog *catalog, const char *name)
 	return get_relname_relid(name, catalog->schema);
 }
 
+/*
+ * An index of one of our tables.  Whoever owns the schema may drop an index,
+ * and give its name to one of a table of his own.
+ */
+static Oid
+find_index(const GovCatalog *catalog, const char *name, Oid table)
+{
+	Oid			index = find_relation(catalog, name);
+
+	return OidIsValid(index) && OidIsValid(table) && IndexGetRelation(index, true) == table ?
+		index : InvalidOid;
+}
+
 /* A function without arguments. */
 static Oid
 find_function(const GovCatalog *catalog, const char *name)
@@ -138,17 +152,17 @@ look_up(GovCatalog *catalog)
 	catalog->capabilities = find_relation(catalog, "gov_capabilities");
 	catalog->entities = find_relation(catalog, "gov_entities");
 	catalog->assignments = find_relation(catalog, "gov_assignments");
-	catalog->assignments_strict = find_relation(catalog, "gov_assignments_strict");
+	catalog->assignments_strict = find_index(catalog, "gov_assignments_strict", catalog->assignments);
 	catalog->events = find_relation(catalog, "gov_events");
-	catalog->events_key = find_relation(catalog, "gov_events_key");
+	catalog->events_key = find_index(catalog, "gov_events_key", catalog->events);
 	catalog->events_id_seq = find_relation(catalog, "gov_events_id_seq");
 	catalog->usage = find_relation(catalog, "gov_usage");
 	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");
 	catalog->alerts = find_relation(catalog, "gov_alerts");
 	catalog->alert_policies = find_relation(catalog, "gov_alert_policies");
 	catalog->reservations = find_relation(catalog, "gov_reservations");
-	catalog->reservations_key = find_relation(catalog, "gov_reservations_key");
-	catalog->reservations_open = find_relation(catalog, "gov_reservations_open");
+	catalog->reservations_key = find_index(catalog, "gov_reservations_key", catalog->reservations);
+	catalog->reservations_open = find_index(catalog, "gov_reservations_open", catalog->reservations);
 	catalog->rollup_state = find_relation(catalog, "gov_rollup_state");
 	catalog->read_every_owner = find_function(catalog, "_gov_read_every_owner");
 	catalog->change_every_owner = find_function(catalog, "_gov_change_every_owner");
@@ -157,6 +171,18 @@ look_up(GovCatalog *catalog)
 		OidIsValid(catalog->reservations_open) &&
 		OidIsValid(catalog->alerts) && OidIsValid(catalog->alert_policies) &&
 		OidIsValid(catalog->events_key);
+}
+
+/*
+ * Is the extension in this schema?  Also while something is missing that we
+ * need: whoever owns the schema may have dropped it.
+ */
+bool
+gov_catalog_is_schema(Oid schema)
+{
+	GovCatalog	found = {0};
+
+	return find_extension(&found) && found.schema == schema;
 }
 
 const GovCatalog *

@@ -37,5 +37,6 @@ typedef struct GovCatalog
 extern void gov_catalog_init(void);
 extern const GovCatalog *gov_catalog(void);
 extern const GovCatalog *gov_catalog_if_installed(void);
+extern bool gov_catalog_is_schema(Oid schema);
 
 #endif							/* GOV_CATALOG_H */

@@ -33,6 +33,7 @@
 
 #include <limits.h>
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
@@ -55,6 +56,7 @@
 #define GOV_ENTITY_BUDGETS_MAX		256
 #define GOV_THRESHOLDS_MAX			10
 #define GOV_DIMENSIONS_MAX_DEFAULT_KB	64
+#define GOV_CALLER_MAX_CHARS	255
 
 /* Ids have no control characters. */
 #define GOV_NO_OWNER	"refused\001"
@@ -97,6 +99,26 @@ gov_caller_name(void)
 	if (gov_caller != NULL && gov_caller[0] != '\0')
 		return gov_caller;
 	return application_name ? application_name : "";
+}
+
+/*
+ * Each event and hold keeps the caller.  What comes with the start of a session
+ * is not checked by the server, and bytes that are no text of this database
+ * could be neither read nor restored.
+ */
+static bool
+caller_can_be_kept(char **value, void **extra, GucSource source)
+{
+	int			length = *value ? strlen(*value) : 0;
+
+	if (!pg_verify_mbstr(GetDatabaseEncoding(), *value ? *value : "", length, true) ||
+		pg_mbstrlen_with_len(*value ? *value : "", length) > GOV_CALLER_MAX_CHARS)
+	{
+		GUC_check_errdetail("A caller is at most %d characters in the encoding of the database.",
+							GOV_CALLER_MAX_CHARS);
+		return false;
+	}
+	return true;
 }
 
 static bool has_plans_for_owner = false;
@@ -158,7 +180,7 @@ define_decision_settings(void)
 	DefineCustomStringVariable("governance.caller",
 							   "Name recorded with each event and hold; empty means application_name.",
 							   NULL, &gov_caller, "",
-							   PGC_USERSET, 0, NULL, NULL, NULL);
+							   PGC_USERSET, 0, caller_can_be_kept, NULL, NULL);
 	DefineCustomIntVariable("governance.clock_offset",
 							"Shifts the engine's clock, for testing.",
 							"Windows that have turned do not turn back when it is lowered: see gov_reset_clock.",

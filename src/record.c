@@ -48,7 +48,9 @@ make_array(Datum *elements, int count, Oid type)
 
 /*
  * The window that the event falls into: the counter's, even if that is ahead of
- * the clock, but for a late event the one of its time.
+ * the clock, but for a late event the one of its time.  One that would begin
+ * before time does has all that came before; a tenant can make a budget with
+ * such a window yesterday (P9999Y from today), and no use is refused for that.
  */
 static GovWindow
 event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
@@ -58,10 +60,10 @@ event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 
 	if (!resolution->is_of_now && resolution->occurred_at < window.start &&
 		!gov_budget_window(entity, budget->budget, resolution->occurred_at, &window))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"occurred_at\" is out of range"),
-				 errhint("Leave it out for an event of now.")));
+	{
+		TIMESTAMP_NOBEGIN(window.start);
+		window.end = budget->window.start;
+	}
 	return window;
 }
 

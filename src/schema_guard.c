@@ -56,12 +56,10 @@ read_new_name(Oid schema, NameData *name)
 static void
 refuse_rename(Oid schema)
 {
-	const GovCatalog *catalog = gov_catalog_if_installed();
 	NameData	new_name;
 	char	   *name;
 
-	if (catalog == NULL || catalog->schema != schema ||
-		!read_new_name(schema, &new_name))
+	if (!gov_catalog_is_schema(schema) || !read_new_name(schema, &new_name))
 		return;
 	/* the system cache has the row from before the command */
 	name = get_namespace_name(schema);

@@ -13,6 +13,9 @@ set local search_path = pg_catalog, pg_temp;
  * 1.0.0 was installed with its own schema on the search path, so that functions and operators that somebody had put there
  * could get into what it made: a constraint, a default, an index, a policy, a view, a trigger. An upgrade that mended
  * that silently would hide a break-in.
+ *
+ * What users have made is theirs, whatever it uses: views on our tables, which anybody may make, and triggers, policies,
+ * constraints and indexes with names that ours do not have.
  */
 do $$
 declare
@@ -30,8 +33,14 @@ begin
         select d.classid, d.objid
         from member m
         join pg_depend d on d.refclassid = m.classid and d.refobjid = m.objid
-        where d.deptype in ('a', 'i')
-            or d.classid in ('pg_policy'::regclass, 'pg_trigger'::regclass, 'pg_rewrite'::regclass)
+        where case d.classid
+            when 'pg_rewrite'::regclass then exists (select from pg_rewrite r where r.oid = d.objid and m.classid = 'pg_class'::regclass and r.ev_class = m.objid)
+            when 'pg_policy'::regclass then exists (select from pg_policy p where p.oid = d.objid and m.classid = 'pg_class'::regclass and p.polrelid = m.objid and p.polname ~ '^gov_')
+            when 'pg_trigger'::regclass then exists (select from pg_trigger t where t.oid = d.objid and m.classid = 'pg_class'::regclass and t.tgrelid = m.objid and t.tgname ~ '^gov_')
+            when 'pg_constraint'::regclass then d.deptype in ('a', 'i') and exists (select from pg_constraint c where c.oid = d.objid and c.conname ~ '^gov_')
+            when 'pg_class'::regclass then d.deptype in ('a', 'i') and exists (select from pg_class c where c.oid = d.objid and (c.relkind <> 'i' or c.relname ~ '^gov_'))
+            else d.deptype in ('a', 'i')
+        end
     )
     select string_agg(distinct format(
             '%s uses %s',

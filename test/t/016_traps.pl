@@ -227,6 +227,22 @@ $node->safe_psql('postgres', q{set role trapper; create schema other; alter sche
 is($node->psql('postgres', q{alter schema public owner to pg_database_owner}), 0, 'another owner of the schema');
 gov_raises($node, 'postgres', 'alter extension governance set schema another', '0A000', 'another schema for the extension');
 
+# He may drop indexes, without which no call works; but not take the extension's place, nor an index's.
+$node->safe_psql('postgres', 'create database swapped');
+$node->safe_psql('swapped', q{
+	create extension governance;
+	insert into gov_capabilities (id) values ('tokens');
+	grant create on database swapped to trapper;
+	alter schema public owner to trapper});
+gov_raises($node, 'swapped', 'set role trapper; drop index public.gov_events_key; alter schema public rename to theirs',
+	'0A000', 'a new name for the schema, after an index is dropped', qr/cannot rename schema "public"/);
+$node->safe_psql('swapped', q{
+	set role trapper;
+	create table public.mine (a int, b jsonb, c int, d int, e int, f int, g jsonb);
+	drop index if exists public.gov_events_key;
+	create unique index gov_events_key on public.mine (b, g)});
+gov_raises($node, 'swapped', q{select gov_ingest('acme', 'tokens', 1, null, null, 'key')}, '42704', 'an index of that name on another table is not used');
+
 # ---- traps before ALTER EXTENSION UPDATE
 
 SKIP:

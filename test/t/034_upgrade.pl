@@ -64,6 +64,20 @@ gov_ask($old, q{select gov_check('acme', 'tokens', 1, null, array['agent-1'])});
 my $open = $node->background_psql('postgres', on_error_stop => 0);
 gov_ask($open, "begin; select gov_ingest('acme', 'tokens', 7, null, array['agent-2'])");
 
+# What users have made is no break-in, whatever it uses; a view on our tables is anybody's to make.
+$node->safe_psql('postgres', q{
+	create function told() returns trigger language plpgsql as 'begin return null; end';
+	create trigger told after insert on gov_alerts for each row execute function told();
+	create function is_short(text) returns boolean language sql immutable as 'select length($1) < 100';
+	alter table gov_entities add constraint short check (is_short(id));
+	create index shortness on gov_entities (is_short(id));
+	create table invoices (owner_id text);
+	create policy mine on invoices using (gov_owner_visible(owner_id) and is_short(owner_id));
+	create schema attic; grant all on schema attic to gov_reader;
+	set role gov_reader;
+	create function attic.one() returns int language sql as 'select 1';
+	create view attic.any as select attic.one() from public.gov_events});
+
 # It replaces triggers and policies of the ledger, and waits for who has written there; lock_timeout keeps that short.
 gov_raises($node, 'postgres', "set lock_timeout = '100ms'; alter extension governance update", '55P03', 'the update beside a call in flight');
 is(gov_ask($open, 'commit'), '', 'the call in flight is recorded');

@@ -52,6 +52,29 @@ foreach my $name (@names)
 	like(as('tenant', "alter role tenant set governance.$name = 200"), qr/ERROR:  42501/, 'not for its next session either');
 }
 
+# ---------------------------------------------------------------- uses that it cannot keep from being recorded
+
+# The window before this budget's begins before time does.
+done('tenant', "$insert values ('acme', 'leaf', 'calls', 'long', null, 'soft', 'P9999Y', null)", 'a budget whose windows are long');
+done('tenant', "update gov_assignments set anchor_at = now() where name = 'long'", 'and that begins now');
+is($node->safe_psql('postgres', q{select event_id is not null from gov_ingest('acme', 'calls', 1, null, array['leaf'], null, now() - interval '1 hour')}),
+	't', 'a late use is recorded all the same');
+is($node->safe_psql('postgres', q{select error is null from gov_ingest_many('acme', '[{"capabilityId": "calls", "entityIds": ["leaf"], "occurredAt": "2020-01-01T00:00:00Z"}]')}),
+	't', 'and among many');
+$node->poll_query_until('postgres', 'select value = 0 from gov_stats where name = $$rollup_lag_events$$');
+is($node->safe_psql('postgres', q{select window_start, amount from gov_usage where owner_id = 'acme'}), '-infinity|2', 'both count before the present window');
+is($node->safe_psql('postgres', 'select count(*) from gov_verify()'), '0', 'as the ledger says');
+$node->safe_psql('postgres', q{delete from gov_assignments where name = 'long'});
+
+# What is recorded with them can be read and restored.
+like(as('tenant', q{select set_config('governance.caller', repeat('x', 256), false)}), qr/ERROR:  22023: .*governance\.caller/, 'a caller is no longer than a name');
+{
+	local $ENV{PGOPTIONS} = "-c governance.caller=bad\xff";
+	my ($ret, $stdout, $stderr) = $node->psql('postgres', 'show governance.caller');
+
+	like($stderr, qr/invalid value for parameter "governance\.caller"/, 'and is text of the database');
+}
+
 # ---------------------------------------------------------------- budgets of an entity
 
 my $many = sub { my ($from, $to, $entity, $capability) = @_; return "$insert select 'acme', '$entity', '" . ($capability // 'tokens') . "', n::text, 10, 'soft', 'P1M', null from generate_series($from, $to) n"; };
