@@ -9,6 +9,8 @@
 
 #include "commands/trigger.h"
 
+#include "compat.h"
+
 /*
  * How a trigger fires: its operation with TRIGGER_EVENT_ROW and
  * TRIGGER_EVENT_BEFORE, or without.  These are added up to what a function is for.
@@ -17,7 +19,7 @@
 
 extern TriggerData *gov_trigger_data(FunctionCallInfo fcinfo, uint32 fires);
 extern TriggerData *gov_trigger_data_of(FunctionCallInfo fcinfo, uint32 fires, Oid relid);
-extern void gov_trigger_refuse(FunctionCallInfo fcinfo) pg_attribute_noreturn();
+pg_noreturn extern void gov_trigger_refuse(FunctionCallInfo fcinfo);
 extern Datum gov_trigger_column(const TriggerData *trigger, HeapTuple row,
 								const char *name, bool *isnull);
 extern Datum gov_trigger_key(const TriggerData *trigger, HeapTuple row,
