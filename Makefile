@@ -79,6 +79,7 @@ OBJS = \
 	src/reserve.o \
 	src/reset.o \
 	src/resolve.o \
+	src/retention.o \
 	src/rollup.o \
 	src/rowstate.o \
 	src/schema_guard.o \

@@ -32,6 +32,7 @@
 #include "owner.h"
 #include "request.h"
 #include "reset.h"
+#include "retention.h"
 #include "rollup.h"
 #include "shmem.h"
 #include "spi.h"
@@ -198,7 +199,7 @@ prune_events(void *arg)
 	uint64	   *total = arg;
 	uint64		ndeleted;
 
-	while ((ndeleted = gov_rollup_prune_events()) > 0)
+	while ((ndeleted = gov_retention_prune_events()) > 0)
 		*total += ndeleted;
 }
 
@@ -208,7 +209,7 @@ prune_holds(void *arg)
 	uint64	   *total = arg;
 	uint64		ndeleted;
 
-	while ((ndeleted = gov_rollup_prune_holds()) > 0)
+	while ((ndeleted = gov_retention_prune_holds()) > 0)
 		*total += ndeleted;
 }
 

@@ -45,13 +45,11 @@
 #include "catalog.h"
 #include "clock.h"
 #include "fault.h"
-#include "guc.h"
 #include "notify.h"
 #include "rollup.h"
 #include "spi.h"
 
 #define GOV_ROLLUP_BATCH	20000	/* ids in one transaction */
-#define GOV_PRUNE_BATCH		10000	/* events in one transaction */
 
 /* Up to which id the ledger is complete once these transactions have ended. */
 typedef struct GovFence
@@ -190,48 +188,6 @@ static GovQuery rollup_query = {
 	" (select array_agg(n.id order by n.id) from alerted n) from batch b",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, TIMESTAMPTZOID}
-};
-
-static GovQuery prune_query = {
-	.sql =
-	"with doomed as materialized ("
-	" select o.id"
-	" from (select e.id, e.recorded_at from @gov_events e"
-	"       where e.id <= $1 order by e.id limit $3) o"
-	" where o.recorded_at < $2),"
-	" deleted as ("
-	" delete from @gov_events e"
-	" where e.id = any (array(select d.id from doomed d))"
-	" returning e.amount, e.counter_ids, e.window_starts),"
-	" pruned as ("
-	" select x.counter_id, x.window_start, sum(d.amount) as amount, count(*) as event_count"
-	" from deleted d,"
-	"  lateral unnest(d.counter_ids, d.window_starts) as x(counter_id, window_start)"
-	" group by x.counter_id, x.window_start),"
-	" noted as ("
-	" update @gov_usage u"
-	" set pruned_amount = trim_scale(u.pruned_amount + p.amount),"
-	"  pruned_count = u.pruned_count + p.event_count"
-	" from pruned p,"
-	"  lateral (select g.ctid from @gov_usage g"
-	"           where g.counter_id = p.counter_id and g.window_start = p.window_start"
-	"           offset 0) found"
-	" where u.ctid = found.ctid)"
-	"select count(*) from deleted",
-	.nargs = 3,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, INT8OID}
-};
-
-static GovQuery prune_holds_query = {
-	.sql =
-	"with doomed as materialized ("
-	" select v.id from @gov_reservations v"
-	" where v.state <> 'open' and v.updated_at < $1"
-	" order by v.updated_at limit $2 for update skip locked)"
-	"delete from @gov_reservations r"
-	" where r.id = any (array(select d.id from doomed d))",
-	.nargs = 2,
-	.argtypes = {TIMESTAMPTZOID, INT8OID}
 };
 
 /* Set the fence at an id that was the last one drawn, at a time or later. */
@@ -379,54 +335,4 @@ gov_rollup_round(uint64 *nevents)
 	result = roll_up(nevents);
 	gov_spi_end(&spi);
 	return result;
-}
-
-static TimestampTz
-retention_begin(void)
-{
-	return gov_clock() - gov_event_retention_s * USECS_PER_SEC;
-}
-
-/*
- * Delete a batch of holds that ended before governance.event_retention.  No
- * load sums them, so no counter has to be pinned.
- */
-uint64
-gov_rollup_prune_holds(void)
-{
-	Datum		args[2] = {TimestampTzGetDatum(retention_begin()), Int64GetDatum(GOV_PRUNE_BATCH)};
-	GovSpi		spi;
-	uint64		ndeleted;
-
-	if (gov_event_retention_s == 0 ||
-		!ConditionalLockRelationOid(gov_catalog()->reservations, RowExclusiveLock))
-		return 0;
-	gov_spi_begin(&spi);
-	ndeleted = gov_spi_modify(&prune_holds_query, args, NULL);
-	gov_spi_end(&spi);
-	return ndeleted;
-}
-
-/* Delete a batch of rolled-up events past governance.event_retention. */
-uint64
-gov_rollup_prune_events(void)
-{
-	GovSpi		spi;
-	Datum		args[3];
-	int64		watermark;
-	int64		last_id;
-	uint64		ndeleted;
-	bool		isnull;
-
-	if (gov_event_retention_s == 0 || !try_lock())
-		return 0;
-	gov_spi_begin(&spi);
-	read_positions(&watermark, &last_id);
-	args[0] = Int64GetDatum(watermark);
-	args[1] = TimestampTzGetDatum(retention_begin());
-	args[2] = Int64GetDatum(GOV_PRUNE_BATCH);
-	gov_spi_modify(&prune_query, args, NULL);
-	ndeleted = DatumGetInt64(gov_spi_value(0, 1, &isnull));
-	gov_spi_end(&spi);
-	return ndeleted;
 }

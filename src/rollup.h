@@ -18,7 +18,5 @@ typedef enum GovRollupResult
 
 extern GovRollupResult gov_rollup_round(uint64 *nevents);
 extern TimestampTz gov_rollup_complete_until(void);
-extern uint64 gov_rollup_prune_events(void);
-extern uint64 gov_rollup_prune_holds(void);
 
 #endif							/* GOV_ROLLUP_H */

@@ -45,6 +45,7 @@
 #include "expire.h"
 #include "guc.h"
 #include "launch.h"
+#include "retention.h"
 #include "rollup.h"
 #include "step.h"
 #include "waits.h"
@@ -219,13 +220,13 @@ prune(const Round *round, uint64 (*prune_batch) (void))
 static void
 prune_events(void *arg)
 {
-	prune(arg, gov_rollup_prune_events);
+	prune(arg, gov_retention_prune_events);
 }
 
 static void
 prune_holds(void *arg)
 {
-	prune(arg, gov_rollup_prune_holds);
+	prune(arg, gov_retention_prune_holds);
 }
 
 /*
