@@ -91,6 +91,7 @@ OBJS = \
 	src/shmem.o \
 	src/spi.o \
 	src/step.o \
+	src/tally.o \
 	src/tenant.o \
 	src/threshold.o \
 	src/transaction.o \

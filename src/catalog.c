@@ -55,6 +55,7 @@ relation_changed(Datum arg, Oid relid)
 		relid == current.entities || relid == current.assignments ||
 		relid == current.assignments_strict ||
 		relid == current.events || relid == current.events_key ||
+		relid == current.events_owner || relid == current.events_pkey ||
 		relid == current.events_id_seq || relid == current.usage ||
 		relid == current.usage_hourly ||
 		relid == current.alerts || relid == current.alert_policies ||
@@ -155,6 +156,8 @@ look_up(GovCatalog *catalog)
 	catalog->assignments_strict = find_index(catalog, "gov_assignments_strict", catalog->assignments);
 	catalog->events = find_relation(catalog, "gov_events");
 	catalog->events_key = find_index(catalog, "gov_events_key", catalog->events);
+	catalog->events_owner = find_index(catalog, "gov_events_owner_id_idx", catalog->events);
+	catalog->events_pkey = find_index(catalog, "gov_events_pkey", catalog->events);
 	catalog->events_id_seq = find_relation(catalog, "gov_events_id_seq");
 	catalog->usage = find_relation(catalog, "gov_usage");
 	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");

@@ -20,6 +20,8 @@ typedef struct GovCatalog
 	Oid			assignments_strict;	/* index of strict ones on (owner_id, entity_id) */
 	Oid			events;
 	Oid			events_key;		/* unique index on (owner_id, idempotency_key) */
+	Oid			events_owner;	/* index on (owner_id, id); invalid when dropped */
+	Oid			events_pkey;	/* index on (id); invalid when dropped */
 	Oid			events_id_seq;
 	Oid			usage;
 	Oid			usage_hourly;

@@ -1,0 +1,55 @@
+/*
+ * tally.h
+ *		Adds up what ledger rows charge to counters.
+ */
+#ifndef GOV_TALLY_H
+#define GOV_TALLY_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "utils/snapshot.h"
+
+#include "amount.h"
+
+typedef struct GovTallyKey
+{
+	int64		counter_id;
+	TimestampTz window_start;
+} GovTallyKey;
+
+/* The charges of some rows to one counter in one window. */
+typedef struct GovTallied
+{
+	GovTallyKey key;
+	GovAmount	amount;
+	int64		event_count;
+	TimestampTz window_end;		/* the last that a row names */
+	uint32		hash;			/* the table's */
+	char		status;			/* the table's */
+} GovTallied;
+
+/* Which rows: after one id, up to another, of one owner or of all. */
+typedef struct GovTallyRange
+{
+	const char *owner;			/* NULL: all */
+	uint32		owner_length;
+	int64		after;
+	int64		upto;
+	Snapshot	snapshot;		/* registered or active */
+} GovTallyRange;
+
+/* Is shown each row besides: columns as in columns.h, valid until it returns. */
+typedef void (*GovTallyRow) (const Datum *values, const bool *nulls, void *state);
+
+typedef struct GovTally GovTally;
+
+extern GovTally *gov_tally_create(MemoryContext context);
+extern void gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row,
+						  void *state);
+extern uint32 gov_tally_count(const GovTally *tally);
+extern const GovTallied *gov_tally_find(const GovTally *tally, int64 counter_id,
+										TimestampTz window_start);
+extern const GovTallied *gov_tally_next(const GovTally *tally, uint32 *position);
+
+#endif							/* GOV_TALLY_H */
