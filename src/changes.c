@@ -9,11 +9,20 @@
  *		stale, before COMMIT returns to the client.
  *
  * LAYOUT
- *		A hash table of (owner, id) keys; beyond GOV_CHANGES_MAX of them the
- *		whole database counts as changed.  Owners that were deleted are listed
- *		besides: what the cache has of them is not only stale but dropped.  The
- *		notes of an aborted subtransaction stay: a node made stale, or dropped,
- *		for nothing is loaded once more.
+ *		A hash table of owners and of (owner, id) keys.  An owner with more than
+ *		GOV_CHANGES_IDS_MAX changed entities counts as changed as a whole, and
+ *		so does every owner of which something is noted once the table has
+ *		GOV_CHANGES_KEYS_MAX entries.  With GOV_CHANGES_OWNERS_MAX entries the
+ *		next owner makes the whole database count as changed.  Owners
+ *		that were deleted are listed besides: what the cache has of them is not
+ *		only stale but dropped.  The notes of an aborted subtransaction stay: a
+ *		node made stale, or dropped, for nothing is loaded once more.
+ *
+ * COST
+ *		A note is a look-up by hash, or a comparison where the owner of the note
+ *		before is known to have changed as a whole already.  The commit takes a
+ *		look-up in shared memory for each key, and goes once through the nodes of
+ *		the stripes that have such owners.
  *
  * FAILURE
  *		Noting may run out of memory and raise, inside the statement.  The
@@ -23,6 +32,7 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
@@ -36,29 +46,53 @@
 #include "fault.h"
 #include "node.h"
 
-#define GOV_CHANGES_MAX		1000
-#define GOV_KEY_MAX_BYTES	(255 * 4)	/* a key has at most 255 characters */
+#define GOV_CHANGES_IDS_MAX		1000	/* of one owner */
+#define GOV_CHANGES_KEYS_MAX	10000	/* with more, owners only */
+#define GOV_CHANGES_OWNERS_MAX	20000
 
+/* An entity, or where id_length is 0 an owner: its name, and the id behind it. */
 typedef struct GovChangeKey
 {
+	const char *bytes;
 	uint32		owner_length;
-	uint32		id_length;		/* 0: the owner as such */
-	char		bytes[2 * GOV_KEY_MAX_BYTES];
+	uint32		id_length;
 } GovChangeKey;
 
 typedef struct GovChange
 {
 	GovChangeKey key;
-	bool		is_of_all;		/* entities of the owner */
+	uint32		nids;			/* of an owner: entities of it in the table */
+	bool		is_of_all;		/* of an owner: whichever entities */
 } GovChange;
 
 static HTAB *changed = NULL;
+static GovChange *last_owner = NULL;	/* that something was noted of */
 static List *deleted = NIL;		/* owners, as text */
 static Oid	extension = InvalidOid;
 static bool everything = false;
 static bool everything_on_abort = false;
 static bool types = false;
 static uint64 count = 0;		/* of notes, ever: private views compare it */
+
+static uint32
+hash_key(const void *key, Size size)
+{
+	const GovChangeKey *of = key;
+
+	return hash_combine(hash_bytes((const unsigned char *) of->bytes, of->owner_length + of->id_length),
+						of->owner_length);
+}
+
+/* As memcmp(): 0 when they are the same. */
+static int
+compare_keys(const void *key1, const void *key2, Size size)
+{
+	const GovChangeKey *one = key1;
+	const GovChangeKey *other = key2;
+
+	return one->owner_length != other->owner_length || one->id_length != other->id_length ||
+		memcmp(one->bytes, other->bytes, one->owner_length + one->id_length) != 0;
+}
 
 static void
 make_table(void)
@@ -68,9 +102,11 @@ make_table(void)
 	GOV_FAULT(GOV_FAULT_MEMORY);
 	ctl.keysize = sizeof(GovChangeKey);
 	ctl.entrysize = sizeof(GovChange);
+	ctl.hash = hash_key;
+	ctl.match = compare_keys;
 	ctl.hcxt = TopTransactionContext;
 	changed = hash_create("governance catalog changes", 64, &ctl,
-						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+						  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 }
 
 /* The engine must be able to tell others at commit without allocating. */
@@ -83,53 +119,84 @@ prepare_to_tell(void)
 	count++;
 }
 
-static void
-note(const char *owner, uint32 owner_length, const char *id, uint32 id_length,
-	 bool is_of_all)
+/* Put a key into the table, which has none like it. */
+static GovChange *
+add(const GovChangeKey *key)
 {
-	GovChangeKey key = {0};
+	GovChangeKey copy = *key;
+	char	   *bytes;
 	GovChange  *change;
-	bool		found;
 
-	key.owner_length = owner_length;
-	key.id_length = id_length;
-	memcpy(key.bytes, owner, owner_length);
-	memcpy(key.bytes + owner_length, id, id_length);
 	GOV_FAULT(GOV_FAULT_MEMORY);
-	change = hash_search(changed, &key, HASH_ENTER, &found);
-	change->is_of_all = is_of_all || (found && change->is_of_all);
+	bytes = MemoryContextAlloc(TopTransactionContext, key->owner_length + key->id_length + 1);
+	memcpy(bytes, key->bytes, key->owner_length + key->id_length);
+	copy.bytes = bytes;
+	change = hash_search(changed, &copy, HASH_ENTER, NULL);
+	change->nids = 0;
+	change->is_of_all = false;
+	return change;
 }
 
-/* Is there room for one more?  If not, everything counts as changed. */
 static bool
-begin_note(uint32 owner_length, uint32 id_length)
+is_last_owner(const char *owner, uint32 owner_length)
 {
+	return last_owner != NULL && last_owner->key.owner_length == owner_length &&
+		memcmp(last_owner->key.bytes, owner, owner_length) == 0;
+}
+
+/* The entry of an owner, made if need be; NULL when everything counts as changed. */
+static GovChange *
+note_owner(const char *owner, uint32 owner_length)
+{
+	GovChangeKey key = {.bytes = owner, .owner_length = owner_length};
+
 	prepare_to_tell();
-	if (everything)
-		return false;
+	if (everything || is_last_owner(owner, owner_length))
+		return everything ? NULL : last_owner;
 	if (changed == NULL)
 		make_table();
-	everything = owner_length > GOV_KEY_MAX_BYTES || id_length > GOV_KEY_MAX_BYTES ||
-		hash_get_num_entries(changed) >= GOV_CHANGES_MAX;
-	return !everything;
+	last_owner = hash_search(changed, &key, HASH_FIND, NULL);
+	if (last_owner == NULL && hash_get_num_entries(changed) < GOV_CHANGES_OWNERS_MAX)
+		last_owner = add(&key);
+	everything = last_owner == NULL;
+	return last_owner;
 }
 
 void
 gov_changes_note_entity(const char *owner, uint32 owner_length,
 						const char *id, uint32 id_length)
 {
-	if (!begin_note(owner_length, id_length))
+	GovChange  *of = note_owner(owner, owner_length);
+	StringInfoData buf;
+	GovChangeKey key;
+
+	if (of == NULL || of->is_of_all)
 		return;
-	note(owner, owner_length, "", 0, false);
-	note(owner, owner_length, id, id_length, false);
+	if (of->nids >= GOV_CHANGES_IDS_MAX || hash_get_num_entries(changed) >= GOV_CHANGES_KEYS_MAX)
+	{
+		of->is_of_all = true;
+		return;
+	}
+	initStringInfo(&buf);
+	appendBinaryStringInfo(&buf, owner, owner_length);
+	appendBinaryStringInfo(&buf, id, id_length);
+	key = (GovChangeKey) {.bytes = buf.data, .owner_length = owner_length, .id_length = id_length};
+	if (hash_search(changed, &key, HASH_FIND, NULL) == NULL)
+	{
+		add(&key);
+		of->nids++;
+	}
+	pfree(buf.data);
 }
 
 /* All entities of an owner. */
 void
 gov_changes_note_owner(const char *owner, uint32 owner_length)
 {
-	if (begin_note(owner_length, 0))
-		note(owner, owner_length, "", 0, true);
+	GovChange  *of = note_owner(owner, owner_length);
+
+	if (of != NULL)
+		of->is_of_all = true;
 }
 
 void
@@ -161,20 +228,19 @@ gov_changes_note_everything(bool also_on_abort)
 	types = true;
 }
 
+static GovChange *
+find_owner(const char *owner, uint32 owner_length)
+{
+	GovChangeKey key = {.bytes = owner, .owner_length = owner_length};
+
+	return changed ? hash_search(changed, &key, HASH_FIND, NULL) : NULL;
+}
+
 /* Does the transaction have to look at this owner through a view of its own? */
 bool
 gov_changes_has_owner(const char *owner, uint32 owner_length)
 {
-	GovChangeKey key;
-
-	if (everything)
-		return true;
-	if (changed == NULL || owner_length > GOV_KEY_MAX_BYTES)
-		return false;
-	memset(&key, 0, sizeof(key));
-	key.owner_length = owner_length;
-	memcpy(key.bytes, owner, owner_length);
-	return hash_search(changed, &key, HASH_FIND, NULL) != NULL;
+	return everything || find_owner(owner, owner_length) != NULL;
 }
 
 bool
@@ -201,9 +267,18 @@ tell_everything(void)
 	pg_atomic_fetch_add_u64(gov_shmem_generation(MyDatabaseId), 1);
 }
 
+static bool
+is_of_all(const char *owner, uint32 owner_length)
+{
+	const GovChange *of = find_owner(owner, owner_length);
+
+	return of != NULL && of->is_of_all;
+}
+
 static void
 tell_one_by_one(void)
 {
+	bool		has_whole_owners[GOV_STRIPES] = {false};
 	HASH_SEQ_STATUS status;
 	GovChange  *change;
 
@@ -214,11 +289,14 @@ tell_one_by_one(void)
 
 		gov_owner_key_init(&owner, MyDatabaseId, extension, change->key.bytes,
 						   change->key.owner_length);
-		if (change->is_of_all)
-			gov_node_invalidate_owner(&owner);
-		else
-			gov_node_invalidate(&owner, change->key.bytes + change->key.owner_length,
-								change->key.id_length);
+		gov_node_invalidate(&owner, change->key.bytes + change->key.owner_length,
+							change->key.id_length);
+		has_whole_owners[owner.stripe] |= change->is_of_all;
+	}
+	for (int stripe = 0; stripe < GOV_STRIPES; stripe++)
+	{
+		if (has_whole_owners[stripe])
+			gov_node_invalidate_owners(stripe, MyDatabaseId, extension, is_of_all);
 	}
 }
 
@@ -246,6 +324,7 @@ static void
 reset(void)
 {
 	changed = NULL;				/* its memory goes with the transaction */
+	last_owner = NULL;
 	everything = false;
 	everything_on_abort = false;
 	types = false;

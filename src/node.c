@@ -217,16 +217,15 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 	gov_stripe_unlock(stripe);
 }
 
-/* Make an owner's nodes in some buckets stale; false when there are no more buckets. */
+/* Make nodes in some buckets stale; false when there are no more buckets. */
 static bool
-invalidate_buckets(const GovOwnerKey *key, GovSharedStripe *stripe, uint32 first)
+invalidate_buckets(GovSharedStripe *stripe, uint32 first, Oid database, Oid extension,
+				   GovOwnerTest is_concerned)
 {
 	uint32		end;
 	bool		has_more;
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	if (first == 0)
-		stripe->changes++;
 	end = Min(first + GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
 	for (uint32 b = first; b < end; b++)
 	{
@@ -236,9 +235,8 @@ invalidate_buckets(const GovOwnerKey *key, GovSharedStripe *stripe, uint32 first
 		{
 			GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
 
-			if (node->database == key->database && node->extension == key->extension &&
-				node->owner_length == key->owner_length &&
-				memcmp(node->key, key->owner, key->owner_length) == 0)
+			if (node->database == database && node->extension == extension &&
+				is_concerned(node->key, node->owner_length))
 			{
 				node->stale_changes = stripe->changes;
 				forget_alerts(node);
@@ -252,17 +250,19 @@ invalidate_buckets(const GovOwnerKey *key, GovSharedStripe *stripe, uint32 first
 }
 
 /*
- * Something about all entities of an owner has.  Likewise, but the lock is let
- * go of on the way: nodes that are loaded meanwhile know of the change, and a
- * bucket that is split gives nodes only to one that is still to come.
+ * Something about all entities of some owners of a stripe has changed, as
+ * gov_node_invalidate() has told of each owner.  Called after commit: cannot
+ * fail.  The lock is let go of on the way: nodes that are loaded meanwhile know
+ * of the change, and a bucket that is split gives nodes only to one that is
+ * still to come.
  */
 void
-gov_node_invalidate_owner(const GovOwnerKey *key)
+gov_node_invalidate_owners(int stripe, Oid database, Oid extension,
+						   GovOwnerTest is_concerned)
 {
-	GovSharedStripe *stripe = gov_stripe(key->stripe);
 	uint32		first = 0;
 
-	while (invalidate_buckets(key, stripe, first))
+	while (invalidate_buckets(gov_stripe(stripe), first, database, extension, is_concerned))
 		first += GOV_BUCKETS_PER_HOLD;
 }
 

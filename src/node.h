@@ -91,6 +91,9 @@ typedef struct GovFreshness
 	uint64		generation;
 } GovFreshness;
 
+/* Is it one of those that are looked for?  Asked under a stripe's lock. */
+typedef bool (*GovOwnerTest) (const char *owner, uint32 owner_length);
+
 typedef enum GovNodeStatus
 {
 	GOV_NODE_READY,
@@ -121,7 +124,8 @@ extern bool gov_node_is_pinned(const GovSharedNode *node);
 /* with no stripe locked */
 extern void gov_node_invalidate(const GovOwnerKey *key, const char *id,
 								uint32 id_length);
-extern void gov_node_invalidate_owner(const GovOwnerKey *key);
+extern void gov_node_invalidate_owners(int stripe, Oid database, Oid extension,
+									   GovOwnerTest is_concerned);
 extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
 
 #endif							/* GOV_NODE_H */

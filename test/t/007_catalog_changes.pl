@@ -55,7 +55,7 @@ is(agents_with($writer, 300), AGENTS, 'rolled back to it');
 $writer->query_safe('commit');
 is(agents_with($warm, 300), AGENTS, 'and committed');
 
-# A few and many keys, on either side of where a transaction marks the whole database.
+# A few and many keys, on either side of where a transaction marks the whole owner.
 foreach my $count (1, 10, AGENTS - 1)
 {
 	$writer->query_safe(

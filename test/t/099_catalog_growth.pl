@@ -1,0 +1,80 @@
+# What a change of the catalog costs is what it changes, however much else there is: counted in shared buffers, and in what it
+# makes others load again.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use GovTest;
+use GovGrowth;
+
+my $node = gov_node('catalog_growth', conf => "autovacuum = off\nshared_buffers = 64MB\nmax_wal_size = 4GB");
+my $session = $node->background_psql('postgres', on_error_stop => 0);
+my $other = $node->background_psql('postgres', on_error_stop => 0);
+
+sub loads
+{
+	return gov_ask($session, q{select value from gov_stats where name = 'cache_loads'});
+}
+
+gov_grow_owner($node, 'postgres', 'large', teams => 10, agents => 600);
+gov_grow_owner($node, 'postgres', 'small');
+
+# A transaction that changes very much of one owner makes nobody else's nodes stale, and of that owner's all.
+my $check = q{select gov_allowed('small', 'tokens', 1, null, array['agent-1-1'])};
+my $remaining = q{select min(remaining) from gov_headroom('large', 'tokens', 0, null, array['agent-9-600'])};
+
+foreach my $change (
+	[ 'an UPDATE of 6,000 limits', q{update gov_assignments set usage_limit = 5 where owner_id = 'large'}, 5 ],
+	[ 'as many changed by turns with another owner',
+	  q{update gov_assignments a set usage_limit = 7 from (select entity_id from gov_assignments where owner_id = 'large' order by md5(entity_id)) o
+		where a.owner_id = 'large' and a.entity_id = o.entity_id}, 7 ],
+	[ 'COPY of 2,000 entities', q{insert into gov_entities (owner_id, id, type_id, parent_id) select 'large', 'new-' || n, 'agent', 'team-1' from generate_series(1, 2000) n}, 7 ])
+{
+	my ($name, $sql, $limit) = @$change;
+
+	gov_ask($_, $check) foreach $session, $other;
+	gov_ask($_, $remaining) foreach $session, $other;
+	my $before = loads();
+	gov_ask($other, $sql);
+	is(gov_blocks($session, $check), 0, "$name: a check of another owner stays warm");
+	is(loads(), $before, "$name: and nothing of it is loaded again");
+	is(gov_ask($session, $remaining), $limit, "$name: every session sees it");
+}
+
+# So it is while it is going on, and when it is undone.
+gov_ask($other, 'begin');
+gov_ask($other, q{update gov_assignments set usage_limit = 3 where owner_id = 'large'});
+is(gov_blocks($other, $check), 0, 'within the transaction another owner stays warm too');
+is(gov_ask($other, $remaining), 3, 'its own changes are seen');
+is(gov_ask($session, $remaining), 7, 'by nobody else');
+gov_ask($other, 'rollback');
+is(gov_ask($other, $remaining), 7, 'nor when they are undone');
+
+# Very many owners: those, and beyond 20,000 every one.
+$node->safe_psql('postgres', q{
+	insert into gov_entities (owner_id, id, type_id) select 'o' || n, 'org', 'org' from generate_series(1, 21000) n;
+	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) select 'o' || n, 'org', 'tokens', 1 from generate_series(1, 21000) n});
+my $seen = q{select count(*) from unnest(array[1, 100, 4999, 5001, 9000, 12000, 21000]) n, gov_headroom('o' || n, 'tokens', 0, null, array['org']) h where h.remaining = LIMIT};
+
+foreach my $owners (12000, 21000)
+{
+	(my $all = $seen) =~ s/LIMIT/$owners/;
+
+	gov_ask($session, $check);
+	gov_ask($session, $all);
+	gov_ask($other, "update gov_assignments set usage_limit = $owners where owner_id ~ '^o' and substr(owner_id, 2)::int <= $owners");
+	is(gov_blocks($session, $check), 0, 'changes of 12,000 owners: another stays warm') if $owners < 20000;
+	is(gov_ask($session, $all), $owners < 20000 ? 6 : 7, "changes of $owners owners are seen");
+	is(gov_ask($session, $check), 't', 'and others are as they were');
+}
+
+$session->quit;
+$other->quit;
+is($node->safe_psql('postgres', 'select count(*) from gov_verify()'), '0', 'gov_verify finds nothing');
+$node->stop;
+done_testing();
