@@ -45,6 +45,9 @@ returns table
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+-- Groups are found by hashing, however many the planner expects: sorting arrays and jsonb costs more than all the rest.
+set enable_sort = off
+set jit = off
 as $$
 declare
     max_names constant int := 32;
@@ -59,10 +62,12 @@ declare
         + (extract(day from bucket) <> 0)::int
         + (extract(epoch from bucket - date_trunc('day', bucket)) <> 0)::int;
     name text;
-    column_name text;
     number int := 0;
-    joins text := '';
     pairs text := '';
+    dimensions text := '';
+    types text[] := '{}';
+    members text := '';
+    entities text := '';
 begin
     if missing is not null then
         raise exception using
@@ -86,47 +91,72 @@ begin
     end if;
     perform @extschema@._gov_require_owner(owner_id);
 
-    -- One column for each name: the event's entities of that type, each in a row of its own, or the value of the dimension.
+    -- Events of the same entities and dimensions are added up first: there are few kinds of them, and each one's arrays are taken
+    -- apart once. Then one column for each name: the entities of that type, each in a row of its own, or the value of the dimension.
     foreach name in array (select coalesce(array_agg(distinct g.name), '{}') from unnest(group_by) g (name)) loop
         number := number + 1;
-        column_name := format('k%s.value', number);
-        joins := joins || case
-            when exists (select from @extschema@.gov_entity_types t where t.id = name) then
-                format($join$
-                    left join lateral (
-                        select to_jsonb(n.id) as value
-                        from unnest(e.entity_ids) x (id)
-                        cross join lateral (
-                            select m.id
-                            from %3$s.gov_entities m
-                            where m.owner_id = e.owner_id
-                                and m.id = x.id
-                                and m.type_id = %1$L
-                            offset 0
-                        ) n
-                    ) k%2$s on true$join$, name, number, '@extschema@')
-            else
-                format(' cross join lateral (select e.dimensions -> %1$L as value) k%2$s', name, number)
-        end;
-        pairs := pairs || format(', %L, %s', name, column_name);
+        if exists (select from @extschema@.gov_entity_types t where t.id = name) then
+            types := types || name;
+            members := members || format(', array_agg(m.id) filter (where m.type_id = %L) as ids%s', name, number);
+            entities := entities || format(' cross join lateral unnest(coalesce(c.ids%s, array[null])) k%1$s (value)', number);
+            pairs := pairs || format(', %L, k%s.value', name, number);
+        else
+            dimensions := dimensions || format(', e.dimensions -> %L as value%s', name, number);
+            pairs := pairs || format(', %L, u.value%s', name, number);
+        end if;
     end loop;
 
     return query execute format($query$
-        select
-            jsonb_build_object(%1$s) as group_key,
-            case when $5 is not null then %3$s._gov_bucket_start($5, e.occurred_at) end as bucket_start,
-            trim_scale(sum(e.amount)) as amount,
-            count(*) as event_count
-        from %3$s.gov_events e
-        %2$s
-        where e.owner_id = $1
-            and e.capability_id = $2
-            and e.occurred_at >= $3
-            and e.occurred_at < $4
-        group by 1, 2
-        order by 2, 1
-        $query$, substr(pairs, 3), joins, '@extschema@')
-    using owner_id, capability_id, from_time, to_time, bucket;
+        with used as materialized
+        (
+            select %1$s as entity_ids, case when $5 is not null then %7$s._gov_bucket_start($5, e.occurred_at) end as start %2$s,
+                sum(e.amount) as amount, count(*) as event_count
+            from %7$s.gov_events e
+            where e.owner_id = $1
+                and e.capability_id = $2
+                and e.occurred_at >= $3
+                and e.occurred_at < $4
+            group by %3$s
+        ),
+        named as
+        (
+            select x.entity_ids, x.id
+            from (select distinct u.entity_ids from used u) d
+            cross join lateral (select d.entity_ids, i.id from unnest(d.entity_ids) i (id)) x
+        ),
+        entity as materialized
+        (
+            select m.id, m.type_id
+            from (select distinct n.id from named n) n
+            join %7$s.gov_entities m on m.owner_id = $1 and m.id = n.id and m.type_id = any ($6)
+        ),
+        chain as materialized
+        (
+            select n.entity_ids %4$s
+            from named n
+            join entity m on m.id = n.id
+            group by n.entity_ids
+        ),
+        summed as materialized
+        (
+            select jsonb_build_object(%5$s) as group_key, u.start, trim_scale(sum(u.amount)) as amount, sum(u.event_count)::bigint as event_count
+            from used u
+            left join chain c on c.entity_ids = u.entity_ids
+            %6$s
+            group by 1, 2
+        )
+        select s.group_key, s.start, s.amount, s.event_count
+        from summed s
+        order by s.start, s.group_key
+        $query$,
+        case when types = '{}' then 'null::text[]' else 'e.entity_ids' end,
+        dimensions,
+        (select string_agg(n::text, ', ') from generate_series(1, 2 + number - cardinality(types)) n),
+        members,
+        substr(pairs, 3),
+        entities,
+        '@extschema@')
+    using owner_id, capability_id, from_time, to_time, bucket, types;
 end
 $$;
 
