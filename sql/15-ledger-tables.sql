@@ -130,6 +130,10 @@ create index gov_reservations_updated_at_idx on @extschema@.gov_reservations (up
 create index gov_reservations_open on @extschema@.gov_reservations (owner_id, expires_at)
     where state = 'open';
 
+-- An owner's holds that have ended: its deletion asks for them.
+create index gov_reservations_ended_idx on @extschema@.gov_reservations (owner_id)
+    where state <> 'open';
+
 comment on table @extschema@.gov_reservations is 'holds: amounts kept free on budgets until they are settled, released or expired';
 comment on column @extschema@.gov_reservations.caller is 'governance.caller, or else application_name, of the session that made it';
 comment on column @extschema@.gov_reservations.state is 'open, settled, released or expired';

@@ -44,14 +44,19 @@
 
 PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
 
-#define DELETE_FROM(table) \
+#define DELETE_FROM_WHERE(table, condition) \
 	{ \
-		.sql = "delete from @" table " where owner_id = $1", \
+		.sql = "delete from @" table " where owner_id = $1" condition, \
 		.nargs = 1, \
 		.argtypes = {TEXTOID} \
 	}
+#define DELETE_FROM(table) DELETE_FROM_WHERE(table, "")
 
-/* In this order: what refers to a row goes before it. */
+/*
+ * In this order: what refers to a row goes before it.  Holds that are open and
+ * those that have ended are in an index each; one that ends meanwhile is left
+ * by the first statement and found by the second.
+ */
 static GovQuery delete_queries[] = {
 	DELETE_FROM("gov_assignments"),
 	{
@@ -62,7 +67,8 @@ static GovQuery delete_queries[] = {
 	},
 	DELETE_FROM("gov_assignments"),
 	DELETE_FROM("gov_entities"),
-	DELETE_FROM("gov_reservations"),
+	DELETE_FROM_WHERE("gov_reservations", " and state = 'open'"),
+	DELETE_FROM_WHERE("gov_reservations", " and state <> 'open'"),
 	DELETE_FROM("gov_events"),
 	DELETE_FROM("gov_usage"),
 	DELETE_FROM("gov_usage_hourly"),

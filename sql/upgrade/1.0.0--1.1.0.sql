@@ -98,3 +98,5 @@ alter table @extschema@.gov_entities
 
 comment on constraint gov_entities_type_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters.';
 
+create index gov_reservations_ended_idx on @extschema@.gov_reservations (owner_id)
+    where state <> 'open';
