@@ -23,6 +23,25 @@ $$The counters of this database that are in shared memory, in a pinned session t
 result: counter_id: of gov_assignments; the present window; amount: usage, committed and in flight; held: open holds; is_pinned:
     a transaction has changes in flight$$;
 
+create function @extschema@._gov_cached_counters
+(
+    owner_id text,
+    out counter_id bigint,
+    out window_start timestamptz,
+    out window_end timestamptz,
+    out amount numeric,
+    out held numeric,
+    out is_pinned boolean
+)
+returns setof record
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_cached_counters_1_1';
+
+comment on function @extschema@._gov_cached_counters(text) is
+    'internal: gov_cached_counters of one owner, for the price of that owner''s part of shared memory; null for all (42501)';
+
 create function @extschema@.gov_engine_facts(out name text, out value numeric)
 returns setof record
 language c
@@ -103,13 +122,23 @@ with state as
 (
     select (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r) as watermark
 ),
+-- The two ends of what is not rolled up. To count what lies between them would take the longer the more that is.
 tail as
 (
     select
-        count(*) as event_count,
-        min(e.recorded_at) as oldest
+        (
+            select e.recorded_at
+            from @extschema@.gov_events e
+            where e.id > s.watermark
+            order by e.id
+            limit 1
+        ) as oldest,
+        (
+            select 1 + max(e.id) - min(e.id)
+            from @extschema@.gov_events e
+            where e.id > s.watermark
+        ) as ids
     from state s
-    join @extschema@.gov_events e on e.id > s.watermark
 )
 select
     f.name,
@@ -123,7 +152,7 @@ union all
 select 'rollup_watermark', s.watermark, 'the last ledger id that is rolled up'
 from state s
 union all
-select 'rollup_lag_events', t.event_count, null
+select 'rollup_lag_events', coalesce(t.ids, 0), null
 from tail t
 union all
 select 'rollup_lag_seconds', coalesce(greatest(round(extract(epoch from @extschema@.gov_now() - t.oldest), 3), 0), 0), null
@@ -159,8 +188,9 @@ $$Does what the background worker does, as far as it can without waiting. Call i
 no budget can be deleted.
 
 result: expired: holds whose time had passed; rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: events and ended
-    holds deleted because of governance.event_retention; events_left: committed events that are not rolled up yet; waits_for: what
-    they wait for, null when nothing is left. A step that fails is undone, named there with its SQLSTATE, and told as a warning; the
+    holds deleted because of governance.event_retention; events_left: the ids from the first committed event that is not rolled up
+    yet to the last, so no fewer than there are such events, and 0 without any; waits_for: what they wait for, null when nothing is
+    left. A step that fails is undone, named there with its SQLSTATE, and told as a warning; the
     others' work stays
 errors: 42501 in a session pinned to an owner; 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
@@ -222,7 +252,7 @@ after ALTER TABLE ... ENABLE TRIGGER ALL.
 
 errors: 42501 when a trigger needs repair and the caller does not own the table, and in a session pinned to an owner$$;
 
-create function @extschema@.gov_verify(owner_id text default null)
+create function @extschema@._gov_differences(owner text)
 returns table
 (
     owner_id text,
@@ -236,11 +266,19 @@ returns table
     counted numeric,
     recorded numeric
 )
-language sql
+language plpgsql
 volatile
 parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- Planned for the owner that is asked for, or for all: "is null or =" in a plan for both would read every table whole.
+set plan_cache_mode = force_custom_plan
 as $$
+#variable_conflict use_column
+begin
+    perform @extschema@._gov_require_owner(owner)
+    where owner is not null;
+
+    return query
     with state as
     (
         select (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r) as watermark
@@ -250,8 +288,7 @@ as $$
         select a.*
         from @extschema@.gov_assignments a
         where @extschema@.gov_owner_visible(a.owner_id)
-            and (gov_verify.owner_id is null or @extschema@._gov_require_owner(gov_verify.owner_id))
-            and (gov_verify.owner_id is null or a.owner_id = gov_verify.owner_id)
+            and (owner is null or a.owner_id = owner)
     ),
     ledger as materialized
     (
@@ -264,9 +301,16 @@ as $$
         from state s
         cross join @extschema@.gov_events e
         cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
-        where gov_verify.owner_id is null
-            or e.owner_id = gov_verify.owner_id
+        where owner is null
+            or e.owner_id = owner
         group by x.counter_id, x.window_start
+    ),
+    rolled_up as
+    (
+        select u.*
+        from @extschema@.gov_usage u
+        where owner is null
+            or u.owner_id = owner
     ),
     open_hold as materialized
     (
@@ -276,8 +320,13 @@ as $$
         from @extschema@.gov_reservations r
         cross join lateral unnest(r.assignment_ids) as x (assignment_id)
         where r.state = 'open'
-            and (gov_verify.owner_id is null or r.owner_id = gov_verify.owner_id)
+            and (owner is null or r.owner_id = owner)
         group by x.assignment_id
+    ),
+    cached as materialized
+    (
+        select c.*
+        from @extschema@._gov_cached_counters(owner) c
     ),
     rolled as
     (
@@ -289,7 +338,7 @@ as $$
             coalesce(l.rolled_amount, 0) + coalesce(u.pruned_amount, 0) as recorded,
             coalesce(l.rolled_count, 0) + coalesce(u.pruned_count, 0) as recorded_events
         from ledger l
-        full join @extschema@.gov_usage u using (counter_id, window_start)
+        full join rolled_up u using (counter_id, window_start)
     ),
     difference as
     (
@@ -311,9 +360,9 @@ as $$
             c.amount,
             coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
         from budget b
-        join @extschema@.gov_cached_counters() c on c.counter_id = b.counter_id
+        join cached c on c.counter_id = b.counter_id
         left join ledger l on l.counter_id = c.counter_id and l.window_start = c.window_start
-        left join @extschema@.gov_usage u on u.counter_id = c.counter_id and u.window_start = c.window_start and u.owner_id = b.owner_id
+        left join rolled_up u on u.counter_id = c.counter_id and u.window_start = c.window_start and u.owner_id = b.owner_id
         where not c.is_pinned
             and c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
         union all
@@ -324,7 +373,7 @@ as $$
             c.held,
             coalesce(h.amount, 0)
         from budget b
-        join @extschema@.gov_cached_counters() c on c.counter_id = b.counter_id
+        join cached c on c.counter_id = b.counter_id
         left join open_hold h on h.assignment_id = b.id
         where not c.is_pinned
             and c.held <> coalesce(h.amount, 0)
@@ -342,7 +391,33 @@ as $$
         d.recorded
     from difference d
     join budget b on b.id = d.id
-    order by b.owner_id, b.entity_id, b.capability_id, b.scope_entity_ids, b.name, d.window_start, d.counted_by
+    order by b.owner_id, b.entity_id, b.capability_id, b.scope_entity_ids, b.name, d.window_start, d.counted_by;
+end
+$$;
+
+comment on function @extschema@._gov_differences(text) is 'internal: what gov_verify returns, of one owner; null for all';
+
+create function @extschema@.gov_verify(owner_id text default null)
+returns table
+(
+    owner_id text,
+    assignment_id uuid,
+    entity_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    window_start timestamptz,
+    counted_by text,
+    counted numeric,
+    recorded numeric
+)
+language sql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+    select d.*
+    from @extschema@._gov_differences(gov_verify.owner_id) d
 $$;
 
 comment on function @extschema@.gov_verify(text) is

@@ -59,6 +59,7 @@ as $$
             ('gov_set_alert_policy', '{tenant}'),
             ('gov_verify', '{reader}'),
             ('gov_cached_counters', '{reader}'),
+            ('_gov_cached_counters', '{reader}'),
             ('gov_engine_facts', '{reader}'),
             ('gov_worker_failures', '{reader}'),
             ('_gov_require_owner', '{reader, tenant}'),

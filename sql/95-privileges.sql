@@ -24,20 +24,24 @@ begin
 end
 $$;
 
--- gov_stats calls the second with its reader's rights: who could read it before an upgrade still can.
+-- gov_stats and gov_verify call what 1.0 did not have with their reader's rights: who could read them before an upgrade still can.
 do $$
 declare
-    grantee regrole;
+    item record;
 begin
-    for grantee in
-        select a.grantee
-        from pg_proc p
+    for item in
+        select a.grantee::regrole as grantee, f.added
+        from (
+            values
+                ('@extschema@.gov_engine_facts()'::regprocedure, '@extschema@.gov_worker_failures()'::regprocedure),
+                ('@extschema@.gov_cached_counters()', '@extschema@._gov_cached_counters(text)')
+        ) f (had, added)
+        join pg_proc p on p.oid = f.had
         cross join lateral aclexplode(p.proacl) a
-        where p.oid = '@extschema@.gov_engine_facts()'::regprocedure
-            and a.grantee not in (0, p.proowner)
+        where a.grantee not in (0, p.proowner)
             and a.privilege_type = 'EXECUTE'
     loop
-        execute format('grant execute on function %s to %s', '@extschema@.gov_worker_failures()'::regprocedure, grantee);
+        execute format('grant execute on function %s to %s', item.added, item.grantee);
     end loop;
 end
 $$;

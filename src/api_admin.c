@@ -40,6 +40,7 @@
 #include "waits.h"
 
 PG_FUNCTION_INFO_V1(gov_cached_counters_1_0);
+PG_FUNCTION_INFO_V1(gov_cached_counters_1_1);
 PG_FUNCTION_INFO_V1(gov_engine_facts_1_0);
 PG_FUNCTION_INFO_V1(gov_worker_failures_1_1);
 PG_FUNCTION_INFO_V1(gov_maintain_1_0);
@@ -47,9 +48,10 @@ PG_FUNCTION_INFO_V1(gov_drop_cache_1_0);
 PG_FUNCTION_INFO_V1(gov_now_1_0);
 PG_FUNCTION_INFO_V1(gov_reset_clock_1_1);
 
+/* How many events at most, as gov_stats says it. */
 static GovQuery left_query = {
 	.sql =
-	"select (select count(*) from @gov_events e"
+	"select (select coalesce(1 + max(e.id) - min(e.id), 0) from @gov_events e"
 	"  where e.id > coalesce((select r.watermark from @gov_rollup_state r), 0)),"
 	" (select string_agg(" GOV_ROLLUP_WAITER("w") ", ', ' order by w.pid) from @gov_rollup_waits w)"
 };
@@ -73,21 +75,47 @@ put_counters(ReturnSetInfo *result, const GovCounterCopy *copies, int count)
 	}
 }
 
-Datum
-gov_cached_counters_1_0(PG_FUNCTION_ARGS)
+/* The counters of one owner, which are all on one stripe, or of every owner. */
+static void
+put_counters_of(FunctionCallInfo fcinfo, const char *owner)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			extension = gov_catalog()->extension;
+	GovOwnerKey key = {0};
 
 	InitMaterializedSRF(fcinfo, 0);
+	if (owner != NULL)
+		gov_owner_key_init(&key, MyDatabaseId, extension, owner, strlen(owner));
 	for (int s = 0; gov_shmem_is_available() && s < GOV_STRIPES; s++)
 	{
 		GovCounterCopy *copies;
-		int			count = gov_inspect_counters(s, extension, gov_owner_pin(), &copies);
+		int			count;
 
+		if (owner != NULL && s != key.stripe)
+			continue;
+		count = gov_inspect_counters(s, extension, owner, &copies);
 		put_counters(result, copies, count);
 		pfree(copies);
 	}
+}
+
+Datum
+gov_cached_counters_1_0(PG_FUNCTION_ARGS)
+{
+	put_counters_of(fcinfo, gov_owner_pin());
+	return (Datum) 0;
+}
+
+Datum
+gov_cached_counters_1_1(PG_FUNCTION_ARGS)
+{
+	char	   *owner;
+
+	if (PG_ARGISNULL(0))
+		return gov_cached_counters_1_0(fcinfo);
+	owner = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	gov_owner_require(owner);
+	put_counters_of(fcinfo, owner);
 	return (Datum) 0;
 }
 

@@ -92,6 +92,7 @@ my %FUNCTIONS = (
 	gov_window => [ 'app reader tenant', 'shared', q{gov_window('P1M')} ],
 
 	# Internal. Those that are not listed must be in SQL, with the rights of their caller, and are for readers and tenants.
+	_gov_cached_counters => [ 'reader', '42501', q{_gov_cached_counters('globex')} ],
 	_gov_change_every_owner => [ '', 'shared', '_gov_change_every_owner()' ],
 	_gov_list => [ 'reader tenant', 'shared',
 		q{_gov_list('entities', 'public.gov_entities r where $1 is not null', '{r.owner_id, r.id}', '{a string, a string}', 'to_jsonb(r)', 'globex', '{}', null, null, 100)} ],
