@@ -69,6 +69,7 @@ OBJS = \
 	src/page_json.o \
 	src/page_order.o \
 	src/page_pick.o \
+	src/pass.o \
 	src/pending.o \
 	src/policy.o \
 	src/private.o \
@@ -94,6 +95,7 @@ OBJS = \
 	src/tally.o \
 	src/tenant.o \
 	src/threshold.o \
+	src/tidy.o \
 	src/transaction.o \
 	src/transition.o \
 	src/trigger.o \

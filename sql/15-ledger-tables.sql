@@ -31,7 +31,8 @@ create unique index gov_events_key on @extschema@.gov_events (owner_id, idempote
 create index gov_events_owner_id_idx on @extschema@.gov_events (owner_id, id);
 
 -- Events come nearly in the order of their time, so that an index of block ranges will do, and costs a call next to nothing.
-create index gov_events_occurred_at_idx on @extschema@.gov_events using brin (occurred_at);
+-- Autovacuum summarizes each range once it is full: what has no summary is read whole, whatever time is asked for.
+create index gov_events_occurred_at_idx on @extschema@.gov_events using brin (occurred_at) with (autosummarize = on);
 
 comment on table @extschema@.gov_events is 'the ledger: one row per recorded use, append-only';
 comment on column @extschema@.gov_events.amount is 'in the capability''s unit, exact to 9 decimals; negative for a correction';
@@ -203,6 +204,7 @@ create table @extschema@.gov_rollup_state
     id smallint not null default 1,
     watermark bigint not null,
     updated_at timestamptz not null,
+    events_deleted_until bigint not null default 0,
 
     constraint gov_rollup_state_pkey primary key (id),
     constraint gov_rollup_state_id_check check (id = 1)
@@ -211,4 +213,5 @@ using heap;
 
 comment on table @extschema@.gov_rollup_state is 'how far the ledger is rolled up';
 comment on column @extschema@.gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_hourly, later ones are not';
+comment on column @extschema@.gov_rollup_state.events_deleted_until is 'governance.event_retention has left no event up to this id';
 

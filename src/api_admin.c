@@ -30,13 +30,14 @@
 #include "inspect.h"
 #include "launch.h"
 #include "owner.h"
+#include "pass.h"
 #include "request.h"
 #include "reset.h"
-#include "retention.h"
 #include "rollup.h"
 #include "shmem.h"
 #include "spi.h"
 #include "step.h"
+#include "tidy.h"
 #include "waits.h"
 
 PG_FUNCTION_INFO_V1(gov_cached_counters_1_0);
@@ -196,17 +197,24 @@ gov_worker_failures_1_1(PG_FUNCTION_ARGS)
 
 /* ---------------------------------------------------------------- gov_maintain */
 
+/* What a step does, and has done. */
+typedef struct Work
+{
+	const GovTidying *tidying;
+	uint64		done;
+} Work;
+
 /* Expire the holds whose time has passed and that nobody has locked. */
 static void
 expire_all(void *arg)
 {
-	uint64	   *total = arg;
+	Work	   *work = arg;
 	TimestampTz now = gov_clock();
 	TimestampTz after = DT_NOBEGIN;
 
 	if (!gov_shmem_is_available() || !gov_expire_try_lock())
 		return;
-	while (gov_expire_next(&after, now, total))
+	while (gov_expire_next(&after, now, &work->done))
 		CHECK_FOR_INTERRUPTS();
 }
 
@@ -214,31 +222,20 @@ expire_all(void *arg)
 static void
 roll_up(void *arg)
 {
-	uint64	   *total = arg;
+	Work	   *work = arg;
 	uint64		nevents;
 
 	while (gov_rollup_round(&nevents) == GOV_ROLLUP_MOVED)
-		*total += nevents;
+		work->done += nevents;
 }
 
 static void
-prune_events(void *arg)
+tidy(void *arg)
 {
-	uint64	   *total = arg;
-	uint64		ndeleted;
+	Work	   *work = arg;
 
-	while ((ndeleted = gov_retention_prune_events()) > 0)
-		*total += ndeleted;
-}
-
-static void
-prune_holds(void *arg)
-{
-	uint64	   *total = arg;
-	uint64		ndeleted;
-
-	while ((ndeleted = gov_retention_prune_holds()) > 0)
-		*total += ndeleted;
+	while (work->tidying->batch(&work->done))
+		CHECK_FOR_INTERRUPTS();
 }
 
 /* Not the step's fault, but the server's, its administrator's, or a matter of trying again. */
@@ -263,13 +260,13 @@ is_no_steps_fault(int sqlerrcode)
  * others; returns what it has done.
  */
 static uint64
-try_step(GovStep step, void (*body) (void *arg), StringInfo failures)
+try_step(GovStep step, void (*body) (void *arg), const GovTidying *tidying, StringInfo failures)
 {
-	uint64		done = 0;
-	ErrorData  *error = gov_attempt(body, &done);
+	Work		work = {.tidying = tidying};
+	ErrorData  *error = gov_attempt(body, &work);
 
 	if (error == NULL)
-		return done;
+		return work.done;
 	if (is_no_steps_fault(error->sqlerrcode))
 		ReThrowError(error);
 	appendStringInfo(failures, "%s%s (%s)", failures->len > 0 ? ", " : "",
@@ -281,6 +278,22 @@ try_step(GovStep step, void (*body) (void *arg), StringInfo failures)
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,
 			 error->hint ? errhint("%s", error->hint) : 0));
 	return 0;
+}
+
+/* Returns how many rows have been deleted. */
+static uint64
+tidy_all(StringInfo failures)
+{
+	uint64		ndeleted = 0;
+
+	for (int i = 0; i < GOV_TIDYINGS; i++)
+	{
+		const GovTidying *tidying = &gov_tidyings[i];
+		uint64		ndone = try_step(tidying->step, tidy, tidying, failures);
+
+		ndeleted += tidying->deletes ? ndone : 0;
+	}
+	return ndeleted;
 }
 
 /* How much is left; what it waits for is added to the failures. */
@@ -317,10 +330,10 @@ gov_maintain_1_0(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("gov_maintain()");
 	PreventCommandDuringRecovery("gov_maintain()");
 	initStringInfo(&waits_for);
-	values[0] = Int64GetDatum(try_step(GOV_STEP_EXPIRY, expire_all, &waits_for));
-	values[1] = Int64GetDatum(try_step(GOV_STEP_ROLLUP, roll_up, &waits_for));
-	values[2] = Int64GetDatum(try_step(GOV_STEP_EVENT_RETENTION, prune_events, &waits_for) +
-							  try_step(GOV_STEP_HOLD_RETENTION, prune_holds, &waits_for));
+	gov_pass_forget_all();		/* an earlier call may have been rolled back */
+	values[0] = Int64GetDatum(try_step(GOV_STEP_EXPIRY, expire_all, NULL, &waits_for));
+	values[1] = Int64GetDatum(try_step(GOV_STEP_ROLLUP, roll_up, NULL, &waits_for));
+	values[2] = Int64GetDatum(tidy_all(&waits_for));
 	values[3] = Int64GetDatum(look_at_the_rest(&waits_for));
 	nulls[4] = waits_for.len == 0;
 	values[4] = CStringGetTextDatum(waits_for.data);

@@ -167,6 +167,8 @@ look_up(GovCatalog *catalog)
 	catalog->reservations_key = find_index(catalog, "gov_reservations_key", catalog->reservations);
 	catalog->reservations_open = find_index(catalog, "gov_reservations_open", catalog->reservations);
 	catalog->rollup_state = find_relation(catalog, "gov_rollup_state");
+	catalog->has_1_1_tables = OidIsValid(catalog->rollup_state) &&
+		get_attnum(catalog->rollup_state, "events_deleted_until") != InvalidAttrNumber;
 	catalog->read_every_owner = find_function(catalog, "_gov_read_every_owner");
 	catalog->change_every_owner = find_function(catalog, "_gov_change_every_owner");
 	return OidIsValid(catalog->rollup_state) &&

@@ -31,6 +31,7 @@ typedef struct GovCatalog
 	Oid			reservations_key;	/* likewise */
 	Oid			reservations_open;	/* index of open ones on (owner_id, expires_at) */
 	Oid			rollup_state;
+	bool		has_1_1_tables; /* false in an extension that is not updated yet */
 	Oid			read_every_owner;	/* functions; invalid in an older extension */
 	Oid			change_every_owner;
 	uint64		generation;		/* moves whenever any of the above may have */

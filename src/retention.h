@@ -1,13 +1,14 @@
 /*
  * retention.h
- *		Deletes what is older than its retention.
+ *		Deletes events and holds that are older than their retention.
  */
 #ifndef GOV_RETENTION_H
 #define GOV_RETENTION_H
 
 #include "postgres.h"
 
-extern uint64 gov_retention_prune_events(void);
-extern uint64 gov_retention_prune_holds(void);
+/* A batch each: true when there may be more. */
+extern bool gov_retention_prune_events(uint64 *ndeleted);
+extern bool gov_retention_prune_holds(uint64 *ndeleted);
 
 #endif							/* GOV_RETENTION_H */

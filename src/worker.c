@@ -45,9 +45,10 @@
 #include "expire.h"
 #include "guc.h"
 #include "launch.h"
-#include "retention.h"
+#include "pass.h"
 #include "rollup.h"
 #include "step.h"
+#include "tidy.h"
 #include "waits.h"
 
 #define GOV_WORKER_IDLE_S			5
@@ -55,6 +56,7 @@
 #define GOV_WORKER_RETRY_MS			10	/* the first time; twice as long each time */
 #define GOV_SWEEP_ANEW_MS			60000
 #define GOV_SWEEP_MARGIN_S			10	/* between a call's time and its row */
+#define GOV_TIDY_MAX_MS				500 /* of a step in a round */
 
 PGDLLEXPORT void gov_worker_main(Datum arg);
 
@@ -130,6 +132,7 @@ typedef struct Round
 	GovRollupResult result;
 	bool		must_leave;		/* somebody wants our database, or the extension is gone */
 	bool		is_idle;		/* there was nothing to do */
+	const GovTidying *tidying;	/* the step that is under way */
 } Round;
 
 /*
@@ -202,31 +205,38 @@ roll_up(void *arg)
 	end();
 }
 
-/* Delete what is older than its retention, a batch in each transaction. */
+/*
+ * Make something small, a batch in each transaction; the next round goes on
+ * with what takes longer, so that holds expire and the ledger is rolled up.
+ */
 static void
-prune(const Round *round, uint64 (*prune_batch) (void))
+tidy(void *arg)
 {
-	uint64		ndone;
+	Round	   *round = arg;
+	TimestampTz began_at = GetCurrentTimestamp();
+	uint64		ndone = 0;
+	bool		has_more;
 
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		begin("applying the retention of events");
-		ndone = may_work(round->extension) ? prune_batch() : 0;
+		begin(round->tidying->activity);
+		has_more = may_work(round->extension) && round->tidying->batch(&ndone);
 		end();
-	} while (ndone > 0);
+	} while (has_more && !TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(),
+													 GOV_TIDY_MAX_MS));
+	if (has_more)
+		round->is_idle = false;
 }
 
 static void
-prune_events(void *arg)
+tidy_all(Round *round)
 {
-	prune(arg, gov_retention_prune_events);
-}
-
-static void
-prune_holds(void *arg)
-{
-	prune(arg, gov_retention_prune_holds);
+	for (int i = 0; i < GOV_TIDYINGS; i++)
+	{
+		round->tidying = &gov_tidyings[i];
+		gov_step_run(round->tidying->step, tidy, round);
+	}
 }
 
 /*
@@ -252,10 +262,12 @@ work(Round *round)
 			round->is_idle = false;
 	} while (round->result == GOV_ROLLUP_MOVED && gov_rollup_complete_until() < round->began_at);
 
-	gov_step_run(GOV_STEP_EVENT_RETENTION, prune_events, round);
-	gov_step_run(GOV_STEP_HOLD_RETENTION, prune_holds, round);
+	tidy_all(round);
 	if (gov_step_is_any_failing())
+	{
 		round->is_idle = false;
+		gov_pass_forget_all();	/* what they had done is undone */
+	}
 	return true;
 }
 

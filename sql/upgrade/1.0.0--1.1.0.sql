@@ -93,6 +93,12 @@ begin
 end
 $$;
 
+-- What was recorded since the last VACUUM is not summarized, and is read whole whatever time is asked for. First, because it
+-- takes the time of reading that, and the locks that calls wait for are not taken yet.
+alter index @extschema@.gov_events_occurred_at_idx set (autosummarize = on);
+
+select brin_summarize_new_values('@extschema@.gov_events_occurred_at_idx'::regclass);
+
 alter table @extschema@.gov_entities
     add constraint gov_entities_type_id_check check (length(type_id) between 1 and 255 and type_id !~ '[[:cntrl:]]');
 
@@ -100,3 +106,8 @@ comment on constraint gov_entities_type_id_check on @extschema@.gov_entities is 
 
 create index gov_reservations_ended_idx on @extschema@.gov_reservations (owner_id)
     where state <> 'open';
+
+alter table @extschema@.gov_rollup_state
+    add column events_deleted_until bigint not null default 0;
+
+comment on column @extschema@.gov_rollup_state.events_deleted_until is 'governance.event_retention has left no event up to this id';

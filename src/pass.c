@@ -1,0 +1,78 @@
+/*
+ * pass.c
+ *		How far a step of the worker has gone through a table.
+ *
+ * PURPOSE
+ *		What was deleted stays in the indexes until it is vacuumed, which a
+ *		transaction that is open for hours prevents.  A step that began each
+ *		batch at the front would walk over all that it has deleted before: its
+ *		cost would grow with the square.  So it goes on where it stopped.
+ *
+ * PROTOCOL
+ *		A pass moves forward only, and stays at its end, where looking again
+ *		costs a handful of blocks.  What comes behind it (rows with an old time,
+ *		rows that were locked) is for the next pass, which begins when this one
+ *		is GOV_PASS_S old.
+ *
+ *		The number of rows to look at begins small, and grows up to what makes
+ *		GOV_PASS_WORK rows of work: so an idle round reads next to nothing, and a
+ *		batch is short.
+ *
+ * FAILURE
+ *		A position is this process's, and moves before its transaction commits.
+ *		Whoever sees one fail calls gov_pass_forget_all().
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "pass.h"
+
+#define GOV_PASS_S			3600
+#define GOV_PASS_LIMIT_MIN	4
+#define GOV_PASS_GROWTH		8
+#define GOV_PASS_WORK		8192	/* rows in one transaction */
+
+static uint64 current_generation = 1;
+
+/* Every pass of this process begins anew. */
+void
+gov_pass_forget_all(void)
+{
+	current_generation++;
+}
+
+/* Before a batch; true when a new pass begins with it. */
+bool
+gov_pass_continue(GovPass *pass)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (pass->generation == current_generation && pass->begun_at <= now &&
+		!TimestampDifferenceExceeds(pass->begun_at, now, GOV_PASS_S * 1000))
+		return false;
+	pass->generation = current_generation;
+	pass->begun_at = now;
+	pass->at = DT_NOBEGIN;
+	pass->id = PG_INT64_MIN;
+	pass->limit = GOV_PASS_LIMIT_MIN;
+	return true;
+}
+
+/*
+ * After a batch that has looked at so many rows, and worked on so many for them;
+ * false when there were no more.
+ */
+bool
+gov_pass_note(GovPass *pass, int64 nread, int64 nworked)
+{
+	int64		most = GOV_PASS_WORK * nread / Max(nworked, 1);
+
+	if (nread < pass->limit)
+	{
+		pass->limit = GOV_PASS_LIMIT_MIN;
+		return false;
+	}
+	pass->limit = Max(Min(most, pass->limit * GOV_PASS_GROWTH), 1);
+	return true;
+}

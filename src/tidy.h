@@ -1,0 +1,26 @@
+/*
+ * tidy.h
+ *		The steps of the worker that make things small.
+ */
+#ifndef GOV_TIDY_H
+#define GOV_TIDY_H
+
+#include "shmem.h"
+
+/*
+ * A step that works in batches, each in a transaction of the caller's; a batch
+ * adds how many rows it has done, and returns true when there may be more.
+ */
+typedef struct GovTidying
+{
+	GovStep		step;
+	bool		(*batch) (uint64 *ndone);
+	bool		deletes;
+	const char *activity;
+} GovTidying;
+
+#define GOV_TIDYINGS		2
+
+extern const GovTidying gov_tidyings[GOV_TIDYINGS];
+
+#endif							/* GOV_TIDY_H */
