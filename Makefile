@@ -1,6 +1,7 @@
 # make check    build, and run every test against throwaway servers
 # make demo     a customer, its budgets and an hour of LLM traffic (TRACE=file.csv: your own)
-# make bench    what the calls cost next to plain SQL
+# make bench    what the calls cost next to plain SQL, Redis and rate-limiter-flexible: bench/results.md
+# make growth   what each operation reads at three sizes of the data, and how that grows
 #
 # These need Debian and nothing else: they find PostgreSQL, or install it.  Choose one
 # with PG_MAJOR=17 or PG_CONFIG=/path/to/pg_config.  The usual PGXS targets are
@@ -121,15 +122,17 @@ PROVE_TESTS = test/t/*.pl
 
 PG_CONFIG ?= pg_config
 
-ifneq (,$(filter check demo bench,$(MAKECMDGOALS)))
+ifneq (,$(filter check demo bench growth,$(MAKECMDGOALS)))
 
-.PHONY: check demo bench
+.PHONY: check demo bench growth
 check:
 	@test/check
 demo:
 	@TRACE="$(TRACE)" examples/demo/run
 bench:
 	@bench/run
+growth:
+	@bench/growth
 
 else
 

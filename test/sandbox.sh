@@ -1,4 +1,4 @@
-# Sourced by test/check, examples/demo/run and bench/run.
+# Sourced by test/check, examples/demo/run, bench/run and bench/growth.
 #
 # Finds PostgreSQL, installing from Debian's packages what is missing, and
 # gives the caller a temporary directory with a copy of that PostgreSQL and of
@@ -240,6 +240,12 @@ sandbox_try() {
 			wal2json)
 				[ -e "$(pkglibdir)/wal2json.so" ] || (apt_update; apt_install "postgresql-$PG_MAJOR-wal2json") || true
 				[ ! -e "$(pkglibdir)/wal2json.so" ] || as_user cp "$(pkglibdir)/wal2json.so" "$PGTREE$(pkglibdir)" ;;
+			redis)
+				command -v redis-server >/dev/null || (apt_update; apt_install redis-server redis-tools) || true ;;
+			rate-limiter-flexible)
+				command -v npm >/dev/null || (apt_update; apt_install nodejs npm) || true
+				as_user npm install --prefix "$SANDBOX/node" --silent --ignore-scripts --no-audit --no-fund \
+					rate-limiter-flexible@11 ioredis@5 pg@8 >/dev/null 2>&1 || say "npm could not install rate-limiter-flexible" ;;
 			*) die "unknown need: $need" ;;
 		esac
 	done

@@ -1,0 +1,133 @@
+# Sourced by bench/run: the databases and the scripts for pgbench.
+
+# Enough for all budgets of the largest owner, and a tenth more.
+cache_size() {
+	printf '%s\n' $BUDGETS | sort -n | tail -n 1 | awk '{mb = $1 * 700 / 1000000; printf "%dMB\n", mb < 128 ? 128 : mb}'
+}
+
+# Entities and budgets, written as the triggers would: org, dept-N, team-N, user-N, each with ten below it, and agents.
+write_tree() { # DATABASE OWNER AGENTS
+	run_sql -d "$1" >/dev/null <<-SQL
+		begin;
+		alter table gov_entities disable trigger all;
+		alter table gov_assignments disable trigger all;
+		insert into gov_entities (owner_id, id, type_id, parent_id)
+		select '$2', 'org-1', 'org', null
+		union all select '$2', 'dept-' || n, 'dept', 'org-1' from generate_series(1, ceil($3 / 1000.0)::int) as n
+		union all select '$2', 'team-' || n, 'team', 'dept-' || (n - 1) / 10 + 1 from generate_series(1, ceil($3 / 100.0)::int) as n
+		union all select '$2', 'user-' || n, 'user', 'team-' || (n - 1) / 10 + 1 from generate_series(1, ceil($3 / 10.0)::int) as n
+		union all select '$2', 'agent-' || n, 'agent', 'user-' || (n - 1) / 10 + 1 from generate_series(1, $3) as n;
+		insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, counter_id)
+		select owner_id, id, 'calls', 1000000000, 'P1M', nextval('gov_counter_seq') from gov_entities where owner_id = '$2';
+		alter table gov_entities enable trigger all;
+		alter table gov_assignments enable trigger all;
+		commit;
+		select gov_refresh();
+	SQL
+}
+
+# An entity under another, 32 deep; and a chain of five with 20 budgets.
+write_chains() {
+	run_sql >/dev/null <<-'SQL'
+		insert into gov_entities (owner_id, id, type_id, parent_id)
+		select 'deep', 'level-' || n, 'team', case when n > 1 then 'level-' || n - 1 end from generate_series(1, 32) as n;
+		insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence)
+		select owner_id, id, 'calls', 1000000000, 'P1M' from gov_entities where owner_id = 'deep';
+		insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, name)
+		select owner_id, id, 'calls', 1000000000, cadence, cadence
+		from gov_entities, unnest('{P1Y,P1M,P1W,P1D}'::text[]) as cadence where owner_id = 'many';
+	SQL
+}
+
+make_data() {
+	run_sql >/dev/null <<-'SQL'
+		create extension governance;
+		select gov_upsert_entity_types('[{"id": "org"}, {"id": "dept"}, {"id": "team"}, {"id": "user"}, {"id": "agent"}]');
+		select gov_upsert_capabilities('[{"id": "calls"}]');
+		insert into gov_entities (owner_id, id, type_id, parent_id)
+		select 'many', id, id, lag(id) over (order by n) from unnest('{org,dept,team,user,agent}'::text[]) with ordinality as e (id, n);
+	SQL
+	write_chains
+	for owner in acme watched; do write_tree postgres "$owner" 1; done
+	for owner in $(seq 32); do write_tree postgres "acme-$owner" 1; done
+	write_tree postgres zipf 9000
+	run_sql >/dev/null <<-'SQL'
+		select gov_set_alert_policy('watched', '{50, 80, 90, 100, 120}');
+		select gov_ingest('acme', 'calls', 1, null, '{agent-1}');
+		-- one index, the values of a use
+		create table one_index (id bigint generated always as identity primary key, owner_id text not null, entity_id text not null,
+		    amount numeric not null, at timestamptz not null default now());
+		create sequence plain_events_id_seq;
+		create table plain_events (like gov_events including all);
+		alter table plain_events alter id set default nextval('plain_events_id_seq');
+		create table bare (number int);
+		vacuum analyze;
+	SQL
+}
+
+# The very row that gov_ingest wrote.
+plain_insert() {
+	run_sql -c "
+		select format('insert into plain_events (owner_id, capability_id, amount, entity_ids, dimensions, caller,
+		                   occurred_at, recorded_at, counter_ids, window_starts, window_ends)
+		               values (%L, %L, %L, %L, %L, %L, now(), now(), %L, %L, %L);',
+		              owner_id, capability_id, amount, entity_ids, dimensions, caller,
+		              counter_ids, window_starts, window_ends)
+		from gov_events order by id limit 1" | tr '\n' ' '
+}
+
+# What one would write without an extension, and well: the rows locked in one order (no deadlocks), the hot root last,
+# charged by one statement that checks them too, updated in place (fillfactor), no windows, no keys.
+make_counter_rows() {
+	run_sql <<-SQL
+		create table counters (id int primary key, usage_limit numeric not null, used numeric not null default 0) with (fillfactor = 20);
+		insert into counters select n, 1000000000 from generate_series(1, 5) as n;
+		create function counter_rows(ids int[], requested numeric) returns boolean
+		language plpgsql
+		as \$\$
+		declare
+		    charged int;
+		begin
+		    update counters as c
+		    set used = c.used + requested
+		    from (select id from counters where id = any (ids) order by id for no key update) as locked
+		    where c.id = locked.id
+		        and c.used + requested <= c.usage_limit;
+		    get diagnostics charged = row_count;
+		    if charged < cardinality(ids) then
+		        raise exception 'over the limit';
+		    end if;
+		    $(cat "$SANDBOX/insert_events.sql")
+		    return true;
+		end
+		\$\$;
+	SQL
+}
+
+script() { cat >"$SANDBOX/$1.sql"; }	# NAME
+
+write_scripts() {
+	script select_1 <<<"select 1;"
+	script bare_commit <<<"insert into bare values (1);"
+	script insert_1_index <<<"insert into one_index (owner_id, entity_id, amount) values ('acme', 'agent-1', 1);"
+	script insert_events < <(plain_insert)
+	make_counter_rows
+	script counter_rows <<<"select counter_rows('{1,2,3,4,5}', 1);"
+	script gov_allowed <<<"select gov_allowed('acme', 'calls', 1, null, '{agent-1}');"
+	script gov_check <<<"select is_granted from gov_check('acme', 'calls', 1, null, '{agent-1}');"
+	script gov_ingest <<<"select event_id from gov_ingest('acme', 'calls', 1, null, '{agent-1}');"
+	script gov_consume <<<"select is_granted from gov_consume('acme', 'calls', 1, null, '{agent-1}');"
+	script ingest_watched <<<"select event_id from gov_ingest('watched', 'calls', 1, null, '{agent-1}');"
+	script consume_32_owners <<-'SQL'
+		\set n random(1, 32)
+		select is_granted from gov_consume('acme-' || :n, 'calls', 1, null, '{agent-1}');
+	SQL
+	script consume_zipf <<-'SQL'
+		\set n random_zipfian(1, 9000, 1.07)
+		select is_granted from gov_consume('zipf', 'calls', 1, null, array['agent-' || :n]);
+	SQL
+	script allowed_chain_32 <<<"select gov_allowed('deep', 'calls', 1, null, '{level-32}');"
+	script allowed_20_budgets <<<"select gov_allowed('many', 'calls', 1, null, '{agent}');"
+	script consume_chain_32 <<<"select is_granted from gov_consume('deep', 'calls', 1, null, '{level-32}');"
+	script consume_20_budgets <<<"select is_granted from gov_consume('many', 'calls', 1, null, '{agent}');"
+}
