@@ -197,6 +197,191 @@ $$;
 
 comment on function @extschema@._gov_budgets_of(text, timestamptz) is 'internal: the rows of gov_budgets and gov_allocations of one owner, as far as the caller may see them';
 
+-- The same of some entities, each looked up by an index, so that a part costs what it has: "offset 0" keeps the planner from joining
+-- whole tables. What is not rolled up yet is read once for all of them. Planned for the arguments: a few counters are looked for in
+-- each event before it is taken apart, and in the holds by an index on their budgets.
+create function @extschema@._gov_budgets_of(owner text, at timestamptz, ids text[])
+returns table
+(
+    entity_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    usage_limit numeric,
+    current_usage numeric,
+    reserved_usage numeric,
+    remaining numeric,
+    allocated numeric,
+    utilization numeric,
+    cadence text,
+    usage_period_start timestamptz,
+    usage_period_end timestamptz,
+    enforcement text,
+    locked boolean
+)
+language plpgsql
+stable
+rows 100
+cost 1000
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+set enable_hashjoin = on
+set enable_hashagg = on
+set enable_mergejoin = off
+set enable_sort = off
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+    -- More are looked for by hashing what the events and holds have.
+    max_few constant int := 8;
+    counters bigint[];
+    budgets uuid[];
+begin
+    if ids is null then
+        return query
+        select b.entity_id, b.capability_id, b.scope_entity_ids, b.name, b.usage_limit, b.current_usage, b.reserved_usage, b.remaining,
+            b.allocated, b.utilization, b.cadence, b.usage_period_start, b.usage_period_end, b.enforcement, b.locked
+        from @extschema@._gov_budgets_of(owner, at) b;
+        return;
+    end if;
+
+    select coalesce(array_agg(a.counter_id), '{}'), coalesce(array_agg(a.id), '{}')
+    into counters, budgets
+    from unnest(ids) i (id)
+    cross join lateral
+    (
+        select x.counter_id, x.id
+        from @extschema@.gov_assignments x
+        where x.owner_id = owner
+            and x.entity_id = i.id
+        offset 0
+    ) a;
+
+    return query
+    with budget as materialized
+    (
+        select a.*, w.window_start, w.window_end, coalesce(w.window_start, '-infinity') as counted_from
+        from unnest(ids) i (id)
+        cross join lateral
+        (
+            select x.id
+            from @extschema@.gov_entities x
+            where x.owner_id = owner
+                and x.id = i.id
+                and x.archived_at is null
+            offset 0
+        ) e
+        cross join lateral
+        (
+            select x.*
+            from @extschema@.gov_assignments x
+            where x.owner_id = owner
+                and x.entity_id = e.id
+            offset 0
+        ) a
+        cross join lateral @extschema@.gov_window(a.cadence, a.anchor_at, a.timezone, at) w
+    ),
+    counted as materialized
+    (
+        select
+            b.id,
+            sum(c.amount) as amount
+        from (
+            select x.counter_id, x.window_start, e.amount
+            from @extschema@.gov_events e
+            cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+            where e.owner_id <= owner
+                and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r))
+                and (cardinality(counters) > max_few or e.counter_ids && counters)
+        ) c
+        join budget b on b.counter_id = c.counter_id and b.counted_from = c.window_start
+        group by b.id
+    ),
+    held as materialized
+    (
+        select
+            x.assignment_id,
+            sum(r.amount) as amount
+        from @extschema@.gov_reservations r
+        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+        where r.owner_id <= owner
+            and r.state = 'open'
+            and (r.owner_id, r.expires_at) > (owner, at)
+            and (cardinality(budgets) > max_few or r.assignment_ids && budgets)
+        group by x.assignment_id
+    ),
+    -- What children are given.
+    given as materialized
+    (
+        select
+            i.id as parent_id,
+            b.capability_id,
+            coalesce(b.cadence, '') as cadence,
+            sum(b.usage_limit) as amount
+        from unnest(ids) i (id)
+        cross join lateral
+        (
+            select x.id
+            from @extschema@.gov_entities x
+            where x.owner_id = owner
+                and x.parent_id = i.id
+                and x.archived_at is null
+            offset 0
+        ) e
+        cross join lateral
+        (
+            select x.capability_id, x.cadence, x.usage_limit
+            from @extschema@.gov_assignments x
+            where x.owner_id = owner
+                and x.entity_id = e.id
+                and x.scope_entity_ids = '{}'
+                and x.name = ''
+            offset 0
+        ) b
+        group by i.id, b.capability_id, coalesce(b.cadence, '')
+    )
+    select
+        b.entity_id,
+        b.capability_id,
+        b.scope_entity_ids,
+        b.name,
+        b.usage_limit,
+        trim_scale(s.used),
+        trim_scale(s.held),
+        trim_scale(b.usage_limit - s.used - s.held),
+        case when b.scope_entity_ids = '{}' then trim_scale(coalesce(g.amount, 0)) end,
+        case when b.usage_limit = 0 then 1 else trim_scale(s.used / b.usage_limit) end,
+        b.cadence,
+        b.window_start,
+        b.window_end,
+        b.enforcement,
+        b.locked
+    from budget b
+    left join lateral
+    (
+        select n.amount
+        from @extschema@.gov_usage n
+        where n.counter_id = b.counter_id
+            and n.window_start = b.counted_from
+        offset 0
+    ) u on true
+    left join counted c on c.id = b.id
+    left join held r on r.assignment_id = b.id
+    left join given g
+        on g.parent_id = b.entity_id
+        and g.capability_id = b.capability_id
+        and g.cadence = coalesce(b.cadence, '')
+    cross join lateral
+    (
+        select coalesce(u.amount, 0) + coalesce(c.amount, 0) as used, coalesce(r.amount, 0) as held
+    ) s;
+end
+$$;
+
+comment on function @extschema@._gov_budgets_of(text, timestamptz, text[]) is
+    'internal: of the budgets of some entities, null for all of the owner, what gov_tree and gov_report show';
+
 create view @extschema@.gov_budgets with (security_invoker = true) as
 select
     o.owner_id,
@@ -259,6 +444,148 @@ comment on column @extschema@.gov_allocations.allocated is
 comment on column @extschema@.gov_allocations.unallocated is 'limit - allocated, negative when more is allocated than there is; null without a limit';
 comment on column @extschema@.gov_allocations.strict_allocation is 'true = no more may be allocated than the limit';
 
+-- An archived entity hands its own place on to its children. Ids contain no control characters, so that keys of ids that each follow
+-- a chr(1) sort depth-first. A part is found by indexes, from its top upwards and then down; all by hashing.
+create function @extschema@._gov_places(owner text, under text)
+returns table
+(
+    id text,
+    display_name text,
+    type_id text,
+    shown_id text,
+    path text[],
+    sort_key text
+)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_hashjoin = on
+set enable_hashagg = on
+set enable_nestloop = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+    if under is not null then
+        perform @extschema@._gov_refuse_cycle(owner, under);
+
+        return query
+        with recursive above (id, parent_id, is_archived, distance) as
+        (
+            select e.id, e.parent_id, e.archived_at is not null, 0
+            from @extschema@.gov_entities e
+            where e.owner_id = owner
+                and e.id = under
+            union all
+            select p.id, p.parent_id, p.is_archived, a.distance + 1
+            from above a
+            cross join lateral
+            (
+                select e.id, e.parent_id, e.archived_at is not null as is_archived
+                from @extschema@.gov_entities e
+                where e.owner_id = owner
+                    and e.id = a.parent_id
+                offset 0
+            ) p
+        ),
+        shown as
+        (
+            select coalesce(array_agg(a.id order by a.distance desc) filter (where not a.is_archived and a.distance > 0), '{}') as path
+            from above a
+        ),
+        place as
+        (
+            select
+                e.id,
+                e.display_name,
+                e.type_id,
+                e.archived_at is not null as is_archived,
+                s.path[cardinality(s.path)] as shown_id,
+                case when e.archived_at is not null then s.path else s.path || e.id end as path
+            from shown s
+            cross join @extschema@.gov_entities e
+            where e.owner_id = owner
+                and e.id = under
+            union all
+            select
+                e.id,
+                e.display_name,
+                e.type_id,
+                e.is_archived,
+                case when p.is_archived then p.shown_id else p.id end,
+                case when e.is_archived then p.path else p.path || e.id end
+            from place p
+            cross join lateral
+            (
+                select x.id, x.display_name, x.type_id, x.archived_at is not null as is_archived
+                from @extschema@.gov_entities x
+                where x.owner_id = owner
+                    and x.parent_id = p.id
+                offset 0
+            ) e
+        )
+        select p.id, p.display_name, p.type_id, p.shown_id, p.path, chr(1) || array_to_string(p.path, chr(1))
+        from place p
+        where not p.is_archived;
+        return;
+    end if;
+
+    return query
+    with recursive entity as materialized
+    (
+        select
+            e.id,
+            e.type_id,
+            e.parent_id,
+            e.display_name,
+            e.archived_at is not null as is_archived
+        from @extschema@.gov_entities e
+        where e.owner_id = owner
+    ),
+    place as
+    (
+        select
+            e.id,
+            e.display_name,
+            e.type_id,
+            e.is_archived,
+            null::text collate "C" as shown_id,
+            case when e.is_archived then '{}' else array[e.id] end as path,
+            case when e.is_archived then '' else chr(1) || e.id end as sort_key
+        from entity e
+        where e.parent_id is null
+        union all
+        select
+            e.id,
+            e.display_name,
+            e.type_id,
+            e.is_archived,
+            case when p.is_archived then p.shown_id else p.id end,
+            case when e.is_archived then p.path else p.path || e.id end,
+            case when e.is_archived then p.sort_key else p.sort_key || chr(1) || e.id end
+        from place p
+        join entity e on e.parent_id = p.id
+    )
+    select p.id, p.display_name, p.type_id, p.shown_id, p.path, p.sort_key
+    from place p
+    -- Whom no root leads to is below a cycle. Asked once, and before the first row.
+    where (
+            select case
+                when (select count(*) from place) = (select count(*) from entity) then true
+                else (
+                    select bool_and(@extschema@._gov_refuse_cycle(owner, e.id))
+                    from entity e
+                    where not exists (select from place x where x.id = e.id)) is not null
+            end)
+        and not p.is_archived;
+end
+$$;
+
+comment on function @extschema@._gov_places(text, text) is
+    'internal: the entities of an owner that are not archived, all or those below one, and where they stand in the trees (23514)';
+
 create function @extschema@.gov_tree
 (
     owner_id text,
@@ -309,45 +636,11 @@ begin
             hint = 'Leave it out for one row per entity.';
     end if;
 
-    -- An archived entity hands its own place on to its children. Ids contain no control characters, so that keys of ids that
-    -- each follow a chr(1) sort depth-first.
     return query
-    with recursive entity as materialized
+    with place as materialized
     (
-        select
-            e.id,
-            e.type_id,
-            e.parent_id,
-            e.display_name,
-            e.archived_at is not null as is_archived
-        from @extschema@.gov_entities e
-        where e.owner_id = gov_tree.owner_id
-    ),
-    place as
-    (
-        select
-            e.id,
-            e.display_name,
-            e.type_id,
-            e.is_archived,
-            null::text collate "C" as shown_id,
-            case when e.is_archived then '{}' else array[e.id] end as path,
-            case when e.is_archived then '' else chr(1) || e.id end as sort_key,
-            under_entity_id is null or e.id = under_entity_id as is_wanted
-        from entity e
-        where e.parent_id is null
-        union all
-        select
-            e.id,
-            e.display_name,
-            e.type_id,
-            e.is_archived,
-            case when p.is_archived then p.shown_id else p.id end,
-            case when e.is_archived then p.path else p.path || e.id end,
-            case when e.is_archived then p.sort_key else p.sort_key || chr(1) || e.id end,
-            p.is_wanted or e.id = under_entity_id
-        from place p
-        join entity e on e.parent_id = p.id
+        select p.*
+        from @extschema@._gov_places(owner_id, under_entity_id) p
     )
     select
         p.id,
@@ -374,22 +667,15 @@ begin
     left join
     (
         select x.*
-        from @extschema@._gov_budgets_of(owner_id, @extschema@.gov_now()) x
+        from @extschema@._gov_budgets_of(
+            owner_id,
+            @extschema@.gov_now(),
+            case when under_entity_id is not null then array(select w.id from place w) end) x
         where capability_ids is not null
             and x.capability_id = any (capability_ids)
     ) b on b.entity_id = p.id
-    -- Whom no root leads to is below a cycle. Asked once, and before the first row.
-    where (
-            select case
-                when (select count(*) from place) = (select count(*) from entity) then true
-                else (
-                    select bool_and(@extschema@._gov_refuse_cycle(gov_tree.owner_id, e.id))
-                    from entity e
-                    where not exists (select from place x where x.id = e.id)) is not null
-            end)
-        and p.is_wanted
-        and not p.is_archived
-        and (capability_ids is null or b.entity_id is not null)
+    where capability_ids is null
+        or b.entity_id is not null
     order by p.sort_key, b.capability_id collate "C", cardinality(b.scope_entity_ids), b.scope_entity_ids collate "C", b.name collate "C";
 end
 $$;
@@ -569,8 +855,16 @@ begin
             b.usage_period_end,
             b.enforcement
         from shown s
-        left join (select * from @extschema@._gov_budgets_of(gov_report.owner_id, now) x
-            where gov_report.capability_id is null or x.capability_id = gov_report.capability_id) b on b.entity_id = s.entity_id
+        left join
+        (
+            select x.*
+            from @extschema@._gov_budgets_of(
+                gov_report.owner_id,
+                now,
+                case when under_entity_id is not null or max_depth is not null then array(select w.entity_id from shown w) end) x
+            where gov_report.capability_id is null
+                or x.capability_id = gov_report.capability_id
+        ) b on b.entity_id = s.entity_id
         order by s.n, b.capability_id collate "C", cardinality(b.scope_entity_ids), b.scope_entity_ids collate "C", b.name collate "C"
     loop
         if place = 0 then

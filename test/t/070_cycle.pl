@@ -43,7 +43,7 @@ sub calls
 
 my @reports = (
 	"gov_query('acme')", "gov_query('acme', '{tokens}')", "gov_tree('acme')", "gov_tree('acme', '{tokens}')",
-	"gov_tree('acme', under_entity_id => 'x')", "gov_report('acme')", "gov_report('acme', under_entity_id => 'd')");
+	"gov_tree('acme', under_entity_id => 'b')", "gov_tree('acme', '{tokens}', 'd')", "gov_report('acme')", "gov_report('acme', under_entity_id => 'd')");
 
 sub refuses_all
 {
@@ -60,6 +60,7 @@ sub refuses_all
 		from gov_ingest_many('acme', '[{"capabilityId": "tokens", "entityIds": ["y"]}, {"capabilityId": "tokens", "entityIds": ["d"]}]')}),
 		qq(1|t|\n2|f|entity "c" is below itself), "$label: one of many is the item's fault");
 	is($node->safe_psql('postgres', q{select is_granted from gov_check('acme', 'tokens', 1, null, '{y}')}), 't', "$label: what is beside it is answered");
+	is($node->safe_psql('postgres', q{select string_agg(entity_id, ' ') from gov_tree('acme', '{tokens}', 'x')}), 'x y', "$label: and shown");
 	is($node->safe_psql('postgres', q{select count(*) from gov_tree('other', '{tokens}')}), 6, "$label: and another owner");
 	return;
 }
@@ -109,7 +110,7 @@ $node->safe_psql('postgres', q{
 	set session_replication_role = replica;
 	insert into gov_entities (owner_id, id, type_id, parent_id)
 	select 'long', repeat('n', 240) || g, 'unit', repeat('n', 240) || (g + 1) % 5000 from generate_series(0, 4999) g});
-foreach my $call ("gov_query('long')", "gov_allowed('long', 'tokens', 1, null, array[repeat('n', 240) || 7])", "gov_tree('long', under_entity_id => 'n')")
+foreach my $call ("gov_query('long')", "gov_allowed('long', 'tokens', 1, null, array[repeat('n', 240) || 7])", "gov_tree('long')", "gov_tree('long', under_entity_id => repeat('n', 240) || 7)")
 {
 	gov_raises($node, 'postgres', "select $call", '23514', "five thousand: $call", qr/4995 more/);
 }

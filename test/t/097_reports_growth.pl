@@ -36,7 +36,12 @@ my @operations = (
 	[ 'small: gov_verify', 120, q{select count(*) from gov_verify('small')} ],
 	[ 'nobody: gov_verify', 20, q{select count(*) from gov_verify('nobody')} ],
 	[ 'small: gov_attribution', 120, q{select count(*) from gov_attribution('small', 'tokens', '{agent,feature}', '-infinity', 'infinity')} ],
-	[ 'gov_stats', 20, q{select count(*) from gov_stats} ],
+	[ 'large: gov_tree of an entity', 100, q{select count(*) from gov_tree('large', '{tokens}', 'agent-1-1')} ],
+	[ 'large: gov_tree of an entity without budgets', 60, q{select count(*) from gov_tree('large', null, 'agent-1-1')} ],
+	[ 'large: gov_tree of a team', 600, q{select count(*) from gov_tree('large', '{tokens}', 'team-1')} ],
+	[ 'large: gov_report of a team', 600, q{select count(*) from gov_report('large', null, 'team-1')} ],
+	[ 'small: gov_report', 300, q{select count(*) from gov_report('small')} ],
+	[ 'small: gov_budgets', 300, q{select count(*) from gov_budgets where owner_id = 'small'} ],
 	[ 'small: gov_delete_owner', 500, q{select gov_delete_owner('small')} ]);
 
 sub cost
@@ -57,7 +62,7 @@ sub measure { return map { $_->[0] => cost(@$_) } @operations; }
 
 my %before = measure();
 
-# The large owner gets entities and budgets, events that are rolled up, holds that have ended, and behind the watermark a tail.
+# The large owner gets entities and budgets, events that are rolled up, and holds that have ended.
 sql(q{
 	insert into gov_entities (owner_id, id, type_id, parent_id) select 'large', 'team-' || n, 'team', 'org' from generate_series(2, 20) n;
 	insert into gov_entities (owner_id, id, type_id, parent_id)
@@ -67,9 +72,6 @@ sql(q{
 	where e.owner_id = 'large' and not exists (select from gov_assignments a where a.owner_id = e.owner_id and a.entity_id = e.id);
 	select count(gov_release((gov_reserve('large', 'tokens', 1, null, array['agent-1-' || n % 10 + 1])).reservation_id)) from generate_series(1, 5000) n});
 gov_grow_ledger($node, 'postgres', 'large', 20000);
-my $idle = $node->background_psql('postgres');
-$idle->query_safe(q{begin; select gov_ingest('large', 'tokens', 1, null, '{agent-1-1}')});
-sql(q{select count(gov_ingest('large', 'tokens', 1, null, array['agent-' || n % 20 + 1 || '-' || n / 20 % 10 + 1])) from generate_series(1, 20000) n});
 sql('vacuum analyze');
 
 my %after = measure();
@@ -80,9 +82,25 @@ foreach my $operation (@operations)
 
 	note "$name: $before{$name} blocks before, $after{$name} after";
 	cmp_ok($after{$name}, '<=', $most, "$name: at most $most blocks");
-	# a tree may have got a level more in each of some indexes
-	cmp_ok($after{$name}, '<=', 1.25 * $before{$name} + 10, "$name: no more than before");
+	# an index of one page has got a level more, or two
+	cmp_ok($after{$name}, '<=', 1.6 * $before{$name} + 25, "$name: no more than before");
 }
+
+# ---------------------------------------------------------------- behind the watermark
+
+# gov_stats does not count what an idle transaction keeps from being rolled up, and the small owner's reports do not read it.
+my $idle = $node->background_psql('postgres');
+$idle->query_safe(q{begin; select gov_ingest('large', 'tokens', 1, null, '{agent-1-1}')});
+sql(q{select count(gov_ingest('large', 'tokens', 1, null, array['agent-' || n % 20 + 1 || '-' || n / 20 % 10 + 1])) from generate_series(1, 20000) n});
+sql('vacuum analyze');
+cmp_ok(cost('gov_stats', 0, 'select count(*) from gov_stats'), '<=', 30, 'gov_stats, with a tail of 20,000');
+cmp_ok(gov_stat($node, 'postgres', 'rollup_lag_events'), '>=', 20000, 'which it tells');
+cmp_ok(cost('small: gov_report', 0, q{select count(*) from gov_report('small')}), '<=', $after{'small: gov_report'} + 10, 'small: gov_report, beside it');
+
+# An owner's own is read once for all that is asked for.
+my $one = cost('one', 0, q{select count(*) from gov_tree('large', '{tokens}', 'agent-1-1')}) - $after{'large: gov_tree of an entity'};
+my $team = cost('team', 0, q{select count(*) from gov_tree('large', '{tokens}', 'team-1')}) - $after{'large: gov_tree of a team'};
+cmp_ok($team, '<=', 1.1 * $one + 25, "the tail is read once: $one blocks for an entity, $team for a team");
 
 # ---------------------------------------------------------------- a sum over many events
 
