@@ -61,6 +61,7 @@ OBJS = \
 	src/ledger.o \
 	src/live.o \
 	src/load.o \
+	src/lookup.o \
 	src/node.o \
 	src/nodetable.o \
 	src/notify.o \

@@ -204,8 +204,10 @@ using heap;
 -- The budgets of a capability: its deletion asks for them.
 create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id);
 
--- The budgets whose scope names an entity: the entity's deletion asks for them.
-create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments using gin (scope_entity_ids)
+-- The budgets of an owner whose scope names an entity: the entity's deletion asks for them. Owners name their entities alike,
+-- so the owner is a key too. Without a list of pending entries, which every look-up would read through.
+create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments using gin ((owner_id || scope_entity_ids))
+    with (fastupdate = off)
     where scope_entity_ids <> '{}';
 
 -- The strict budgets of an owner, and of an entity: most have none.

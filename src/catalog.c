@@ -52,7 +52,9 @@ relation_changed(Datum arg, Oid relid)
 	/* while it is being looked up nobody knows which relation matters */
 	if (!is_valid || relid == InvalidOid ||
 		relid == current.entity_types || relid == current.capabilities ||
-		relid == current.entities || relid == current.assignments ||
+		relid == current.entities || relid == current.entities_pkey ||
+		relid == current.entities_parent ||
+		relid == current.assignments || relid == current.assignments_key ||
 		relid == current.assignments_strict ||
 		relid == current.events || relid == current.events_key ||
 		relid == current.events_owner || relid == current.events_pkey ||
@@ -152,7 +154,10 @@ look_up(GovCatalog *catalog)
 	catalog->entity_types = find_relation(catalog, "gov_entity_types");
 	catalog->capabilities = find_relation(catalog, "gov_capabilities");
 	catalog->entities = find_relation(catalog, "gov_entities");
+	catalog->entities_pkey = find_index(catalog, "gov_entities_pkey", catalog->entities);
+	catalog->entities_parent = find_index(catalog, "gov_entities_parent_id_idx", catalog->entities);
 	catalog->assignments = find_relation(catalog, "gov_assignments");
+	catalog->assignments_key = find_index(catalog, "gov_assignments_key", catalog->assignments);
 	catalog->assignments_strict = find_index(catalog, "gov_assignments_strict", catalog->assignments);
 	catalog->events = find_relation(catalog, "gov_events");
 	catalog->events_key = find_index(catalog, "gov_events_key", catalog->events);

@@ -16,7 +16,10 @@ typedef struct GovCatalog
 	Oid			entity_types;
 	Oid			capabilities;
 	Oid			entities;
+	Oid			entities_pkey;	/* index on (owner_id, id) */
+	Oid			entities_parent;	/* index on (owner_id, parent_id) */
 	Oid			assignments;
+	Oid			assignments_key;	/* index on (owner_id, entity_id, capability_id, ...) */
 	Oid			assignments_strict;	/* index of strict ones on (owner_id, entity_id) */
 	Oid			events;
 	Oid			events_key;		/* unique index on (owner_id, idempotency_key) */

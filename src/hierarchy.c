@@ -50,7 +50,9 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
@@ -58,13 +60,16 @@
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "catalog.h"
 #include "errors.h"
+#include "fault.h"
 #include "hierarchy.h"
+#include "lookup.h"
 #include "owner.h"
 #include "spi.h"
 #include "trigger.h"
@@ -77,96 +82,22 @@ PG_FUNCTION_INFO_V1(gov_entity_removed_1_0);
 PG_FUNCTION_INFO_V1(gov_assignment_placed_1_0);
 PG_FUNCTION_INFO_V1(gov_lock_hierarchy_1_0);
 
-static GovQuery child_query = {
-	.sql = "select e.id "
-	"from @gov_entities e "
-	"where e.owner_id = $1 and e.parent_id = $2 "
-	"limit 1",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID}
-};
-
-static GovQuery keep_entity_query = {
-	.sql = "select "
-	"from @gov_entities e "
-	"where e.owner_id = $1 and e.id = $2 "
-	"for key share",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID}
-};
-
-/*
- * The chain above an entity, one step longer than allowed at most.  A walk
- * that long with an id in it twice has met a cycle.
- */
-static GovQuery chain_query = {
-	.sql = "with recursive chain (id, parent_id, length) as ("
-	"    select e.id, e.parent_id, 1 "
-	"    from @gov_entities e "
-	"    where e.owner_id = $1 and e.id = $2 "
-	"    union all "
-	"    select p.id, p.parent_id, c.length + 1 "
-	"    from chain c, "
-	"    lateral (select e.id, e.parent_id from @gov_entities e "
-	"             where e.owner_id = $1 and e.id = c.parent_id offset 0) p "
-	"    where c.length <= $3) "
-	"select count(*), count(distinct c.id) from chain c",
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, INT4OID}
-};
-
 /*
  * Of the indexes only the one on scopes will do: an owner may have many
  * budgets, and by the owner each of many deletions would go through them all.
+ * It finds the owner and the id among the keys of a budget; which is which, the
+ * other conditions say.
  */
 static GovQuery scoped_query = {
 	.sql = "select a.id::text, a.entity_id, a.capability_id "
 	"from @gov_assignments a "
-	"where a.owner_id || '' = $1 "
-	"    and a.scope_entity_ids @> array[$2] "
+	"where a.owner_id || a.scope_entity_ids @> array[$1, $2] "
 	"    and a.scope_entity_ids <> '{}' "
+	"    and a.owner_id || '' = $1 "
+	"    and a.scope_entity_ids @> array[$2] "
 	"limit 1",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID}
-};
-
-static GovQuery keep_scope_query = {
-	.sql = "select "
-	"from @gov_entities e "
-	"where e.owner_id = $1 and e.id = any ($2) "
-	"for key share",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTARRAYOID}
-};
-
-static GovQuery missing_query = {
-	.sql = "select s.id "
-	"from unnest($2) s (id) "
-	"where not exists (select from @gov_entities e where e.owner_id = $1 and e.id = s.id offset 0) "
-	"limit 1",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTARRAYOID}
-};
-
-static GovQuery lock_entity_query = {
-	.sql = "select "
-	"from @gov_entities e "
-	"where e.owner_id = $1 and e.id = $2 "
-	"for no key update",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID}
-};
-
-/*
- * Planned while the table is small, this could settle for the index on the
- * capability and its owner, and a bulk load would take quadratic time.
- */
-static GovQuery budgets_query = {
-	.sql = "select count(*) "
-	"from @gov_assignments a "
-	"where a.owner_id = $1 and a.entity_id = $2 and a.capability_id || '' = $3",
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID}
 };
 
 #define AFTER_INSERT	GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW)
@@ -191,24 +122,17 @@ allow_bitmap_scans(void)
 					  GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* Run a SELECT under a snapshot of its own; at most one row is of interest. */
+/* Lock an entity in the latest snapshot; false if there is none. */
 static bool
-found_row(GovQuery *query, Datum *args, GovSnapshot snapshot)
+lock_entity(Relation entities, Datum owner, Datum id, LockTupleMode mode)
 {
-	uint64		rows;
+	GovLookupKey keys[] = {{"owner_id", owner}, {"id", id}};
+	bool		found;
 
-	gov_spi_push_snapshot(snapshot);
-	rows = gov_spi_select(query, args, NULL);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	found = gov_lookup_lock(entities, gov_catalog()->entities_pkey, keys, lengthof(keys), mode);
 	gov_spi_pop_snapshot();
-	return rows > 0;
-}
-
-static int64
-count_at(int column)
-{
-	bool		isnull;
-
-	return DatumGetInt64(gov_spi_value(0, column, &isnull));
+	return found;
 }
 
 /* Take the lock on the shape of an owner's trees to the transaction's end. */
@@ -236,6 +160,27 @@ gov_lock_hierarchy_1_0(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* A child of an entity in the active snapshot; NULL if it has none. */
+static char *
+find_child(Relation entities, Datum owner, Datum id)
+{
+	GovLookupKey keys[] = {{"owner_id", owner}, {"parent_id", id}};
+	GovLookup	lookup;
+	HeapTuple	row;
+	char	   *child = NULL;
+
+	gov_lookup_begin(&lookup, entities, gov_catalog()->entities_parent, keys, lengthof(keys));
+	row = gov_lookup_next(&lookup);
+	if (HeapTupleIsValid(row))
+	{
+		bool		isnull;
+
+		child = TextDatumGetCString(gov_lookup_column(&lookup, row, "id", &isnull));
+	}
+	gov_lookup_end(&lookup);
+	return child;
+}
+
 /*
  * Did the entity have children before the statement?  Tuples of the running
  * statement carry the command of the snapshot that it runs under.  The current
@@ -243,20 +188,16 @@ gov_lock_hierarchy_1_0(PG_FUNCTION_ARGS)
  * has counted it up.
  */
 static bool
-had_children(Datum owner, Datum id)
+had_children(Relation entities, Datum owner, Datum id)
 {
 	CommandId	statement = GetActiveSnapshot()->curcid;
-	Datum		args[] = {owner, id};
-	GovSpi		spi;
-	uint64		rows;
+	char	   *child;
 
-	gov_spi_begin(&spi);
 	gov_spi_push_snapshot(GOV_SNAPSHOT_STATEMENT);
 	GetActiveSnapshot()->curcid = statement;
-	rows = gov_spi_select(&child_query, args, NULL);
+	child = find_child(entities, owner, id);
 	gov_spi_pop_snapshot();
-	gov_spi_end(&spi);
-	return rows > 0;
+	return child != NULL;
 }
 
 /* BEFORE UPDATE of gov_entities, for each row whose parent changes. */
@@ -269,7 +210,7 @@ gov_entity_moves_1_0(PG_FUNCTION_ARGS)
 	Datum		id = gov_trigger_key(trigger, row, "id");
 
 	gov_hierarchy_lock(DatumGetTextPP(owner), ExclusiveLock);
-	if (had_children(owner, id))
+	if (had_children(trigger->tg_relation, owner, id))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("entity \"%s\" has children and does not move",
@@ -284,9 +225,7 @@ gov_entity_moves_1_0(PG_FUNCTION_ARGS)
 static void
 keep_parent(const TriggerData *trigger, Datum owner, Datum parent)
 {
-	Datum		args[] = {owner, parent};
-
-	if (gov_spi_modify(&keep_entity_query, args, NULL) == 0)
+	if (!lock_entity(trigger->tg_relation, owner, parent, LockTupleKeyShare))
 		ereport(ERROR,
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
 				 errmsg("parent \"%s\" does not exist", gov_shown(TextDatumGetCString(parent))),
@@ -295,25 +234,70 @@ keep_parent(const TriggerData *trigger, Datum owner, Datum parent)
 				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_fkey")));
 }
 
+/* The entity that an id names in the active snapshot says what its parent is; false at the top. */
+static bool
+find_parent(Relation entities, Datum owner, Datum id, Datum *parent)
+{
+	GovLookupKey keys[] = {{"owner_id", owner}, {"id", id}};
+	GovLookup	lookup;
+	HeapTuple	row;
+	bool		is_root = true;
+
+	gov_lookup_begin(&lookup, entities, gov_catalog()->entities_pkey, keys, lengthof(keys));
+	row = gov_lookup_next(&lookup);
+	if (HeapTupleIsValid(row))
+	{
+		*parent = gov_lookup_column(&lookup, row, "parent_id", &is_root);
+		if (!is_root)
+			*parent = PointerGetDatum(DatumGetTextPCopy(*parent));
+	}
+	gov_lookup_end(&lookup);
+	return !is_root;
+}
+
+typedef enum Chain
+{
+	CHAIN_GOOD,
+	CHAIN_CYCLE,				/* an entity comes twice */
+	CHAIN_TOO_LONG
+} Chain;
+
+/* Walk up from an entity, one step further than is allowed at most. */
+static Chain
+judge_chain(Relation entities, Datum owner, Datum id)
+{
+	Datum		ids[GOV_CHAIN_MAX + 1];
+	int			steps = 0;
+
+	do
+	{
+		for (int i = 0; i < steps; i++)
+		{
+			if (DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, ids[i], id)))
+				return CHAIN_CYCLE;
+		}
+		ids[steps++] = id;
+	} while (steps <= GOV_CHAIN_MAX && find_parent(entities, owner, id, &id));
+	return steps > GOV_CHAIN_MAX ? CHAIN_TOO_LONG : CHAIN_GOOD;
+}
+
 /* Above the entity there must be no cycle, and not too much. */
 static void
 check_chain(const TriggerData *trigger, Datum owner, Datum id)
 {
-	Datum		args[] = {owner, id, Int32GetDatum(GOV_CHAIN_MAX)};
-	bool		found PG_USED_FOR_ASSERTS_ONLY = found_row(&chain_query, args, GOV_SNAPSHOT_LATEST);
-	int64		steps = count_at(1);
-	int64		entities = count_at(2);
+	Chain		chain;
 
-	Assert(found);
-	Assert(entities <= steps && steps <= GOV_CHAIN_MAX + 1);
-	if (entities < steps)
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	chain = judge_chain(trigger->tg_relation, owner, id);
+	gov_spi_pop_snapshot();
+	if (chain == CHAIN_CYCLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("entity \"%s\" would be below itself or below a cycle",
 						gov_shown(TextDatumGetCString(id))),
 				 errhint("Choose a parent that is not below the entity."),
 				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_cycle")));
-	if (steps > GOV_CHAIN_MAX)
+	if (chain == CHAIN_TOO_LONG)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("entity \"%s\" is too deep", gov_shown(TextDatumGetCString(id))),
@@ -331,17 +315,55 @@ gov_entity_placed_1_0(PG_FUNCTION_ARGS)
 	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
 	bool		is_root;
 	Datum		parent = gov_trigger_column(trigger, row, "parent_id", &is_root);
-	GovSpi		spi;
 
 	if (is_root)
 		return PointerGetDatum(NULL);
 
+	GOV_FAULT(GOV_FAULT_STATEMENT);
 	gov_hierarchy_lock(DatumGetTextPP(owner), ShareLock);
-	gov_spi_begin(&spi);
 	keep_parent(trigger, owner, parent);
 	check_chain(trigger, owner, gov_trigger_key(trigger, row, "id"));
-	gov_spi_end(&spi);
 	return PointerGetDatum(NULL);
+}
+
+/* Nothing may be left below an entity that is deleted. */
+static void
+check_no_child(const TriggerData *trigger, Datum owner, Datum id)
+{
+	char	   *child;
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	child = find_child(trigger->tg_relation, owner, id);
+	gov_spi_pop_snapshot();
+	if (child != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("entity \"%s\" has children", gov_shown(TextDatumGetCString(id))),
+				 errdetail("One of them is \"%s\".", gov_shown(child)),
+				 errhint("Delete or move them first, or archive the entity with gov_archive_entities()."),
+				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_fkey")));
+}
+
+/* Nor may a scope name it. */
+static void
+check_no_scope(const TriggerData *trigger, Datum owner, Datum id)
+{
+	Datum		args[] = {owner, id};
+	GovSpi		spi;
+
+	gov_spi_begin(&spi);
+	allow_bitmap_scans();
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	if (gov_spi_select(&scoped_query, args, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("entity \"%s\" is in the scope of a budget", gov_shown(TextDatumGetCString(id))),
+				 errdetail("It is budget %s of entity \"%s\" for capability \"%s\".",
+						   gov_spi_text(0, 1), gov_shown(gov_spi_text(0, 2)), gov_shown(gov_spi_text(0, 3))),
+				 errhint("Delete those budgets first, or archive the entity with gov_archive_entities()."),
+				 errtableconstraint(trigger->tg_relation, "gov_assignments_scope_entity_ids_fkey")));
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
 }
 
 /*
@@ -354,64 +376,65 @@ gov_entity_removed_1_0(PG_FUNCTION_ARGS)
 	TriggerData *trigger = gov_trigger_data_of(fcinfo, AFTER_DELETE, gov_catalog()->entities);
 	Datum		owner = gov_trigger_key(trigger, trigger->tg_trigtuple, "owner_id");
 	Datum		id = gov_trigger_key(trigger, trigger->tg_trigtuple, "id");
-	Datum		args[] = {owner, id};
-	GovSpi		spi;
 
 	if (gov_spi_is_engine())
 		return PointerGetDatum(NULL);
 
-	gov_spi_begin(&spi);
-	allow_bitmap_scans();
-	if (found_row(&child_query, args, GOV_SNAPSHOT_LATEST))
-		ereport(ERROR,
-				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("entity \"%s\" has children", gov_shown(TextDatumGetCString(id))),
-				 errdetail("One of them is \"%s\".", gov_shown(gov_spi_text(0, 1))),
-				 errhint("Delete or move them first, or archive the entity with gov_archive_entities()."),
-				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_fkey")));
-	if (found_row(&scoped_query, args, GOV_SNAPSHOT_LATEST))
-		ereport(ERROR,
-				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("entity \"%s\" is in the scope of a budget", gov_shown(TextDatumGetCString(id))),
-				 errdetail("It is budget %s of entity \"%s\" for capability \"%s\".",
-						   gov_spi_text(0, 1), gov_shown(gov_spi_text(0, 2)), gov_shown(gov_spi_text(0, 3))),
-				 errhint("Delete those budgets first, or archive the entity with gov_archive_entities()."),
-				 errtableconstraint(trigger->tg_relation, "gov_assignments_scope_entity_ids_fkey")));
-	gov_spi_end(&spi);
+	check_no_child(trigger, owner, id);
+	check_no_scope(trigger, owner, id);
 	return PointerGetDatum(NULL);
 }
 
 /* The entities of a scope must exist, and stay until we have committed. */
 static void
-keep_scope(const TriggerData *trigger, Datum owner, Datum scope)
+keep_scope(const TriggerData *trigger, Relation entities, Datum owner, Datum scope)
 {
-	ArrayType  *ids = DatumGetArrayTypeP(scope);
-	int			count = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
-	Datum		args[] = {owner, PointerGetDatum(ids)};
+	Datum	   *ids;
+	int			nids;
 
-	if (count == 0 || gov_spi_modify(&keep_scope_query, args, NULL) == count)
-		return;
+	deconstruct_array(DatumGetArrayTypeP(scope), TEXTOID, -1, false, TYPALIGN_INT,
+					  &ids, NULL, &nids);
+	for (int i = 0; i < nids; i++)
+	{
+		if (!lock_entity(entities, owner, ids[i], LockTupleKeyShare))
+			ereport(ERROR,
+					(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+					 errmsg("scope entity \"%s\" does not exist", gov_shown(TextDatumGetCString(ids[i]))),
+					 errdetail("Owner \"%s\" has no such entity.", gov_shown(TextDatumGetCString(owner))),
+					 errhint("A scope names entities of the same owner."),
+					 errtableconstraint(trigger->tg_relation, "gov_assignments_scope_entity_ids_fkey")));
+	}
+}
 
-	/* distinct ids, as many as not found: one of them is missing */
-	if (!found_row(&missing_query, args, GOV_SNAPSHOT_LATEST))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-			 errmsg("scope entity \"%s\" does not exist", gov_shown(gov_spi_text(0, 1))),
-			 errdetail("Owner \"%s\" has no such entity.", gov_shown(TextDatumGetCString(owner))),
-			 errhint("A scope names entities of the same owner."),
-			 errtableconstraint(trigger->tg_relation, "gov_assignments_scope_entity_ids_fkey")));
+/* How many budgets an entity has for a capability, in the active snapshot. */
+static int
+count_budgets(Relation assignments, Datum owner, Datum entity, Datum capability)
+{
+	GovLookupKey keys[] = {
+		{"owner_id", owner}, {"entity_id", entity}, {"capability_id", capability}
+	};
+	GovLookup	lookup;
+	int			count = 0;
+
+	gov_lookup_begin(&lookup, assignments, gov_catalog()->assignments_key, keys, lengthof(keys));
+	while (HeapTupleIsValid(gov_lookup_next(&lookup)))
+		count++;
+	gov_lookup_end(&lookup);
+	return count;
 }
 
 /* One at a time adds budgets to an entity; they must not be too many. */
 static void
-check_budgets(const TriggerData *trigger, Datum owner, Datum entity, Datum capability)
+check_budgets(const TriggerData *trigger, Relation entities, Datum owner, Datum entity,
+			  Datum capability)
 {
-	Datum		args[] = {owner, entity, capability};
+	int			count;
 
-	gov_spi_modify(&lock_entity_query, args, NULL);
-	found_row(&budgets_query, args, GOV_SNAPSHOT_LATEST);
-	if (count_at(1) > GOV_BUDGETS_MAX)
+	(void) lock_entity(entities, owner, entity, LockTupleNoKeyExclusive);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	count = count_budgets(trigger->tg_relation, owner, entity, capability);
+	gov_spi_pop_snapshot();
+	if (count > GOV_BUDGETS_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("entity \"%s\" has too many budgets for capability \"%s\"",
@@ -428,12 +451,12 @@ gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 	TriggerData *trigger = gov_trigger_data_of(fcinfo, AFTER_INSERT, gov_catalog()->assignments);
 	HeapTuple	row = trigger->tg_trigtuple;
 	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
-	GovSpi		spi;
+	Relation	entities = table_open(gov_catalog()->entities, RowShareLock);
 
-	gov_spi_begin(&spi);
-	keep_scope(trigger, owner, gov_trigger_key(trigger, row, "scope_entity_ids"));
-	check_budgets(trigger, owner, gov_trigger_key(trigger, row, "entity_id"),
+	GOV_FAULT(GOV_FAULT_STATEMENT);
+	keep_scope(trigger, entities, owner, gov_trigger_key(trigger, row, "scope_entity_ids"));
+	check_budgets(trigger, entities, owner, gov_trigger_key(trigger, row, "entity_id"),
 				  gov_trigger_key(trigger, row, "capability_id"));
-	gov_spi_end(&spi);
+	table_close(entities, NoLock);
 	return PointerGetDatum(NULL);
 }

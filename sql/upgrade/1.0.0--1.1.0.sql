@@ -111,3 +111,9 @@ alter table @extschema@.gov_rollup_state
     add column events_deleted_until bigint not null default 0;
 
 comment on column @extschema@.gov_rollup_state.events_deleted_until is 'governance.event_retention has left no event up to this id';
+
+drop index @extschema@.gov_assignments_scope_entity_ids_idx;
+
+create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments using gin ((owner_id || scope_entity_ids))
+    with (fastupdate = off)
+    where scope_entity_ids <> '{}';

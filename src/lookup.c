@@ -1,0 +1,122 @@
+/*
+ * lookup.c
+ *		Rows of the catalog by their key, through the index that is made for it.
+ *
+ * PURPOSE
+ *		The rules between catalog rows are judged for each row that is written,
+ *		a hundred thousand in a statement.  A plan made while the tables were
+ *		empty may settle for another index, and then each look-up goes through
+ *		all of them; and to begin a statement of ours costs more than such a
+ *		look-up.  So here no planner chooses, and no statement is run.
+ *
+ * SNAPSHOTS
+ *		The active one, which the caller has pushed (gov_spi_push_snapshot).
+ *
+ * LOCKING
+ *		The caller has opened the table, with a lock that it keeps.  A row is
+ *		locked as SELECT ... FOR KEY SHARE and the like do: its newest version,
+ *		after waiting for whoever is changing it; above READ COMMITTED a row
+ *		that was changed since the transaction's snapshot is an error there.
+ *
+ * FAILURE
+ *		Where the schema's owner has dropped the index, the table is read
+ *		through.  40001 as above.
+ */
+#include "postgres.h"
+
+#include "access/stratnum.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "executor/spi.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "lookup.h"
+
+static int
+number_of(Relation table, const char *column)
+{
+	int			number = SPI_fnumber(RelationGetDescr(table), column);
+
+	if (number <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of table \"%s\" does not exist", column,
+						RelationGetRelationName(table))));
+	return number;
+}
+
+void
+gov_lookup_begin(GovLookup *lookup, Relation table, Oid index, const GovLookupKey *keys,
+				 int nkeys)
+{
+	ScanKeyData scankeys[GOV_LOOKUP_KEYS];
+
+	Assert(nkeys <= GOV_LOOKUP_KEYS);
+	for (int i = 0; i < nkeys; i++)
+		ScanKeyEntryInitialize(&scankeys[i], 0, number_of(table, keys[i].column),
+							   BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
+							   F_TEXTEQ, keys[i].value);
+	lookup->table = table;
+	lookup->scan = systable_beginscan(table, index, OidIsValid(index),
+									  GetActiveSnapshot(), nkeys, scankeys);
+}
+
+/* The next row, there until the one after it; NULL at the end. */
+HeapTuple
+gov_lookup_next(GovLookup *lookup)
+{
+	return systable_getnext(lookup->scan);
+}
+
+void
+gov_lookup_end(GovLookup *lookup)
+{
+	systable_endscan(lookup->scan);
+}
+
+Datum
+gov_lookup_column(const GovLookup *lookup, HeapTuple row, const char *column, bool *isnull)
+{
+	return heap_getattr(row, number_of(lookup->table, column),
+						RelationGetDescr(lookup->table), isnull);
+}
+
+/* Lock a row that a scan has found, as ExecLockRows() does; false if it is gone. */
+static bool
+lock_found(Relation table, HeapTuple row, LockTupleMode mode)
+{
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	ItemPointerData tid = row->t_self;
+	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	if (!IsolationUsesXactSnapshot())
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	result = table_tuple_lock(table, &tid, GetActiveSnapshot(), slot,
+							  GetCurrentCommandId(false), mode, LockWaitBlock, flags, &failure);
+	ExecDropSingleTupleTableSlot(slot);
+	if (IsolationUsesXactSnapshot() && (result == TM_Updated || result == TM_Deleted))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+	return result == TM_Ok;
+}
+
+/* Lock the row of a key to the end of the transaction; false if there is none. */
+bool
+gov_lookup_lock(Relation table, Oid index, const GovLookupKey *keys, int nkeys,
+				LockTupleMode mode)
+{
+	GovLookup	lookup;
+	HeapTuple	row;
+	bool		is_locked;
+
+	gov_lookup_begin(&lookup, table, index, keys, nkeys);
+	row = gov_lookup_next(&lookup);
+	is_locked = HeapTupleIsValid(row) && lock_found(table, row, mode);
+	gov_lookup_end(&lookup);
+	return is_locked;
+}

@@ -1,0 +1,38 @@
+/*
+ * lookup.h
+ *		Rows of the catalog by their key, through the index that is made for it.
+ */
+#ifndef GOV_LOOKUP_H
+#define GOV_LOOKUP_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "nodes/lockoptions.h"
+#include "utils/rel.h"
+
+#define GOV_LOOKUP_KEYS		3
+
+/* Columns of type text, and the value that each has. */
+typedef struct GovLookupKey
+{
+	const char *column;
+	Datum		value;
+} GovLookupKey;
+
+typedef struct GovLookup
+{
+	Relation	table;
+	SysScanDesc scan;
+} GovLookup;
+
+extern void gov_lookup_begin(GovLookup *lookup, Relation table, Oid index,
+							 const GovLookupKey *keys, int nkeys);
+extern HeapTuple gov_lookup_next(GovLookup *lookup);
+extern void gov_lookup_end(GovLookup *lookup);
+extern Datum gov_lookup_column(const GovLookup *lookup, HeapTuple row,
+							   const char *column, bool *isnull);
+extern bool gov_lookup_lock(Relation table, Oid index, const GovLookupKey *keys,
+							int nkeys, LockTupleMode mode);
+
+#endif							/* GOV_LOOKUP_H */
