@@ -49,20 +49,15 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_collation.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
@@ -71,31 +66,21 @@
 #include "allocation.h"
 #include "allocation_rule.h"
 #include "catalog.h"
+#include "lookup.h"
 #include "spi.h"
 #include "transition.h"
 #include "trigger.h"
 
 #define STRIPES			1024
+#define JUDGED_AT_ONCE	1000	/* changes, before what they have broken is raised */
 
 PG_FUNCTION_INFO_V1(gov_assignment_allocated_1_0);
 PG_FUNCTION_INFO_V1(gov_entity_allocated_1_0);
 
-/* What a row may have broken. */
-typedef struct Change
-{
-	Datum		owner;
-	Datum		entity;
-	Datum		capability;
-	bool		every_capability;
-	bool		is_child;		/* the strict budgets of its parent */
-	bool		is_parent;		/* its own */
-	bool		is_newly_strict;
-} Change;
-
 typedef struct Changes
 {
 	GovTransition rows;
-	void		(*examine) (const GovTransition *rows, Change *change);
+	void		(*examine) (const GovTransition *rows, GovAllocationChange *change);
 	MemoryContext row_context;	/* what examining one row takes */
 	Relation	assignments;
 	text	   *asked;			/* the owner last asked for, and the answer */
@@ -157,7 +142,7 @@ is_bounded(const GovTransition *rows)
 }
 
 static void
-examine_assignment(const GovTransition *rows, Change *change)
+examine_assignment(const GovTransition *rows, GovAllocationChange *change)
 {
 	TupleTableSlot *before = rows->before;
 	bool		is_strict = DatumGetBool(gov_transition_key(rows, rows->after, ASSIGNMENT_STRICT));
@@ -177,7 +162,7 @@ examine_assignment(const GovTransition *rows, Change *change)
 }
 
 static void
-examine_entity(const GovTransition *rows, Change *change)
+examine_entity(const GovTransition *rows, GovAllocationChange *change)
 {
 	bool		is_active = gov_transition_is_null(rows, rows->after, ENTITY_ARCHIVED);
 	bool		is_back = is_active && !gov_transition_is_null(rows, rows->before, ENTITY_ARCHIVED);
@@ -200,7 +185,7 @@ begin_changes(Changes *changes)
 
 /* The next row that may have broken something; what it names is there until the one after it. */
 static bool
-next_change(Changes *changes, Change *change)
+next_change(Changes *changes, GovAllocationChange *change)
 {
 	while (gov_transition_next(&changes->rows))
 	{
@@ -222,21 +207,16 @@ static bool
 has_strict(Changes *changes, Datum owner)
 {
 	text	   *name = DatumGetTextPP(owner);
-	ScanKeyData key;
-	SysScanDesc scan;
+	GovLookupKey key = {"owner_id", PointerGetDatum(name)};
+	GovLookup	lookup;
 
 	if (changes->asked != NULL &&
 		datumIsEqual(PointerGetDatum(changes->asked), PointerGetDatum(name), false, -1))
 		return changes->has_strict;
 
-	ScanKeyEntryInitialize(&key, 0,
-						   SPI_fnumber(RelationGetDescr(changes->assignments), "owner_id"),
-						   BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
-						   PointerGetDatum(name));
-	scan = systable_beginscan(changes->assignments, gov_catalog()->assignments_strict, true,
-							  GetActiveSnapshot(), 1, &key);
-	changes->has_strict = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
+	gov_lookup_begin(&lookup, changes->assignments, gov_catalog()->assignments_strict, &key, 1);
+	changes->has_strict = HeapTupleIsValid(gov_lookup_next(&lookup));
+	gov_lookup_end(&lookup);
 	if (changes->asked != NULL)
 		pfree(changes->asked);
 	changes->asked = (text *) DatumGetPointer(datumCopy(PointerGetDatum(name), false, -1));
@@ -279,7 +259,7 @@ static bool
 lock_owners(Changes *changes, LOCKMODE *modes)
 {
 	bool		found = false;
-	Change		change;
+	GovAllocationChange change;
 
 	begin_changes(changes);
 	while (next_change(changes, &change))
@@ -309,7 +289,7 @@ lock_strict_owners(Changes *changes, const LOCKMODE *modes)
 {
 	bool		is_strict[STRIPES] = {false};
 	bool		found = false;
-	Change		change;
+	GovAllocationChange change;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	begin_changes(changes);
@@ -338,32 +318,24 @@ lock_strict_owners(Changes *changes, const LOCKMODE *modes)
 static void
 judge_changes(Changes *changes)
 {
-	GovAllocation *batch = palloc(sizeof(GovAllocation));
-	Change		change;
+	GovAllocation allocation;
+	GovAllocationChange change;
+	uint64		count = 0;
 
-	batch->count = 0;
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	gov_allocation_begin(&allocation, changes->assignments);
 	begin_changes(changes);
 	while (next_change(changes, &change))
 	{
-		int			i = batch->count;
-
 		if (!has_strict(changes, change.owner))
 			continue;
-		batch->owners[i] = datumCopy(change.owner, false, -1);
-		batch->entities[i] = datumCopy(change.entity, false, -1);
-		batch->every_capability[i] = change.every_capability;
-		if (!change.every_capability)
-			batch->capabilities[i] = datumCopy(change.capability, false, -1);
-		batch->are_children[i] = BoolGetDatum(change.is_child);
-		batch->are_parents[i] = BoolGetDatum(change.is_parent);
-		if (++batch->count == GOV_ALLOCATION_BATCH)
-			gov_allocation_judge(batch, changes->rows.trigger->tg_relation);
+		gov_allocation_judge(&allocation, &change);
+		if (++count % JUDGED_AT_ONCE == 0)
+			gov_allocation_raise(&allocation, changes->rows.trigger->tg_relation);
 	}
+	gov_allocation_raise(&allocation, changes->rows.trigger->tg_relation);
+	gov_allocation_end(&allocation);
 	gov_spi_pop_snapshot();
-	if (batch->count > 0)
-		gov_allocation_judge(batch, changes->rows.trigger->tg_relation);
-	pfree(batch);
 }
 
 static Datum

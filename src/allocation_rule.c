@@ -10,119 +10,389 @@
  *		archived child does not count, and budgets of an archived entity bound
  *		nothing until it is taken back.
  *
- * STATEMENT
- *		It is planned once, for tables of any size, as those of read_catalog.c
- *		are: each row is looked up in a lateral subquery of its own.
+ * COST
+ *		A few look-ups by key for each change, and one for each child of an
+ *		entity whose strict budget is concerned: the children are added up once
+ *		in a statement, however many of them it has changed.
+ *
+ * SNAPSHOTS
+ *		The active one, which sees what the statement wrote.
  *
  * FAILURE
  *		23514, with the numbers and the name of the budget.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "access/table.h"
+#include "catalog/pg_collation.h"
+#include "miscadmin.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/uuid.h"
 
 #include "allocation_rule.h"
+#include "catalog.h"
 #include "errors.h"
-#include "spi.h"
+#include "fault.h"
+#include "lookup.h"
 
-/*
- * A strict budget that children have outgrown, if there is one among those
- * above the budgets of $2 and $3 where $4, and those of $2 and $3 themselves
- * where $5.  A null capability stands for all of them.
- */
-static GovQuery outgrown_query = {
-	.sql = "with concerned (id) as ("
-	"    select s.id "
-	"    from unnest($1, $2, $3, $4) w (owner_id, entity_id, capability_id, is_child), "
-	"    lateral (select g.parent_id from @gov_entities g "
-	"             where g.owner_id = w.owner_id and g.id = w.entity_id offset 0) e, "
-	"    lateral (select b.capability_id, b.cadence from @gov_assignments b "
-	"             where b.owner_id = w.owner_id and b.entity_id = w.entity_id "
-	"                 and (w.capability_id is null or b.capability_id = w.capability_id) "
-	"                 and b.scope_entity_ids = '{}' and b.name = '' and b.usage_limit > 0 offset 0) a, "
-	"    lateral (select b.id from @gov_assignments b "
-	"             where b.owner_id = w.owner_id and b.entity_id = e.parent_id and b.strict_allocation "
-	"                 and b.capability_id = a.capability_id and b.cadence is not distinct from a.cadence offset 0) s "
-	"    where w.is_child "
-	"    union "
-	"    select s.id "
-	"    from unnest($1, $2, $3, $5) w (owner_id, entity_id, capability_id, is_parent), "
-	"    lateral (select b.id from @gov_assignments b "
-	"             where b.owner_id = w.owner_id and b.entity_id = w.entity_id and b.strict_allocation "
-	"                 and (w.capability_id is null or b.capability_id = w.capability_id) offset 0) s "
-	"    where w.is_parent) "
-	"select p.entity_id, p.capability_id, p.name, p.cadence, "
-	"    trim_scale(p.usage_limit)::text, trim_scale(t.allocated)::text "
-	"from concerned c, "
-	"lateral (select b.* from @gov_assignments b where b.id = c.id offset 0) p, "
-	"lateral (select from @gov_entities g "
-	"         where g.owner_id = p.owner_id and g.id = p.entity_id and g.archived_at is null offset 0) e, "
-	"lateral (select sum(a.usage_limit) as allocated "
-	"         from (select g.id from @gov_entities g "
-	"               where g.owner_id = p.owner_id and g.parent_id = p.entity_id and g.archived_at is null offset 0) k, "
-	"         lateral (select b.usage_limit from @gov_assignments b "
-	"                  where b.owner_id = p.owner_id and b.entity_id = k.id and b.capability_id = p.capability_id "
-	"                      and b.scope_entity_ids = '{}' and b.name = '' "
-	"                      and b.cadence is not distinct from p.cadence offset 0) a) t "
-	"where t.allocated > p.usage_limit "
-	"order by p.entity_id, p.capability_id, p.name "
-	"limit 1",
-	.nargs = 5,
-	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID}
-};
-
-static Datum
-text_array(Datum *values, bool *nulls, int count)
+/* A budget that bounds those of the children; NULL: it has none. */
+typedef struct GovStrictBudget
 {
-	int			lower = 1;
+	pg_uuid_t	id;
+	Datum		owner;
+	text	   *entity;
+	text	   *capability;
+	text	   *name;
+	text	   *cadence;
+	Datum		limit;
+} GovStrictBudget;
 
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower,
-											  TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-static Datum
-bool_array(Datum *values, int count)
-{
-	return PointerGetDatum(construct_array(values, count, BOOLOID, 1, true, TYPALIGN_CHAR));
-}
-
-/*
- * Raise an error if children have outgrown one of the budgets concerned, and
- * begin anew if none has.
- */
 void
-gov_allocation_judge(GovAllocation *allocation, Relation written)
+gov_allocation_begin(GovAllocation *allocation, Relation assignments)
 {
-	int			count = allocation->count;
-	Datum		args[] = {
-		text_array(allocation->owners, NULL, count),
-		text_array(allocation->entities, NULL, count),
-		text_array(allocation->capabilities, allocation->every_capability, count),
-		bool_array(allocation->are_children, count),
-		bool_array(allocation->are_parents, count)
-	};
-	GovSpi		spi;
+	HASHCTL		ctl = {.keysize = sizeof(pg_uuid_t), .entrysize = sizeof(pg_uuid_t)};
 
-	gov_spi_begin(&spi);
-	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	if (gov_spi_select(&outgrown_query, args, NULL) > 0)
+	allocation->entities = table_open(gov_catalog()->entities, AccessShareLock);
+	allocation->assignments = assignments;
+	allocation->context = AllocSetContextCreate(CurrentMemoryContext, "governance allocation",
+												ALLOCSET_DEFAULT_SIZES);
+	allocation->row_context = AllocSetContextCreate(allocation->context, "governance allocation row",
+													ALLOCSET_DEFAULT_SIZES);
+	GOV_FAULT(GOV_FAULT_MEMORY);
+	ctl.hcxt = allocation->context;
+	allocation->judged = hash_create("governance strict budgets", 64, &ctl,
+									 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	allocation->outgrown = NULL;
+}
+
+void
+gov_allocation_end(GovAllocation *allocation)
+{
+	table_close(allocation->entities, NoLock);
+	MemoryContextDelete(allocation->context);
+}
+
+/* ---------------------------------------------------------------- rows */
+
+static text *
+text_column(const GovLookup *lookup, HeapTuple row, const char *column)
+{
+	bool		isnull;
+	Datum		value = gov_lookup_column(lookup, row, column, &isnull);
+
+	return isnull ? NULL : DatumGetTextPCopy(value);
+}
+
+static bool
+is_same(text *one, text *other)
+{
+	if (one == NULL || other == NULL)
+		return one == other;
+	return DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID,
+												PointerGetDatum(one), PointerGetDatum(other)));
+}
+
+/* Is it one of those that a strict budget of the parent bounds, with a limit above 0? */
+static bool
+is_bounded(const GovLookup *lookup, HeapTuple row)
+{
+	bool		isnull;
+	Datum		limit;
+	Datum		scope = gov_lookup_column(lookup, row, "scope_entity_ids", &isnull);
+	Datum		name = gov_lookup_column(lookup, row, "name", &isnull);
+
+	if (ARR_NDIM(DatumGetArrayTypeP(scope)) != 0 || VARSIZE_ANY_EXHDR(DatumGetTextPP(name)) != 0)
+		return false;
+	limit = gov_lookup_column(lookup, row, "usage_limit", &isnull);
+	return !isnull && DatumGetBool(DirectFunctionCall2(numeric_gt, limit,
+													   NumericGetDatum(int64_to_numeric(0))));
+}
+
+static GovStrictBudget *
+strict_budget(const GovLookup *lookup, HeapTuple row, Datum owner)
+{
+	GovStrictBudget *budget = palloc(sizeof(GovStrictBudget));
+	bool		isnull;
+
+	budget->id = *DatumGetUUIDP(gov_lookup_column(lookup, row, "id", &isnull));
+	budget->owner = owner;
+	budget->entity = text_column(lookup, row, "entity_id");
+	budget->capability = text_column(lookup, row, "capability_id");
+	budget->name = text_column(lookup, row, "name");
+	budget->cadence = text_column(lookup, row, "cadence");
+	budget->limit = gov_lookup_column(lookup, row, "usage_limit", &isnull);
+	budget->limit = isnull ? (Datum) 0 : PointerGetDatum(DatumGetNumericCopy(budget->limit));
+	return budget;
+}
+
+/* The strict budgets of an entity: NULL for a capability stands for all. */
+static List *
+strict_budgets(GovAllocation *allocation, Datum owner, Datum entity, text *capability)
+{
+	GovLookupKey keys[] = {{"owner_id", owner}, {"entity_id", entity}};
+	GovLookup	lookup;
+	HeapTuple	row;
+	List	   *budgets = NIL;
+
+	gov_lookup_begin(&lookup, allocation->assignments, gov_catalog()->assignments_strict,
+					 keys, lengthof(keys));
+	while (HeapTupleIsValid(row = gov_lookup_next(&lookup)))
 	{
-		char	   *name = gov_spi_text(0, 3);
-		char	   *cadence = gov_spi_text(0, 4);
+		bool		isnull;
+		GovStrictBudget *budget;
 
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("limits of the children of entity \"%s\" for \"%s\" add up to %s, past its strict limit of %s",
-						gov_shown(gov_spi_text(0, 1)), gov_shown(gov_spi_text(0, 2)),
-						gov_spi_text(0, 6), gov_spi_text(0, 5)),
-				 errdetail("Its budget %s%s%swith %s%s has strict_allocation: it bounds the unnamed node-wide budgets with the same cadence of the children that are not archived.",
-						   *name ? "\"" : "", gov_shown(name), *name ? "\" " : "",
-						   cadence ? "cadence " : "no cadence", cadence ? cadence : ""),
-				 errhint("Lower limits of its children first, raise its limit, or turn strict_allocation off."),
-				 errtableconstraint(written, "gov_assignments_allocation")));
+		if (!DatumGetBool(gov_lookup_column(&lookup, row, "strict_allocation", &isnull)))
+			continue;
+		budget = strict_budget(&lookup, row, owner);
+		if (capability == NULL || is_same(budget->capability, capability))
+			budgets = lappend(budgets, budget);
 	}
-	gov_spi_pop_snapshot();
-	gov_spi_end(&spi);
-	allocation->count = 0;
+	gov_lookup_end(&lookup);
+	return budgets;
+}
+
+/* Where an entity stands: false if it is not there, or archived. */
+static bool
+find_entity(GovAllocation *allocation, Datum owner, Datum id, text **parent)
+{
+	GovLookupKey keys[] = {{"owner_id", owner}, {"id", id}};
+	GovLookup	lookup;
+	HeapTuple	row;
+	bool		is_active = false;
+
+	*parent = NULL;
+	gov_lookup_begin(&lookup, allocation->entities, gov_catalog()->entities_pkey,
+					 keys, lengthof(keys));
+	row = gov_lookup_next(&lookup);
+	if (HeapTupleIsValid(row))
+	{
+		(void) gov_lookup_column(&lookup, row, "archived_at", &is_active);
+		*parent = text_column(&lookup, row, "parent_id");
+	}
+	gov_lookup_end(&lookup);
+	return is_active;
+}
+
+/* ---------------------------------------------------------------- the sum */
+
+/* Add what one child is given of what a strict budget bounds. */
+static void
+add_child(GovAllocation *allocation, const GovStrictBudget *budget, Datum child, Numeric *sum)
+{
+	GovLookupKey keys[] = {
+		{"owner_id", budget->owner}, {"entity_id", child},
+		{"capability_id", PointerGetDatum(budget->capability)}
+	};
+	GovLookup	lookup;
+	HeapTuple	row;
+
+	gov_lookup_begin(&lookup, allocation->assignments, gov_catalog()->assignments_key,
+					 keys, lengthof(keys));
+	while (HeapTupleIsValid(row = gov_lookup_next(&lookup)))
+	{
+		bool		isnull;
+
+		if (is_bounded(&lookup, row) &&
+			is_same(text_column(&lookup, row, "cadence"), budget->cadence))
+			*sum = DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(*sum),
+													   gov_lookup_column(&lookup, row, "usage_limit", &isnull)));
+	}
+	gov_lookup_end(&lookup);
+}
+
+/* What the children are given of what a strict budget bounds. */
+static Numeric
+add_up(GovAllocation *allocation, const GovStrictBudget *budget)
+{
+	GovLookupKey keys[] = {
+		{"owner_id", budget->owner}, {"parent_id", PointerGetDatum(budget->entity)}
+	};
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "governance allocation child",
+												  ALLOCSET_SMALL_SIZES);
+	Numeric		sum = int64_to_numeric(0);
+	GovLookup	lookup;
+	HeapTuple	row;
+
+	gov_lookup_begin(&lookup, allocation->entities, gov_catalog()->entities_parent,
+					 keys, lengthof(keys));
+	while (HeapTupleIsValid(row = gov_lookup_next(&lookup)))
+	{
+		MemoryContext caller = MemoryContextSwitchTo(context);
+		Numeric		with_child = sum;
+		bool		is_active;
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		(void) gov_lookup_column(&lookup, row, "archived_at", &is_active);
+		if (is_active)
+			add_child(allocation, budget, gov_lookup_column(&lookup, row, "id", &isnull), &with_child);
+		MemoryContextSwitchTo(caller);
+		if (with_child != sum)
+		{
+			pfree(sum);
+			sum = DatumGetNumericCopy(NumericGetDatum(with_child));
+		}
+		MemoryContextReset(context);
+	}
+	gov_lookup_end(&lookup);
+	MemoryContextDelete(context);
+	return sum;
+}
+
+/* ---------------------------------------------------------------- the rule */
+
+static int
+compare_texts(text *one, text *other)
+{
+	return DatumGetInt32(DirectFunctionCall2Coll(bttextcmp, C_COLLATION_OID,
+												 PointerGetDatum(one), PointerGetDatum(other)));
+}
+
+/* Is it named before the other, when both are outgrown? */
+static bool
+comes_before(const GovStrictBudget *budget, const GovStrictBudget *other)
+{
+	int			order = compare_texts(budget->entity, other->entity);
+
+	if (order == 0)
+		order = compare_texts(budget->capability, other->capability);
+	if (order == 0)
+		order = compare_texts(budget->name, other->name);
+	return order < 0;
+}
+
+/* A copy that is there until the statement has been judged. */
+static void
+note_outgrown(GovAllocation *allocation, const GovStrictBudget *budget, Numeric allocated)
+{
+	MemoryContext caller;
+
+	if (allocation->outgrown != NULL && !comes_before(budget, allocation->outgrown))
+		return;
+	caller = MemoryContextSwitchTo(allocation->context);
+	allocation->outgrown = palloc(sizeof(GovStrictBudget));
+	*allocation->outgrown = *budget;
+	allocation->outgrown->entity = DatumGetTextPCopy(PointerGetDatum(budget->entity));
+	allocation->outgrown->capability = DatumGetTextPCopy(PointerGetDatum(budget->capability));
+	allocation->outgrown->name = DatumGetTextPCopy(PointerGetDatum(budget->name));
+	if (budget->cadence != NULL)
+		allocation->outgrown->cadence = DatumGetTextPCopy(PointerGetDatum(budget->cadence));
+	allocation->outgrown->limit = PointerGetDatum(DatumGetNumericCopy(budget->limit));
+	allocation->allocated = PointerGetDatum(DatumGetNumericCopy(NumericGetDatum(allocated)));
+	MemoryContextSwitchTo(caller);
+}
+
+/* Judge a strict budget, once in a statement. */
+static void
+judge_budget(GovAllocation *allocation, const GovStrictBudget *budget)
+{
+	bool		found;
+	text	   *parent;
+	Numeric		sum;
+
+	(void) hash_search(allocation->judged, &budget->id, HASH_ENTER, &found);
+	if (found || budget->limit == (Datum) 0 ||
+		!find_entity(allocation, budget->owner, PointerGetDatum(budget->entity), &parent))
+		return;
+	sum = add_up(allocation, budget);
+	if (DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(sum), budget->limit)))
+		note_outgrown(allocation, budget, sum);
+}
+
+/* Those of an entity's strict budgets that bound what a child of it is given. */
+static void
+judge_parent(GovAllocation *allocation, List *budgets, const GovAllocationChange *change)
+{
+	GovLookupKey keys[] = {
+		{"owner_id", change->owner}, {"entity_id", change->entity},
+		{"capability_id", change->capability}
+	};
+	GovLookup	lookup;
+	HeapTuple	row;
+
+	gov_lookup_begin(&lookup, allocation->assignments, gov_catalog()->assignments_key,
+					 keys, change->every_capability ? 2 : 3);
+	while (HeapTupleIsValid(row = gov_lookup_next(&lookup)))
+	{
+		ListCell   *cell;
+		text	   *capability = text_column(&lookup, row, "capability_id");
+		text	   *cadence = text_column(&lookup, row, "cadence");
+
+		if (!is_bounded(&lookup, row))
+			continue;
+		foreach(cell, budgets)
+		{
+			GovStrictBudget *budget = lfirst(cell);
+
+			if (is_same(budget->capability, capability) && is_same(budget->cadence, cadence))
+				judge_budget(allocation, budget);
+		}
+	}
+	gov_lookup_end(&lookup);
+}
+
+/* Judge the strict budgets that a change concerns. */
+void
+gov_allocation_judge(GovAllocation *allocation, const GovAllocationChange *change)
+{
+	MemoryContext caller = MemoryContextSwitchTo(allocation->row_context);
+	text	   *capability = change->every_capability ? NULL : DatumGetTextPP(change->capability);
+	text	   *parent;
+	ListCell   *cell;
+
+	GOV_FAULT(GOV_FAULT_STATEMENT);
+	if (change->is_child)
+	{
+		(void) find_entity(allocation, change->owner, change->entity, &parent);
+		if (parent != NULL)
+		{
+			List	   *budgets = strict_budgets(allocation, change->owner, PointerGetDatum(parent), capability);
+
+			if (budgets != NIL)
+				judge_parent(allocation, budgets, change);
+		}
+	}
+	if (change->is_parent)
+	{
+		foreach(cell, strict_budgets(allocation, change->owner, change->entity, capability))
+			judge_budget(allocation, lfirst(cell));
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(allocation->row_context);
+}
+
+static char *
+shown_amount(Datum amount)
+{
+	return DatumGetCString(DirectFunctionCall1(numeric_out,
+											   DirectFunctionCall1(numeric_trim_scale, amount)));
+}
+
+/* Raise an error if children have outgrown one of the budgets judged. */
+void
+gov_allocation_raise(GovAllocation *allocation, Relation written)
+{
+	const GovStrictBudget *budget = allocation->outgrown;
+	const char *name;
+	const char *cadence;
+
+	if (budget == NULL)
+		return;
+	name = text_to_cstring(budget->name);
+	cadence = budget->cadence ? text_to_cstring(budget->cadence) : NULL;
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("limits of the children of entity \"%s\" for \"%s\" add up to %s, past its strict limit of %s",
+					gov_shown(text_to_cstring(budget->entity)), gov_shown(text_to_cstring(budget->capability)),
+					shown_amount(allocation->allocated), shown_amount(budget->limit)),
+			 errdetail("Its budget %s%s%swith %s%s has strict_allocation: it bounds the unnamed node-wide budgets with the same cadence of the children that are not archived.",
+					   *name ? "\"" : "", gov_shown(name), *name ? "\" " : "",
+					   cadence ? "cadence " : "no cadence", cadence ? cadence : ""),
+			 errhint("Lower limits of its children first, raise its limit, or turn strict_allocation off."),
+			 errtableconstraint(written, "gov_assignments_allocation")));
 }

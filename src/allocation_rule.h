@@ -7,22 +7,36 @@
 
 #include "postgres.h"
 
+#include "utils/hsearch.h"
 #include "utils/rel.h"
 
-#define GOV_ALLOCATION_BATCH	1000
+/* What a row that was written may have broken. */
+typedef struct GovAllocationChange
+{
+	Datum		owner;
+	Datum		entity;
+	Datum		capability;
+	bool		every_capability;
+	bool		is_child;		/* the strict budgets of its parent */
+	bool		is_parent;		/* its own */
+	bool		is_newly_strict;
+} GovAllocationChange;
 
-/* What a statement may have broken. */
+/* What has been judged of a statement. */
 typedef struct GovAllocation
 {
-	int			count;
-	Datum		owners[GOV_ALLOCATION_BATCH];
-	Datum		entities[GOV_ALLOCATION_BATCH];
-	Datum		capabilities[GOV_ALLOCATION_BATCH];
-	bool		every_capability[GOV_ALLOCATION_BATCH];
-	Datum		are_children[GOV_ALLOCATION_BATCH]; /* booleans: the strict budgets of the parent */
-	Datum		are_parents[GOV_ALLOCATION_BATCH];	/* its own */
+	Relation	entities;
+	Relation	assignments;
+	MemoryContext context;		/* of what follows */
+	MemoryContext row_context;	/* what looking at one row takes */
+	HTAB	   *judged;			/* ids of strict budgets */
+	struct GovStrictBudget *outgrown;	/* the first of them in order, or NULL */
+	Datum		allocated;		/* below it */
 } GovAllocation;
 
-extern void gov_allocation_judge(GovAllocation *allocation, Relation written);
+extern void gov_allocation_begin(GovAllocation *allocation, Relation assignments);
+extern void gov_allocation_judge(GovAllocation *allocation, const GovAllocationChange *change);
+extern void gov_allocation_raise(GovAllocation *allocation, Relation written);
+extern void gov_allocation_end(GovAllocation *allocation);
 
 #endif							/* GOV_ALLOCATION_RULE_H */

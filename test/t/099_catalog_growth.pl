@@ -35,6 +35,8 @@ sub run_blocks
 
 # Plans are made while there is next to nothing, and statistics say so. Then come 250 and 1,000 rows: each costs the same.
 gov_grow_owner($node, 'postgres', 'planned', teams => 1, agents => 1);
+gov_grow_owner($node, 'postgres', 'strict', teams => 1, agents => 1);
+gov_ask($session, q{update gov_assignments set strict_allocation = true, usage_limit = 3000000000 where owner_id = 'strict' and entity_id = 'team-1'});
 $node->safe_psql('postgres', 'analyze');
 foreach my $n (1 .. 3)
 {
@@ -47,6 +49,9 @@ foreach my $n (1 .. 3)
 foreach my $operation (
 	[ 'INSERT of entities', 45, q{insert into gov_entities (owner_id, id, type_id, parent_id) select 'planned', 'SIZE-' || n, 'agent', 'team-1' from generate_series(1, SIZE) n} ],
 	[ 'INSERT of budgets', 75, q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) select 'planned', 'SIZE-' || n, 'tokens', 1 from generate_series(1, SIZE) n} ],
+	[ 'INSERT of children of a strict budget', 45, q{insert into gov_entities (owner_id, id, type_id, parent_id) select 'strict', 'SIZE-' || n, 'agent', 'team-1' from generate_series(1, SIZE) n} ],
+	[ 'INSERT of their budgets', 110, q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) select 'strict', 'SIZE-' || n, 'tokens', 1, 'P1M' from generate_series(1, SIZE) n} ],
+	[ 'UPDATE of their budgets', 80, q{update gov_assignments set usage_limit = 2 where owner_id = 'strict' and entity_id like 'SIZE-%'} ],
 	[ 'UPDATE of budgets', 50, q{update gov_assignments set usage_limit = 2 where owner_id = 'planned' and entity_id like 'SIZE-%'} ],
 	[ 'UPDATE of entities', 50, q{update gov_entities set metadata = '{"a": "b"}' where owner_id = 'planned' and id like 'SIZE-%'} ],
 	[ 'move of entities', 75, q{update gov_entities set parent_id = 'org' where owner_id = 'planned' and id like 'SIZE-%'} ],
@@ -65,6 +70,9 @@ foreach my $operation (
 		cmp_ok($blocks, '<=', $most, "$name: at most $most blocks a row of $size");
 	}
 }
+
+like(gov_ask($session, q{update gov_assignments set usage_limit = 2000000000 where owner_id = 'strict' and entity_id in ('1000-7', '250-7')}),
+	qr/limits of the children of entity "team-1" for "tokens" add up to 5000002496, past its strict limit of 3000000000/, 'and the sum is right');
 
 # Owners name their entities alike: a deletion looks at the scopes of its own.
 $node->safe_psql('postgres', q{
