@@ -56,6 +56,7 @@ OBJS = \
 	src/inspect.o \
 	src/invalidate.o \
 	src/json.o \
+	src/keep.o \
 	src/keys.o \
 	src/launch.o \
 	src/ledger.o \

@@ -107,127 +107,15 @@ comment on function @extschema@.gov_keep_entity_type() is 'trigger: fills in the
 
 create function @extschema@.gov_keep_row()
 returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    new.created_at := old.created_at;
-    new.updated_at := old.updated_at;
-    if new is distinct from old then
-        new.updated_at := clock_timestamp();
-    end if;
-    return new;
-end
-$$;
+language c
+as 'MODULE_PATHNAME', 'gov_keep_row_1_1';
 
 comment on function @extschema@.gov_keep_row() is 'trigger: keeps the times of a row that is updated';
 
-create function @extschema@._gov_require_window(budget @extschema@.gov_assignments)
-returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform @extschema@.gov_window(budget.cadence, budget.anchor_at, budget.timezone, now());
-exception
-    when invalid_parameter_value then
-        raise exception using
-            errcode = 'check_violation',
-            message = 'the present window is out of range',
-            detail = format('No window of cadence %s that is counted from %s holds the present time.',
-                budget.cadence, budget.anchor_at),
-            hint = 'Choose an anchor_at nearer to now, or a shorter cadence.',
-            schema = '@extschema@',
-            table = 'gov_assignments',
-            column = 'anchor_at',
-            constraint = 'gov_assignments_anchor_at_check';
-end
-$$;
-
-comment on function @extschema@._gov_require_window(@extschema@.gov_assignments) is 'internal: refuses a budget that has no present window (23514)';
-
 create function @extschema@.gov_keep_assignment()
 returns trigger
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if array_ndims(new.alert_thresholds) > 1 then
-        perform @extschema@._gov_refuse_dimensions(tg_table_name, 'alert_thresholds'::name);
-    end if;
-    new.scope_entity_ids := @extschema@._gov_sorted(new.scope_entity_ids);
-    new.usage_limit := trim_scale(round(new.usage_limit, 9));
-    new.alert_thresholds := @extschema@._gov_sorted(new.alert_thresholds);
-
-    if tg_op = 'INSERT' or new.timezone is distinct from old.timezone then
-        if not @extschema@.gov_is_timezone(new.timezone) then
-            raise exception using
-                errcode = 'check_violation',
-                message = format('time zone "%s" is not recognized', left(new.timezone, 200)),
-                hint = 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.',
-                schema = tg_table_schema,
-                table = tg_table_name,
-                column = 'timezone',
-                constraint = 'gov_assignments_timezone_check';
-        end if;
-    end if;
-
-    if new.cadence is not null
-        and isfinite(new.anchor_at)
-        and (tg_op = 'INSERT'
-            or (new.cadence, new.anchor_at, new.timezone) is distinct from (old.cadence, old.anchor_at, old.timezone))
-    then
-        perform @extschema@._gov_require_window(new);
-    end if;
-
-    if tg_op = 'INSERT' then
-        if new.counter_id is null then
-            new.counter_id := nextval('@extschema@.gov_counter_seq');
-        elsif @extschema@.gov_pinned_owner() is not null then
-            -- A number that is still to be drawn would be taken from another owner's budget.
-            raise exception using
-                errcode = 'insufficient_privilege',
-                message = 'permission denied for column "counter_id"',
-                detail = 'The session is pinned to one owner by governance.owner, and counters are numbered over all.',
-                hint = 'Leave counter_id out: the extension draws it.',
-                schema = tg_table_schema,
-                table = tg_table_name,
-                column = 'counter_id';
-        elsif exists (select from @extschema@.gov_counter_seq q where q.is_called and q.last_value >= new.counter_id) then
-            -- A restore gives a budget the counter that it had. One that was drawn here has counted for another budget, or
-            -- for one that is gone, and its usage with it.
-            raise exception using
-                errcode = 'object_not_in_prerequisite_state',
-                message = format('counter_id %s has been drawn before', new.counter_id),
-                hint = 'Leave counter_id out: the extension draws it. To restore rows, set session_replication_role to replica.',
-                schema = tg_table_schema,
-                table = tg_table_name,
-                column = 'counter_id';
-        end if;
-        return new;
-    end if;
-
-    if new.counter_id is distinct from old.counter_id then
-        raise exception using
-            errcode = 'object_not_in_prerequisite_state',
-            message = 'column "counter_id" of "gov_assignments" is kept by the extension',
-            hint = 'Change cadence, anchor_at or timezone to start the usage of a budget afresh.',
-            schema = tg_table_schema,
-            table = tg_table_name,
-            column = 'counter_id';
-    end if;
-    if (new.cadence, new.anchor_at, new.timezone) is distinct from (old.cadence, old.anchor_at, old.timezone) then
-        new.counter_id := nextval('@extschema@.gov_counter_seq');
-    end if;
-    new.created_at := old.created_at;
-    new.updated_at := old.updated_at;
-    if new is distinct from old then
-        new.updated_at := clock_timestamp();
-    end if;
-    return new;
-end
-$$;
+language c
+as 'MODULE_PATHNAME', 'gov_keep_assignment_1_1';
 
 comment on function @extschema@.gov_keep_assignment() is
     'trigger: sorts scope and thresholds, rounds numbers to 9 decimals, judges the time zone, draws the counter, keeps the times';

@@ -55,7 +55,7 @@ relation_changed(Datum arg, Oid relid)
 		relid == current.entities || relid == current.entities_pkey ||
 		relid == current.entities_parent ||
 		relid == current.assignments || relid == current.assignments_key ||
-		relid == current.assignments_strict ||
+		relid == current.counter_seq || relid == current.assignments_strict ||
 		relid == current.events || relid == current.events_key ||
 		relid == current.events_owner || relid == current.events_pkey ||
 		relid == current.events_id_seq || relid == current.usage ||
@@ -158,6 +158,7 @@ look_up(GovCatalog *catalog)
 	catalog->entities_parent = find_index(catalog, "gov_entities_parent_id_idx", catalog->entities);
 	catalog->assignments = find_relation(catalog, "gov_assignments");
 	catalog->assignments_key = find_index(catalog, "gov_assignments_key", catalog->assignments);
+	catalog->counter_seq = find_relation(catalog, "gov_counter_seq");
 	catalog->assignments_strict = find_index(catalog, "gov_assignments_strict", catalog->assignments);
 	catalog->events = find_relation(catalog, "gov_events");
 	catalog->events_key = find_index(catalog, "gov_events_key", catalog->events);

@@ -20,6 +20,7 @@ typedef struct GovCatalog
 	Oid			entities_parent;	/* index on (owner_id, parent_id) */
 	Oid			assignments;
 	Oid			assignments_key;	/* index on (owner_id, entity_id, capability_id, ...) */
+	Oid			counter_seq;
 	Oid			assignments_strict;	/* index of strict ones on (owner_id, entity_id) */
 	Oid			events;
 	Oid			events_key;		/* unique index on (owner_id, idempotency_key) */

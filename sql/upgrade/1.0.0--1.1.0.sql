@@ -117,3 +117,6 @@ drop index @extschema@.gov_assignments_scope_entity_ids_idx;
 create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments using gin ((owner_id || scope_entity_ids))
     with (fastupdate = off)
     where scope_entity_ids <> '{}';
+
+-- What it judged is judged in C.
+drop function @extschema@._gov_require_window(@extschema@.gov_assignments);

@@ -1,0 +1,453 @@
+/*
+ * keep.c
+ *		Triggers that keep rows of the catalog in form, before they are written.
+ *
+ * PURPOSE
+ *		However a row comes, by a function, in plain SQL or by COPY: lists are
+ *		sorted and distinct, numbers are rounded to 9 decimals, a time zone is
+ *		one that there is, the counter is drawn here and nowhere else, and the
+ *		times of a row say when it was made and when it last changed.  Rows are
+ *		written a hundred thousand in a statement, so this is in C.
+ *
+ * FAILURE
+ *		23514 for what no check constraint can judge, with the name of the one
+ *		that it would be; 55000 and 42501 for a counter that is not the row's.
+ *		A null where none may be is left to the constraint.  The triggers do not
+ *		fire for rows that replication applies.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+#include "catalog.h"
+#include "errors.h"
+#include "owner.h"
+#include "spi.h"
+#include "trigger.h"
+#include "window.h"
+
+#define DECIMALS	9
+
+PG_FUNCTION_INFO_V1(gov_keep_assignment_1_1);
+PG_FUNCTION_INFO_V1(gov_keep_row_1_1);
+
+enum
+{
+	CREATED_AT,
+	UPDATED_AT,
+	SCOPE,
+	USAGE_LIMIT,
+	THRESHOLDS,
+	CADENCE,
+	ANCHOR_AT,
+	TIMEZONE,
+	COUNTER_ID,
+	NCOLUMNS
+};
+
+static const char *const columns[NCOLUMNS] = {
+	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "alert_thresholds",
+	"cadence", "anchor_at", "timezone", "counter_id"
+};
+
+#define NTIMES		(UPDATED_AT + 1)	/* columns that every table has */
+
+/* All columns of a row, and the places of those that are named above. */
+typedef struct Row
+{
+	Datum	   *values;
+	bool	   *nulls;
+	const int  *places;
+} Row;
+
+/* A counter that has been drawn. */
+static GovQuery drawn_query = {
+	.sql = "select from @gov_counter_seq q where q.is_called and q.last_value >= $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+/* ---------------------------------------------------------------- rows */
+
+/* Looked up once for each time the trigger is made ready to fire. */
+static const int *
+places_of(FunctionCallInfo fcinfo, Relation table, int ncolumns)
+{
+	int		   *places = fcinfo->flinfo->fn_extra;
+
+	if (places != NULL)
+		return places;
+	places = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, NCOLUMNS * sizeof(int));
+	for (int i = 0; i < ncolumns; i++)
+	{
+		places[i] = SPI_fnumber(RelationGetDescr(table), columns[i]) - 1;
+		if (places[i] < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of table \"%s\" does not exist", columns[i],
+							RelationGetRelationName(table))));
+	}
+	fcinfo->flinfo->fn_extra = places;
+	return places;
+}
+
+static void
+read_row(Row *row, HeapTuple tuple, TupleDesc desc, const int *places)
+{
+	row->values = palloc(desc->natts * sizeof(Datum));
+	row->nulls = palloc(desc->natts * sizeof(bool));
+	row->places = places;
+	heap_deform_tuple(tuple, desc, row->values, row->nulls);
+}
+
+static HeapTuple
+make_row(const Row *row, HeapTuple from, TupleDesc desc)
+{
+	HeapTuple	tuple = heap_form_tuple(desc, row->values, row->nulls);
+
+	tuple->t_data->t_ctid = from->t_data->t_ctid;
+	tuple->t_self = from->t_self;
+	tuple->t_tableOid = from->t_tableOid;
+	return tuple;
+}
+
+static Datum *
+value_of(const Row *row, int column)
+{
+	return &row->values[row->places[column]];
+}
+
+static bool *
+null_of(const Row *row, int column)
+{
+	return &row->nulls[row->places[column]];
+}
+
+/* As "is distinct from"; what has no equality differs when its bytes do. */
+static bool
+differs(const Row *one, const Row *other, TupleDesc desc, int place)
+{
+	Form_pg_attribute attribute = TupleDescAttr(desc, place);
+	TypeCacheEntry *type;
+
+	/* a generated column is computed later */
+	if (attribute->attisdropped || attribute->attgenerated != '\0')
+		return false;
+	if (one->nulls[place] || other->nulls[place])
+		return one->nulls[place] != other->nulls[place];
+	if (datum_image_eq(one->values[place], other->values[place], attribute->attbyval,
+					   attribute->attlen))
+		return false;
+	type = lookup_type_cache(attribute->atttypid, TYPECACHE_EQ_OPR_FINFO);
+	return !OidIsValid(type->eq_opr_finfo.fn_oid) ||
+		!DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo, attribute->attcollation,
+										one->values[place], other->values[place]));
+}
+
+static bool
+column_differs(const Row *one, const Row *other, TupleDesc desc, int column)
+{
+	return differs(one, other, desc, one->places[column]);
+}
+
+/* An UPDATE moves updated_at when it changes a value, and created_at never. */
+static void
+keep_times(Row *row, const Row *before, TupleDesc desc)
+{
+	*value_of(row, CREATED_AT) = *value_of(before, CREATED_AT);
+	*null_of(row, CREATED_AT) = *null_of(before, CREATED_AT);
+	*value_of(row, UPDATED_AT) = *value_of(before, UPDATED_AT);
+	*null_of(row, UPDATED_AT) = *null_of(before, UPDATED_AT);
+	for (int place = 0; place < desc->natts; place++)
+	{
+		if (differs(row, before, desc, place))
+		{
+			/* the clock's time, not the transaction's: it moves with every change */
+			*value_of(row, UPDATED_AT) = TimestampTzGetDatum(GetCurrentTimestamp());
+			*null_of(row, UPDATED_AT) = false;
+			return;
+		}
+	}
+}
+
+/* ---------------------------------------------------------------- values in form */
+
+static Datum
+rounded(Datum number)
+{
+	return DirectFunctionCall1(numeric_trim_scale,
+							   DirectFunctionCall2(numeric_round, number, Int32GetDatum(DECIMALS)));
+}
+
+static int
+compare_texts(const void *one, const void *other)
+{
+	return DatumGetInt32(DirectFunctionCall2Coll(bttextcmp, C_COLLATION_OID,
+												 *(const Datum *) one, *(const Datum *) other));
+}
+
+static int
+compare_numbers(const void *one, const void *other)
+{
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp,
+											 *(const Datum *) one, *(const Datum *) other));
+}
+
+/*
+ * The distinct items of a list in order, null as the last; one of more
+ * dimensions as it is, for the check constraint to refuse.
+ */
+static Datum
+sorted(Datum list, Oid type)
+{
+	ArrayType  *array = DatumGetArrayTypeP(list);
+	int			(*compare) (const void *, const void *) =
+		type == TEXTOID ? compare_texts : compare_numbers;
+	Datum	   *items;
+	bool	   *nulls;
+	int			nitems;
+	int			count = 0;
+	int			lower = 1;
+	bool		has_null = false;
+
+	if (ARR_NDIM(array) != 1)
+		return list;
+	deconstruct_array(array, type, -1, false, TYPALIGN_INT, &items, &nulls, &nitems);
+	for (int i = 0; i < nitems; i++)
+	{
+		has_null |= nulls[i];
+		if (!nulls[i])
+			items[count++] = type == TEXTOID ? items[i] : rounded(items[i]);
+	}
+	qsort(items, count, sizeof(Datum), compare);
+	nitems = count;
+	count = Min(nitems, 1);
+	for (int i = 1; i < nitems; i++)
+	{
+		if (compare(&items[count - 1], &items[i]) != 0)
+			items[count++] = items[i];
+	}
+	memset(nulls, false, count * sizeof(bool));
+	if (has_null)
+		nulls[count++] = true;
+	return PointerGetDatum(construct_md_array(items, nulls, 1, &count, &lower, type, -1,
+											  false, TYPALIGN_INT));
+}
+
+static void
+put_in_form(Row *row, Relation table)
+{
+	if (!*null_of(row, THRESHOLDS) &&
+		ARR_NDIM(DatumGetArrayTypeP(*value_of(row, THRESHOLDS))) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("column \"alert_thresholds\" of \"%s\" must be a one-dimensional array",
+						RelationGetRelationName(table)),
+				 errhint("Write it like {80,100}."),
+				 errtablecol(table, row->places[THRESHOLDS] + 1),
+				 errtableconstraint(table, "gov_assignments_alert_thresholds_check")));
+	if (!*null_of(row, SCOPE))
+		*value_of(row, SCOPE) = sorted(*value_of(row, SCOPE), TEXTOID);
+	if (!*null_of(row, USAGE_LIMIT))
+		*value_of(row, USAGE_LIMIT) = rounded(*value_of(row, USAGE_LIMIT));
+	if (!*null_of(row, THRESHOLDS))
+		*value_of(row, THRESHOLDS) = sorted(*value_of(row, THRESHOLDS), NUMERICOID);
+}
+
+/* ---------------------------------------------------------------- windows */
+
+/* NULL when there is no such time zone, or none is given. */
+static pg_tz *
+timezone_of(const Row *row)
+{
+	return *null_of(row, TIMEZONE) ? NULL :
+		gov_timezone_lookup(TextDatumGetCString(*value_of(row, TIMEZONE)));
+}
+
+static void
+check_timezone(const Row *row, Relation table)
+{
+	if (*null_of(row, TIMEZONE) || timezone_of(row) != NULL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("time zone \"%s\" is not recognized",
+					gov_shown(TextDatumGetCString(*value_of(row, TIMEZONE)))),
+			 errhint("A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin."),
+			 errtablecol(table, row->places[TIMEZONE] + 1),
+			 errtableconstraint(table, "gov_assignments_timezone_check")));
+}
+
+/* A budget that is counted from an anchor has a present window. */
+static void
+check_window(const Row *row, Relation table)
+{
+	TimestampTz anchor = DatumGetTimestampTz(*value_of(row, ANCHOR_AT));
+	GovCadence	cadence;
+	GovWindow	window;
+	pg_tz	   *tz;
+
+	if (*null_of(row, CADENCE) || *null_of(row, ANCHOR_AT) || TIMESTAMP_NOT_FINITE(anchor) ||
+		*null_of(row, TIMEZONE))
+		return;
+	tz = timezone_of(row);
+	if (tz != NULL && gov_cadence_parse(TextDatumGetCString(*value_of(row, CADENCE)), &cadence) &&
+		gov_window_at(&cadence, true, anchor, tz, GetCurrentTransactionStartTimestamp(), &window))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("the present window is out of range"),
+			 errdetail("No window of cadence %s that is counted from %s holds the present time.",
+					   TextDatumGetCString(*value_of(row, CADENCE)), timestamptz_to_str(anchor)),
+			 errhint("Choose an anchor_at nearer to now, or a shorter cadence."),
+			 errtablecol(table, row->places[ANCHOR_AT] + 1),
+			 errtableconstraint(table, "gov_assignments_anchor_at_check")));
+}
+
+/* ---------------------------------------------------------------- counters */
+
+static void
+draw_counter(Row *row)
+{
+	*value_of(row, COUNTER_ID) = Int64GetDatum(nextval_internal(gov_catalog()->counter_seq, false));
+	*null_of(row, COUNTER_ID) = false;
+}
+
+static bool
+was_drawn(Datum counter)
+{
+	GovSpi		spi;
+	bool		found;
+
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	found = gov_spi_select(&drawn_query, &counter, NULL) > 0;
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+	return found;
+}
+
+/*
+ * A number that a new budget brings with it.  A restore gives a budget the
+ * counter that it had.  One that was drawn here has counted for another budget,
+ * or for one that is gone, and its usage with it.
+ */
+static void
+check_counter(const Row *row, Relation table)
+{
+	/* a number that is still to be drawn would be taken from another owner's budget */
+	if (gov_owner_pin() != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for column \"counter_id\""),
+				 errdetail("The session is pinned to one owner by governance.owner, and counters are numbered over all."),
+				 errhint("Leave counter_id out: the extension draws it."),
+				 errtablecol(table, row->places[COUNTER_ID] + 1)));
+	if (was_drawn(*value_of(row, COUNTER_ID)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("counter_id " INT64_FORMAT " has been drawn before",
+						DatumGetInt64(*value_of(row, COUNTER_ID))),
+				 errhint("Leave counter_id out: the extension draws it. To restore rows, set session_replication_role to replica."),
+				 errtablecol(table, row->places[COUNTER_ID] + 1)));
+}
+
+/* ---------------------------------------------------------------- triggers */
+
+static void
+keep_new(Row *row, Relation table)
+{
+	check_timezone(row, table);
+	check_window(row, table);
+	if (*null_of(row, COUNTER_ID))
+		draw_counter(row);
+	else
+		check_counter(row, table);
+}
+
+static void
+keep_changed(Row *row, const Row *before, Relation table)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+	bool		has_zone = column_differs(row, before, desc, TIMEZONE);
+	bool		is_afresh = has_zone || column_differs(row, before, desc, CADENCE) ||
+		column_differs(row, before, desc, ANCHOR_AT);
+
+	if (has_zone)
+		check_timezone(row, table);
+	if (is_afresh)
+		check_window(row, table);
+	if (column_differs(row, before, desc, COUNTER_ID))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("column \"counter_id\" of \"gov_assignments\" is kept by the extension"),
+				 errhint("Change cadence, anchor_at or timezone to start the usage of a budget afresh."),
+				 errtablecol(table, row->places[COUNTER_ID] + 1)));
+	if (is_afresh)
+		draw_counter(row);
+	keep_times(row, before, desc);
+}
+
+/* BEFORE INSERT OR UPDATE of gov_assignments, for each row. */
+Datum
+gov_keep_assignment_1_1(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger =
+		gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE) |
+							GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE),
+							gov_catalog()->assignments);
+	Relation	table = trigger->tg_relation;
+	TupleDesc	desc = RelationGetDescr(table);
+	bool		is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	HeapTuple	tuple = is_update ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	const int  *places = places_of(fcinfo, table, NCOLUMNS);
+	Row			row;
+	Row			before;
+
+	read_row(&row, tuple, desc, places);
+	put_in_form(&row, table);
+	if (is_update)
+	{
+		read_row(&before, trigger->tg_trigtuple, desc, places);
+		keep_changed(&row, &before, table);
+	}
+	else
+		keep_new(&row, table);
+	return PointerGetDatum(make_row(&row, tuple, desc));
+}
+
+/* BEFORE UPDATE of gov_entities and gov_capabilities, for each row. */
+Datum
+gov_keep_row_1_1(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger =
+		gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE));
+	Relation	table = trigger->tg_relation;
+	TupleDesc	desc = RelationGetDescr(table);
+	const int  *places;
+	Row			row;
+	Row			before;
+
+	if (RelationGetRelid(table) != gov_catalog()->entities &&
+		RelationGetRelid(table) != gov_catalog()->capabilities)
+		gov_trigger_refuse(fcinfo);
+	places = places_of(fcinfo, table, NTIMES);
+	read_row(&row, trigger->tg_newtuple, desc, places);
+	read_row(&before, trigger->tg_trigtuple, desc, places);
+	keep_times(&row, &before, desc);
+	return PointerGetDatum(make_row(&row, trigger->tg_newtuple, desc));
+}
