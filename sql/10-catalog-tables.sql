@@ -199,7 +199,9 @@ create table @extschema@.gov_assignments
             and 1 <= all (alert_thresholds)
             and 1000000000000000000 > all (alert_thresholds))
 )
-using heap;
+using heap
+-- Room for new versions of rows on their page: a changed limit then seldom makes an entry in each index.
+with (fillfactor = 70);
 
 -- The budgets of a capability: its deletion asks for them.
 create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id);

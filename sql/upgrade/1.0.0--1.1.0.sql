@@ -120,3 +120,5 @@ create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments
 
 -- What it judged is judged in C.
 drop function @extschema@._gov_require_window(@extschema@.gov_assignments);
+
+alter table @extschema@.gov_assignments set (fillfactor = 70);
