@@ -14,9 +14,14 @@
  *		whatever it is.
  *
  * READING
- *		How a numeric is laid out is private to the server.  Its text is not,
- *		and for the short numbers that amounts are, taking it apart costs less
- *		than any combination of the exported arithmetic functions.
+ *		A numeric may have any of its forms.  Its text has one, and for the short
+ *		numbers that amounts are, taking it apart costs less than any
+ *		combination of the exported arithmetic functions.
+ *
+ * WRITING
+ *		Every call writes some numerics, so they are put together here, in the
+ *		short form that tables keep them in, which pg_upgrade has kept since 9.1.
+ *		The tests compare them with the server's own, byte by byte.
  *
  * FAILURE
  *		Nothing here raises an error of the caller's input: the caller knows
@@ -38,9 +43,6 @@
 /* digits that an amount may have before the point, and a sum of amounts */
 #define AMOUNT_WHOLE_DIGITS	18
 #define SUM_WHOLE_DIGITS	28
-
-/* a sign, the 39 digits of 2^127, a point, the end */
-#define AMOUNT_TEXT_SIZE	42
 
 StaticAssertDecl(SUM_WHOLE_DIGITS + GOV_AMOUNT_DECIMALS < 38,
 				 "a sum, rounded up, must fit into 128 bits");
@@ -132,30 +134,58 @@ gov_amount_from_sum(Numeric num, GovAmount *result)
 	return from_numeric(num, SUM_WHOLE_DIGITS, result);
 }
 
-/* An amount that is too large for the server's 64-bit conversions. */
-static Numeric
-large_amount_to_numeric(GovAmount amount, int decimals)
+/* What the digits of a numeric stand for: four decimal ones each. */
+#define NUMERIC_BASE			10000
+#define NUMERIC_BASE_DIGITS		4
+#define NUMERIC_SHORT			0x8000
+#define NUMERIC_SHORT_MINUS		0x2000
+#define NUMERIC_SHORT_SCALE		7	/* bits to shift by */
+#define NUMERIC_SHORT_WEIGHT	0x007F	/* in two's complement */
+
+/* digits of the fraction, and of the 30 before the point that 2^127 has at most */
+#define FRACTION_DIGITS			3
+#define WHOLE_DIGITS			8
+
+StaticAssertDecl(FRACTION_DIGITS * NUMERIC_BASE_DIGITS >= GOV_AMOUNT_DECIMALS,
+				 "the decimals must fit into the digits");
+
+/* How many decimals does a fraction of billionths need? */
+static int
+count_decimals(uint32 fraction)
 {
-	char		text[AMOUNT_TEXT_SIZE];
-	char	   *p = text + AMOUNT_TEXT_SIZE;
-	uint128		rest = amount < 0 ? -(uint128) amount : (uint128) amount;
+	int			decimals = GOV_AMOUNT_DECIMALS;
 
-	/* From the last digit to the first; there are always whole digits. */
-	*--p = '\0';
-	for (; rest != 0; rest /= 10)
+	while (decimals > 0 && fraction % 10 == 0)
 	{
-		*--p = '0' + (int) (rest % 10);
-		if (--decimals == 0)
-			*--p = '.';
+		fraction /= 10;
+		decimals--;
 	}
-	if (amount < 0)
-		*--p = '-';
-	Assert(p >= text && decimals < 0);
+	return decimals;
+}
 
-	return DatumGetNumeric(DirectFunctionCall3(numeric_in,
-											   CStringGetDatum(p),
-											   ObjectIdGetDatum(InvalidOid),
-											   Int32GetDatum(-1)));
+/* Write a number's digits before *first, from the last to the first. */
+static void
+put_digits(int16 **first, uint128 number)
+{
+	for (; number > PG_UINT64_MAX; number /= NUMERIC_BASE)
+		*--*first = (int16) (number % NUMERIC_BASE);
+	for (uint64 rest = (uint64) number; rest != 0; rest /= NUMERIC_BASE)
+		*--*first = (int16) (rest % NUMERIC_BASE);
+}
+
+/* A numeric of these digits, the first of which counts NUMERIC_BASE^weight. */
+static Numeric
+make_numeric(bool is_negative, int decimals, int weight, const int16 *first, const int16 *end)
+{
+	Size		size = VARHDRSZ + sizeof(uint16) + (end - first) * sizeof(int16);
+	char	   *result = palloc(size);
+	uint16		header = NUMERIC_SHORT | (is_negative ? NUMERIC_SHORT_MINUS : 0) |
+		decimals << NUMERIC_SHORT_SCALE | (weight & NUMERIC_SHORT_WEIGHT);
+
+	SET_VARSIZE(result, size);
+	memcpy(result + VARHDRSZ, &header, sizeof(header));
+	memcpy(result + VARHDRSZ + sizeof(header), first, (end - first) * sizeof(int16));
+	return (Numeric) result;
 }
 
 /*
@@ -165,30 +195,31 @@ large_amount_to_numeric(GovAmount amount, int decimals)
 Numeric
 gov_amount_to_numeric(GovAmount amount)
 {
-	int			decimals = GOV_AMOUNT_DECIMALS;
-	int64		small;
+	const uint64 unit = (uint64) GOV_AMOUNT_UNIT;
+	uint128		rest = amount < 0 ? -(uint128) amount : (uint128) amount;
+	uint128		whole = rest <= PG_UINT64_MAX ? (uint64) rest / unit : rest / unit;
+	uint32		fraction = (uint32) ((uint64) rest - (uint64) whole * unit);
+	int16		digits[WHOLE_DIGITS + FRACTION_DIGITS] = {0};
+	int16	   *point = digits + WHOLE_DIGITS;
+	int16	   *first = digits + lengthof(digits);
+	int16	   *end = first;
+	int			weight;
 
-	/* Whole numbers are what amounts usually are. */
-	if (amount % GOV_AMOUNT_UNIT == 0)
+	/* The fraction has all its digits, with zeros behind its nine decimals. */
+	put_digits(&first, (uint64) fraction * 1000);
+	if (whole != 0)
 	{
-		amount /= GOV_AMOUNT_UNIT;
-		decimals = 0;
+		first = point;
+		put_digits(&first, whole);
 	}
+	weight = point - first - 1;
 
-	/* Drop the zeros at the end of a fraction. */
-	while (decimals > 0 && amount % 10 == 0)
-	{
-		amount /= 10;
-		decimals--;
-	}
-
-	if (amount < PG_INT64_MIN || amount > PG_INT64_MAX)
-		return large_amount_to_numeric(amount, decimals);
-
-	small = (int64) amount;
-	if (decimals == 0)
-		return int64_to_numeric(small);
-	return int64_div_fast_to_numeric(small, decimals);
+	/* None at the end is zero; none is there at all of nothing. */
+	while (end > first && end[-1] == 0)
+		end--;
+	if (first == end)
+		weight = 0;
+	return make_numeric(amount < 0, count_decimals(fraction), weight, first, end);
 }
 
 /* Add two amounts; false, with *sum undefined, when the sum does not fit. */

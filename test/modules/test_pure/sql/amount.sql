@@ -96,6 +96,18 @@ from random_raw
 where amount_to_numeric(raw) is distinct from raw * 0.000000001
    or amount_to_numeric(raw)::text <> trim_scale(raw * 0.000000001)::text;
 
+-- byte by byte what the server makes, also where digits in the middle or at an end are zeros
+select raw, amount_to_numeric(raw)
+from (select raw from random_raw
+      union all
+      select sign * (10::numeric ^ a + b * 10::numeric ^ c)
+      from unnest('{1,-1}'::int[]) as sign, generate_series(0, 36) as a, generate_series(0, 2) as b, generate_series(0, 36) as c
+      union all
+      values (0::numeric), (170141183460469231731687303715884105727), (-170141183460469231731687303715884105728)) as v (raw)
+where numeric_send(amount_to_numeric(trunc(raw))) <> numeric_send(trim_scale(trunc(raw) * 0.000000001))
+   or pg_column_size(amount_to_numeric(trunc(raw))) <> pg_column_size(trim_scale(trunc(raw) * 0.000000001))
+   or hash_numeric(amount_to_numeric(trunc(raw))) <> hash_numeric(trim_scale(trunc(raw) * 0.000000001));
+
 -- there and back
 select raw
 from random_raw
