@@ -105,6 +105,7 @@ OBJS = \
 	src/types.o \
 	src/usage.o \
 	src/waits.o \
+	src/wanted.o \
 	src/window.o \
 	src/worker.o \
 	src/writing.o

@@ -18,6 +18,11 @@
 #include "guc.h"
 #include "request.h"
 #include "shmem.h"
+#include "wanted.h"
+
+/* columns of gov_check */
+#define REMAINING	3
+#define CHAINS		5
 
 PG_FUNCTION_INFO_V1(gov_check_1_0);
 PG_FUNCTION_INFO_V1(gov_allowed_1_0);
@@ -63,13 +68,14 @@ gov_check_1_0(PG_FUNCTION_ARGS)
 {
 	static GovRowType type;
 	GovDecision decision;
-	GovResolution *resolution = check(fcinfo, true, &decision);
+	bool		want_details = gov_wants_any(fcinfo, GOV_COLUMN(REMAINING) | GOV_COLUMN(CHAINS));
+	GovResolution *resolution = check(fcinfo, want_details, &decision);
 	Datum		values[5];
 	bool		nulls[5];
 
 	gov_answer_decision(&decision, values, nulls);
-	nulls[4] = resolution == NULL;
-	values[4] = resolution ? gov_answer_chains(resolution) : (Datum) 0;
+	nulls[4] = resolution == NULL || !gov_wants_any(fcinfo, GOV_COLUMN(CHAINS));
+	values[4] = nulls[4] ? (Datum) 0 : gov_answer_chains(resolution);
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }
 

@@ -16,7 +16,10 @@
 #include "answer.h"
 #include "errors.h"
 #include "record.h"
+#include "wanted.h"
 #include "writing.h"
+
+#define CHAINS	7				/* the column of gov_consume */
 
 PG_FUNCTION_INFO_V1(gov_consume_1_0);
 PG_FUNCTION_INFO_V1(gov_require_1_0);
@@ -49,8 +52,8 @@ gov_consume_1_0(PG_FUNCTION_ARGS)
 	values[4] = Int64GetDatum(recorded.event_id);
 	nulls[5] = false;
 	values[5] = BoolGetDatum(recorded.is_duplicate);
-	nulls[6] = false;
-	values[6] = gov_answer_chains(resolution);
+	nulls[6] = !gov_wants_any(fcinfo, GOV_COLUMN(CHAINS));
+	values[6] = nulls[6] ? (Datum) 0 : gov_answer_chains(resolution);
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }
 

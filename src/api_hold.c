@@ -11,7 +11,10 @@
 
 #include "answer.h"
 #include "reserve.h"
+#include "wanted.h"
 #include "writing.h"
+
+#define CHAINS	9				/* the column of gov_reserve */
 
 PG_FUNCTION_INFO_V1(gov_reserve_1_0);
 PG_FUNCTION_INFO_V1(gov_settle_1_0);
@@ -50,7 +53,8 @@ gov_reserve_1_0(PG_FUNCTION_ARGS)
 	values[5] = TimestampTzGetDatum(reserved.expires_at);
 	values[6] = BoolGetDatum(reserved.is_duplicate);
 	values[7] = CStringGetTextDatum(gov_hold_state_name(reserved.state));
-	values[8] = gov_answer_chains(resolution);
+	nulls[8] = !gov_wants_any(fcinfo, GOV_COLUMN(CHAINS));
+	values[8] = nulls[8] ? (Datum) 0 : gov_answer_chains(resolution);
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }
 
