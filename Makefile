@@ -88,6 +88,7 @@ OBJS = \
 	src/rowstate.o \
 	src/schema_guard.o \
 	src/set.o \
+	src/shape.o \
 	src/sheet_catalog.o \
 	src/sheet_counts.o \
 	src/sheet_open.o \

@@ -9,13 +9,17 @@
 #include "nodes/execnodes.h"
 #include "utils/rel.h"
 
+#include "shape.h"
+
 /* A table, open for the rows of one call. */
 typedef struct GovAppend
 {
 	Relation	rel;
-	EState	   *estate;
-	ResultRelInfo *result_rel;
 	TupleTableSlot *slot;
+	const GovShape *shape;		/* NULL: the executor is needed */
+	Relation   *indexes;		/* with a shape */
+	EState	   *estate;			/* without one */
+	ResultRelInfo *result_rel;
 	List	   *key_index;		/* unique; NIL: the rows have no key */
 } GovAppend;
 

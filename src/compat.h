@@ -48,6 +48,12 @@ RestrictSearchPath(void)
 }
 #endif
 
+#if PG_VERSION_NUM < 170000
+#define gov_index_insert_cleanup(index, info) ((void) 0)
+#else
+#define gov_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
 #endif

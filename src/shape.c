@@ -1,0 +1,137 @@
+/*
+ * shape.c
+ *		What a row needs of the table it is appended to.
+ *
+ * PURPOSE
+ *		Opening a table for one row costs the executor a quarter of the row:
+ *		its state, a description of each index, a slot.  All that depends on the
+ *		catalog alone and is kept, from one transaction to the next.  What the
+ *		server counts is not: relations are opened and closed by each call, so
+ *		nothing here belongs to a resource owner, a portal or a subtransaction.
+ *
+ * INVARIANTS
+ *		A shape is of a generation of the catalog (catalog.c).  Whatever changes
+ *		the columns or the set of indexes of a table invalidates the table, and
+ *		thereby the generation: in the transaction that did it from the next
+ *		command on, again when it is rolled back, and in others when they lock
+ *		the table.  It is as fresh as the list of indexes in the relation cache.
+ *		The slot has a copy of the table's row type, and the indexes'
+ *		descriptions refer to no relation; what an index keeps in its own during
+ *		a call is forgotten at the end of it (append.c).
+ *
+ * FAILURE
+ *		55000 when the table lacks columns of this version.  A shape that could
+ *		not be completed is made again by the next call.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "catalog/index.h"
+#include "executor/executor.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+
+#include "catalog.h"
+#include "fault.h"
+#include "shape.h"
+
+/* One for each of our tables that rows are appended to: the ledger and the holds. */
+static GovShape shapes[2];
+
+static void
+require_columns(Relation rel, int ncolumns)
+{
+	if (RelationGetDescr(rel)->natts < ncolumns)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" does not have the columns of this version",
+						RelationGetRelationName(rel)),
+				 errhint("Run ALTER EXTENSION governance UPDATE.")));
+}
+
+/* Can a row be put into the index without evaluating or checking anything? */
+static bool
+is_simple(Relation index, const IndexInfo *info)
+{
+	return info->ii_Expressions == NIL && info->ii_Predicate == NIL &&
+		info->ii_ExclusionOps == NULL &&
+		(!index->rd_index->indisunique || index->rd_index->indimmediate);
+}
+
+static void
+add_index(GovShape *shape, Oid id)
+{
+	Relation	index = index_open(id, RowExclusiveLock);
+	IndexInfo  *info = BuildIndexInfo(index);
+
+	if (info->ii_ReadyForInserts)
+	{
+		shape->indexes[shape->nindexes++] = (GovShapeIndex) {id, info};
+		shape->is_simple &= is_simple(index, info);
+	}
+	index_close(index, NoLock);
+}
+
+/* Fill in a shape whose memory is empty. */
+static void
+build(GovShape *shape, Relation rel, Oid key_index)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+
+	GOV_FAULT(GOV_FAULT_MEMORY);
+	shape->is_simple = true;
+	shape->nindexes = 0;
+	shape->indexes = palloc(sizeof(GovShapeIndex) * (list_length(indexes) + 1));
+	foreach(cell, indexes)
+	{
+		if (lfirst_oid(cell) != key_index)
+			add_index(shape, lfirst_oid(cell));
+	}
+	shape->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
+										   &TTSOpsVirtual);
+}
+
+static GovShape *
+find_place(Oid table)
+{
+	for (int i = 0; i < lengthof(shapes); i++)
+	{
+		if (shapes[i].table == table)
+			return &shapes[i];
+	}
+	for (int i = 0; i < lengthof(shapes); i++)
+	{
+		if (!OidIsValid(shapes[i].table) || shapes[i].generation != gov_catalog()->generation)
+			return &shapes[i];
+	}
+	return &shapes[0];
+}
+
+/* The shape of a table of ours, which is locked, for rows that have no key. */
+const GovShape *
+gov_shape(Relation rel, Oid key_index, int ncolumns)
+{
+	uint64		generation = gov_catalog()->generation;
+	GovShape   *shape = find_place(RelationGetRelid(rel));
+	MemoryContext caller;
+
+	if (shape->table == RelationGetRelid(rel) && shape->key_index == key_index &&
+		shape->generation == generation)
+		return shape;
+
+	shape->table = InvalidOid;
+	require_columns(rel, ncolumns);
+	if (shape->context == NULL)
+		shape->context = AllocSetContextCreate(TopMemoryContext, "governance table",
+											   ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(shape->context);
+	caller = MemoryContextSwitchTo(shape->context);
+	build(shape, rel, key_index);
+	MemoryContextSwitchTo(caller);
+	shape->key_index = key_index;
+	shape->generation = generation;
+	shape->table = RelationGetRelid(rel);
+	return shape;
+}

@@ -1,0 +1,32 @@
+/*
+ * shape.h
+ *		What a row needs of the table it is appended to.
+ */
+#ifndef GOV_SHAPE_H
+#define GOV_SHAPE_H
+
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "utils/rel.h"
+
+typedef struct GovShapeIndex
+{
+	Oid			id;
+	IndexInfo  *info;
+} GovShapeIndex;
+
+typedef struct GovShape
+{
+	MemoryContext context;		/* of all that is below */
+	Oid			table;			/* InvalidOid: there is nothing below */
+	Oid			key_index;
+	uint64		generation;		/* of the catalog */
+	bool		is_simple;		/* no index needs the executor */
+	int			nindexes;		/* but for key_index */
+	GovShapeIndex *indexes;
+	TupleTableSlot *slot;		/* virtual */
+} GovShape;
+
+extern const GovShape *gov_shape(Relation rel, Oid key_index, int ncolumns);
+
+#endif							/* GOV_SHAPE_H */
