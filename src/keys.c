@@ -27,7 +27,8 @@
  *		state, and has its key all the while: so what is committed is looked for
  *		first, and nobody is waited for who only changes it.  A dirty scan beside
  *		such a change can miss both versions; so it is looked for once more
- *		afterwards.
+ *		afterwards.  All that is spared where the index has no row at all under
+ *		the key, which nearly every new key finds: then none of them would have.
  */
 #include "postgres.h"
 
@@ -93,16 +94,11 @@ read_holder(Relation rel, HeapTuple tuple, bool is_hold, GovKeyHolder *holder)
 	holder->request_hash = isnull ? NULL : DatumGetByteaPCopy(hash);
 }
 
-/* Look for a key in one of the tables, as a snapshot sees it. */
-static bool
-look_up(Relation rel, const GovKey *key, bool is_hold, Snapshot snapshot,
-		GovKeyHolder *holder, GovKeyWriter *writer)
+static SysScanDesc
+begin_scan(Relation rel, const GovKey *key, bool is_hold, Snapshot snapshot)
 {
 	const GovCatalog *catalog = gov_catalog();
 	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found;
 
 	ScanKeyEntryInitialize(&keys[0], 0,
 						   (is_hold ? GOV_HOLD_OWNER_ID : GOV_EVENT_OWNER_ID) + 1,
@@ -113,9 +109,30 @@ look_up(Relation rel, const GovKey *key, bool is_hold, Snapshot snapshot,
 							GOV_EVENT_IDEMPOTENCY_KEY) + 1,
 						   BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
 						   F_TEXTEQ, PointerGetDatum(key->key));
-	scan = systable_beginscan(rel, is_hold ? catalog->reservations_key :
+	return systable_beginscan(rel, is_hold ? catalog->reservations_key :
 							  catalog->events_key, true, snapshot, 2, keys);
-	tuple = systable_getnext(scan);
+}
+
+/* Has any row the key, whoever wrote it and whatever became of it? */
+static bool
+has_trace(Relation rel, const GovKey *key, bool is_hold)
+{
+	SysScanDesc scan = begin_scan(rel, key, is_hold, SnapshotAny);
+	bool		found = HeapTupleIsValid(systable_getnext(scan));
+
+	systable_endscan(scan);
+	return found;
+}
+
+/* Look for a key in one of the tables, as a snapshot sees it. */
+static bool
+look_up(Relation rel, const GovKey *key, bool is_hold, Snapshot snapshot,
+		GovKeyHolder *holder, GovKeyWriter *writer)
+{
+	SysScanDesc scan = begin_scan(rel, key, is_hold, snapshot);
+	HeapTuple	tuple = systable_getnext(scan);
+	bool		found;
+
 	found = HeapTupleIsValid(tuple);
 	if (found)
 	{
@@ -162,9 +179,10 @@ look_up_any(Relation rel, const GovKey *key, bool is_hold, GovKeyHolder *holder,
 	memset(writer, 0, sizeof(*writer));
 	if (!is_hold)
 		return look_up_dirty(rel, key, is_hold, holder, writer);
-	return look_up_committed(rel, key, holder, writer) ||
-		look_up_dirty(rel, key, is_hold, holder, writer) ||
-		look_up_committed(rel, key, holder, writer);
+	return has_trace(rel, key, is_hold) &&
+		(look_up_committed(rel, key, holder, writer) ||
+		 look_up_dirty(rel, key, is_hold, holder, writer) ||
+		 look_up_committed(rel, key, holder, writer));
 }
 
 static Relation
