@@ -196,7 +196,8 @@ decide(GovGate *gate)
 
 	gov_decide(work.states, work.nbudgets, amount, gate->decision);
 	for (int i = 0; i < work.nbudgets; i++)
-		work.budgets[i].allows = gov_budget_allows(&work.states[i], amount);
+		work.budgets[i].allows = gate->decision->is_granted ||
+			gov_budget_allows(&work.states[i], amount);
 }
 
 /* One attempt; everything in it is under the lock. */

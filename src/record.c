@@ -38,12 +38,45 @@ check_occurred_at(const GovArguments *arguments)
 				 errhint("Leave it out for an event of now.")));
 }
 
+/* An array of so many bytes of elements, which are to be filled in. */
 static ArrayType *
-make_array(Datum *elements, int count, Oid type)
+make_array(int count, Size bytes, Oid type)
 {
-	if (type == TEXTOID)
-		return construct_array(elements, count, type, -1, false, TYPALIGN_INT);
-	return construct_array(elements, count, type, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	Size		size = ARR_OVERHEAD_NONULLS(1) + bytes;
+	ArrayType  *array;
+
+	if (count == 0)
+		return construct_empty_array(type);
+	array = palloc0(size);
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->elemtype = type;
+	ARR_DIMS(array)[0] = count;
+	ARR_LBOUND(array)[0] = 1;
+	return array;
+}
+
+static ArrayType *
+make_ids(const GovResolution *resolution)
+{
+	Size		bytes = 0;
+	ArrayType  *array;
+	char	   *at;
+
+	for (int i = 0; i < resolution->nentities; i++)
+		bytes += INTALIGN(VARHDRSZ + resolution->entities[i].entity->id.length);
+	array = make_array(resolution->nentities, bytes, TEXTOID);
+	at = ARR_DATA_PTR(array);
+	for (int i = 0; i < resolution->nentities; i++)
+	{
+		const GovEntity *entity = resolution->entities[i].entity;
+		uint32		length = entity->id.length;
+
+		SET_VARSIZE(at, VARHDRSZ + length);
+		memcpy(VARDATA(at), gov_entity_string(entity, entity->id), length);
+		at += INTALIGN(VARHDRSZ + length);
+	}
+	return array;
 }
 
 /*
@@ -71,32 +104,27 @@ event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 static void
 set_charges(GovEvent *event, const GovResolution *resolution)
 {
-	int			most = Max(resolution->nbudgets, resolution->nentities);
-	Datum	   *ids = palloc(sizeof(Datum) * (most + 1));
-	Datum	   *starts = palloc(sizeof(Datum) * (most + 1));
-	Datum	   *ends = palloc(sizeof(Datum) * (most + 1));
+	int			count = resolution->nbudgets;
+	int64	   *ids;
+	TimestampTz *starts;
+	TimestampTz *ends;
 
-	for (int i = 0; i < resolution->nbudgets; i++)
+	event->counter_ids = make_array(count, count * sizeof(int64), INT8OID);
+	event->window_starts = make_array(count, count * sizeof(int64), TIMESTAMPTZOID);
+	event->window_ends = make_array(count, count * sizeof(int64), TIMESTAMPTZOID);
+	ids = (int64 *) ARR_DATA_PTR(event->counter_ids);
+	starts = (TimestampTz *) ARR_DATA_PTR(event->window_starts);
+	ends = (TimestampTz *) ARR_DATA_PTR(event->window_ends);
+	for (int i = 0; i < count; i++)
 	{
 		const GovResolvedBudget *budget = &resolution->budgets[i];
 		GovWindow	window = event_window(resolution, budget);
 
-		ids[i] = Int64GetDatum(budget->budget->counter_id);
-		starts[i] = TimestampTzGetDatum(window.start);
-		ends[i] = TimestampTzGetDatum(window.end);
+		ids[i] = budget->budget->counter_id;
+		starts[i] = window.start;
+		ends[i] = window.end;
 	}
-	event->counter_ids = make_array(ids, resolution->nbudgets, INT8OID);
-	event->window_starts = make_array(starts, resolution->nbudgets, TIMESTAMPTZOID);
-	event->window_ends = make_array(ends, resolution->nbudgets, TIMESTAMPTZOID);
-
-	for (int i = 0; i < resolution->nentities; i++)
-	{
-		const GovEntity *entity = resolution->entities[i].entity;
-
-		ids[i] = PointerGetDatum(cstring_to_text_with_len(gov_entity_string(entity, entity->id),
-														  entity->id.length));
-	}
-	event->entity_ids = make_array(ids, resolution->nentities, TEXTOID);
+	event->entity_ids = make_ids(resolution);
 	event->occurred_at = resolution->occurred_at;
 	event->recorded_at = resolution->now;
 }
