@@ -59,6 +59,7 @@ OBJS = \
 	src/keep.o \
 	src/keys.o \
 	src/launch.o \
+	src/learn.o \
 	src/ledger.o \
 	src/live.o \
 	src/load.o \
@@ -67,6 +68,7 @@ OBJS = \
 	src/nodetable.o \
 	src/notify.o \
 	src/overdue.o \
+	src/own.o \
 	src/owner.o \
 	src/page_cursor.o \
 	src/page_json.o \
@@ -96,6 +98,7 @@ OBJS = \
 	src/shmem.o \
 	src/spi.o \
 	src/step.o \
+	src/tail.o \
 	src/tally.o \
 	src/tenant.o \
 	src/threshold.o \

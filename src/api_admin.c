@@ -37,6 +37,7 @@
 #include "shmem.h"
 #include "spi.h"
 #include "step.h"
+#include "tail.h"
 #include "tidy.h"
 #include "waits.h"
 
@@ -355,6 +356,7 @@ gov_drop_cache_1_0(PG_FUNCTION_ARGS)
 		pg_atomic_fetch_add_u64(gov_shmem_generation(MyDatabaseId), 1);
 		pg_atomic_fetch_add_u64(gov_shmem_type_generation(MyDatabaseId), 1);
 		gov_node_evict_everything();
+		gov_tail_lose_all();
 	}
 	PG_RETURN_VOID();
 }

@@ -59,7 +59,7 @@ relation_changed(Datum arg, Oid relid)
 		relid == current.events || relid == current.events_key ||
 		relid == current.events_owner || relid == current.events_pkey ||
 		relid == current.events_id_seq || relid == current.usage ||
-		relid == current.usage_hourly ||
+		relid == current.usage_pkey || relid == current.usage_hourly ||
 		relid == current.alerts || relid == current.alert_policies ||
 		relid == current.reservations || relid == current.reservations_key ||
 		relid == current.reservations_open ||
@@ -166,6 +166,7 @@ look_up(GovCatalog *catalog)
 	catalog->events_pkey = find_index(catalog, "gov_events_pkey", catalog->events);
 	catalog->events_id_seq = find_relation(catalog, "gov_events_id_seq");
 	catalog->usage = find_relation(catalog, "gov_usage");
+	catalog->usage_pkey = find_index(catalog, "gov_usage_pkey", catalog->usage);
 	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");
 	catalog->alerts = find_relation(catalog, "gov_alerts");
 	catalog->alert_policies = find_relation(catalog, "gov_alert_policies");

@@ -28,6 +28,7 @@ typedef struct GovCatalog
 	Oid			events_pkey;	/* index on (id); invalid when dropped */
 	Oid			events_id_seq;
 	Oid			usage;
+	Oid			usage_pkey;		/* index on (counter_id, window_start); invalid when dropped */
 	Oid			usage_hourly;
 	Oid			alerts;
 	Oid			alert_policies;

@@ -25,6 +25,7 @@
 #include "miscadmin.h"
 
 #include "charge.h"
+#include "own.h"
 #include "pending.h"
 #include "threshold.h"
 
@@ -83,31 +84,30 @@ set_alert(const GovResolvedEntity *resolved, const GovResolvedBudget *budget)
 
 /* A counter of the private view is this transaction's alone. */
 static void
-charge_budget(GovSharedStripe *stripe, GovResolvedBudget *budget, GovCharge charge)
+charge_budget(GovSharedStripe *stripe, const GovOwnerKey *owner,
+			  GovResolvedBudget *budget, GovCharge charge)
 {
 	if (!budget->is_shared)
 	{
-		budget->counter->total += charge.usage;
+		gov_own_charge(owner, budget->counter, charge.usage,
+					   budget->holds_are_shared ? 0 : charge.held);
 		charge = shared_part(&charge);
 	}
 	if (budget->holds_are_shared)
 		budget->charged = gov_pending_charge(stripe, budget->holds, &charge);
-	else
-		budget->holds->held += charge.held;
 }
 
 static void
-uncharge_budget(GovResolvedBudget *budget, GovCharge charge)
+uncharge_budget(const GovOwnerKey *owner, GovResolvedBudget *budget, GovCharge charge)
 {
 	if (!budget->is_shared)
 	{
-		budget->counter->total -= charge.usage;
+		gov_own_charge(owner, budget->counter, -charge.usage,
+					   budget->holds_are_shared ? 0 : -charge.held);
 		charge = shared_part(&charge);
 	}
 	if (budget->holds_are_shared)
 		gov_pending_uncharge(budget->charged, &charge);
-	else
-		budget->holds->held -= charge.held;
 }
 
 /* The budget of the resolution that a hold is held against; NULL if none is. */
@@ -148,7 +148,7 @@ end_hold(GovSharedStripe *stripe, const GovRequest *request, GovResolution *reso
 		else if (held->is_shared)
 			gov_pending_charge(stripe, held->counter, &charge);
 		else
-			held->counter->held += charge.held;
+			gov_own_charge(&request->owner, held->counter, 0, charge.held);
 	}
 }
 
@@ -165,7 +165,7 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 		GovCharge	charge = charge_of(request, kind, resolution, budget);
 
 		set_alert(&resolution->entities[budget->entity], budget);
-		charge_budget(stripe, budget, charge);
+		charge_budget(stripe, &request->owner, budget, charge);
 		resolution->states[i].usage += charge.usage;
 		resolution->states[i].held += charge.held;
 	}
@@ -183,7 +183,8 @@ gov_uncharge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind k
 	{
 		GovResolvedBudget *budget = &resolution->budgets[i];
 
-		uncharge_budget(budget, charge_of(request, kind, resolution, budget));
+		uncharge_budget(&request->owner, budget,
+						charge_of(request, kind, resolution, budget));
 	}
 	END_CRIT_SECTION();
 }

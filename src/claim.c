@@ -30,6 +30,7 @@
 #include "claim.h"
 #include "evict.h"
 #include "nodetable.h"
+#include "tail.h"
 #include "threshold.h"
 
 /*
@@ -157,27 +158,26 @@ claimed_node(const GovClaim *claim)
 }
 
 /* Is the budget's counter kept from before, so that it need not be loaded? */
-bool
+GovKept
 gov_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint32 guess,
 					  TimestampTz now)
 {
 	GovSharedNode *node;
 	uint32		number;
 	dsa_pointer pointer;
-	bool		found;
+	GovKept		result = GOV_KEPT_NOT;
 
 	gov_stripe_lock(claim->stripe, LW_SHARED);
 	node = claimed_node(claim);
-	found = gov_node_find_budget(node, &budget->id, guess, &number);
-	if (found)
+	if (gov_node_find_budget(node, &budget->id, guess, &number))
 	{
 		const GovSharedCounter *counter = gov_node_counter(node, number, &pointer);
 
-		found = counter->id == budget->counter_id &&
-			!gov_counter_must_load(counter, now);
+		if (counter->id == budget->counter_id)
+			result = gov_counter_must_load(counter, now) ? GOV_KEPT_TO_RENEW : GOV_KEPT;
 	}
 	gov_stripe_unlock(claim->stripe);
-	return found;
+	return result;
 }
 
 /* Take an orphan back, because its budget has come back. */
@@ -228,6 +228,7 @@ renew_counter(dsa_pointer kept, dsa_pointer loaded, bool was_pinned)
 	counter->total = anew->total;
 	counter->covered = 0;
 	counter->settled = anew->settled;
+	counter->last_event = Max(counter->last_event, anew->last_event);
 	if (is_other && !was_pinned)
 		counter->held = anew->held;
 }
@@ -279,7 +280,10 @@ match_counters(const GovClaim *claim, GovSharedNode *node,
 		stripe->owners[node->slot].unlinks++;
 		counter = dsa_get_address(gov_shmem_memory(), old_counters[i]);
 		if (pg_atomic_read_u32(&counter->pins) == 0)
+		{
+			gov_tail_lose_orphan(stripe, counter);
 			continue;
+		}
 		counter->next = stripe->orphans;
 		stripe->orphans = old_counters[i];
 		old_counters[i] = InvalidDsaPointer;

@@ -14,6 +14,14 @@ typedef enum GovInstall
 	GOV_INSTALL_FULL			/* no memory; the claim still holds */
 } GovInstall;
 
+/* What of a budget's count is in memory already. */
+typedef enum GovKept
+{
+	GOV_KEPT_NOT,
+	GOV_KEPT,					/* it need not be loaded */
+	GOV_KEPT_TO_RENEW			/* the tables know more of the present window */
+} GovKept;
+
 /* A node that this backend is loading. */
 typedef struct GovClaim
 {
@@ -28,8 +36,8 @@ typedef struct GovClaim
 extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,
 									uint32 id_length, const GovFreshness *since,
 									GovClaim *claim);
-extern bool gov_claim_has_counter(const GovClaim *claim, const GovBudget *budget,
-								  uint32 guess, TimestampTz now);
+extern GovKept gov_claim_has_counter(const GovClaim *claim, const GovBudget *budget,
+									 uint32 guess, TimestampTz now);
 extern GovInstall gov_claim_install(GovClaim *claim, const GovEntity *entity,
 									const GovSharedCounter *loaded);
 extern void gov_claim_abandon(GovClaim *claim);

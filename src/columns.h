@@ -25,6 +25,17 @@ enum
 	GOV_EVENT_COLUMNS
 };
 
+/* gov_usage, in order; no more of it */
+enum
+{
+	GOV_USAGE_OWNER_ID,
+	GOV_USAGE_ASSIGNMENT_ID,
+	GOV_USAGE_COUNTER_ID,
+	GOV_USAGE_WINDOW_START,
+	GOV_USAGE_WINDOW_END,
+	GOV_USAGE_AMOUNT
+};
+
 /* gov_reservations, in order */
 enum
 {

@@ -6,7 +6,9 @@
  *		The area has a fixed size.  When an allocation does not fit, a clock
  *		hand goes round the stripes, bucket by bucket, and takes out nodes that
  *		have not been used since it last came by, until the allocation fits or
- *		two rounds have found nothing to take.
+ *		three rounds have found nothing to take.  It spares one more time what
+ *		has ledger rows that are not rolled up (tail.c): whoever loads that again
+ *		has to read them.
  *
  *		Besides, all of an owner that was deleted is taken out, for nobody will
  *		ask for it again; and those of its nodes that are ahead of the clock,
@@ -28,6 +30,7 @@
 #include "evict.h"
 #include "fault.h"
 #include "nodetable.h"
+#include "tail.h"
 
 typedef struct GovSweep
 {
@@ -130,8 +133,14 @@ sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, GovSweep *sweep)
 		if (node->is_loading || gov_node_is_pinned(node) ||
 			(node->was_used && sweep->owner == NULL))
 		{
-			node->was_used = false;
+			node->was_used = node->was_spared = false;
 			sweep->nleft++;
+			link = &node->next;
+			continue;
+		}
+		if (!node->was_spared && sweep->owner == NULL && gov_tail_has_rows(node))
+		{
+			node->was_spared = true;
 			link = &node->next;
 			continue;
 		}
@@ -142,6 +151,7 @@ sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, GovSweep *sweep)
 		stripe->nabsent -= is_absent ? 1 : 0;
 		if (DsaPointerIsValid(node->counters))
 			stripe->owners[node->slot].unlinks++;
+		gov_tail_lose_node(stripe, node);
 		sweep->evicted++;
 	}
 }
@@ -165,6 +175,7 @@ sweep_orphans(GovSharedStripe *stripe, GovSweep *sweep)
 		counter->next = sweep->orphans;
 		sweep->orphans = pointer;
 		stripe->orphans_freed++;
+		gov_tail_lose_orphan(stripe, counter);
 	}
 }
 
@@ -225,13 +236,13 @@ sweep_some_buckets(GovSharedStripe *stripe, bool only_absent)
 	return sweep.evicted;
 }
 
-/* Advance the hand until it has evicted something; false after two rounds. */
+/* Advance the hand until it has evicted something; false after three rounds. */
 static bool
 evict_some(void)
 {
 	uint32		number = pg_atomic_read_u32(&gov_shared->sweep_stripe) % GOV_STRIPES;
 
-	for (int passed = 0; passed <= 2 * GOV_STRIPES; passed++)
+	for (int passed = 0; passed <= 3 * GOV_STRIPES; passed++)
 	{
 		GovSharedStripe *stripe = gov_stripe((number + passed) % GOV_STRIPES);
 		uint32		nbuckets = stripe->nbuckets;	/* a stale value will do */
@@ -365,7 +376,8 @@ gov_node_evict_everything(void)
 {
 	for (int i = 0; i < GOV_STRIPES; i++)
 	{
-		/* the first round may only clear was_used */
+		/* the first round may only clear was_used, the second spare what has rows in the tail */
+		sweep_stripe(gov_stripe(i), false);
 		sweep_stripe(gov_stripe(i), false);
 		sweep_stripe(gov_stripe(i), false);
 	}

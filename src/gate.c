@@ -45,6 +45,7 @@
 #include "guc.h"
 #include "launch.h"
 #include "overdue.h"
+#include "own.h"
 #include "pending.h"
 #include "private.h"
 #include "spi.h"
@@ -392,6 +393,17 @@ refuse_nesting(void)
 				 errhint("Drop that index.")));
 }
 
+/* Make room for what the attempt may charge, so that nothing is allocated in it. */
+static void
+reserve(const GovGate *gate)
+{
+	int			ncharges = work.budgets_capacity + gate->request->nheld;
+
+	gov_pending_reserve(ncharges);
+	if (gate->source.uses_private)
+		gov_own_reserve(ncharges);
+}
+
 /*
  * Answer a request, and charge it if that is its use.  The resolution is valid
  * until the next call; its budgets can be read only if want_details.
@@ -417,7 +429,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (charges(use))
-			gov_pending_reserve(work.budgets_capacity + request->nheld);
+			reserve(&gate);
 		switch (attempt(&gate))
 		{
 			case GOV_OUTCOME_DONE:

@@ -11,13 +11,14 @@
  * PROTOCOL
  *		1. Lock the tables (AccessShareLock), so that nobody waits for a claim
  *		   of ours while we wait for a table of theirs.
- *		2. Look up which ancestors there are: a hint, so that a whole chain is
+ *		2. See to it that the owner's tail is known, if it can be (learn.c).
+ *		3. Look up which ancestors there are: a hint, so that a whole chain is
  *		   loaded at once.
- *		3. Claim the nodes.  From here on nobody charges their counters.
- *		4. Take a snapshot of what others have committed.  Whoever charged a
+ *		4. Claim the nodes.  From here on nobody charges their counters.
+ *		5. Take a snapshot of what others have committed.  Whoever charged a
  *		   counter that is gone from memory has ended before it: pins prevent
  *		   anything else.
- *		5. Read, build, install.
+ *		6. Read, build, install.
  *		A private load has no claims and sees the transaction's own rows.
  *
  * FAILURE
@@ -40,7 +41,8 @@
 #include "errors.h"
 #include "fault.h"
 #include "launch.h"
-#include "read.h"
+#include "learn.h"
+#include "tail.h"
 
 #define GOV_CLAIMS_KEPT		1024	/* room for them, from one load to the next */
 
@@ -67,6 +69,7 @@ read_tables(GovLoad *load)
 {
 	bool		is_private = load->claims == NULL;
 
+	load->rolled_up = gov_tail_rolled_up(gov_catalog()->extension);
 	gov_spi_push_snapshot(is_private ? GOV_SNAPSHOT_LATEST : GOV_SNAPSHOT_COMMITTED);
 	gov_read_entities(load);
 	if (is_private)
@@ -181,6 +184,47 @@ begin(GovLoad *load, GovSpi *spi, const GovOwnerKey *key)
 															  key->owner_length));
 }
 
+/* Claim, read and install what a load is about. */
+static GovNodeStatus
+load_items(GovLoad *load, const GovLoaded *ids, int nids, const GovFreshness *since)
+{
+	GovNodeStatus status;
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
+	gov_read_ancestors(load, ids, nids);
+	gov_spi_pop_snapshot();
+
+	status = claim_items(load, since);
+	GOV_FAULT(GOV_FAULT_LOAD);
+	while (status == GOV_NODE_READY && load->count > 0)
+	{
+		read_tables(load);
+		status = install_items(load);
+	}
+	gov_load_abandon();
+	if (load->holds_met)
+		gov_worker_wanted();	/* to expire them, perhaps after a restart */
+	return status;
+}
+
+/* Load more ids of an owner within a load that has no claims yet. */
+GovNodeStatus
+gov_load_more(const GovLoad *from, const GovLoaded *ids, int nids,
+			  const GovFreshness *since)
+{
+	GovLoad		load = *from;
+	GovNodeStatus status;
+	MemoryContext caller;
+
+	load.context = AllocSetContextCreate(from->context, "governance load",
+										 ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(load.context);
+	status = load_items(&load, ids, nids, since);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(load.context);
+	return status;
+}
+
 /*
  * Load ids and their ancestors into shared memory.  GOV_NODE_FULL if they do
  * not fit; otherwise somebody has loaded or is loading each of them.
@@ -199,23 +243,9 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 
 	begin(&load, &spi, key);
 	load.counts_overdue = true;
-
-	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
-	gov_read_ancestors(&load, ids, nids);
-	gov_spi_pop_snapshot();
-
-	status = claim_items(&load, since);
-	GOV_FAULT(GOV_FAULT_LOAD);
-	while (status == GOV_NODE_READY && load.count > 0)
-	{
-		read_tables(&load);
-		status = install_items(&load);
-	}
-	gov_load_abandon();
-
+	gov_learn_tail(&load);
+	status = load_items(&load, ids, nids, since);
 	gov_spi_end(&spi);
-	if (load.holds_met)
-		gov_worker_wanted();	/* to expire them, perhaps after a restart */
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return status;

@@ -198,6 +198,16 @@ forget_alerts(const GovSharedNode *node)
 		gov_node_counter(node, i, &pointer)->alert_at = GOV_ALERT_ANY;
 }
 
+/* The node of an owner's tail, which has no id, says nothing of the catalog. */
+static void
+make_stale(const GovSharedStripe *stripe, GovSharedNode *node)
+{
+	if (node->id_length == 0)
+		return;
+	node->stale_changes = stripe->changes;
+	forget_alerts(node);
+}
+
 /* An entity or its budgets have changed.  Called after commit: cannot fail. */
 void
 gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
@@ -210,10 +220,7 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 	gov_node_owners(key)->changes++;
 	node = gov_node_find(key, id, id_length);
 	if (node != NULL)
-	{
-		node->stale_changes = stripe->changes;
-		forget_alerts(node);
-	}
+		make_stale(stripe, node);
 	gov_stripe_unlock(stripe);
 }
 
@@ -237,10 +244,7 @@ invalidate_buckets(GovSharedStripe *stripe, uint32 first, Oid database, Oid exte
 
 			if (node->database == database && node->extension == extension &&
 				is_concerned(node->key, node->owner_length))
-			{
-				node->stale_changes = stripe->changes;
-				forget_alerts(node);
-			}
+				make_stale(stripe, node);
 			pointer = node->next;
 		}
 	}
@@ -264,6 +268,34 @@ gov_node_invalidate_owners(int stripe, Oid database, Oid extension,
 
 	while (invalidate_buckets(gov_stripe(stripe), first, database, extension, is_concerned))
 		first += GOV_BUCKETS_PER_HOLD;
+}
+
+/* What was committed by now. */
+GovFreshness
+gov_node_freshness(const GovOwnerKey *key)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+	GovFreshness since;
+
+	gov_stripe_lock(stripe, LW_SHARED);
+	since.changes = stripe->changes;
+	since.generation = pg_atomic_read_u64(gov_shmem_generation(key->database));
+	gov_stripe_unlock(stripe);
+	return since;
+}
+
+/* The status of an id's node, which may be another one at once. */
+GovNodeStatus
+gov_node_look(const GovOwnerKey *key, const char *id, uint32 id_length,
+			  const GovFreshness *since)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+	GovNodeStatus status;
+
+	gov_stripe_lock(stripe, LW_SHARED);
+	status = gov_node_status(gov_node_find(key, id, id_length), since);
+	gov_stripe_unlock(stripe);
+	return status;
 }
 
 /* Is somebody loading the node, or waiting for it to drain? */

@@ -42,6 +42,7 @@ typedef struct GovSharedCounter
 	GovAmount	alert_at;		/* threshold.h */
 	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
 	TimestampTz recorded_start; /* of the last later window with usage, when loaded */
+	int64		last_event;		/* up to which it may have been charged; tail.h */
 } GovSharedCounter;
 
 /*
@@ -80,6 +81,7 @@ typedef struct GovSharedNode
 	bool		is_loaded;
 	bool		is_loading;		/* claimed by one backend; not evicted */
 	bool		was_used;		/* since eviction last passed by */
+	bool		was_spared;		/* by eviction, for its rows in the tail */
 	bool		is_draining;	/* only who has something in flight charges it; reset.c */
 	char		key[FLEXIBLE_ARRAY_MEMBER]; /* owner and id, no terminator */
 } GovSharedNode;
@@ -126,6 +128,9 @@ extern void gov_node_invalidate(const GovOwnerKey *key, const char *id,
 								uint32 id_length);
 extern void gov_node_invalidate_owners(int stripe, Oid database, Oid extension,
 									   GovOwnerTest is_concerned);
+extern GovFreshness gov_node_freshness(const GovOwnerKey *key);
+extern GovNodeStatus gov_node_look(const GovOwnerKey *key, const char *id,
+								   uint32 id_length, const GovFreshness *since);
 extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
 
 #endif							/* GOV_NODE_H */

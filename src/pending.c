@@ -58,6 +58,7 @@
 
 #include "fault.h"
 #include "pending.h"
+#include "tail.h"
 #include "threshold.h"
 
 #define GOV_SETTLE_BATCH	64	/* entries at a time with the stripe locked */
@@ -299,6 +300,13 @@ unsettled(const GovPendingEntry *entry)
 	return entry->taken + entry->relief - entry->settled;
 }
 
+/* The counter has rows up to the last that we have recorded.  The stripe is locked. */
+static void
+note_event(GovSharedCounter *counter)
+{
+	counter->last_event = Max(counter->last_event, gov_tail_recorded());
+}
+
 /* Settle an entry; does it have to be looked at?  The stripe is locked. */
 static bool
 settle(GovPendingEntry *entry, bool looks_at_any)
@@ -308,6 +316,7 @@ settle(GovPendingEntry *entry, bool looks_at_any)
 	GovAmount	usage = unsettled(entry);
 	GovAmount	above;
 
+	note_event(counter);
 	entry->is_crossing = false;
 	if (usage == 0 || !is_current(entry))
 		return false;
@@ -407,6 +416,17 @@ trim(void)
 	capacity = 0;
 }
 
+/* Triggers on the alerts may have recorded more since it was settled. */
+static void
+note_later_event(const GovPendingEntry *entry)
+{
+	if (entry->counter->last_event >= gov_tail_recorded())
+		return;					/* nobody takes that back while we have a pin */
+	gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
+	note_event(entry->counter);
+	gov_stripe_unlock(entry->stripe);
+}
+
 /* The transaction has committed: give back what it queued. */
 void
 gov_pending_commit(void)
@@ -416,6 +436,7 @@ gov_pending_commit(void)
 		GovPendingEntry *entry = &entries[nentries - 1];
 
 		unlink_newest(nentries - 1);
+		note_later_event(entry);
 		apply(entry, entry->relief, entry->held_relief, unsettled(entry));
 		nentries--;
 	}

@@ -8,10 +8,14 @@
  *		memory.
  *
  * STATEMENTS
- *		As in read_catalog.c.  Of the ledger, an owner's tail is read through
- *		the index on owner and id, which alone can serve a comparison of both,
- *		whatever share of the ledger is the owner's; of the holds, all open ones
- *		of the owner, likewise.
+ *		As in read_catalog.c.  Of the ledger an owner's tail is read (tally.c),
+ *		whoever of it is asked for.  The open holds of a budget are found by an
+ *		index of their budgets, whose condition is written as no other index has
+ *		it, so that no other can serve the statement.
+ *
+ * OWN CHANGES
+ *		A view of those needs counts only of the budgets that nobody else sees;
+ *		own.c knows them.
  *
  * HOLDS
  *		Of shared memory every open hold is a part, whatever its time: only the
@@ -26,13 +30,25 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
+#include "columns.h"
 #include "errors.h"
+#include "own.h"
 #include "read.h"
+#include "tail.h"
 
 /* Which of these counters have a budget?  Asked of what others can see. */
 static GovQuery visible_query = {
@@ -45,44 +61,18 @@ static GovQuery visible_query = {
 	.argtypes = {INT8ARRAYOID}
 };
 
-static GovQuery counters_query = {
+static GovQuery holds_query = {
 	.sql =
-	"with wanted as materialized ("
-	" select w.id, w.window_start, w.budget_id, w.n"
-	" from unnest($1, $2, $4) with ordinality as w(id, window_start, budget_id, n)),"
-	" tail as materialized ("
-	" select x.counter_id, x.window_start, sum(e.amount) as amount"
-	" from (select v.amount, v.counter_ids, v.window_starts"
-	"       from @gov_events v"
-	"       where v.owner_id <= $3 and (v.owner_id, v.id) >"
-	"        ($3, coalesce((select r.watermark from @gov_rollup_state r), 0)) offset 0) e,"
-	"  lateral unnest(e.counter_ids, e.window_starts) as x(counter_id, window_start)"
-	" where x.counter_id in (select w.id from wanted w)"
-	" group by 1, 2),"
-	" holds as materialized ("
-	" select x.budget_id, sum(r.amount) as amount"
-	" from (select v.amount, v.assignment_ids"
-	"       from @gov_reservations v"
-	"       where v.owner_id <= $3 and v.state = 'open'"
-	"        and (v.owner_id, v.expires_at) > ($3, $5) offset 0) r,"
-	"  lateral unnest(r.assignment_ids) as x(budget_id)"
-	" where x.budget_id in (select w.budget_id from wanted w)"
-	" group by 1)"
-	"select c.n, coalesce(u.amount, 0) + coalesce(t.amount, 0), coalesce(h.amount, 0),"
-	" greatest(l.window_start, k.window_start)"
-	" from wanted c"
-	" left join lateral (select g.owner_id, g.amount from @gov_usage g"
-	"  where g.counter_id = c.id and g.window_start = c.window_start offset 0) u"
-	"  on u.owner_id = $3"
-	" left join lateral (select g.owner_id, g.window_start from @gov_usage g"
-	"  where g.counter_id = c.id order by g.window_start desc limit 1) l"
-	"  on l.owner_id = $3"
-	" left join tail t on t.counter_id = c.id and t.window_start = c.window_start"
-	" left join (select m.counter_id, max(m.window_start) as window_start from tail m"
-	"            group by 1) k on k.counter_id = c.id"
-	" left join holds h on h.budget_id = c.budget_id",
-	.nargs = 5,
-	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTOID, UUIDARRAYOID, TIMESTAMPTZOID}
+	"select v.amount, v.assignment_ids from @gov_reservations v"
+	" where v.assignment_ids && $1 and v.state >= 'open' and v.state <= 'open'"
+	"  and v.owner_id = $2 and v.expires_at > $3",
+	.uses_bitmap = true,
+	.nargs = 3,
+	.argtypes = {UUIDARRAYOID, TEXTOID, TIMESTAMPTZOID}
+};
+
+static GovQuery watermark_query = {
+	.sql = "select r.watermark from @gov_rollup_state r where r.id = 1"
 };
 
 /* A column of amounts or sums of them. */
@@ -114,16 +104,51 @@ set_window(const GovLoad *load, const GovEntity *entity, const GovBudget *budget
 				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 }
 
-/* Collect the counters that have to be read. */
-static int
-list_counters(GovLoad *load, GovSharedCounter ***list)
+/* The counters to be read. */
+typedef struct Wanted
 {
-	int			count = 0;
+	GovLoad    *load;
+	int			count;
+	GovSharedCounter **list;
+} Wanted;
+
+/* Begin a counter of a budget; must its counts be read? */
+static bool
+begin_counter(GovLoad *load, int number, uint32 b)
+{
+	GovLoaded  *item = &load->items[number];
+	const GovBudget *budget = &item->entity->budgets[b];
+	GovSharedCounter *counter = &item->counters[b];
+	GovKept		kept = GOV_KEPT_NOT;
+
+	counter->budget_id = budget->id;
+	counter->id = budget->counter_id;
+	counter->recorded_start = DT_NOBEGIN;
+	counter->window.start = counter->window.end = DT_NOBEGIN;
+	if (load->claims != NULL)
+		kept = gov_claim_has_counter(&load->claims[number], budget, b, load->now);
+	if (kept == GOV_KEPT)
+		return false;			/* renew_counter in claim.c sees no later window */
+	load->renews |= kept == GOV_KEPT_TO_RENEW;
+	if (item->is_own != NULL && !item->is_own[b])
+		return false;			/* shared memory has it */
+	set_window(load, item->entity, budget, counter);
+	if (item->is_own == NULL)
+		return true;
+	gov_own_counts(counter);
+	return false;
+}
+
+static void
+list_counters(Wanted *wanted)
+{
+	GovLoad    *load = wanted->load;
 	int			most = 0;
 
 	for (int i = 0; i < load->count; i++)
 		most += load->items[i].entity ? load->items[i].entity->nbudgets : 0;
-	*list = palloc(sizeof(GovSharedCounter *) * Max(most, 1));
+	wanted->list = palloc(sizeof(GovSharedCounter *) * Max(most, 1));
+	load->renews = false;
 
 	for (int i = 0; i < load->count; i++)
 	{
@@ -134,77 +159,225 @@ list_counters(GovLoad *load, GovSharedCounter ***list)
 												sizeof(GovSharedCounter) * Max(nbudgets, 1));
 		for (uint32 b = 0; b < nbudgets; b++)
 		{
-			const GovBudget *budget = &item->entity->budgets[b];
-			GovSharedCounter *counter = &item->counters[b];
-
-			counter->budget_id = budget->id;
-			counter->id = budget->counter_id;
-			counter->recorded_start = DT_NOBEGIN;
-			if (load->claims != NULL &&
-				gov_claim_has_counter(&load->claims[i], budget, b, load->now))
-			{
-				/* not loaded: renew_counter in claim.c sees no later window */
-				counter->window.start = counter->window.end = DT_NOBEGIN;
-				continue;
-			}
-			set_window(load, item->entity, budget, counter);
-			(*list)[count++] = counter;
+			if (begin_counter(load, i, b))
+				wanted->list[wanted->count++] = &item->counters[b];
 		}
 	}
-	return count;
+}
+
+static Datum
+budget_array(const Wanted *wanted)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * wanted->count);
+
+	for (int i = 0; i < wanted->count; i++)
+		elements[i] = UUIDPGetDatum(&wanted->list[i]->budget_id);
+	return PointerGetDatum(construct_array(elements, wanted->count, UUIDOID, UUID_LEN, false,
+										   TYPALIGN_CHAR));
+}
+
+/* Count usage that is of the counter's window; note the last later one. */
+static void
+count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amount)
+{
+	if (start == counter->window.start &&
+		!gov_amount_add(counter->total, amount, &counter->total))
+		gov_raise_stored_amount();
+	if (start > counter->window.start)
+		counter->recorded_start = Max(counter->recorded_start, start);
+}
+
+/* Read the usage of a counter in its window, and in later ones. */
+static void
+read_usage_of(Relation rel, const GovLoad *load, GovSharedCounter *counter)
+{
+	Oid			index = gov_catalog()->usage_pkey;
+	ScanKeyData keys[3];
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	ScanKeyInit(&keys[0], GOV_USAGE_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(counter->id));
+	ScanKeyInit(&keys[1], GOV_USAGE_WINDOW_START + 1, BTGreaterEqualStrategyNumber,
+				F_TIMESTAMPTZ_GE, TimestampTzGetDatum(counter->window.start));
+	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 2, keys);
+	while (HeapTupleIsValid(row = systable_getnext(scan)))
+	{
+		TupleDesc	desc = RelationGetDescr(rel);
+		GovAmount	amount = 0;
+		bool		isnull;
+		Datum		start = heap_getattr(row, GOV_USAGE_WINDOW_START + 1, desc, &isnull);
+		Datum		sum = heap_getattr(row, GOV_USAGE_AMOUNT + 1, desc, &isnull);
+		Datum		owner = heap_getattr(row, GOV_USAGE_OWNER_ID + 1, desc, &isnull);
+
+		if (!DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, owner, load->owner)))
+			continue;
+		if (gov_amount_from_sum(DatumGetNumeric(sum), &amount) != GOV_AMOUNT_OK)
+			gov_raise_stored_amount();
+		count_usage(counter, DatumGetTimestampTz(start), amount);
+	}
+	systable_endscan(scan);
 }
 
 static void
-read_counts(GovLoad *load, GovSharedCounter **list, int count)
+read_usage(const Wanted *wanted)
 {
-	Datum	   *ids = palloc(sizeof(Datum) * count);
-	Datum	   *starts = palloc(sizeof(Datum) * count);
-	Datum	   *budgets = palloc(sizeof(Datum) * count);
-	Datum		args[5];
-	uint64		nrows;
+	Relation	rel = try_table_open(gov_catalog()->usage, AccessShareLock);
 
-	for (int i = 0; i < count; i++)
-	{
-		ids[i] = Int64GetDatum(list[i]->id);
-		starts[i] = TimestampTzGetDatum(list[i]->window.start);
-		budgets[i] = UUIDPGetDatum(&list[i]->budget_id);
-	}
-	args[0] = PointerGetDatum(construct_array(ids, count, INT8OID, 8,
-											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	args[1] = PointerGetDatum(construct_array(starts, count, TIMESTAMPTZOID, 8,
-											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	args[2] = load->owner;
-	args[3] = PointerGetDatum(construct_array(budgets, count, UUIDOID, UUID_LEN, false,
-											  TYPALIGN_CHAR));
-	args[4] = TimestampTzGetDatum(load->counts_overdue ? DT_NOBEGIN : load->now);
-	nrows = gov_spi_select(&counters_query, args, NULL);
-	for (uint64 row = 0; row < nrows; row++)
-	{
-		bool		isnull;
-		int64		n = DatumGetInt64(gov_spi_value(row, 1, &isnull));
-		GovSharedCounter *counter = list[n - 1];
-		TimestampTz start;
+	if (rel == NULL)
+		gov_raise_dropped();
+	for (int i = 0; i < wanted->count; i++)
+		read_usage_of(rel, wanted->load, wanted->list[i]);
+	table_close(rel, NoLock);
+}
 
-		counter->total = gov_read_amount(row, 2, &isnull);
-		counter->settled = counter->total;
-		counter->held = gov_read_amount(row, 3, &isnull);
-		load->holds_met |= counter->held != 0;
-		start = DatumGetTimestampTz(gov_spi_value(row, 4, &isnull));
-		if (!isnull && start > counter->window.start)
-			counter->recorded_start = start;
+static int
+compare_budgets(const void *left, const void *right)
+{
+	return memcmp((*(GovSharedCounter *const *) left)->budget_id.data,
+				  (*(GovSharedCounter *const *) right)->budget_id.data, UUID_LEN);
+}
+
+/* Count a hold on those of its budgets that are wanted, sorted by budget. */
+static void
+count_hold(TupleTableSlot *row, void *state)
+{
+	const Wanted *wanted = state;
+	GovAmount	amount = 0;
+	Datum	   *ids;
+	int			nids;
+
+	if (gov_amount_from_sum(DatumGetNumeric(row->tts_values[0]), &amount) != GOV_AMOUNT_OK)
+		gov_raise_stored_amount();
+	deconstruct_array(DatumGetArrayTypeP(row->tts_values[1]), UUIDOID, UUID_LEN, false,
+					  TYPALIGN_CHAR, &ids, NULL, &nids);
+	for (int i = 0; i < nids; i++)
+	{
+		GovSharedCounter key = {.budget_id = *DatumGetUUIDP(ids[i])};
+		GovSharedCounter *sought = &key;
+		GovSharedCounter **found = bsearch(&sought, wanted->list, wanted->count,
+										   sizeof(GovSharedCounter *), compare_budgets);
+
+		if (found != NULL &&
+			!gov_amount_add((*found)->held, amount, &(*found)->held))
+			gov_raise_stored_amount();
 	}
+	wanted->load->holds_met = true;
+}
+
+/* The list is sorted by budget afterwards. */
+static void
+read_holds(Wanted *wanted)
+{
+	GovLoad    *load = wanted->load;
+	Datum		args[3] = {budget_array(wanted), load->owner};
+
+	args[2] = TimestampTzGetDatum(load->counts_overdue ? DT_NOBEGIN : load->now);
+	qsort(wanted->list, wanted->count, sizeof(GovSharedCounter *), compare_budgets);
+	gov_spi_each(&holds_query, args, NULL, count_hold, wanted);
+}
+
+/* Up to which event the ledger is rolled up, for the active snapshot. */
+int64
+gov_read_watermark(void)
+{
+	int64		watermark = 0;
+	bool		isnull;
+
+	if (gov_spi_select(&watermark_query, NULL, NULL) > 0)
+		watermark = DatumGetInt64(gov_spi_value(0, 1, &isnull));
 	SPI_freetuptable(SPI_tuptable);
+	return watermark;
+}
+
+/* The charges of an owner's tail, as the active snapshot has it. */
+GovTally *
+gov_read_tail(const GovOwnerKey *key, int64 watermark, MemoryContext context)
+{
+	GovTally   *tail = gov_tally_create(context);
+	GovTallyRange range = {
+		.owner = key->owner,
+		.owner_length = key->owner_length,
+		.after = watermark,
+		.upto = PG_INT64_MAX,
+		.snapshot = GetActiveSnapshot()
+	};
+
+	gov_tally_add(tail, &range, NULL, NULL);
+	return tail;
+}
+
+static int
+compare_counters(const void *left, const void *right)
+{
+	int64		a = (*(GovSharedCounter *const *) left)->id;
+	int64		b = (*(GovSharedCounter *const *) right)->id;
+
+	return (a > b) - (a < b);
+}
+
+/* Count what a tail has of the counters. */
+static void
+add_tail(const Wanted *wanted, const GovTally *tail)
+{
+	GovSharedCounter **sorted = palloc(sizeof(GovSharedCounter *) * wanted->count);
+	uint32		position = 0;
+	const GovTallied *entry;
+
+	memcpy(sorted, wanted->list, sizeof(GovSharedCounter *) * wanted->count);
+	qsort(sorted, wanted->count, sizeof(GovSharedCounter *), compare_counters);
+	while ((entry = gov_tally_next(tail, &position)) != NULL)
+	{
+		GovSharedCounter key = {.id = entry->key.counter_id};
+		GovSharedCounter *sought = &key;
+		GovSharedCounter **found = bsearch(&sought, sorted, wanted->count,
+										   sizeof(GovSharedCounter *), compare_counters);
+
+		if (found == NULL)
+			continue;
+		count_usage(*found, entry->key.window_start, entry->amount);
+		(*found)->last_event = gov_tally_last_id(tail);
+	}
+	pfree(sorted);
+}
+
+/*
+ * Count the tail, unless it is known that the counters have nothing in it; see
+ * tail.c.  What was read of it before the claims serves if nothing was lost since:
+ * then counters that have more by now are in memory.  And those in memory that
+ * the tables know more of are not what is known of.
+ */
+static void
+read_tail(const Wanted *wanted)
+{
+	const GovLoad *load = wanted->load;
+	bool		is_shared = load->claims != NULL;
+	int64		watermark;
+
+	if (is_shared && !load->renews && gov_tail_is_known(load->key, load->rolled_up))
+		return;
+	watermark = gov_read_watermark();
+	if (is_shared && load->tail != NULL && load->tail->watermark == watermark &&
+		gov_tail_is_unchanged(load->key, load->tail->losses))
+		add_tail(wanted, load->tail->tally);
+	else
+		add_tail(wanted, gov_read_tail(load->key, watermark, CurrentMemoryContext));
 }
 
 /* Fill in the counters of each item. */
 void
 gov_read_counters(GovLoad *load)
 {
-	GovSharedCounter **list;
-	int			count = list_counters(load, &list);
+	Wanted		wanted = {.load = load};
 
-	if (count > 0)
-		read_counts(load, list, count);
+	list_counters(&wanted);
+	if (wanted.count == 0)
+		return;
+	read_usage(&wanted);
+	read_tail(&wanted);
+	read_holds(&wanted);
+	for (int i = 0; i < wanted.count; i++)
+		wanted.list[i]->settled = wanted.list[i]->total;
 }
 
 static Datum

@@ -26,6 +26,7 @@
 #include "ledger.h"
 #include "record.h"
 #include "shmem.h"
+#include "tail.h"
 #include "writing.h"
 
 static void
@@ -145,6 +146,7 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 		return false;
 	}
 	gov_alert_note_event(recorded->event_id);
+	gov_tail_note_event(recorded->event_id);
 	recorded->is_recorded = true;
 	pg_atomic_fetch_add_u64(&gov_shared->events, 1);
 	return true;

@@ -48,6 +48,7 @@
 #include "notify.h"
 #include "rollup.h"
 #include "spi.h"
+#include "tail.h"
 
 #define GOV_ROLLUP_BATCH	20000	/* ids in one transaction */
 
@@ -263,6 +264,7 @@ move_watermark(int64 from, int64 to)
 	bool		isnull;
 
 	gov_spi_modify(&rollup_query, args, NULL);
+	gov_tail_note_rolled_up(to);
 	alerts = gov_spi_value(0, 2, &isnull);
 	if (!isnull)
 		notify(DatumGetArrayTypeP(alerts));
@@ -278,6 +280,7 @@ roll_up(uint64 *nevents)
 	int64		end;
 
 	read_positions(&watermark, &last_id);
+	gov_tail_note_rolled_up(watermark);
 	if (!fence.is_set || fence.sequence != gov_catalog()->events_id_seq ||
 		fence.last_id <= watermark)
 		set_fence(last_id, now);

@@ -94,6 +94,7 @@ init_shared(void)
 	{
 		pg_atomic_init_u64(&gov_shared->generations[i], 1);
 		pg_atomic_init_u64(&gov_shared->type_generations[i], 1);
+		SpinLockInit(&gov_shared->tails[i].lock);
 	}
 	LWLockInitialize(&gov_shared->workers_lock, gov_shared->stripe_tranche);
 	for (int i = 0; i < GOV_WORKER_SLOTS; i++)

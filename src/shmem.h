@@ -12,6 +12,7 @@
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "storage/spin.h"
 #include "utils/dsa.h"
 
 #define GOV_STRIPES					128
@@ -30,6 +31,9 @@ typedef struct GovSharedOwners
 	uint64		changes;		/* catalog changes */
 	uint64		installs;		/* nodes that got new content */
 	uint64		unlinks;		/* counters taken out of nodes, or nodes out */
+	uint64		losses;			/* of counters with rows in the tail; tail.c */
+	int64		lost_event;		/* the last that one of those may have */
+	uint32		announced;		/* losses by transactions that are about to commit */
 } GovSharedOwners;
 
 /*
@@ -95,6 +99,16 @@ typedef struct GovSharedWorker
 	GovSharedFailure failures[GOV_STEPS];
 } GovSharedWorker;
 
+/* How far the ledger of a database is rolled up, as far as is known; tail.c. */
+typedef struct GovSharedTail
+{
+	slock_t		lock;
+	Oid			database;		/* InvalidOid: none has asked */
+	Oid			extension;
+	int64		first_id;		/* the last one drawn before we knew anything */
+	int64		rolled_up;
+} GovSharedTail;
+
 typedef struct GovShared
 {
 	int			stripe_tranche;
@@ -110,6 +124,7 @@ typedef struct GovShared
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
 	pg_atomic_uint64 type_generations[GOV_GENERATIONS];
+	GovSharedTail tails[GOV_GENERATIONS];
 	LWLock		workers_lock;
 	GovSharedWorker workers[GOV_WORKER_SLOTS];
 	GovSharedStripePadded stripes[GOV_STRIPES];

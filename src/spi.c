@@ -245,13 +245,29 @@ check_result(const GovQuery *query, int result)
 				 errcontext("SQL statement \"%s\"", query->sql)));
 }
 
+static void
+begin_statement(const GovQuery *query)
+{
+	if (query->uses_bitmap)
+		set("enable_bitmapscan", "on");
+}
+
+static void
+end_statement(const GovQuery *query)
+{
+	if (query->uses_bitmap)
+		set("enable_bitmapscan", "off");
+}
+
 /* Run a SELECT under the active snapshot; rows are in SPI_tuptable. */
 uint64
 gov_spi_select(GovQuery *query, Datum *args, const char *nulls)
 {
 	GOV_FAULT(GOV_FAULT_STATEMENT);
+	begin_statement(query);
 	prepare(query);
 	check_result(query, SPI_execute_plan(query->plan, args, nulls, true, 0));
+	end_statement(query);
 	return SPI_processed;
 }
 
@@ -312,6 +328,37 @@ scan_arguments(const GovQuery *query, Datum *args, const char *nulls)
 	return list;
 }
 
+static void
+hand_over_rows(const GovQuery *query, SPIPlanPtr plan, ParamListInfo params,
+			   GovRowCallback callback, void *state)
+{
+	RowReceiver rows = {.callback = callback, .state = state};
+	SPIExecuteOptions options = {.read_only = true, .params = params};
+
+	rows.receiver.receiveSlot = receive_row;
+	rows.receiver.rStartup = begin_rows;
+	rows.receiver.rShutdown = end_rows;
+	rows.receiver.rDestroy = end_rows;
+	rows.receiver.mydest = DestTuplestore;
+	options.dest = &rows.receiver;
+	check_result(query, SPI_execute_plan_extended(plan, &options));
+}
+
+/*
+ * Run a SELECT under the active snapshot and hand over each row as it comes;
+ * none is kept.  The callback runs no statement.
+ */
+void
+gov_spi_each(GovQuery *query, Datum *args, const char *nulls,
+			 GovRowCallback callback, void *state)
+{
+	GOV_FAULT(GOV_FAULT_STATEMENT);
+	begin_statement(query);
+	prepare(query);
+	hand_over_rows(query, query->plan, scan_arguments(query, args, nulls), callback, state);
+	end_statement(query);
+}
+
 /*
  * Run a SELECT of very many rows under the active snapshot and hand over each
  * as it comes; none is kept.  It is planned for these arguments, and may scan
@@ -323,8 +370,6 @@ gov_spi_scan(const GovQuery *query, Datum *args, const char *nulls,
 			 GovRowCallback callback, void *state)
 {
 	char	   *sql = qualify(query->sql, gov_catalog()->schema_name);
-	RowReceiver rows = {.callback = callback, .state = state};
-	SPIExecuteOptions options = {.read_only = true};
 	SPIPlanPtr	plan;
 
 	GOV_FAULT(GOV_FAULT_STATEMENT);
@@ -335,14 +380,7 @@ gov_spi_scan(const GovQuery *query, Datum *args, const char *nulls,
 	if (plan == NULL)
 		raise_not_prepared(sql);
 
-	rows.receiver.receiveSlot = receive_row;
-	rows.receiver.rStartup = begin_rows;
-	rows.receiver.rShutdown = end_rows;
-	rows.receiver.rDestroy = end_rows;
-	rows.receiver.mydest = DestTuplestore;
-	options.params = scan_arguments(query, args, nulls);
-	options.dest = &rows.receiver;
-	check_result(query, SPI_execute_plan_extended(plan, &options));
+	hand_over_rows(query, plan, scan_arguments(query, args, nulls), callback, state);
 	SPI_freeplan(plan);
 }
 

@@ -20,6 +20,7 @@ typedef struct GovQuery
 	const char *sql;
 	int			nargs;
 	Oid			argtypes[GOV_QUERY_MAX_ARGS];
+	bool		uses_bitmap;	/* an index that has no other way to be scanned */
 	/* the rest is spi.c's */
 	SPIPlanPtr	plan;
 	uint64		generation;		/* of the catalog that the plan was made for */
@@ -49,6 +50,8 @@ extern void gov_spi_begin(GovSpi *spi);
 extern void gov_spi_end(GovSpi *spi);
 extern uint64 gov_spi_select(GovQuery *query, Datum *args, const char *nulls);
 extern uint64 gov_spi_modify(GovQuery *query, Datum *args, const char *nulls);
+extern void gov_spi_each(GovQuery *query, Datum *args, const char *nulls,
+						 GovRowCallback callback, void *state);
 extern void gov_spi_scan(const GovQuery *query, Datum *args, const char *nulls,
 						 GovRowCallback callback, void *state);
 extern void gov_spi_push_snapshot(GovSnapshot kind);

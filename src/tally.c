@@ -63,6 +63,7 @@ hash_key(GovTallyKey key)
 
 struct GovTally
 {
+	int64		last_id;
 	tallied_hash *table;
 };
 
@@ -72,6 +73,7 @@ gov_tally_create(MemoryContext context)
 {
 	GovTally   *tally = MemoryContextAlloc(context, sizeof(GovTally));
 
+	tally->last_id = 0;
 	tally->table = tallied_create(context, 64, NULL);
 	return tally;
 }
@@ -120,6 +122,7 @@ add_row(GovTally *tally, const Datum *values, const bool *nulls)
 	const int64 *ends = charge_column(values, nulls, GOV_EVENT_WINDOW_ENDS, &nends);
 	GovAmount	amount;
 
+	tally->last_id = Max(tally->last_id, DatumGetInt64(values[GOV_EVENT_ID]));
 	if (nids == 0)
 		return;
 	if (nulls[GOV_EVENT_AMOUNT] || nstarts != nids || nends != nids ||
@@ -191,6 +194,13 @@ uint32
 gov_tally_count(const GovTally *tally)
 {
 	return tally->table->members;
+}
+
+/* The last event that was added; 0 for none. */
+int64
+gov_tally_last_id(const GovTally *tally)
+{
+	return tally->last_id;
 }
 
 /* NULL when nothing was charged to that counter in that window. */

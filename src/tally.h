@@ -48,6 +48,7 @@ extern GovTally *gov_tally_create(MemoryContext context);
 extern void gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row,
 						  void *state);
 extern uint32 gov_tally_count(const GovTally *tally);
+extern int64 gov_tally_last_id(const GovTally *tally);
 extern const GovTallied *gov_tally_find(const GovTally *tally, int64 counter_id,
 										TimestampTz window_start);
 extern const GovTallied *gov_tally_next(const GovTally *tally, uint32 *position);

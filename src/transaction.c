@@ -25,12 +25,14 @@
 
 #include "alert.h"
 #include "changes.h"
-#include "load.h"
+#include "learn.h"
 #include "notify.h"
+#include "own.h"
 #include "pending.h"
 #include "private.h"
 #include "reset.h"
 #include "spi.h"
+#include "tail.h"
 #include "transaction.h"
 #include "types.h"
 
@@ -60,6 +62,7 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 			gov_alert_before_commit();
 			gov_notify_before_commit();
+			gov_own_announce();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			refuse_prepare();
@@ -70,18 +73,23 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 			forget_private();
 			gov_changes_commit();
+			gov_own_end();
 			gov_pending_commit();
+			gov_tail_commit();
 			gov_changes_drop_deleted();
 			gov_alert_forget();
 			gov_notify_abort(0);
 			break;
 		case XACT_EVENT_ABORT:
 			gov_load_abandon();
+			gov_learn_abandon();
 			gov_reset_abandon();
 			gov_spi_abort(0);
 			forget_private();
 			gov_changes_abort();
+			gov_own_end();
 			gov_pending_abort(0);
+			gov_tail_abort(0);
 			gov_alert_forget();
 			gov_notify_abort(0);
 			break;
@@ -98,15 +106,19 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 	{
 		case SUBXACT_EVENT_COMMIT_SUB:
 			gov_pending_merge(GetCurrentTransactionNestLevel());
+			gov_own_merge(GetCurrentTransactionNestLevel());
 			gov_notify_merge(GetCurrentTransactionNestLevel());
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			gov_load_abandon();
+			gov_learn_abandon();
 			gov_reset_abandon();
 			gov_spi_abort(GetCurrentTransactionNestLevel());
 			forget_private();
 			gov_changes_abort_sub();
 			gov_pending_abort(GetCurrentTransactionNestLevel());
+			gov_own_abort(GetCurrentTransactionNestLevel());
+			gov_tail_abort(GetCurrentTransactionNestLevel());
 			gov_notify_abort(GetCurrentTransactionNestLevel());
 			break;
 		default:

@@ -122,3 +122,8 @@ create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments
 drop function @extschema@._gov_require_window(@extschema@.gov_assignments);
 
 alter table @extschema@.gov_assignments set (fillfactor = 70);
+
+-- The open holds of a budget.
+create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations using gin (assignment_ids)
+    with (fastupdate = off)
+    where state >= 'open' and state <= 'open';

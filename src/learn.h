@@ -1,0 +1,13 @@
+/*
+ * learn.h
+ *		Reads an owner's tail once, and brings all that it names into memory.
+ */
+#ifndef GOV_LEARN_H
+#define GOV_LEARN_H
+
+#include "read.h"
+
+extern void gov_learn_tail(GovLoad *load);
+extern void gov_learn_abandon(void);
+
+#endif							/* GOV_LEARN_H */
