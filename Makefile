@@ -77,6 +77,7 @@ OBJS = \
 	src/pass.o \
 	src/pending.o \
 	src/policy.o \
+	src/preload.o \
 	src/private.o \
 	src/read_catalog.o \
 	src/read_counts.o \

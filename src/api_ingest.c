@@ -12,8 +12,11 @@
 
 #include <ctype.h>
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/numeric.h"
@@ -21,8 +24,13 @@
 
 #include "answer.h"
 #include "attempt.h"
+#include "catalog.h"
 #include "errors.h"
+#include "owner.h"
+#include "preload.h"
 #include "record.h"
+#include "types.h"
+#include "writing.h"
 
 #define GOV_ITEMS_MAX	1000
 
@@ -339,6 +347,68 @@ check_items(Jsonb *events)
 				 errhint("Pass at most %d.", GOV_ITEMS_MAX)));
 }
 
+/* The ids that the events of a batch may name. */
+typedef struct GovNames
+{
+	GovLoaded  *ids;
+	int			count;
+	int			capacity;
+} GovNames;
+
+static void
+add_name(GovNames *names, const JsonbValue *value)
+{
+	if (value->type != jbvString || value->val.string.len == 0 ||
+		value->val.string.len > GOV_ID_MAX_BYTES)
+		return;
+	if (names->count == names->capacity)
+	{
+		names->capacity *= 2;
+		names->ids = repalloc(names->ids, sizeof(GovLoaded) * names->capacity);
+	}
+	memset(&names->ids[names->count], 0, sizeof(GovLoaded));
+	names->ids[names->count].id = value->val.string.val;
+	names->ids[names->count++].id_length = value->val.string.len;
+}
+
+/* Whatever else is wrong with the batch is said of its items. */
+static void
+collect_names(Jsonb *events, GovNames *names)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&events->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	bool		is_named = false;	/* by the key before: or a list of names */
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			is_named = is_key(&value, "entityIds") ||
+				gov_types_is_attribution_key(value.val.string.val, value.val.string.len);
+		else if ((token == WJB_VALUE || token == WJB_ELEM) && is_named)
+			add_name(names, &value);
+	}
+}
+
+/* Load all that the events name at once, as far as the caller may record them. */
+static void
+preload(text *owner, Jsonb *events)
+{
+	const char *name = text_to_cstring(owner);
+	GovNames	names = {.capacity = 1024};
+	GovOwnerKey key;
+
+	if (XactReadOnly || RecoveryInProgress() ||
+		(gov_owner_pin() != NULL && !gov_owner_is_pinned_to(name, strlen(name))))
+		return;
+	names.ids = palloc(sizeof(GovLoaded) * names.capacity);
+	gov_lock_to_write(gov_catalog()->events);
+	gov_types_refresh();
+	collect_names(events, &names);
+	gov_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, name, strlen(name));
+	gov_preload(&key, names.ids, names.count);
+}
+
 Datum
 gov_ingest_many_1_0(PG_FUNCTION_ARGS)
 {
@@ -360,6 +430,7 @@ gov_ingest_many_1_0(PG_FUNCTION_ARGS)
 	check_items(events);
 	InitMaterializedSRF(fcinfo, 0);
 
+	preload(owner, events);
 	iterator = JsonbIteratorInit(&events->root);
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{

@@ -30,6 +30,7 @@
 #include "errors.h"
 #include "expire.h"
 #include "gate.h"
+#include "preload.h"
 
 #define GOV_EXPIRE_BATCH		60	/* subtransactions that snapshots still list */
 #define GOV_TELL_INTERVAL_MS	60000
@@ -88,6 +89,13 @@ gov_expire_try_lock(void)
 		ConditionalLockRelationOid(catalog->rollup_state, AccessShareLock);
 }
 
+/* A batch of locked ones. */
+typedef struct GovHolds
+{
+	const GovHold *items;
+	int			count;
+} GovHolds;
+
 /* One hold, and whether it could be expired. */
 typedef struct GovExpiry
 {
@@ -129,12 +137,57 @@ tell_of_failure(const GovHold *hold, const char *message)
 					message)));
 }
 
+/* Load at once what the holds of one owner are held against. */
+static void
+preload(const GovHold *holds, int count, const char *owner)
+{
+	GovOwnerKey key;
+	GovLoaded  *ids;
+	int			nids = 0;
+
+	for (int i = 0; i < count; i++)
+		nids += holds[i].nbudgets;
+	ids = palloc0(sizeof(GovLoaded) * Max(nids, 1));
+	nids = 0;
+	for (int i = 0; i < count; i++)
+	{
+		for (int b = 0; b < holds[i].nbudgets && strcmp(holds[i].owner, owner) == 0; b++)
+		{
+			ids[nids].id = holds[i].budgets[b].entity_id;
+			ids[nids].id_length = strlen(ids[nids].id);
+			nids++;
+		}
+	}
+	gov_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
+	gov_preload(&key, ids, nids);
+	pfree(ids);
+}
+
+static void
+preload_owners(void *arg)
+{
+	const GovHolds *holds = arg;
+
+	for (int i = 0; i < holds->count; i++)
+	{
+		bool		is_first = true;
+
+		for (int j = 0; j < i && is_first; j++)
+			is_first = strcmp(holds->items[j].owner, holds->items[i].owner) != 0;
+		if (is_first)
+			preload(holds->items + i, holds->count - i, holds->items[i].owner);
+	}
+}
+
 /* Expire locked holds, each on its own: one that fails keeps no other. */
 static int
 expire_each(const GovHold *holds, int count)
 {
+	GovHolds	batch = {holds, count};
 	int			done = 0;
 
+	/* what is wrong with one of them each finds for itself */
+	(void) gov_attempt(preload_owners, &batch);
 	for (int i = 0; i < count; i++)
 	{
 		GovExpiry	expiry = {.hold = &holds[i]};

@@ -72,9 +72,10 @@ static GovQuery lock_owners_overdue_query = {
 
 static GovQuery budgets_query = {
 	.sql =
-	"select a.id, a.entity_id from unnest($1) as u(id),"
+	"select u.n, a.id, a.entity_id from unnest($1) with ordinality as u(id, n),"
 	"  lateral (select g.id, g.entity_id from @gov_assignments g"
-	"           where g.id = u.id offset 0) a",
+	"           where g.id = u.id offset 0) a"
+	" order by u.n",
 	.nargs = 1,
 	.argtypes = {UUIDARRAYOID}
 };
@@ -206,23 +207,52 @@ read_hold(uint64 row, MemoryContext context, GovHold *hold)
 	MemoryContextSwitchTo(old);
 }
 
-/* Which of the hold's budgets there still are, and on which entities. */
-static void
-read_budgets(GovHold *hold, MemoryContext context)
+/* The budgets of some holds, one after the other; ends says where each one's do. */
+static Datum
+all_budgets(const GovHold *holds, int count, int64 *ends)
 {
-	Datum		args[1] = {PointerGetDatum(hold->assignment_ids)};
+	ArrayBuildState *all = initArrayResult(UUIDOID, CurrentMemoryContext, false);
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum	   *ids;
+		int			nids;
+
+		deconstruct_array(holds[i].assignment_ids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR,
+						  &ids, NULL, &nids);
+		for (int j = 0; j < nids; j++)
+			accumArrayResult(all, ids[j], false, UUIDOID, CurrentMemoryContext);
+		ends[i] = (i > 0 ? ends[i - 1] : 0) + nids;
+	}
+	return makeArrayResult(all, CurrentMemoryContext);
+}
+
+/* Which of the holds' budgets there still are, and on which entities. */
+static void
+read_budgets(GovHold *holds, int count, MemoryContext context)
+{
+	int64	   *ends = palloc(sizeof(int64) * Max(count, 1));
+	Datum		args[1] = {all_budgets(holds, count, ends)};
 	uint64		nrows;
+	uint64		row = 0;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	nrows = gov_spi_select(&budgets_query, args, NULL);
-	hold->nbudgets = (int) nrows;
-	hold->budgets = MemoryContextAlloc(context, sizeof(GovHoldBudget) * Max(nrows, 1));
-	for (uint64 row = 0; row < nrows; row++)
+	for (int i = 0; i < count; i++)
 	{
+		GovHold    *hold = &holds[i];
+		int			most = ends[i] - (i > 0 ? ends[i - 1] : 0);
 		bool		isnull;
 
-		hold->budgets[row].id = *DatumGetUUIDP(gov_spi_value(row, 1, &isnull));
-		hold->budgets[row].entity_id = MemoryContextStrdup(context, gov_spi_text(row, 2));
+		hold->nbudgets = 0;
+		hold->budgets = MemoryContextAlloc(context, sizeof(GovHoldBudget) * Max(most, 1));
+		for (; row < nrows && DatumGetInt64(gov_spi_value(row, 1, &isnull)) <= ends[i]; row++)
+		{
+			GovHoldBudget *budget = &hold->budgets[hold->nbudgets++];
+
+			budget->id = *DatumGetUUIDP(gov_spi_value(row, 2, &isnull));
+			budget->entity_id = MemoryContextStrdup(context, gov_spi_text(row, 3));
+		}
 	}
 	SPI_freetuptable(SPI_tuptable);
 	gov_spi_pop_snapshot();
@@ -241,8 +271,8 @@ lock_holds(GovQuery *query, Datum *args, const char *nulls, MemoryContext contex
 	for (int i = 0; i < count; i++)
 		read_hold(i, context, &(*holds)[i]);
 	SPI_freetuptable(SPI_tuptable);
-	for (int i = 0; i < count; i++)
-		read_budgets(&(*holds)[i], context);
+	if (count > 0)
+		read_budgets(*holds, count, context);
 	return count;
 }
 
