@@ -72,7 +72,7 @@ read_tables(GovLoad *load)
 	load->rolled_up = gov_tail_rolled_up(gov_catalog()->extension);
 	gov_spi_push_snapshot(is_private ? GOV_SNAPSHOT_LATEST : GOV_SNAPSHOT_COMMITTED);
 	gov_read_entities(load);
-	if (is_private)
+	if (load->has_own)
 	{
 		gov_spi_set_snapshot(GOV_SNAPSHOT_COMMITTED);
 		gov_read_own_budgets(load);
@@ -251,17 +251,22 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	return status;
 }
 
-/* Read ids and their ancestors for this backend alone, into its own memory. */
+/*
+ * Read ids and their ancestors for this backend alone, into its own memory: as a
+ * transaction has that has changed some of them, beside shared memory, or all
+ * that the tables say.
+ */
 void
 gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-				 bool counts_overdue, TimestampTz now, GovLoadedList *result)
+				 bool has_own, TimestampTz now, GovLoadedList *result)
 {
 	GovLoad		load;
 	GovSpi		spi;
 
 	begin(&load, &spi, key);
 	load.now = now;
-	load.counts_overdue = counts_overdue;
+	load.counts_overdue = has_own;
+	load.has_own = has_own;
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	gov_read_ancestors(&load, ids, nids);
 	gov_spi_pop_snapshot();

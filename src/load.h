@@ -27,7 +27,7 @@ typedef struct GovLoadedList
 extern GovNodeStatus gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids,
 									 int nids, const GovFreshness *since);
 extern void gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-							 bool counts_overdue, TimestampTz now,
+							 bool has_own, TimestampTz now,
 							 GovLoadedList *result);
 extern void gov_load_abandon(void);
 

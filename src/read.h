@@ -27,6 +27,7 @@ typedef struct GovLoad
 	GovClaim   *claims;			/* parallel to items; NULL in a private load */
 	int			count;
 	bool		counts_overdue; /* holds past their time too */
+	bool		has_own;		/* counts only what this transaction alone has; own.c */
 	int64		rolled_up;		/* so much was, before the snapshot */
 	const GovTailRead *tail;	/* read before; NULL if it was not */
 	bool		holds_met;		/* there were holds */
