@@ -53,6 +53,7 @@ OBJS = \
 	src/held.o \
 	src/hierarchy.o \
 	src/hold.o \
+	src/hourly.o \
 	src/inspect.o \
 	src/invalidate.o \
 	src/json.o \
@@ -88,6 +89,8 @@ OBJS = \
 	src/resolve.o \
 	src/retention.o \
 	src/rollup.o \
+	src/rollup_alert.o \
+	src/rollup_write.o \
 	src/rowstate.o \
 	src/schema_guard.o \
 	src/set.o \

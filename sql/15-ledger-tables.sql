@@ -46,6 +46,8 @@ comment on column @extschema@.gov_events.counter_ids is 'the counters that it wa
 comment on column @extschema@.gov_events.window_starts is 'for each of counter_ids the start of the window charged';
 comment on column @extschema@.gov_events.window_ends is 'for each of counter_ids the end of the window charged, exclusive';
 
+-- A rollup updates many rows of a page at once. Where there is room for another version of each, no index is touched, and the
+-- next one takes the room back; with less, every update writes all indexes, and the table grows to many times its size.
 create table @extschema@.gov_usage
 (
     owner_id text collate "C" not null,
@@ -60,7 +62,8 @@ create table @extschema@.gov_usage
 
     constraint gov_usage_pkey primary key (counter_id, window_start)
 )
-using heap;
+using heap
+with (fillfactor = 45);
 
 create index gov_usage_assignment_id_idx on @extschema@.gov_usage (owner_id, assignment_id);
 
@@ -80,7 +83,8 @@ create table @extschema@.gov_usage_hourly
     amount numeric not null,
     event_count bigint not null
 )
-using heap;
+using heap
+with (fillfactor = 45);
 
 -- One row per owner, capability, entity and hour. The ids can be 255 characters of 4 bytes each: together they would not
 -- fit into a row of an index. None contains a control character, so that none can look like another pair.

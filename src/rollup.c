@@ -16,6 +16,21 @@
  *		the noted one is committed or never will be.  Nobody is waited for: an
  *		idle transaction delays the rollup and nothing else.
  *
+ *		What is up to the fence is read in the order of ids, in batches, each in
+ *		a transaction of its own, and added up in memory: per counter and window
+ *		(tally.c), and per owner, capability, entity and hour (hourly.c).  Then
+ *		each row of both tables that the batch concerns is written, once
+ *		(rollup_write.c), alerts are raised for what nobody has been told of
+ *		(rollup_alert.c), and the watermark moves to the last id that was read.
+ *		What a batch costs is mostly the rows that it writes, so it is the cheaper
+ *		the more events it has of each: the worker lets them gather (worker.c).
+ *
+ * LIMITS
+ *		A batch ends after GOV_BATCH_EVENTS events or with GOV_BATCH_SUMS sums,
+ *		whichever comes first, so that its memory is bounded whatever the events
+ *		were charged to, and whoever waits for its locks waits a moment.  Gaps
+ *		between ids cost nothing.
+ *
  * LOCKING
  *		ShareUpdateExclusiveLock on gov_rollup_state, so that there is one round
  *		at a time in a database, then the tables; a lock that is not to be had
@@ -24,12 +39,12 @@
  *		deletion has removed.
  *
  * INVARIANTS
- *		Rows and watermark move in one transaction, and with them the alerts for
- *		what a batch makes of a budget's usage that nobody has raised yet
- *		(alert.c): judged by all that is committed, because a batch may end in
- *		the midst of a transaction.  A charge to a counter that
- *		no budget has any more (deleted, or drawn again for another cadence) is
- *		dropped: nothing will ever ask for it.
+ *		Rows, alerts and watermark move in one transaction.
+ *
+ * FAILURE
+ *		An error leaves everything as it was; the round is tried again later.
+ *		Without the ledger's primary key, which its owner may drop, rows come in
+ *		no order, and a batch is all that is up to the fence.
  */
 #include "postgres.h"
 
@@ -41,16 +56,20 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "alert.h"
 #include "catalog.h"
 #include "clock.h"
+#include "columns.h"
 #include "fault.h"
-#include "notify.h"
+#include "hourly.h"
 #include "rollup.h"
+#include "rollup_write.h"
 #include "spi.h"
 #include "tail.h"
+#include "tally.h"
 
-#define GOV_ROLLUP_BATCH	20000	/* ids in one transaction */
+/* What one transaction rolls up at most, in about half a second. */
+#define GOV_BATCH_EVENTS	200000	/* rows of the ledger */
+#define GOV_BATCH_SUMS		60000	/* what they come to, in rows of both tables */
 
 /* Up to which id the ledger is complete once these transactions have ended. */
 typedef struct GovFence
@@ -71,124 +90,14 @@ static GovQuery positions_query = {
 	" (select case when s.is_called then s.last_value else 0 end from @gov_events_id_seq s)"
 };
 
-/*
- * Events of the same chain are added up first: there are many of a busy agent
- * in a batch, and taking each one's arrays apart is what costs.
- */
-static GovQuery rollup_query = {
+static GovQuery move_query = {
 	.sql =
-	"with batch as materialized ("
-	" select e.owner_id, e.capability_id, e.entity_ids,"
-	"  date_trunc('hour', e.occurred_at, 'UTC') as hour,"
-	"  e.counter_ids, e.window_starts, e.window_ends,"
-	"  sum(e.amount) as amount, count(*) as event_count"
-	" from @gov_events e"
-	" where e.id > $1 and e.id <= $2"
-	" group by 1, 2, 3, 4, 5, 6, 7),"
-	" charges as materialized ("
-	" select b.owner_id, x.counter_id, x.window_start, max(x.window_end) as window_end,"
-	"  sum(b.amount) as amount, sum(b.event_count)::bigint as event_count"
-	" from batch b,"
-	"  lateral unnest(b.counter_ids, b.window_starts, b.window_ends)"
-	"   as x(counter_id, window_start, window_end)"
-	" group by b.owner_id, x.counter_id, x.window_start),"
-	" budgets as materialized ("
-	" select c.*, a.id, a.usage_limit, a.alert_thresholds"
-	" from charges c,"
-	"  lateral (select g.id, g.owner_id, g.usage_limit, g.alert_thresholds"
-	"           from @gov_assignments g where g.counter_id = c.counter_id offset 0) a"
-	" where a.owner_id = c.owner_id),"
-	" used as ("
-	" insert into @gov_usage as u"
-	"  (owner_id, assignment_id, counter_id, window_start, window_end, amount, event_count)"
-	" select c.owner_id, c.id, c.counter_id, c.window_start, c.window_end,"
-	"  trim_scale(c.amount), c.event_count"
-	" from budgets c"
-	" order by c.counter_id, c.window_start"
-	" on conflict (counter_id, window_start) do update"
-	" set amount = trim_scale(u.amount + excluded.amount),"
-	"  event_count = u.event_count + excluded.event_count),"
-	" attributed as ("
-	" insert into @gov_usage_hourly as h"
-	"  (owner_id, capability_id, entity_id, hour, amount, event_count)"
-	" select b.owner_id, b.capability_id, coalesce(x.entity_id, ''), b.hour,"
-	"  trim_scale(sum(b.amount)), sum(b.event_count)::bigint"
-	" from batch b"
-	" left join lateral unnest(b.entity_ids) as x(entity_id) on true"
-	" group by 1, 2, 3, 4"
-	" order by 1, 4, 2, 3"
-	" on conflict (owner_id, hour, md5(capability_id || chr(1) || entity_id)) do update"
-	" set amount = trim_scale(h.amount + excluded.amount),"
-	"  event_count = h.event_count + excluded.event_count),"
-	" watched as materialized ("
-	" select w.*"
-	" from (select b.*, " GOV_ALERT_THRESHOLDS("b") " as thresholds"
-	"       from budgets b where b.usage_limit is not null offset 0) w"
-	" where cardinality(w.thresholds) > 0),"
-	" counted as materialized ("
-	" select w.*, coalesce(u.amount, 0) as before, coalesce(u.amount, 0) + w.amount as after"
-	" from watched w"
-	" left join lateral (select g.amount from @gov_usage g"
-	"  where g.counter_id = w.counter_id and g.window_start = w.window_start offset 0) u"
-	"  on true),"
-	" crossed as materialized ("
-	" select c.*, t.threshold, r.amount as reached"
-	" from counted c,"
-	"  lateral unnest(c.thresholds) as t(threshold),"
-	"  lateral (select " GOV_ALERT_AMOUNT("c", "t") " as amount offset 0) r"
-	" where r.amount <= c.after and not exists ("
-	"  select from @gov_alerts k where k.assignment_id = c.id"
-	"  and k.window_start = c.window_start and k.threshold = t.threshold offset 0)),"
-	" concerned as materialized ("
-	" select distinct c.owner_id from crossed c),"
-	" marks as materialized ("
-	" select c.id, c.owner_id, c.counter_id, c.window_start, c.before, c.after, c.usage_limit,"
-	"  c.threshold, c.reached, c.reached - c.before as usage,"
-	"  null::bigint as event_id, 0 as later"
-	" from crossed c"
-	" union all"
-	" select null, null, x.counter_id, x.window_start, null, null, null, null, null,"
-	"  sum(v.amount) over (partition by x.counter_id, x.window_start order by v.id), v.id, 0"
-	" from concerned o,"
-	"  lateral (select e.id, e.amount, e.counter_ids, e.window_starts"
-	"           from @gov_events e"
-	"           where e.owner_id <= o.owner_id and (e.owner_id, e.id) > (o.owner_id, $1)"
-	"            and (e.owner_id, e.id) <= (o.owner_id, $2) offset 0) v,"
-	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
-	" union all"
-	" select null, null, x.counter_id, x.window_start, null, null, null, null, null,"
-	"  null, null, v.amount"
-	" from concerned o,"
-	"  lateral (select e.amount, e.counter_ids, e.window_starts"
-	"           from @gov_events e"
-	"           where e.owner_id <= o.owner_id and (e.owner_id, e.id) > (o.owner_id, $2)"
-	"           offset 0) v,"
-	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)),"
-	" judged as materialized ("
-	" select m.*,"
-	"  min(m.event_id) over (w order by m.usage desc) as first_id,"
-	"  m.after + sum(m.later) over w as usage_now"
-	" from marks m"
-	" window w as (partition by m.counter_id, m.window_start)),"
-	" alerted as ("
-	" insert into @gov_alerts"
-	"  (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)"
-	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(c.usage_now), c.usage_limit,"
-	"  case when c.before < c.reached then c.first_id end, $3"
-	" from judged c"
-	" where c.id is not null and c.reached <= c.usage_now"
-	" order by c.id, c.window_start, c.threshold"
-	" on conflict (assignment_id, window_start, threshold) do nothing"
-	" returning id),"
-	" moved as ("
-	" insert into @gov_rollup_state as r (id, watermark, updated_at)"
-	" values (1, $2, $3)"
+	"insert into @gov_rollup_state as r (id, watermark, updated_at)"
+	" values (1, $1, $2)"
 	" on conflict (id) do update"
-	" set watermark = excluded.watermark, updated_at = excluded.updated_at)"
-	"select coalesce(sum(b.event_count), 0)::bigint,"
-	" (select array_agg(n.id order by n.id) from alerted n) from batch b",
-	.nargs = 3,
-	.argtypes = {INT8OID, INT8OID, TIMESTAMPTZOID}
+	" set watermark = excluded.watermark, updated_at = excluded.updated_at",
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID}
 };
 
 /* Set the fence at an id that was the last one drawn, at a time or later. */
@@ -246,29 +155,72 @@ read_positions(int64 *watermark, int64 *last_id)
 	gov_spi_pop_snapshot();
 }
 
-/* Tell of the alerts that a batch has raised. */
-static void
-notify(ArrayType *alerts)
+/* A batch of the ledger, added up. */
+typedef struct Batch
 {
-	gov_notify_alerts((const int64 *) ARR_DATA_PTR(alerts),
-					  ArrayGetNItems(ARR_NDIM(alerts), ARR_DIMS(alerts)));
+	GovTally   *tally;
+	GovHourly  *hourly;
+	int64		last_id;		/* of the rows added */
+	int64		nevents;
+	bool		may_end;		/* its rows come in the order of their ids */
+	bool		is_full;
+} Batch;
+
+/* Add a row of the ledger to the batch, if there is room. */
+static const void *
+add_event(const Datum *values, const bool *nulls, void *state)
+{
+	Batch	   *batch = state;
+
+	if (batch->may_end &&
+		(batch->nevents >= GOV_BATCH_EVENTS ||
+		 gov_tally_count(batch->tally) + gov_hourly_count(batch->hourly) >= GOV_BATCH_SUMS))
+	{
+		batch->is_full = true;
+		return NULL;
+	}
+	batch->nevents++;
+	batch->last_id = DatumGetInt64(values[GOV_EVENT_ID]);
+	return gov_hourly_add(batch->hourly, values, nulls);
 }
 
-static uint64
-move_watermark(int64 from, int64 to)
+/* Add up the events after one id up to another, or as many as make a batch. */
+static void
+read_batch(Batch *batch, int64 from, int64 to)
 {
-	Datum		args[3] = {
-		Int64GetDatum(from), Int64GetDatum(to), TimestampTzGetDatum(gov_clock())
-	};
-	Datum		alerts;
-	bool		isnull;
+	GovTallyRange range = {.after = from, .upto = to};
 
-	gov_spi_modify(&rollup_query, args, NULL);
-	gov_tail_note_rolled_up(to);
-	alerts = gov_spi_value(0, 2, &isnull);
-	if (!isnull)
-		notify(DatumGetArrayTypeP(alerts));
-	return DatumGetInt64(gov_spi_value(0, 1, &isnull));
+	memset(batch, 0, sizeof(*batch));
+	batch->tally = gov_tally_create(CurrentMemoryContext);
+	batch->hourly = gov_hourly_create(CurrentMemoryContext);
+	batch->may_end = OidIsValid(gov_catalog()->events_pkey) && !IgnoreSystemIndexes;
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	range.snapshot = GetActiveSnapshot();
+	gov_tally_add(batch->tally, &range, add_event, batch);
+	gov_spi_pop_snapshot();
+	if (!batch->is_full)
+		batch->last_id = to;
+}
+
+/* Move what is after one id, up to another or as much as makes a batch; returns up to where. */
+static int64
+move_watermark(int64 from, int64 to, uint64 *nevents)
+{
+	Batch		batch;
+	Datum		args[2];
+	GovReached *reached;
+	int			nreached;
+
+	read_batch(&batch, from, to);
+	nreached = gov_rollup_write_usage(batch.tally, &reached);
+	gov_rollup_write_hourly(batch.hourly);
+	gov_rollup_raise_alerts(reached, nreached, from, batch.last_id);
+	args[0] = Int64GetDatum(batch.last_id);
+	args[1] = TimestampTzGetDatum(gov_clock());
+	gov_spi_modify(&move_query, args, NULL);
+	gov_tail_note_rolled_up(batch.last_id);
+	*nevents = batch.nevents;
+	return batch.last_id;
 }
 
 static GovRollupResult
@@ -277,7 +229,6 @@ roll_up(uint64 *nevents)
 	TimestampTz now = GetCurrentTimestamp();
 	int64		watermark;
 	int64		last_id;
-	int64		end;
 
 	read_positions(&watermark, &last_id);
 	gov_tail_note_rolled_up(watermark);
@@ -291,9 +242,7 @@ roll_up(uint64 *nevents)
 	}
 	if (!fence_is_open())
 		return GOV_ROLLUP_BLOCKED;
-	end = Min(fence.last_id, watermark + GOV_ROLLUP_BATCH);
-	*nevents = move_watermark(watermark, end);
-	if (end == fence.last_id)
+	if (move_watermark(watermark, fence.last_id, nevents) == fence.last_id)
 		complete_until = fence.set_at;
 	return GOV_ROLLUP_MOVED;
 }

@@ -53,7 +53,8 @@ hash_key(GovTallyKey key)
 #define SH_KEY key
 #define SH_HASH_KEY(tb, key) hash_key(key)
 #define SH_EQUAL(tb, a, b) \
-	((a).counter_id == (b).counter_id && (a).window_start == (b).window_start)
+	((a).counter_id == (b).counter_id && (a).window_start == (b).window_start && \
+	 (a).owner == (b).owner)
 #define SH_STORE_HASH
 #define SH_GET_HASH(tb, a) (a)->hash
 #define SH_SCOPE static inline
@@ -112,7 +113,7 @@ add_charge(GovTally *tally, GovTallyKey key, TimestampTz window_end, GovAmount a
 }
 
 static void
-add_row(GovTally *tally, const Datum *values, const bool *nulls)
+add_row(GovTally *tally, const void *owner, const Datum *values, const bool *nulls)
 {
 	int			nids;
 	int			nstarts;
@@ -130,7 +131,7 @@ add_row(GovTally *tally, const Datum *values, const bool *nulls)
 								&amount) != GOV_AMOUNT_OK)
 		gov_raise_stored_amount();
 	for (int i = 0; i < nids; i++)
-		add_charge(tally, (GovTallyKey) {ids[i], starts[i]}, ends[i], amount);
+		add_charge(tally, (GovTallyKey) {ids[i], starts[i], owner}, ends[i], amount);
 }
 
 /* The conditions of a range, and the index that serves them. */
@@ -151,7 +152,10 @@ range_keys(const GovTallyRange *range, ScanKeyData *keys, int *nkeys)
 	return range->owner != NULL ? gov_catalog()->events_owner : gov_catalog()->events_pkey;
 }
 
-/* Add the charges of a range of rows, and show each to somebody else, if there is one. */
+/*
+ * Add the charges of a range of rows, in the order of their ids where there is
+ * the index; show each to somebody else, if there is one, who may end it.
+ */
 void
 gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void *state)
 {
@@ -164,7 +168,7 @@ gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void
 	Oid			index = range_keys(range, keys, &nkeys);
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	MemoryContext caller;
+	bool		is_ended = false;
 	Datum	   *values;
 	bool	   *nulls;
 
@@ -173,17 +177,19 @@ gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void
 	values = palloc(sizeof(Datum) * RelationGetDescr(rel)->natts);
 	nulls = palloc(sizeof(bool) * RelationGetDescr(rel)->natts);
 	scan = systable_beginscan(rel, index, OidIsValid(index), range->snapshot, nkeys, keys);
-	caller = MemoryContextSwitchTo(row_context);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (!is_ended && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
+		const void *owner = NULL;
+		MemoryContext caller = MemoryContextSwitchTo(row_context);
+
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
-		add_row(tally, values, nulls);
-		if (row != NULL)
-			row(values, nulls, state);
+		is_ended = row != NULL && (owner = row(values, nulls, state)) == NULL;
+		if (!is_ended)
+			add_row(tally, owner, values, nulls);
+		MemoryContextSwitchTo(caller);	/* what the scan keeps outlives the row */
 		MemoryContextReset(row_context);
 	}
-	MemoryContextSwitchTo(caller);
 	systable_endscan(scan);
 	table_close(rel, NoLock);
 	MemoryContextDelete(row_context);

@@ -16,6 +16,7 @@ typedef struct GovTallyKey
 {
 	int64		counter_id;
 	TimestampTz window_start;
+	const void *owner;			/* whose rows, where a GovTallyRow tells; else NULL */
 } GovTallyKey;
 
 /* The charges of some rows to one counter in one window. */
@@ -39,8 +40,12 @@ typedef struct GovTallyRange
 	Snapshot	snapshot;		/* registered or active */
 } GovTallyRange;
 
-/* Is shown each row besides: columns as in columns.h, valid until it returns. */
-typedef void (*GovTallyRow) (const Datum *values, const bool *nulls, void *state);
+/*
+ * Is shown each row before it is added: columns as in columns.h, valid until it
+ * returns.  It says whose the row is, by one pointer for each owner; NULL ends
+ * the scan before this row.
+ */
+typedef const void *(*GovTallyRow) (const Datum *values, const bool *nulls, void *state);
 
 typedef struct GovTally GovTally;
 

@@ -127,3 +127,7 @@ alter table @extschema@.gov_assignments set (fillfactor = 70);
 create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations using gin (assignment_ids)
     with (fastupdate = off)
     where state >= 'open' and state <= 'open';
+
+-- What is there is rewritten as it is updated, or by VACUUM FULL.
+alter table @extschema@.gov_usage set (fillfactor = 45);
+alter table @extschema@.gov_usage_hourly set (fillfactor = 45);

@@ -1,0 +1,220 @@
+/*
+ * hourly.c
+ *		Adds up what ledger rows attribute to entities, by the hour.
+ *
+ * PURPOSE
+ *		A row counts for every entity that it was resolved to.  What a batch of
+ *		rows comes to is written once for each owner, capability, entity and
+ *		hour, however many rows there are (rollup_write.c).
+ *
+ * LAYOUT
+ *		Two hash tables: the texts, each kept once, so that keys are compared by
+ *		their pointers; and the sums.  Amounts are exact.  All of it is in the
+ *		memory context that it was created in.
+ *
+ * FAILURE
+ *		An error for a row that the engine cannot have written.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "columns.h"
+#include "errors.h"
+#include "hourly.h"
+
+typedef struct KnownText
+{
+	const text *key;
+	uint32		hash;
+	char		status;
+} KnownText;
+
+static inline uint32
+hash_text(const text *key)
+{
+	return hash_bytes((const unsigned char *) VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
+}
+
+static inline bool
+is_same_text(const text *a, const text *b)
+{
+	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+#define SH_PREFIX texts
+#define SH_ELEMENT_TYPE KnownText
+#define SH_KEY_TYPE const text *
+#define SH_KEY key
+#define SH_HASH_KEY(tb, key) hash_text(key)
+#define SH_EQUAL(tb, a, b) is_same_text(a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+static inline uint32
+hash_sum_key(GovHourlyKey key)
+{
+	return hash_bytes((const unsigned char *) &key, sizeof(key));
+}
+
+#define SH_PREFIX sums
+#define SH_ELEMENT_TYPE GovHourlySum
+#define SH_KEY_TYPE GovHourlyKey
+#define SH_KEY key
+#define SH_HASH_KEY(tb, key) hash_sum_key(key)
+#define SH_EQUAL(tb, a, b) (memcmp(&(a), &(b), sizeof(GovHourlyKey)) == 0)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+struct GovHourly
+{
+	MemoryContext context;
+	texts_hash *texts;
+	sums_hash  *sums;
+};
+
+StaticAssertDecl(sizeof(GovHourlyKey) == 3 * sizeof(void *) + sizeof(TimestampTz),
+				 "a key is compared and hashed whole");
+
+/* An empty one. */
+GovHourly *
+gov_hourly_create(MemoryContext context)
+{
+	GovHourly  *hourly = MemoryContextAlloc(context, sizeof(GovHourly));
+
+	hourly->context = context;
+	hourly->texts = texts_create(context, 64, NULL);
+	hourly->sums = sums_create(context, 64, NULL);
+	return hourly;
+}
+
+/* The one copy of a text. */
+static const text *
+known_text(GovHourly *hourly, const text *spelled)
+{
+	bool		found;
+	KnownText  *known = texts_insert(hourly->texts, spelled, &found);
+
+	if (!found)
+	{
+		Size		length = VARSIZE_ANY_EXHDR(spelled);
+		text	   *copy = MemoryContextAlloc(hourly->context, VARHDRSZ + length);
+
+		SET_VARSIZE(copy, VARHDRSZ + length);
+		memcpy(VARDATA(copy), VARDATA_ANY(spelled), length);
+		known->key = copy;
+	}
+	return known->key;
+}
+
+/* The hour that a time falls into, in UTC. */
+static TimestampTz
+hour_of(TimestampTz time)
+{
+	TimestampTz past = time % USECS_PER_HOUR;
+
+	if (TIMESTAMP_NOT_FINITE(time))
+		return time;
+	return time - (past < 0 ? past + USECS_PER_HOUR : past);
+}
+
+static void
+add_sum(GovHourly *hourly, GovHourlyKey key, GovAmount amount)
+{
+	bool		found;
+	GovHourlySum *sum = sums_insert(hourly->sums, key, &found);
+
+	if (!found)
+	{
+		sum->amount = 0;
+		sum->event_count = 0;
+	}
+	if (!gov_amount_add(sum->amount, amount, &sum->amount))
+		gov_raise_stored_amount();
+	sum->event_count++;
+}
+
+/* Add a row of the ledger, columns as in columns.h; returns its owner. */
+const text *
+gov_hourly_add(GovHourly *hourly, const Datum *values, const bool *nulls)
+{
+	GovHourlyKey key;
+	GovAmount	amount;
+	Datum	   *entities;
+	int			count;
+
+	if (gov_amount_from_numeric(DatumGetNumeric(values[GOV_EVENT_AMOUNT]), &amount) != GOV_AMOUNT_OK)
+		gov_raise_stored_amount();
+	key.owner = known_text(hourly, DatumGetTextPP(values[GOV_EVENT_OWNER_ID]));
+	key.capability = known_text(hourly, DatumGetTextPP(values[GOV_EVENT_CAPABILITY_ID]));
+	key.hour = hour_of(DatumGetTimestampTz(values[GOV_EVENT_OCCURRED_AT]));
+	deconstruct_array(DatumGetArrayTypeP(values[GOV_EVENT_ENTITY_IDS]), TEXTOID, -1, false,
+					  TYPALIGN_INT, &entities, NULL, &count);
+	for (int i = 0; i < Max(count, 1); i++)
+	{
+		key.entity = known_text(hourly, count > 0 ? DatumGetTextPP(entities[i]) : cstring_to_text(""));
+		add_sum(hourly, key, amount);
+	}
+	return key.owner;
+}
+
+/* How many sums? */
+uint32
+gov_hourly_count(const GovHourly *hourly)
+{
+	return hourly->sums->members;
+}
+
+static int
+compare_texts(const text *a, const text *b)
+{
+	int			result;
+
+	if (a == b)
+		return 0;
+	result = memcmp(VARDATA(a), VARDATA(b), Min(VARSIZE(a), VARSIZE(b)) - VARHDRSZ);
+	return result != 0 ? result : (VARSIZE(a) < VARSIZE(b) ? -1 : 1);
+}
+
+static int
+compare_sums(const void *a, const void *b)
+{
+	const GovHourlyKey *left = &(*(GovHourlySum *const *) a)->key;
+	const GovHourlyKey *right = &(*(GovHourlySum *const *) b)->key;
+	int			result = compare_texts(left->owner, right->owner);
+
+	if (result == 0 && left->hour != right->hour)
+		result = left->hour < right->hour ? -1 : 1;
+	if (result == 0)
+		result = compare_texts(left->capability, right->capability);
+	return result != 0 ? result : compare_texts(left->entity, right->entity);
+}
+
+/* The sums by owner, hour, capability and entity, as rows are to be written. */
+const GovHourlySum **
+gov_hourly_sorted(const GovHourly *hourly)
+{
+	const GovHourlySum **sorted = palloc(sizeof(GovHourlySum *) * (hourly->sums->members + 1));
+	sums_iterator position;
+	GovHourlySum *sum;
+	int			count = 0;
+
+	sums_start_iterate(hourly->sums, &position);
+	while ((sum = sums_iterate(hourly->sums, &position)) != NULL)
+		sorted[count++] = sum;
+	qsort(sorted, count, sizeof(GovHourlySum *), compare_sums);
+	return sorted;
+}

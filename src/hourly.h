@@ -1,0 +1,40 @@
+/*
+ * hourly.h
+ *		Adds up what ledger rows attribute to entities, by the hour.
+ */
+#ifndef GOV_HOURLY_H
+#define GOV_HOURLY_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+#include "amount.h"
+
+/* Texts of the same characters are one pointer within a GovHourly. */
+typedef struct GovHourlyKey
+{
+	const text *owner;
+	const text *capability;
+	const text *entity;			/* empty: of rows that resolved to nothing */
+	TimestampTz hour;
+} GovHourlyKey;
+
+/* What some rows attribute to one entity in one hour. */
+typedef struct GovHourlySum
+{
+	GovHourlyKey key;
+	GovAmount	amount;
+	int64		event_count;
+	uint32		hash;			/* the table's */
+	char		status;			/* the table's */
+} GovHourlySum;
+
+typedef struct GovHourly GovHourly;
+
+extern GovHourly *gov_hourly_create(MemoryContext context);
+extern const text *gov_hourly_add(GovHourly *hourly, const Datum *values, const bool *nulls);
+extern uint32 gov_hourly_count(const GovHourly *hourly);
+extern const GovHourlySum **gov_hourly_sorted(const GovHourly *hourly);
+
+#endif							/* GOV_HOURLY_H */

@@ -1,0 +1,146 @@
+/*
+ * rollup_alert.c
+ *		Raises the alerts that no commit has raised.
+ *
+ * PURPOSE
+ *		What carries a budget to a threshold without being told at its commit
+ *		(alert.c) is found when the rollup passes an event of that budget and
+ *		window: a late event, one that was in flight when its window ended, a
+ *		limit that was lowered, a threshold that was added, a crosser that failed
+ *		at its very end.
+ *
+ * PROTOCOL
+ *		The round knows what it has made of each budget's usage, and asks here
+ *		only for those that have reached their first threshold.  Most of these
+ *		were told of before: one look into gov_alerts for each threshold says so,
+ *		and only for the others is the ledger read again.  They are judged by all
+ *		that is committed, because a batch may end in the midst of a transaction.
+ *
+ * EXACTLY ONCE
+ *		As in alert.c.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "alert.h"
+#include "clock.h"
+#include "notify.h"
+#include "rollup_write.h"
+#include "spi.h"
+
+/*
+ * The event that crossed is the first of the batch, in the order of ids, to
+ * reach the threshold.  Found by one sort for all that was crossed, as in
+ * alert.c; what is behind the batch counts too, but crosses nothing yet.
+ */
+static GovQuery raise_query = {
+	.sql =
+	"with crossed as materialized ("
+	" select c.*, a.id, a.owner_id, a.usage_limit, t.threshold, r.amount as reached"
+	" from unnest($1, $2, $3, $4) as c(counter_id, window_start, before, after),"
+	"  lateral (select g.id, g.owner_id, g.usage_limit, g.alert_thresholds"
+	"           from @gov_assignments g"
+	"           where g.counter_id = c.counter_id and g.usage_limit is not null offset 0) a,"
+	"  lateral unnest(" GOV_ALERT_THRESHOLDS("a") ") as t(threshold),"
+	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r"
+	" where r.amount <= c.after and not exists ("
+	"  select from @gov_alerts k where k.assignment_id = a.id"
+	"  and k.window_start = c.window_start and k.threshold = t.threshold offset 0)),"
+	" concerned as materialized ("
+	" select distinct c.owner_id from crossed c),"
+	" marks as materialized ("
+	" select c.id, c.owner_id, c.counter_id, c.window_start, c.before, c.after, c.usage_limit,"
+	"  c.threshold, c.reached, c.reached - c.before as usage,"
+	"  null::bigint as event_id, 0 as later"
+	" from crossed c"
+	" union all"
+	" select null, null, x.counter_id, x.window_start, null, null, null, null, null,"
+	"  sum(v.amount) over (partition by x.counter_id, x.window_start order by v.id), v.id, 0"
+	" from concerned o,"
+	"  lateral (select e.id, e.amount, e.counter_ids, e.window_starts"
+	"           from @gov_events e"
+	"           where e.owner_id <= o.owner_id and (e.owner_id, e.id) > (o.owner_id, $5)"
+	"            and (e.owner_id, e.id) <= (o.owner_id, $6) offset 0) v,"
+	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
+	" where (x.counter_id in (select c.counter_id from crossed c)) is true"
+	" union all"
+	" select null, null, x.counter_id, x.window_start, null, null, null, null, null,"
+	"  null, null, v.amount"
+	" from concerned o,"
+	"  lateral (select e.amount, e.counter_ids, e.window_starts"
+	"           from @gov_events e"
+	"           where e.owner_id <= o.owner_id and (e.owner_id, e.id) > (o.owner_id, $6)"
+	"           offset 0) v,"
+	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
+	" where (x.counter_id in (select c.counter_id from crossed c)) is true),"
+	" judged as materialized ("
+	" select m.*,"
+	"  min(m.event_id) over (w order by m.usage desc) as first_id,"
+	"  m.after + sum(m.later) over w as usage_now"
+	" from marks m"
+	" window w as (partition by m.counter_id, m.window_start))"
+	"insert into @gov_alerts"
+	" (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)"
+	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(c.usage_now), c.usage_limit,"
+	"  case when c.before < c.reached then c.first_id end, $7"
+	" from judged c"
+	" where c.id is not null and c.reached <= c.usage_now"
+	" order by c.id, c.window_start, c.threshold"
+	" on conflict (assignment_id, window_start, threshold) do nothing"
+	" returning id",
+	.nargs = 7,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID,
+	INT8OID, INT8OID, TIMESTAMPTZOID}
+};
+
+static void
+set_reached(Datum *args, const GovReached *reached, int count)
+{
+	Datum	   *columns[4];
+
+	for (int column = 0; column < lengthof(columns); column++)
+		columns[column] = palloc(sizeof(Datum) * count);
+	for (int i = 0; i < count; i++)
+	{
+		columns[0][i] = Int64GetDatum(reached[i].counter_id);
+		columns[1][i] = TimestampTzGetDatum(reached[i].window_start);
+		columns[2][i] = NumericGetDatum(gov_amount_to_numeric(reached[i].before));
+		columns[3][i] = NumericGetDatum(gov_amount_to_numeric(reached[i].after));
+	}
+	args[0] = gov_rollup_array(columns[0], count, INT8OID);
+	args[1] = gov_rollup_array(columns[1], count, TIMESTAMPTZOID);
+	args[2] = gov_rollup_array(columns[2], count, NUMERICOID);
+	args[3] = gov_rollup_array(columns[3], count, NUMERICOID);
+}
+
+/*
+ * Raise what a batch, the events after one id up to another, has left to be
+ * raised of the budgets that have reached a threshold.
+ */
+void
+gov_rollup_raise_alerts(const GovReached *reached, int count, int64 after_id, int64 last_id)
+{
+	Datum		args[7];
+	int64	   *ids;
+	int			nids;
+
+	if (count == 0)
+		return;
+	set_reached(args, reached, count);
+	args[4] = Int64GetDatum(after_id);
+	args[5] = Int64GetDatum(last_id);
+	args[6] = TimestampTzGetDatum(gov_clock());
+	nids = (int) gov_spi_modify(&raise_query, args, NULL);
+	ids = palloc(sizeof(int64) * (nids + 1));
+	for (int i = 0; i < nids; i++)
+	{
+		bool		isnull;
+
+		ids[i] = DatumGetInt64(gov_spi_value(i, 1, &isnull));
+	}
+	gov_notify_alerts(ids, nids);
+}

@@ -1,0 +1,270 @@
+/*
+ * rollup_write.c
+ *		Writes what a batch of the ledger comes to.
+ *
+ * PURPOSE
+ *		Each row of gov_usage and gov_usage_hourly that the batch concerns is
+ *		written once, by one statement for each table, so that users' triggers
+ *		and their own columns are honoured.  They are written in the order of
+ *		their keys: rows of one page come one after the other.
+ *
+ * BLOAT
+ *		The columns that change are in no index, and the tables' fillfactor
+ *		leaves room on each page for another version of its rows: so updates are
+ *		HOT, and what they leave is taken by the next one.
+ *
+ * INVARIANTS
+ *		A charge to a counter that no budget has any more (deleted, or drawn
+ *		again for another cadence) is dropped: nothing will ever ask for it.  So
+ *		is one of an owner to a budget of another, which the engine never makes.
+ *
+ * LOCKING
+ *		The round's (rollup.c): nobody else writes to these tables meanwhile.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "alert.h"
+#include "read.h"
+#include "rollup_write.h"
+#include "spi.h"
+
+/* The budgets of these counters, and the usage that reaches their first threshold. */
+static GovQuery budgets_query = {
+	.sql =
+	"select c.n, a.id, case when a.usage_limit is not null then"
+	" (select least(" GOV_ALERT_AMOUNT("a", "t") ", 1e27)"
+	"  from unnest((" GOV_ALERT_THRESHOLDS("a") ")[1:1]) as t(threshold)) end"
+	" from unnest($1, $2) with ordinality as c(counter_id, owner_id, n),"
+	"  lateral (select g.id, g.owner_id, g.usage_limit, g.alert_thresholds"
+	"           from @gov_assignments g where g.counter_id = c.counter_id offset 0) a"
+	" where a.owner_id = c.owner_id"
+	" order by c.n",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID}
+};
+
+static GovQuery usage_query = {
+	.sql =
+	"insert into @gov_usage as u"
+	" (owner_id, assignment_id, counter_id, window_start, window_end, amount, event_count)"
+	" select c.owner_id, c.id, c.counter_id, c.window_start, c.window_end, c.amount, c.event_count"
+	" from unnest($1, $2, $3, $4, $5, $6, $7)"
+	"  as c(owner_id, id, counter_id, window_start, window_end, amount, event_count)"
+	" on conflict (counter_id, window_start) do update"
+	" set amount = trim_scale(u.amount + excluded.amount),"
+	"  event_count = u.event_count + excluded.event_count"
+	" returning u.counter_id, u.window_start, u.amount",
+	.nargs = 7,
+	.argtypes = {TEXTARRAYOID, UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID,
+	TIMESTAMPTZARRAYOID, NUMERICARRAYOID, INT8ARRAYOID}
+};
+
+static GovQuery hourly_query = {
+	.sql =
+	"insert into @gov_usage_hourly as h"
+	" (owner_id, capability_id, entity_id, hour, amount, event_count)"
+	" select s.owner_id, s.capability_id, s.entity_id, s.hour, s.amount, s.event_count"
+	" from unnest($1, $2, $3, $4, $5, $6)"
+	"  as s(owner_id, capability_id, entity_id, hour, amount, event_count)"
+	" on conflict (owner_id, hour, md5(capability_id || chr(1) || entity_id)) do update"
+	" set amount = trim_scale(h.amount + excluded.amount),"
+	"  event_count = h.event_count + excluded.event_count",
+	.nargs = 6,
+	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+	NUMERICARRAYOID, INT8ARRAYOID}
+};
+
+/* The charges of a batch to a budget's counter in one window. */
+typedef struct Charge
+{
+	const GovTallied *tallied;
+	Datum		budget_id;
+	GovAmount	alert_from;		/* usage that reaches its first threshold */
+	bool		is_watched;		/* it has one */
+} Charge;
+
+static int
+compare_charges(const void *a, const void *b)
+{
+	const GovTallyKey *left = &((const Charge *) a)->tallied->key;
+	const GovTallyKey *right = &((const Charge *) b)->tallied->key;
+
+	if (left->counter_id != right->counter_id)
+		return left->counter_id < right->counter_id ? -1 : 1;
+	if (left->window_start != right->window_start)
+		return left->window_start < right->window_start ? -1 : 1;
+	return 0;
+}
+
+static Charge *
+sorted_charges(const GovTally *tally)
+{
+	Charge	   *charges = palloc(sizeof(Charge) * (gov_tally_count(tally) + 1));
+	const GovTallied *tallied;
+	uint32		position = 0;
+	int			count = 0;
+
+	while ((tallied = gov_tally_next(tally, &position)) != NULL)
+		charges[count++].tallied = tallied;
+	qsort(charges, count, sizeof(Charge), compare_charges);
+	return charges;
+}
+
+/* An argument of a statement: a column of a batch's rows. */
+Datum
+gov_rollup_array(Datum *elements, int count, Oid type)
+{
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_array(elements, count, type, length, by_value, align));
+}
+
+/* Find the budgets of the charges; keep those that have one, and say how many. */
+static int
+find_budgets(Charge *charges, int count)
+{
+	Datum	   *counters = palloc(sizeof(Datum) * count);
+	Datum	   *owners = palloc(sizeof(Datum) * count);
+	Datum		args[2];
+	uint64		nfound;
+
+	for (int i = 0; i < count; i++)
+	{
+		counters[i] = Int64GetDatum(charges[i].tallied->key.counter_id);
+		owners[i] = PointerGetDatum(charges[i].tallied->key.owner);
+	}
+	args[0] = gov_rollup_array(counters, count, INT8OID);
+	args[1] = gov_rollup_array(owners, count, TEXTOID);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	nfound = gov_spi_select(&budgets_query, args, NULL);
+	for (uint64 row = 0; row < nfound; row++)
+	{
+		bool		isnull;
+		int64		n = DatumGetInt64(gov_spi_value(row, 1, &isnull));
+		Charge	   *charge = &charges[row];
+
+		charge->tallied = charges[n - 1].tallied;
+		charge->budget_id = gov_spi_value(row, 2, &isnull);
+		charge->alert_from = gov_read_amount(row, 3, &isnull);
+		charge->is_watched = !isnull;
+	}
+	gov_spi_pop_snapshot();
+	return (int) nfound;
+}
+
+/* Write the charges; returns how many rows, in the order of the charges. */
+static uint64
+write_usage(const Charge *charges, int count)
+{
+	static const Oid types[] = {
+		TEXTOID, UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, NUMERICOID, INT8OID
+	};
+	Datum	   *columns[lengthof(types)];
+	Datum		args[lengthof(types)];
+
+	for (int column = 0; column < lengthof(types); column++)
+		columns[column] = palloc(sizeof(Datum) * count);
+	for (int i = 0; i < count; i++)
+	{
+		const GovTallied *tallied = charges[i].tallied;
+
+		columns[0][i] = PointerGetDatum(tallied->key.owner);
+		columns[1][i] = charges[i].budget_id;
+		columns[2][i] = Int64GetDatum(tallied->key.counter_id);
+		columns[3][i] = TimestampTzGetDatum(tallied->key.window_start);
+		columns[4][i] = TimestampTzGetDatum(tallied->window_end);
+		columns[5][i] = NumericGetDatum(gov_amount_to_numeric(tallied->amount));
+		columns[6][i] = Int64GetDatum(tallied->event_count);
+	}
+	for (int column = 0; column < lengthof(types); column++)
+		args[column] = gov_rollup_array(columns[column], count, types[column]);
+	return gov_spi_modify(&usage_query, args, NULL);
+}
+
+/*
+ * Which of the rows just written have reached a threshold?  A row that a user's
+ * trigger has kept from being written is not among them.
+ */
+static int
+find_reached(const Charge *charges, int count, uint64 nrows, GovReached *reached)
+{
+	int			nreached = 0;
+	uint64		row = 0;
+
+	for (int i = 0; i < count && row < nrows; i++)
+	{
+		const GovTallied *tallied = charges[i].tallied;
+		GovReached *item = &reached[nreached];
+		bool		isnull;
+
+		item->counter_id = DatumGetInt64(gov_spi_value(row, 1, &isnull));
+		item->window_start = DatumGetTimestampTz(gov_spi_value(row, 2, &isnull));
+		if (item->counter_id != tallied->key.counter_id ||
+			item->window_start != tallied->key.window_start)
+			continue;
+		if (charges[i].is_watched)
+		{
+			item->after = gov_read_amount(row, 3, &isnull);
+			item->before = item->after - tallied->amount;
+			nreached += item->after >= charges[i].alert_from ? 1 : 0;
+		}
+		row++;
+	}
+	return nreached;
+}
+
+/*
+ * Add a batch's charges to gov_usage.  Returns how many of the rows have
+ * reached a threshold, and which.
+ */
+int
+gov_rollup_write_usage(const GovTally *tally, GovReached **reached)
+{
+	Charge	   *charges = sorted_charges(tally);
+	int			count = gov_tally_count(tally);
+
+	if (count > 0)
+		count = find_budgets(charges, count);
+	*reached = NULL;
+	if (count == 0)
+		return 0;
+	*reached = palloc(sizeof(GovReached) * count);
+	return find_reached(charges, count, write_usage(charges, count), *reached);
+}
+
+/* Add what a batch attributes to gov_usage_hourly. */
+void
+gov_rollup_write_hourly(const GovHourly *hourly)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, NUMERICOID, INT8OID};
+	const GovHourlySum **sums = gov_hourly_sorted(hourly);
+	int			count = gov_hourly_count(hourly);
+	Datum	   *columns[lengthof(types)];
+	Datum		args[lengthof(types)];
+
+	if (count == 0)
+		return;
+	for (int column = 0; column < lengthof(types); column++)
+		columns[column] = palloc(sizeof(Datum) * count);
+	for (int i = 0; i < count; i++)
+	{
+		columns[0][i] = PointerGetDatum(sums[i]->key.owner);
+		columns[1][i] = PointerGetDatum(sums[i]->key.capability);
+		columns[2][i] = PointerGetDatum(sums[i]->key.entity);
+		columns[3][i] = TimestampTzGetDatum(sums[i]->key.hour);
+		columns[4][i] = NumericGetDatum(gov_amount_to_numeric(sums[i]->amount));
+		columns[5][i] = Int64GetDatum(sums[i]->event_count);
+	}
+	for (int column = 0; column < lengthof(types); column++)
+		args[column] = gov_rollup_array(columns[column], count, types[column]);
+	gov_spi_modify(&hourly_query, args, NULL);
+}

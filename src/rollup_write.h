@@ -1,0 +1,31 @@
+/*
+ * rollup_write.h
+ *		Writes what a batch of the ledger comes to, and raises its alerts.
+ */
+#ifndef GOV_ROLLUP_WRITE_H
+#define GOV_ROLLUP_WRITE_H
+
+#include "postgres.h"
+
+#include "hourly.h"
+#include "tally.h"
+
+/* What a batch has made of a budget's usage that may raise an alert. */
+typedef struct GovReached
+{
+	int64		counter_id;
+	TimestampTz window_start;
+	GovAmount	before;
+	GovAmount	after;
+} GovReached;
+
+/* rollup_write.c */
+extern Datum gov_rollup_array(Datum *elements, int count, Oid type);
+extern int	gov_rollup_write_usage(const GovTally *tally, GovReached **reached);
+extern void gov_rollup_write_hourly(const GovHourly *hourly);
+
+/* rollup_alert.c */
+extern void gov_rollup_raise_alerts(const GovReached *reached, int count, int64 after_id,
+									int64 last_id);
+
+#endif							/* GOV_ROLLUP_WRITE_H */
