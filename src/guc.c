@@ -57,12 +57,13 @@
 #define GOV_THRESHOLDS_MAX			10
 #define GOV_DIMENSIONS_MAX_DEFAULT_KB	64
 #define GOV_CALLER_MAX_CHARS	255
+#define GOV_ROLLUP_INTERVAL_MIN_MS	10
 
 /* Ids have no control characters. */
 #define GOV_NO_OWNER	"refused\001"
 
 int			gov_cache_size_kb = GOV_CACHE_SIZE_DEFAULT_KB;
-int			gov_rollup_interval_ms = 1000;
+int			gov_rollup_interval_ms = -1;
 int			gov_event_retention_s = 0;
 int			gov_log_rollup_waits_ms = 60000;
 int			gov_on_unavailable = GOV_ON_UNAVAILABLE_ERROR;
@@ -224,14 +225,27 @@ define_tenant_settings(void)
 							PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
+/* A worker that never sleeps serves nobody. */
+static bool
+interval_is_sane(int *value, void **extra, GucSource source)
+{
+	if (*value != -1 && *value < GOV_ROLLUP_INTERVAL_MIN_MS)
+	{
+		GUC_check_errdetail("It is -1, or at least %d ms.", GOV_ROLLUP_INTERVAL_MIN_MS);
+		return false;
+	}
+	return true;
+}
+
 /* Settings of the background work. */
 static void
 define_worker_settings(void)
 {
 	DefineCustomIntVariable("governance.rollup_interval",
-							"Time between two rollups of the ledger.",
-							NULL, &gov_rollup_interval_ms, 1000, 10, 3600000,
-							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+							"Time between two rollups of the ledger; -1 rolls up as the ledger grows.",
+							"That is after 50000 events, or five seconds.",
+							&gov_rollup_interval_ms, -1, -1, 3600000,
+							PGC_SIGHUP, GUC_UNIT_MS, interval_is_sane, NULL, NULL);
 	DefineCustomIntVariable("governance.event_retention",
 							"Age at which rolled-up events and ended holds are deleted; 0 keeps them.",
 							NULL, &gov_event_retention_s, 0, 0, INT_MAX,

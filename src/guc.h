@@ -22,7 +22,7 @@ typedef enum GovOnUngoverned
 } GovOnUngoverned;
 
 extern int gov_cache_size_kb;
-extern int gov_rollup_interval_ms;
+extern int gov_rollup_interval_ms;	/* -1: as the ledger grows */
 extern int gov_event_retention_s;
 extern int gov_log_rollup_waits_ms;
 extern int gov_on_unavailable;

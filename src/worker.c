@@ -15,6 +15,15 @@
  *		that it is in, which is tried again later, and no other (step.c); while
  *		one fails the worker stays.
  *
+ * ROUNDS
+ *		A round writes each row once that the events since the last one concern,
+ *		so the fewer rounds the less they cost; but loads read what is not rolled
+ *		up, and users read what is.  Unless governance.rollup_interval says
+ *		otherwise a round begins when GOV_ROLLUP_EVENTS more events were
+ *		recorded, or GOV_ROLLUP_AGE_MS after the last one began.  How many were
+ *		recorded is known from shared memory, for all databases together: where
+ *		there are several, a round may come early.
+ *
  * IN NOBODY'S WAY
  *		At most half a second apart it tries, without waiting, for the lock on
  *		its own database that DROP DATABASE, ALTER DATABASE ... RENAME and CREATE
@@ -47,10 +56,13 @@
 #include "launch.h"
 #include "pass.h"
 #include "rollup.h"
+#include "shmem.h"
 #include "step.h"
 #include "tidy.h"
 #include "waits.h"
 
+#define GOV_ROLLUP_EVENTS			50000
+#define GOV_ROLLUP_AGE_MS			5000
 #define GOV_WORKER_IDLE_S			5
 #define GOV_WORKER_LOOP_MAX_MS		500
 #define GOV_WORKER_RETRY_MS			10	/* the first time; twice as long each time */
@@ -129,6 +141,7 @@ typedef struct Round
 {
 	Oid			extension;
 	TimestampTz began_at;
+	uint64		events;			/* recorded when it began */
 	GovRollupResult result;
 	bool		must_leave;		/* somebody wants our database, or the extension is gone */
 	bool		is_idle;		/* there was nothing to do */
@@ -310,22 +323,32 @@ leave_unless_needed(Oid extension)
 	return gov_worker_enter_again(extension);
 }
 
+/* How long after a round began the next one is due. */
+static int
+interval_ms(const Round *last)
+{
+	if (gov_rollup_interval_ms >= 0)
+		return gov_rollup_interval_ms;
+	return pg_atomic_read_u64(&gov_shared->events) - last->events >= GOV_ROLLUP_EVENTS ?
+		0 : GOV_ROLLUP_AGE_MS;
+}
+
 /*
  * How long until work is due: the next round an interval after the last one
  * began, another try sooner, because what is in the way is mostly a transaction
  * of a few milliseconds.
  */
 static int
-due_in_ms(TimestampTz last_at, int retry_ms)
+due_in_ms(const Round *last, TimestampTz last_at, int retry_ms)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int			wait_ms = gov_rollup_interval_ms;
+	int			wait_ms = interval_ms(last);
 	long		passed_ms = TimestampDifferenceMilliseconds(last_at, now);
 
 	if (now < last_at)
 		return 0;				/* the clock was set back */
 	if (retry_ms > 0)
-		wait_ms = Min(wait_ms, retry_ms);
+		wait_ms = gov_rollup_interval_ms >= 0 ? Min(wait_ms, retry_ms) : retry_ms;
 	return passed_ms >= wait_ms ? 0 : wait_ms - passed_ms;
 }
 
@@ -342,16 +365,19 @@ run(Oid extension)
 	{
 		TimestampTz now;
 
-		if (due_in_ms(last_at, retry_ms) > 0)
+		if (due_in_ms(&round, last_at, retry_ms) > 0)
 		{
 			if (!expire(&round))
 				return;
-			sleep_until_due(due_in_ms(last_at, retry_ms));
+			sleep_until_due(due_in_ms(&round, last_at, retry_ms));
 			continue;
 		}
 		now = last_at = GetCurrentTimestamp();
 		if (retry_ms == 0)
+		{
 			round.began_at = now;
+			round.events = pg_atomic_read_u64(&gov_shared->events);
+		}
 		if (!work(&round))
 			return;
 		if (gov_rollup_complete_until() >= round.began_at)
@@ -370,7 +396,7 @@ run(Oid extension)
 				return;
 			busy_at = now;
 		}
-		sleep_until_due(due_in_ms(last_at, retry_ms));
+		sleep_until_due(due_in_ms(&round, last_at, retry_ms));
 	}
 }
 
