@@ -21,7 +21,8 @@
  *		What this leaves (late events, windows that turned before the commit, a
  *		limit lowered below what is used, a settled transaction that failed
  *		after all, what is past GOV_CROSSINGS_MAX budgets in one commit) is
- *		looked at by the rollup, which passes every event (rollup.c).
+ *		looked at by the rollup, which passes every event (rollup.c).  Nobody
+ *		judges a window whose row was merged with others (usage_merge.c).
  *
  * EXACTLY ONCE
  *		The key of gov_alerts says so, and who meets a row that is there, or
@@ -80,10 +81,11 @@ static Oid	extension = InvalidOid;
 static GovQuery charged_query = {
 	.sql =
 	"with recorded as materialized ("
-	" select x.counter_id, x.window_start, sum(v.amount) as amount"
-	" from (select e.amount, e.counter_ids, e.window_starts from @gov_events e"
+	" select x.counter_id, x.window_start, max(x.window_end) as window_end, sum(v.amount) as amount"
+	" from (select e.amount, e.counter_ids, e.window_starts, e.window_ends from @gov_events e"
 	"       where" GOV_OWN_EVENTS("$1", "$2", "$3") " offset 0) v,"
-	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
+	"  lateral unnest(v.counter_ids, v.window_starts, v.window_ends)"
+	"   as x(counter_id, window_start, window_end)"
 	" group by 1, 2),"
 	" wanted as materialized ("
 	" select a.owner_id, r.*"
@@ -105,9 +107,10 @@ static GovQuery charged_query = {
 	" t.amount + coalesce(u.amount, 0) - w.amount, t.amount + coalesce(u.amount, 0)"
 	" from wanted w"
 	" join tail t on t.counter_id = w.counter_id and t.window_start = w.window_start"
-	" left join lateral (select g.amount from @gov_usage g"
+	" left join lateral (select g.amount, g.window_end from @gov_usage g"
 	"  where g.counter_id = w.counter_id and g.window_start = w.window_start offset 0) u"
-	"  on true",
+	"  on true"
+	" where (u.window_end > w.window_end) is not true",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, XIDARRAYOID}
 };

@@ -59,7 +59,7 @@ static GovQuery usage_query = {
 	" on conflict (counter_id, window_start) do update"
 	" set amount = trim_scale(u.amount + excluded.amount),"
 	"  event_count = u.event_count + excluded.event_count"
-	" returning u.counter_id, u.window_start, u.amount",
+	" returning u.counter_id, u.window_start, u.amount, u.window_end",
 	.nargs = 7,
 	.argtypes = {TEXTARRAYOID, UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID,
 	TIMESTAMPTZARRAYOID, NUMERICARRAYOID, INT8ARRAYOID}
@@ -192,7 +192,8 @@ write_usage(const Charge *charges, int count)
 
 /*
  * Which of the rows just written have reached a threshold?  A row that a user's
- * trigger has kept from being written is not among them.
+ * trigger has kept from being written is not among them, nor one that covers
+ * more than the window: it says nothing of the window alone (usage_merge.c).
  */
 static int
 find_reached(const Charge *charges, int count, uint64 nrows, GovReached *reached)
@@ -215,7 +216,9 @@ find_reached(const Charge *charges, int count, uint64 nrows, GovReached *reached
 		{
 			item->after = gov_read_amount(row, 3, &isnull);
 			item->before = item->after - tallied->amount;
-			nreached += item->after >= charges[i].alert_from ? 1 : 0;
+			if (item->after >= charges[i].alert_from &&
+				DatumGetTimestampTz(gov_spi_value(row, 4, &isnull)) <= tallied->window_end)
+				nreached++;
 		}
 		row++;
 	}
