@@ -112,6 +112,8 @@ OBJS = \
 	src/trigger.o \
 	src/types.o \
 	src/usage.o \
+	src/usage_merge.o \
+	src/usage_retention.o \
 	src/waits.o \
 	src/wanted.o \
 	src/window.o \

@@ -59,6 +59,7 @@ create table @extschema@.gov_usage
     event_count bigint not null,
     pruned_amount numeric not null default 0,
     pruned_count bigint not null default 0,
+    merged_windows bigint,
 
     constraint gov_usage_pkey primary key (counter_id, window_start)
 )
@@ -67,12 +68,18 @@ with (fillfactor = 45);
 
 create index gov_usage_assignment_id_idx on @extschema@.gov_usage (owner_id, assignment_id);
 
-comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay';
+-- What is to be merged, and then to be deleted, in the order in which it becomes due. No update of the rollup's changes a column of them.
+create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is null;
+
+create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null;
+
+comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay, short ones merged into days';
 comment on column @extschema@.gov_usage.counter_id is 'the counter of the budget at that time; it changes with cadence, anchor and timezone';
 comment on column @extschema@.gov_usage.window_start is '-infinity for a budget that never resets';
-comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets';
+comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; of merged windows that of the last';
 comment on column @extschema@.gov_usage.pruned_amount is 'the part of amount whose ledger rows retention has deleted';
 comment on column @extschema@.gov_usage.pruned_count is 'the part of event_count whose ledger rows retention has deleted';
+comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged';
 
 create table @extschema@.gov_usage_hourly
 (

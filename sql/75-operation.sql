@@ -70,8 +70,8 @@ as 'MODULE_PATHNAME', 'gov_worker_failures_1_1';
 comment on function @extschema@.gov_worker_failures() is
 $$What stops the background worker of this database at present: gov_stats has it.
 
-result: a row for each step: expiry (of holds), rollup (and the alerts that it raises), event_retention and hold_retention; failures:
-    how often it has failed in a row, 0 when all is well; sqlstate, message: of the last error; since: when it first had that
+result: a row for each step: expiry (of holds), rollup (and the alerts that it raises), event_retention,
+    hold_retention, usage_merge, usage_retention and alert_retention; failures: how often it has failed in a row, 0 when all is well; sqlstate, message: of the last error; since: when it first had that
     SQLSTATE; last_at: when it was tried last
 errors: 42501 in a session pinned to an owner$$;
 
@@ -187,10 +187,10 @@ comment on function @extschema@.gov_maintain() is
 $$Does what the background worker does, as far as it can without waiting. Call it in a transaction of its own: until that ends,
 no budget can be deleted.
 
-result: expired: holds whose time had passed; rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: events and ended
-    holds deleted because of governance.event_retention; events_left: the ids from the first committed event that is not rolled up
-    yet to the last, so no fewer than there are such events, and 0 without any; waits_for: what they wait for, null when nothing is
-    left. A step that fails is undone, named there with its SQLSTATE, and told as a warning; the
+result: expired: holds whose time had passed; rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: rows deleted
+    because of governance.event_retention, usage_retention and alert_retention; events_left: the ids from the first committed event
+    that is not rolled up yet to the last, so no fewer than there are such events, and 0 without any; waits_for: what they wait for,
+    null when nothing is left. A step that fails is undone, named there with its SQLSTATE, and told as a warning; the
     others' work stays
 errors: 42501 in a session pinned to an owner; 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
@@ -328,17 +328,53 @@ begin
         select c.*
         from @extschema@._gov_cached_counters(owner) c
     ),
+    -- Rows of gov_usage and of the ledger side by side; the spans of merged rows do not overlap, so that the last one to begin
+    -- before a window is the only one that can have it.
+    counted as
+    (
+        select
+            c.*,
+            max(c.window_start) filter (where c.merged_until is not null) over earlier as merged_from,
+            max(c.merged_until) over earlier as merged_to
+        from
+        (
+            select
+                u.counter_id,
+                u.window_start,
+                case when u.merged_windows > 1 then u.window_end end as merged_until,
+                u.amount as counted,
+                u.event_count as counted_events,
+                u.pruned_amount as recorded,
+                u.pruned_count as recorded_events
+            from rolled_up u
+            union all
+            select
+                l.counter_id,
+                l.window_start,
+                null,
+                0,
+                0,
+                l.rolled_amount,
+                l.rolled_count
+            from ledger l
+        ) c
+        window earlier as (partition by c.counter_id order by c.window_start)
+    ),
     rolled as
     (
         select
-            counter_id,
-            window_start,
-            coalesce(u.amount, 0) as counted,
-            coalesce(u.event_count, 0) as counted_events,
-            coalesce(l.rolled_amount, 0) + coalesce(u.pruned_amount, 0) as recorded,
-            coalesce(l.rolled_count, 0) + coalesce(u.pruned_count, 0) as recorded_events
-        from ledger l
-        full join rolled_up u using (counter_id, window_start)
+            c.counter_id,
+            w.window_start,
+            sum(c.counted) as counted,
+            sum(c.counted_events) as counted_events,
+            sum(c.recorded) as recorded,
+            sum(c.recorded_events) as recorded_events
+        from counted c
+        cross join lateral
+        (
+            select case when c.window_start < c.merged_to then c.merged_from else c.window_start end as window_start
+        ) w
+        group by c.counter_id, w.window_start
     ),
     difference as
     (
@@ -365,6 +401,16 @@ begin
         left join rolled_up u on u.counter_id = c.counter_id and u.window_start = c.window_start and u.owner_id = b.owner_id
         where not c.is_pinned
             and c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
+            -- Nobody has asked since its window ended, and what that came to may be merged or deleted.
+            and (c.window_end > @extschema@.gov_now()
+                or u.merged_windows is null
+                    and u.counter_id is not null
+                    and not exists (
+                        select
+                        from @extschema@.gov_usage m
+                        where m.counter_id = c.counter_id
+                            and m.merged_windows > 1
+                            and date_trunc('day', m.window_start, 'UTC') = date_trunc('day', c.window_start, 'UTC')))
         union all
         select
             b.id,
@@ -425,7 +471,7 @@ $$Compares every count with the ledger. Exact when no call is under way, in a RE
 in flight are left out.
 
 owner_id: only the budgets of this owner; null for all that the session may see
-result: a row per budget, window and count that differs, none when all is well; counted_by: rollup (gov_usage), cache (shared
+result: a row per budget, window (or day of merged ones) and count that differs, none when all is well; counted_by: rollup (gov_usage), cache (shared
     memory) or holds; counted: the count; recorded: what the ledger, or gov_reservations, says
 errors: 42501 an owner that the session may not see$$;
 

@@ -33,6 +33,7 @@
 
 #include <limits.h>
 
+#include "datatype/timestamp.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -48,6 +49,9 @@
 #define GOV_CACHE_SIZE_MIN_KB		(4 * 1024)
 #define GOV_CACHE_SIZE_DEFAULT_KB	(64 * 1024)
 #define GOV_CACHE_SIZE_MAX_KB		(64 * 1024 * 1024)
+
+/* Short windows stay for as long as somebody may ask what happened on Friday. */
+#define GOV_USAGE_MERGE_AFTER_DEFAULT_S	(3 * SECS_PER_DAY)
 
 /* What gov_query keeps of owners: about 250 bytes a budget. */
 #define GOV_QUERY_MEMORY_DEFAULT_KB	(32 * 1024)
@@ -65,6 +69,9 @@
 int			gov_cache_size_kb = GOV_CACHE_SIZE_DEFAULT_KB;
 int			gov_rollup_interval_ms = -1;
 int			gov_event_retention_s = 0;
+int			gov_usage_retention_s = 0;
+int			gov_usage_merge_after_s = GOV_USAGE_MERGE_AFTER_DEFAULT_S;
+int			gov_alert_retention_s = 0;
 int			gov_log_rollup_waits_ms = 60000;
 int			gov_on_unavailable = GOV_ON_UNAVAILABLE_ERROR;
 int			gov_on_ungoverned = GOV_ON_UNGOVERNED_GRANT;
@@ -249,6 +256,19 @@ define_worker_settings(void)
 	DefineCustomIntVariable("governance.event_retention",
 							"Age at which rolled-up events and ended holds are deleted; 0 keeps them.",
 							NULL, &gov_event_retention_s, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.usage_retention",
+							"Age at which usage is deleted of which the ledger has no events left; 0 keeps it.",
+							NULL, &gov_usage_retention_s, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.usage_merge_after",
+							"Age at which the short windows of a day become one row of usage; 0 keeps them.",
+							NULL, &gov_usage_merge_after_s,
+							GOV_USAGE_MERGE_AFTER_DEFAULT_S, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.alert_retention",
+							"Age at which alerts of earlier windows are deleted; 0 keeps them.",
+							NULL, &gov_alert_retention_s, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.log_rollup_waits",
 							"Time after which the log names the open transactions that the rollup waits for; -1 never.",

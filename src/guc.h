@@ -24,6 +24,9 @@ typedef enum GovOnUngoverned
 extern int gov_cache_size_kb;
 extern int gov_rollup_interval_ms;	/* -1: as the ledger grows */
 extern int gov_event_retention_s;
+extern int gov_usage_retention_s;
+extern int gov_usage_merge_after_s;
+extern int gov_alert_retention_s;
 extern int gov_log_rollup_waits_ms;
 extern int gov_on_unavailable;
 extern int gov_on_ungoverned;

@@ -59,7 +59,8 @@ static GovQuery note_deleted_query = {
 };
 
 /*
- * A use is noted in the row whose window it falls into.
+ * A use whose window was merged (usage_merge.c) is noted in the row that covers
+ * it: the last one that starts no later, and one of its own comes before that.
  */
 static GovQuery prune_query = {
 	.sql =

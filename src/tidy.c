@@ -3,14 +3,20 @@
  *		The steps of the worker that make things small.
  *
  * PURPOSE
- *		One list for the worker and gov_maintain().
+ *		One list for the worker and gov_maintain().  In this order: usage goes
+ *		once its events are gone and its windows are merged.
  */
 #include "postgres.h"
 
 #include "retention.h"
 #include "tidy.h"
+#include "usage_merge.h"
+#include "usage_retention.h"
 
 const GovTidying gov_tidyings[GOV_TIDYINGS] = {
 	{GOV_STEP_EVENT_RETENTION, gov_retention_prune_events, true, "applying the retention of events"},
-	{GOV_STEP_HOLD_RETENTION, gov_retention_prune_holds, true, "applying the retention of holds"}
+	{GOV_STEP_HOLD_RETENTION, gov_retention_prune_holds, true, "applying the retention of holds"},
+	{GOV_STEP_USAGE_MERGE, gov_usage_merge, false, "merging windows"},
+	{GOV_STEP_USAGE_RETENTION, gov_usage_retention_prune_usage, true, "applying the retention of usage"},
+	{GOV_STEP_ALERT_RETENTION, gov_usage_retention_prune_alerts, true, "applying the retention of alerts"}
 };

@@ -19,7 +19,7 @@ typedef struct GovTidying
 	const char *activity;
 } GovTidying;
 
-#define GOV_TIDYINGS		2
+#define GOV_TIDYINGS		5
 
 extern const GovTidying gov_tidyings[GOV_TIDYINGS];
 

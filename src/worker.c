@@ -146,6 +146,7 @@ typedef struct Round
 	bool		must_leave;		/* somebody wants our database, or the extension is gone */
 	bool		is_idle;		/* there was nothing to do */
 	const GovTidying *tidying;	/* the step that is under way */
+	bool		in_batch;		/* of that, and its transaction is not over */
 } Round;
 
 /*
@@ -234,8 +235,10 @@ tidy(void *arg)
 	{
 		CHECK_FOR_INTERRUPTS();
 		begin(round->tidying->activity);
+		round->in_batch = true;
 		has_more = may_work(round->extension) && round->tidying->batch(&ndone);
 		end();
+		round->in_batch = false;
 	} while (has_more && !TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(),
 													 GOV_TIDY_MAX_MS));
 	if (has_more)
@@ -249,6 +252,9 @@ tidy_all(Round *round)
 	{
 		round->tidying = &gov_tidyings[i];
 		gov_step_run(round->tidying->step, tidy, round);
+		if (round->in_batch)
+			gov_pass_forget_all();	/* what it had done is undone */
+		round->in_batch = false;
 	}
 }
 
@@ -277,10 +283,7 @@ work(Round *round)
 
 	tidy_all(round);
 	if (gov_step_is_any_failing())
-	{
 		round->is_idle = false;
-		gov_pass_forget_all();	/* what they had done is undone */
-	}
 	return true;
 }
 

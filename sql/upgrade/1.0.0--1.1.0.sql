@@ -131,3 +131,14 @@ create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations
 -- What is there is rewritten as it is updated, or by VACUUM FULL.
 alter table @extschema@.gov_usage set (fillfactor = 45);
 alter table @extschema@.gov_usage_hourly set (fillfactor = 45);
+
+alter table @extschema@.gov_usage
+    add column merged_windows bigint;
+
+create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is null;
+
+create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null;
+
+comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay, short ones merged into days';
+comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; of merged windows that of the last';
+comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged';

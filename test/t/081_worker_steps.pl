@@ -27,13 +27,12 @@ sub errors_in_log { my ($pattern) = @_; return scalar(() = slurp_file($node->log
 
 gov_build($node, 'postgres');
 is($node->safe_psql('postgres', q{select string_agg(name || '=' || value, ' ' order by name) from gov_stats where name ~ '_failures$'}),
-	'event_retention_failures=0 expiry_failures=0 hold_retention_failures=0 rollup_failures=0', 'nothing stops anything');
+	'alert_retention_failures=0 event_retention_failures=0 expiry_failures=0 hold_retention_failures=0 rollup_failures=0 usage_merge_failures=0 usage_retention_failures=0', 'nothing stops anything');
 
 # ---------------------------------------------------------------- a foreign key to the ledger stops its retention
 
 $node->safe_psql('postgres', 'create table invoices (event_id bigint references gov_events (id))');
-my $event = gov_use($node, 'postgres', 3);
-$node->safe_psql('postgres', "insert into invoices values ($event)");
+$node->safe_psql('postgres', q{insert into invoices select event_id from gov_ingest('acme', 'tokens', 3, null, '{agent-1}')});
 ok($node->poll_query_until('postgres', q{select value > 0 and detail ~ '^23503 since .*: update or delete on table "gov_events" violates foreign key constraint' from gov_stats where name = 'event_retention_failures'}),
 	'gov_stats says what stops the retention of events');
 my $pid = $node->safe_psql('postgres', $worker);

@@ -101,6 +101,32 @@ foreach my $holds (1000, 10000, 10000)
 # gov_maintain looks for the beginning each time: it walks once over those deleted before.
 cmp_ok($per_hold{10000}[1], '<', 1.5 * $per_hold{10000}[0], 'what was deleted before costs little');
 
+# ---------------------------------------------------------------- windows
+
+configure(event_retention => '0', usage_merge_after => '1d');
+$node->safe_psql('postgres', q{
+	insert into gov_entities (owner_id, id, type_id) select 'acme', 'minute-' || n, 'org' from generate_series(1, 5) n;
+	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence)
+	select 'acme', 'minute-' || n, 'tokens', 1000000000, 'PT1M' from generate_series(1, 5) n});
+my @per_window;
+
+foreach my $turn (1 .. 2)
+{
+	$node->safe_psql('postgres', q{
+		select count(gov_ingest('acme', 'tokens', 1, null, '{minute-1,minute-2,minute-3,minute-4,minute-5}', null, gov_now() - n * interval '1 minute'))
+		from generate_series(1, 1200) n});
+	gov_ask($session, $maintain);
+	is($node->safe_psql('postgres', q{select count(*) from gov_usage where merged_windows is null and window_end < 'infinity' and window_end < window_start + interval '1 hour'}), 6000, "turn $turn: each minute has its row");
+	pass_days(4);
+	my $blocks = gov_blocks($session, $maintain);
+
+	note "merging 6000 windows: $blocks blocks";
+	push @per_window, $blocks / 6000;
+	cmp_ok($node->safe_psql('postgres', q{select count(*) from gov_usage where window_end < window_start + interval '2 days'}), '<=', 20 * $turn, "turn $turn: each day has one");
+}
+cmp_ok($per_window[1], '<', 1.5 * $per_window[0], 'what was merged before costs little');
+is($node->safe_psql('postgres', 'select count(*) from gov_verify()'), '0', 'gov_verify finds nothing');
+
 $old->query_safe('commit');
 $old->quit;
 $session->quit;

@@ -1,0 +1,397 @@
+/*
+ * usage_retention.c
+ *		Deletes usage and alerts that are older than their retention.
+ *
+ * PURPOSE
+ *		governance.usage_retention bounds gov_usage and gov_usage_hourly,
+ *		governance.alert_retention bounds gov_alerts.
+ *
+ * WHAT STAYS
+ *		Of usage, all that the ledger still has events of: gov_verify compares
+ *		them, and reports add up hours instead of events.  So nothing is deleted
+ *		before its events are, which is to say never without
+ *		governance.event_retention.  A late event is counted in a new row, which
+ *		goes when the event has gone.
+ *
+ *		Of alerts, those of the present window of a budget and of later ones,
+ *		however old: without the row the next use would raise the alert again.
+ *
+ * PROTOCOL
+ *		A batch in each transaction, going on where the last one stopped
+ *		(pass.c).  Windows go by their end, once they have been merged
+ *		(usage_merge.c), alerts by id.  The hours have an index by owner, hour
+ *		and the rest: an owner whose first hour is not due is passed over at the
+ *		cost of finding that hour.  As no hour becomes due within one, a pass
+ *		over all owners is made once for each that the clock shows.
+ *
+ * LOCKING
+ *		As usage_merge.c: neither the rollup nor the deletion of a budget is
+ *		under way.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "clock.h"
+#include "guc.h"
+#include "pass.h"
+#include "spi.h"
+#include "usage_retention.h"
+
+#define GOV_HOURS_BATCH		256		/* of an owner each, in one transaction */
+
+static GovPass windows_pass;
+static GovPass alerts_pass;
+
+/* Where the pass over the hours is: after this hour of this owner. */
+static GovPass hours_pass;
+static char *hours_owner = NULL;	/* NULL at the start */
+static TimestampTz hours_done_until = DT_NOBEGIN;	/* earlier ones are done with */
+
+/* A row that a late use lies in the span of waits until that is folded in. */
+static GovQuery windows_query = {
+	.sql =
+	"with due as materialized ("
+	" select u.ctid as row_id, u.counter_id, u.window_start, u.window_end,"
+	"  u.pruned_count >= u.event_count as is_free"
+	" from @gov_usage u"
+	" where u.merged_windows is not null"
+	"  and (u.window_end, u.counter_id) > ($1, $2) and u.window_end < $3"
+	" order by u.window_end, u.counter_id limit $4),"
+	" doomed as materialized ("
+	" select d.row_id from due d"
+	" where d.is_free and not exists ("
+	"  select from @gov_usage o"
+	"  where o.counter_id = d.counter_id and o.window_start > d.window_start"
+	"   and o.window_start < d.window_end offset 0)),"
+	" deleted as ("
+	" delete from @gov_usage u"
+	" where u.ctid = any (array(select d.row_id from doomed d))"
+	" returning 1)"
+	"select (select count(*) from deleted), count(*), max(d.window_end),"
+	" (select l.counter_id from due l order by l.window_end desc, l.counter_id desc limit 1)"
+	" from due d",
+	.nargs = 4,
+	.argtypes = {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID}
+};
+
+static GovQuery next_hour_query = {
+	.sql =
+	"select h.owner_id, h.hour from @gov_usage_hourly h"
+	" where (h.owner_id, h.hour) > ($1, $2) order by h.owner_id, h.hour limit 1",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID}
+};
+
+/* What the ledger has of some hours. */
+static const GovQuery recorded_query = {
+	.sql =
+	"select distinct e.owner_id, date_trunc('hour', e.occurred_at, 'UTC')"
+	" from @gov_events e"
+	" where e.occurred_at >= $1 and e.occurred_at < $2 + interval '1 hour'",
+	.nargs = 2,
+	.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static GovQuery delete_hours_query = {
+	.sql =
+	"delete from @gov_usage_hourly h"
+	" using unnest($1, $2) as w(owner_id, hour)"
+	" where h.owner_id = w.owner_id and h.hour = w.hour",
+	.nargs = 2,
+	.argtypes = {TEXTARRAYOID, TIMESTAMPTZARRAYOID}
+};
+
+/* One that was raised in the future, because the clock was ahead, is passed over. */
+static GovQuery alerts_query = {
+	.sql =
+	"with batch as materialized ("
+	" select l.id, l.assignment_id, l.window_start, l.raised_at < $2 as is_old,"
+	"  l.raised_at between $2 and $3 as ends"
+	" from @gov_alerts l where l.id > $1 order by l.id limit $4),"
+	" seen as materialized ("
+	" select b.* from batch b"
+	" where b.id < coalesce((select min(s.id) from batch s where s.ends), b.id + 1)),"
+	" doomed as materialized ("
+	" select s.id"
+	" from seen s"
+	" left join lateral ("
+	"  select a.cadence, a.anchor_at, a.timezone, @gov_is_timezone(a.timezone) as is_known"
+	"  from @gov_assignments a where a.id = s.assignment_id offset 0) a on true"
+	" where s.is_old and case"
+	"  when a.is_known is null then true"
+	"  when a.is_known then s.window_start <= $3 and s.window_start <> ("
+	"   select w.window_start from @gov_window(a.cadence, a.anchor_at, a.timezone, $3) w)"
+	" end),"
+	" deleted as ("
+	" delete from @gov_alerts l"
+	" where l.id = any (array(select d.id from doomed d))"
+	" returning 1)"
+	"select (select count(*) from deleted), count(*), max(s.id) from seen s",
+	.nargs = 4,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+};
+
+/* Lock a table and who may change it, without waiting. */
+static bool
+try_lock(Oid table)
+{
+	return ConditionalLockRelationOid(gov_catalog()->rollup_state, ShareUpdateExclusiveLock) &&
+		ConditionalLockRelationOid(table, RowExclusiveLock);
+}
+
+/* Usage of before that may go; false when none may. */
+static bool
+usage_due_before(TimestampTz *result)
+{
+	if (gov_usage_retention_s == 0 || gov_event_retention_s == 0)
+		return false;
+	*result = gov_clock() - Max(gov_usage_retention_s, gov_event_retention_s) * USECS_PER_SEC;
+	return true;
+}
+
+/* ---------------------------------------------------------------- windows */
+
+/* Delete a batch of windows. */
+static bool
+prune_windows(TimestampTz due_before, uint64 *ndeleted)
+{
+	Datum		args[4];
+	GovSpi		spi;
+	int64		nread;
+	bool		isnull;
+
+	if (!gov_catalog()->has_1_1_tables || !try_lock(gov_catalog()->usage))
+		return false;
+	gov_pass_continue(&windows_pass);
+	args[0] = TimestampTzGetDatum(windows_pass.at);
+	args[1] = Int64GetDatum(windows_pass.id);
+	args[2] = TimestampTzGetDatum(due_before);
+	args[3] = Int64GetDatum(windows_pass.limit);
+	gov_spi_begin(&spi);
+	gov_spi_modify(&windows_query, args, NULL);
+	*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
+	nread = DatumGetInt64(gov_spi_value(0, 2, &isnull));
+	if (nread > 0)
+	{
+		windows_pass.at = DatumGetTimestampTz(gov_spi_value(0, 3, &isnull));
+		windows_pass.id = DatumGetInt64(gov_spi_value(0, 4, &isnull));
+	}
+	gov_spi_end(&spi);
+	return gov_pass_note(&windows_pass, nread, nread);
+}
+
+/* ---------------------------------------------------------------- hours */
+
+/* The hours of a batch, in order. */
+typedef struct Hours
+{
+	MemoryContext context;
+	int			count;
+	Datum		owners[GOV_HOURS_BATCH];
+	Datum		hours[GOV_HOURS_BATCH];
+	bool		is_recorded[GOV_HOURS_BATCH];
+} Hours;
+
+static void
+move_to(const char *owner, TimestampTz hour)
+{
+	char	   *copy = owner ? MemoryContextStrdup(TopMemoryContext, owner) : NULL;
+
+	if (hours_owner != NULL)
+		pfree(hours_owner);
+	hours_owner = copy;
+	hours_pass.at = hour;
+}
+
+/* Find the next hours that are due; false when there are no more. */
+static bool
+find_due(Hours *hours, TimestampTz due_before)
+{
+	for (int nsteps = 0; nsteps < GOV_HOURS_BATCH; nsteps++)
+	{
+		Datum		args[2] = {CStringGetTextDatum(hours_owner ? hours_owner : ""),
+		TimestampTzGetDatum(hours_pass.at)};
+		MemoryContext caller;
+		TimestampTz hour;
+		char	   *owner;
+		bool		isnull;
+
+		if (gov_spi_modify(&next_hour_query, args, NULL) == 0)
+			return false;
+		owner = gov_spi_text(0, 1);
+		hour = DatumGetTimestampTz(gov_spi_value(0, 2, &isnull));
+		SPI_freetuptable(SPI_tuptable);
+		if (hour >= due_before)
+		{
+			move_to(owner, DT_NOEND);
+			continue;
+		}
+		move_to(owner, hour);
+		caller = MemoryContextSwitchTo(hours->context);
+		hours->owners[hours->count] = CStringGetTextDatum(owner);
+		MemoryContextSwitchTo(caller);
+		hours->hours[hours->count++] = TimestampTzGetDatum(hour);
+	}
+	return true;
+}
+
+/* The ledger has events of an hour: it stays, if it is one of ours. */
+static void
+keep_recorded(TupleTableSlot *row, void *state)
+{
+	Hours	   *hours = state;
+	text	   *owner = DatumGetTextPP(row->tts_values[0]);
+	TimestampTz hour = DatumGetTimestampTz(row->tts_values[1]);
+
+	for (int i = 0; i < hours->count; i++)
+	{
+		text	   *other = DatumGetTextPP(hours->owners[i]);
+
+		if (DatumGetTimestampTz(hours->hours[i]) == hour &&
+			VARSIZE_ANY_EXHDR(other) == VARSIZE_ANY_EXHDR(owner) &&
+			memcmp(VARDATA_ANY(other), VARDATA_ANY(owner), VARSIZE_ANY_EXHDR(owner)) == 0)
+			hours->is_recorded[i] = true;
+	}
+}
+
+/* In a scope of its own, because other statements must not be planned as this scan may be. */
+static void
+look_into_ledger(Hours *hours)
+{
+	TimestampTz first = DatumGetTimestampTz(hours->hours[0]);
+	TimestampTz last = first;
+	Datum		args[2];
+	GovSpi		spi;
+
+	for (int i = 1; i < hours->count; i++)
+	{
+		first = Min(first, DatumGetTimestampTz(hours->hours[i]));
+		last = Max(last, DatumGetTimestampTz(hours->hours[i]));
+	}
+	args[0] = TimestampTzGetDatum(first);
+	args[1] = TimestampTzGetDatum(last);
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	gov_spi_scan(&recorded_query, args, NULL, keep_recorded, hours);
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+}
+
+static uint64
+delete_hours(const Hours *hours)
+{
+	Datum		owners[GOV_HOURS_BATCH];
+	Datum		starts[GOV_HOURS_BATCH];
+	Datum		args[2];
+	int			count = 0;
+
+	for (int i = 0; i < hours->count; i++)
+	{
+		if (hours->is_recorded[i])
+			continue;
+		owners[count] = hours->owners[i];
+		starts[count++] = hours->hours[i];
+	}
+	if (count == 0)
+		return 0;
+	args[0] = PointerGetDatum(construct_array(owners, count, TEXTOID, -1, false, TYPALIGN_INT));
+	args[1] = PointerGetDatum(construct_array(starts, count, TIMESTAMPTZOID, 8,
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return gov_spi_modify(&delete_hours_query, args, NULL);
+}
+
+static bool
+find_hours(Hours *hours, TimestampTz due_before)
+{
+	GovSpi		spi;
+	bool		has_more;
+
+	gov_spi_begin(&spi);
+	has_more = find_due(hours, due_before);
+	gov_spi_end(&spi);
+	return has_more;
+}
+
+/* Delete a batch of hours: those that the ledger has nothing of. */
+static bool
+prune_hours(TimestampTz due_before, uint64 *ndeleted)
+{
+	Hours	   *hours;
+	GovSpi		spi;
+	bool		has_more;
+
+	due_before -= due_before % USECS_PER_HOUR;
+	if (gov_pass_continue(&hours_pass))
+	{
+		move_to(NULL, DT_NOBEGIN);
+		hours_done_until = DT_NOBEGIN;
+	}
+	if (due_before <= hours_done_until || !try_lock(gov_catalog()->usage_hourly) ||
+		!ConditionalLockRelationOid(gov_catalog()->events, AccessShareLock))
+		return false;
+	hours = palloc0(sizeof(Hours));
+	hours->context = CurrentMemoryContext;
+	has_more = find_hours(hours, due_before);
+	if (hours->count > 0)
+	{
+		look_into_ledger(hours);
+		gov_spi_begin(&spi);
+		*ndeleted += delete_hours(hours);
+		gov_spi_end(&spi);
+	}
+	if (!has_more)
+	{
+		move_to(NULL, DT_NOBEGIN);
+		hours_done_until = due_before;
+	}
+	return has_more;
+}
+
+/* Delete a batch of what is past governance.usage_retention. */
+bool
+gov_usage_retention_prune_usage(uint64 *ndeleted)
+{
+	TimestampTz due_before;
+	bool		has_more;
+
+	if (!usage_due_before(&due_before))
+		return false;
+	has_more = prune_windows(due_before, ndeleted);
+	return prune_hours(due_before, ndeleted) || has_more;
+}
+
+/* ---------------------------------------------------------------- alerts */
+
+/* Delete a batch of alerts past governance.alert_retention. */
+bool
+gov_usage_retention_prune_alerts(uint64 *ndeleted)
+{
+	TimestampTz now = gov_clock();
+	Datum		args[4];
+	GovSpi		spi;
+	int64		nread;
+	bool		isnull;
+
+	if (gov_alert_retention_s == 0 || !try_lock(gov_catalog()->alerts))
+		return false;
+	gov_pass_continue(&alerts_pass);
+	args[0] = Int64GetDatum(alerts_pass.id);
+	args[1] = TimestampTzGetDatum(now - gov_alert_retention_s * USECS_PER_SEC);
+	args[2] = TimestampTzGetDatum(now);
+	args[3] = Int64GetDatum(alerts_pass.limit);
+	gov_spi_begin(&spi);
+	gov_spi_modify(&alerts_query, args, NULL);
+	*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
+	nread = DatumGetInt64(gov_spi_value(0, 2, &isnull));
+	if (nread > 0)
+		alerts_pass.id = DatumGetInt64(gov_spi_value(0, 3, &isnull));
+	gov_spi_end(&spi);
+	return gov_pass_note(&alerts_pass, nread, nread);
+}
