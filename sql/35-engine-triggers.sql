@@ -25,6 +25,13 @@ as 'MODULE_PATHNAME', 'gov_ledger_guard_1_0';
 
 comment on function @extschema@.gov_ledger_guard() is 'trigger: refuses what would rewrite the ledger (42501)';
 
+create function @extschema@.gov_note_ledger()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_note_ledger_1_1';
+
+comment on function @extschema@.gov_note_ledger() is 'trigger: notes that ledger rows are written without the engine, so that loads look for them';
+
 create trigger gov_entity_types_note
     after insert or update or delete on @extschema@.gov_entity_types
     for each row
@@ -90,6 +97,17 @@ create trigger gov_reservations_note_truncate
     for each statement
     execute function @extschema@.gov_note_truncate();
 
+create trigger gov_events_note
+    before insert on @extschema@.gov_events
+    for each statement
+    execute function @extschema@.gov_note_ledger();
+
+-- Only where changes are applied, for which no statement fires: a trigger for each row would slow COPY.
+create trigger gov_events_note_applied
+    before insert on @extschema@.gov_events
+    for each row
+    execute function @extschema@.gov_note_ledger();
+
 create trigger gov_events_guard
     before update or delete or truncate on @extschema@.gov_events
     for each statement
@@ -113,6 +131,8 @@ alter table @extschema@.gov_alert_policies enable always trigger gov_alert_polic
 alter table @extschema@.gov_alert_policies enable always trigger gov_alert_policies_note_truncate;
 alter table @extschema@.gov_assignments enable always trigger gov_assignments_note_truncate;
 alter table @extschema@.gov_events enable always trigger gov_events_note_truncate;
+alter table @extschema@.gov_events enable always trigger gov_events_note;
+alter table @extschema@.gov_events enable replica trigger gov_events_note_applied;
 alter table @extschema@.gov_usage enable always trigger gov_usage_note_truncate;
 alter table @extschema@.gov_reservations enable always trigger gov_reservations_note_truncate;
 

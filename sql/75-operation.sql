@@ -237,7 +237,9 @@ begin
         from pg_trigger t
         join pg_proc p on p.oid = t.tgfoid
         where p.pronamespace = '@extschema@'::regnamespace
-            and p.proname in ('gov_note_change', 'gov_note_truncate', 'gov_forget_budget')
+            and (
+                p.proname in ('gov_note_change', 'gov_note_truncate', 'gov_forget_budget')
+                or p.proname = 'gov_note_ledger' and t.tgname = 'gov_events_note')
             and t.tgenabled <> 'A'
     loop
         execute format('alter table %s enable always trigger %I', broken.relation, broken.tgname);

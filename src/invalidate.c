@@ -8,7 +8,9 @@
  *		logical replication and the catalog functions are all the same; they
  *		are ENABLE ALWAYS and not statement triggers, which do not fire when
  *		changes are applied by replication.  A third trigger keeps the ledger
- *		append-only.
+ *		append-only, and a fourth tells of rows that the engine has not written:
+ *		for a statement, which costs COPY nothing, and for a row where changes
+ *		are applied.
  *
  * FAILURE
  *		Triggers disabled by an administrator, or turned into ordinary ones by
@@ -22,11 +24,13 @@
 #include "catalog.h"
 #include "changes.h"
 #include "spi.h"
+#include "tail.h"
 #include "trigger.h"
 
 PG_FUNCTION_INFO_V1(gov_note_change_1_0);
 PG_FUNCTION_INFO_V1(gov_note_truncate_1_0);
 PG_FUNCTION_INFO_V1(gov_ledger_guard_1_0);
+PG_FUNCTION_INFO_V1(gov_note_ledger_1_1);
 
 static void
 note_row(const TriggerData *trigger, HeapTuple row, const char *id_column)
@@ -142,4 +146,17 @@ gov_ledger_guard_1_0(PG_FUNCTION_ARGS)
 				 errhint("Record a correction with gov_ingest and a negative amount.") :
 				 errhint("Use gov_settle, gov_release or gov_extend.")));
 	return PointerGetDatum(NULL);
+}
+
+/* BEFORE INSERT into the ledger, which the engine does without triggers. */
+Datum
+gov_note_ledger_1_1(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger =
+		gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_BEFORE) |
+							GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW),
+							gov_catalog()->events);
+
+	gov_tail_note_writer();
+	return PointerGetDatum(TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ? trigger->tg_trigtuple : NULL);
 }

@@ -47,7 +47,8 @@ static bool has_claim = false;
 
 static GovQuery positions_query = {
 	.sql = "select coalesce((select r.watermark from @gov_rollup_state r where r.id = 1), 0),"
-	" (select case when s.is_called then s.last_value else 0 end from @gov_events_id_seq s)"
+	" (select greatest(case when s.is_called then s.last_value else 0 end,"
+	"   (select max(e.id) from @gov_events e)) from @gov_events_id_seq s)"
 };
 
 static GovQuery names_query = {

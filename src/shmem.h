@@ -110,6 +110,7 @@ typedef struct GovSharedTail
 	Oid			extension;
 	int64		first_id;		/* the last one drawn before we knew anything */
 	int64		rolled_up;
+	int			writers;		/* transactions that write the ledger without the engine */
 } GovSharedTail;
 
 typedef struct GovShared

@@ -39,8 +39,11 @@
  * FAILURE
  *		Where nothing is known a load reads the tail itself.  Two databases
  *		that would share an entry: the second never knows what is rolled up, and
- *		must learn each tail.  Whoever writes the ledger without the engine, or
- *		moves the watermark, calls gov_refresh().
+ *		must learn each tail.  While a transaction writes the ledger without the
+ *		engine (a restore, logical apply, an INSERT by hand: triggers tell)
+ *		nothing is known in its database, and nothing of what was known before
+ *		it afterwards; one that is prepared leaves it so.  Whoever moves the
+ *		watermark calls gov_refresh().
  */
 #include "postgres.h"
 
@@ -56,6 +59,7 @@
 /* What this transaction has rolled up to, and tells when it has committed. */
 static int64 noted = GOV_NOTHING_ROLLED_UP;
 static int64 recorded = 0;		/* the last event of this transaction */
+static bool is_writer = false;	/* it writes the ledger without the engine */
 
 static GovSharedTail *
 tail_of(Oid database)
@@ -145,6 +149,47 @@ gov_tail_note_event(int64 id)
 	recorded = Max(recorded, id);
 }
 
+/* This transaction writes the ledger without the engine. */
+void
+gov_tail_note_writer(void)
+{
+	GovSharedTail *tail;
+
+	if (is_writer || gov_shared == NULL)
+		return;
+	tail = tail_of(MyDatabaseId);
+	SpinLockAcquire(&tail->lock);
+	tail->writers++;
+	SpinLockRelease(&tail->lock);
+	is_writer = true;
+}
+
+/* It has ended, or is out of our hands. */
+static void
+forget_writer(void)
+{
+	GovSharedTail *tail = tail_of(MyDatabaseId);
+
+	SpinLockAcquire(&tail->lock);
+	Assert(tail->writers > 0);
+	tail->writers--;
+	SpinLockRelease(&tail->lock);
+	is_writer = false;
+}
+
+/* Is anybody writing the ledger of this database, or of one that shares its entry? */
+static bool
+has_writers(Oid database)
+{
+	GovSharedTail *tail = tail_of(database);
+	bool		result;
+
+	SpinLockAcquire(&tail->lock);
+	result = tail->writers > 0;
+	SpinLockRelease(&tail->lock);
+	return result;
+}
+
 /* The last that it has recorded. */
 int64
 gov_tail_recorded(void)
@@ -159,6 +204,11 @@ gov_tail_commit(void)
 	GovSharedTail *tail;
 
 	recorded = 0;
+	if (is_writer)
+	{
+		gov_tail_lose_all();
+		forget_writer();
+	}
 	if (noted == GOV_NOTHING_ROLLED_UP || gov_shared == NULL)
 		return;
 	tail = tail_of(MyDatabaseId);
@@ -174,8 +224,18 @@ void
 gov_tail_abort(int level)
 {
 	noted = GOV_NOTHING_ROLLED_UP;
-	if (level == 0)
-		recorded = 0;
+	if (level > 0)
+		return;
+	recorded = 0;
+	if (is_writer)
+		forget_writer();
+}
+
+/* It is prepared: when it commits, we shall not hear of it. */
+void
+gov_tail_prepare(void)
+{
+	is_writer = false;
 }
 
 /* How often has a counter of the owner been lost? */
@@ -226,7 +286,7 @@ gov_tail_is_known(const GovOwnerKey *key, int64 rolled_up)
 	bool		result;
 
 	gov_stripe_lock(stripe, LW_SHARED);
-	result = owners->announced == 0 &&
+	result = owners->announced == 0 && !has_writers(key->database) &&
 		((rolled_up != GOV_NOTHING_ROLLED_UP && rolled_up >= owners->lost_event) ||
 		 is_learned(key));
 	gov_stripe_unlock(stripe);

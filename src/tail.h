@@ -13,6 +13,8 @@ extern void gov_tail_begin(Oid extension, int64 watermark, int64 last_id);
 extern int64 gov_tail_rolled_up(Oid extension);
 extern void gov_tail_note_rolled_up(int64 watermark);
 extern void gov_tail_note_event(int64 id);
+extern void gov_tail_note_writer(void);
+extern void gov_tail_prepare(void);
 extern int64 gov_tail_recorded(void);
 extern void gov_tail_commit(void);
 extern void gov_tail_abort(int level);

@@ -69,6 +69,7 @@ at_transaction_end(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_PREPARE:
 			forget_private();
+			gov_tail_prepare();
 			break;
 		case XACT_EVENT_COMMIT:
 			forget_private();

@@ -156,6 +156,38 @@ ok( $node->poll_query_until('postgres', q{select count(*) = 400 from gov_reserva
 	'holds of agents that are not in the cache expire');
 let_go();
 
+# ---------------------------------------------------------------- rows that the engine has not written
+
+sub write_by_hand
+{
+	my ($agent) = @_;
+
+	return qq{insert into gov_events (owner_id, capability_id, amount, entity_ids, occurred_at, recorded_at, counter_ids, window_starts, window_ends)
+		select a.owner_id, a.capability_id, 60, array[a.entity_id], now(), now(), array[a.counter_id], array[w.window_start], array[w.window_end]
+		from gov_assignments a, gov_window('P1M', null, 'UTC', now()) w
+		where a.owner_id = 'small' and a.entity_id = '$agent'};
+}
+
+# The role of whoever applies changes: for it no statement has fired.
+$node->safe_psql('postgres', q{select gov_allowed('small', 'tokens', 1, null, array['agent-1-1'])});
+foreach my $case ([ 'origin', 'agent-1-8' ], [ 'replica', 'agent-1-9' ])
+{
+	my ($role, $agent) = @$case;
+	my $writer = $node->background_psql('postgres', on_error_stop => 0);
+
+	gov_ask($writer, "set session_replication_role = $role");
+	gov_ask($writer, 'alter table gov_events disable trigger gov_events_note') if $role eq 'replica';
+	gov_ask($writer, 'begin');
+	gov_ask($writer, write_by_hand($agent));
+	gov_ask($writer, 'commit');
+	is($node->safe_psql('postgres', allowed('small', $agent, 41)), 'f', "what is written as $role is counted");
+	is($node->safe_psql('postgres', allowed('small', $agent, 40)), 't', 'and no more');
+	$writer->quit;
+}
+$node->safe_psql('postgres', 'select gov_refresh()');
+is($node->safe_psql('postgres', q{select string_agg(tgenabled::text, '' order by tgname) from pg_trigger where tgname in ('gov_events_note', 'gov_events_note_applied')}),
+	'AR', 'gov_refresh repairs the trigger that tells');
+
 # ---------------------------------------------------------------- a restart
 
 $node->restart;
