@@ -50,10 +50,11 @@ open_indexes(GovAppend *append)
 	{
 		append->indexes[i] = index_open(shape->indexes[i].id, RowExclusiveLock);
 		shape->indexes[i].info->ii_Context = CurrentMemoryContext;
+		shape->indexes[i].info->ii_AmCache = NULL;	/* a row that failed has left it */
 	}
 }
 
-/* What an index has kept for the next row may refer to its relation. */
+/* What an index has kept for the next row refers to its relation, and to our memory. */
 static void
 close_indexes(GovAppend *append)
 {
@@ -62,7 +63,6 @@ close_indexes(GovAppend *append)
 	for (int i = 0; i < shape->nindexes; i++)
 	{
 		gov_index_insert_cleanup(append->indexes[i], shape->indexes[i].info);
-		shape->indexes[i].info->ii_AmCache = NULL;
 		index_close(append->indexes[i], NoLock);
 	}
 }

@@ -138,6 +138,16 @@ drop index ledger_calls_us;
 select is_granted from gov_consume('ddl', 'tokens', 55, entity_ids => '{bot}');
 select helper.use();
 
+-- A row that one index refuses is in none, and what the others kept for it is not used again.
+begin;
+create unique index ledger_once on gov_events (occurred_at);
+select helper.outcome($$select gov_ingest('ddl', 'tokens', 1, null, '{bot}', null, '2020-01-01 00:00+00')$$);
+select helper.outcome($$select gov_ingest('ddl', 'tokens', 1, null, '{bot}', null, '2020-01-01 00:00+00')$$);
+select helper.use();
+commit;
+drop index ledger_once;
+select helper.use();
+
 -- Holds go the same way.
 begin;
 select is_granted from gov_reserve('ddl', 'tokens', 1, entity_ids => '{bot}');
