@@ -421,10 +421,13 @@ create function model.sums(owner text) returns text
 language sql
 as $$
     with used as (
-        select c.counter_id, c.window_start, c.window_end, sum(e.amount) as amount, count(*) as event_count
-        from gov_events as e, unnest(e.counter_ids, e.window_starts, e.window_ends) as c (counter_id, window_start, window_end)
+        -- The clock of a history runs for days: short windows are merged meanwhile.
+        select c.counter_id, coalesce(m.window_start, c.window_start) as window_start, max(c.window_end) as window_end, sum(e.amount) as amount, count(*) as event_count
+        from gov_events as e
+        cross join unnest(e.counter_ids, e.window_starts, e.window_ends) as c (counter_id, window_start, window_end)
+        left join gov_usage as m on m.counter_id = c.counter_id and m.merged_windows > 1 and c.window_start >= m.window_start and c.window_start < m.window_end
         where e.owner_id = owner and c.counter_id in (select a.counter_id from gov_assignments as a where a.owner_id = owner)
-        group by c.counter_id, c.window_start, c.window_end
+        group by c.counter_id, coalesce(m.window_start, c.window_start)
     ), hourly as (
         select e.capability_id, x.entity_id, date_trunc('hour', e.occurred_at, 'UTC') as hour, sum(e.amount) as amount, count(*) as event_count
         from gov_events as e, unnest(case when e.entity_ids = '{}' then '{""}' else e.entity_ids end) as x (entity_id)

@@ -47,7 +47,7 @@ $node->safe_psql('postgres', 'analyze');
 
 my @writers;
 
-# Something, again and again, each time in a transaction of its own, until told to stop.
+# Something, again and again, each time in a transaction of its own, until told to stop, which takes minutes on a slow machine.
 sub start_writer
 {
 	my ($sql) = @_;
@@ -55,7 +55,7 @@ sub start_writer
 
 	push @writers, [
 		IPC::Run::start(
-			[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "do \$\$ begin while not exists (select from stop) loop $sql; commit; end loop; end \$\$" ],
+			[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'set statement_timeout = 0', '-c', "do \$\$ begin while not exists (select from stop) loop $sql; commit; end loop; end \$\$" ],
 			'<', \undef, '>&', \$output),
 		\$output ];
 	return;
