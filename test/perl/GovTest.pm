@@ -273,6 +273,7 @@ sub gov_await
 }
 
 # Change a setting for the whole server, and wait until new sessions have it. The value in the form SHOW prints.
+# A round number of seconds is shown in minutes.
 sub gov_set
 {
 	my ($node, $name, $value) = @_;
@@ -280,7 +281,7 @@ sub gov_set
 	$node->safe_psql('postgres', "alter system set $name = '$value'");
 	$node->reload;
 	$node->poll_query_until('postgres',
-		"select current_setting('$name') = '$value'")
+		"select current_setting('$name') = '$value' or setting || unit = '$value' from pg_settings where name = '$name'")
 	  or croak "setting $name is not in force";
 	return;
 }
