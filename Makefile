@@ -31,8 +31,10 @@ OBJS = \
 	src/api_query.o \
 	src/api_window.o \
 	src/append.o \
+	src/arena.o \
 	src/attempt.o \
 	src/backtest.o \
+	src/block.o \
 	src/budgets.o \
 	src/cadence.o \
 	src/catalog.o \
@@ -65,6 +67,7 @@ OBJS = \
 	src/live.o \
 	src/load.o \
 	src/lookup.o \
+	src/names.o \
 	src/node.o \
 	src/nodetable.o \
 	src/notify.o \

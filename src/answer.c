@@ -103,13 +103,20 @@ put_text(StringInfo json, GovJsonContainer *in, const char *text)
 }
 
 static void
-put_string(StringInfo json, GovJsonContainer *in, const GovEntity *entity,
-		   GovString string)
+put_chars(StringInfo json, GovJsonContainer *in, const GovChars *chars)
 {
-	if (string.offset == 0)
+	gov_json_put_string(json, in, chars->bytes, chars->length);
+}
+
+static void
+put_cadence(StringInfo json, GovJsonContainer *in, const GovCadence *cadence)
+{
+	char		text[GOV_CADENCE_TEXT_SIZE];
+
+	if (cadence->unit == GOV_CADENCE_NONE)
 		gov_json_put_null(json, in);
 	else
-		gov_json_put_string(json, in, gov_entity_string(entity, string), string.length);
+		gov_json_put_string(json, in, text, gov_cadence_text(cadence, text));
 }
 
 static void
@@ -125,12 +132,13 @@ static void
 put_scope(StringInfo json, GovJsonContainer *in, const GovEntity *entity,
 		  const GovBudget *budget)
 {
-	const GovString *scope = gov_budget_scope(entity, budget);
+	const GovText *scope = gov_budget_scope(entity, budget);
+	uint32		nscope = gov_budget_more(entity, budget)->nscope;
 	GovJsonContainer array;
 
-	gov_json_begin_array(json, &array, budget->nscope);
-	for (uint32 i = 0; i < budget->nscope; i++)
-		put_string(json, &array, entity, scope[i]);
+	gov_json_begin_array(json, &array, nscope);
+	for (uint32 i = 0; i < nscope; i++)
+		put_chars(json, &array, gov_chars(entity, scope[i]));
 	gov_json_end(json, &array, in);
 }
 
@@ -146,9 +154,9 @@ put_node(StringInfo json, GovJsonContainer *in, const GovNodeFacts *facts)
 	gov_json_begin_object(json, &node, lengthof(node_keys));
 	for (int i = 0; i < lengthof(node_keys); i++)
 		gov_json_put_string(json, &node, node_keys[i].text, node_keys[i].length);
-	put_string(json, &node, entity, facts->budget->name);
-	put_string(json, &node, entity, facts->budget->cadence_text);
-	put_string(json, &node, entity, entity->id);
+	put_chars(json, &node, gov_chars(entity, facts->budget->name));
+	put_cadence(json, &node, &facts->budget->cadence);
+	put_chars(json, &node, gov_entity_id(entity));
 	gov_json_put_bool(json, &node, facts->is_granted);
 	put_amount(json, &node, !state->has_limit, facts->remaining);
 	put_amount(json, &node, !state->has_limit, state->limit);
@@ -251,22 +259,21 @@ gov_answer_failing_nodes(const GovResolution *resolution)
 }
 
 static Datum
-string_datum(const GovEntity *entity, GovString string)
+chars_datum(const GovChars *chars)
 {
-	return PointerGetDatum(cstring_to_text_with_len(gov_entity_string(entity, string),
-													string.length));
+	return PointerGetDatum(cstring_to_text_with_len(chars->bytes, chars->length));
 }
 
 static Datum
 scope_datum(const GovEntity *entity, const GovBudget *budget)
 {
-	const GovString *scope = gov_budget_scope(entity, budget);
-	Datum	   *ids = palloc(sizeof(Datum) * Max(budget->nscope, 1));
+	const GovText *scope = gov_budget_scope(entity, budget);
+	uint32		nscope = gov_budget_more(entity, budget)->nscope;
+	Datum	   *ids = palloc(sizeof(Datum) * Max(nscope, 1));
 
-	for (uint32 i = 0; i < budget->nscope; i++)
-		ids[i] = string_datum(entity, scope[i]);
-	return PointerGetDatum(construct_array(ids, budget->nscope, TEXTOID, -1, false,
-										   TYPALIGN_INT));
+	for (uint32 i = 0; i < nscope; i++)
+		ids[i] = chars_datum(gov_chars(entity, scope[i]));
+	return PointerGetDatum(construct_array(ids, nscope, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 /* One row: the chain's number and the columns of a node. */
@@ -277,11 +284,12 @@ put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovNodeFacts
 	const GovBudgetState *state = facts->state;
 	Datum		values[14];
 	bool		nulls[14] = {false};
+	char		cadence[GOV_CADENCE_TEXT_SIZE];
 
 	values[0] = Int32GetDatum(chain);
-	values[1] = string_datum(entity, entity->id);
+	values[1] = chars_datum(gov_entity_id(entity));
 	values[2] = scope_datum(entity, facts->budget);
-	values[3] = string_datum(entity, facts->budget->name);
+	values[3] = chars_datum(gov_chars(entity, facts->budget->name));
 	nulls[4] = !state->has_limit;
 	values[4] = NumericGetDatum(gov_amount_to_numeric(state->limit));
 	values[5] = NumericGetDatum(gov_amount_to_numeric(state->usage));
@@ -291,8 +299,12 @@ put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovNodeFacts
 	values[8] = BoolGetDatum(facts->is_granted);
 	values[9] = BoolGetDatum(facts->is_over_limit);
 	values[10] = CStringGetTextDatum(state->is_soft ? "soft" : "hard");
-	nulls[11] = facts->budget->cadence_text.offset == 0;
-	values[11] = string_datum(entity, facts->budget->cadence_text);
+	nulls[11] = facts->budget->cadence.unit == GOV_CADENCE_NONE;
+	if (!nulls[11])
+	{
+		gov_cadence_text(&facts->budget->cadence, cadence);
+		values[11] = CStringGetTextDatum(cadence);
+	}
 	nulls[12] = TIMESTAMP_NOT_FINITE(facts->window->start);
 	values[12] = TimestampTzGetDatum(facts->window->start);
 	nulls[13] = TIMESTAMP_NOT_FINITE(facts->window->end);

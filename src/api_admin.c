@@ -161,7 +161,7 @@ gov_engine_facts_1_0(PG_FUNCTION_ARGS)
 	put_fact(result, "cache_loads", pg_atomic_read_u64(&gov_shared->loads));
 	put_fact(result, "cache_evictions", pg_atomic_read_u64(&gov_shared->evictions));
 	put_fact(result, "cache_nodes", nodes);
-	put_fact(result, "cache_used_bytes", pg_atomic_read_u64(&gov_shared->memory_used));
+	put_fact(result, "cache_used_bytes", gov_shmem_memory_used());
 	put_fact(result, "cache_size_bytes", gov_shared->memory_size);
 	put_fact(result, "events", pg_atomic_read_u64(&gov_shared->events));
 	put_fact(result, "denials", denials);
@@ -352,7 +352,6 @@ gov_drop_cache_1_0(PG_FUNCTION_ARGS)
 	gov_changes_note_everything(false);
 	if (gov_shmem_is_available())
 	{
-		gov_shmem_memory();
 		pg_atomic_fetch_add_u64(gov_shmem_generation(MyDatabaseId), 1);
 		pg_atomic_fetch_add_u64(gov_shmem_type_generation(MyDatabaseId), 1);
 		gov_node_evict_everything();

@@ -36,14 +36,13 @@ gov_walk_note_other(GovWalk *walk, const char *id, uint32 id_length)
 static bool
 scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *budget)
 {
-	const GovString *scope = gov_budget_scope(entity, budget);
+	const GovText *scope = gov_budget_scope(entity, budget);
 
-	for (uint32 i = 0; i < budget->nscope; i++)
+	for (uint32 i = 0; i < gov_budget_more(entity, budget)->nscope; i++)
 	{
-		const char *id = gov_entity_string(entity, scope[i]);
+		const GovChars *id = gov_chars(entity, scope[i]);
 
-		if (gov_set_find(out, id, scope[i].length,
-						 gov_text_hash(id, scope[i].length)) < 0)
+		if (gov_set_find(out, id->bytes, id->length, gov_text_hash(id->bytes, id->length)) < 0)
 			return false;
 	}
 	return true;
@@ -54,14 +53,13 @@ static GovSharedCounter *
 find_shared_counter(const GovSource *source, const GovResolvedEntity *resolved,
 					uint32 number)
 {
-	dsa_pointer pointer;
 	uint32		shared_number;
 
 	if (!source->uses_shared ||
 		!gov_node_find_budget(resolved->node, &resolved->entity->budgets[number].id,
 							  number, &shared_number))
 		return NULL;
-	return gov_node_counter(resolved->node, shared_number, &pointer);
+	return gov_node_counter(resolved->node, shared_number);
 }
 
 /*
@@ -75,12 +73,11 @@ static bool
 find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32 number,
 			  GovResolvedBudget *budget)
 {
-	dsa_pointer pointer;
 	GovSharedCounter *shared;
 
 	if (!source->uses_private)
 	{
-		budget->counter = gov_node_counter(resolved->node, number, &pointer);
+		budget->counter = gov_node_counter(resolved->node, number);
 		budget->holds = budget->counter;
 		budget->is_shared = budget->holds_are_shared = true;
 		return true;
@@ -135,9 +132,10 @@ note_turn(GovWalk *walk, const GovEntity *entity, const GovBudget *budget)
 	if (turn == NULL)
 		turn = &out->turns[out->nturns++];
 	turn->counter_id = budget->counter_id;
-	turn->budget = *budget;
-	strlcpy(turn->timezone, gov_entity_string(entity, budget->timezone),
-			sizeof(turn->timezone));
+	turn->cadence = budget->cadence;
+	turn->anchor = gov_budget_more(entity, budget)->anchor;
+	turn->has_anchor = gov_budget_more(entity, budget)->has_anchor;
+	strlcpy(turn->timezone, gov_budget_timezone(entity, budget), sizeof(turn->timezone));
 	turn->is_computed = false;
 }
 
@@ -156,8 +154,7 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 		return true;
 	if (gov_counter_must_load(counter, now))
 	{
-		gov_walk_note_other(walk, gov_entity_string(entity, entity->id),
-							entity->id.length);
+		gov_walk_note_other(walk, gov_entity_id(entity)->bytes, gov_entity_id(entity)->length);
 		walk->is_outdated = true;
 		return true;
 	}
@@ -175,7 +172,7 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 	counter->total = 0;
 	counter->covered = 0;
 	counter->settled = 0;
-	counter->alert_at = GOV_ALERT_UNKNOWN;
+	counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
 	return true;
 }
 
@@ -221,8 +218,8 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	budget->ends_hold = false;
 	if (!find_counters(walk->source, resolved, number, budget))
 	{
-		gov_walk_note_other(walk, gov_entity_string(resolved->entity, resolved->entity->id),
-				   resolved->entity->id.length);
+		gov_walk_note_other(walk, gov_entity_id(resolved->entity)->bytes,
+							gov_entity_id(resolved->entity)->length);
 		walk->is_outdated = true;
 		return true;
 	}
@@ -298,8 +295,8 @@ gov_resolution_compute_turns(GovResolution *resolution)
 			continue;
 		GOV_FAULT(GOV_FAULT_MEMORY);
 		if (tz == NULL ||
-			!gov_window_at(&turn->budget.cadence, turn->budget.has_anchor,
-						   turn->budget.anchor, tz, resolution->now, &turn->window))
+			!gov_window_at(&turn->cadence, turn->has_anchor, turn->anchor, tz,
+						   resolution->now, &turn->window))
 			ereport(ERROR,
 					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 					 errmsg("cannot compute the present window of a budget"),

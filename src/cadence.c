@@ -3,7 +3,7 @@
  *		How often a budget starts afresh: one ISO 8601 duration of one unit.
  *
  * PURPOSE
- *		Read "P1Y", "P1M", "P30D", "P1W", "PT1H", "PT5M", "PT10S".  Anything
+ *		Read, and write, "P1Y", "P1M", "P30D", "P1W", "PT1H", "PT5M", "PT10S".  Anything
  *		more general (two units, fractions, signs, lower case) is refused: a
  *		budget that resets after "a month and two hours" is a mistake, and one
  *		cadence should have one spelling, since changing the text starts the
@@ -78,4 +78,31 @@ gov_cadence_parse(const char *text, GovCadence *result)
 	result->unit = unit;
 	result->count = count;
 	return true;
+}
+
+/* Write a cadence, which must be one that resets, as it was read; returns the length. */
+int
+gov_cadence_text(const GovCadence *cadence, char *text)
+{
+	static const char designators[] = {
+		[GOV_CADENCE_YEAR] = 'Y', [GOV_CADENCE_MONTH] = 'M', [GOV_CADENCE_WEEK] = 'W',
+		[GOV_CADENCE_DAY] = 'D', [GOV_CADENCE_HOUR] = 'H', [GOV_CADENCE_MINUTE] = 'M',
+		[GOV_CADENCE_SECOND] = 'S'
+	};
+
+	char		digits[4];
+	int			ndigits = 0;
+	char	   *end = text;
+
+	Assert(cadence->unit != GOV_CADENCE_NONE && cadence->count <= CADENCE_MAX_COUNT);
+	*end++ = 'P';
+	if (cadence->unit >= GOV_CADENCE_HOUR)
+		*end++ = 'T';
+	for (uint32 rest = cadence->count; rest > 0; rest /= 10)
+		digits[ndigits++] = '0' + rest % 10;
+	while (ndigits > 0)
+		*end++ = digits[--ndigits];
+	*end++ = designators[cadence->unit];
+	*end = '\0';
+	return end - text;
 }

@@ -21,10 +21,14 @@ typedef enum GovCadenceUnit
 
 typedef struct GovCadence
 {
-	GovCadenceUnit unit;
-	int32		count;			/* 1 to 9999; 0 for GOV_CADENCE_NONE */
+	uint16		unit;			/* GovCadenceUnit */
+	uint16		count;			/* 1 to 9999; 0 for GOV_CADENCE_NONE */
 } GovCadence;
 
+#define GOV_CADENCE_TEXT_SIZE	8	/* "PT9999S" */
+
+
 extern bool gov_cadence_parse(const char *text, GovCadence *result);
+extern int	gov_cadence_text(const GovCadence *cadence, char *text);
 
 #endif							/* GOV_CADENCE_H */

@@ -114,8 +114,6 @@ static void
 prepare_to_tell(void)
 {
 	extension = gov_catalog()->extension;
-	if (gov_shmem_is_available())
-		gov_shmem_memory();
 	count++;
 }
 

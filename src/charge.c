@@ -77,9 +77,9 @@ set_alert(const GovResolvedEntity *resolved, const GovResolvedBudget *budget)
 {
 	GovSharedCounter *counter = budget->counter;
 
-	if (resolved->loaded == NULL && counter->alert_at == GOV_ALERT_UNKNOWN)
-		counter->alert_at = gov_threshold_above(resolved->entity, budget->budget,
-												counter->settled);
+	if (resolved->loaded == NULL && gov_alert_unpack(counter->alert_at) == GOV_ALERT_UNKNOWN)
+		counter->alert_at = gov_alert_pack(gov_threshold_above(resolved->entity, budget->budget,
+															   counter->settled));
 }
 
 /* A counter of the private view is this transaction's alone. */
@@ -89,7 +89,7 @@ charge_budget(GovSharedStripe *stripe, const GovOwnerKey *owner,
 {
 	if (!budget->is_shared)
 	{
-		gov_own_charge(owner, budget->counter, charge.usage,
+		gov_own_charge(owner, budget->counter, &budget->budget->id, charge.usage,
 					   budget->holds_are_shared ? 0 : charge.held);
 		charge = shared_part(&charge);
 	}
@@ -102,7 +102,7 @@ uncharge_budget(const GovOwnerKey *owner, GovResolvedBudget *budget, GovCharge c
 {
 	if (!budget->is_shared)
 	{
-		gov_own_charge(owner, budget->counter, -charge.usage,
+		gov_own_charge(owner, budget->counter, &budget->budget->id, -charge.usage,
 					   budget->holds_are_shared ? 0 : -charge.held);
 		charge = shared_part(&charge);
 	}
@@ -148,7 +148,7 @@ end_hold(GovSharedStripe *stripe, const GovRequest *request, GovResolution *reso
 		else if (held->is_shared)
 			gov_pending_charge(stripe, held->counter, &charge);
 		else
-			gov_own_charge(&request->owner, held->counter, 0, charge.held);
+			gov_own_charge(&request->owner, held->counter, &held->budget_id, 0, charge.held);
 	}
 }
 

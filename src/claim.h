@@ -7,13 +7,6 @@
 
 #include "node.h"
 
-typedef enum GovInstall
-{
-	GOV_INSTALL_DONE,
-	GOV_INSTALL_REDO,			/* load once more; the claim still holds */
-	GOV_INSTALL_FULL			/* no memory; the claim still holds */
-} GovInstall;
-
 /* What of a budget's count is in memory already. */
 typedef enum GovKept
 {
@@ -25,11 +18,11 @@ typedef enum GovKept
 /* A node that this backend is loading. */
 typedef struct GovClaim
 {
-	dsa_pointer node;
+	GovRef		node;
+	const GovOwnerKey *key;		/* the caller's */
 	GovSharedStripe *stripe;
 	uint64		changes;
 	uint64		generation;
-	uint64		orphans_freed;
 	bool		was_pinned;		/* some counter of the node was */
 } GovClaim;
 
@@ -38,8 +31,8 @@ extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,
 									GovClaim *claim);
 extern GovKept gov_claim_has_counter(const GovClaim *claim, const GovBudget *budget,
 									 uint32 guess, TimestampTz now);
-extern GovInstall gov_claim_install(GovClaim *claim, const GovEntity *entity,
-									const GovSharedCounter *loaded);
+extern bool gov_claim_install(GovClaim *claim, const GovEntity *entity,
+							  const GovSharedCounter *loaded);
 extern void gov_claim_abandon(GovClaim *claim);
 
 #endif							/* GOV_CLAIM_H */

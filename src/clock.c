@@ -24,9 +24,9 @@
  *		when nothing of them is in flight.  The engine does not do so by itself:
  *		which of two times is wrong it cannot know.
  *
- *		A counter loaded before windows that have usage already knows when the
- *		last of those starts (recorded_start), and does not turn into any window
- *		up to that: it is loaded again (gov_counter_must_load).
+ *		A counter loaded before windows that have usage already knows that
+ *		(has_later), and does not turn into another window: it is loaded again
+ *		(gov_counter_must_load).
  *
  * LOCKING
  *		None.

@@ -5,7 +5,7 @@
  * PURPOSE
  *		The same block serves in shared memory, in a backend's private view,
  *		and as a copy taken under a lock: it is moved with memcpy and never
- *		changed once built (load.c builds it).
+ *		changed once built (read_catalog.c builds it).
  *
  * INVARIANTS
  *		offset + length of every string lies inside size.  The budgets of one
@@ -16,6 +16,9 @@
 #include "common/hashfn.h"
 
 #include "entity.h"
+
+const GovChars gov_no_chars = {0, ""};
+const GovBudgetMore gov_no_more = {0};
 
 uint32
 gov_text_hash(const char *text, uint32 length)
@@ -46,7 +49,7 @@ gov_entity_budgets_of(const GovEntity *entity, const char *capability_id,
 	/* capabilities with one hash are sorted by id: skip the others */
 	while (low < entity->nbudgets &&
 		   entity->budgets[low].capability_hash == hash &&
-		   !gov_string_is(entity, entity->budgets[low].capability_id,
+		   !gov_chars_are(gov_chars(entity, entity->budgets[low].capability_id),
 						  capability_id, length))
 		low++;
 	for (end = low; end < entity->nbudgets; end++)
@@ -54,7 +57,7 @@ gov_entity_budgets_of(const GovEntity *entity, const char *capability_id,
 		const GovBudget *budget = &entity->budgets[end];
 
 		if (budget->capability_hash != hash ||
-			!gov_string_is(entity, budget->capability_id, capability_id, length))
+			!gov_chars_are(gov_chars(entity, budget->capability_id), capability_id, length))
 			break;
 	}
 	*first = low;
@@ -66,9 +69,9 @@ bool
 gov_budget_window(const GovEntity *entity, const GovBudget *budget,
 				  TimestampTz at, GovWindow *window)
 {
-	pg_tz	   *tz = gov_timezone_lookup(gov_entity_string(entity, budget->timezone));
+	const GovBudgetMore *more = gov_budget_more(entity, budget);
+	pg_tz	   *tz = gov_timezone_lookup(gov_budget_timezone(entity, budget));
 
 	return tz != NULL &&
-		gov_window_at(&budget->cadence, budget->has_anchor, budget->anchor,
-					  tz, at, window);
+		gov_window_at(&budget->cadence, more->has_anchor, more->anchor, tz, at, window);
 }

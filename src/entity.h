@@ -11,71 +11,127 @@
 #include "utils/uuid.h"
 
 #include "amount.h"
+#include "arena.h"
 #include "cadence.h"
 #include "window.h"
 
-/* A string inside the block; bytes end with a NUL that length leaves out. */
-typedef struct GovString
+/*
+ * Where a string is: at an offset from the start of the block, or, with the
+ * flag, a name in shared memory (names.c).  0 is null, or the empty string where
+ * there is no null.
+ */
+typedef uint32 GovText;
+
+#define GOV_TEXT_IS_NAME	0x80000000U
+#define GOV_NAME_CHARS_AT	12	/* in a name */
+
+/* What is there; ends with a NUL that length leaves out. */
+typedef struct GovChars
 {
-	uint32		offset;			/* from the start of the block; 0 = null */
-	uint32		length;
-} GovString;
+	uint16		length;
+	char		bytes[FLEXIBLE_ARRAY_MEMBER];
+} GovChars;
+
+/* What few budgets have. */
+typedef struct GovBudgetMore
+{
+	TimestampTz anchor;
+	GovText		timezone;		/* 0: UTC */
+	uint32		scope;			/* offset of nscope GovTexts */
+	uint32		nscope;
+	uint32		alerts;			/* offset of nalerts GovAmounts, ascending */
+	uint16		nalerts;
+	bool		has_anchor;
+} GovBudgetMore;
 
 typedef struct GovBudget
 {
 	pg_uuid_t	id;				/* of its row; never changes */
 	int64		counter_id;		/* of its count; a new one starts it afresh */
 	GovAmount	limit;
-	TimestampTz anchor;
 	GovCadence	cadence;
-	GovString	capability_id;
-	GovString	name;
-	GovString	cadence_text;	/* null: never resets */
-	GovString	timezone;
-	uint32		scope;			/* offset of nscope GovStrings */
-	uint32		nscope;
-	uint32		alerts;			/* offset of nalerts GovAmounts, ascending */
-	uint32		nalerts;
 	uint32		capability_hash;
+	GovText		capability_id;	/* outer */
+	GovText		name;
+	uint32		more;			/* offset of a GovBudgetMore; 0: all zero */
 	bool		has_limit;
-	bool		has_anchor;
 	bool		is_soft;
 } GovBudget;
 
 /*
  * Budgets are sorted by capability and, within one, as chains show them:
- * node-wide first, then by scope size, scope and name.
+ * node-wide first, then by scope size, scope and name.  Behind them stands the
+ * id.  The outer strings, of which many entities have the same, come last, or
+ * are names: then the block ends after the inner part.  They can be read only
+ * where the block was found, not in a copy of it.
  */
 typedef struct GovEntity
 {
 	uint32		size;			/* of the whole block */
+	uint32		inner_size;
 	uint32		nbudgets;
 	uint32		id_hash;		/* gov_text_hash() of id */
-	GovString	id;
-	GovString	type_id;
-	GovString	parent_id;		/* null: a root */
+	GovText		type_id;		/* outer */
+	GovText		parent_id;		/* outer; null: a root */
 	bool		is_archived;
 	GovBudget	budgets[FLEXIBLE_ARRAY_MEMBER];
 } GovEntity;
 
-static inline const char *
-gov_entity_string(const GovEntity *entity, GovString string)
+extern const GovChars gov_no_chars;
+extern const GovBudgetMore gov_no_more;
+
+static inline const GovChars *
+gov_chars(const void *block, GovText text)
 {
-	return (const char *) entity + string.offset;
+	if (text & GOV_TEXT_IS_NAME)
+		return (const GovChars *) ((char *) gov_address(text & ~GOV_TEXT_IS_NAME) +
+								   GOV_NAME_CHARS_AT);
+	return text == 0 ? &gov_no_chars : (const GovChars *) ((const char *) block + text);
 }
 
 static inline bool
-gov_string_is(const GovEntity *entity, GovString string,
-			  const char *text, uint32 length)
+gov_chars_are(const GovChars *chars, const char *text, uint32 length)
 {
-	return string.length == length &&
-		memcmp(gov_entity_string(entity, string), text, length) == 0;
+	return chars->length == length && memcmp(chars->bytes, text, length) == 0;
 }
 
-static inline const GovString *
+static inline const char *
+gov_entity_string(const GovEntity *entity, GovText text)
+{
+	return gov_chars(entity, text)->bytes;
+}
+
+static inline uint32
+gov_entity_length(const GovEntity *entity, GovText text)
+{
+	return gov_chars(entity, text)->length;
+}
+
+static inline const GovChars *
+gov_entity_id(const GovEntity *entity)
+{
+	return (const GovChars *) &entity->budgets[entity->nbudgets];
+}
+
+static inline const GovBudgetMore *
+gov_budget_more(const GovEntity *entity, const GovBudget *budget)
+{
+	return budget->more == 0 ? &gov_no_more :
+		(const GovBudgetMore *) ((const char *) entity + budget->more);
+}
+
+static inline const GovText *
 gov_budget_scope(const GovEntity *entity, const GovBudget *budget)
 {
-	return (const GovString *) ((const char *) entity + budget->scope);
+	return (const GovText *) ((const char *) entity + gov_budget_more(entity, budget)->scope);
+}
+
+static inline const char *
+gov_budget_timezone(const GovEntity *entity, const GovBudget *budget)
+{
+	GovText		timezone = gov_budget_more(entity, budget)->timezone;
+
+	return timezone == 0 ? "UTC" : gov_entity_string(entity, timezone);
 }
 
 static inline bool

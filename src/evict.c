@@ -1,36 +1,59 @@
 /*
  * evict.c
- *		Memory for nodes and counters, made free by eviction when it is short.
+ *		Memory for nodes, made free by eviction when it is short.
  *
  * PURPOSE
- *		The area has a fixed size.  When an allocation does not fit, a clock
- *		hand goes round the stripes, bucket by bucket, and takes out nodes that
- *		have not been used since it last came by, until the allocation fits or
- *		three rounds have found nothing to take.  It spares one more time what
- *		has ledger rows that are not rolled up (tail.c): whoever loads that again
+ *		The arena has a fixed size.  When an allocation does not fit, the arena's
+ *		hand goes over the blocks as they lie in memory, and nodes are evicted
+ *		that have not been used since it last came by, until what is free in one
+ *		place is enough.  So an allocation evicts about as many bytes as it
+ *		brings in, and never what lies elsewhere.  What has ledger rows that are
+ *		not rolled up (tail.c) is spared one more time: whoever loads that again
  *		has to read them.
+ *
+ *		A node that is larger than others needs several neighbours at once, and
+ *		one of them may be in use.  When twice its size has been evicted in vain,
+ *		or SPARED_MAX nodes were spared, the hand takes what may be taken.  So an
+ *		allocation ends soon and evicts three times its size at most, unless
+ *		pinned nodes are in the way.
  *
  *		Besides, all of an owner that was deleted is taken out, for nobody will
  *		ask for it again; and those of its nodes that are ahead of the clock,
- *		when gov_reset_clock() says so (reset.c).
+ *		when gov_reset_clock() says so (reset.c).  Ids that are no entity make
+ *		room for each other (claim.c).
  *
  * LOCKING
- *		One stripe at a time, exclusive, for at most GOV_BUCKETS_PER_HOLD buckets.
- *		Nodes are unlinked under the lock and freed after it.  The caller holds
- *		no stripe.
+ *		The hand moves with the arena locked, and takes the lock of a node's
+ *		stripe only if nobody has it: otherwise the node stays.  The others lock
+ *		one stripe at a time, exclusive, for at most GOV_BUCKETS_PER_HOLD buckets;
+ *		there nodes are unlinked under the lock and freed after it.  The caller
+ *		holds no stripe.
  *
  * INVARIANTS
  *		A node that is being loaded, or one of whose counters is pinned, is
- *		never evicted: what it counts is not in the tables yet.  An orphan (a
- *		counter whose budget is gone) is freed once it has no pin, and the
- *		stripe's orphans_freed counts that (see gov_claim_install).
+ *		never evicted: what it counts is not in the tables yet.  That goes for
+ *		the counters in its attic (block.c).
  */
 #include "postgres.h"
 
+#include "block.h"
 #include "evict.h"
 #include "fault.h"
 #include "nodetable.h"
 #include "tail.h"
+
+#define SPARED_MAX			128
+#define ABSENT_AT_ONCE		2
+
+/* The eviction of what is in the way of one allocation. */
+typedef struct GovReclaim
+{
+	Size		size;			/* of the allocation */
+	Size		freed;			/* bytes */
+	uint32		nspared;		/* that will be worse off the next time */
+	uint32		evicted;
+	GovRef		attics;			/* of evicted nodes: to be freed */
+} GovReclaim;
 
 typedef struct GovSweep
 {
@@ -40,58 +63,19 @@ typedef struct GovSweep
 	bool		is_first;		/* of the rounds of a drain */
 	TimestampTz now;
 	int			nleft;			/* that must drain first */
-	dsa_pointer nodes;			/* unlinked, chained by next */
-	dsa_pointer orphans;		/* unlinked, chained by next */
+	uint32		most;			/* to be evicted in one hold; 0: all */
+	GovRef		nodes;			/* unlinked, chained by next */
 	uint32		evicted;
 } GovSweep;
-
-Size
-gov_node_size(uint32 owner_length, uint32 id_length)
-{
-	return offsetof(GovSharedNode, key) + owner_length + id_length;
-}
-
-void
-gov_node_free(dsa_pointer pointer, Size size)
-{
-	dsa_free(gov_shmem_memory(), pointer);
-	pg_atomic_fetch_sub_u64(&gov_shared->memory_used, size);
-}
-
-/* Free a node's entity and the array of its counters, not the counters. */
-void
-gov_node_free_content(dsa_pointer entity, dsa_pointer counters)
-{
-	GovEntity  *block;
-
-	if (!DsaPointerIsValid(entity))
-		return;
-	block = dsa_get_address(gov_shmem_memory(), entity);
-	if (DsaPointerIsValid(counters))
-		gov_node_free(counters, block->nbudgets * sizeof(dsa_pointer));
-	gov_node_free(entity, block->size);
-}
-
-static bool
-is_of_owner(const GovSharedNode *node, const GovOwnerKey *owner)
-{
-	return node->database == owner->database &&
-		node->extension == owner->extension &&
-		node->owner_length == owner->owner_length &&
-		memcmp(node->key, owner->owner, owner->owner_length) == 0;
-}
 
 static bool
 is_ahead(const GovSharedNode *node, TimestampTz now)
 {
-	uint32		nbudgets = 0;
-	dsa_pointer pointer;
+	const GovEntity *entity = gov_node_entity(node);
 
-	if (DsaPointerIsValid(node->entity))
-		nbudgets = gov_node_entity(node)->nbudgets;
-	for (uint32 i = 0; i < nbudgets; i++)
+	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
 	{
-		if (gov_node_counter(node, i, &pointer)->window.start > now)
+		if (gov_node_counter(node, i)->window.start > now)
 			return true;
 	}
 	return false;
@@ -111,71 +95,74 @@ static bool
 is_looked_for(GovSharedNode *node, bool is_absent, const GovSweep *sweep)
 {
 	if (sweep->owner != NULL)
-		return is_of_owner(node, sweep->owner) && (!sweep->drains || drain(node, sweep));
+		return gov_node_is_of_owner(node, sweep->owner) && (!sweep->drains || drain(node, sweep));
 	return is_absent || !sweep->only_absent;
+}
+
+static bool
+may_go(const GovSharedNode *node)
+{
+	return !node->is_loading && !gov_node_is_pinned(node);
+}
+
+/* Take a node out of its table; it is its evictor's then. */
+static void
+unlink_node(GovSharedStripe *stripe, GovRef *link)
+{
+	GovRef		ref = *link;
+	GovSharedNode *node = gov_address(ref);
+
+	*link = node->next;
+	gov_arena_offer(ref, false);
+	stripe->nnodes--;
+	stripe->nabsent -= node->is_loaded && node->is_absent;
+	if (gov_node_content(node)->nbudgets > 0)
+		stripe->owners[node->slot].unlinks++;
+	gov_tail_lose_node(stripe, node);
+}
+
+/* Is it too good to go, this time?  For the hand, and for a round of all. */
+static bool
+spare(GovSharedNode *node)
+{
+	if (node->was_used)
+	{
+		node->was_used = node->was_spared = false;
+		return true;
+	}
+	if (node->was_spared || !gov_tail_has_rows(node))
+		return false;
+	node->was_spared = true;
+	return true;
 }
 
 /* Unlink the nodes of one bucket that may go. */
 static void
-sweep_bucket(GovSharedStripe *stripe, dsa_pointer *link, GovSweep *sweep)
+sweep_bucket(GovSharedStripe *stripe, GovRef *link, GovSweep *sweep)
 {
-	while (DsaPointerIsValid(*link))
+	while (*link != 0)
 	{
-		dsa_pointer pointer = *link;
-		GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
-		bool		is_absent = node->is_loaded && !DsaPointerIsValid(node->entity);
+		GovRef		ref = *link;
+		GovSharedNode *node = gov_address(ref);
+		bool		is_absent = node->is_loaded && node->is_absent;
 
 		if (!is_looked_for(node, is_absent, sweep))
 		{
 			link = &node->next;
 			continue;
 		}
-		if (node->is_loading || gov_node_is_pinned(node) ||
-			(node->was_used && sweep->owner == NULL))
+		if (!may_go(node) || (sweep->owner == NULL && spare(node)) ||
+			(sweep->most > 0 && sweep->evicted >= sweep->most))
 		{
-			node->was_used = node->was_spared = false;
+			node->was_used = false;
 			sweep->nleft++;
 			link = &node->next;
 			continue;
 		}
-		if (!node->was_spared && sweep->owner == NULL && gov_tail_has_rows(node))
-		{
-			node->was_spared = true;
-			link = &node->next;
-			continue;
-		}
-		*link = node->next;
+		unlink_node(stripe, link);
 		node->next = sweep->nodes;
-		sweep->nodes = pointer;
-		stripe->nnodes--;
-		stripe->nabsent -= is_absent ? 1 : 0;
-		if (DsaPointerIsValid(node->counters))
-			stripe->owners[node->slot].unlinks++;
-		gov_tail_lose_node(stripe, node);
+		sweep->nodes = ref;
 		sweep->evicted++;
-	}
-}
-
-static void
-sweep_orphans(GovSharedStripe *stripe, GovSweep *sweep)
-{
-	dsa_pointer *link = &stripe->orphans;
-
-	while (DsaPointerIsValid(*link))
-	{
-		dsa_pointer pointer = *link;
-		GovSharedCounter *counter = dsa_get_address(gov_shmem_memory(), pointer);
-
-		if (pg_atomic_read_u32(&counter->pins) > 0)
-		{
-			link = &counter->next;
-			continue;
-		}
-		*link = counter->next;
-		counter->next = sweep->orphans;
-		sweep->orphans = pointer;
-		stripe->orphans_freed++;
-		gov_tail_lose_orphan(stripe, counter);
 	}
 }
 
@@ -183,137 +170,170 @@ sweep_orphans(GovSharedStripe *stripe, GovSweep *sweep)
 static void
 free_swept(GovSweep *sweep)
 {
-	dsa_area   *memory = gov_shmem_memory();
-
-	while (DsaPointerIsValid(sweep->nodes))
+	while (sweep->nodes != 0)
 	{
-		GovSharedNode *node = dsa_get_address(memory, sweep->nodes);
-		dsa_pointer next = node->next;
-		uint32		nbudgets = 0;
-		dsa_pointer pointer;
+		GovRef		ref = sweep->nodes;
 
-		if (DsaPointerIsValid(node->entity))
-			nbudgets = gov_node_entity(node)->nbudgets;
-		for (uint32 i = 0; i < nbudgets; i++)
-		{
-			gov_node_counter(node, i, &pointer);
-			gov_node_free(pointer, sizeof(GovSharedCounter));
-		}
-		gov_node_free_content(node->entity, node->counters);
-		gov_node_free(sweep->nodes, gov_node_size(node->owner_length, node->id_length));
-		sweep->nodes = next;
-	}
-	while (DsaPointerIsValid(sweep->orphans))
-	{
-		GovSharedCounter *counter = dsa_get_address(memory, sweep->orphans);
-		dsa_pointer next = counter->next;
-
-		gov_node_free(sweep->orphans, sizeof(GovSharedCounter));
-		sweep->orphans = next;
+		sweep->nodes = ((GovSharedNode *) gov_address(ref))->next;
+		gov_block_free(ref);
 	}
 	if (sweep->evicted > 0 && sweep->owner == NULL)
 		pg_atomic_fetch_add_u64(&gov_shared->evictions, sweep->evicted);
+	sweep->evicted = 0;
 }
 
-/* Evict what may go from the next few buckets of a stripe. */
-static uint32
-sweep_some_buckets(GovSharedStripe *stripe, bool only_absent)
+/* The arena frees the node's own block, and we those in its attic, later. */
+static void
+put_attic_aside(GovSharedNode *node, GovReclaim *reclaim)
 {
-	GovSweep	sweep = {.only_absent = only_absent};
-	uint32		nbuckets;
+	GovRef	   *link = &node->attic;
 
-	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	nbuckets = Min(GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
-	for (uint32 i = 0; i < nbuckets; i++)
-	{
-		stripe->sweep = (stripe->sweep + 1) % stripe->nbuckets;
-		sweep_bucket(stripe, gov_nodetable_bucket_number(stripe, stripe->sweep),
-					 &sweep);
-	}
-	sweep_orphans(stripe, &sweep);
-	gov_stripe_unlock(stripe);
-	free_swept(&sweep);
-	return sweep.evicted;
+	while (*link != 0)
+		link = &((GovSharedNode *) gov_address(*link))->attic;
+	*link = reclaim->attics;
+	reclaim->attics = node->attic;
 }
 
-/* Advance the hand until it has evicted something; false after three rounds. */
+/* Evict the node that a block is, if it may go. */
 static bool
-evict_some(void)
+evict(GovRef ref, void *arg)
 {
-	uint32		number = pg_atomic_read_u32(&gov_shared->sweep_stripe) % GOV_STRIPES;
+	GovReclaim *reclaim = arg;
+	GovSharedNode *node = gov_address(ref);
+	GovSharedStripe *stripe = gov_stripe(node->stripe);
+	bool		goes;
 
-	for (int passed = 0; passed <= 3 * GOV_STRIPES; passed++)
+	if (!gov_stripe_lock_if_free(stripe))
+		return false;
+	goes = gov_arena_is_offered(ref) && may_go(node);
+	if (goes && reclaim->nspared < SPARED_MAX && reclaim->freed <= 2 * reclaim->size &&
+		spare(node))
 	{
-		GovSharedStripe *stripe = gov_stripe((number + passed) % GOV_STRIPES);
-		uint32		nbuckets = stripe->nbuckets;	/* a stale value will do */
-
-		for (uint32 done = 0; done < nbuckets; done += GOV_BUCKETS_PER_HOLD)
-		{
-			if (sweep_some_buckets(stripe, false) == 0)
-				continue;
-			pg_atomic_write_u32(&gov_shared->sweep_stripe, number + passed);
-			return true;
-		}
+		goes = false;
+		reclaim->nspared++;
 	}
-	return false;
+	if (goes)
+	{
+		unlink_node(stripe, gov_nodetable_link(stripe, ref));
+		gov_nodetable_shrink(stripe);
+		gov_block_give_names(node);
+		put_attic_aside(node, reclaim);
+		reclaim->evicted++;
+		reclaim->freed += gov_arena_size_of(ref);
+	}
+	gov_stripe_unlock(stripe);
+	return goes;
 }
 
-/* Allocate zeroed memory; invalid when it is full of what may not go. */
-dsa_pointer
+/* Evict until there is room; 0 when there is nothing to evict. */
+static GovRef
+evict_for(Size size)
+{
+	GovReclaim	reclaim = {.size = size};
+	uint64		passed = 0;
+	GovRef		block = 0;
+
+	while (block == 0 && gov_arena_reclaim(&gov_shared->arena, size, evict, &reclaim,
+										   &passed, &block))
+		;
+	gov_block_free(reclaim.attics);
+	if (reclaim.evicted > 0)
+		pg_atomic_fetch_add_u64(&gov_shared->evictions, reclaim.evicted);
+	return block;
+}
+
+/* Allocate memory; 0 when it is full of what may not go. */
+GovRef
 gov_node_allocate(Size size)
 {
-	dsa_pointer pointer;
+	GovRef		block;
 
-	if (GOV_FAULT_IS_DUE(GOV_FAULT_CACHE))
-		return InvalidDsaPointer;
-	do
-	{
-		pointer = dsa_allocate_extended(gov_shmem_memory(), size,
-										DSA_ALLOC_NO_OOM | DSA_ALLOC_ZERO);
-	} while (!DsaPointerIsValid(pointer) && evict_some());
-
-	if (DsaPointerIsValid(pointer))
-		pg_atomic_fetch_add_u64(&gov_shared->memory_used, size);
-	return pointer;
+	if (size > gov_shared->memory_size || GOV_FAULT_IS_DUE(GOV_FAULT_CACHE))
+		return 0;
+	block = gov_arena_allocate(&gov_shared->arena, size);
+	return block != 0 ? block : evict_for(size);
 }
 
-/* Go once round a stripe. */
-static void
-sweep_stripe(GovSharedStripe *stripe, bool only_absent)
+void
+gov_node_free(GovRef block)
 {
-	uint32		nbuckets = stripe->nbuckets;	/* a stale value will do */
-
-	for (uint32 done = 0; done < nbuckets; done += GOV_BUCKETS_PER_HOLD)
-		sweep_some_buckets(stripe, only_absent);
+	gov_arena_free(&gov_shared->arena, block);
 }
 
-/* Make room among the ids that are no entity. */
+/* Evict ids that are no entity from the next few buckets of a stripe. */
+static uint32
+sweep_absent(GovSharedStripe *stripe)
+{
+	GovSweep	sweep = {.only_absent = true, .most = ABSENT_AT_ONCE};
+	uint32		evicted;
+
+	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	for (int i = 0; i < GOV_BUCKETS_PER_HOLD && sweep.evicted < sweep.most; i++)
+	{
+		stripe->sweep = (stripe->sweep + 1) % stripe->nbuckets;
+		sweep_bucket(stripe, gov_nodetable_bucket_number(stripe, stripe->sweep), &sweep);
+	}
+	gov_nodetable_shrink(stripe);
+	gov_stripe_unlock(stripe);
+	evicted = sweep.evicted;
+	free_swept(&sweep);
+	return evicted;
+}
+
+/* Make room among the ids that are no entity: for the next one, and a little more. */
 void
 gov_node_evict_absent(GovSharedStripe *stripe)
 {
-	sweep_stripe(stripe, true);
+	uint32		nbuckets = 2 * stripe->nbuckets;	/* a stale value will do */
+
+	for (uint32 done = 0; done < nbuckets; done += GOV_BUCKETS_PER_HOLD)
+	{
+		if (sweep_absent(stripe) > 0)
+			return;
+	}
 }
 
-/*
- * Go once through an owner's nodes.  A bucket that is split meanwhile moves nodes
- * to one that is still to come.  Cannot fail.
- */
+/* Go once through the nodes of a stripe.  Cannot fail. */
 static void
-sweep_owner(GovSweep *sweep)
+sweep_stripe(GovSharedStripe *stripe, GovSweep *sweep)
 {
-	GovSharedStripe *stripe = gov_stripe(sweep->owner->stripe);
 	uint32		bucket = 0;
 	bool		is_done = false;
 
 	while (!is_done)
 	{
 		gov_stripe_lock(stripe, LW_EXCLUSIVE);
+		stripe->nwalks += bucket == 0 ? 1 : 0;
 		for (int i = 0; i < GOV_BUCKETS_PER_HOLD && bucket < stripe->nbuckets; i++)
 			sweep_bucket(stripe, gov_nodetable_bucket_number(stripe, bucket++), sweep);
 		is_done = bucket >= stripe->nbuckets;
+		stripe->nwalks -= is_done ? 1 : 0;
 		gov_stripe_unlock(stripe);
 		free_swept(sweep);
 	}
+}
+
+/* Give back the buckets of what was swept. */
+static void
+shrink_table(GovSharedStripe *stripe)
+{
+	bool		has_more = true;
+
+	while (has_more)
+	{
+		gov_stripe_lock(stripe, LW_EXCLUSIVE);
+		has_more = gov_nodetable_shrink(stripe);
+		gov_stripe_unlock(stripe);
+	}
+}
+
+static void
+sweep_owner(GovSweep *sweep)
+{
+	GovSharedStripe *stripe = gov_stripe(sweep->owner->stripe);
+
+	sweep_stripe(stripe, sweep);
+	shrink_table(stripe);
 }
 
 /* Drop what may go of one owner.  Called after commit. */
@@ -339,15 +359,15 @@ gov_node_drain(const GovOwnerKey *key, TimestampTz now, bool is_first)
 }
 
 static void
-forget_drain(dsa_pointer pointer, const GovOwnerKey *key)
+forget_drain(GovRef ref, const GovOwnerKey *key)
 {
-	while (DsaPointerIsValid(pointer))
+	while (ref != 0)
 	{
-		GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
+		GovSharedNode *node = gov_address(ref);
 
-		if (is_of_owner(node, key))
+		if (gov_node_is_of_owner(node, key))
 			node->is_draining = false;
-		pointer = node->next;
+		ref = node->next;
 	}
 }
 
@@ -362,9 +382,11 @@ gov_node_end_drain(const GovOwnerKey *key)
 	while (!is_done)
 	{
 		gov_stripe_lock(stripe, LW_EXCLUSIVE);
+		stripe->nwalks += bucket == 0 ? 1 : 0;
 		for (int i = 0; i < GOV_BUCKETS_PER_HOLD && bucket < stripe->nbuckets; i++)
 			forget_drain(*gov_nodetable_bucket_number(stripe, bucket++), key);
 		is_done = bucket >= stripe->nbuckets;
+		stripe->nwalks -= is_done ? 1 : 0;
 		gov_stripe_unlock(stripe);
 	}
 	ConditionVariableBroadcast(&stripe->loaded);
@@ -376,9 +398,12 @@ gov_node_evict_everything(void)
 {
 	for (int i = 0; i < GOV_STRIPES; i++)
 	{
+		GovSweep	sweep = {0};
+
 		/* the first round may only clear was_used, the second spare what has rows in the tail */
-		sweep_stripe(gov_stripe(i), false);
-		sweep_stripe(gov_stripe(i), false);
-		sweep_stripe(gov_stripe(i), false);
+		sweep_stripe(gov_stripe(i), &sweep);
+		sweep_stripe(gov_stripe(i), &sweep);
+		sweep_stripe(gov_stripe(i), &sweep);
+		shrink_table(gov_stripe(i));
 	}
 }

@@ -7,10 +7,8 @@
 
 #include "node.h"
 
-extern dsa_pointer gov_node_allocate(Size size);
-extern void gov_node_free(dsa_pointer pointer, Size size);
-extern Size gov_node_size(uint32 owner_length, uint32 id_length);
-extern void gov_node_free_content(dsa_pointer entity, dsa_pointer counters);
+extern GovRef gov_node_allocate(Size size);
+extern void gov_node_free(GovRef block);
 extern void gov_node_evict_owner(const GovOwnerKey *key);
 extern void gov_node_evict_everything(void);
 extern int	gov_node_drain(const GovOwnerKey *key, TimestampTz now, bool is_first);

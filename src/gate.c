@@ -124,7 +124,6 @@ choose_source(GovGate *gate)
 		turn_to_tables(gate);
 		return;
 	}
-	gov_shmem_memory();			/* attach now, not under the lock */
 	gate->stripe = gov_stripe(owner->stripe);
 	gate->source.uses_shared = true;
 	gate->source.uses_private = gov_changes_has_owner(owner->owner, owner->owner_length);

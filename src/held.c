@@ -62,7 +62,6 @@ gov_walk_held(GovWalk *walk)
 	{
 		GovHeld    *held = &request->held[i];
 		GovSharedNode *node;
-		dsa_pointer pointer;
 
 		held->counter = NULL;
 		held->is_shared = false;
@@ -74,7 +73,7 @@ gov_walk_held(GovWalk *walk)
 		if (gov_node_find_budget(node, &held->budget_id, node == previous ? number + 1 : 0,
 								 &number))
 		{
-			held->counter = gov_node_counter(node, number, &pointer);
+			held->counter = gov_node_counter(node, number);
 			held->is_shared = true;
 			previous = node;
 		}

@@ -29,8 +29,7 @@ copy_node_counters(const GovSharedNode *node, GovCounterCopies *copies)
 
 	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
 	{
-		dsa_pointer pointer;
-		GovSharedCounter *counter = gov_node_counter(node, i, &pointer);
+		GovSharedCounter *counter = gov_node_counter(node, i);
 		GovCounterCopy *copy;
 
 		if (copies->count++ >= copies->capacity)
@@ -49,8 +48,7 @@ static bool
 is_asked_for(const GovSharedNode *node, Oid extension, const char *owner)
 {
 	return node->database == MyDatabaseId && node->extension == extension &&
-		(owner == NULL || (strlen(owner) == node->owner_length &&
-						   memcmp(owner, node->key, node->owner_length) == 0));
+		(owner == NULL || gov_chars_are(gov_node_owner(node), owner, strlen(owner)));
 }
 
 /* Copy what fits. */
@@ -62,15 +60,15 @@ copy_stripe_counters(GovSharedStripe *stripe, Oid extension, const char *owner,
 	gov_stripe_lock(stripe, LW_SHARED);
 	for (uint32 b = 0; b < stripe->nbuckets; b++)
 	{
-		dsa_pointer pointer = *gov_nodetable_bucket_number(stripe, b);
+		GovRef		ref = *gov_nodetable_bucket_number(stripe, b);
 
-		while (DsaPointerIsValid(pointer))
+		while (ref != 0)
 		{
-			const GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
+			const GovSharedNode *node = gov_address(ref);
 
 			if (is_asked_for(node, extension, owner))
 				copy_node_counters(node, copies);
-			pointer = node->next;
+			ref = node->next;
 		}
 	}
 	gov_stripe_unlock(stripe);
@@ -83,7 +81,6 @@ gov_inspect_counters(int stripe, Oid extension, const char *owner,
 {
 	GovCounterCopies copies = {NULL, 0, 0};
 
-	gov_shmem_memory();			/* attach now, not under the lock */
 	for (;;)
 	{
 		copies.items = palloc_extended(sizeof(GovCounterCopy) * Max(copies.capacity, 1),

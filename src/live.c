@@ -81,7 +81,6 @@ gov_live_marks(const GovOwnerKey *owner, GovSheetMarks *marks)
 	GovSharedStripe *stripe = gov_stripe(owner->stripe);
 	const GovSharedOwners *owners = gov_node_owners(owner);
 
-	gov_shmem_memory();			/* attach now, not under the lock */
 	gov_stripe_lock(stripe, LW_SHARED);
 	marks->changes = owners->changes;
 	marks->generation = pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
@@ -95,11 +94,10 @@ static GovSharedCounter *
 find_counter(const GovSharedNode *node, const GovSheetBudget *budget, uint32 guess)
 {
 	uint32		number;
-	dsa_pointer pointer;
 
 	if (node == NULL || !gov_node_find_budget(node, &budget->id, guess, &number))
 		return NULL;
-	return gov_node_counter(node, number, &pointer);
+	return gov_node_counter(node, number);
 }
 
 static void
@@ -239,6 +237,14 @@ is_wanted(const GovLiveScan *scan, GovAmount usage, double per_unit)
 	return scan->sign * key >= scan->bound;
 }
 
+/* Fetch what is read of a counter, which may lie on two cache lines. */
+static inline void
+prefetch(const GovSharedCounter *counter)
+{
+	__builtin_prefetch(counter);
+	__builtin_prefetch((const char *) counter + offsetof(GovSharedCounter, window.end) - 1);
+}
+
 /* The loop over the rows, made once for each kind of scan. */
 static pg_attribute_always_inline bool
 scan_rows(const GovSheet *sheet, const GovLiveScan scan, bool has_pending,
@@ -254,7 +260,7 @@ scan_rows(const GovSheet *sheet, const GovLiveScan scan, bool has_pending,
 		GovAmount	usage;
 
 		if (i + ROWS_AHEAD < count)
-			__builtin_prefetch(known[rows[i + ROWS_AHEAD]].counter);
+			prefetch(known[rows[i + ROWS_AHEAD]].counter);
 		if (unlikely(!read_usage(sheet, number, has_pending, &usage)))
 			return false;
 		if (likely(!is_wanted(&scan, usage, known[number].per_unit)))

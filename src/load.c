@@ -113,30 +113,17 @@ claim_items(GovLoad *load, const GovFreshness *since)
 	return status == GOV_NODE_FULL ? GOV_NODE_FULL : GOV_NODE_READY;
 }
 
-/* Install what was read; what must be loaded once more stays on the list. */
+/* Install what was read. */
 static GovNodeStatus
 install_items(GovLoad *load)
 {
-	int			kept = 0;
-
 	for (int i = 0; i < load->count; i++)
 	{
-		GovInstall	result;
-
 		GOV_FAULT(GOV_FAULT_LOAD);
-		result = gov_claim_install(&claims[i], load->items[i].entity,
-								   load->items[i].counters);
-		if (result == GOV_INSTALL_FULL)
+		if (!gov_claim_install(&claims[i], load->items[i].entity, load->items[i].counters))
 			return GOV_NODE_FULL;
-		if (result == GOV_INSTALL_DONE)
-			continue;
-		claims[kept] = claims[i];
-		if (kept != i)
-			claims[i].node = InvalidDsaPointer;
-		load->items[kept++] = load->items[i];
 	}
-	load->count = kept;
-	nclaims = kept;
+	nclaims = 0;
 	return GOV_NODE_READY;
 }
 
@@ -196,7 +183,7 @@ load_items(GovLoad *load, const GovLoaded *ids, int nids, const GovFreshness *si
 
 	status = claim_items(load, since);
 	GOV_FAULT(GOV_FAULT_LOAD);
-	while (status == GOV_NODE_READY && load->count > 0)
+	if (status == GOV_NODE_READY && load->count > 0)
 	{
 		read_tables(load);
 		status = install_items(load);

@@ -77,47 +77,49 @@ gov_node_hash(const GovOwnerKey *key, const char *id, uint32 id_length)
 	return hash_combine(key->hash, gov_text_hash(id, id_length));
 }
 
+bool
+gov_node_is_of_owner(const GovSharedNode *node, const GovOwnerKey *key)
+{
+	return node->database == key->database &&
+		node->extension == key->extension &&
+		gov_chars_are(gov_node_owner(node), key->owner, key->owner_length);
+}
+
 /* The whole key decides; the hash only finds the bucket. */
 static bool
 node_is(const GovSharedNode *node, const GovOwnerKey *key, uint32 hash,
 		const char *id, uint32 id_length)
 {
 	return node->hash == hash &&
-		node->database == key->database &&
-		node->extension == key->extension &&
-		node->owner_length == key->owner_length &&
-		node->id_length == id_length &&
-		memcmp(node->key, key->owner, key->owner_length) == 0 &&
-		memcmp(node->key + key->owner_length, id, id_length) == 0;
+		gov_chars_are(gov_entity_id(gov_node_content(node)), id, id_length) &&
+		gov_node_is_of_owner(node, key);
 }
 
-/* Invalid when there is no node of the id. */
-dsa_pointer
-gov_node_find_pointer(const GovOwnerKey *key, const char *id, uint32 id_length)
+/* 0 when there is no node of the id. */
+GovRef
+gov_node_find_ref(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
 	uint32		hash = gov_node_hash(key, id, id_length);
-	dsa_pointer *bucket = gov_nodetable_bucket(gov_stripe(key->stripe), hash);
-	dsa_pointer pointer = bucket ? *bucket : InvalidDsaPointer;
+	GovRef		ref = *gov_nodetable_bucket(gov_stripe(key->stripe), hash);
 
-	while (DsaPointerIsValid(pointer))
+	while (ref != 0)
 	{
-		GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
+		const GovSharedNode *node = gov_address(ref);
 
 		if (node_is(node, key, hash, id, id_length))
-			return pointer;
-		pointer = node->next;
+			return ref;
+		ref = node->next;
 	}
-	return InvalidDsaPointer;
+	return 0;
 }
 
 GovSharedNode *
 gov_node_find(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
-	dsa_pointer pointer = gov_node_find_pointer(key, id, id_length);
+	GovRef		ref = gov_node_find_ref(key, id, id_length);
 
 	Assert(LWLockHeldByMe(&gov_stripe(key->stripe)->lock));
-	return DsaPointerIsValid(pointer) ?
-		dsa_get_address(gov_shmem_memory(), pointer) : NULL;
+	return ref == 0 ? NULL : gov_address(ref);
 }
 
 GovNodeStatus
@@ -128,60 +130,74 @@ gov_node_status(const GovSharedNode *node, const GovFreshness *since)
 	if (node->is_loading)
 		return GOV_NODE_LOADING;
 	if (node->is_loaded && node->generation >= since->generation &&
-		node->loaded_changes >= Min(node->stale_changes, since->changes))
+		(!node->is_stale || node->loaded_changes >= since->changes))
 		return GOV_NODE_READY;
 	return GOV_NODE_MISSING;
 }
 
-/* NULL when the id is no entity. */
-GovEntity *
-gov_node_entity(const GovSharedNode *node)
-{
-	return DsaPointerIsValid(node->entity) ?
-		dsa_get_address(gov_shmem_memory(), node->entity) : NULL;
-}
-
+/* The counter of a budget of the content. */
 GovSharedCounter *
-gov_node_counter(const GovSharedNode *node, uint32 budget, dsa_pointer *pointer)
+gov_node_counter(const GovSharedNode *node, uint32 budget)
 {
-	dsa_pointer *counters = dsa_get_address(gov_shmem_memory(), node->counters);
+	GovSharedCounter *counter = &gov_node_counters(node)[budget];
 
-	*pointer = counters[budget];
-	return dsa_get_address(gov_shmem_memory(), *pointer);
+	Assert(counter->place != GOV_PLACE_MOVED);
+	return unlikely(counter->place != GOV_PLACE_HERE) ? counter->elsewhere : counter;
 }
 
-/* Which budget of the node is it?  Searched from a guess on. */
+/* Which budget of the content is it?  Searched from a guess on. */
 bool
-gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
-					 uint32 *budget)
+gov_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
+						uint32 *budget)
 {
-	const GovEntity *entity = gov_node_entity(node);
-	uint32		nbudgets = entity ? entity->nbudgets : 0;
+	const GovEntity *entity = gov_node_content(node);
 
-	for (uint32 i = 0; i < nbudgets; i++)
+	for (uint32 i = 0; i < entity->nbudgets; i++)
 	{
-		*budget = (guess + i) % nbudgets;
+		*budget = (guess + i) % entity->nbudgets;
 		if (gov_uuid_is(&entity->budgets[*budget].id, id))
 			return true;
 	}
 	return false;
 }
 
-/* Has a transaction changes in flight in one of its counters? */
+/* Which budget of the node is it? */
 bool
-gov_node_is_pinned(const GovSharedNode *node)
+gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
+					 uint32 *budget)
 {
-	uint32		nbudgets = 0;
-	dsa_pointer pointer;
+	return !node->is_absent && gov_content_find_budget(node, id, guess, budget);
+}
 
-	if (DsaPointerIsValid(node->entity))
-		nbudgets = gov_node_entity(node)->nbudgets;
-	for (uint32 i = 0; i < nbudgets; i++)
+/* Has a transaction changes in flight in a counter that stands in the block? */
+bool
+gov_content_has_pins(const GovSharedNode *node)
+{
+	GovSharedCounter *counters = gov_node_counters(node);
+
+	for (uint32 i = 0; i < gov_node_content(node)->nbudgets; i++)
 	{
-		if (pg_atomic_read_u32(&gov_node_counter(node, i, &pointer)->pins) > 0)
+		if (counters[i].place == GOV_PLACE_HERE &&
+			pg_atomic_read_u32(&counters[i].pins) > 0)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Has a transaction changes in flight in one of its counters, or in one of a
+ * budget that it no longer has?
+ */
+bool
+gov_node_is_pinned(const GovSharedNode *node)
+{
+	while (!gov_content_has_pins(node))
+	{
+		if (node->attic == 0)
+			return false;
+		node = gov_address(node->attic);
+	}
+	return true;
 }
 
 /*
@@ -192,19 +208,15 @@ static void
 forget_alerts(const GovSharedNode *node)
 {
 	const GovEntity *entity = gov_node_entity(node);
-	dsa_pointer pointer;
 
 	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
-		gov_node_counter(node, i, &pointer)->alert_at = GOV_ALERT_ANY;
+		gov_node_counter(node, i)->alert_at = gov_alert_pack(GOV_ALERT_ANY);
 }
 
-/* The node of an owner's tail, which has no id, says nothing of the catalog. */
 static void
-make_stale(const GovSharedStripe *stripe, GovSharedNode *node)
+make_stale(GovSharedNode *node)
 {
-	if (node->id_length == 0)
-		return;
-	node->stale_changes = stripe->changes;
+	node->is_stale = true;
 	forget_alerts(node);
 }
 
@@ -220,7 +232,7 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 	gov_node_owners(key)->changes++;
 	node = gov_node_find(key, id, id_length);
 	if (node != NULL)
-		make_stale(stripe, node);
+		make_stale(node);
 	gov_stripe_unlock(stripe);
 }
 
@@ -233,22 +245,27 @@ invalidate_buckets(GovSharedStripe *stripe, uint32 first, Oid database, Oid exte
 	bool		has_more;
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	stripe->nwalks += first == 0 ? 1 : 0;
 	end = Min(first + GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
 	for (uint32 b = first; b < end; b++)
 	{
-		dsa_pointer pointer = *gov_nodetable_bucket_number(stripe, b);
+		GovRef		ref = *gov_nodetable_bucket_number(stripe, b);
 
-		while (DsaPointerIsValid(pointer))
+		while (ref != 0)
 		{
-			GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
+			GovSharedNode *node = gov_address(ref);
+
+			const GovChars *owner = gov_node_owner(node);
 
 			if (node->database == database && node->extension == extension &&
-				is_concerned(node->key, node->owner_length))
-				make_stale(stripe, node);
-			pointer = node->next;
+				is_concerned(owner->bytes, owner->length))
+				make_stale(node);
+			ref = node->next;
 		}
 	}
 	has_more = end < stripe->nbuckets;
+	if (!has_more)
+		stripe->nwalks--;
 	gov_stripe_unlock(stripe);
 	return has_more;
 }

@@ -22,6 +22,14 @@ typedef struct GovOwnerKey
 	int			slot;			/* of the stripe's owners */
 } GovOwnerKey;
 
+/* Where the counter is that stands in a node's array; see block.c. */
+typedef enum GovPlace
+{
+	GOV_PLACE_HERE,
+	GOV_PLACE_ELSEWHERE,		/* in a block in the attic, for it was pinned */
+	GOV_PLACE_MOVED				/* to a newer block; this one is dead */
+} GovPlace;
+
 /*
  * What one budget counts.  Protected by the stripe's lock, but for pins: those
  * are taken under the lock, and given back without.  Usage belongs to an id
@@ -32,26 +40,23 @@ typedef struct GovSharedCounter
 	GovAmount	total;			/* usage, committed and in flight */
 	int64		id;				/* gov_assignments.counter_id */
 	GovWindow	window;			/* of one id never moves back */
-	dsa_pointer next;			/* among the stripe's orphans */
-	Oid			database;
-	Oid			extension;
-	pg_uuid_t	budget_id;
+	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
+	uint8		place;			/* GovPlace */
+	bool		has_later;		/* the tables had usage of a later window */
 	GovAmount	held;			/* open holds, committed and in flight */
 	GovAmount	covered;		/* of total: by holds whose end is in flight */
 	GovAmount	settled;		/* of usage: by transactions that commit or have */
-	GovAmount	alert_at;		/* threshold.h */
-	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
-	TimestampTz recorded_start; /* of the last later window with usage, when loaded */
 	int64		last_event;		/* up to which it may have been charged; tail.h */
+	union
+	{
+		double		alert_at;	/* threshold.h */
+		struct GovSharedCounter *elsewhere; /* if that is its place */
+	};
 } GovSharedCounter;
 
-/*
- * A query of all budgets of an owner reads the first 32 bytes of each (live.c);
- * allocated in units of 160 bytes, those are never on two cache lines.
- */
+/* A query of all budgets of an owner reads the first 32 bytes of each (live.c). */
 StaticAssertDecl(offsetof(GovSharedCounter, window) + offsetof(GovWindow, end) == 32,
 				 "what a query reads stands first");
-StaticAssertDecl(sizeof(GovSharedCounter) <= 160, "a unit of allocation");
 
 /*
  * Is the counter's window over, and has a later one usage already?  Then what
@@ -60,30 +65,33 @@ StaticAssertDecl(sizeof(GovSharedCounter) <= 160, "a unit of allocation");
 static inline bool
 gov_counter_must_load(const GovSharedCounter *counter, TimestampTz now)
 {
-	return now >= counter->window.end && counter->recorded_start >= counter->window.end;
+	return now >= counter->window.end && counter->has_later;
 }
 
-/* Protected by the stripe's lock; the key never changes. */
+/*
+ * The beginning of a node's block.  Protected by the stripe's lock, but for what
+ * never changes: hash to slot, the owner, and the id, which is the entity's.
+ */
 typedef struct GovSharedNode
 {
-	dsa_pointer next;			/* in its bucket */
-	dsa_pointer entity;			/* GovEntity; invalid: the id is no entity */
-	dsa_pointer counters;		/* a dsa_pointer for each budget of entity */
-	uint64		loaded_changes; /* stripe's changes before the load's snapshot */
-	uint64		stale_changes;	/* stripe's changes when it was last touched */
-	uint64		generation;		/* the database's, before the load's snapshot */
+	GovRef		next;			/* in its bucket */
 	uint32		hash;
 	Oid			database;
 	Oid			extension;
-	uint16		owner_length;
-	uint16		id_length;
-	uint16		slot;			/* of its owner */
+	uint64		loaded_changes; /* stripe's changes before the load's snapshot */
+	uint64		generation;		/* the database's, before the load's snapshot */
+	GovRef		attic;			/* former blocks that have pinned counters */
+	GovText		owner;			/* a name, or at an offset from here */
+	uint8		stripe;
+	uint8		slot;			/* of its owner */
 	bool		is_loaded;
+	bool		is_absent;		/* no entity, or not known yet; what the block says of it is over */
+	bool		is_stale;		/* touched since the snapshot of its load */
 	bool		is_loading;		/* claimed by one backend; not evicted */
 	bool		was_used;		/* since eviction last passed by */
-	bool		was_spared;		/* by eviction, for its rows in the tail */
-	bool		is_draining;	/* only who has something in flight charges it; reset.c */
-	char		key[FLEXIBLE_ARRAY_MEMBER]; /* owner and id, no terminator */
+	bool		was_spared:1;	/* by eviction, for its rows in the tail */
+	bool		is_draining:1;	/* only who has something in flight charges it; reset.c */
+	bool		is_needed:1;	/* a former block, while it is judged; see block.c */
 } GovSharedNode;
 
 /* What a call demands of the nodes it uses: changes up to its start. */
@@ -104,6 +112,35 @@ typedef enum GovNodeStatus
 	GOV_NODE_FULL				/* no memory, and nothing can be evicted */
 } GovNodeStatus;
 
+/* What the block says, which holds if it is not absent. */
+static inline GovEntity *
+gov_node_content(const GovSharedNode *node)
+{
+	return (GovEntity *) ((char *) node + MAXALIGN(sizeof(GovSharedNode)));
+}
+
+/* NULL when the id is no entity. */
+static inline GovEntity *
+gov_node_entity(const GovSharedNode *node)
+{
+	return node->is_absent ? NULL : gov_node_content(node);
+}
+
+/* The counters of the content's budgets, where they are here. */
+static inline GovSharedCounter *
+gov_node_counters(const GovSharedNode *node)
+{
+	GovEntity  *entity = gov_node_content(node);
+
+	return (GovSharedCounter *) ((char *) entity + MAXALIGN(entity->size));
+}
+
+static inline const GovChars *
+gov_node_owner(const GovSharedNode *node)
+{
+	return gov_chars(node, node->owner);
+}
+
 extern void gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
 							   const char *owner, uint32 owner_length);
 
@@ -112,15 +149,17 @@ extern GovSharedNode *gov_node_find(const GovOwnerKey *key,
 									const char *id, uint32 id_length);
 extern GovSharedOwners *gov_node_owners(const GovOwnerKey *key);
 extern uint32 gov_node_hash(const GovOwnerKey *key, const char *id, uint32 id_length);
-extern dsa_pointer gov_node_find_pointer(const GovOwnerKey *key,
-										 const char *id, uint32 id_length);
+extern GovRef gov_node_find_ref(const GovOwnerKey *key,
+								const char *id, uint32 id_length);
+extern bool gov_node_is_of_owner(const GovSharedNode *node, const GovOwnerKey *key);
 extern GovNodeStatus gov_node_status(const GovSharedNode *node,
 									 const GovFreshness *since);
-extern GovEntity *gov_node_entity(const GovSharedNode *node);
-extern GovSharedCounter *gov_node_counter(const GovSharedNode *node, uint32 budget,
-										  dsa_pointer *pointer);
+extern GovSharedCounter *gov_node_counter(const GovSharedNode *node, uint32 budget);
 extern bool gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 								 uint32 guess, uint32 *budget);
+extern bool gov_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
+									uint32 guess, uint32 *budget);
+extern bool gov_content_has_pins(const GovSharedNode *node);
 extern bool gov_node_is_pinned(const GovSharedNode *node);
 
 /* with no stripe locked */

@@ -9,17 +9,22 @@
  *		most one bucket.
  *
  * LAYOUT
- *		nbuckets buckets, each a chain of nodes.  They live in segments that
- *		are never moved: segment 0 has the first GOV_FIRST_SEGMENT_BUCKETS,
- *		each further one as many as all before it.
+ *		nbuckets buckets, each a chain of nodes, in segments of
+ *		GOV_SEGMENT_BUCKETS.  A directory is a segment with the numbers of
+ *		others; the stripe has those of its directories.  Segments come from a
+ *		store that is large enough for all nodes that fit into memory, whatever
+ *		stripes they hang on: a table that has lost a quarter of its nodes gives
+ *		buckets back.
  *
  * LOCKING
- *		The caller holds the stripe's lock: exclusive to insert or to add a
- *		segment.  Segments are allocated beforehand, without it.
+ *		The caller holds the stripe's lock: exclusive to insert or to shrink.
+ *		Who goes over the buckets and lets the lock go on the way counts as a
+ *		walk: meanwhile a split moves nodes only to buckets that are still to
+ *		come, and no bucket is given back.
  *
  * FAILURE
- *		Without memory for the next segment the table stops splitting: chains
- *		grow longer and answers stay right.
+ *		Without a further segment the table stops splitting: chains grow longer
+ *		and answers stay right.
  */
 #include "postgres.h"
 
@@ -27,32 +32,22 @@
 
 #include "nodetable.h"
 
-/* Which segment is bucket number in, and where? */
-static int
-segment_of(uint32 number, uint32 *offset)
-{
-	int			power;
+#define DIRECTORY_BUCKETS	(GOV_SEGMENT_BUCKETS * GOV_SEGMENT_BUCKETS)
 
-	if (number < GOV_FIRST_SEGMENT_BUCKETS)
-	{
-		*offset = number;
-		return 0;
-	}
-	power = pg_leftmost_one_pos32(number);
-	*offset = number - (1U << power);
-	return power - pg_leftmost_one_pos32(GOV_FIRST_SEGMENT_BUCKETS) + 1;
+/* Where the directory has the number of a bucket's segment. */
+static uint32 *
+segment_of(const GovSharedStripe *stripe, uint32 bucket)
+{
+	uint32		directory = stripe->directories[bucket / DIRECTORY_BUCKETS];
+
+	return &gov_segments[directory][bucket / GOV_SEGMENT_BUCKETS % GOV_SEGMENT_BUCKETS];
 }
 
-dsa_pointer *
+GovRef *
 gov_nodetable_bucket_number(const GovSharedStripe *stripe, uint32 number)
 {
-	uint32		offset;
-	int			segment = segment_of(number, &offset);
-	dsa_pointer *buckets;
-
 	Assert(number < stripe->nbuckets);
-	buckets = dsa_get_address(gov_shmem_memory(), stripe->segments[segment]);
-	return &buckets[offset];
+	return &gov_segments[*segment_of(stripe, number)][number % GOV_SEGMENT_BUCKETS];
 }
 
 static uint32
@@ -64,42 +59,52 @@ bucket_number(uint32 nbuckets, uint32 hash)
 	return number < nbuckets ? number : number & (mask >> 1);
 }
 
-/* The head of the chain that a hash belongs to; NULL in an empty table. */
-dsa_pointer *
+/* The head of the chain that a hash belongs to. */
+GovRef *
 gov_nodetable_bucket(const GovSharedStripe *stripe, uint32 hash)
 {
-	if (stripe->nbuckets == 0)
-		return NULL;
-	return gov_nodetable_bucket_number(stripe,
-									   bucket_number(stripe->nbuckets, hash));
+	return gov_nodetable_bucket_number(stripe, bucket_number(stripe->nbuckets, hash));
 }
 
-/* Would the next insert split into a segment that is not there yet? */
-bool
-gov_nodetable_wants_segment(const GovSharedStripe *stripe, Size *size)
+/* What points to a node of the table. */
+GovRef *
+gov_nodetable_link(const GovSharedStripe *stripe, GovRef node)
 {
-	uint32		offset;
-	int			segment = segment_of(stripe->nbuckets, &offset);
+	const GovSharedNode *wanted = gov_address(node);
+	GovRef	   *link = gov_nodetable_bucket(stripe, wanted->hash);
 
-	if (stripe->nnodes < stripe->nbuckets || segment >= GOV_SEGMENTS ||
-		DsaPointerIsValid(stripe->segments[segment]))
+	while (*link != node)
+	{
+		Assert(*link != 0);
+		link = &((GovSharedNode *) gov_address(*link))->next;
+	}
+	return link;
+}
+
+/* Add an empty bucket; false when there is no segment for it. */
+static bool
+add_bucket(GovSharedStripe *stripe)
+{
+	uint32		added = stripe->nbuckets;
+	uint32	   *directory = &stripe->directories[added / DIRECTORY_BUCKETS];
+
+	if (added % DIRECTORY_BUCKETS == 0 && *directory == 0)
+		*directory = gov_shmem_take_segment();
+	if (*directory == 0)
 		return false;
-	*size = sizeof(dsa_pointer) *
-		(segment == 0 ? GOV_FIRST_SEGMENT_BUCKETS : stripe->nbuckets);
+	if (added % GOV_SEGMENT_BUCKETS == 0)
+		*segment_of(stripe, added) = gov_shmem_take_segment();
+	if (*segment_of(stripe, added) == 0)
+		return false;
+	stripe->nbuckets++;
 	return true;
 }
 
-/* Take a zeroed segment that gov_nodetable_wants_segment() asked for. */
-void
-gov_nodetable_add_segment(GovSharedStripe *stripe, dsa_pointer segment)
+/* Which bucket was the last one split from? */
+static uint32
+partner_of(uint32 bucket)
 {
-	uint32		offset;
-	int			number = segment_of(stripe->nbuckets, &offset);
-
-	Assert(offset == 0 && !DsaPointerIsValid(stripe->segments[number]));
-	stripe->segments[number] = segment;
-	if (number == 0)
-		stripe->nbuckets = GOV_FIRST_SEGMENT_BUCKETS;
+	return bucket & ((pg_nextpower2_32(bucket + 1) >> 1) - 1);
 }
 
 /* Move what belongs there from the bucket being split into a new one. */
@@ -107,20 +112,18 @@ static void
 split_bucket(GovSharedStripe *stripe)
 {
 	uint32		added = stripe->nbuckets;
-	uint32		split = added & ((pg_nextpower2_32(added + 1) >> 1) - 1);
-	uint32		offset;
-	dsa_pointer *from;
-	dsa_pointer *to;
+	uint32		split = partner_of(added);
+	GovRef	   *from;
+	GovRef	   *to;
 
-	if (!DsaPointerIsValid(stripe->segments[segment_of(added, &offset)]))
+	if (!add_bucket(stripe))
 		return;
-	stripe->nbuckets++;
 	from = gov_nodetable_bucket_number(stripe, split);
 	to = gov_nodetable_bucket_number(stripe, added);
-	while (DsaPointerIsValid(*from))
+	while (*from != 0)
 	{
-		dsa_pointer pointer = *from;
-		GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
+		GovRef		ref = *from;
+		GovSharedNode *node = gov_address(ref);
 
 		if (bucket_number(stripe->nbuckets, node->hash) == split)
 		{
@@ -129,21 +132,59 @@ split_bucket(GovSharedStripe *stripe)
 		}
 		*from = node->next;
 		node->next = *to;
-		*to = pointer;
+		*to = ref;
 	}
 }
 
 void
-gov_nodetable_insert(GovSharedStripe *stripe, dsa_pointer pointer)
+gov_nodetable_insert(GovSharedStripe *stripe, GovRef ref)
 {
-	GovSharedNode *node = dsa_get_address(gov_shmem_memory(), pointer);
-	dsa_pointer *bucket;
+	GovSharedNode *node = gov_address(ref);
+	GovRef	   *bucket;
 
-	Assert(stripe->nbuckets > 0);
 	if (stripe->nnodes >= stripe->nbuckets)
 		split_bucket(stripe);
 	bucket = gov_nodetable_bucket(stripe, node->hash);
 	node->next = *bucket;
-	*bucket = pointer;
+	*bucket = ref;
 	stripe->nnodes++;
+}
+
+/* Append the last bucket to the one that it was split from. */
+static void
+drop_bucket(GovSharedStripe *stripe)
+{
+	uint32		dropped = stripe->nbuckets - 1;
+	GovRef	   *bucket = gov_nodetable_bucket_number(stripe, dropped);
+	GovRef	   *link = gov_nodetable_bucket_number(stripe, partner_of(dropped));
+
+	while (*link != 0)
+		link = &((GovSharedNode *) gov_address(*link))->next;
+	*link = *bucket;
+	*bucket = 0;
+	if (dropped % GOV_SEGMENT_BUCKETS == 0)
+	{
+		gov_shmem_give_segment(*segment_of(stripe, dropped));
+		*segment_of(stripe, dropped) = 0;
+	}
+	if (dropped % DIRECTORY_BUCKETS == 0)
+	{
+		gov_shmem_give_segment(stripe->directories[dropped / DIRECTORY_BUCKETS]);
+		stripe->directories[dropped / DIRECTORY_BUCKETS] = 0;
+	}
+	stripe->nbuckets--;
+}
+
+/* Give back a few buckets of a table that has lost nodes; are there more of them? */
+bool
+gov_nodetable_shrink(GovSharedStripe *stripe)
+{
+	for (int i = 0; i < GOV_BUCKETS_PER_HOLD; i++)
+	{
+		if (stripe->nwalks > 0 || stripe->nbuckets <= GOV_SEGMENT_BUCKETS ||
+			stripe->nnodes >= stripe->nbuckets / 4 * 3)
+			return false;
+		drop_bucket(stripe);
+	}
+	return true;
 }

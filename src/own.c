@@ -65,11 +65,11 @@ usage_key(const GovSharedCounter *counter)
 }
 
 static GovOwnKey
-held_key(const GovSharedCounter *counter)
+held_key(const pg_uuid_t *budget_id)
 {
 	GovOwnKey	key = {{0, 0}, true};
 
-	memcpy(key.parts, counter->budget_id.data, UUID_LEN);
+	memcpy(key.parts, budget_id->data, UUID_LEN);
 	return key;
 }
 
@@ -166,13 +166,13 @@ note(const GovOwnerKey *owner, GovOwnKey key, GovAmount amount)
 
 /* Charge a counter of the private view.  After gov_own_reserve(). */
 void
-gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter, GovAmount usage,
-			   GovAmount held)
+gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter,
+			   const pg_uuid_t *budget_id, GovAmount usage, GovAmount held)
 {
 	counter->total += usage;
 	counter->held += held;
 	note(owner, usage_key(counter), usage);
-	note(owner, held_key(counter), held);
+	note(owner, held_key(budget_id), held);
 }
 
 static GovAmount
@@ -189,10 +189,10 @@ sum(GovOwnKey key)
 
 /* Give a counter of a new view, in its window, what has been charged to it. */
 void
-gov_own_counts(GovSharedCounter *counter)
+gov_own_counts(GovSharedCounter *counter, const pg_uuid_t *budget_id)
 {
 	counter->total = sum(usage_key(counter));
-	counter->held = sum(held_key(counter));
+	counter->held = sum(held_key(budget_id));
 }
 
 /*

@@ -9,8 +9,8 @@
 
 extern void gov_own_reserve(int ncharges);
 extern void gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter,
-						   GovAmount usage, GovAmount held);
-extern void gov_own_counts(GovSharedCounter *counter);
+						   const pg_uuid_t *budget_id, GovAmount usage, GovAmount held);
+extern void gov_own_counts(GovSharedCounter *counter, const pg_uuid_t *budget_id);
 
 extern void gov_own_announce(void);
 extern void gov_own_end(void);

@@ -323,10 +323,11 @@ settle(GovPendingEntry *entry, bool looks_at_any)
 	counter->settled += usage;
 	entry->settled += usage;
 	Assert(counter->settled <= counter->total);
-	if (!gov_threshold_crossed(looks_at_any ? GOV_ALERT_ANY : counter->alert_at, before,
+	if (!gov_threshold_crossed(looks_at_any ? GOV_ALERT_ANY :
+							   gov_alert_unpack(counter->alert_at), before,
 							   counter->settled, &above))
 		return false;
-	counter->alert_at = GOV_ALERT_UNKNOWN;
+	counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
 	entry->crossing = (GovCrossing) {
 		entry->counter_id, entry->window_start, before, counter->settled, above
 	};
@@ -390,7 +391,7 @@ apply(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount settled
 			counter->covered -= entry->covered;
 			counter->settled += settled;
 			if (entry->settled != 0 && settled == -entry->settled)
-				counter->alert_at = GOV_ALERT_UNKNOWN;
+				counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
 			Assert(counter->settled <= counter->total);
 		}
 		counter->held += held;

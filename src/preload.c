@@ -27,7 +27,6 @@ gov_preload(const GovOwnerKey *owner, GovLoaded *ids, int nids)
 	if (!gov_shmem_is_available() || RecoveryInProgress() ||
 		gov_changes_has_owner(owner->owner, owner->owner_length))
 		return;
-	gov_shmem_memory();			/* attach now, not under the lock */
 	since = gov_node_freshness(owner);
 	for (int i = 0; i < nids; i++)
 	{

@@ -93,56 +93,60 @@ gov_read_ancestors(GovLoad *load, const GovLoaded *ids, int nids)
 	SPI_freetuptable(SPI_tuptable);
 }
 
-/* Append a string to the block being built. */
-static GovString
-add_string(StringInfo block, const char *bytes, uint32 length)
+static void
+align(StringInfo block, int alignment)
 {
-	GovString	string = {block->len, length};
-
-	appendBinaryStringInfo(block, bytes, length);
-	appendStringInfoChar(block, '\0');
-	return string;
+	while (block->len % alignment != 0)
+		appendStringInfoChar(block, '\0');
 }
 
-static GovString
+/* Append a string to the block being built. */
+static GovText
+add_string(StringInfo block, const char *bytes, uint16 length)
+{
+	GovText		text;
+
+	align(block, sizeof(uint16));
+	text = block->len;
+	appendBinaryStringInfo(block, (char *) &length, sizeof(length));
+	appendBinaryStringInfo(block, bytes, length);
+	appendStringInfoChar(block, '\0');
+	return text;
+}
+
+static GovText
 add_column(StringInfo block, uint64 row, int column)
 {
 	char	   *value = gov_spi_text(row, column);
-	GovString	null_string = {0, 0};
 
-	return value ? add_string(block, value, strlen(value)) : null_string;
-}
-
-static void
-align(StringInfo block)
-{
-	while (block->len % MAXIMUM_ALIGNOF != 0)
-		appendStringInfoChar(block, '\0');
+	return value ? add_string(block, value, strlen(value)) : 0;
 }
 
 /* Append the scope's ids, then the array that points to them. */
 static void
-add_scope(StringInfo block, uint64 row, int column, GovBudget *budget)
+add_scope(StringInfo block, uint64 row, int column, GovBudgetMore *more)
 {
 	bool		isnull;
 	ArrayType  *array = DatumGetArrayTypeP(gov_spi_value(row, column, &isnull));
 	Datum	   *elements;
 	int			nelements;
-	GovString  *scope;
+	GovText    *scope;
 
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
 					  &elements, NULL, &nelements);
-	scope = palloc(sizeof(GovString) * Max(nelements, 1));
+	if (nelements == 0)
+		return;
+	scope = palloc(sizeof(GovText) * nelements);
 	for (int i = 0; i < nelements; i++)
 	{
 		text	   *id = DatumGetTextPP(elements[i]);
 
 		scope[i] = add_string(block, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
 	}
-	align(block);
-	budget->scope = block->len;
-	budget->nscope = nelements;
-	appendBinaryStringInfo(block, (char *) scope, sizeof(GovString) * nelements);
+	align(block, sizeof(GovText));
+	more->scope = block->len;
+	more->nscope = nelements;
+	appendBinaryStringInfo(block, (char *) scope, sizeof(GovText) * nelements);
 }
 
 /*
@@ -150,7 +154,7 @@ add_scope(StringInfo block, uint64 row, int column, GovBudget *budget)
  * out those that no sum of amounts can reach.
  */
 static void
-add_alerts(StringInfo block, uint64 row, int column, GovBudget *budget)
+add_alerts(StringInfo block, uint64 row, int column, GovBudgetMore *more)
 {
 	GovAmount	amounts[GOV_THRESHOLDS_MAX];
 	bool		isnull;
@@ -161,55 +165,102 @@ add_alerts(StringInfo block, uint64 row, int column, GovBudget *budget)
 	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT,
 					  &elements, NULL, &nelements);
 	nelements = Min(nelements, GOV_THRESHOLDS_MAX);
+	if (nelements == 0)
+		return;
 	for (int i = 0; i < nelements; i++)
 	{
 		if (gov_amount_from_sum(DatumGetNumeric(elements[i]), &amounts[i]) != GOV_AMOUNT_OK)
 			gov_raise_stored_amount();
 	}
-	align(block);
-	budget->alerts = block->len;
-	budget->nalerts = nelements;
+	align(block, MAXIMUM_ALIGNOF);
+	more->alerts = block->len;
+	more->nalerts = nelements;
 	appendBinaryStringInfo(block, (char *) amounts, sizeof(GovAmount) * nelements);
 }
 
+/* Append what few budgets have; returns where it is, or 0 if this one has none of it. */
+static uint32
+add_more(StringInfo block, uint64 row)
+{
+	GovBudgetMore more = {0};
+	char	   *timezone = gov_spi_text(row, 12);
+	bool		isnull;
+	uint32		offset;
+
+	add_scope(block, row, 7, &more);
+	more.anchor = DatumGetTimestampTz(gov_spi_value(row, 11, &isnull));
+	more.has_anchor = !isnull;
+	if (strcmp(timezone, "UTC") != 0)
+		more.timezone = add_string(block, timezone, strlen(timezone));
+	add_alerts(block, row, 15, &more);
+	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0)
+		return 0;
+	align(block, MAXIMUM_ALIGNOF);
+	offset = block->len;
+	appendBinaryStringInfo(block, (char *) &more, sizeof(more));
+	return offset;
+}
+
+static void
+read_cadence(uint64 row, GovCadence *cadence)
+{
+	char	   *text = gov_spi_text(row, 10);
+
+	if (text != NULL && !gov_cadence_parse(text, cadence))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("stored cadence \"%s\" is malformed", gov_shown(text))));
+}
+
+/* Read a budget, and append the inner part of what belongs to it. */
 static void
 add_budget(StringInfo block, uint64 row, uint32 number)
 {
 	GovBudget	budget = {0};
+	char	   *name = gov_spi_text(row, 8);
+	char	   *capability = gov_spi_text(row, 6);
 	bool		isnull;
 
 	budget.id = *DatumGetUUIDP(gov_spi_value(row, 14, &isnull));
 	budget.counter_id = DatumGetInt64(gov_spi_value(row, 5, &isnull));
-	budget.capability_id = add_column(block, row, 6);
-	budget.capability_hash = gov_text_hash(block->data + budget.capability_id.offset,
-										   budget.capability_id.length);
-	add_scope(block, row, 7, &budget);
-	budget.name = add_column(block, row, 8);
+	budget.capability_hash = gov_text_hash(capability, strlen(capability));
+	if (name[0] != '\0')
+		budget.name = add_string(block, name, strlen(name));
 	budget.limit = gov_read_amount(row, 9, &isnull);
 	budget.has_limit = !isnull;
-	budget.cadence_text = add_column(block, row, 10);
-	if (budget.cadence_text.offset != 0 &&
-		!gov_cadence_parse(block->data + budget.cadence_text.offset, &budget.cadence))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("stored cadence \"%s\" is malformed",
-						gov_shown(block->data + budget.cadence_text.offset))));
-	budget.anchor = DatumGetTimestampTz(gov_spi_value(row, 11, &isnull));
-	budget.has_anchor = !isnull;
-	budget.timezone = add_column(block, row, 12);
+	read_cadence(row, &budget.cadence);
 	budget.is_soft = DatumGetBool(gov_spi_value(row, 13, &isnull));
-	add_alerts(block, row, 15, &budget);
+	budget.more = add_more(block, row);
 	memcpy(block->data + offsetof(GovEntity, budgets) + number * sizeof(GovBudget),
 		   &budget, sizeof(GovBudget));
 }
 
-static int
-compare_strings(const char *block, GovString a, GovString b)
+/* Append the outer strings; budgets of one capability share its id. */
+static void
+add_outer(StringInfo block, GovEntity *head, uint64 first)
 {
-	int			order = memcmp(block + a.offset, block + b.offset,
-							   Min(a.length, b.length));
+	Size		budgets = offsetof(GovEntity, budgets);
+	GovText		last = 0;
 
-	return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
+	head->type_id = add_column(block, first, 2);
+	head->parent_id = add_column(block, first, 3);
+	for (uint32 i = 0; i < head->nbudgets; i++)
+	{
+		char	   *capability = gov_spi_text(first + i, 6);
+
+		if (last == 0 || !gov_chars_are(gov_chars(block->data, last), capability,
+										strlen(capability)))
+			last = add_string(block, capability, strlen(capability));
+		((GovBudget *) (block->data + budgets))[i].capability_id = last;
+	}
+}
+
+static int
+compare_strings(const GovChars *a, const GovChars *b)
+{
+	int			order = memcmp(a->bytes, b->bytes, Min(a->length, b->length));
+
+	return order != 0 ? order : (a->length > b->length) - (a->length < b->length);
 }
 
 /* The order that entity.h promises. */
@@ -219,18 +270,21 @@ compare_budgets(const void *left, const void *right, void *arg)
 	const GovBudget *a = left;
 	const GovBudget *b = right;
 	const GovEntity *entity = arg;
-	const char *block = arg;
+	uint32		a_nscope = gov_budget_more(entity, a)->nscope;
+	uint32		b_nscope = gov_budget_more(entity, b)->nscope;
 	int			order = 0;
 
 	if (a->capability_hash != b->capability_hash)
 		return a->capability_hash < b->capability_hash ? -1 : 1;
-	order = compare_strings(block, a->capability_id, b->capability_id);
-	if (order == 0 && a->nscope != b->nscope)
-		order = a->nscope < b->nscope ? -1 : 1;
-	for (uint32 i = 0; order == 0 && i < a->nscope; i++)
-		order = compare_strings(block, gov_budget_scope(entity, a)[i],
-								gov_budget_scope(entity, b)[i]);
-	return order != 0 ? order : compare_strings(block, a->name, b->name);
+	order = compare_strings(gov_chars(entity, a->capability_id),
+							gov_chars(entity, b->capability_id));
+	if (order == 0 && a_nscope != b_nscope)
+		order = a_nscope < b_nscope ? -1 : 1;
+	for (uint32 i = 0; order == 0 && i < a_nscope; i++)
+		order = compare_strings(gov_chars(entity, gov_budget_scope(entity, a)[i]),
+								gov_chars(entity, gov_budget_scope(entity, b)[i]));
+	return order != 0 ? order : compare_strings(gov_chars(entity, a->name),
+												gov_chars(entity, b->name));
 }
 
 /* Build the entity that rows [first, end) tell of; NULL if there is none. */
@@ -248,18 +302,20 @@ build_entity(const GovLoad *load, const GovLoaded *item, uint64 first, uint64 en
 
 	gov_spi_value(first, 5, &isnull);
 	head.nbudgets = isnull ? 0 : end - first;
+	head.id_hash = gov_text_hash(item->id, item->id_length);
+	head.is_archived = DatumGetBool(gov_spi_value(first, 4, &isnull));
 	initStringInfo(&block);
 	enlargeStringInfo(&block, offsetof(GovEntity, budgets) +
 					  head.nbudgets * sizeof(GovBudget));
 	block.len = offsetof(GovEntity, budgets) + head.nbudgets * sizeof(GovBudget);
 
+	add_string(&block, item->id, item->id_length);
 	for (uint32 i = 0; i < head.nbudgets; i++)
 		add_budget(&block, first + i, i);
-	head.id = add_string(&block, item->id, item->id_length);
-	head.id_hash = gov_text_hash(item->id, item->id_length);
-	head.type_id = add_column(&block, first, 2);
-	head.parent_id = add_column(&block, first, 3);
-	head.is_archived = DatumGetBool(gov_spi_value(first, 4, &isnull));
+	align(&block, MAXIMUM_ALIGNOF);
+	head.inner_size = block.len;
+	add_outer(&block, &head, first);
+	align(&block, MAXIMUM_ALIGNOF);
 	head.size = block.len;
 	memcpy(block.data, &head, offsetof(GovEntity, budgets));
 

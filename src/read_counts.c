@@ -26,7 +26,7 @@
  *		A counter gets the window of the present time.  Usage in a later one
  *		means that the clock was ahead when it was recorded, or another
  *		machine's was, before a promotion; it counts when that window comes, for
- *		which the counter notes when the last such window starts (clock.c).
+ *		which the counter notes that there is one (clock.c).
  */
 #include "postgres.h"
 
@@ -75,6 +75,13 @@ static GovQuery watermark_query = {
 	.sql = "select r.watermark from @gov_rollup_state r where r.id = 1"
 };
 
+/* A counter to be read. */
+typedef struct Wanted
+{
+	GovSharedCounter *counter;
+	const GovBudget *budget;
+} Wanted;
+
 /* A column of amounts or sums of them. */
 GovAmount
 gov_read_amount(uint64 row, int column, bool *isnull)
@@ -98,19 +105,19 @@ set_window(const GovLoad *load, const GovEntity *entity, const GovBudget *budget
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("cannot compute the window of budget \"%s\" of entity \"%s\"",
 						gov_shown(gov_entity_string(entity, budget->name)),
-						gov_shown(gov_entity_string(entity, entity->id))),
+						gov_shown(gov_entity_id(entity)->bytes)),
 				 errdetail("Its time zone is \"%s\".",
-						   gov_shown(gov_entity_string(entity, budget->timezone))),
+						   gov_shown(gov_budget_timezone(entity, budget))),
 				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 }
 
 /* The counters to be read. */
-typedef struct Wanted
+typedef struct Reading
 {
 	GovLoad    *load;
 	int			count;
-	GovSharedCounter **list;
-} Wanted;
+	Wanted	   *list;
+} Reading;
 
 /* Begin a counter of a budget; must its counts be read? */
 static bool
@@ -121,9 +128,7 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	GovSharedCounter *counter = &item->counters[b];
 	GovKept		kept = GOV_KEPT_NOT;
 
-	counter->budget_id = budget->id;
 	counter->id = budget->counter_id;
-	counter->recorded_start = DT_NOBEGIN;
 	counter->window.start = counter->window.end = DT_NOBEGIN;
 	if (load->claims != NULL)
 		kept = gov_claim_has_counter(&load->claims[number], budget, b, load->now);
@@ -135,19 +140,19 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	set_window(load, item->entity, budget, counter);
 	if (item->is_own == NULL)
 		return true;
-	gov_own_counts(counter);
+	gov_own_counts(counter, &budget->id);
 	return false;
 }
 
 static void
-list_counters(Wanted *wanted)
+list_counters(Reading *reading)
 {
-	GovLoad    *load = wanted->load;
+	GovLoad    *load = reading->load;
 	int			most = 0;
 
 	for (int i = 0; i < load->count; i++)
 		most += load->items[i].entity ? load->items[i].entity->nbudgets : 0;
-	wanted->list = palloc(sizeof(GovSharedCounter *) * Max(most, 1));
+	reading->list = palloc(sizeof(Wanted) * Max(most, 1));
 	load->renews = false;
 
 	for (int i = 0; i < load->count; i++)
@@ -160,23 +165,24 @@ list_counters(Wanted *wanted)
 		for (uint32 b = 0; b < nbudgets; b++)
 		{
 			if (begin_counter(load, i, b))
-				wanted->list[wanted->count++] = &item->counters[b];
+				reading->list[reading->count++] = (Wanted) {&item->counters[b],
+					&item->entity->budgets[b]};
 		}
 	}
 }
 
 static Datum
-budget_array(const Wanted *wanted)
+budget_array(const Reading *reading)
 {
-	Datum	   *elements = palloc(sizeof(Datum) * wanted->count);
+	Datum	   *elements = palloc(sizeof(Datum) * reading->count);
 
-	for (int i = 0; i < wanted->count; i++)
-		elements[i] = UUIDPGetDatum(&wanted->list[i]->budget_id);
-	return PointerGetDatum(construct_array(elements, wanted->count, UUIDOID, UUID_LEN, false,
+	for (int i = 0; i < reading->count; i++)
+		elements[i] = UUIDPGetDatum(&reading->list[i].budget->id);
+	return PointerGetDatum(construct_array(elements, reading->count, UUIDOID, UUID_LEN, false,
 										   TYPALIGN_CHAR));
 }
 
-/* Count usage that is of the counter's window; note the last later one. */
+/* Count usage that is of the counter's window; note whether there is a later one. */
 static void
 count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amount)
 {
@@ -184,7 +190,7 @@ count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amount)
 		!gov_amount_add(counter->total, amount, &counter->total))
 		gov_raise_stored_amount();
 	if (start > counter->window.start)
-		counter->recorded_start = Max(counter->recorded_start, start);
+		counter->has_later = true;
 }
 
 /* Read the usage of a counter in its window, and in later ones. */
@@ -220,29 +226,29 @@ read_usage_of(Relation rel, const GovLoad *load, GovSharedCounter *counter)
 }
 
 static void
-read_usage(const Wanted *wanted)
+read_usage(const Reading *reading)
 {
 	Relation	rel = try_table_open(gov_catalog()->usage, AccessShareLock);
 
 	if (rel == NULL)
 		gov_raise_dropped();
-	for (int i = 0; i < wanted->count; i++)
-		read_usage_of(rel, wanted->load, wanted->list[i]);
+	for (int i = 0; i < reading->count; i++)
+		read_usage_of(rel, reading->load, reading->list[i].counter);
 	table_close(rel, NoLock);
 }
 
 static int
 compare_budgets(const void *left, const void *right)
 {
-	return memcmp((*(GovSharedCounter *const *) left)->budget_id.data,
-				  (*(GovSharedCounter *const *) right)->budget_id.data, UUID_LEN);
+	return memcmp(((const Wanted *) left)->budget->id.data,
+				  ((const Wanted *) right)->budget->id.data, UUID_LEN);
 }
 
 /* Count a hold on those of its budgets that are wanted, sorted by budget. */
 static void
 count_hold(TupleTableSlot *row, void *state)
 {
-	const Wanted *wanted = state;
+	const Reading *reading = state;
 	GovAmount	amount = 0;
 	Datum	   *ids;
 	int			nids;
@@ -253,28 +259,28 @@ count_hold(TupleTableSlot *row, void *state)
 					  TYPALIGN_CHAR, &ids, NULL, &nids);
 	for (int i = 0; i < nids; i++)
 	{
-		GovSharedCounter key = {.budget_id = *DatumGetUUIDP(ids[i])};
-		GovSharedCounter *sought = &key;
-		GovSharedCounter **found = bsearch(&sought, wanted->list, wanted->count,
-										   sizeof(GovSharedCounter *), compare_budgets);
+		GovBudget	key = {.id = *DatumGetUUIDP(ids[i])};
+		Wanted		sought = {.budget = &key};
+		Wanted	   *found = bsearch(&sought, reading->list, reading->count, sizeof(Wanted),
+									compare_budgets);
 
 		if (found != NULL &&
-			!gov_amount_add((*found)->held, amount, &(*found)->held))
+			!gov_amount_add(found->counter->held, amount, &found->counter->held))
 			gov_raise_stored_amount();
 	}
-	wanted->load->holds_met = true;
+	reading->load->holds_met = true;
 }
 
 /* The list is sorted by budget afterwards. */
 static void
-read_holds(Wanted *wanted)
+read_holds(Reading *reading)
 {
-	GovLoad    *load = wanted->load;
-	Datum		args[3] = {budget_array(wanted), load->owner};
+	GovLoad    *load = reading->load;
+	Datum		args[3] = {budget_array(reading), load->owner};
 
 	args[2] = TimestampTzGetDatum(load->counts_overdue ? DT_NOBEGIN : load->now);
-	qsort(wanted->list, wanted->count, sizeof(GovSharedCounter *), compare_budgets);
-	gov_spi_each(&holds_query, args, NULL, count_hold, wanted);
+	qsort(reading->list, reading->count, sizeof(Wanted), compare_budgets);
+	gov_spi_each(&holds_query, args, NULL, count_hold, reading);
 }
 
 /* Up to which event the ledger is rolled up, for the active snapshot. */
@@ -310,33 +316,33 @@ gov_read_tail(const GovOwnerKey *key, int64 watermark, MemoryContext context)
 static int
 compare_counters(const void *left, const void *right)
 {
-	int64		a = (*(GovSharedCounter *const *) left)->id;
-	int64		b = (*(GovSharedCounter *const *) right)->id;
+	int64		a = ((const Wanted *) left)->counter->id;
+	int64		b = ((const Wanted *) right)->counter->id;
 
 	return (a > b) - (a < b);
 }
 
 /* Count what a tail has of the counters. */
 static void
-add_tail(const Wanted *wanted, const GovTally *tail)
+add_tail(const Reading *reading, const GovTally *tail)
 {
-	GovSharedCounter **sorted = palloc(sizeof(GovSharedCounter *) * wanted->count);
+	Wanted	   *sorted = palloc(sizeof(Wanted) * reading->count);
 	uint32		position = 0;
 	const GovTallied *entry;
 
-	memcpy(sorted, wanted->list, sizeof(GovSharedCounter *) * wanted->count);
-	qsort(sorted, wanted->count, sizeof(GovSharedCounter *), compare_counters);
+	memcpy(sorted, reading->list, sizeof(Wanted) * reading->count);
+	qsort(sorted, reading->count, sizeof(Wanted), compare_counters);
 	while ((entry = gov_tally_next(tail, &position)) != NULL)
 	{
 		GovSharedCounter key = {.id = entry->key.counter_id};
-		GovSharedCounter *sought = &key;
-		GovSharedCounter **found = bsearch(&sought, sorted, wanted->count,
-										   sizeof(GovSharedCounter *), compare_counters);
+		Wanted		sought = {.counter = &key};
+		Wanted	   *found = bsearch(&sought, sorted, reading->count, sizeof(Wanted),
+									compare_counters);
 
 		if (found == NULL)
 			continue;
-		count_usage(*found, entry->key.window_start, entry->amount);
-		(*found)->last_event = gov_tally_last_id(tail);
+		count_usage(found->counter, entry->key.window_start, entry->amount);
+		found->counter->last_event = gov_tally_last_id(tail);
 	}
 	pfree(sorted);
 }
@@ -348,9 +354,9 @@ add_tail(const Wanted *wanted, const GovTally *tail)
  * the tables know more of are not what is known of.
  */
 static void
-read_tail(const Wanted *wanted)
+read_tail(const Reading *reading)
 {
-	const GovLoad *load = wanted->load;
+	const GovLoad *load = reading->load;
 	bool		is_shared = load->claims != NULL;
 	int64		watermark;
 
@@ -359,25 +365,25 @@ read_tail(const Wanted *wanted)
 	watermark = gov_read_watermark();
 	if (is_shared && load->tail != NULL && load->tail->watermark == watermark &&
 		gov_tail_is_unchanged(load->key, load->tail->losses))
-		add_tail(wanted, load->tail->tally);
+		add_tail(reading, load->tail->tally);
 	else
-		add_tail(wanted, gov_read_tail(load->key, watermark, CurrentMemoryContext));
+		add_tail(reading, gov_read_tail(load->key, watermark, CurrentMemoryContext));
 }
 
 /* Fill in the counters of each item. */
 void
 gov_read_counters(GovLoad *load)
 {
-	Wanted		wanted = {.load = load};
+	Reading		reading = {.load = load};
 
-	list_counters(&wanted);
-	if (wanted.count == 0)
+	list_counters(&reading);
+	if (reading.count == 0)
 		return;
-	read_usage(&wanted);
-	read_tail(&wanted);
-	read_holds(&wanted);
-	for (int i = 0; i < wanted.count; i++)
-		wanted.list[i]->settled = wanted.list[i]->total;
+	read_usage(&reading);
+	read_tail(&reading);
+	read_holds(&reading);
+	for (int i = 0; i < reading.count; i++)
+		reading.list[i].counter->settled = reading.list[i].counter->total;
 }
 
 static Datum

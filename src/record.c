@@ -65,17 +65,16 @@ make_ids(const GovResolution *resolution)
 	char	   *at;
 
 	for (int i = 0; i < resolution->nentities; i++)
-		bytes += INTALIGN(VARHDRSZ + resolution->entities[i].entity->id.length);
+		bytes += INTALIGN(VARHDRSZ + gov_entity_id(resolution->entities[i].entity)->length);
 	array = make_array(resolution->nentities, bytes, TEXTOID);
 	at = ARR_DATA_PTR(array);
 	for (int i = 0; i < resolution->nentities; i++)
 	{
-		const GovEntity *entity = resolution->entities[i].entity;
-		uint32		length = entity->id.length;
+		const GovChars *id = gov_entity_id(resolution->entities[i].entity);
 
-		SET_VARSIZE(at, VARHDRSZ + length);
-		memcpy(VARDATA(at), gov_entity_string(entity, entity->id), length);
-		at += INTALIGN(VARHDRSZ + length);
+		SET_VARSIZE(at, VARHDRSZ + id->length);
+		memcpy(VARDATA(at), id->bytes, id->length);
+		at += INTALIGN(VARHDRSZ + id->length);
 	}
 	return array;
 }

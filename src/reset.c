@@ -105,7 +105,6 @@ gov_reset_owner(const GovOwnerKey *key)
 	memcpy(draining_owner, key->owner, key->owner_length);
 	draining = *key;
 	draining.owner = draining_owner;
-	gov_shmem_memory();			/* attach now: later we cannot fail */
 	is_draining = true;
 	INSTR_TIME_SET_CURRENT(start);
 	while ((nleft = gov_node_drain(key, gov_clock(), is_first)) > 0)

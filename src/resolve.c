@@ -151,8 +151,8 @@ add_with_ancestors(GovWalk *walk, GovFound *found)
 	while (found->entity != NULL)
 	{
 		const GovEntity *entity = found->entity;
-		int			index = gov_set_find(out, gov_entity_string(entity, entity->id),
-										 entity->id.length, entity->id_hash);
+		const GovChars *id = gov_entity_id(entity);
+		int			index = gov_set_find(out, id->bytes, id->length, entity->id_hash);
 		bool		is_known = index >= 0;
 
 		if (is_known && index >= first)
@@ -168,11 +168,11 @@ add_with_ancestors(GovWalk *walk, GovFound *found)
 			out->entities[child].parent = index;
 		else
 			named = index;
-		if (is_known || entity->parent_id.offset == 0)
+		if (is_known || entity->parent_id == 0)
 			break;
 		child = index;
 		find(walk, gov_entity_string(entity, entity->parent_id),
-			 entity->parent_id.length, found);
+			 gov_entity_length(entity, entity->parent_id), found);
 	}
 	return named;
 }
@@ -183,7 +183,7 @@ key_fits(const GovName *name, const GovEntity *entity)
 {
 	return name->key == NULL ||
 		gov_types_has_attribution_key(gov_entity_string(entity, entity->type_id),
-									  entity->type_id.length,
+									  gov_entity_length(entity, entity->type_id),
 									  name->key, name->key_length);
 }
 

@@ -77,7 +77,9 @@ typedef struct GovResolvedBudget
 typedef struct GovTurn
 {
 	int64		counter_id;
-	GovBudget	budget;
+	GovCadence	cadence;
+	TimestampTz anchor;
+	bool		has_anchor;
 	char		timezone[GOV_ID_MAX_BYTES + 1];
 	GovWindow	window;
 	bool		is_computed;

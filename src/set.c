@@ -36,7 +36,7 @@ slot_of(const GovResolution *out, const char *id, uint32 id_length, uint32 hash)
 	{
 		const GovEntity *entity = out->entities[out->slots[slot] - 1].entity;
 
-		if (entity->id_hash == hash && gov_string_is(entity, entity->id, id, id_length))
+		if (entity->id_hash == hash && gov_chars_are(gov_entity_id(entity), id, id_length))
 			break;
 		slot = (slot + 1) & (out->nslots - 1);
 	}
@@ -64,8 +64,8 @@ gov_set_add(GovResolution *out, const GovEntity *entity)
 	memset(resolved, 0, sizeof(*resolved));
 	resolved->entity = entity;
 	resolved->parent = -1;
-	resolved->slot = slot_of(out, gov_entity_string(entity, entity->id),
-							 entity->id.length, entity->id_hash);
+	resolved->slot = slot_of(out, gov_entity_id(entity)->bytes,
+							 gov_entity_id(entity)->length, entity->id_hash);
 	Assert(out->slots[resolved->slot] == 0);
 	out->slots[resolved->slot] = ++out->nentities;
 	return out->nentities - 1;

@@ -11,6 +11,13 @@
 
 #include "node.h"
 
+/* A string in the sheet's texts; bytes end with a NUL that length leaves out. */
+typedef struct GovString
+{
+	uint32		offset;			/* 0 = null */
+	uint32		length;
+} GovString;
+
 /* Entities of a sheet are in byte order of their ids. */
 typedef struct GovSheetEntity
 {

@@ -7,14 +7,20 @@
  *
  * LAYOUT
  *		A fixed head (GovShared: the stripes with their locks, the worker
- *		slots, the counts that gov_stats shows), then one dynamic shared area
- *		made in place over the rest, with its size limit at its size: nodes and
- *		counters are allocated there and nothing grows into /dev/shm.
+ *		slots, the counts that gov_stats shows); then governance.cache_size,
+ *		which is divided once and for all, so that nothing grows at another's
+ *		expense:
+ *
+ *		directories	of the stripes' hash tables, for the largest that can be
+ *		segments	of the hash tables: enough for all nodes that fit
+ *		names		strings that many nodes have, and their table (names.c)
+ *		arena		the nodes (arena.c)
  *
  * LOCKING
- *		A stripe's lock protects what hangs on the stripe (see node.c); the
- *		area has locks of its own, so memory is allocated and freed with no
- *		stripe locked.  workers_lock protects the worker slots.
+ *		A stripe's lock protects what hangs on the stripe (see node.c).  The
+ *		arena has a lock of its own, and no stripe is waited for with it held
+ *		(evict.c).  Free segments are chained under a spinlock, which may be
+ *		taken with a stripe locked.  workers_lock protects the worker slots.
  *
  * FAILURE
  *		A library that is not preloaded has no shared memory: gov_shared stays
@@ -26,6 +32,7 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
@@ -37,7 +44,28 @@ GovShared  *gov_shared = NULL;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
-static dsa_area *memory = NULL;
+
+GovSegment *gov_segments = NULL;
+
+/* A hash table has a bucket for every so many bytes of nodes, and a third more. */
+#define BYTES_PER_BUCKET	256
+
+/* Names have so much of the memory, and a bucket for every so many of its bytes. */
+#define NAMES_SHARE			16
+#define BYTES_PER_NAME		128
+
+/* How the memory is divided. */
+typedef struct Division
+{
+	Size		size;
+	uint32		ndirectories;	/* of each stripe */
+	uint32		nsegments;
+	Size		segments_at;
+	uint32		nname_buckets;
+	Size		name_buckets_at;
+	Size		names_at;
+	Size		arena_at;
+} Division;
 
 static Size
 head_size(void)
@@ -48,13 +76,25 @@ head_size(void)
 static Size
 memory_size(void)
 {
-	return Max((Size) gov_cache_size_kb * 1024, dsa_minimum_size());
+	return (Size) gov_cache_size_kb * 1024;
 }
 
-static void *
-memory_place(void)
+static Division
+divide(void)
 {
-	return (char *) gov_shared + head_size();
+	Division	division = {.size = memory_size()};
+	Size		nbuckets = division.size / BYTES_PER_BUCKET * 4 / 3;
+
+	division.nsegments = nbuckets / GOV_SEGMENT_BUCKETS * (GOV_SEGMENT_BUCKETS + 1) /
+		GOV_SEGMENT_BUCKETS + 2 * GOV_STRIPES;
+	division.ndirectories = division.nsegments / GOV_SEGMENT_BUCKETS + 1;
+	division.segments_at = CACHELINEALIGN(sizeof(uint32) * division.ndirectories * GOV_STRIPES);
+	division.name_buckets_at = division.segments_at + sizeof(GovSegment) * division.nsegments;
+	division.nname_buckets = pg_prevpower2_size_t(division.size / NAMES_SHARE / BYTES_PER_NAME);
+	division.names_at = division.name_buckets_at + sizeof(GovRef) * division.nname_buckets;
+	division.arena_at = division.names_at +
+		TYPEALIGN_DOWN(GOV_GRANULE, division.size / NAMES_SHARE);
+	return division;
 }
 
 static void
@@ -65,19 +105,32 @@ request_shmem(void)
 	RequestAddinShmemSpace(add_size(head_size(), memory_size()));
 }
 
+/* Where the parts are: the same in every process, and in the next one's life. */
 static void
-init_stripe(GovSharedStripe *stripe)
+find_memory(void)
+{
+	gov_memory = (char *) gov_shared + head_size();
+	gov_segments = (GovSegment *) (gov_memory + divide().segments_at) - 1;
+}
+
+/* Each stripe begins with a segment and the directory that it is in. */
+static void
+init_stripe(GovSharedStripe *stripe, uint32 *directories)
 {
 	LWLockInitialize(&stripe->lock, gov_shared->stripe_tranche);
 	pg_atomic_init_u64(&stripe->hits, 0);
 	pg_atomic_init_u64(&stripe->denials, 0);
 	ConditionVariableInit(&stripe->loaded);
+	stripe->directories = directories;
+	stripe->directories[0] = gov_shmem_take_segment();
+	gov_segments[stripe->directories[0]][0] = gov_shmem_take_segment();
+	stripe->nbuckets = GOV_SEGMENT_BUCKETS;
 }
 
 static void
 init_shared(void)
 {
-	dsa_area   *area;
+	Division	division = divide();
 
 	memset(gov_shared, 0, sizeof(GovShared));
 	gov_shared->stripe_tranche = LWLockNewTrancheId();
@@ -85,11 +138,9 @@ init_shared(void)
 	gov_shared->memory_size = memory_size();
 	pg_atomic_init_u64(&gov_shared->loads, 0);
 	pg_atomic_init_u64(&gov_shared->evictions, 0);
-	pg_atomic_init_u64(&gov_shared->memory_used, 0);
 	pg_atomic_init_u64(&gov_shared->events, 0);
 	pg_atomic_init_u64(&gov_shared->alerts_untold, 0);
 	pg_atomic_init_u64(&gov_shared->untold_logged_at, 0);
-	pg_atomic_init_u32(&gov_shared->sweep_stripe, 0);
 	for (int i = 0; i < GOV_GENERATIONS; i++)
 	{
 		pg_atomic_init_u64(&gov_shared->generations[i], 1);
@@ -99,14 +150,21 @@ init_shared(void)
 	LWLockInitialize(&gov_shared->workers_lock, gov_shared->stripe_tranche);
 	for (int i = 0; i < GOV_WORKER_SLOTS; i++)
 		ConditionVariableInit(&gov_shared->workers[i].swept);
+	find_memory();
+	memset(gov_memory, 0, division.segments_at);
+	SpinLockInit(&gov_shared->segments_lock);
+	gov_shared->nsegments = division.nsegments;
 	for (int i = 0; i < GOV_STRIPES; i++)
-		init_stripe(gov_stripe(i));
-
-	area = dsa_create_in_place(memory_place(), gov_shared->memory_size,
-							   gov_shared->memory_tranche, NULL);
-	dsa_pin(area);
-	dsa_set_size_limit(area, gov_shared->memory_size);
-	dsa_detach(area);
+		init_stripe(gov_stripe(i), (uint32 *) gov_memory + (Size) i * division.ndirectories);
+	LWLockInitialize(&gov_shared->names_lock, gov_shared->memory_tranche);
+	gov_shared->name_buckets = division.name_buckets_at / GOV_GRANULE;
+	gov_shared->nname_buckets = division.nname_buckets;
+	memset(gov_address(gov_shared->name_buckets), 0,
+		   sizeof(GovRef) * division.nname_buckets);
+	gov_arena_init(&gov_shared->names, division.names_at / GOV_GRANULE,
+				   division.arena_at / GOV_GRANULE, gov_shared->memory_tranche);
+	gov_arena_init(&gov_shared->arena, division.arena_at / GOV_GRANULE,
+				   division.size / GOV_GRANULE, gov_shared->memory_tranche);
 }
 
 static void
@@ -117,12 +175,12 @@ startup_shmem(void)
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
 
-	memory = NULL;
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	gov_shared = ShmemInitStruct("governance",
 								 add_size(head_size(), memory_size()), &found);
 	if (!found)
 		init_shared();
+	find_memory();
 	LWLockRelease(AddinShmemInitLock);
 
 	LWLockRegisterTranche(gov_shared->stripe_tranche, "GovernanceStripe");
@@ -146,27 +204,42 @@ gov_shmem_is_available(void)
 	return gov_shared != NULL;
 }
 
-static void
-release_memory(int code, Datum arg)
+/* A piece of a hash table, zeroed, or 0 when all are in use. */
+uint32
+gov_shmem_take_segment(void)
 {
-	memory = NULL;
-	dsa_on_shmem_exit_release_in_place(code, arg);
+	uint32		number;
+
+	SpinLockAcquire(&gov_shared->segments_lock);
+	number = gov_shared->free_segment;
+	if (number != 0)
+		gov_shared->free_segment = gov_segments[number][0];
+	else if (gov_shared->nsegments_begun < gov_shared->nsegments)
+		number = ++gov_shared->nsegments_begun;
+	gov_shared->nsegments_used += number != 0;
+	SpinLockRelease(&gov_shared->segments_lock);
+	if (number != 0)
+		memset(gov_segments[number], 0, sizeof(GovSegment));
+	return number;
 }
 
-/* The area that nodes and counters are allocated in, attached at first use. */
-dsa_area *
-gov_shmem_memory(void)
+void
+gov_shmem_give_segment(uint32 number)
 {
-	if (memory == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	SpinLockAcquire(&gov_shared->segments_lock);
+	gov_segments[number][0] = gov_shared->free_segment;
+	gov_shared->free_segment = number;
+	gov_shared->nsegments_used--;
+	SpinLockRelease(&gov_shared->segments_lock);
+}
 
-		memory = dsa_attach_in_place(memory_place(), NULL);
-		dsa_pin_mapping(memory);
-		MemoryContextSwitchTo(old);
-		on_shmem_exit(release_memory, PointerGetDatum(memory_place()));
-	}
-	return memory;
+/* Bytes of what is cached, with what it takes to find it: none when that is nothing. */
+Size
+gov_shmem_memory_used(void)
+{
+	return pg_atomic_read_u64(&gov_shared->arena.used) +
+		pg_atomic_read_u64(&gov_shared->names.used) +
+		(Size) (gov_shared->nsegments_used - 2 * GOV_STRIPES) * sizeof(GovSegment);
 }
 
 /* Databases share the slots: a neighbour's change costs a reload. */

@@ -13,11 +13,11 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/spin.h"
-#include "utils/dsa.h"
+
+#include "arena.h"
 
 #define GOV_STRIPES					128
-#define GOV_SEGMENTS				26	/* of a stripe's hash table, each doubling it */
-#define GOV_FIRST_SEGMENT_BUCKETS	32
+#define GOV_SEGMENT_BUCKETS			64	/* of hash tables; see nodetable.c */
 #define GOV_OWNER_SLOTS				32	/* of a stripe, by hash of the owner */
 #define GOV_GENERATIONS				1024
 #define GOV_WORKER_SLOTS			256
@@ -50,10 +50,9 @@ typedef struct GovSharedStripe
 	uint32		nnodes;
 	uint32		nabsent;		/* of them, ids that are no entity */
 	uint32		nbuckets;
-	uint32		sweep;			/* bucket at which eviction goes on */
-	dsa_pointer orphans;		/* counters without a budget, pinned when unlinked */
-	uint64		orphans_freed;
-	dsa_pointer segments[GOV_SEGMENTS];
+	uint32		nwalks;			/* going over the buckets, with the lock let go of */
+	uint32		sweep;			/* bucket at which the eviction of absent ids goes on */
+	uint32	   *directories;	/* segments that have the numbers of segments */
 	GovSharedOwners owners[GOV_OWNER_SLOTS];
 } GovSharedStripe;
 
@@ -118,13 +117,21 @@ typedef struct GovShared
 	int			stripe_tranche;
 	int			memory_tranche;
 	Size		memory_size;
+	GovArena	arena;			/* of the nodes */
+	LWLock		names_lock;
+	GovArena	names;			/* see names.c */
+	GovRef		name_buckets;
+	uint32		nname_buckets;	/* a power of two */
+	slock_t		segments_lock;
+	uint32		nsegments;
+	uint32		nsegments_begun;	/* the others have never been used */
+	uint32		nsegments_used;
+	uint32		free_segment;	/* the first of those given back, which are chained */
 	pg_atomic_uint64 loads;
 	pg_atomic_uint64 evictions;
-	pg_atomic_uint64 memory_used;	/* bytes of nodes and counters */
 	pg_atomic_uint64 events;
 	pg_atomic_uint64 alerts_untold; /* the NOTIFY queue was nearly full */
 	pg_atomic_uint64 untold_logged_at;	/* TimestampTz */
-	pg_atomic_uint32 sweep_stripe;	/* stripe at which eviction goes on */
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
 	pg_atomic_uint64 type_generations[GOV_GENERATIONS];
@@ -134,11 +141,17 @@ typedef struct GovShared
 	GovSharedStripePadded stripes[GOV_STRIPES];
 } GovShared;
 
+/* A piece of a hash table. */
+typedef uint32 GovSegment[GOV_SEGMENT_BUCKETS];
+
 extern GovShared *gov_shared;
+extern GovSegment *gov_segments;	/* numbered from 1 */
 
 extern void gov_shmem_init(void);
 extern bool gov_shmem_is_available(void);
-extern dsa_area *gov_shmem_memory(void);
+extern Size gov_shmem_memory_used(void);
+extern uint32 gov_shmem_take_segment(void);
+extern void gov_shmem_give_segment(uint32 number);
 extern pg_atomic_uint64 *gov_shmem_generation(Oid database);
 extern pg_atomic_uint64 *gov_shmem_type_generation(Oid database);
 
@@ -152,6 +165,13 @@ static inline void
 gov_stripe_lock(GovSharedStripe *stripe, LWLockMode mode)
 {
 	LWLockAcquire(&stripe->lock, mode);
+}
+
+/* For who holds a lock that stripes must not wait for. */
+static inline bool
+gov_stripe_lock_if_free(GovSharedStripe *stripe)
+{
+	return LWLockConditionalAcquire(&stripe->lock, LW_EXCLUSIVE);
 }
 
 static inline void

@@ -325,7 +325,7 @@ gov_tail_may_learn(const GovOwnerKey *key, TimestampTz now)
 void
 gov_tail_pause(const GovClaim *claim, TimestampTz until)
 {
-	GovSharedNode *node = dsa_get_address(gov_shmem_memory(), claim->node);
+	GovSharedNode *node = gov_address(claim->node);
 
 	gov_stripe_lock(claim->stripe, LW_EXCLUSIVE);
 	node->generation = (uint64) until;
@@ -340,7 +340,7 @@ bool
 gov_tail_learned(const GovOwnerKey *key, GovClaim *claim, TimestampTz until)
 {
 	GovSharedStripe *stripe = claim->stripe;
-	GovSharedNode *node = dsa_get_address(gov_shmem_memory(), claim->node);
+	GovSharedNode *node = gov_address(claim->node);
 	const GovSharedOwners *owners = gov_node_owners(key);
 	bool		result;
 
@@ -351,11 +351,11 @@ gov_tail_learned(const GovOwnerKey *key, GovClaim *claim, TimestampTz until)
 		stripe->nabsent += node->is_loaded ? 0 : 1;
 		node->loaded_changes = claim->changes;
 		node->generation = (uint64) until;
-		node->stale_changes = PG_UINT64_MAX;	/* only losses count */
+		node->is_stale = true;	/* only losses count */
 		node->is_loaded = true;
 		node->is_loading = false;
 		node->was_used = true;
-		claim->node = InvalidDsaPointer;
+		claim->node = 0;
 	}
 	gov_stripe_unlock(stripe);
 	if (result)
@@ -363,16 +363,32 @@ gov_tail_learned(const GovOwnerKey *key, GovClaim *claim, TimestampTz until)
 	return result;
 }
 
-/* The last event that a counter of the node may have been charged with. */
+/* The last event that a counter which stands in a block may have been charged with. */
+static int64
+last_event_of_block(const GovSharedNode *node)
+{
+	const GovSharedCounter *counters = gov_node_counters(node);
+	int64		result = 0;
+
+	for (uint32 i = 0; i < gov_node_content(node)->nbudgets; i++)
+	{
+		if (counters[i].place == GOV_PLACE_HERE)
+			result = Max(result, counters[i].last_event);
+	}
+	return result;
+}
+
+/* One of the node, also in its attic, or of what it said before it was absent. */
 static int64
 last_event(const GovSharedNode *node)
 {
-	const GovEntity *entity = gov_node_entity(node);
-	int64		result = 0;
-	dsa_pointer pointer;
+	int64		result = last_event_of_block(node);
 
-	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
-		result = Max(result, gov_node_counter(node, i, &pointer)->last_event);
+	while (node->attic != 0)
+	{
+		node = gov_address(node->attic);
+		result = Max(result, last_event_of_block(node));
+	}
 	return result;
 }
 
@@ -402,22 +418,12 @@ gov_tail_lose(GovSharedStripe *stripe, int slot, int64 event)
 	owners->lost_event = Max(owners->lost_event, event);
 }
 
-/* A node goes.  The stripe is locked. */
+/* A node goes, with its attic.  The stripe is locked. */
 void
 gov_tail_lose_node(GovSharedStripe *stripe, const GovSharedNode *node)
 {
 	if (gov_tail_has_rows(node))
 		gov_tail_lose(stripe, node->slot, last_event(node));
-}
-
-/* A counter goes that has no node, so that its owner is not known.  The stripe is locked. */
-void
-gov_tail_lose_orphan(GovSharedStripe *stripe, const GovSharedCounter *counter)
-{
-	if (!has_rows(counter->last_event, counter->database, counter->extension))
-		return;
-	for (int slot = 0; slot < GOV_OWNER_SLOTS; slot++)
-		gov_tail_lose(stripe, slot, counter->last_event);
 }
 
 /* Nothing of this database is known any more: gov_refresh(). */

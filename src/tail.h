@@ -32,7 +32,6 @@ extern bool gov_tail_learned(const GovOwnerKey *key, GovClaim *claim, TimestampT
 extern bool gov_tail_has_rows(const GovSharedNode *node);
 extern void gov_tail_lose(GovSharedStripe *stripe, int slot, int64 event);
 extern void gov_tail_lose_node(GovSharedStripe *stripe, const GovSharedNode *node);
-extern void gov_tail_lose_orphan(GovSharedStripe *stripe, const GovSharedCounter *counter);
 extern void gov_tail_lose_all(void);
 extern void gov_tail_announce(GovSharedStripe *stripe, int slot);
 extern void gov_tail_withdraw(GovSharedStripe *stripe, int slot, int64 event);

@@ -29,19 +29,14 @@
 
 #include "threshold.h"
 
-static const GovAmount *
-amounts_of(const GovEntity *entity, const GovBudget *budget)
-{
-	return (const GovAmount *) ((const char *) entity + budget->alerts);
-}
-
 /* The least threshold that is not reached yet. */
 GovAmount
 gov_threshold_above(const GovEntity *entity, const GovBudget *budget, GovAmount usage)
 {
-	const GovAmount *amounts = amounts_of(entity, budget);
+	const GovBudgetMore *more = gov_budget_more(entity, budget);
+	const GovAmount *amounts = (const GovAmount *) ((const char *) entity + more->alerts);
 
-	for (uint32 i = 0; i < budget->nalerts; i++)
+	for (uint32 i = 0; i < more->nalerts; i++)
 	{
 		Assert(amounts[i] > 0 && (i == 0 || amounts[i] >= amounts[i - 1]));
 		if (amounts[i] > usage)

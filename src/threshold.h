@@ -5,12 +5,30 @@
 #ifndef GOV_THRESHOLD_H
 #define GOV_THRESHOLD_H
 
+#include <math.h>
+
 #include "entity.h"
 
 /* What a counter's alert_at says but for an amount, which is always positive. */
 #define GOV_ALERT_UNKNOWN	((GovAmount) 0)
 #define GOV_ALERT_ANY		((GovAmount) 1)
 #define GOV_ALERT_NEVER		((GovAmount) (((uint128) 1 << 127) - 1))
+
+/* How a counter keeps an amount to be looked at: rounded down, if at all. */
+static inline double
+gov_alert_pack(GovAmount amount)
+{
+	double		packed = (double) amount;
+
+	return packed < (double) GOV_ALERT_NEVER && (GovAmount) packed > amount ?
+		nextafter(packed, 0) : packed;
+}
+
+static inline GovAmount
+gov_alert_unpack(double packed)
+{
+	return packed < (double) GOV_ALERT_NEVER ? (GovAmount) packed : GOV_ALERT_NEVER;
+}
 
 extern GovAmount gov_threshold_above(const GovEntity *entity, const GovBudget *budget,
 									 GovAmount usage);
