@@ -29,6 +29,7 @@ OBJS = \
 	src/api_hold.o \
 	src/api_ingest.o \
 	src/api_query.o \
+	src/api_size.o \
 	src/api_window.o \
 	src/append.o \
 	src/arena.o \

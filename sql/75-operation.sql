@@ -41,6 +41,121 @@ as 'MODULE_PATHNAME', 'gov_cached_counters_1_1';
 
 comment on function @extschema@._gov_cached_counters(text) is
     'internal: gov_cached_counters of one owner, for the price of that owner''s part of shared memory; null for all (42501)';
+create function @extschema@._gov_budget_bytes
+(
+    name_bytes integer,
+    scope_bytes integer,
+    scope_ids integer,
+    timezone_bytes integer,
+    has_anchor boolean,
+    thresholds integer
+)
+returns bigint
+language c
+immutable
+strict
+as 'MODULE_PATHNAME', 'gov_budget_bytes_1_1';
+
+comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer) is
+    'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC';
+
+create function @extschema@._gov_node_bytes(id_bytes integer, budgets bigint, budget_bytes bigint)
+returns bigint
+language c
+immutable
+strict
+as 'MODULE_PATHNAME', 'gov_node_bytes_1_1';
+
+comment on function @extschema@._gov_node_bytes(integer, bigint, bigint) is 'internal: what an entity takes in the cache; budget_bytes: those of its budgets';
+
+create function @extschema@._gov_name_bytes(bytes integer)
+returns bigint
+language c
+immutable
+strict
+as 'MODULE_PATHNAME', 'gov_name_bytes_1_1';
+
+comment on function @extschema@._gov_name_bytes(integer) is 'internal: what a string takes in the cache that many entities have, once';
+
+create function @extschema@.gov_cache_needed(owner_id text default null)
+returns bigint
+language sql
+stable
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+    with entity as materialized
+    (
+        select e.owner_id, e.id, e.type_id, e.parent_id
+        from @extschema@.gov_entities e
+        where gov_cache_needed.owner_id is null
+            and @extschema@.gov_owner_visible(e.owner_id)
+            and e.archived_at is null
+        union all
+        select e.owner_id, e.id, e.type_id, e.parent_id
+        from @extschema@.gov_entities e
+        where e.owner_id = gov_cache_needed.owner_id
+            and case when gov_cache_needed.owner_id is null then false else @extschema@._gov_require_owner(gov_cache_needed.owner_id) end
+            and e.archived_at is null
+    ),
+    budget as materialized
+    (
+        select a.*
+        from @extschema@.gov_assignments a
+        where gov_cache_needed.owner_id is null
+            and @extschema@.gov_owner_visible(a.owner_id)
+        union all
+        select a.*
+        from @extschema@.gov_assignments a
+        where a.owner_id = gov_cache_needed.owner_id
+    ),
+    of_entity as materialized
+    (
+        select
+            b.owner_id,
+            b.entity_id,
+            count(*) as budgets,
+            sum(@extschema@._gov_budget_bytes(
+                octet_length(b.name),
+                octet_length(array_to_string(b.scope_entity_ids, '')),
+                cardinality(b.scope_entity_ids),
+                case b.timezone when 'UTC' then 0 else octet_length(b.timezone) end,
+                b.anchor_at is not null,
+                case when b.usage_limit is null then 0
+                    else coalesce(cardinality(coalesce(b.alert_thresholds, p.thresholds, d.thresholds)), 0)
+                end))::bigint as bytes
+        from budget b
+        left join @extschema@.gov_alert_policies p on p.owner_id = b.owner_id
+        left join @extschema@.gov_alert_policies d on d.owner_id is null
+        group by 1, 2
+    ),
+    name as
+    (
+        select distinct u.name
+        from (
+            select e.owner_id from entity e
+            union all select e.parent_id from entity e
+            union all select e.type_id from entity e
+            union all select b.capability_id from budget b
+        ) u (name)
+        where u.name is not null
+    )
+    select
+        coalesce((select sum(@extschema@._gov_name_bytes(octet_length(n.name))) from name n), 0)::bigint
+        + coalesce(sum(@extschema@._gov_node_bytes(octet_length(e.id), coalesce(o.budgets, 0), coalesce(o.bytes, 0))), 0)::bigint
+    from entity e
+    left join of_entity o on o.owner_id = e.owner_id and o.entity_id = e.id
+$$;
+
+comment on function @extschema@.gov_cache_needed(text) is
+$$How much of the cache the catalog takes when all of it is loaded, but for archived entities: what cache_used_bytes of gov_stats
+comes to then. Reads all entities and budgets. Set governance.cache_size to that and a quarter more; less if few of them are
+in use at a time.
+
+owner_id: only the entities of this owner; null for all that the session may see
+result: bytes
+errors: 42501 an owner that the session may not see
+since: 1.1.0$$;
 
 create function @extschema@.gov_engine_facts(out name text, out value numeric)
 returns setof record

@@ -48,6 +48,7 @@ my %FUNCTIONS = (
 	gov_attribution => [ 'reader tenant', '42501', q{gov_attribution('globex', 'tokens', '{team}', '-infinity', 'infinity')} ],
 	gov_backtest => [ 'reader tenant', '42501', "gov_backtest('globex', '[$budget]', '-infinity', 'infinity')" ],
 	gov_cached_counters => [ 'reader', 'shared', 'gov_cached_counters()' ],
+	gov_cache_needed => [ 'reader', '42501', q{gov_cache_needed('globex')} ],
 	gov_check => [ 'app reader', '42501', "gov_check($use)" ],
 	gov_consume => [ 'app', '42501', "gov_consume($use)" ],
 	gov_delete_owner => [ '', '42501', q{gov_delete_owner('globex')} ],
@@ -93,10 +94,13 @@ my %FUNCTIONS = (
 
 	# Internal. Those that are not listed must be in SQL, with the rights of their caller, and are for readers and tenants.
 	_gov_cached_counters => [ 'reader', '42501', q{_gov_cached_counters('globex')} ],
+	_gov_budget_bytes => [ 'reader', 'shared', '_gov_budget_bytes(1, 0, 0, 0, false, 0)' ],
 	_gov_change_every_owner => [ '', 'shared', '_gov_change_every_owner()' ],
 	_gov_list => [ 'reader tenant', 'shared',
 		q{_gov_list('entities', 'public.gov_entities r where $1 is not null', '{r.owner_id, r.id}', '{a string, a string}', 'to_jsonb(r)', 'globex', '{}', null, null, 100)} ],
 	_gov_lock_hierarchy => [ '', '42501', q{_gov_lock_hierarchy('globex', true)} ],
+	_gov_name_bytes => [ 'reader', 'shared', '_gov_name_bytes(36)' ],
+	_gov_node_bytes => [ 'reader', 'shared', '_gov_node_bytes(36, 0, 0)' ],
 	_gov_profile_rights => [ 'reader tenant', 'shared', '_gov_profile_rights()' ],
 	_gov_replay => [ 'reader tenant', '42501', q{_gov_replay('globex', '{}', '{}', '-infinity', 'infinity')} ],
 	_gov_refuse_cycle => [ 'reader tenant', '42501', q{_gov_refuse_cycle('globex', 'a')} ],

@@ -1,0 +1,68 @@
+/*
+ * api_size.c
+ *		What of the catalog takes how much of the cache: the parts that
+ *		gov_cache_needed() adds up.
+ *
+ * PURPOSE
+ *		The sizes are those of the very structures that nodes are made of, so
+ *		they cannot drift from what is used.  Padding inside a block depends on
+ *		what stands before; it is counted as if each part began aligned, which is
+ *		some bytes too much at most.
+ *
+ * FAILURE
+ *		None: arguments in, answer out.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "block.h"
+#include "names.h"
+
+PG_FUNCTION_INFO_V1(gov_budget_bytes_1_1);
+PG_FUNCTION_INFO_V1(gov_node_bytes_1_1);
+PG_FUNCTION_INFO_V1(gov_name_bytes_1_1);
+
+static Size
+string_size(Size length)
+{
+	return TYPEALIGN(sizeof(uint16), offsetof(GovChars, bytes) + length + 1);
+}
+
+/* A budget in its entity's block: name, length of the scope's ids, how many, time zone, anchor, thresholds. */
+Datum
+gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
+{
+	int32		name_length = PG_GETARG_INT32(0);
+	int32		scope_length = PG_GETARG_INT32(1);
+	int32		nscope = PG_GETARG_INT32(2);
+	int32		timezone_length = PG_GETARG_INT32(3);	/* 0: UTC */
+	bool		has_anchor = PG_GETARG_BOOL(4);
+	int32		nalerts = PG_GETARG_INT32(5);
+	Size		size = sizeof(GovBudget);
+
+	size += name_length > 0 ? string_size(name_length) : 0;
+	size += nscope * string_size(scope_length / Max(nscope, 1)) + nscope * sizeof(GovText);
+	size += timezone_length > 0 ? string_size(timezone_length) : 0;
+	size += nalerts * sizeof(GovAmount);
+	if (nscope > 0 || timezone_length > 0 || has_anchor || nalerts > 0)
+		size = MAXALIGN(size) + sizeof(GovBudgetMore);
+	PG_RETURN_INT64(size);
+}
+
+/* A node, with its place in the hash table: length of the id, budgets, and the bytes of those. */
+Datum
+gov_node_bytes_1_1(PG_FUNCTION_ARGS)
+{
+	Size		inner_size = offsetof(GovEntity, budgets) +
+		string_size(PG_GETARG_INT32(0)) + PG_GETARG_INT64(2);
+
+	PG_RETURN_INT64(gov_block_size(inner_size, PG_GETARG_INT64(1)) + sizeof(GovRef));
+}
+
+/* A string that many nodes have, by its length. */
+Datum
+gov_name_bytes_1_1(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(gov_name_size(PG_GETARG_INT32(0)));
+}
