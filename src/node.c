@@ -32,7 +32,7 @@
  * LOOK-UP
  *		By hash, at every call: backends keep no handles to nodes, so none can
  *		be left over after an eviction.  A call over a chain of five reaches
- *		0.9 of the throughput of SELECT 1 with it (bench/results.md).
+ *		0.9 of the throughput of SELECT 1 with it (make bench).
  *
  * INVARIANTS
  *		The whole key decides which node an id is, never the hash alone.  What
