@@ -35,6 +35,7 @@
 #include "utils/builtins.h"
 
 #include "amount.h"
+#include "compat.h"
 
 #ifndef HAVE_INT128
 #error "governance needs a compiler with 128-bit integers"
