@@ -348,16 +348,15 @@ begin
     perform @extschema@._gov_require_unpinned('gov_refresh()');
 
     for broken in
-        select t.tgrelid::regclass as relation, t.tgname
+        select t.tgrelid::regclass as relation, t.tgname, w.enabled
         from pg_trigger t
         join pg_proc p on p.oid = t.tgfoid
+        cross join lateral (select case when t.tgname = 'gov_events_note_applied' then 'replica' else 'always' end) w (enabled)
         where p.pronamespace = '@extschema@'::regnamespace
-            and (
-                p.proname in ('gov_note_change', 'gov_note_truncate', 'gov_forget_budget')
-                or p.proname = 'gov_note_ledger' and t.tgname = 'gov_events_note')
-            and t.tgenabled <> 'A'
+            and p.proname in ('gov_note_change', 'gov_note_truncate', 'gov_note_ledger', 'gov_forget_budget')
+            and t.tgenabled <> upper(left(w.enabled, 1))::"char"
     loop
-        execute format('alter table %s enable always trigger %I', broken.relation, broken.tgname);
+        execute format('alter table %s enable %s trigger %I', broken.relation, broken.enabled, broken.tgname);
     end loop;
     perform @extschema@.gov_drop_cache();
 end
