@@ -24,7 +24,8 @@
  *
  * LOCKING
  *		The hand moves with the arena locked, and takes the lock of a node's
- *		stripe only if nobody has it: otherwise the node stays.  The others lock
+ *		stripe only if nobody has it: otherwise the node stays, and the stripe is
+ *		waited for when the arena's lock is free again.  The others lock
  *		one stripe at a time, exclusive, for at most GOV_BUCKETS_PER_HOLD buckets;
  *		there nodes are unlinked under the lock and freed after it.  The caller
  *		holds no stripe.
@@ -44,6 +45,7 @@
 
 #define SPARED_MAX			128
 #define ABSENT_AT_ONCE		2
+#define WAITS_MAX			1000
 
 /* The eviction of what is in the way of one allocation. */
 typedef struct GovReclaim
@@ -52,6 +54,7 @@ typedef struct GovReclaim
 	Size		freed;			/* bytes */
 	uint32		nspared;		/* that will be worse off the next time */
 	uint32		evicted;
+	GovSharedStripe *busy;		/* that somebody had locked */
 	GovRef		attics;			/* of evicted nodes: to be freed */
 } GovReclaim;
 
@@ -204,7 +207,10 @@ evict(GovRef ref, void *arg)
 	bool		goes;
 
 	if (!gov_stripe_lock_if_free(stripe))
+	{
+		reclaim->busy = stripe;
 		return false;
+	}
 	goes = gov_arena_is_offered(ref) && may_go(node);
 	if (goes && reclaim->nspared < SPARED_MAX && reclaim->freed <= 2 * reclaim->size &&
 		spare(node))
@@ -225,17 +231,41 @@ evict(GovRef ref, void *arg)
 	return goes;
 }
 
-/* Evict until there is room; 0 when there is nothing to evict. */
+/* Wait until whoever has the stripe's lock lets go of it. */
+static void
+wait_for(GovSharedStripe *stripe)
+{
+	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	gov_stripe_unlock(stripe);
+}
+
+/*
+ * Evict until there is room; 0 when there is nothing to evict.  Where a stripe
+ * was locked its nodes were passed over, and all may be of that one: that part
+ * of the way does not count.
+ */
 static GovRef
 evict_for(Size size)
 {
 	GovReclaim	reclaim = {.size = size};
 	uint64		passed = 0;
 	GovRef		block = 0;
+	int			nwaits = 0;
+	bool		has_more = true;
 
-	while (block == 0 && gov_arena_reclaim(&gov_shared->arena, size, evict, &reclaim,
-										   &passed, &block))
-		;
+	while (has_more && block == 0)
+	{
+		uint64		before = passed;
+
+		reclaim.busy = NULL;
+		has_more = gov_arena_reclaim(&gov_shared->arena, size, evict, &reclaim, &passed, &block);
+		if (block == 0 && reclaim.busy != NULL && nwaits++ < WAITS_MAX)
+		{
+			wait_for(reclaim.busy);
+			passed = before;
+			has_more = true;
+		}
+	}
 	gov_block_free(reclaim.attics);
 	if (reclaim.evicted > 0)
 		pg_atomic_fetch_add_u64(&gov_shared->evictions, reclaim.evicted);
