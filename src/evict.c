@@ -222,13 +222,17 @@ evict(GovRef ref, void *arg)
 	{
 		unlink_node(stripe, gov_nodetable_link(stripe, ref));
 		gov_nodetable_shrink(stripe);
-		gov_block_give_names(node);
-		put_attic_aside(node, reclaim);
-		reclaim->evicted++;
-		reclaim->freed += gov_arena_size_of(ref);
 	}
 	gov_stripe_unlock(stripe);
-	return goes;
+	if (!goes)
+		return false;
+
+	/* nobody else can reach it any more */
+	gov_block_give_names(node);
+	put_attic_aside(node, reclaim);
+	reclaim->evicted++;
+	reclaim->freed += gov_arena_size_of(ref);
+	return true;
 }
 
 /* Wait until whoever has the stripe's lock lets go of it. */
