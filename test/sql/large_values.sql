@@ -189,7 +189,7 @@ set governance.dimensions_max = '1kB';
 select is_duplicate from gov_settle((select id from gov_reservations where idempotency_key = 'hold'), 2);
 select sum(amount) from gov_attribution('acme', 'tokens', '{a}', '-infinity', 'infinity');
 \set SHOW_CONTEXT never
-\set VERBOSITY terse
+\set VERBOSITY sqlstate
 set governance.dimensions_max = 0;
 \set VERBOSITY default
 select gov_check('acme', 'tokens', 1, helper.dims(1025));
