@@ -156,7 +156,9 @@ count_decimals(uint32 fraction)
 {
 	int			decimals = GOV_AMOUNT_DECIMALS;
 
-	while (decimals > 0 && fraction % 10 == 0)
+	if (fraction == 0)
+		return 0;
+	while (fraction % 10 == 0)
 	{
 		fraction /= 10;
 		decimals--;

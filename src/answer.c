@@ -79,21 +79,13 @@ collect_facts(const GovResolution *resolution, int number, GovNodeFacts *facts)
 	facts->is_over_limit = state->has_limit && state->usage > state->limit;
 }
 
-typedef struct GovNodeKey
-{
-	const char *text;
-	uint32		length;
-} GovNodeKey;
-
-#define NODE_KEY(text) {text, sizeof(text) - 1}
-
 /* A node's keys, in the order that jsonb keeps them in: by length, then by bytes. */
-static const GovNodeKey node_keys[] = {
-	NODE_KEY("name"), NODE_KEY("cadence"), NODE_KEY("entityId"),
-	NODE_KEY("isGranted"), NODE_KEY("remaining"), NODE_KEY("usageLimit"),
-	NODE_KEY("enforcement"), NODE_KEY("isOverLimit"), NODE_KEY("currentUsage"),
-	NODE_KEY("reservedUsage"), NODE_KEY("scopeEntityIds"),
-	NODE_KEY("usagePeriodEnd"), NODE_KEY("usagePeriodStart")
+static const char *const node_keys[] = {
+	"name", "cadence", "entityId",
+	"isGranted", "remaining", "usageLimit",
+	"enforcement", "isOverLimit", "currentUsage",
+	"reservedUsage", "scopeEntityIds",
+	"usagePeriodEnd", "usagePeriodStart"
 };
 
 static void
@@ -149,11 +141,10 @@ put_node(StringInfo json, GovJsonContainer *in, const GovNodeFacts *facts)
 	const GovBudgetState *state = facts->state;
 	static GovJsonTime last_start;
 	static GovJsonTime last_end;
+	static GovJsonKeys keys = {.names = node_keys, .count = lengthof(node_keys)};
 	GovJsonContainer node;
 
-	gov_json_begin_object(json, &node, lengthof(node_keys));
-	for (int i = 0; i < lengthof(node_keys); i++)
-		gov_json_put_string(json, &node, node_keys[i].text, node_keys[i].length);
+	gov_json_begin_values(json, &node, &keys);
 	put_chars(json, &node, gov_chars(entity, facts->budget->name));
 	put_cadence(json, &node, &facts->budget->cadence);
 	put_chars(json, &node, gov_entity_id(entity));

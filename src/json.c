@@ -30,6 +30,7 @@
 #include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "json.h"
@@ -132,6 +133,39 @@ gov_json_put_string(StringInfo json, GovJsonContainer *in,
 {
 	memcpy(append(json, length), bytes, length);
 	note(json, in, JENTRY_ISSTRING, length);
+}
+
+/* Write an object's header, its keys, and room for the JEntries of its values. */
+static void
+write_keys(GovJsonKeys *keys)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+	GovJsonContainer object;
+	StringInfoData json;
+
+	initStringInfo(&json);
+	gov_json_begin_object(&json, &object, keys->count);
+	for (uint32 i = 0; i < keys->count; i++)
+		gov_json_put_string(&json, &object, keys->names[i], strlen(keys->names[i]));
+	keys->size = json.len;
+	keys->length = object.length;
+	keys->bytes = json.data;
+	MemoryContextSwitchTo(caller);
+}
+
+/* Begin an object with all its keys, which are the same each time: values follow. */
+void
+gov_json_begin_values(StringInfo json, GovJsonContainer *object, GovJsonKeys *keys)
+{
+	if (keys->bytes == NULL)
+		write_keys(keys);
+	object->begin = json->len;
+	pad(json);
+	object->entries = json->len + sizeof(uint32);
+	object->nentries = 2 * keys->count;
+	object->nwritten = keys->count;
+	object->length = keys->length;
+	memcpy(append(json, keys->size), keys->bytes, keys->size);
 }
 
 void

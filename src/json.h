@@ -22,6 +22,16 @@ typedef struct GovJsonContainer
 	uint32		length;			/* of the elements written */
 } GovJsonContainer;
 
+/* The keys of an object, in jsonb's order, and once they are written its first bytes. */
+typedef struct GovJsonKeys
+{
+	const char *const *names;
+	uint32		count;
+	int			size;
+	uint32		length;			/* of the keys alone */
+	char	   *bytes;			/* NULL: not written yet */
+} GovJsonKeys;
+
 /* A time and its text; length is 0 before the first. */
 typedef struct GovJsonTime
 {
@@ -35,6 +45,8 @@ extern void gov_json_begin_array(StringInfo json, GovJsonContainer *array,
 								 uint32 nelements);
 extern void gov_json_begin_object(StringInfo json, GovJsonContainer *object,
 								  uint32 npairs);
+extern void gov_json_begin_values(StringInfo json, GovJsonContainer *object,
+								  GovJsonKeys *keys);
 extern void gov_json_put_null(StringInfo json, GovJsonContainer *in);
 extern void gov_json_put_bool(StringInfo json, GovJsonContainer *in, bool boolean);
 extern void gov_json_put_string(StringInfo json, GovJsonContainer *in,
