@@ -35,6 +35,7 @@ OBJS = \
 	src/arena.o \
 	src/attempt.o \
 	src/backtest.o \
+	src/batch.o \
 	src/block.o \
 	src/budgets.o \
 	src/cadence.o \
@@ -45,6 +46,7 @@ OBJS = \
 	src/clock.o \
 	src/cycle.o \
 	src/decide.o \
+	src/dimensions.o \
 	src/entity.o \
 	src/errors.o \
 	src/evict.o \
@@ -58,6 +60,7 @@ OBJS = \
 	src/hold.o \
 	src/hourly.o \
 	src/inspect.o \
+	src/item.o \
 	src/invalidate.o \
 	src/json.o \
 	src/keep.o \

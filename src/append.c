@@ -7,7 +7,8 @@
  *		table and its indexes directly, by what is remembered of them
  *		(shape.c).  Rows with a key are inserted as INSERT
  *		... ON CONFLICT does it: speculatively, and taken back at once if
- *		somebody was faster.
+ *		somebody was faster.  Rows that come together are put into the table
+ *		together, a page at a time.
  *
  * LOCKING
  *		RowExclusiveLock on the table and on its indexes, to the end of the
@@ -22,6 +23,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -41,12 +43,13 @@
 
 /* The indexes of a shape; their locks stay to the end of the transaction. */
 static void
-open_indexes(GovAppend *append)
+open_indexes(GovAppend *append, bool has_key)
 {
 	const GovShape *shape = append->shape;
 
-	append->indexes = palloc(sizeof(Relation) * (shape->nindexes + 1));
-	for (int i = 0; i < shape->nindexes; i++)
+	append->nindexes = shape->nindexes + (has_key ? 1 : 0);
+	append->indexes = palloc(sizeof(Relation) * (append->nindexes + 1));
+	for (int i = 0; i < append->nindexes; i++)
 	{
 		append->indexes[i] = index_open(shape->indexes[i].id, RowExclusiveLock);
 		shape->indexes[i].info->ii_Context = CurrentMemoryContext;
@@ -58,34 +61,47 @@ open_indexes(GovAppend *append)
 static void
 close_indexes(GovAppend *append)
 {
-	const GovShape *shape = append->shape;
-
-	for (int i = 0; i < shape->nindexes; i++)
+	for (int i = 0; i < append->nindexes; i++)
 	{
-		gov_index_insert_cleanup(append->indexes[i], shape->indexes[i].info);
+		gov_index_insert_cleanup(append->indexes[i], append->shape->indexes[i].info);
 		index_close(append->indexes[i], NoLock);
 	}
 }
 
-/* What ExecInsertIndexTuples() does where nothing has to be evaluated or checked. */
-static void
-insert_index_tuples(GovAppend *append)
+/* A key is to be told of, rather than raise an error, if somebody may have it. */
+static IndexUniqueCheck
+unique_check(const GovAppend *append, int i)
 {
-	const GovShape *shape = append->shape;
-	TupleTableSlot *slot = append->slot;
+	if (i >= append->shape->nindexes)
+		return UNIQUE_CHECK_PARTIAL;
+	return append->indexes[i]->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
+}
+
+/*
+ * What ExecInsertIndexTuples() does where nothing has to be evaluated; false if
+ * the row's key may be taken.
+ */
+static bool
+insert_index_tuples(GovAppend *append, TupleTableSlot *slot)
+{
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
+	bool		is_free = true;
 
-	for (int i = 0; i < shape->nindexes; i++)
+	for (int i = 0; i < append->nindexes; i++)
 	{
-		IndexInfo  *info = shape->indexes[i].info;
-		Relation	index = append->indexes[i];
+		IndexInfo  *info = append->shape->indexes[i].info;
+		IndexUniqueCheck check = unique_check(append, i);
+		bool		is_unique;
 
 		FormIndexDatum(info, slot, NULL, values, nulls);
-		index_insert(index, values, nulls, &slot->tts_tid, append->rel,
-					 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
-					 false, info);
+		if (check == UNIQUE_CHECK_PARTIAL && nulls[1])
+			continue;			/* the predicate of the index of the keys */
+		is_unique = index_insert(append->indexes[i], values, nulls, &slot->tts_tid,
+								 append->rel, check, false, info);
+		is_free &= check != UNIQUE_CHECK_PARTIAL || is_unique;
 	}
+	return is_free;
 }
 
 /* What ExecOpenIndices() does, but for the partial index of the keys. */
@@ -116,6 +132,7 @@ static void
 open_executor(GovAppend *append, Oid key_index, bool has_key)
 {
 	append->estate = CreateExecutorState();
+	append->has_key = has_key;
 	append->result_rel = makeNode(ResultRelInfo);
 	InitResultRelInfo(append->result_rel, append->rel, 0, NULL, 0);
 	if (has_key)
@@ -128,8 +145,8 @@ open_executor(GovAppend *append, Oid key_index, bool has_key)
 
 /*
  * Open a table that has so many columns of ours, or more that somebody added,
- * for rows that all have a key or all have none.  Without a key nothing has to
- * be evaluated, unless somebody has added an index for which it must.
+ * for rows that all have a key or all have none.  Nothing has to be evaluated,
+ * unless somebody has added an index for which it must.
  */
 void
 gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool has_key)
@@ -143,14 +160,15 @@ gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool 
 	if (append->rel == NULL)
 		gov_raise_dropped();
 	shape = gov_shape(append->rel, key_index, ncolumns);
-	if (has_key || !shape->is_simple)
+	if (!shape->is_simple || (has_key && !shape->has_simple_key))
 	{
 		open_executor(append, key_index, has_key);
 		return;
 	}
 	append->shape = shape;
 	append->slot = shape->slot;
-	open_indexes(append);
+	append->has_key = has_key;
+	open_indexes(append, has_key);
 }
 
 void
@@ -159,6 +177,7 @@ gov_append_close(GovAppend *append)
 	if (append->shape != NULL)
 	{
 		ExecClearTuple(append->slot);
+		ExecClearTuple(append->shape->row);
 		close_indexes(append);
 	}
 	else
@@ -181,21 +200,90 @@ gov_append_clear(GovAppend *append)
 	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
 }
 
+/*
+ * The slot's row as the table takes it: as one tuple, if nothing else needs it,
+ * which is not copied again.
+ */
+static TupleTableSlot *
+form_row(GovAppend *append)
+{
+	TupleTableSlot *slot = append->slot;
+	TupleTableSlot *row = append->shape ? append->shape->row : slot;
+	MemoryContext caller = MemoryContextSwitchTo(row->tts_mcxt);
+
+	ExecStoreVirtualTuple(slot);
+	if (row != slot)
+		ExecStoreHeapTuple(heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values,
+										   slot->tts_isnull), row, true);
+	MemoryContextSwitchTo(caller);
+	return row;
+}
+
 /* Insert the slot's row, which has no key. */
 void
 gov_append_row(GovAppend *append)
 {
-	Assert(append->key_index == NIL);
+	TupleTableSlot *row;
+
+	Assert(!append->has_key);
 	GOV_FAULT(GOV_FAULT_ROW);
-	ExecStoreVirtualTuple(append->slot);
-	table_tuple_insert(append->rel, append->slot, GetCurrentCommandId(true), 0, NULL);
+	row = form_row(append);
+	table_tuple_insert(append->rel, row, GetCurrentCommandId(true), 0, NULL);
+	append->slot->tts_tid = row->tts_tid;
 	GOV_FAULT(GOV_FAULT_ROW);
 	if (append->shape != NULL)
-		insert_index_tuples(append);
+		insert_index_tuples(append, append->slot);
 	else
 		gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
 								false, NULL, NIL);
 	GOV_FAULT(GOV_FAULT_ROW);
+}
+
+/*
+ * Insert the slot's row, which has no key, together with those that follow it,
+ * up to gov_append_flush().  Its values must last until then.  There are so many
+ * left, this one included.
+ */
+void
+gov_append_later(GovAppend *append, int nleft)
+{
+	TupleTableSlot **rows = append->rows;
+
+	if (append->shape == NULL)
+	{
+		gov_append_row(append);
+		return;
+	}
+	if (rows == NULL)
+	{
+		append->rows = rows = palloc(sizeof(TupleTableSlot *) * nleft);
+		append->nrows = 0;
+	}
+	rows[append->nrows] = MakeSingleTupleTableSlot(append->slot->tts_tupleDescriptor,
+												   &TTSOpsHeapTuple);
+	ExecStoreHeapTuple(heap_form_tuple(append->slot->tts_tupleDescriptor,
+									   append->slot->tts_values,
+									   append->slot->tts_isnull),
+					   rows[append->nrows], true);
+	append->nrows++;
+}
+
+/* Insert the rows that were left for later. */
+void
+gov_append_flush(GovAppend *append)
+{
+	if (append->nrows == 0)
+		return;
+	GOV_FAULT(GOV_FAULT_ROW);
+	table_multi_insert(append->rel, append->rows, append->nrows,
+					   GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < append->nrows; i++)
+	{
+		GOV_FAULT(GOV_FAULT_ROW);
+		insert_index_tuples(append, append->rows[i]);
+		ExecDropSingleTupleTableSlot(append->rows[i]);
+	}
+	append->nrows = 0;
 }
 
 /* Insert the slot's row, or take it back and return false if its key is taken. */
@@ -204,18 +292,22 @@ gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key)
 {
 	TransactionId xid = GetCurrentTransactionId();
 	uint32		token = SpeculativeInsertionLockAcquire(xid);
+	TupleTableSlot *row = form_row(append);
 	bool		conflict = false;
 
-	Assert(append->key_index != NIL);
-	ExecStoreVirtualTuple(append->slot);
-	table_tuple_insert_speculative(append->rel, append->slot,
-								   GetCurrentCommandId(true), 0, NULL, token);
+	Assert(append->has_key);
+	table_tuple_insert_speculative(append->rel, row, GetCurrentCommandId(true), 0, NULL,
+								   token);
+	append->slot->tts_tid = row->tts_tid;
 	GOV_FAULT(GOV_FAULT_ROW);
-	gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
-							true, &conflict, append->key_index);
+	if (append->shape != NULL)
+		conflict = !insert_index_tuples(append, append->slot);
+	else
+		gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
+								true, &conflict, append->key_index);
 	GOV_FAULT(GOV_FAULT_ROW);
 	conflict = conflict || is_taken(key);
-	table_tuple_complete_speculative(append->rel, append->slot, token, !conflict);
+	table_tuple_complete_speculative(append->rel, row, token, !conflict);
 	SpeculativeInsertionLockRelease(xid);
 	GOV_FAULT(GOV_FAULT_ROW);
 	return !conflict;

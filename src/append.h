@@ -16,11 +16,15 @@ typedef struct GovAppend
 {
 	Relation	rel;
 	TupleTableSlot *slot;
+	bool		has_key;		/* the rows have one */
 	const GovShape *shape;		/* NULL: the executor is needed */
-	Relation   *indexes;		/* with a shape */
+	Relation   *indexes;		/* with a shape; that of the keys last */
+	int			nindexes;
+	TupleTableSlot **rows;		/* that are inserted later */
+	int			nrows;
 	EState	   *estate;			/* without one */
 	ResultRelInfo *result_rel;
-	List	   *key_index;		/* unique; NIL: the rows have no key */
+	List	   *key_index;		/* unique; NIL: the rows have none */
 } GovAppend;
 
 /* Is a key, just inserted, taken where our index cannot see it? */
@@ -30,6 +34,8 @@ extern void gov_append_open(GovAppend *append, Oid table, int ncolumns,
 							Oid key_index, bool has_key);
 extern void gov_append_clear(GovAppend *append);
 extern void gov_append_row(GovAppend *append);
+extern void gov_append_later(GovAppend *append, int nleft);
+extern void gov_append_flush(GovAppend *append);
 extern bool gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key);
 extern void gov_append_close(GovAppend *append);
 

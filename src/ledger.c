@@ -3,7 +3,8 @@
  *		The ledger: one row of gov_events per recorded use.
  *
  * PURPOSE
- *		Writes the row in the caller's transaction (append.c).
+ *		Writes the row in the caller's transaction (append.c), at once or, for a
+ *		batch, with others.
  *
  * LOCKING
  *		RowExclusiveLock on the sequence, which is held to the end of the
@@ -25,6 +26,14 @@
 #include "guc.h"
 #include "keys.h"
 #include "ledger.h"
+
+#define GOV_ROWS_AT_ONCE	100
+
+struct GovLedgerRow
+{
+	GovEvent	event;
+	int64		id;
+};
 
 static void
 store(GovAppend *ledger, const GovEvent *event, int64 id)
@@ -53,6 +62,54 @@ store(GovAppend *ledger, const GovEvent *event, int64 id)
 }
 
 /*
+ * Draw the id of an event.  The lock on the sequence that this takes is known
+ * to the rollup, whenever the row is written.
+ */
+static int64
+draw_id(void)
+{
+	return nextval_internal(gov_catalog()->events_id_seq, false);
+}
+
+/* Keep an event without a key to be written with others; returns its id. */
+int64
+gov_ledger_add(GovLedgerRows *rows, const GovEvent *event)
+{
+	struct GovLedgerRow *row;
+
+	Assert(event->key == NULL);
+	if (rows->rows == NULL)
+		rows->rows = palloc(sizeof(struct GovLedgerRow) * GOV_ROWS_AT_ONCE);
+	if (rows->count == GOV_ROWS_AT_ONCE)
+		gov_ledger_flush(rows);
+	row = &rows->rows[rows->count];
+	row->event = *event;
+	row->id = draw_id();
+	rows->count++;
+	return row->id;
+}
+
+/* Write what is kept. */
+void
+gov_ledger_flush(GovLedgerRows *rows)
+{
+	const GovCatalog *catalog = gov_catalog();
+	GovAppend	ledger;
+
+	if (rows->count == 0)
+		return;
+	gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS, catalog->events_key, false);
+	for (int i = 0; i < rows->count; i++)
+	{
+		store(&ledger, &rows->rows[i].event, rows->rows[i].id);
+		gov_append_later(&ledger, rows->count - i);
+	}
+	gov_append_flush(&ledger);
+	gov_append_close(&ledger);
+	rows->count = 0;
+}
+
+/*
  * Append an event.  False when its key has just been taken: nothing was written
  * then, and gov_key_find() will wait for whoever did.
  */
@@ -66,7 +123,7 @@ gov_ledger_insert(const GovEvent *event, int64 *id)
 
 	gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS,
 					catalog->events_key, event->key != NULL);
-	*id = nextval_internal(gov_catalog()->events_id_seq, false);
+	*id = draw_id();
 	store(&ledger, event, *id);
 	if (event->key == NULL)
 		gov_append_row(&ledger);

@@ -27,6 +27,15 @@ typedef struct GovEvent
 	ArrayType  *window_ends;
 } GovEvent;
 
+/* Rows without a key that are to be written together. */
+typedef struct GovLedgerRows
+{
+	struct GovLedgerRow *rows;
+	int			count;
+} GovLedgerRows;
+
+extern int64 gov_ledger_add(GovLedgerRows *rows, const GovEvent *event);
+extern void gov_ledger_flush(GovLedgerRows *rows);
 extern bool gov_ledger_insert(const GovEvent *event, int64 *id);
 
 #endif							/* GOV_LEDGER_H */

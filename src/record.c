@@ -21,6 +21,7 @@
 
 #include "alert.h"
 #include "catalog.h"
+#include "dimensions.h"
 #include "keys.h"
 #include "launch.h"
 #include "ledger.h"
@@ -129,17 +130,30 @@ set_charges(GovEvent *event, const GovResolution *resolution)
 	event->recorded_at = resolution->now;
 }
 
+/*
+ * Write the row, now or with those that a batch writes together; false when
+ * another transaction has just taken its key.
+ */
+static bool
+write_event(const GovEvent *event, GovLedgerRows *rows, int64 *id)
+{
+	if (rows == NULL || event->key != NULL)
+		return gov_ledger_insert(event, id);
+	*id = gov_ledger_add(rows, event);
+	return true;
+}
+
 /* Charge and write; false when another transaction has just taken the key. */
 static bool
 charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
-				 GovRecorded *recorded,
+				 GovLedgerRows *rows, GovRecorded *recorded,
 				 GovDecision *decision, GovResolution **resolution)
 {
 	gov_gate_to_write(request, use, resolution, decision);
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
 		return true;
 	set_charges(event, *resolution);
-	if (!gov_ledger_insert(event, &recorded->event_id))
+	if (!write_event(event, rows, &recorded->event_id))
 	{
 		gov_gate_take_back(request, use, *resolution);
 		return false;
@@ -158,49 +172,82 @@ init_event(GovEvent *event, const GovRequest *request, const GovArguments *argum
 	event->owner = request->owner.owner;
 	event->capability = arguments->capability;
 	event->amount = request->amount;
-	event->dimensions = gov_request_dimensions(arguments->dimensions);
+	event->dimensions = gov_dimensions_stored(arguments->dimensions);
 }
 
-/* Record one use, or find that it has been recorded under the same key. */
-GovRecorded
-gov_record(const char *call, GovUse use, GovArguments *arguments,
-		   GovDecision *decision, GovResolution **resolution)
+/*
+ * Read a use, and refuse what is malformed; the arguments must outlive it.  The
+ * table is locked.
+ */
+void
+gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
+				   GovPrepared *prepared)
 {
-	GovRecorded recorded = {0};
-	GovRequest	request;
-	GovEvent	event;
-	bool		is_done = false;
+	GovRequest *request = &prepared->request;
+	GovEvent   *event = &prepared->event;
 
 	gov_begin_write(call);
 	gov_lock_to_write(gov_catalog()->events);
 	check_occurred_at(arguments);
-	gov_request_init(&request, arguments, use == GOV_USE_RECORD);
-	init_event(&event, &request, arguments);
-	event.key = arguments->key;
-	if (event.key != NULL)
-	{
-		gov_request_check_key("idempotency_key", event.key);
-		event.request_hash = gov_request_hash(call, &request, arguments);
-	}
+	gov_request_init(request, arguments, use == GOV_USE_RECORD);
+	init_event(event, request, arguments);
+	event->key = arguments->key;
+	if (event->key == NULL)
+		return;
+	gov_request_check_key("idempotency_key", event->key);
+	event->request_hash = gov_request_hash(call, request, arguments);
+}
 
-	while (!is_done)
-	{
-		GovKey		key = {event.owner, event.key};
-		GovKeyHolder holder;
+/* Record a use, or find that it has been recorded under the same key. */
+static GovRecorded
+record(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
+	   GovDecision *decision, GovResolution **resolution)
+{
+	GovRecorded recorded = {0};
+	GovEvent   *event = &prepared->event;
+	GovKey		key = {event->owner, event->key};
+	GovKeyHolder holder;
 
-		if (event.key != NULL && gov_key_find(&key, &holder))
+	do
+	{
+		if (event->key != NULL && gov_key_find(&key, &holder))
 		{
-			gov_require_same_call(event.key, event.request_hash, holder.request_hash);
+			gov_require_same_call(event->key, event->request_hash, holder.request_hash);
 			recorded.event_id = holder.event_id;
 			recorded.is_duplicate = true;
-			break;
+			return recorded;
 		}
-		is_done = charge_and_write(&request, use, &event, &recorded,
-								   decision, resolution);
-	}
+	} while (!charge_and_write(&prepared->request, use, event, rows, &recorded,
+							   decision, resolution));
 	if (recorded.is_recorded)
 		gov_worker_wanted();
 	return recorded;
+}
+
+/*
+ * Record a use that was prepared.  It may have been in a subtransaction that is
+ * undone, and with it the lock.
+ */
+GovRecorded
+gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows)
+{
+	GovDecision decision;
+	GovResolution *resolution;
+
+	gov_begin_write(call);
+	gov_lock_to_write(gov_catalog()->events);
+	return record(prepared, GOV_USE_RECORD, rows, &decision, &resolution);
+}
+
+/* Record one use, or find that it has been recorded under the same key. */
+GovRecorded
+gov_record(const char *call, GovUse use, const GovArguments *arguments,
+		   GovDecision *decision, GovResolution **resolution)
+{
+	GovPrepared prepared;
+
+	gov_record_prepare(call, use, arguments, &prepared);
+	return record(&prepared, use, NULL, decision, resolution);
 }
 
 /* Record what a hold came to, and end it, in one step. */
@@ -212,7 +259,7 @@ gov_record_settled(const GovRequest *request, const GovArguments *arguments)
 	GovEvent	event;
 
 	init_event(&event, request, arguments);
-	charge_and_write(request, GOV_USE_RECORD, &event, &recorded, NULL, &resolution);
+	charge_and_write(request, GOV_USE_RECORD, &event, NULL, &recorded, NULL, &resolution);
 	gov_worker_wanted();
 	return recorded.event_id;
 }

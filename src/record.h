@@ -6,6 +6,7 @@
 #define GOV_RECORD_H
 
 #include "gate.h"
+#include "ledger.h"
 #include "request.h"
 
 typedef struct GovRecorded
@@ -15,7 +16,18 @@ typedef struct GovRecorded
 	bool		is_recorded;	/* false: denied */
 } GovRecorded;
 
-extern GovRecorded gov_record(const char *call, GovUse use, GovArguments *arguments,
+/* A use that is read, and judged as far as that needs no budget. */
+typedef struct GovPrepared
+{
+	GovRequest	request;
+	GovEvent	event;
+} GovPrepared;
+
+extern void gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
+							   GovPrepared *prepared);
+extern GovRecorded gov_record_prepared(const char *call, GovPrepared *prepared,
+									   GovLedgerRows *rows);
+extern GovRecorded gov_record(const char *call, GovUse use, const GovArguments *arguments,
 							  GovDecision *decision, GovResolution **resolution);
 extern int64 gov_record_settled(const GovRequest *request, const GovArguments *arguments);
 

@@ -30,29 +30,13 @@
 #include "utils/numeric.h"
 
 #include "catalog.h"
+#include "dimensions.h"
 #include "errors.h"
-#include "guc.h"
 #include "owner.h"
 #include "request.h"
 #include "types.h"
 
 #define GOV_KEY_MAX_CHARS	255
-
-/*
- * Whoever calls chooses the dimensions, and each event keeps them.  A hold's are
- * not judged again when it is settled.
- */
-void
-gov_request_check_size(const Jsonb *dimensions)
-{
-	if (dimensions != NULL && VARSIZE(dimensions) > (Size) gov_dimensions_max_kb * 1024)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("argument \"dimensions\" is too large"),
-				 errdetail("It takes %zu bytes as jsonb, and governance.dimensions_max allows %d kB.",
-						   (Size) VARSIZE(dimensions), gov_dimensions_max_kb),
-				 errhint("Pass what is charged and reported by, and keep the rest in a table of your own.")));
-}
 
 /* The arguments that all run-time calls begin with. */
 void
@@ -64,7 +48,7 @@ gov_request_arguments(FunctionCallInfo fcinfo, GovArguments *arguments)
 	arguments->amount = PG_ARGISNULL(2) ? NULL : PG_GETARG_NUMERIC(2);
 	arguments->dimensions = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
 	arguments->entity_ids = PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4);
-	gov_request_check_size(arguments->dimensions);
+	gov_dimensions_check_size(arguments->dimensions);
 }
 
 /* Is this a key: 1 to 255 characters without control characters? */
@@ -201,59 +185,6 @@ add_entity_ids(GovRequest *request, Datum *elements, bool *nulls, int count)
 	}
 }
 
-static void
-bad_dimensions(const char *detail)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("argument \"dimensions\" must be a flat JSON object"),
-			 errdetail("%s", detail),
-			 errhint("Write it like {\"agentId\": \"agent-7\", \"feature\": \"chat\"}.")));
-}
-
-/* The JSON text of a scalar; false for null, which stands for absent. */
-static bool
-scalar_text(const JsonbValue *value, const char **bytes, uint32 *length)
-{
-	switch (value->type)
-	{
-		case jbvNull:
-			return false;
-		case jbvString:
-			*bytes = value->val.string.val;
-			*length = value->val.string.len;
-			return true;
-		case jbvNumeric:
-			*bytes = DatumGetCString(DirectFunctionCall1(numeric_out,
-														 NumericGetDatum(value->val.numeric)));
-			*length = strlen(*bytes);
-			return true;
-		case jbvBool:
-			*bytes = value->val.boolean ? "true" : "false";
-			*length = strlen(*bytes);
-			return true;
-		default:
-			bad_dimensions("Values must be strings, numbers or booleans.");
-			return false;
-	}
-}
-
-/* The next dimension; false after the last. */
-static bool
-next_dimension(JsonbIterator **iterator, JsonbValue *key, JsonbValue *value)
-{
-	JsonbIteratorToken token;
-
-	while ((token = JsonbIteratorNext(iterator, key, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY)
-			continue;
-		JsonbIteratorNext(iterator, value, true);
-		return true;
-	}
-	return false;
-}
-
 static int
 compare_keys(const void *left, const void *right)
 {
@@ -275,13 +206,13 @@ add_dimensions(GovRequest *request, Jsonb *dimensions)
 	JsonbValue	value;
 
 	if (!JB_ROOT_IS_OBJECT(dimensions))
-		bad_dimensions("It is not an object.");
-	while (next_dimension(&iterator, &key, &value))
+		gov_dimensions_refuse("It is not an object.");
+	while (gov_dimensions_next(&iterator, &key, &value))
 	{
 		const char *bytes;
 		uint32		length;
 
-		if (scalar_text(&value, &bytes, &length) &&
+		if (gov_dimensions_text(&value, &bytes, &length) &&
 			gov_types_is_attribution_key(key.val.string.val, key.val.string.len))
 			add_name(request, bytes, length, key.val.string.val, key.val.string.len);
 	}
@@ -391,45 +322,17 @@ hash_dimensions(pg_cryptohash_ctx *hash, Jsonb *dimensions)
 	JsonbValue	key;
 	JsonbValue	value;
 
-	while (next_dimension(&iterator, &key, &value))
+	while (gov_dimensions_next(&iterator, &key, &value))
 	{
 		const char *bytes;
 		uint32		length;
 
-		if (!scalar_text(&value, &bytes, &length))
+		if (!gov_dimensions_text(&value, &bytes, &length))
 			continue;
 		hash_bytes_of(hash, key.val.string.val, key.val.string.len);
 		hash_bytes_of(hash, value.type == jbvString ? "s" : "v", 1);
 		hash_bytes_of(hash, bytes, length);
 	}
-}
-
-/* The dimensions as rows have them: an object, and null stands for absent. */
-Jsonb *
-gov_request_dimensions(Jsonb *dimensions)
-{
-	JsonbParseState *state = NULL;
-	JsonbIterator *iterator;
-	JsonbValue	key;
-	JsonbValue	value;
-	bool		has_null = false;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	if (dimensions == NULL)
-		return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-	iterator = JsonbIteratorInit(&dimensions->root);
-	while (next_dimension(&iterator, &key, &value))
-	{
-		if (value.type == jbvNull)
-		{
-			has_null = true;
-			continue;
-		}
-		pushJsonbValue(&state, WJB_KEY, &key);
-		pushJsonbValue(&state, WJB_VALUE, &value);
-	}
-	return has_null ?
-		JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)) : dimensions;
 }
 
 /* Two calls with one key are the same call if this is the same. */

@@ -27,9 +27,7 @@ typedef struct GovArguments
 extern void gov_request_arguments(FunctionCallInfo fcinfo, GovArguments *arguments);
 extern void gov_request_init(GovRequest *request, const GovArguments *arguments,
 							 bool may_be_negative);
-extern void gov_request_check_size(const Jsonb *dimensions);
 extern void gov_request_check_key(const char *argument, text *key);
-extern Jsonb *gov_request_dimensions(Jsonb *dimensions);
 extern bytea *gov_request_hash(const char *call, const GovRequest *request,
 							   const GovArguments *arguments);
 

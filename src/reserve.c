@@ -31,6 +31,7 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "dimensions.h"
 #include "errors.h"
 #include "expire.h"
 #include "guc.h"
@@ -162,7 +163,7 @@ gov_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	hold.capability = arguments->capability;
 	hold.amount = request.amount;
 	hold.entity_ids = arguments->entity_ids;
-	hold.dimensions = gov_request_dimensions(arguments->dimensions);
+	hold.dimensions = gov_dimensions_stored(arguments->dimensions);
 	hold.key = arguments->key;
 	if (hold.key != NULL)
 	{

@@ -15,7 +15,7 @@
  *		thereby the generation: in the transaction that did it from the next
  *		command on, again when it is rolled back, and in others when they lock
  *		the table.  It is as fresh as the list of indexes in the relation cache.
- *		The slot has a copy of the table's row type, and the indexes'
+ *		The slots have a copy of the table's row type, and the indexes'
  *		descriptions refer to no relation; what an index keeps in its own during
  *		a call is forgotten at the end of it (append.c).
  *
@@ -28,6 +28,7 @@
 #include "access/genam.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
+#include "nodes/primnodes.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
@@ -59,6 +60,32 @@ is_simple(Relation index, const IndexInfo *info)
 		(!index->rd_index->indisunique || index->rd_index->indimmediate);
 }
 
+/* Has the index two columns, and only rows whose second one is not null? */
+static bool
+is_of_second_column(const IndexInfo *info)
+{
+	const NullTest *test;
+	const Var  *column;
+
+	if (list_length(info->ii_Predicate) != 1 || info->ii_NumIndexAttrs != 2)
+		return false;
+	test = linitial(info->ii_Predicate);
+	if (!IsA(test, NullTest) || test->nulltesttype != IS_NOT_NULL || test->argisrow ||
+		!IsA(test->arg, Var))
+		return false;
+	column = (const Var *) test->arg;
+	return column->varattno == info->ii_IndexAttrNumbers[1];
+}
+
+/* Can a row with a key be put into the index of the keys without the executor? */
+static bool
+is_simple_key(Relation index, const IndexInfo *info)
+{
+	return info->ii_ReadyForInserts && info->ii_Expressions == NIL &&
+		info->ii_ExclusionOps == NULL && is_of_second_column(info) &&
+		index->rd_index->indisunique && index->rd_index->indimmediate;
+}
+
 static void
 add_index(GovShape *shape, Oid id)
 {
@@ -73,15 +100,29 @@ add_index(GovShape *shape, Oid id)
 	index_close(index, NoLock);
 }
 
+/* The index of the keys stands after the others, and is not counted. */
+static void
+add_key_index(GovShape *shape, Oid id)
+{
+	Relation	index = index_open(id, RowExclusiveLock);
+	IndexInfo  *info = BuildIndexInfo(index);
+
+	shape->has_simple_key = is_simple_key(index, info);
+	shape->indexes[shape->nindexes] = (GovShapeIndex) {id, info};
+	index_close(index, NoLock);
+}
+
 /* Fill in a shape whose memory is empty. */
 static void
 build(GovShape *shape, Relation rel, Oid key_index)
 {
 	List	   *indexes = RelationGetIndexList(rel);
+	TupleDesc	columns;
 	ListCell   *cell;
 
 	GOV_FAULT(GOV_FAULT_MEMORY);
 	shape->is_simple = true;
+	shape->has_simple_key = false;
 	shape->nindexes = 0;
 	shape->indexes = palloc(sizeof(GovShapeIndex) * (list_length(indexes) + 1));
 	foreach(cell, indexes)
@@ -89,8 +130,11 @@ build(GovShape *shape, Relation rel, Oid key_index)
 		if (lfirst_oid(cell) != key_index)
 			add_index(shape, lfirst_oid(cell));
 	}
-	shape->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
-										   &TTSOpsVirtual);
+	if (list_member_oid(indexes, key_index))
+		add_key_index(shape, key_index);
+	columns = CreateTupleDescCopy(RelationGetDescr(rel));
+	shape->slot = MakeSingleTupleTableSlot(columns, &TTSOpsVirtual);
+	shape->row = MakeSingleTupleTableSlot(columns, &TTSOpsHeapTuple);
 }
 
 static GovShape *
@@ -109,7 +153,7 @@ find_place(Oid table)
 	return &shapes[0];
 }
 
-/* The shape of a table of ours, which is locked, for rows that have no key. */
+/* The shape of a table of ours, which is locked. */
 const GovShape *
 gov_shape(Relation rel, Oid key_index, int ncolumns)
 {

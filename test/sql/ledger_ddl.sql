@@ -148,6 +148,43 @@ commit;
 drop index ledger_once;
 select helper.use();
 
+-- A batch writes its rows together; where an index refuses one, or has to be evaluated, each is judged alone all the same.
+create function helper.batch() returns table (item int, is_recorded boolean, error_text text)
+language sql
+as $$
+    select position, event_id is not null, error
+    from gov_ingest_many('ddl', '[{"capabilityId": "tokens", "entityIds": ["bot"], "occurredAt": "2021-01-01"}, {"capabilityId": "tokens", "entityIds": ["bot"], "occurredAt": "2021-01-02"},
+                                  {"capabilityId": "tokens", "entityIds": ["bot"], "occurredAt": "2021-01-01"}, {"capabilityId": "tokens", "entityIds": ["bot"], "occurredAt": "2021-01-03", "idempotencyKey": "once"}]')
+    order by position
+$$;
+begin;
+create unique index ledger_once on gov_events (occurred_at);
+select * from helper.batch();
+select count(*) as rows from gov_events where owner_id = 'ddl' and extract(year from occurred_at) = 2021;
+rollback;
+begin;
+create unique index ledger_once on gov_events (occurred_at, (amount * 2));
+select * from helper.batch();
+select count(*) as rows from gov_events where owner_id = 'ddl' and extract(year from occurred_at) = 2021;
+rollback;
+select * from helper.batch();
+select count(*) as rows from gov_events where owner_id = 'ddl' and extract(year from occurred_at) = 2021;
+
+-- The index of the keys is rebuilt, and one of another form takes its place: a key is used once.
+begin;
+reindex index gov_events_key;
+select is_duplicate from gov_ingest('ddl', 'tokens', 5, null, '{bot}', 'rebuilt');
+select is_duplicate from gov_ingest('ddl', 'tokens', 5, null, '{bot}', 'rebuilt');
+commit;
+begin;
+alter index gov_events_key rename to gov_events_former_key;
+create unique index gov_events_key on gov_events (owner_id, idempotency_key) include (id) where idempotency_key is not null and owner_id is not null;
+select is_duplicate from gov_ingest('ddl', 'tokens', 5, null, '{bot}', 'rebuilt');
+select is_duplicate from gov_ingest('ddl', 'tokens', 5, null, '{bot}', 'other form');
+select is_duplicate from gov_ingest('ddl', 'tokens', 5, null, '{bot}', 'other form');
+rollback;
+select is_duplicate from gov_ingest('ddl', 'tokens', 5, null, '{bot}', 'other form');
+
 -- Holds go the same way.
 begin;
 select is_granted from gov_reserve('ddl', 'tokens', 1, entity_ids => '{bot}');

@@ -1,0 +1,155 @@
+/*
+ * batch.c
+ *		Records many uses in one call.
+ *
+ * PURPOSE
+ *		Each item is judged alone, but a subtransaction for each costs as much
+ *		as its use.  So a run of items is a subtransaction: all of them are read,
+ *		then each is charged, and the rows of those without a key are written
+ *		together (ledger.c).  A row with a key is written at once, for a later item
+ *		with the same key to find it.
+ *
+ * FAILURE
+ *		An error while the run is read has charged nothing: the item at hand is
+ *		marked and the run is tried again without it.  A later one undoes the
+ *		run, and what was tried of it is recorded item by item, each in a
+ *		subtransaction: so an error is of one item, and an item is recorded twice at
+ *		most.  What is not the item's fault is raised.
+ *
+ * INVARIANTS
+ *		Items are charged in their order, and so are their ids.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+
+#include "attempt.h"
+#include "batch.h"
+#include "item.h"
+#include "ledger.h"
+
+#define GOV_ITEMS_AT_ONCE	100
+
+/* Some items of a batch, one after the other. */
+typedef struct GovRun
+{
+	const char *call;
+	GovBatch   *batch;
+	int			from;
+	int			end;
+	int			at;				/* the item at hand */
+	bool		is_charging;	/* all are read */
+} GovRun;
+
+GovBatch *
+gov_batch(text *owner, int max_items)
+{
+	GovBatch   *batch = palloc0(sizeof(GovBatch));
+
+	batch->owner = owner;
+	batch->items = palloc0(sizeof(GovBatchItem) * max_items);
+	return batch;
+}
+
+/* Is an error about the item, rather than about the server or the session? */
+static bool
+is_items_fault(int sqlerrcode)
+{
+	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
+		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
+		sqlerrcode == ERRCODE_UNDEFINED_OBJECT ||
+		sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+}
+
+static void
+read_item(GovRun *run, GovBatchItem *item)
+{
+	GovArguments arguments;
+
+	gov_item_read(run->batch->owner, &item->json, &arguments);
+	gov_record_prepare(run->call, GOV_USE_RECORD, &arguments, &item->prepared);
+	item->is_read = true;
+}
+
+/* Read the items of a run that are not read yet, and record those that are good. */
+static void
+record_run(void *arg)
+{
+	GovRun	   *run = arg;
+	GovLedgerRows rows = {0};
+
+	run->is_charging = false;
+	for (run->at = run->from; run->at < run->end; run->at++)
+	{
+		GovBatchItem *item = &run->batch->items[run->at];
+
+		if (!item->is_read)
+			read_item(run, item);
+	}
+	run->is_charging = true;
+	for (run->at = run->from; run->at < run->end; run->at++)
+	{
+		GovBatchItem *item = &run->batch->items[run->at];
+
+		if (item->error == NULL)
+			item->recorded = gov_record_prepared(run->call, &item->prepared, &rows);
+	}
+	gov_ledger_flush(&rows);
+}
+
+/* What is wrong with the item at hand, if the run failed for its sake. */
+static char *
+items_error(ErrorData *error)
+{
+	if (!is_items_fault(error->sqlerrcode))
+		ReThrowError(error);
+	return error->message;
+}
+
+/* Undone with a run: record each of its items, up to an end, by itself. */
+static void
+record_each(const GovRun *failed, int end)
+{
+	for (int i = failed->from; i < end; i++)
+	{
+		GovRun		run = {failed->call, failed->batch, i, i + 1};
+		GovBatchItem *item = &failed->batch->items[i];
+		ErrorData  *error;
+
+		if (item->error != NULL)
+			continue;
+		error = gov_attempt(record_run, &run);
+		if (error != NULL)
+			item->error = items_error(error);
+	}
+}
+
+/* Record the items, or say of each what is wrong with it. */
+void
+gov_batch_record(const char *call, GovBatch *batch)
+{
+	GovRun		run = {.call = call, .batch = batch};
+
+	while (run.from < batch->nitems)
+	{
+		ErrorData  *error;
+
+		run.end = Min(run.from + GOV_ITEMS_AT_ONCE, batch->nitems);
+		error = gov_attempt(record_run, &run);
+		if (error == NULL)
+			run.from = run.end;
+		else if (!run.is_charging)
+		{
+			batch->items[run.at].error = items_error(error);
+			batch->items[run.at].is_read = true;
+		}
+		else
+		{
+			int			end = Min(run.at + 1, run.end);
+
+			(void) items_error(error);
+			record_each(&run, end);
+			run.from = end;
+		}
+	}
+}
