@@ -23,6 +23,7 @@ OBJS = \
 	src/answer.o \
 	src/api_admin.o \
 	src/api_backtest.o \
+	src/api_budgets.o \
 	src/api_catalog.o \
 	src/api_check.o \
 	src/api_consume.o \

@@ -197,13 +197,75 @@ $$;
 
 comment on function @extschema@._gov_budgets_of(text, timestamptz) is 'internal: the rows of gov_budgets and gov_allocations of one owner, as far as the caller may see them';
 
+-- A statement of its own because it is planned for its arguments: a few budgets are found by the index on them.
+create function @extschema@._gov_held(owner text, at timestamptz, budgets uuid[])
+returns table (assignment_id uuid, amount numeric)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+set enable_hashagg = on
+set enable_sort = off
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+    return query
+    select x.assignment_id, sum(r.amount)
+    from @extschema@.gov_reservations r
+    cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+    where r.owner_id <= owner
+        and r.state = 'open'
+        and (r.owner_id, r.expires_at) > (owner, at)
+        and (budgets is null or r.assignment_ids && budgets)
+    group by x.assignment_id;
+end
+$$;
+
+comment on function @extschema@._gov_held(text, timestamptz, uuid[]) is
+    'internal: what the open holds of an owner come to at a time, of all budgets (null) or of the holds against some';
+
+create function @extschema@._gov_shown_parent(owner text, parent text)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    most_above constant int := 64;
+    steps int := 0;
+    above record;
+begin
+    loop
+        select e.parent_id, e.archived_at is not null as is_archived
+        into above
+        from @extschema@.gov_entities e
+        where e.owner_id = owner
+            and e.id = parent;
+        if above.is_archived is not true then
+            return parent;
+        end if;
+        parent := above.parent_id;
+        steps := steps + 1;
+        if steps % most_above = 0 then
+            perform @extschema@._gov_refuse_cycle(owner, parent);
+        end if;
+    end loop;
+end
+$$;
+
+comment on function @extschema@._gov_shown_parent(text, text) is
+    'internal: the nearest of an entity and those above it that is not archived; null if there is none (23514 for a cycle)';
+
 -- The same of some entities, each looked up by an index, so that a part costs what it has: "offset 0" keeps the planner from joining
--- whole tables. What is not rolled up yet is read once for all of them. Planned for the arguments: a few counters are looked for in
--- each event before it is taken apart, and in the holds by an index on their budgets.
+-- whole tables. What is not rolled up yet is read once for all of them.
 create function @extschema@._gov_budgets_of(owner text, at timestamptz, ids text[])
 returns table
 (
     entity_id text,
+    display_name text,
+    type_id text,
+    parent_id text,
     capability_id text,
     scope_entity_ids text[],
     name text,
@@ -217,16 +279,18 @@ returns table
     usage_period_start timestamptz,
     usage_period_end timestamptz,
     enforcement text,
-    locked boolean
+    locked boolean,
+    strict_allocation boolean
 )
 language plpgsql
 stable
 rows 100
 cost 1000
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan
 set enable_hashjoin = on
 set enable_hashagg = on
+set enable_nestloop = off
 set enable_mergejoin = off
 set enable_sort = off
 set enable_seqscan = off
@@ -240,8 +304,7 @@ declare
 begin
     if ids is null then
         return query
-        select b.entity_id, b.capability_id, b.scope_entity_ids, b.name, b.usage_limit, b.current_usage, b.reserved_usage, b.remaining,
-            b.allocated, b.utilization, b.cadence, b.usage_period_start, b.usage_period_end, b.enforcement, b.locked
+        select b.*
         from @extschema@._gov_budgets_of(owner, at) b;
         return;
     end if;
@@ -257,15 +320,26 @@ begin
             and x.entity_id = i.id
         offset 0
     ) a;
+    if cardinality(counters) > max_few then
+        counters := null;
+        budgets := null;
+    end if;
 
     return query
     with budget as materialized
     (
-        select a.*, w.window_start, w.window_end, coalesce(w.window_start, '-infinity') as counted_from
+        select
+            a.*,
+            e.display_name,
+            e.type_id,
+            e.parent_id,
+            w.window_start,
+            w.window_end,
+            coalesce(w.window_start, '-infinity') as counted_from
         from unnest(ids) i (id)
         cross join lateral
         (
-            select x.id
+            select x.id, x.display_name, x.type_id, x.parent_id
             from @extschema@.gov_entities x
             where x.owner_id = owner
                 and x.id = i.id
@@ -285,31 +359,20 @@ begin
     counted as materialized
     (
         select
-            b.id,
-            sum(c.amount) as amount
-        from (
-            select x.counter_id, x.window_start, e.amount
-            from @extschema@.gov_events e
-            cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
-            where e.owner_id <= owner
-                and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r))
-                and (cardinality(counters) > max_few or e.counter_ids && counters)
-        ) c
-        join budget b on b.counter_id = c.counter_id and b.counted_from = c.window_start
-        group by b.id
+            x.counter_id,
+            x.window_start,
+            sum(e.amount) as amount
+        from @extschema@.gov_events e
+        cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+        where e.owner_id <= owner
+            and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r))
+            and (counters is null or e.counter_ids && counters)
+        group by x.counter_id, x.window_start
     ),
-    held as materialized
+    place as materialized
     (
-        select
-            x.assignment_id,
-            sum(r.amount) as amount
-        from @extschema@.gov_reservations r
-        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
-        where r.owner_id <= owner
-            and r.state = 'open'
-            and (r.owner_id, r.expires_at) > (owner, at)
-            and (cardinality(budgets) > max_few or r.assignment_ids && budgets)
-        group by x.assignment_id
+        select d.parent_id, @extschema@._gov_shown_parent(owner, d.parent_id) as shown_id
+        from (select distinct b.parent_id from budget b) d
     ),
     -- What children are given.
     given as materialized
@@ -343,6 +406,9 @@ begin
     )
     select
         b.entity_id,
+        b.display_name,
+        b.type_id,
+        p.shown_id,
         b.capability_id,
         b.scope_entity_ids,
         b.name,
@@ -356,8 +422,10 @@ begin
         b.window_start,
         b.window_end,
         b.enforcement,
-        b.locked
+        b.locked,
+        b.strict_allocation
     from budget b
+    left join place p on p.parent_id = b.parent_id
     left join lateral
     (
         select n.amount
@@ -366,8 +434,8 @@ begin
             and n.window_start = b.counted_from
         offset 0
     ) u on true
-    left join counted c on c.id = b.id
-    left join held r on r.assignment_id = b.id
+    left join counted c on c.counter_id = b.counter_id and c.window_start = b.counted_from
+    left join @extschema@._gov_held(owner, at, budgets) r on r.assignment_id = b.id
     left join given g
         on g.parent_id = b.entity_id
         and g.capability_id = b.capability_id
@@ -380,12 +448,47 @@ end
 $$;
 
 comment on function @extschema@._gov_budgets_of(text, timestamptz, text[]) is
-    'internal: of the budgets of some entities, null for all of the owner, what gov_tree and gov_report show';
+    'internal: the same of some entities, null for all of the owner';
+
+create function @extschema@._gov_budgets_of_entity(owner text, entity text, at timestamptz)
+returns table
+(
+    entity_id text,
+    display_name text,
+    type_id text,
+    parent_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    usage_limit numeric,
+    current_usage numeric,
+    reserved_usage numeric,
+    remaining numeric,
+    allocated numeric,
+    utilization numeric,
+    cadence text,
+    usage_period_start timestamptz,
+    usage_period_end timestamptz,
+    enforcement text,
+    locked boolean,
+    strict_allocation boolean
+)
+language c
+stable
+strict
+rows 2
+cost 1000
+as 'MODULE_PATHNAME', 'gov_budgets_of_entity_1_1';
+
+comment on function @extschema@._gov_budgets_of_entity(text, text, timestamptz) is
+    'internal: the same of one entity, for a query that asks for one after another, owner by owner (src/api_budgets.c)';
+
+-- "order by" keeps the query that reads the view from asking in another order, and lets its conditions on owner and entity pass.
 
 create view @extschema@.gov_budgets with (security_invoker = true) as
 select
     o.owner_id,
-    b.entity_id collate "C" as entity_id,
+    o.entity_id,
     b.display_name collate "C" as display_name,
     b.type_id collate "C" as type_id,
     b.parent_id collate "C" as parent_id,
@@ -403,9 +506,15 @@ select
     b.usage_period_end,
     b.enforcement collate "C" as enforcement,
     b.locked
-from (select @extschema@.gov_now() as now offset 0) c
-cross join (select distinct a.owner_id from @extschema@.gov_assignments a) o
-cross join lateral @extschema@._gov_budgets_of(o.owner_id, c.now) b;
+from
+(
+    select a.owner_id, a.entity_id
+    from @extschema@.gov_assignments a
+    group by a.owner_id, a.entity_id
+    order by a.owner_id, a.entity_id
+) o
+cross join lateral @extschema@._gov_budgets_of_entity(o.owner_id, o.entity_id, (select @extschema@.gov_now())) b
+order by o.owner_id, o.entity_id;
 
 comment on view @extschema@.gov_budgets is 'the budgets of entities that are not archived, with what is used and held of them right now';
 comment on column @extschema@.gov_budgets.display_name is 'the entity''s';
@@ -424,7 +533,7 @@ comment on column @extschema@.gov_budgets.usage_period_end is 'its end, exclusiv
 create view @extschema@.gov_allocations with (security_invoker = true) as
 select
     o.owner_id,
-    b.entity_id collate "C" as entity_id,
+    o.entity_id,
     b.capability_id collate "C" as capability_id,
     b.name collate "C" as name,
     b.cadence collate "C" as cadence,
@@ -432,10 +541,16 @@ select
     b.allocated,
     trim_scale(b.usage_limit - b.allocated) as unallocated,
     b.strict_allocation
-from (select @extschema@.gov_now() as now offset 0) c
-cross join (select distinct a.owner_id from @extschema@.gov_assignments a) o
-cross join lateral @extschema@._gov_budgets_of(o.owner_id, c.now) b
-where b.scope_entity_ids = '{}';
+from
+(
+    select a.owner_id, a.entity_id
+    from @extschema@.gov_assignments a
+    group by a.owner_id, a.entity_id
+    order by a.owner_id, a.entity_id
+) o
+cross join lateral @extschema@._gov_budgets_of_entity(o.owner_id, o.entity_id, (select @extschema@.gov_now())) b
+where b.scope_entity_ids = '{}'
+order by o.owner_id, o.entity_id;
 
 comment on view @extschema@.gov_allocations is 'the node-wide budgets of entities that are not archived, with what is left to allocate to children';
 comment on column @extschema@.gov_allocations.usage_limit is 'null = no limit';
