@@ -123,8 +123,8 @@ using heap;
 -- The children of an entity.
 create index gov_entities_parent_id_idx on @extschema@.gov_entities (owner_id, parent_id) where parent_id is not null;
 
--- The entities of a type: its deletion asks for them.
-create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owner_id);
+-- The entities of a type: its deletion asks for them, and lists show an owner's, by id.
+create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owner_id, id);
 
 comment on table @extschema@.gov_entities is 'what is governed; entities belong to one owner and form trees';
 comment on column @extschema@.gov_entities.owner_id is 'one of the vendor''s customers; does not change';
@@ -203,8 +203,8 @@ using heap
 -- Room for new versions of rows on their page: a changed limit then seldom makes an entry in each index.
 with (fillfactor = 70);
 
--- The budgets of a capability: its deletion asks for them.
-create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id);
+-- The budgets of a capability: its deletion asks for them, and lists show an owner's, by entity.
+create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id, entity_id);
 
 -- The budgets of an owner whose scope names an entity: the entity's deletion asks for them. Owners name their entities alike,
 -- so the owner is a key too. Without a list of pending entries, which every look-up would read through.

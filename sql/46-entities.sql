@@ -104,16 +104,31 @@ begin
             is_move => exists (
                 select
                 from jsonb_each(wanted) w
-                join @extschema@.gov_entities e on e.owner_id = owner and e.id = w.key
+                cross join lateral
+                (
+                    select x.parent_id
+                    from @extschema@.gov_entities x
+                    where x.owner_id = owner
+                        and x.id = w.key
+                    offset 0
+                ) e
                 where w.value ? 'parentId'
                     and e.parent_id is distinct from w.value ->> 'parentId'));
     end if;
 
+    -- "offset 0": each is looked up, where the planner might read all that the owner has to join them.
     insert into @extschema@.gov_entities as t (owner_id, id, type_id, parent_id, display_name, metadata)
     select owner, p.id, p.type_id, p.parent_id, p.display_name, p.metadata
     from jsonb_each(wanted) w
-    left join @extschema@.gov_entities s on s.owner_id = owner and s.id = w.key
-    cross join lateral @extschema@._gov_patched(s, w.value) p
+    left join lateral
+    (
+        select x as entity
+        from @extschema@.gov_entities x
+        where x.owner_id = owner
+            and x.id = w.key
+        offset 0
+    ) s on true
+    cross join lateral @extschema@._gov_patched(s.entity, w.value) p
     order by p.id collate "C"
     on conflict (owner_id, id) do update
         set (type_id, parent_id, display_name, metadata) = (
@@ -122,9 +137,16 @@ begin
         where t is distinct from @extschema@._gov_patched(t, wanted -> t.id);
 
     return (
-        select jsonb_agg(@extschema@._gov_json(t) order by i.n)
+        select jsonb_agg(@extschema@._gov_json(t.entity) order by i.n)
         from unnest(ids) with ordinality i (id, n)
-        join @extschema@.gov_entities t on t.owner_id = owner and t.id = i.id);
+        cross join lateral
+        (
+            select x as entity
+            from @extschema@.gov_entities x
+            where x.owner_id = owner
+                and x.id = i.id
+            offset 0
+        ) t);
 exception
     when check_violation or foreign_key_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;

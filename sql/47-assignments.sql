@@ -227,12 +227,20 @@ begin
             is_move => exists (
                 select
                 from jsonb_each_text(parents) p
-                join @extschema@.gov_entities e on e.owner_id = owner and e.id = p.key
+                cross join lateral
+                (
+                    select x.parent_id
+                    from @extschema@.gov_entities x
+                    where x.owner_id = owner
+                        and x.id = p.key
+                    offset 0
+                ) e
                 where e.parent_id is distinct from p.value));
     end if;
 
     -- One statement, so that strict budgets are judged when entities have moved and limits are set. It names the table of
-    -- entities only if there is something to move: others need have no right to.
+    -- entities only if there is something to move: others need have no right to. "offset 0": each budget is looked up, where the
+    -- planner might read all that the owner has to join them.
     execute case when parents <> '{}' then $moved$
         with moved as
         (
@@ -250,13 +258,18 @@ begin
         select $1, p.entity_id, p.capability_id, p.scope_entity_ids, p.name, p.usage_limit, p.cadence, p.anchor_at, p.timezone,
             p.enforcement, p.strict_allocation, p.locked, p.alert_thresholds
         from jsonb_each($2) w
-        left join @extschema@.gov_assignments s
-            on s.owner_id = $1
-            and s.entity_id = w.value ->> 'entityId'
-            and s.capability_id = w.value ->> 'capabilityId'
-            and s.scope_entity_ids = @extschema@._gov_texts(w.value -> 'scopeEntityIds')
-            and s.name = w.value ->> 'name'
-        cross join lateral @extschema@._gov_patched(s, w.value) p
+        left join lateral
+        (
+            select x as budget
+            from @extschema@.gov_assignments x
+            where x.owner_id = $1
+                and x.entity_id = w.value ->> 'entityId'
+                and x.capability_id = w.value ->> 'capabilityId'
+                and x.scope_entity_ids = @extschema@._gov_texts(w.value -> 'scopeEntityIds')
+                and x.name = w.value ->> 'name'
+            offset 0
+        ) s on true
+        cross join lateral @extschema@._gov_patched(s.budget, w.value) p
         order by w.key collate "C"
         on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update
             set (usage_limit, cadence, anchor_at, timezone, enforcement, strict_allocation, locked, alert_thresholds) = (
@@ -269,16 +282,24 @@ begin
     using owner, wanted, parents;
 
     return (
-        select jsonb_agg(@extschema@._gov_json(t, e.parent_id) order by k.n)
+        select jsonb_agg(@extschema@._gov_json(t.budget, t.parent_id) order by k.n)
         from unnest(keys) with ordinality k (key, n)
         cross join lateral (select wanted -> k.key as item) w
-        join @extschema@.gov_assignments t
-            on t.owner_id = owner
-            and t.entity_id = w.item ->> 'entityId'
-            and t.capability_id = w.item ->> 'capabilityId'
-            and t.scope_entity_ids = @extschema@._gov_texts(w.item -> 'scopeEntityIds')
-            and t.name = w.item ->> 'name'
-        join @extschema@.gov_entities e on e.owner_id = t.owner_id and e.id = t.entity_id);
+        cross join lateral
+        (
+            select x as budget, (
+                    select e.parent_id
+                    from @extschema@.gov_entities e
+                    where e.owner_id = owner
+                        and e.id = x.entity_id) as parent_id
+            from @extschema@.gov_assignments x
+            where x.owner_id = owner
+                and x.entity_id = w.item ->> 'entityId'
+                and x.capability_id = w.item ->> 'capabilityId'
+                and x.scope_entity_ids = @extschema@._gov_texts(w.item -> 'scopeEntityIds')
+                and x.name = w.item ->> 'name'
+            offset 0
+        ) t);
 exception
     when check_violation or foreign_key_violation then
         get stacked diagnostics broken = constraint_name, failing_row = pg_exception_detail;

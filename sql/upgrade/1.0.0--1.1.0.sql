@@ -118,6 +118,15 @@ create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments
     with (fastupdate = off)
     where scope_entity_ids <> '{}';
 
+-- Lists of one type or capability read a page of it.
+drop index @extschema@.gov_entities_type_id_idx;
+
+create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owner_id, id);
+
+drop index @extschema@.gov_assignments_capability_id_idx;
+
+create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id, entity_id);
+
 -- What it judged is judged in C.
 drop function @extschema@._gov_require_window(@extschema@.gov_assignments);
 
