@@ -41,6 +41,13 @@ my @operations = (
 	[ 'large: gov_tree of a team', 600, q{select count(*) from gov_tree('large', '{tokens}', 'team-1')} ],
 	[ 'large: gov_report of a team', 600, q{select count(*) from gov_report('large', null, 'team-1')} ],
 	[ 'small: gov_report', 300, q{select count(*) from gov_report('small')} ],
+	[ 'large: gov_budgets of an entity', 100, q{select count(*) from gov_budgets where owner_id = 'large' and entity_id = 'agent-1-1'} ],
+	[ 'large: gov_allocations of an entity', 100, q{select count(*) from gov_allocations where owner_id = 'large' and entity_id = 'agent-1-1'} ],
+	[ 'large: gov_budgets of two entities', 120, q{select count(*) from gov_budgets where owner_id = 'large' and entity_id in ('agent-1-1', 'agent-1-3')} ],
+	[ 'large: the first page of a type', 20, q{select gov_list_entities('large', page_size => 5, type_id => 'agent')} ],
+	[ 'large: a rare type', 40, q{select gov_list_entities('large', page_size => 5, type_id => 'org')} ],
+	[ 'large: a page of a capability', 60, q{select gov_list_assignments('large', page_size => 5, capability_id => 'tokens')} ],
+	[ 'large: a capability without budgets', 20, q{select gov_list_assignments('large', page_size => 5, capability_id => 'none')} ],
 	[ 'small: gov_budgets', 300, q{select count(*) from gov_budgets where owner_id = 'small'} ],
 	[ 'small: gov_delete_owner', 500, q{select gov_delete_owner('small')} ]);
 
