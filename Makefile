@@ -106,6 +106,7 @@ OBJS = \
 	src/sheet_catalog.o \
 	src/sheet_counts.o \
 	src/sheet_open.o \
+	src/sheet_select.o \
 	src/sheet_tree.o \
 	src/shmem.o \
 	src/spi.o \

@@ -223,13 +223,15 @@ gov_query_1_0(PG_FUNCTION_ARGS)
 	GovPageRequest request;
 	GovPage		page;
 	GovSheet   *sheet;
+	const char *part;
 	Datum		result;
 
 	read_arguments(fcinfo, &request);
+	part = request.under_entity_id != NULL ? text_to_cstring(request.under_entity_id) : NULL;
 	for (int attempt = 0;; attempt++)
 	{
 		sheet = gov_sheet_open(VARDATA_ANY(request.owner),
-							   VARSIZE_ANY_EXHDR(request.owner), attempt);
+							   VARSIZE_ANY_EXHDR(request.owner), part, attempt);
 		if (gov_page_pick(sheet, &request, &page))
 			break;
 		gov_sheet_close(sheet);

@@ -1,6 +1,7 @@
 /*
  * sheet.h
- *		An owner's entities and budgets, as one backend has read them.
+ *		An owner's entities and budgets, or a part of them, as one backend has
+ *		read them.
  */
 #ifndef GOV_SHEET_H
 #define GOV_SHEET_H
@@ -98,6 +99,7 @@ typedef struct GovSheet
 	MemoryContext context;		/* all of it */
 	Size		size;
 	GovOwnerKey owner;
+	const char *part;			/* the entity that all of it is below, but for those above; NULL: all */
 	uint64		catalog;		/* generation of the catalog */
 	GovSheetMarks marks;
 	TimestampTz now;			/* windows are those of this time */

@@ -3,10 +3,9 @@
  *		Reads an owner's entities and budgets into a sheet.
  *
  * PURPOSE
- *		All of one owner, in two scans over indexes that start with the owner:
- *		what other owners have costs nothing.  What follows from the rows alone
- *		is worked out here, once, so that queries find it: who is shown below
- *		whom, what has been allocated, the order of everything (sheet_tree.c).
+ *		The rows are those of sheet_select.c.  What follows from them alone is
+ *		worked out here, once, so that queries find it: who is shown below whom,
+ *		what has been allocated, the order of everything (sheet_tree.c).
  *
  * ORDER
  *		Entities in byte order of their ids; the budgets of one by capability,
@@ -30,24 +29,6 @@
 #include "errors.h"
 #include "read.h"
 #include "sheet_read.h"
-
-static GovQuery entities_query = {
-	.sql =
-	"select e.id, e.type_id, e.parent_id, e.display_name, e.created_at,"
-	" e.archived_at is not null"
-	" from @gov_entities e where e.owner_id = $1 order by e.owner_id, e.id",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
-};
-
-static GovQuery budgets_query = {
-	.sql =
-	"select a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.usage_limit,"
-	" a.cadence, a.anchor_at, a.timezone, a.enforcement = 'soft', a.locked, a.id, a.counter_id"
-	" from @gov_assignments a where a.owner_id = $1 order by a.owner_id, a.entity_id",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
-};
 
 /* A budget as it is read, before the budgets of its entity are in order. */
 typedef struct Draft
@@ -160,10 +141,10 @@ read_parent(GovSheet *sheet, uint64 row)
 }
 
 static void
-read_entities(Reading *reading, Datum owner)
+read_entities(Reading *reading)
 {
 	GovSheet   *sheet = reading->sheet;
-	uint64		nrows = gov_spi_select(&entities_query, &owner, NULL);
+	uint64		nrows = gov_sheet_select_entities(sheet);
 
 	sheet->nentities = (uint32) nrows;
 	sheet->entities = MemoryContextAllocHuge(sheet->context,
@@ -370,10 +351,10 @@ read_budgets_of(Reading *reading, uint32 entity, uint64 first, uint64 end)
 
 /* Skip the budgets of an entity that is archived. */
 static void
-read_budgets(Reading *reading, Datum owner)
+read_budgets(Reading *reading)
 {
 	GovSheet   *sheet = reading->sheet;
-	uint64		nrows = gov_spi_select(&budgets_query, &owner, NULL);
+	uint64		nrows = gov_sheet_select_budgets(sheet);
 	uint64		first = 0;
 
 	reading->nslots = 64;
@@ -409,13 +390,11 @@ gov_sheet_read_catalog(GovSheet *sheet)
 {
 	Reading		reading = {.sheet = sheet};
 	MemoryContext caller = MemoryContextSwitchTo(sheet->context);
-	Datum		owner = PointerGetDatum(cstring_to_text_with_len(sheet->owner.owner,
-																	sheet->owner.owner_length));
 
 	initStringInfo(&sheet->texts);
 	appendStringInfoChar(&sheet->texts, '\0');	/* at offset 0 is no string */
 	MemoryContextSwitchTo(caller);
-	read_entities(&reading, owner);
-	read_budgets(&reading, owner);
+	read_entities(&reading);
+	read_budgets(&reading);
 	gov_sheet_allocate(sheet);
 }

@@ -170,21 +170,35 @@ is_current(const GovSheet *sheet, const GovSheetMarks *marks, TimestampTz now)
 		sheet->marks.generation == marks->generation;
 }
 
-/* The kept sheet of an owner, now the first; NULL without one that is right. */
-static GovSheet *
-find_kept(const GovOwnerKey *owner, const GovSheetMarks *marks, TimestampTz now)
+/* Has a sheet all that is asked for?  That of the whole owner has. */
+static bool
+covers(const GovSheet *sheet, const GovOwnerKey *owner, const char *part)
 {
-	for (GovSheet **link = &kept; *link != NULL; link = &(*link)->next)
+	return sheet->owner.owner_length == owner->owner_length &&
+		memcmp(sheet->owner.owner, owner->owner, owner->owner_length) == 0 &&
+		(sheet->part == NULL || (part != NULL && strcmp(sheet->part, part) == 0));
+}
+
+/* A kept sheet, now the first; NULL without one that is right. */
+static GovSheet *
+find_kept(const GovOwnerKey *owner, const char *part, const GovSheetMarks *marks,
+		  TimestampTz now)
+{
+	GovSheet  **link = &kept;
+
+	while (*link != NULL)
 	{
 		GovSheet   *sheet = *link;
 
-		if (sheet->owner.owner_length != owner->owner_length ||
-			memcmp(sheet->owner.owner, owner->owner, owner->owner_length) != 0)
+		if (!covers(sheet, owner, part))
+		{
+			link = &sheet->next;
 			continue;
+		}
 		if (!is_current(sheet, marks, now))
 		{
 			drop(link);
-			return NULL;
+			continue;
 		}
 		*link = sheet->next;
 		sheet->next = kept;
@@ -196,7 +210,7 @@ find_kept(const GovOwnerKey *owner, const GovSheetMarks *marks, TimestampTz now)
 
 /* A sheet that says nothing yet, in memory that goes with the query. */
 static GovSheet *
-make_sheet(const GovOwnerKey *owner)
+make_sheet(const GovOwnerKey *owner, const char *part)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "governance sheet",
@@ -209,6 +223,7 @@ make_sheet(const GovOwnerKey *owner)
 	sheet->context = context;
 	sheet->owner = *owner;
 	sheet->owner.owner = name;
+	sheet->part = part != NULL ? MemoryContextStrdup(context, part) : NULL;
 	sheet->catalog = gov_catalog()->generation;
 	sheet->next_recorded = DT_NOEND;
 	return sheet;
@@ -235,11 +250,12 @@ is_served(int attempt)
 }
 
 /*
- * A sheet that is right as of now.  If gov_live_scan() finds later that it is
- * not any more, close it and open it again: that is another attempt.
+ * A sheet that is right as of now, and has all that is below an entity (part)
+ * or all of the owner (NULL).  If gov_live_scan() finds later that it is not
+ * any more, close it and open it again: that is another attempt.
  */
 GovSheet *
-gov_sheet_open(const char *owner, uint32 owner_length, int attempt)
+gov_sheet_open(const char *owner, uint32 owner_length, const char *part, int attempt)
 {
 	bool		is_live = is_served(attempt);
 	bool		sees_own = !is_live || gov_changes_has_owner(owner, owner_length);
@@ -253,11 +269,11 @@ gov_sheet_open(const char *owner, uint32 owner_length, int attempt)
 	if (is_live)
 		gov_live_marks(&key, &marks);
 	if (!sees_own)
-		sheet = find_kept(&key, &marks, now);
+		sheet = find_kept(&key, part, &marks, now);
 	is_new = sheet == NULL;
 	if (is_new)
 	{
-		sheet = make_sheet(&key);
+		sheet = make_sheet(&key, part);
 		sheet->is_live = is_live;
 		sheet->sees_own = sees_own;
 		sheet->marks = marks;

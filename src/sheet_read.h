@@ -12,6 +12,10 @@ extern int	gov_sheet_find_entity(const GovSheet *sheet, const char *id, uint32 l
 extern void gov_sheet_place_entities(GovSheet *sheet);
 extern void gov_sheet_allocate(GovSheet *sheet);
 
+/* sheet_select.c */
+extern uint64 gov_sheet_select_entities(GovSheet *sheet);
+extern uint64 gov_sheet_select_budgets(const GovSheet *sheet);
+
 /* sheet_catalog.c */
 extern void gov_sheet_read_catalog(GovSheet *sheet);
 
@@ -19,7 +23,8 @@ extern void gov_sheet_read_catalog(GovSheet *sheet);
 extern void gov_sheet_read_counts(GovSheet *sheet);
 
 /* sheet_open.c */
-extern GovSheet *gov_sheet_open(const char *owner, uint32 owner_length, int attempt);
+extern GovSheet *gov_sheet_open(const char *owner, uint32 owner_length, const char *part,
+								int attempt);
 extern void gov_sheet_close(GovSheet *sheet);
 
 #endif							/* GOV_SHEET_READ_H */

@@ -1,0 +1,120 @@
+/*
+ * sheet_select.c
+ *		The entities and budgets that a sheet is made of.
+ *
+ * PURPOSE
+ *		All of one owner, in two scans over indexes that start with the owner:
+ *		what other owners have costs nothing.  Or a part: an entity, those below
+ *		it, and those above it, which say where it is shown; each looked up, so
+ *		that what is beside them costs nothing.  Below a root, as a rule, is all
+ *		that there is, for which looking it up takes three times as long.
+ *
+ * FAILURE
+ *		A part that is on a cycle, or below one, has the cycle too: placing its
+ *		entities finds it (sheet_tree.c).
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "sheet_read.h"
+#include "spi.h"
+
+static GovQuery entities_query = {
+	.sql =
+	"select e.id, e.type_id, e.parent_id, e.display_name, e.created_at,"
+	" e.archived_at is not null"
+	" from @gov_entities e where e.owner_id = $1 order by e.owner_id, e.id",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static GovQuery root_query = {
+	.sql =
+	"select from @gov_entities e where e.owner_id = $1 and e.id = $2 and e.parent_id is null",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+/* "union" ends at a cycle. */
+static GovQuery part_entities_query = {
+	.sql =
+	"with recursive below(id) as (select $2 collate \"C\" union"
+	"  select c.id from below b, lateral (select x.id from @gov_entities x"
+	"   where x.owner_id = $1 and x.parent_id = b.id offset 0) c),"
+	" above(id) as (select $2 collate \"C\" union"
+	"  select p.parent_id from above a, lateral (select x.parent_id from @gov_entities x"
+	"   where x.owner_id = $1 and x.id = a.id and x.parent_id is not null offset 0) p)"
+	" select e.* from (select b.id from below b union select a.id from above a) i,"
+	"  lateral (select x.id, x.type_id, x.parent_id, x.display_name, x.created_at,"
+	"   x.archived_at is not null from @gov_entities x"
+	"   where x.owner_id = $1 and x.id = i.id offset 0) e order by e.id",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+#define BUDGET_COLUMNS \
+	"a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.usage_limit, a.cadence," \
+	" a.anchor_at, a.timezone, a.enforcement = 'soft', a.locked, a.id, a.counter_id"
+
+static GovQuery budgets_query = {
+	.sql =
+	"select " BUDGET_COLUMNS
+	" from @gov_assignments a where a.owner_id = $1 order by a.owner_id, a.entity_id",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static GovQuery part_budgets_query = {
+	.sql =
+	"select b.* from unnest($2) with ordinality e(id, n),"
+	" lateral (select " BUDGET_COLUMNS " from @gov_assignments a"
+	"  where a.owner_id = $1 and a.entity_id = e.id offset 0) b order by e.n",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTARRAYOID}
+};
+
+static Datum
+owner_of(const GovSheet *sheet)
+{
+	return PointerGetDatum(cstring_to_text_with_len(sheet->owner.owner,
+													sheet->owner.owner_length));
+}
+
+/* The entities, in the order of their ids; how many.  The part below a root becomes the whole. */
+uint64
+gov_sheet_select_entities(GovSheet *sheet)
+{
+	Datum		args[2];
+
+	args[0] = owner_of(sheet);
+	if (sheet->part != NULL)
+	{
+		args[1] = CStringGetTextDatum(sheet->part);
+		if (gov_spi_select(&root_query, args, NULL) > 0)
+			sheet->part = NULL;
+	}
+	if (sheet->part == NULL)
+		return gov_spi_select(&entities_query, args, NULL);
+	return gov_spi_select(&part_entities_query, args, NULL);
+}
+
+/* Their budgets, in the order of the entities; how many. */
+uint64
+gov_sheet_select_budgets(const GovSheet *sheet)
+{
+	Datum		args[2];
+	Datum	   *ids;
+
+	args[0] = owner_of(sheet);
+	if (sheet->part == NULL)
+		return gov_spi_select(&budgets_query, args, NULL);
+	ids = palloc_extended(sizeof(Datum) * ((Size) sheet->nentities + 1), MCXT_ALLOC_HUGE);
+	for (uint32 e = 0; e < sheet->nentities; e++)
+		ids[e] = CStringGetTextDatum(gov_sheet_text(sheet, sheet->entities[e].id));
+	args[1] = PointerGetDatum(construct_array(ids, sheet->nentities, TEXTOID, -1, false,
+											  TYPALIGN_INT));
+	return gov_spi_select(&part_budgets_query, args, NULL);
+}
