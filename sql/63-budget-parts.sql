@@ -1,0 +1,301 @@
+-- No other index has the condition on the state that finds a few budgets by the index on them: see read_counts.c. For whom policies
+-- hold, none is asked for what arrays have in common, which the planner takes for leaky.
+create function @extschema@._gov_held(owner text, at timestamptz, budgets uuid[])
+returns table (assignment_id uuid, amount numeric)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_hashagg = on
+set enable_bitmapscan = on
+set enable_sort = off
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+    if budgets is null or row_security_active('@extschema@.gov_reservations'::regclass) then
+        return query
+        select x.assignment_id, sum(r.amount)
+        from @extschema@.gov_reservations r
+        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+        where r.owner_id <= owner
+            and r.state = 'open'
+            and (r.owner_id, r.expires_at) > (owner, at)
+        group by x.assignment_id;
+        return;
+    end if;
+
+    return query
+    select x.assignment_id, sum(r.amount)
+    from @extschema@.gov_reservations r
+    cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+    where r.state >= 'open'
+        and r.state <= 'open'
+        and r.assignment_ids && budgets
+        and r.owner_id = owner
+        and r.expires_at > at
+    group by x.assignment_id;
+end
+$$;
+
+comment on function @extschema@._gov_held(text, timestamptz, uuid[]) is
+    'internal: what the open holds of an owner come to at a time, of all budgets (null) or at least of some';
+
+create function @extschema@._gov_shown_parent(owner text, parent text)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    most_above constant int := 64;
+    steps int := 0;
+    above record;
+begin
+    loop
+        select e.parent_id, e.archived_at is not null as is_archived
+        into above
+        from @extschema@.gov_entities e
+        where e.owner_id = owner
+            and e.id = parent;
+        if above.is_archived is not true then
+            return parent;
+        end if;
+        parent := above.parent_id;
+        steps := steps + 1;
+        if steps % most_above = 0 then
+            perform @extschema@._gov_refuse_cycle(owner, parent);
+        end if;
+    end loop;
+end
+$$;
+
+comment on function @extschema@._gov_shown_parent(text, text) is
+    'internal: the nearest of an entity and those above it that is not archived; null if there is none (23514 for a cycle)';
+
+-- The same of some entities, each looked up by an index, so that a part costs what it has: "offset 0" keeps the planner from joining
+-- whole tables. What is not rolled up yet is read once for all of them.
+create function @extschema@._gov_budgets_of(owner text, at timestamptz, ids text[])
+returns table
+(
+    entity_id text,
+    display_name text,
+    type_id text,
+    parent_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    usage_limit numeric,
+    current_usage numeric,
+    reserved_usage numeric,
+    remaining numeric,
+    allocated numeric,
+    utilization numeric,
+    cadence text,
+    usage_period_start timestamptz,
+    usage_period_end timestamptz,
+    enforcement text,
+    locked boolean,
+    strict_allocation boolean
+)
+language plpgsql
+stable
+rows 100
+cost 1000
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_hashjoin = on
+set enable_hashagg = on
+set enable_nestloop = off
+set enable_mergejoin = off
+set enable_sort = off
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+    -- More are looked for by hashing what the events and holds have.
+    max_few constant int := 8;
+    counters bigint[];
+    budgets uuid[];
+begin
+    if ids is null then
+        return query
+        select b.*
+        from @extschema@._gov_budgets_of(owner, at) b;
+        return;
+    end if;
+
+    select coalesce(array_agg(a.counter_id), '{}'), coalesce(array_agg(a.id), '{}')
+    into counters, budgets
+    from unnest(ids) i (id)
+    cross join lateral
+    (
+        select x.counter_id, x.id
+        from @extschema@.gov_assignments x
+        where x.owner_id = owner
+            and x.entity_id = i.id
+        offset 0
+    ) a;
+    if cardinality(counters) > max_few then
+        counters := null;
+        budgets := null;
+    end if;
+
+    return query
+    with budget as materialized
+    (
+        select
+            a.*,
+            e.display_name,
+            e.type_id,
+            e.parent_id,
+            w.window_start,
+            w.window_end,
+            coalesce(w.window_start, '-infinity') as counted_from
+        from unnest(ids) i (id)
+        cross join lateral
+        (
+            select x.id, x.display_name, x.type_id, x.parent_id
+            from @extschema@.gov_entities x
+            where x.owner_id = owner
+                and x.id = i.id
+                and x.archived_at is null
+            offset 0
+        ) e
+        cross join lateral
+        (
+            select x.*
+            from @extschema@.gov_assignments x
+            where x.owner_id = owner
+                and x.entity_id = e.id
+            offset 0
+        ) a
+        cross join lateral @extschema@.gov_window(a.cadence, a.anchor_at, a.timezone, at) w
+    ),
+    counted as materialized
+    (
+        select
+            x.counter_id,
+            x.window_start,
+            sum(e.amount) as amount
+        from @extschema@.gov_events e
+        cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+        where e.owner_id <= owner
+            and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r))
+            and (counters is null or e.counter_ids && counters)
+        group by x.counter_id, x.window_start
+    ),
+    place as materialized
+    (
+        select d.parent_id, @extschema@._gov_shown_parent(owner, d.parent_id) as shown_id
+        from (select distinct b.parent_id from budget b) d
+    ),
+    -- What children are given.
+    given as materialized
+    (
+        select
+            i.id as parent_id,
+            b.capability_id,
+            coalesce(b.cadence, '') as cadence,
+            sum(b.usage_limit) as amount
+        from unnest(ids) i (id)
+        cross join lateral
+        (
+            select x.id
+            from @extschema@.gov_entities x
+            where x.owner_id = owner
+                and x.parent_id = i.id
+                and x.archived_at is null
+            offset 0
+        ) e
+        cross join lateral
+        (
+            select x.capability_id, x.cadence, x.usage_limit
+            from @extschema@.gov_assignments x
+            where x.owner_id = owner
+                and x.entity_id = e.id
+                and x.scope_entity_ids = '{}'
+                and x.name = ''
+            offset 0
+        ) b
+        group by i.id, b.capability_id, coalesce(b.cadence, '')
+    )
+    select
+        b.entity_id,
+        b.display_name,
+        b.type_id,
+        p.shown_id,
+        b.capability_id,
+        b.scope_entity_ids,
+        b.name,
+        b.usage_limit,
+        trim_scale(s.used),
+        trim_scale(s.held),
+        trim_scale(b.usage_limit - s.used - s.held),
+        case when b.scope_entity_ids = '{}' then trim_scale(coalesce(g.amount, 0)) end,
+        case when b.usage_limit = 0 then 1 else trim_scale(s.used / b.usage_limit) end,
+        b.cadence,
+        b.window_start,
+        b.window_end,
+        b.enforcement,
+        b.locked,
+        b.strict_allocation
+    from budget b
+    left join place p on p.parent_id = b.parent_id
+    left join lateral
+    (
+        select n.amount
+        from @extschema@.gov_usage n
+        where n.counter_id = b.counter_id
+            and n.window_start = b.counted_from
+        offset 0
+    ) u on true
+    left join counted c on c.counter_id = b.counter_id and c.window_start = b.counted_from
+    left join @extschema@._gov_held(owner, at, budgets) r on r.assignment_id = b.id
+    left join given g
+        on g.parent_id = b.entity_id
+        and g.capability_id = b.capability_id
+        and g.cadence = coalesce(b.cadence, '')
+    cross join lateral
+    (
+        select coalesce(u.amount, 0) + coalesce(c.amount, 0) as used, coalesce(r.amount, 0) as held
+    ) s;
+end
+$$;
+
+comment on function @extschema@._gov_budgets_of(text, timestamptz, text[]) is
+    'internal: the same of some entities, null for all of the owner';
+
+create function @extschema@._gov_budgets_of_entity(owner text, entity text, at timestamptz)
+returns table
+(
+    entity_id text,
+    display_name text,
+    type_id text,
+    parent_id text,
+    capability_id text,
+    scope_entity_ids text[],
+    name text,
+    usage_limit numeric,
+    current_usage numeric,
+    reserved_usage numeric,
+    remaining numeric,
+    allocated numeric,
+    utilization numeric,
+    cadence text,
+    usage_period_start timestamptz,
+    usage_period_end timestamptz,
+    enforcement text,
+    locked boolean,
+    strict_allocation boolean
+)
+language c
+stable
+strict
+rows 2
+cost 1000
+as 'MODULE_PATHNAME', 'gov_budgets_of_entity_1_1';
+
+comment on function @extschema@._gov_budgets_of_entity(text, text, timestamptz) is
+    'internal: the same of one entity, for a query that asks for one after another, owner by owner (src/api_budgets.c)';
+

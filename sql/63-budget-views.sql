@@ -1,0 +1,76 @@
+-- "order by" keeps the query that reads the view from asking in another order, and lets its conditions on owner and entity pass.
+
+create view @extschema@.gov_budgets with (security_invoker = true) as
+select
+    o.owner_id,
+    o.entity_id,
+    b.display_name collate "C" as display_name,
+    b.type_id collate "C" as type_id,
+    b.parent_id collate "C" as parent_id,
+    b.capability_id collate "C" as capability_id,
+    b.scope_entity_ids collate "C" as scope_entity_ids,
+    b.name collate "C" as name,
+    b.usage_limit,
+    b.current_usage,
+    b.reserved_usage,
+    b.remaining,
+    b.allocated,
+    b.utilization,
+    b.cadence collate "C" as cadence,
+    b.usage_period_start,
+    b.usage_period_end,
+    b.enforcement collate "C" as enforcement,
+    b.locked
+from
+(
+    select a.owner_id, a.entity_id
+    from @extschema@.gov_assignments a
+    group by a.owner_id, a.entity_id
+    order by a.owner_id, a.entity_id
+) o
+cross join lateral @extschema@._gov_budgets_of_entity(o.owner_id, o.entity_id, (select @extschema@.gov_now())) b
+order by o.owner_id, o.entity_id;
+
+comment on view @extschema@.gov_budgets is 'the budgets of entities that are not archived, with what is used and held of them right now';
+comment on column @extschema@.gov_budgets.display_name is 'the entity''s';
+comment on column @extschema@.gov_budgets.type_id is 'the entity''s';
+comment on column @extschema@.gov_budgets.parent_id is 'the nearest entity above that is not archived; null for a root';
+comment on column @extschema@.gov_budgets.usage_limit is 'null = no limit';
+comment on column @extschema@.gov_budgets.current_usage is 'used in the present window, committed or by this transaction';
+comment on column @extschema@.gov_budgets.reserved_usage is 'held by open holds whose time has not passed';
+comment on column @extschema@.gov_budgets.remaining is 'limit - usage - held, negative when over the limit; null without a limit';
+comment on column @extschema@.gov_budgets.allocated is
+    'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out; null on scoped budgets';
+comment on column @extschema@.gov_budgets.utilization is 'usage / limit, not capped; 1 for a limit of 0, null without a limit';
+comment on column @extschema@.gov_budgets.usage_period_start is 'the start of the present window; null for a budget that never resets';
+comment on column @extschema@.gov_budgets.usage_period_end is 'its end, exclusive; null for a budget that never resets';
+
+create view @extschema@.gov_allocations with (security_invoker = true) as
+select
+    o.owner_id,
+    o.entity_id,
+    b.capability_id collate "C" as capability_id,
+    b.name collate "C" as name,
+    b.cadence collate "C" as cadence,
+    b.usage_limit,
+    b.allocated,
+    trim_scale(b.usage_limit - b.allocated) as unallocated,
+    b.strict_allocation
+from
+(
+    select a.owner_id, a.entity_id
+    from @extschema@.gov_assignments a
+    group by a.owner_id, a.entity_id
+    order by a.owner_id, a.entity_id
+) o
+cross join lateral @extschema@._gov_budgets_of_entity(o.owner_id, o.entity_id, (select @extschema@.gov_now())) b
+where b.scope_entity_ids = '{}'
+order by o.owner_id, o.entity_id;
+
+comment on view @extschema@.gov_allocations is 'the node-wide budgets of entities that are not archived, with what is left to allocate to children';
+comment on column @extschema@.gov_allocations.usage_limit is 'null = no limit';
+comment on column @extschema@.gov_allocations.allocated is
+    'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out';
+comment on column @extschema@.gov_allocations.unallocated is 'limit - allocated, negative when more is allocated than there is; null without a limit';
+comment on column @extschema@.gov_allocations.strict_allocation is 'true = no more may be allocated than the limit';
+
