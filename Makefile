@@ -71,6 +71,7 @@ OBJS = \
 	src/ledger.o \
 	src/live.o \
 	src/load.o \
+	src/load_private.o \
 	src/lookup.o \
 	src/names.o \
 	src/node.o \
@@ -88,8 +89,11 @@ OBJS = \
 	src/policy.o \
 	src/preload.o \
 	src/private.o \
+	src/read_build.o \
 	src/read_catalog.o \
 	src/read_counts.o \
+	src/read_holds.o \
+	src/read_usage.o \
 	src/record.o \
 	src/request.o \
 	src/reserve.o \

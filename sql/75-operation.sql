@@ -517,6 +517,14 @@ begin
         left join rolled_up u on u.counter_id = c.counter_id and u.window_start = c.window_start and u.owner_id = b.owner_id
         where not c.is_pinned
             and c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
+            -- A window that is merged although it is present, after a jump of the clock, counts as the whole row.
+            and not exists (
+                select
+                from @extschema@.gov_usage m
+                where m.counter_id = c.counter_id
+                    and m.merged_windows > 1
+                    and m.window_start <= c.window_start
+                    and m.window_end > c.window_start)
             -- Nobody has asked since its window ended, and what that came to may be merged or deleted.
             and (c.window_end > @extschema@.gov_now()
                 or u.merged_windows is null

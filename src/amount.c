@@ -25,14 +25,15 @@
  *
  * FAILURE
  *		Nothing here raises an error of the caller's input: the caller knows
- *		which argument was wrong.  No state, no locks; reading and printing
- *		allocate in the current memory context, gov_amount_add does not.
+ *		which argument was wrong.  No locks, and no state but some constants; all
+ *		but gov_amount_add allocate in the current memory context.
  */
 #include "postgres.h"
 
 #include "common/int.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "amount.h"
 #include "compat.h"
@@ -133,6 +134,63 @@ GovAmountStatus
 gov_amount_from_sum(Numeric num, GovAmount *result)
 {
 	return from_numeric(num, SUM_WHOLE_DIGITS, result);
+}
+
+/* What shares are computed with, as numerics. */
+typedef struct Constants
+{
+	Datum		units;			/* of a per cent of one */
+	Datum		unit;
+	Datum		too_large;		/* a limit times a percentage that no sum reaches */
+} Constants;
+
+static Datum
+numeric_of(const char *text)
+{
+	return DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+							   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+}
+
+static const Constants *
+constants(void)
+{
+	static Constants values;
+	static bool are_made = false;
+	MemoryContext caller;
+
+	if (are_made)
+		return &values;
+	caller = MemoryContextSwitchTo(TopMemoryContext);
+	values.units = numeric_of("1e7");
+	values.unit = numeric_of("1e-9");
+	values.too_large = numeric_of("1e29");
+	are_made = true;
+	MemoryContextSwitchTo(caller);
+	return &values;
+}
+
+/*
+ * The least positive amount that is no less than a percentage of a limit.  Exact:
+ * the arithmetic is the server's, and neither number was an amount before.
+ */
+GovAmountStatus
+gov_amount_from_share(Numeric limit, Numeric percentage, GovAmount *result)
+{
+	const Constants *with = constants();
+	Datum		product = DirectFunctionCall2(numeric_mul, NumericGetDatum(limit),
+											  NumericGetDatum(percentage));
+	Datum		units;
+	GovAmountStatus status;
+
+	if (!DatumGetBool(DirectFunctionCall2(numeric_lt, product, with->too_large)))
+		return GOV_AMOUNT_TOO_LARGE;
+	units = DirectFunctionCall1(numeric_ceil,
+								DirectFunctionCall2(numeric_mul, product, with->units));
+	status = gov_amount_from_sum(DatumGetNumeric(DirectFunctionCall2(numeric_mul, units,
+																	 with->unit)), result);
+	if (status == GOV_AMOUNT_OK)
+		*result = Max(*result, 1);
+	return status;
 }
 
 /* What the digits of a numeric stand for: four decimal ones each. */

@@ -23,6 +23,7 @@ typedef enum GovAmountStatus
 
 extern GovAmountStatus gov_amount_from_numeric(Numeric num, GovAmount *result);
 extern GovAmountStatus gov_amount_from_sum(Numeric num, GovAmount *result);
+extern GovAmountStatus gov_amount_from_share(Numeric limit, Numeric percentage, GovAmount *result);
 extern Numeric gov_amount_to_numeric(GovAmount amount);
 extern bool gov_amount_add(GovAmount a, GovAmount b, GovAmount *sum);
 

@@ -55,15 +55,17 @@ relation_changed(Datum arg, Oid relid)
 		relid == current.entities || relid == current.entities_pkey ||
 		relid == current.entities_parent ||
 		relid == current.assignments || relid == current.assignments_key ||
+		relid == current.assignments_counter ||
 		relid == current.counter_seq || relid == current.assignments_strict ||
 		relid == current.events || relid == current.events_key ||
 		relid == current.events_owner || relid == current.events_pkey ||
 		relid == current.events_id_seq || relid == current.usage ||
-		relid == current.usage_pkey || relid == current.usage_hourly ||
-		relid == current.alerts || relid == current.alert_policies ||
+		relid == current.usage_pkey || relid == current.usage_merged ||
+		relid == current.usage_hourly || relid == current.alerts ||
+		relid == current.alert_policies || relid == current.alert_policies_key ||
 		relid == current.reservations || relid == current.reservations_key ||
 		relid == current.reservations_open ||
-		relid == current.rollup_state)
+		relid == current.rollup_state || relid == current.rollup_state_pkey)
 		invalidate();
 }
 
@@ -158,6 +160,8 @@ look_up(GovCatalog *catalog)
 	catalog->entities_parent = find_index(catalog, "gov_entities_parent_id_idx", catalog->entities);
 	catalog->assignments = find_relation(catalog, "gov_assignments");
 	catalog->assignments_key = find_index(catalog, "gov_assignments_key", catalog->assignments);
+	catalog->assignments_counter = find_index(catalog, "gov_assignments_counter_id_key",
+											  catalog->assignments);
 	catalog->counter_seq = find_relation(catalog, "gov_counter_seq");
 	catalog->assignments_strict = find_index(catalog, "gov_assignments_strict", catalog->assignments);
 	catalog->events = find_relation(catalog, "gov_events");
@@ -167,13 +171,20 @@ look_up(GovCatalog *catalog)
 	catalog->events_id_seq = find_relation(catalog, "gov_events_id_seq");
 	catalog->usage = find_relation(catalog, "gov_usage");
 	catalog->usage_pkey = find_index(catalog, "gov_usage_pkey", catalog->usage);
+	catalog->usage_merged = find_index(catalog, "gov_usage_merged", catalog->usage);
+	catalog->usage_merged_windows = OidIsValid(catalog->usage) ?
+		get_attnum(catalog->usage, "merged_windows") : InvalidAttrNumber;
 	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");
 	catalog->alerts = find_relation(catalog, "gov_alerts");
 	catalog->alert_policies = find_relation(catalog, "gov_alert_policies");
+	catalog->alert_policies_key = find_index(catalog, "gov_alert_policies_key",
+											 catalog->alert_policies);
 	catalog->reservations = find_relation(catalog, "gov_reservations");
 	catalog->reservations_key = find_index(catalog, "gov_reservations_key", catalog->reservations);
 	catalog->reservations_open = find_index(catalog, "gov_reservations_open", catalog->reservations);
 	catalog->rollup_state = find_relation(catalog, "gov_rollup_state");
+	catalog->rollup_state_pkey = find_index(catalog, "gov_rollup_state_pkey",
+											catalog->rollup_state);
 	catalog->has_1_1_tables = OidIsValid(catalog->rollup_state) &&
 		get_attnum(catalog->rollup_state, "events_deleted_until") != InvalidAttrNumber;
 	catalog->read_every_owner = find_function(catalog, "_gov_read_every_owner");

@@ -5,6 +5,52 @@
 #ifndef GOV_COLUMNS_H
 #define GOV_COLUMNS_H
 
+/* gov_entities, in order; no more of it */
+enum
+{
+	GOV_ENTITY_OWNER_ID,
+	GOV_ENTITY_ID,
+	GOV_ENTITY_TYPE_ID,
+	GOV_ENTITY_PARENT_ID,
+	GOV_ENTITY_DISPLAY_NAME,
+	GOV_ENTITY_METADATA,
+	GOV_ENTITY_ARCHIVED_AT
+};
+
+/* gov_assignments, in order; no more of it */
+enum
+{
+	GOV_ASSIGNMENT_ID,
+	GOV_ASSIGNMENT_OWNER_ID,
+	GOV_ASSIGNMENT_ENTITY_ID,
+	GOV_ASSIGNMENT_CAPABILITY_ID,
+	GOV_ASSIGNMENT_SCOPE_ENTITY_IDS,
+	GOV_ASSIGNMENT_NAME,
+	GOV_ASSIGNMENT_USAGE_LIMIT,
+	GOV_ASSIGNMENT_CADENCE,
+	GOV_ASSIGNMENT_ANCHOR_AT,
+	GOV_ASSIGNMENT_TIMEZONE,
+	GOV_ASSIGNMENT_ENFORCEMENT,
+	GOV_ASSIGNMENT_STRICT_ALLOCATION,
+	GOV_ASSIGNMENT_LOCKED,
+	GOV_ASSIGNMENT_ALERT_THRESHOLDS,
+	GOV_ASSIGNMENT_COUNTER_ID
+};
+
+/* gov_alert_policies, in order; no more of it */
+enum
+{
+	GOV_POLICY_OWNER_ID,
+	GOV_POLICY_THRESHOLDS
+};
+
+/* gov_rollup_state, in order; no more of it */
+enum
+{
+	GOV_STATE_ID,
+	GOV_STATE_WATERMARK
+};
+
 /* gov_events, in order */
 enum
 {
@@ -25,7 +71,7 @@ enum
 	GOV_EVENT_COLUMNS
 };
 
-/* gov_usage, in order; no more of it */
+/* gov_usage, in order; no more of it, since what was added later may stand behind others' columns */
 enum
 {
 	GOV_USAGE_OWNER_ID,

@@ -48,6 +48,21 @@ RestrictSearchPath(void)
 }
 #endif
 
+#if PG_VERSION_NUM < 180000
+#define gov_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, nkeys, 0)
+#else
+#define gov_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, NULL, nkeys, 0)
+#endif
+
+/* which transaction of the backend it is */
+#if PG_VERSION_NUM < 170000
+#define gov_local_transaction()	(MyProc->lxid)
+#else
+#define gov_local_transaction()	(MyProc->vxid.lxid)
+#endif
+
 #if PG_VERSION_NUM < 170000
 #define gov_index_insert_cleanup(index, info) ((void) 0)
 #else

@@ -23,6 +23,7 @@
 typedef uint32 GovText;
 
 #define GOV_TEXT_IS_NAME	0x80000000U
+#define GOV_ID_MAX_BYTES	(255 * 4)	/* an id has at most 255 characters */
 #define GOV_NAME_CHARS_AT	12	/* in a name */
 
 /* What is there; ends with a NUL that length leaves out. */

@@ -23,44 +23,37 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_collation.h"
+#include "commands/sequence.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "columns.h"
+#include "errors.h"
 #include "fault.h"
 #include "launch.h"
 #include "learn.h"
+#include "lookup.h"
 #include "tail.h"
 
 #define GOV_LEARN_TRIES		100
 #define GOV_LEARN_BATCH		2000	/* entities loaded at a time */
-#define GOV_LEARN_BYTES		1024	/* that one of them may take, with its budgets */
+#define GOV_LEARN_ENTITY_BYTES	256 /* that one of them may take */
+#define GOV_LEARN_COUNTER_BYTES	256 /* and each counter that the tail names, with its budget */
 #define GOV_LEARN_PART		4		/* of the cache may be taken */
 #define GOV_LEARN_PAUSE		10		/* times as long as learning in vain took */
 
 static GovClaim claim;
 static bool has_claim = false;
-
-static GovQuery positions_query = {
-	.sql = "select coalesce((select r.watermark from @gov_rollup_state r where r.id = 1), 0),"
-	" (select greatest(case when s.is_called then s.last_value else 0 end,"
-	"   (select max(e.id) from @gov_events e)) from @gov_events_id_seq s)"
-};
-
-static GovQuery names_query = {
-	.sql =
-	"select distinct a.entity_id"
-	" from unnest($1) as c(id),"
-	"  lateral (select g.owner_id, g.entity_id from @gov_assignments g"
-	"   where g.counter_id = c.id offset 0) a"
-	" where a.owner_id = $2",
-	.nargs = 2,
-	.argtypes = {INT8ARRAYOID, TEXTOID}
-};
 
 /* Nobody waits for us any more.  Called at the end of transactions: cannot fail. */
 void
@@ -72,6 +65,50 @@ gov_learn_abandon(void)
 	gov_claim_abandon(&claim);
 }
 
+/* The last id that was drawn from the ledger's sequence. */
+static int64
+read_last_drawn(void)
+{
+	Relation	rel = try_table_open(gov_catalog()->events_id_seq, AccessShareLock);
+	SysScanDesc scan;
+	HeapTuple	row;
+	int64		result = 0;
+
+	if (rel == NULL)
+		gov_raise_dropped();
+	scan = systable_beginscan(rel, InvalidOid, false, GetActiveSnapshot(), 0, NULL);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+	{
+		Form_pg_sequence_data form = (Form_pg_sequence_data) GETSTRUCT(row);
+
+		result = form->is_called ? form->last_value : 0;
+	}
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	return result;
+}
+
+/*
+ * The last id that is in the ledger, where it may be without having been drawn
+ * here: it was restored.  Without the index that tells, nothing is known of it.
+ */
+static int64
+read_last_recorded(void)
+{
+	Relation	rel = try_table_open(gov_catalog()->events, AccessShareLock);
+	int64		result = PG_INT64_MAX;
+	Datum		id;
+	bool		is_empty;
+
+	if (rel == NULL)
+		gov_raise_dropped();
+	if (gov_lookup_last(rel, gov_catalog()->events_pkey, GOV_EVENT_ID + 1, &id, &is_empty))
+		result = is_empty ? 0 : DatumGetInt64(id);
+	table_close(rel, NoLock);
+	return result;
+}
+
 /* The first to ask in this database notes how far the ledger is. */
 static void
 begin_database(void)
@@ -79,14 +116,12 @@ begin_database(void)
 	Oid			extension = gov_catalog()->extension;
 	int64		watermark;
 	int64		last_id;
-	bool		isnull;
 
 	if (gov_tail_has_begun(extension))
 		return;
 	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
-	gov_spi_select(&positions_query, NULL, NULL);
-	watermark = DatumGetInt64(gov_spi_value(0, 1, &isnull));
-	last_id = DatumGetInt64(gov_spi_value(0, 2, &isnull));
+	watermark = gov_read_watermark();
+	last_id = Max(read_last_drawn(), read_last_recorded());
 	gov_spi_pop_snapshot();
 	gov_tail_begin(extension, watermark, last_id);
 }
@@ -97,32 +132,85 @@ is_known(const GovOwnerKey *key)
 	return gov_tail_is_known(key, gov_tail_rolled_up(gov_catalog()->extension));
 }
 
-/* The entities that have the counters which the tail names. */
+/* The entity of a counter, if that is still a budget's of the owner; else NULL. */
+static text *
+read_entity_of(Relation rel, int64 counter_id, Datum owner)
+{
+	Oid			index = gov_catalog()->assignments_counter;
+	TupleDesc	desc = RelationGetDescr(rel);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+	text	   *result = NULL;
+	bool		isnull;
+
+	ScanKeyInit(&key, GOV_ASSIGNMENT_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(counter_id));
+	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row) &&
+		DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, owner,
+											 heap_getattr(row, GOV_ASSIGNMENT_OWNER_ID + 1,
+														  desc, &isnull))))
+		result = DatumGetTextPCopy(heap_getattr(row, GOV_ASSIGNMENT_ENTITY_ID + 1,
+												desc, &isnull));
+	systable_endscan(scan);
+	return result;
+}
+
+static int
+compare_ids(const void *left, const void *right)
+{
+	const GovLoaded *a = left;
+	const GovLoaded *b = right;
+	int			order = memcmp(a->id, b->id, Min(a->id_length, b->id_length));
+
+	return order != 0 ? order : (a->id_length > b->id_length) - (a->id_length < b->id_length);
+}
+
+/* Leave each id once; returns how many are left. */
+static int
+leave_distinct(GovLoaded *names, int count)
+{
+	int			kept = 0;
+
+	qsort(names, count, sizeof(GovLoaded), compare_ids);
+	for (int i = 0; i < count; i++)
+	{
+		if (kept == 0 || compare_ids(&names[kept - 1], &names[i]) != 0)
+			names[kept++] = names[i];
+	}
+	return kept;
+}
+
+/*
+ * The entities that have the counters which the tail names.  Below SPI: nobody
+ * whom we keep waiting may make us wait.
+ */
 static int
 read_names(GovLoad *load, const GovTally *tally, GovLoaded **names)
 {
-	Datum	   *ids = palloc_extended(sizeof(Datum) * ((Size) gov_tally_count(tally) + 1),
-									  MCXT_ALLOC_HUGE);
-	Datum		args[2] = {(Datum) 0, load->owner};
+	Relation	rel = try_table_open(gov_catalog()->assignments, AccessShareLock);
 	uint32		position = 0;
 	int			count = 0;
 	const GovTallied *entry;
 
+	if (rel == NULL)
+		gov_raise_dropped();
+	*names = palloc_extended(sizeof(GovLoaded) * ((Size) gov_tally_count(tally) + 1),
+							 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	while ((entry = gov_tally_next(tally, &position)) != NULL)
-		ids[count++] = Int64GetDatum(entry->key.counter_id);
-	args[0] = PointerGetDatum(construct_array(ids, count, INT8OID, 8, FLOAT8PASSBYVAL,
-											  TYPALIGN_DOUBLE));
-	count = (int) gov_spi_select(&names_query, args, NULL);
-	*names = MemoryContextAllocZero(load->context, sizeof(GovLoaded) * Max(count, 1));
-	for (int i = 0; i < count; i++)
 	{
-		char	   *id = MemoryContextStrdup(load->context, gov_spi_text(i, 1));
+		text	   *id = read_entity_of(rel, entry->key.counter_id, load->owner);
 
-		(*names)[i].id = id;
-		(*names)[i].id_length = strlen(id);
+		CHECK_FOR_INTERRUPTS();
+		if (id == NULL)
+			continue;
+		(*names)[count].id = VARDATA(id);
+		(*names)[count++].id_length = VARSIZE(id) - VARHDRSZ;
 	}
-	SPI_freetuptable(SPI_tuptable);
-	return count;
+	table_close(rel, NoLock);
+	return leave_distinct(*names, count);
 }
 
 /* Read the tail and whom it names; what was read may serve the load, too. */
@@ -163,13 +251,23 @@ are_loaded(const GovOwnerKey *key, const GovLoaded *names, int count,
 	return true;
 }
 
+/* Does what a tail names take no more than its part of the cache? */
+static bool
+fits(const GovLoad *load, int count)
+{
+	Size		size = (Size) count * GOV_LEARN_ENTITY_BYTES +
+		(Size) gov_tally_count(load->tail->tally) * GOV_LEARN_COUNTER_BYTES;
+
+	return size <= gov_shared->memory_size / GOV_LEARN_PART;
+}
+
 /* Load what a tail names; false if it did not fit, or something was lost. */
 static bool
 load_names(GovLoad *load, const GovLoaded *names, int count)
 {
 	GovFreshness since = gov_node_freshness(load->key);
 
-	if ((Size) count * GOV_LEARN_BYTES > gov_shared->memory_size / GOV_LEARN_PART)
+	if (!fits(load, count))
 		return false;
 	for (int done = 0; done < count; done += GOV_LEARN_BATCH)
 	{

@@ -12,14 +12,32 @@
  *		1. Lock the tables (AccessShareLock), so that nobody waits for a claim
  *		   of ours while we wait for a table of theirs.
  *		2. See to it that the owner's tail is known, if it can be (learn.c).
- *		3. Look up which ancestors there are: a hint, so that a whole chain is
- *		   loaded at once.
- *		4. Claim the nodes.  From here on nobody charges their counters.
- *		5. Take a snapshot of what others have committed.  Whoever charged a
+ *		3. Claim the nodes of the ids.  From here on nobody charges their
+ *		   counters.
+ *		4. Take a snapshot of what others have committed.  Whoever charged a
  *		   counter that is gone from memory has ended before it: pins prevent
  *		   anything else.
- *		6. Read, build, install.
- *		A private load has no claims and sees the transaction's own rows.
+ *		5. Read entities and budgets, and go on with 3 for those of their
+ *		   ancestors that are not in memory, until there are none.
+ *		6. Read the counts of all of them under the last snapshot, which was
+ *		   taken after every claim.
+ *		7. Install.
+ *
+ *		So each row is read once, and ancestors that are in memory cost nothing.
+ *		To look the ancestors up first, and then claim all at once, would read
+ *		every entity twice, for what it says before the claim may be over.  That
+ *		the budgets of a chain are read under several snapshots does no harm: a
+ *		node is as old as its claim, and by what has changed since then it is
+ *		told to be stale.  A claim does not wait, so more can be made with some
+ *		in hand; what somebody else is loading is left to him, with its
+ *		ancestors, and the caller waits for it without claims.
+ *
+ *		A private load (load_private.c) has no claims and one snapshot.
+ *
+ * LOCKING
+ *		The locks of tables and indexes are kept to the end of the transaction,
+ *		so they are taken once in it; again if a subtransaction has aborted,
+ *		which may have had them, or if the catalog has moved.
  *
  * FAILURE
  *		The claims of a load that raises are given up by gov_load_abandon(),
@@ -29,8 +47,8 @@
 
 #include "access/table.h"
 #include "miscadmin.h"
-#include "port/pg_bitutils.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -38,6 +56,7 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "compat.h"
 #include "errors.h"
 #include "fault.h"
 #include "launch.h"
@@ -45,14 +64,19 @@
 #include "tail.h"
 
 #define GOV_CLAIMS_KEPT		1024	/* room for them, from one load to the next */
+#define GOV_ITEMS_AT_FIRST	16
 
 /* Claims outlive their load only if it raises. */
 static GovClaim *claims = NULL;
 static int	nclaims = 0;
 static int	claims_capacity = 0;
 
-void
-gov_load_abandon(void)
+/* The transaction that has locked the tables, and of which catalog; 0: none has. */
+static LocalTransactionId locked_in = InvalidLocalTransactionId;
+static uint64 locked_generation;
+
+static void
+give_claims_up(void)
 {
 	while (nclaims > 0)
 		gov_claim_abandon(&claims[--nclaims]);
@@ -63,54 +87,159 @@ gov_load_abandon(void)
 	claims_capacity = 0;
 }
 
-/* A private load sees our own rows too, and notes which those are. */
-static void
-read_tables(GovLoad *load)
+/* A (sub)transaction has aborted. */
+void
+gov_load_abandon(void)
 {
-	bool		is_private = load->claims == NULL;
-
-	load->rolled_up = gov_tail_rolled_up(gov_catalog()->extension);
-	gov_spi_push_snapshot(is_private ? GOV_SNAPSHOT_LATEST : GOV_SNAPSHOT_COMMITTED);
-	gov_read_entities(load);
-	if (load->has_own)
-	{
-		gov_spi_set_snapshot(GOV_SNAPSHOT_COMMITTED);
-		gov_read_own_budgets(load);
-		gov_spi_set_snapshot(GOV_SNAPSHOT_LATEST);
-	}
-	gov_read_counters(load);
-	gov_spi_pop_snapshot();
+	locked_in = InvalidLocalTransactionId;
+	give_claims_up();
 }
 
-/* Claim what is to be loaded; drops from the list what is not ours to load. */
+/* Make room for one more item. */
+void
+gov_load_reserve(GovLoad *load)
+{
+	int			wanted = load->capacity == 0 ? GOV_ITEMS_AT_FIRST : 2 * load->capacity;
+
+	if (load->count < load->capacity)
+		return;
+	if (load->items == NULL)
+		load->items = MemoryContextAllocHuge(load->context, sizeof(GovLoaded) * wanted);
+	else
+		load->items = repalloc_huge(load->items, sizeof(GovLoaded) * wanted);
+	load->capacity = wanted;
+}
+
+/* Make room for one more claim. */
+static void
+reserve_claim(void)
+{
+	int			wanted = claims_capacity == 0 ? GOV_ITEMS_AT_FIRST : 2 * claims_capacity;
+
+	if (nclaims < claims_capacity)
+		return;
+	GOV_FAULT(GOV_FAULT_MEMORY);
+	if (claims == NULL)
+		claims = MemoryContextAllocHuge(TopMemoryContext, sizeof(GovClaim) * wanted);
+	else
+		claims = repalloc_huge(claims, sizeof(GovClaim) * wanted);
+	claims_capacity = wanted;
+}
+
+/* Add an item, for which there is room, and whose id outlives the load. */
+void
+gov_load_add(GovLoad *load, const char *id, uint32 id_length)
+{
+	GovLoaded  *item = &load->items[load->count++];
+
+	memset(item, 0, sizeof(*item));
+	item->id = id;
+	item->id_length = id_length;
+}
+
+/* Copy an id, so that it outlives the load. */
+const char *
+gov_load_copy(const GovLoad *load, const char *id, uint32 id_length)
+{
+	char	   *copy = MemoryContextAlloc(load->context, id_length + 1);
+
+	memcpy(copy, id, id_length);
+	copy[id_length] = '\0';
+	return copy;
+}
+
+/*
+ * Claim the first of an id and its ancestors that is not in memory; none if all
+ * are, or somebody else, or this load, has claimed that.
+ */
 static GovNodeStatus
-claim_items(GovLoad *load, const GovFreshness *since)
+want_shared(GovLoad *load, const char *id, uint32 id_length)
+{
+	GovPlaceInChain place;
+	GovNodeStatus status;
+	const char *copy;
+
+	place.id = id;
+	place.id_length = id_length;
+	if (gov_node_climb(load->key, &place, load->since) != GOV_NODE_MISSING)
+		return GOV_NODE_READY;
+	gov_load_reserve(load);
+	reserve_claim();
+	copy = gov_load_copy(load, place.id, place.id_length);
+	status = gov_node_claim(load->key, copy, place.id_length, load->since, &claims[nclaims]);
+	if (status == GOV_NODE_FULL)
+		return GOV_NODE_FULL;
+	if (status == GOV_NODE_MISSING)
+	{
+		nclaims++;
+		gov_load_add(load, copy, place.id_length);
+	}
+	return GOV_NODE_READY;
+}
+
+/* The same for the parents of the items from one on. */
+static GovNodeStatus
+want_parents(GovLoad *load, int first)
 {
 	GovNodeStatus status = GOV_NODE_READY;
-	int			kept = 0;
+	int			end = load->count;
 
-	if (claims_capacity < load->count)
+	for (int i = first; i < end && status != GOV_NODE_FULL; i++)
 	{
-		int			wanted = pg_nextpower2_32(Max(load->count, 64));
+		const GovEntity *entity = load->items[i].entity;
 
-		GOV_FAULT(GOV_FAULT_MEMORY);
-		claims = claims ? repalloc(claims, sizeof(GovClaim) * wanted) :
-			MemoryContextAlloc(TopMemoryContext, sizeof(GovClaim) * wanted);
-		claims_capacity = wanted;
+		if (entity != NULL && entity->parent_id != 0)
+			status = want_shared(load, gov_entity_string(entity, entity->parent_id),
+								 gov_entity_length(entity, entity->parent_id));
 	}
+	return status;
+}
+
+/*
+ * Take the snapshot for items that have just been claimed.  A policy that was
+ * read under the one before it serves if no change was told in between: one that
+ * was not visible then is told later than the claims, and makes them stale.
+ */
+static void
+take_snapshot(GovLoad *load, int first)
+{
+	const GovClaim *before = &claims[Max(first - 1, 0)];
+	const GovClaim *last = &claims[load->count - 1];
+
+	if (first > 0)
+		gov_spi_pop_snapshot();
+	if (last->changes != before->changes || last->generation != before->generation)
+		load->policy.is_read = false;
+	load->rolled_up = gov_tail_rolled_up(gov_catalog()->extension);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
+}
+
+/* Claim what is not in memory of some ids and their ancestors, and read it. */
+static GovNodeStatus
+claim_and_read(GovLoad *load, const GovLoaded *ids, int nids)
+{
+	GovNodeStatus status = GOV_NODE_READY;
+	int			first = 0;
+
 	Assert(nclaims == 0);
-	for (int i = 0; i < load->count && status != GOV_NODE_FULL; i++)
+	for (int i = 0; i < nids && status != GOV_NODE_FULL; i++)
+		status = want_shared(load, ids[i].id, ids[i].id_length);
+	GOV_FAULT(GOV_FAULT_LOAD);
+	while (status != GOV_NODE_FULL && first < load->count)
 	{
-		status = gov_node_claim(load->key, load->items[i].id,
-								load->items[i].id_length, since, &claims[nclaims]);
-		if (status != GOV_NODE_MISSING)
-			continue;
-		nclaims++;
-		load->items[kept++] = load->items[i];
+		int			end = load->count;
+
+		take_snapshot(load, first);
+		gov_read_entities(load, first);
+		status = want_parents(load, first);
+		first = end;
 	}
-	load->count = kept;
 	load->claims = claims;
-	return status == GOV_NODE_FULL ? GOV_NODE_FULL : GOV_NODE_READY;
+	if (status != GOV_NODE_FULL && load->count > 0)
+		gov_read_counters(load);
+	if (first > 0)
+		gov_spi_pop_snapshot();
+	return status;
 }
 
 /* Install what was read. */
@@ -128,6 +257,25 @@ install_items(GovLoad *load)
 }
 
 static void
+lock_table(Oid relid)
+{
+	Relation	rel = try_table_open(relid, AccessShareLock);
+
+	if (rel == NULL)
+		gov_raise_dropped();
+	table_close(rel, NoLock);
+}
+
+/* One that its owner may have dropped; whoever has is told when it is read. */
+static void
+lock_index(Oid index)
+{
+	if (OidIsValid(index))
+		LockRelationOid(index, AccessShareLock);
+}
+
+/* What a statement may look at. */
+static void
 lock_table_and_indexes(Oid relid)
 {
 	Relation	rel = try_table_open(relid, AccessShareLock);
@@ -140,33 +288,55 @@ lock_table_and_indexes(Oid relid)
 	table_close(rel, NoLock);
 }
 
+static void
+lock_what_is_read(void)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	lock_table(catalog->entities);
+	lock_index(catalog->entities_pkey);
+	lock_table(catalog->assignments);
+	lock_index(catalog->assignments_key);
+	lock_index(catalog->assignments_counter);
+	lock_table(catalog->alert_policies);
+	lock_index(catalog->alert_policies_key);
+	lock_table(catalog->events);
+	lock_index(catalog->events_owner);
+	lock_table(catalog->usage);
+	lock_index(catalog->usage_pkey);
+	lock_index(catalog->usage_merged);
+	lock_table_and_indexes(catalog->reservations);
+	lock_table(catalog->rollup_state);
+	lock_index(catalog->rollup_state_pkey);
+}
+
 /*
  * Whoever holds a claim must not wait: so wait for the tables first, and for
- * their indexes, which REINDEX locks harder than it does the table.
+ * the indexes that are read, which REINDEX locks harder than it does the table.
+ * While a lock is waited for the catalog may move, and there are others.
  */
 static void
 lock_tables(void)
 {
-	const GovCatalog *catalog = gov_catalog();
-
-	lock_table_and_indexes(catalog->entities);
-	lock_table_and_indexes(catalog->assignments);
-	lock_table_and_indexes(catalog->alert_policies);
-	lock_table_and_indexes(catalog->events);
-	lock_table_and_indexes(catalog->usage);
-	lock_table_and_indexes(catalog->reservations);
-	lock_table_and_indexes(catalog->rollup_state);
+	while (locked_in != gov_local_transaction() ||
+		   locked_generation != gov_catalog()->generation)
+	{
+		locked_in = InvalidLocalTransactionId;
+		locked_generation = gov_catalog()->generation;
+		lock_what_is_read();
+		locked_in = gov_local_transaction();
+	}
 }
 
-static void
-begin(GovLoad *load, GovSpi *spi, const GovOwnerKey *key)
+/* Begin a load, in the current memory context. */
+void
+gov_load_begin(GovLoad *load, const GovOwnerKey *key)
 {
 	lock_tables();
 	memset(load, 0, sizeof(*load));
 	load->key = key;
 	load->context = CurrentMemoryContext;
 	load->now = gov_clock();
-	gov_spi_begin(spi);
 	load->owner = PointerGetDatum(cstring_to_text_with_len(key->owner,
 															  key->owner_length));
 }
@@ -177,18 +347,12 @@ load_items(GovLoad *load, const GovLoaded *ids, int nids, const GovFreshness *si
 {
 	GovNodeStatus status;
 
-	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
-	gov_read_ancestors(load, ids, nids);
-	gov_spi_pop_snapshot();
-
-	status = claim_items(load, since);
+	load->since = since;
+	status = claim_and_read(load, ids, nids);
 	GOV_FAULT(GOV_FAULT_LOAD);
-	if (status == GOV_NODE_READY && load->count > 0)
-	{
-		read_tables(load);
+	if (status != GOV_NODE_FULL)
 		status = install_items(load);
-	}
-	gov_load_abandon();
+	give_claims_up();
 	if (load->holds_met)
 		gov_worker_wanted();	/* to expire them, perhaps after a restart */
 	return status;
@@ -221,45 +385,17 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 				const GovFreshness *since)
 {
 	GovLoad		load;
-	GovSpi		spi;
 	GovNodeStatus status;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "governance load",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 
-	begin(&load, &spi, key);
+	gov_load_begin(&load, key);
 	load.counts_overdue = true;
 	gov_learn_tail(&load);
 	status = load_items(&load, ids, nids, since);
-	gov_spi_end(&spi);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return status;
-}
-
-/*
- * Read ids and their ancestors for this backend alone, into its own memory: as a
- * transaction has that has changed some of them, beside shared memory, or all
- * that the tables say.
- */
-void
-gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-				 bool has_own, TimestampTz now, GovLoadedList *result)
-{
-	GovLoad		load;
-	GovSpi		spi;
-
-	begin(&load, &spi, key);
-	load.now = now;
-	load.counts_overdue = has_own;
-	load.has_own = has_own;
-	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	gov_read_ancestors(&load, ids, nids);
-	gov_spi_pop_snapshot();
-	read_tables(&load);
-	gov_spi_end(&spi);
-
-	result->count = load.count;
-	result->items = load.items;
 }

@@ -24,10 +24,13 @@ typedef struct GovLoadedList
 	GovLoaded  *items;
 } GovLoadedList;
 
+/* Is the id known already, with all its ancestors? */
+typedef bool (*GovLoadKnows) (const char *id, uint32 id_length);
+
 extern GovNodeStatus gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids,
 									 int nids, const GovFreshness *since);
 extern void gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-							 bool has_own, TimestampTz now,
+							 bool has_own, TimestampTz now, GovLoadKnows knows,
 							 GovLoadedList *result);
 extern void gov_load_abandon(void);
 

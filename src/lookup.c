@@ -20,10 +20,11 @@
  *
  * FAILURE
  *		Where the schema's owner has dropped the index, the table is read
- *		through.  40001 as above.
+ *		through, but for the last row.  40001 as above.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -119,4 +120,27 @@ gov_lookup_lock(Relation table, Oid index, const GovLookupKey *keys, int nkeys,
 	is_locked = HeapTupleIsValid(row) && lock_found(table, row, mode);
 	gov_lookup_end(&lookup);
 	return is_locked;
+}
+
+/*
+ * A column of the last row in the order of an index, null if there is no row;
+ * false if there is no index.
+ */
+bool
+gov_lookup_last(Relation table, Oid index, AttrNumber column, Datum *value, bool *isnull)
+{
+	Relation	rel = OidIsValid(index) ? try_index_open(index, AccessShareLock) : NULL;
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	if (rel == NULL)
+		return false;
+	scan = systable_beginscan_ordered(table, rel, GetActiveSnapshot(), 0, NULL);
+	row = systable_getnext_ordered(scan, BackwardScanDirection);
+	*isnull = true;
+	if (HeapTupleIsValid(row))
+		*value = heap_getattr(row, column, RelationGetDescr(table), isnull);
+	systable_endscan_ordered(scan);
+	index_close(rel, NoLock);
+	return true;
 }

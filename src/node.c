@@ -315,6 +315,53 @@ gov_node_look(const GovOwnerKey *key, const char *id, uint32 id_length,
 	return status;
 }
 
+/* Go on to the parent of an entity.  The id is a name, or in the node: it stays while locked. */
+static bool
+go_up(const GovSharedNode *node, const char **id, uint32 *id_length)
+{
+	const GovEntity *entity = gov_node_entity(node);
+
+	if (entity == NULL || entity->parent_id == 0)
+		return false;
+	*id = gov_entity_string(entity, entity->parent_id);
+	*id_length = gov_entity_length(entity, entity->parent_id);
+	return true;
+}
+
+/*
+ * Climb from an id to the first one that cannot be used as it is, the id itself
+ * or an ancestor, and say what its status is.  READY if there is none; a cycle
+ * has none when one has gone around.
+ */
+GovNodeStatus
+gov_node_climb(const GovOwnerKey *key, GovPlaceInChain *place, const GovFreshness *since)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+	const char *id = place->id;
+	uint32		id_length = place->id_length;
+	const GovSharedNode *mark = NULL;
+	const GovSharedNode *node;
+	GovNodeStatus status;
+
+	gov_stripe_lock(stripe, LW_SHARED);
+	for (uint32 step = 1;; step++)
+	{
+		node = gov_node_find(key, id, id_length);
+		status = gov_node_status(node, since);
+		if (status != GOV_NODE_READY || node == mark || !go_up(node, &id, &id_length))
+			break;
+		if ((step & (step - 1)) == 0)
+			mark = node;		/* met again if this is a cycle that is no longer */
+	}
+	if (status == GOV_NODE_MISSING && id != place->id)
+	{
+		place->id_length = Min(id_length, GOV_ID_MAX_BYTES);
+		place->id = memcpy(place->copy, id, place->id_length);
+	}
+	gov_stripe_unlock(stripe);
+	return status;
+}
+
 /* Is somebody loading the node, or waiting for it to drain? */
 static bool
 is_loading(const GovOwnerKey *key, const char *id, uint32 id_length)

@@ -101,6 +101,14 @@ typedef struct GovFreshness
 	uint64		generation;
 } GovFreshness;
 
+/* An id on the way up a chain: the caller's, or a copy of an ancestor's. */
+typedef struct GovPlaceInChain
+{
+	const char *id;
+	uint32		id_length;
+	char		copy[GOV_ID_MAX_BYTES];
+} GovPlaceInChain;
+
 /* Is it one of those that are looked for?  Asked under a stripe's lock. */
 typedef bool (*GovOwnerTest) (const char *owner, uint32 owner_length);
 
@@ -170,6 +178,8 @@ extern void gov_node_invalidate_owners(int stripe, Oid database, Oid extension,
 extern GovFreshness gov_node_freshness(const GovOwnerKey *key);
 extern GovNodeStatus gov_node_look(const GovOwnerKey *key, const char *id,
 								   uint32 id_length, const GovFreshness *since);
+extern GovNodeStatus gov_node_climb(const GovOwnerKey *key, GovPlaceInChain *place,
+									const GovFreshness *since);
 extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
 
 #endif							/* GOV_NODE_H */

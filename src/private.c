@@ -136,6 +136,12 @@ reserve(int count)
 	}
 }
 
+static bool
+knows(const char *id, uint32 id_length)
+{
+	return gov_private_find(id, id_length) != NULL;
+}
+
 /* Load ids with their ancestors, and counters with their windows of a time. */
 void
 gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, TimestampTz now)
@@ -143,7 +149,7 @@ gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, Timesta
 	MemoryContext caller = MemoryContextSwitchTo(view.context);
 	GovLoadedList list;
 
-	gov_load_private(key, ids, nids, view.kind == GOV_PRIVATE_OWN_CHANGES, now, &list);
+	gov_load_private(key, ids, nids, view.kind == GOV_PRIVATE_OWN_CHANGES, now, knows, &list);
 	reserve(list.count);
 	for (int i = 0; i < list.count; i++)
 	{

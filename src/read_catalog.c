@@ -1,350 +1,250 @@
 /*
  * read_catalog.c
- *		Reads entities and budgets, and builds what nodes hold of them.
+ *		Reads entities and budgets, and has built what nodes hold of them.
  *
  * PURPOSE
- *		Runs inside a load (load.c), under its snapshot and as the extension's
- *		owner, and fills in the entity of each item.
+ *		Runs inside a load (load.c), under its snapshot, and fills in the entity
+ *		of each item.
  *
- * STATEMENTS
- *		They say not only what they want but how to get it.  They are planned
- *		once a session, perhaps when a table is still empty, and must be as good
- *		when it has grown: each row is looked up in a lateral subquery that
- *		"offset 0" keeps from being joined in any other way.
+ * READING
+ *		Each row is read once, by the index of its key, below SPI: to begin a
+ *		statement costs more than all that a load reads, and no plan can go
+ *		wrong.  No right is asked for and no policy of rows applies: whose rows
+ *		a call may touch is judged before (owner.c), as where statements run as
+ *		the extension's owner.
+ *
+ * POLICIES
+ *		The thresholds that budgets without their own have are read when the
+ *		first such budget is, and under the snapshot that it is read with.
+ *
+ * FAILURE
+ *		Where the schema's owner has dropped an index the table is read through.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_collation.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
+#include "catalog.h"
+#include "columns.h"
 #include "errors.h"
+#include "fault.h"
 #include "read.h"
 
-#define GOV_THRESHOLDS_MAX	10	/* of a budget, as the tables say */
+#define GOV_BUDGETS_AT_FIRST	8	/* room for so many of an entity */
 
-static GovQuery ancestors_query = {
-	.sql =
-	"with recursive wanted(id) as ("
-	" select u.id collate \"C\" from unnest($2) as u(id)"
-	" union"
-	" select e.parent_id"
-	" from wanted w,"
-	"  lateral (select g.parent_id from @gov_entities g"
-	"           where g.owner_id = $1 and g.id = w.id offset 0) e"
-	" where e.parent_id is not null)"
-	"select w.id from wanted w",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTARRAYOID}
-};
+/* The tables while a load reads them. */
+typedef struct Tables
+{
+	Relation	entities;
+	Relation	assignments;
+	GovRow	   *budgets;		/* of the entity at hand */
+	uint32		capacity;
+} Tables;
 
-static GovQuery entities_query = {
-	.sql =
-	"select w.n, e.type_id, e.parent_id, e.archived_at is not null,"
-	" a.counter_id, a.capability_id, a.scope_entity_ids, a.name, a.usage_limit,"
-	" a.cadence, a.anchor_at, a.timezone, a.enforcement = 'soft', a.id,"
-	" array(select greatest(ceil(a.usage_limit * t.threshold * 1e7) * 1e-9, 1e-9)"
-	"  from unnest(coalesce(a.alert_thresholds, d.thresholds)) as t(threshold)"
-	"  where a.usage_limit * t.threshold < 1e29 order by 1)"
-	" from (select coalesce("
-	"   (select p.thresholds from @gov_alert_policies p where p.owner_id = $1),"
-	"   (select p.thresholds from @gov_alert_policies p where p.owner_id is null))"
-	"   as thresholds offset 0) d,"
-	"  unnest($2) with ordinality as w(id, n)"
-	" left join lateral (select g.* from @gov_entities g"
-	"  where g.owner_id = $1 and g.id = w.id offset 0) e on true"
-	" left join lateral (select b.* from @gov_assignments b"
-	"  where b.owner_id = $1 and b.entity_id = w.id offset 0) a on e.type_id is not null"
-	" order by w.n",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTARRAYOID}
-};
+static Relation
+open_table(Oid relid)
+{
+	Relation	rel = try_table_open(relid, AccessShareLock);
 
+	if (rel == NULL)
+		gov_raise_dropped();
+	return rel;
+}
+
+static void
+text_key(ScanKey key, AttrNumber column, Datum value)
+{
+	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid,
+						   C_COLLATION_OID, F_TEXTEQ, value);
+}
+
+/* Copy a row, and take it apart; the scan goes on. */
+static GovRow
+keep_row(Relation rel, HeapTuple tuple)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Datum	   *values = palloc((sizeof(Datum) + sizeof(bool)) * desc->natts);
+	bool	   *nulls = (bool *) (values + desc->natts);
+
+	heap_deform_tuple(heap_copytuple(tuple), desc, values, nulls);
+	return (GovRow) {values, nulls};
+}
+
+/* The thresholds of a policy that a condition finds; 0 if there is none. */
 static Datum
-id_array(const GovLoaded *ids, int nids)
+find_policy(Relation rel, ScanKey key)
 {
-	Datum	   *elements = palloc(sizeof(Datum) * Max(nids, 1));
+	SysScanDesc scan = systable_beginscan(rel, gov_catalog()->alert_policies_key, true,
+										  GetActiveSnapshot(), 1, key);
+	HeapTuple	tuple = systable_getnext(scan);
+	Datum		result = HeapTupleIsValid(tuple) ?
+		keep_row(rel, tuple).values[GOV_POLICY_THRESHOLDS] : (Datum) 0;
 
-	for (int i = 0; i < nids; i++)
-		elements[i] = PointerGetDatum(cstring_to_text_with_len(ids[i].id,
-															   ids[i].id_length));
-	return PointerGetDatum(construct_array(elements, nids, TEXTOID, -1, false,
-										   TYPALIGN_INT));
+	systable_endscan(scan);
+	return result;
 }
 
-/* The ids and those of all their ancestors. */
-void
-gov_read_ancestors(GovLoad *load, const GovLoaded *ids, int nids)
+/* The same of the owner's policy, or else everybody's, by two look-ups. */
+static Datum
+look_policy_up(Relation rel, Datum owner)
 {
-	Datum		args[2] = {load->owner, id_array(ids, nids)};
+	ScanKeyData key;
+	Datum		result;
 
-	load->count = (int) gov_spi_select(&ancestors_query, args, NULL);
-	load->items = MemoryContextAllocZero(load->context,
-										 sizeof(GovLoaded) * Max(load->count, 1));
-	for (int i = 0; i < load->count; i++)
+	text_key(&key, GOV_POLICY_OWNER_ID + 1, owner);
+	result = find_policy(rel, &key);
+	if (result != (Datum) 0)
+		return result;
+	ScanKeyEntryInitialize(&key, SK_ISNULL | SK_SEARCHNULL, GOV_POLICY_OWNER_ID + 1,
+						   InvalidStrategy, InvalidOid, InvalidOid, InvalidOid, (Datum) 0);
+	return find_policy(rel, &key);
+}
+
+/* The same by reading all of them. */
+static Datum
+search_policies(Relation rel, Datum owner)
+{
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, GetActiveSnapshot(), 0, NULL);
+	HeapTuple	tuple;
+	Datum		result = (Datum) 0;
+	bool		is_owners = false;
+
+	while (!is_owners && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		char	   *id = MemoryContextStrdup(load->context, gov_spi_text(i, 1));
+		GovRow		row = keep_row(rel, tuple);
+		bool		is_everybodys = row.nulls[GOV_POLICY_OWNER_ID];
 
-		load->items[i].id = id;
-		load->items[i].id_length = strlen(id);
+		is_owners = !is_everybodys &&
+			DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, owner,
+												 row.values[GOV_POLICY_OWNER_ID]));
+		if (is_owners || is_everybodys)
+			result = row.values[GOV_POLICY_THRESHOLDS];
 	}
-	SPI_freetuptable(SPI_tuptable);
+	systable_endscan(scan);
+	return result;
+}
+
+/* The owner's policy, or else everybody's.  Most installations have none, or one. */
+static void
+read_policy(GovLoad *load)
+{
+	Relation	rel = open_table(gov_catalog()->alert_policies);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	Datum		thresholds = (Datum) 0;
+
+	if (nblocks == 1 || !OidIsValid(gov_catalog()->alert_policies_key))
+		thresholds = search_policies(rel, load->owner);
+	else if (nblocks > 1)
+		thresholds = look_policy_up(rel, load->owner);
+	if (thresholds != (Datum) 0)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(load->context);
+
+		thresholds = PointerGetDatum(DatumGetArrayTypePCopy(thresholds));
+		MemoryContextSwitchTo(caller);
+	}
+	load->policy = (GovPolicyRead) {true, thresholds};
+	table_close(rel, NoLock);
 }
 
 static void
-align(StringInfo block, int alignment)
+keep_budget(GovLoad *load, Tables *tables, HeapTuple tuple, uint32 number)
 {
-	while (block->len % alignment != 0)
-		appendStringInfoChar(block, '\0');
-}
+	GovRow		row = keep_row(tables->assignments, tuple);
 
-/* Append a string to the block being built. */
-static GovText
-add_string(StringInfo block, const char *bytes, uint16 length)
-{
-	GovText		text;
-
-	align(block, sizeof(uint16));
-	text = block->len;
-	appendBinaryStringInfo(block, (char *) &length, sizeof(length));
-	appendBinaryStringInfo(block, bytes, length);
-	appendStringInfoChar(block, '\0');
-	return text;
-}
-
-static GovText
-add_column(StringInfo block, uint64 row, int column)
-{
-	char	   *value = gov_spi_text(row, column);
-
-	return value ? add_string(block, value, strlen(value)) : 0;
-}
-
-/* Append the scope's ids, then the array that points to them. */
-static void
-add_scope(StringInfo block, uint64 row, int column, GovBudgetMore *more)
-{
-	bool		isnull;
-	ArrayType  *array = DatumGetArrayTypeP(gov_spi_value(row, column, &isnull));
-	Datum	   *elements;
-	int			nelements;
-	GovText    *scope;
-
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
-					  &elements, NULL, &nelements);
-	if (nelements == 0)
-		return;
-	scope = palloc(sizeof(GovText) * nelements);
-	for (int i = 0; i < nelements; i++)
+	if (number >= tables->capacity)
 	{
-		text	   *id = DatumGetTextPP(elements[i]);
-
-		scope[i] = add_string(block, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
+		tables->capacity *= 2;
+		tables->budgets = repalloc_huge(tables->budgets, sizeof(GovRow) * tables->capacity);
 	}
-	align(block, sizeof(GovText));
-	more->scope = block->len;
-	more->nscope = nelements;
-	appendBinaryStringInfo(block, (char *) scope, sizeof(GovText) * nelements);
+	tables->budgets[number] = row;
+	if (!load->policy.is_read && row.nulls[GOV_ASSIGNMENT_ALERT_THRESHOLDS])
+		read_policy(load);
 }
 
-/*
- * Append the amounts at which the budget raises alerts.  The statement leaves
- * out those that no sum of amounts can reach.
- */
-static void
-add_alerts(StringInfo block, uint64 row, int column, GovBudgetMore *more)
-{
-	GovAmount	amounts[GOV_THRESHOLDS_MAX];
-	bool		isnull;
-	ArrayType  *array = DatumGetArrayTypeP(gov_spi_value(row, column, &isnull));
-	Datum	   *elements;
-	int			nelements;
-
-	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT,
-					  &elements, NULL, &nelements);
-	nelements = Min(nelements, GOV_THRESHOLDS_MAX);
-	if (nelements == 0)
-		return;
-	for (int i = 0; i < nelements; i++)
-	{
-		if (gov_amount_from_sum(DatumGetNumeric(elements[i]), &amounts[i]) != GOV_AMOUNT_OK)
-			gov_raise_stored_amount();
-	}
-	align(block, MAXIMUM_ALIGNOF);
-	more->alerts = block->len;
-	more->nalerts = nelements;
-	appendBinaryStringInfo(block, (char *) amounts, sizeof(GovAmount) * nelements);
-}
-
-/* Append what few budgets have; returns where it is, or 0 if this one has none of it. */
+/* The budgets of an entity; returns how many there are. */
 static uint32
-add_more(StringInfo block, uint64 row)
+read_budgets(GovLoad *load, Tables *tables, Datum id)
 {
-	GovBudgetMore more = {0};
-	char	   *timezone = gov_spi_text(row, 12);
-	bool		isnull;
-	uint32		offset;
+	Oid			index = gov_catalog()->assignments_key;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	uint32		count = 0;
 
-	add_scope(block, row, 7, &more);
-	more.anchor = DatumGetTimestampTz(gov_spi_value(row, 11, &isnull));
-	more.has_anchor = !isnull;
-	if (strcmp(timezone, "UTC") != 0)
-		more.timezone = add_string(block, timezone, strlen(timezone));
-	add_alerts(block, row, 15, &more);
-	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0)
-		return 0;
-	align(block, MAXIMUM_ALIGNOF);
-	offset = block->len;
-	appendBinaryStringInfo(block, (char *) &more, sizeof(more));
-	return offset;
+	text_key(&keys[0], GOV_ASSIGNMENT_OWNER_ID + 1, load->owner);
+	text_key(&keys[1], GOV_ASSIGNMENT_ENTITY_ID + 1, id);
+	scan = systable_beginscan(tables->assignments, index, OidIsValid(index),
+							  GetActiveSnapshot(), 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		keep_budget(load, tables, tuple, count++);
+	systable_endscan(scan);
+	return count;
 }
 
-static void
-read_cadence(uint64 row, GovCadence *cadence)
-{
-	char	   *text = gov_spi_text(row, 10);
-
-	if (text != NULL && !gov_cadence_parse(text, cadence))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("stored cadence \"%s\" is malformed", gov_shown(text))));
-}
-
-/* Read a budget, and append the inner part of what belongs to it. */
-static void
-add_budget(StringInfo block, uint64 row, uint32 number)
-{
-	GovBudget	budget = {0};
-	char	   *name = gov_spi_text(row, 8);
-	char	   *capability = gov_spi_text(row, 6);
-	bool		isnull;
-
-	budget.id = *DatumGetUUIDP(gov_spi_value(row, 14, &isnull));
-	budget.counter_id = DatumGetInt64(gov_spi_value(row, 5, &isnull));
-	budget.capability_hash = gov_text_hash(capability, strlen(capability));
-	if (name[0] != '\0')
-		budget.name = add_string(block, name, strlen(name));
-	budget.limit = gov_read_amount(row, 9, &isnull);
-	budget.has_limit = !isnull;
-	read_cadence(row, &budget.cadence);
-	budget.is_soft = DatumGetBool(gov_spi_value(row, 13, &isnull));
-	budget.more = add_more(block, row);
-	memcpy(block->data + offsetof(GovEntity, budgets) + number * sizeof(GovBudget),
-		   &budget, sizeof(GovBudget));
-}
-
-/* Append the outer strings; budgets of one capability share its id. */
-static void
-add_outer(StringInfo block, GovEntity *head, uint64 first)
-{
-	Size		budgets = offsetof(GovEntity, budgets);
-	GovText		last = 0;
-
-	head->type_id = add_column(block, first, 2);
-	head->parent_id = add_column(block, first, 3);
-	for (uint32 i = 0; i < head->nbudgets; i++)
-	{
-		char	   *capability = gov_spi_text(first + i, 6);
-
-		if (last == 0 || !gov_chars_are(gov_chars(block->data, last), capability,
-										strlen(capability)))
-			last = add_string(block, capability, strlen(capability));
-		((GovBudget *) (block->data + budgets))[i].capability_id = last;
-	}
-}
-
-static int
-compare_strings(const GovChars *a, const GovChars *b)
-{
-	int			order = memcmp(a->bytes, b->bytes, Min(a->length, b->length));
-
-	return order != 0 ? order : (a->length > b->length) - (a->length < b->length);
-}
-
-/* The order that entity.h promises. */
-static int
-compare_budgets(const void *left, const void *right, void *arg)
-{
-	const GovBudget *a = left;
-	const GovBudget *b = right;
-	const GovEntity *entity = arg;
-	uint32		a_nscope = gov_budget_more(entity, a)->nscope;
-	uint32		b_nscope = gov_budget_more(entity, b)->nscope;
-	int			order = 0;
-
-	if (a->capability_hash != b->capability_hash)
-		return a->capability_hash < b->capability_hash ? -1 : 1;
-	order = compare_strings(gov_chars(entity, a->capability_id),
-							gov_chars(entity, b->capability_id));
-	if (order == 0 && a_nscope != b_nscope)
-		order = a_nscope < b_nscope ? -1 : 1;
-	for (uint32 i = 0; order == 0 && i < a_nscope; i++)
-		order = compare_strings(gov_chars(entity, gov_budget_scope(entity, a)[i]),
-								gov_chars(entity, gov_budget_scope(entity, b)[i]));
-	return order != 0 ? order : compare_strings(gov_chars(entity, a->name),
-												gov_chars(entity, b->name));
-}
-
-/* Build the entity that rows [first, end) tell of; NULL if there is none. */
+/* Read an entity with its budgets; NULL if there is none. */
 static GovEntity *
-build_entity(const GovLoad *load, const GovLoaded *item, uint64 first, uint64 end)
+read_entity(GovLoad *load, Tables *tables, const GovLoaded *item)
 {
-	StringInfoData block;
-	GovEntity	head = {0};
-	GovEntity  *entity;
-	bool		isnull;
+	Oid			index = gov_catalog()->entities_pkey;
+	Datum		id = PointerGetDatum(cstring_to_text_with_len(item->id, item->id_length));
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	GovEntity  *entity = NULL;
 
-	gov_spi_value(first, 2, &isnull);
-	if (isnull)
-		return NULL;
+	text_key(&keys[0], GOV_ENTITY_OWNER_ID + 1, load->owner);
+	text_key(&keys[1], GOV_ENTITY_ID + 1, id);
+	scan = systable_beginscan(tables->entities, index, OidIsValid(index),
+							  GetActiveSnapshot(), 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		GovRow		row = keep_row(tables->entities, tuple);
+		uint32		nbudgets = read_budgets(load, tables, id);
 
-	gov_spi_value(first, 5, &isnull);
-	head.nbudgets = isnull ? 0 : end - first;
-	head.id_hash = gov_text_hash(item->id, item->id_length);
-	head.is_archived = DatumGetBool(gov_spi_value(first, 4, &isnull));
-	initStringInfo(&block);
-	enlargeStringInfo(&block, offsetof(GovEntity, budgets) +
-					  head.nbudgets * sizeof(GovBudget));
-	block.len = offsetof(GovEntity, budgets) + head.nbudgets * sizeof(GovBudget);
-
-	add_string(&block, item->id, item->id_length);
-	for (uint32 i = 0; i < head.nbudgets; i++)
-		add_budget(&block, first + i, i);
-	align(&block, MAXIMUM_ALIGNOF);
-	head.inner_size = block.len;
-	add_outer(&block, &head, first);
-	align(&block, MAXIMUM_ALIGNOF);
-	head.size = block.len;
-	memcpy(block.data, &head, offsetof(GovEntity, budgets));
-
-	entity = MemoryContextAlloc(load->context, block.len);
-	memcpy(entity, block.data, block.len);
-	qsort_arg(entity->budgets, entity->nbudgets, sizeof(GovBudget),
-			  compare_budgets, entity);
-	pfree(block.data);
+		entity = gov_build_entity(load, item, &row, tables->budgets, nbudgets);
+	}
+	systable_endscan(scan);
 	return entity;
 }
 
-/* Fill in the entity of each item. */
+/* Fill in the entity of each item from the first on, under the active snapshot. */
 void
-gov_read_entities(GovLoad *load)
+gov_read_entities(GovLoad *load, int first)
 {
-	Datum		args[2] = {load->owner, id_array(load->items, load->count)};
-	uint64		nrows = gov_spi_select(&entities_query, args, NULL);
-	uint64		first = 0;
+	const GovCatalog *catalog = gov_catalog();
+	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext, "governance load rows",
+											   ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = CurrentMemoryContext;
+	Tables		tables = {.capacity = GOV_BUDGETS_AT_FIRST};
 
-	for (int i = 0; i < load->count; i++)
+	Assert(first < load->count);
+	GOV_FAULT(GOV_FAULT_STATEMENT);
+	tables.entities = open_table(catalog->entities);
+	tables.assignments = open_table(catalog->assignments);
+	tables.budgets = palloc(sizeof(GovRow) * tables.capacity);
+	MemoryContextSwitchTo(rows);
+	for (int i = first; i < load->count; i++)
 	{
-		uint64		end = first;
-		bool		isnull;
-
-		while (end < nrows && DatumGetInt64(gov_spi_value(end, 1, &isnull)) == i + 1)
-			end++;
-		Assert(end > first);
-		load->items[i].entity = build_entity(load, &load->items[i], first, end);
-		first = end;
+		CHECK_FOR_INTERRUPTS();
+		load->items[i].entity = read_entity(load, &tables, &load->items[i]);
+		MemoryContextReset(rows);
 	}
-	SPI_freetuptable(SPI_tuptable);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(rows);
+	pfree(tables.budgets);
+	table_close(tables.assignments, NoLock);
+	table_close(tables.entities, NoLock);
 }

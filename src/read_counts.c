@@ -3,30 +3,17 @@
  *		Reads the counts of budgets: usage, the ledger's tail, open holds.
  *
  * PURPOSE
- *		Runs inside a load (load.c), under the same snapshot that the budgets
- *		were read with, and makes a counter for each budget that has none in
- *		memory.
+ *		Runs inside a load (load.c), under the last of its snapshots, and makes a
+ *		counter for each budget that has none in memory.
  *
- * STATEMENTS
- *		As in read_catalog.c.  Of the ledger an owner's tail is read (tally.c),
- *		whoever of it is asked for.  The open holds of a budget are found by an
- *		index of their budgets, whose condition is written as no other index has
- *		it, so that no other can serve the statement.
+ * READING
+ *		Below SPI, as in read_catalog.c.  Rolled-up usage is read by read_usage.c,
+ *		open holds by read_holds.c.  Of the ledger an owner's tail is read
+ *		(tally.c), whoever of it is asked for.
  *
  * OWN CHANGES
  *		A view of those needs counts only of the budgets that nobody else sees;
  *		own.c knows them.
- *
- * HOLDS
- *		Of shared memory every open hold is a part, whatever its time: only the
- *		change of its state ends it, for all at once.  A check that answers
- *		from the tables leaves out those past their time.
- *
- * CLOCK
- *		A counter gets the window of the present time.  Usage in a later one
- *		means that the clock was ahead when it was recorded, or another
- *		machine's was, before a promotion; it counts when that window comes, for
- *		which the counter notes that there is one (clock.c).
  */
 #include "postgres.h"
 
@@ -61,38 +48,24 @@ static GovQuery visible_query = {
 	.argtypes = {INT8ARRAYOID}
 };
 
-static GovQuery holds_query = {
-	.sql =
-	"select v.amount, v.assignment_ids from @gov_reservations v"
-	" where v.assignment_ids && $1 and v.state >= 'open' and v.state <= 'open'"
-	"  and v.owner_id = $2 and v.expires_at > $3",
-	.uses_bitmap = true,
-	.nargs = 3,
-	.argtypes = {UUIDARRAYOID, TEXTOID, TIMESTAMPTZOID}
-};
-
-static GovQuery watermark_query = {
-	.sql = "select r.watermark from @gov_rollup_state r where r.id = 1"
-};
-
-/* A counter to be read. */
-typedef struct Wanted
+/* A stored amount, or a sum of amounts. */
+GovAmount
+gov_read_sum(Datum numeric)
 {
-	GovSharedCounter *counter;
-	const GovBudget *budget;
-} Wanted;
+	GovAmount	amount = 0;
 
-/* A column of amounts or sums of them. */
+	if (gov_amount_from_sum(DatumGetNumeric(numeric), &amount) != GOV_AMOUNT_OK)
+		gov_raise_stored_amount();
+	return amount;
+}
+
+/* A column of those in a row of SPI. */
 GovAmount
 gov_read_amount(uint64 row, int column, bool *isnull)
 {
 	Datum		value = gov_spi_value(row, column, isnull);
-	GovAmount	amount = 0;
 
-	if (!*isnull &&
-		gov_amount_from_sum(DatumGetNumeric(value), &amount) != GOV_AMOUNT_OK)
-		gov_raise_stored_amount();
-	return amount;
+	return *isnull ? 0 : gov_read_sum(value);
 }
 
 /* Give a counter its window at the load's time. */
@@ -110,14 +83,6 @@ set_window(const GovLoad *load, const GovEntity *entity, const GovBudget *budget
 						   gov_shown(gov_budget_timezone(entity, budget))),
 				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 }
-
-/* The counters to be read. */
-typedef struct Reading
-{
-	GovLoad    *load;
-	int			count;
-	Wanted	   *list;
-} Reading;
 
 /* Begin a counter of a budget; must its counts be read? */
 static bool
@@ -145,14 +110,14 @@ begin_counter(GovLoad *load, int number, uint32 b)
 }
 
 static void
-list_counters(Reading *reading)
+list_counters(GovReading *reading)
 {
 	GovLoad    *load = reading->load;
 	int			most = 0;
 
 	for (int i = 0; i < load->count; i++)
 		most += load->items[i].entity ? load->items[i].entity->nbudgets : 0;
-	reading->list = palloc(sizeof(Wanted) * Max(most, 1));
+	reading->list = palloc(sizeof(GovWanted) * Max(most, 1));
 	load->renews = false;
 
 	for (int i = 0; i < load->count; i++)
@@ -165,134 +130,34 @@ list_counters(Reading *reading)
 		for (uint32 b = 0; b < nbudgets; b++)
 		{
 			if (begin_counter(load, i, b))
-				reading->list[reading->count++] = (Wanted) {&item->counters[b],
+				reading->list[reading->count++] = (GovWanted) {&item->counters[b],
 					&item->entity->budgets[b]};
 		}
 	}
-}
-
-static Datum
-budget_array(const Reading *reading)
-{
-	Datum	   *elements = palloc(sizeof(Datum) * reading->count);
-
-	for (int i = 0; i < reading->count; i++)
-		elements[i] = UUIDPGetDatum(&reading->list[i].budget->id);
-	return PointerGetDatum(construct_array(elements, reading->count, UUIDOID, UUID_LEN, false,
-										   TYPALIGN_CHAR));
-}
-
-/* Count usage that is of the counter's window; note whether there is a later one. */
-static void
-count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amount)
-{
-	if (start == counter->window.start &&
-		!gov_amount_add(counter->total, amount, &counter->total))
-		gov_raise_stored_amount();
-	if (start > counter->window.start)
-		counter->has_later = true;
-}
-
-/* Read the usage of a counter in its window, and in later ones. */
-static void
-read_usage_of(Relation rel, const GovLoad *load, GovSharedCounter *counter)
-{
-	Oid			index = gov_catalog()->usage_pkey;
-	ScanKeyData keys[3];
-	SysScanDesc scan;
-	HeapTuple	row;
-
-	ScanKeyInit(&keys[0], GOV_USAGE_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(counter->id));
-	ScanKeyInit(&keys[1], GOV_USAGE_WINDOW_START + 1, BTGreaterEqualStrategyNumber,
-				F_TIMESTAMPTZ_GE, TimestampTzGetDatum(counter->window.start));
-	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 2, keys);
-	while (HeapTupleIsValid(row = systable_getnext(scan)))
-	{
-		TupleDesc	desc = RelationGetDescr(rel);
-		GovAmount	amount = 0;
-		bool		isnull;
-		Datum		start = heap_getattr(row, GOV_USAGE_WINDOW_START + 1, desc, &isnull);
-		Datum		sum = heap_getattr(row, GOV_USAGE_AMOUNT + 1, desc, &isnull);
-		Datum		owner = heap_getattr(row, GOV_USAGE_OWNER_ID + 1, desc, &isnull);
-
-		if (!DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, owner, load->owner)))
-			continue;
-		if (gov_amount_from_sum(DatumGetNumeric(sum), &amount) != GOV_AMOUNT_OK)
-			gov_raise_stored_amount();
-		count_usage(counter, DatumGetTimestampTz(start), amount);
-	}
-	systable_endscan(scan);
-}
-
-static void
-read_usage(const Reading *reading)
-{
-	Relation	rel = try_table_open(gov_catalog()->usage, AccessShareLock);
-
-	if (rel == NULL)
-		gov_raise_dropped();
-	for (int i = 0; i < reading->count; i++)
-		read_usage_of(rel, reading->load, reading->list[i].counter);
-	table_close(rel, NoLock);
-}
-
-static int
-compare_budgets(const void *left, const void *right)
-{
-	return memcmp(((const Wanted *) left)->budget->id.data,
-				  ((const Wanted *) right)->budget->id.data, UUID_LEN);
-}
-
-/* Count a hold on those of its budgets that are wanted, sorted by budget. */
-static void
-count_hold(TupleTableSlot *row, void *state)
-{
-	const Reading *reading = state;
-	GovAmount	amount = 0;
-	Datum	   *ids;
-	int			nids;
-
-	if (gov_amount_from_sum(DatumGetNumeric(row->tts_values[0]), &amount) != GOV_AMOUNT_OK)
-		gov_raise_stored_amount();
-	deconstruct_array(DatumGetArrayTypeP(row->tts_values[1]), UUIDOID, UUID_LEN, false,
-					  TYPALIGN_CHAR, &ids, NULL, &nids);
-	for (int i = 0; i < nids; i++)
-	{
-		GovBudget	key = {.id = *DatumGetUUIDP(ids[i])};
-		Wanted		sought = {.budget = &key};
-		Wanted	   *found = bsearch(&sought, reading->list, reading->count, sizeof(Wanted),
-									compare_budgets);
-
-		if (found != NULL &&
-			!gov_amount_add(found->counter->held, amount, &found->counter->held))
-			gov_raise_stored_amount();
-	}
-	reading->load->holds_met = true;
-}
-
-/* The list is sorted by budget afterwards. */
-static void
-read_holds(Reading *reading)
-{
-	GovLoad    *load = reading->load;
-	Datum		args[3] = {budget_array(reading), load->owner};
-
-	args[2] = TimestampTzGetDatum(load->counts_overdue ? DT_NOBEGIN : load->now);
-	qsort(reading->list, reading->count, sizeof(Wanted), compare_budgets);
-	gov_spi_each(&holds_query, args, NULL, count_hold, reading);
 }
 
 /* Up to which event the ledger is rolled up, for the active snapshot. */
 int64
 gov_read_watermark(void)
 {
+	Oid			index = gov_catalog()->rollup_state_pkey;
+	Relation	rel = try_table_open(gov_catalog()->rollup_state, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
 	int64		watermark = 0;
 	bool		isnull;
 
-	if (gov_spi_select(&watermark_query, NULL, NULL) > 0)
-		watermark = DatumGetInt64(gov_spi_value(0, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
+	if (rel == NULL)
+		gov_raise_dropped();
+	ScanKeyInit(&key, GOV_STATE_ID + 1, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(1));
+	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+		watermark = DatumGetInt64(heap_getattr(row, GOV_STATE_WATERMARK + 1,
+											   RelationGetDescr(rel), &isnull));
+	systable_endscan(scan);
+	table_close(rel, NoLock);
 	return watermark;
 }
 
@@ -316,32 +181,32 @@ gov_read_tail(const GovOwnerKey *key, int64 watermark, MemoryContext context)
 static int
 compare_counters(const void *left, const void *right)
 {
-	int64		a = ((const Wanted *) left)->counter->id;
-	int64		b = ((const Wanted *) right)->counter->id;
+	int64		a = ((const GovWanted *) left)->counter->id;
+	int64		b = ((const GovWanted *) right)->counter->id;
 
 	return (a > b) - (a < b);
 }
 
 /* Count what a tail has of the counters. */
 static void
-add_tail(const Reading *reading, const GovTally *tail)
+add_tail(const GovReading *reading, const GovTally *tail)
 {
-	Wanted	   *sorted = palloc(sizeof(Wanted) * reading->count);
+	GovWanted  *sorted = palloc(sizeof(GovWanted) * reading->count);
 	uint32		position = 0;
 	const GovTallied *entry;
 
-	memcpy(sorted, reading->list, sizeof(Wanted) * reading->count);
-	qsort(sorted, reading->count, sizeof(Wanted), compare_counters);
+	memcpy(sorted, reading->list, sizeof(GovWanted) * reading->count);
+	qsort(sorted, reading->count, sizeof(GovWanted), compare_counters);
 	while ((entry = gov_tally_next(tail, &position)) != NULL)
 	{
 		GovSharedCounter key = {.id = entry->key.counter_id};
-		Wanted		sought = {.counter = &key};
-		Wanted	   *found = bsearch(&sought, sorted, reading->count, sizeof(Wanted),
+		GovWanted	sought = {.counter = &key};
+		GovWanted  *found = bsearch(&sought, sorted, reading->count, sizeof(GovWanted),
 									compare_counters);
 
 		if (found == NULL)
 			continue;
-		count_usage(found->counter, entry->key.window_start, entry->amount);
+		gov_count_usage(found->counter, entry->key.window_start, entry->amount);
 		found->counter->last_event = gov_tally_last_id(tail);
 	}
 	pfree(sorted);
@@ -354,7 +219,7 @@ add_tail(const Reading *reading, const GovTally *tail)
  * the tables know more of are not what is known of.
  */
 static void
-read_tail(const Reading *reading)
+read_tail(const GovReading *reading)
 {
 	const GovLoad *load = reading->load;
 	bool		is_shared = load->claims != NULL;
@@ -374,14 +239,14 @@ read_tail(const Reading *reading)
 void
 gov_read_counters(GovLoad *load)
 {
-	Reading		reading = {.load = load};
+	GovReading	reading = {.load = load};
 
 	list_counters(&reading);
 	if (reading.count == 0)
 		return;
-	read_usage(&reading);
+	gov_read_usage(&reading);
 	read_tail(&reading);
-	read_holds(&reading);
+	gov_read_holds(&reading);
 	for (int i = 0; i < reading.count; i++)
 		reading.list[i].counter->settled = reading.list[i].counter->total;
 }
@@ -415,9 +280,13 @@ void
 gov_read_own_budgets(GovLoad *load)
 {
 	Datum		args[1] = {counter_id_array(load)};
-	uint64		nvisible = gov_spi_select(&visible_query, args, NULL);
+	GovSpi		spi;
+	uint64		nvisible;
 	int64		n = 0;
 	uint64		row = 0;
+
+	gov_spi_begin(&spi);
+	nvisible = gov_spi_select(&visible_query, args, NULL);
 
 	for (int i = 0; i < load->count; i++)
 	{
@@ -435,5 +304,5 @@ gov_read_own_budgets(GovLoad *load)
 			row += item->is_own[b] ? 0 : 1;
 		}
 	}
-	SPI_freetuptable(SPI_tuptable);
+	gov_spi_end(&spi);
 }

@@ -9,7 +9,6 @@
 #include "load.h"
 
 #define GOV_NAMES_MAX		1000	/* entities that one call may name */
-#define GOV_ID_MAX_BYTES	(255 * 4)	/* an id has at most 255 characters */
 
 /* An entity that a call names. */
 typedef struct GovName

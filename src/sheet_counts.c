@@ -9,7 +9,7 @@
  *		here: no join has to be planned for numbers that are not known.
  *
  * HOLDS
- *		As in read_counts.c: beside shared memory every open hold counts,
+ *		As in read_holds.c: beside shared memory every open hold counts,
  *		whatever its time; without it those past their time do not.
  *
  * CLOCK

@@ -145,6 +145,7 @@ init_shared(void)
 	{
 		pg_atomic_init_u64(&gov_shared->generations[i], 1);
 		pg_atomic_init_u64(&gov_shared->type_generations[i], 1);
+		pg_atomic_init_u64(&gov_shared->merged_until[i], (uint64) DT_NOBEGIN);
 		SpinLockInit(&gov_shared->tails[i].lock);
 	}
 	LWLockInitialize(&gov_shared->workers_lock, gov_shared->stripe_tranche);
@@ -261,4 +262,11 @@ pg_atomic_uint64 *
 gov_shmem_type_generation(Oid database)
 {
 	return &gov_shared->type_generations[generation_slot(database)];
+}
+
+/* No window ends later that was merged since the server started. */
+pg_atomic_uint64 *
+gov_shmem_merged_until(Oid database)
+{
+	return &gov_shared->merged_until[generation_slot(database)];
 }

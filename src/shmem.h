@@ -135,6 +135,7 @@ typedef struct GovShared
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
 	pg_atomic_uint64 type_generations[GOV_GENERATIONS];
+	pg_atomic_uint64 merged_until[GOV_GENERATIONS]; /* TimestampTz; read_usage.c */
 	GovSharedTail tails[GOV_GENERATIONS];
 	LWLock		workers_lock;
 	GovSharedWorker workers[GOV_WORKER_SLOTS];
@@ -154,6 +155,7 @@ extern uint32 gov_shmem_take_segment(void);
 extern void gov_shmem_give_segment(uint32 number);
 extern pg_atomic_uint64 *gov_shmem_generation(Oid database);
 extern pg_atomic_uint64 *gov_shmem_type_generation(Oid database);
+extern pg_atomic_uint64 *gov_shmem_merged_until(Oid database);
 
 static inline GovSharedStripe *
 gov_stripe(int index)

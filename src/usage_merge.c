@@ -37,14 +37,16 @@
  *		at once ends the batch.
  *
  * INVARIANTS
- *		A merged row is of windows that have ended, so no load asks for it: a
- *		load reads the present window, and whether there are later ones.  That
- *		rests on the clock: windows that were merged while it was ahead by more
- *		than governance.usage_merge_after are not found when it is right again.
+ *		A merged row is of windows that have ended, so no load asks for it,
+ *		unless the clock was ahead by more than governance.usage_merge_after
+ *		when it was made, and was set back.  For that case loads are told, before
+ *		the rows are there to be seen, up to which end windows are merged; in
+ *		windows that such a row covers all of its usage counts (read_usage.c).
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/timestamp.h"
 
@@ -52,6 +54,7 @@
 #include "clock.h"
 #include "guc.h"
 #include "pass.h"
+#include "shmem.h"
 #include "spi.h"
 #include "usage_merge.h"
 
@@ -130,6 +133,18 @@ due_until(int age_s)
 	return at - (of_day < 0 ? of_day + USECS_PER_DAY : of_day);
 }
 
+/* Tell loads that windows which end no later may be merged. */
+static void
+tell_loads(TimestampTz until)
+{
+	pg_atomic_uint64 *merged_until = gov_shmem_merged_until(MyDatabaseId);
+	uint64		told = pg_atomic_read_u64(merged_until);
+
+	while (until > (TimestampTz) told &&
+		   !pg_atomic_compare_exchange_u64(merged_until, &told, (uint64) until))
+		;
+}
+
 /*
  * Merge a batch of windows.  Where none is to be merged, but usage is to be
  * deleted, they are when that is due.
@@ -140,6 +155,7 @@ gov_usage_merge(uint64 *nmerged)
 	int			age_s = gov_usage_merge_after_s != 0 ? gov_usage_merge_after_s : gov_usage_retention_s;
 	Datum		args[4];
 	GovSpi		spi;
+	TimestampTz until;
 	int64		nread;
 	int64		nworked;
 	bool		isnull;
@@ -149,7 +165,9 @@ gov_usage_merge(uint64 *nmerged)
 	gov_pass_continue(&merge_pass);
 	args[0] = TimestampTzGetDatum(merge_pass.at);
 	args[1] = Int64GetDatum(merge_pass.id);
-	args[2] = TimestampTzGetDatum(due_until(age_s));
+	until = due_until(age_s);
+	tell_loads(until);
+	args[2] = TimestampTzGetDatum(until);
 	args[3] = Int64GetDatum(merge_pass.limit);
 	gov_spi_begin(&spi);
 	gov_spi_modify(&merge_query, args, NULL);

@@ -31,6 +31,7 @@ PG_FUNCTION_INFO_V1(test_amount_from_numeric);
 PG_FUNCTION_INFO_V1(test_amount_status);
 PG_FUNCTION_INFO_V1(test_amount_to_numeric);
 PG_FUNCTION_INFO_V1(test_amount_add);
+PG_FUNCTION_INFO_V1(test_amount_from_share);
 PG_FUNCTION_INFO_V1(test_cadence_parse);
 PG_FUNCTION_INFO_V1(test_window_at);
 PG_FUNCTION_INFO_V1(test_timezone_lookup);
@@ -146,6 +147,18 @@ test_amount_add(PG_FUNCTION_ARGS)
 						&sum))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(raw_out(sum));
+}
+
+/* test_amount_from_share(usage_limit numeric, percentage numeric) returns numeric: raw, null for none */
+Datum
+test_amount_from_share(PG_FUNCTION_ARGS)
+{
+	GovAmount	amount;
+
+	if (gov_amount_from_share(PG_GETARG_NUMERIC(0), PG_GETARG_NUMERIC(1),
+							  &amount) != GOV_AMOUNT_OK)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(raw_out(amount));
 }
 
 /* test_cadence_parse(text) returns text: unit and count, null if refused */

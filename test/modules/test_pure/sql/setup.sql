@@ -15,6 +15,9 @@ as :'library', 'test_amount_to_numeric' language c strict;
 create function amount_add(a numeric, b numeric) returns numeric
 as :'library', 'test_amount_add' language c strict;
 
+create function amount_from_share(usage_limit numeric, percentage numeric) returns numeric
+as :'library', 'test_amount_from_share' language c strict;
+
 create function cadence_parse(text) returns text
 as :'library', 'test_cadence_parse' language c strict;
 
