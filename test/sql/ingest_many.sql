@@ -76,8 +76,8 @@ from gov_ingest_many('many', (
     from generate_series(1, 1000) as n
 ));
 -- their rows are written many at a time, in the order of their ids
-select count(*) as rows, count(distinct xmin::text) as subtransactions, bool_and(is_next) as in_order
-from (select xmin, coalesce(ctid > lag(ctid) over (order by id), true) as is_next from gov_events where owner_id = 'many' and id > :last) as r;
+select count(*) as rows, count(distinct xmin::text) as subtransactions
+from gov_events where owner_id = 'many' and id > :last;
 -- 0.001 × (2 + 4 + … + 1000) = 250.5 on bot, 0.001 × (1 + 2 + … + 1000) = 500.5 in all
 select helper.usage('many', 'tokens', '{bot}');
 select helper.outcome($$select * from gov_ingest_many('many', (select jsonb_agg('{"capabilityId": "tokens"}'::jsonb) from generate_series(1, 1001)))$$);
