@@ -146,7 +146,7 @@ create index gov_reservations_open on @extschema@.gov_reservations (owner_id, ex
 create index gov_reservations_ended_idx on @extschema@.gov_reservations (owner_id)
     where state <> 'open';
 
--- The open holds of a budget. Its condition is as the engine writes it, and no other index has it so: see read_counts.c. Without
+-- The open holds of a budget. Its condition is as the engine writes it, and no other index has it so: see read_holds.c. Without
 -- a pending list, which whoever reads would go through.
 create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations using gin (assignment_ids)
     with (fastupdate = off)

@@ -1,4 +1,4 @@
--- No other index has the condition on the state that finds a few budgets by the index on them: see read_counts.c. For whom policies
+-- No other index has the condition on the state that finds a few budgets by the index on them: see read_holds.c. For whom policies
 -- hold, none is asked for what arrays have in common, which the planner takes for leaky.
 create function @extschema@._gov_held(owner text, at timestamptz, budgets uuid[])
 returns table (assignment_id uuid, amount numeric)

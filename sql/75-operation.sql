@@ -524,7 +524,8 @@ begin
                 where m.counter_id = c.counter_id
                     and m.merged_windows > 1
                     and m.window_start <= c.window_start
-                    and m.window_end > c.window_start)
+                    and m.window_end > c.window_start
+                offset 0)
             -- Nobody has asked since its window ended, and what that came to may be merged or deleted.
             and (c.window_end > @extschema@.gov_now()
                 or u.merged_windows is null

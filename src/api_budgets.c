@@ -10,9 +10,11 @@
  *		answers from memory.  So a query pays at most twice what the better of
  *		the two would have cost.
  *
- *		What is read, and as whom, is up to the two functions in SQL that this
- *		calls with the rights of its caller: _gov_budgets_of, of a whole owner
- *		and of some entities.
+ *		What is read is up to the two functions in SQL that this calls with the
+ *		rights of its caller: _gov_budgets_of, of a whole owner and of some
+ *		entities.  How many budgets an owner has is asked with the engine's
+ *		rights, but of no owner whom the caller may not see: what a query costs
+ *		would tell.
  *
  * MEMORY
  *		The whole of one owner, in the memory of the query.  The views ask owner
@@ -41,7 +43,9 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
+#include "entity.h"
 #include "errors.h"
+#include "owner.h"
 #include "spi.h"
 
 #define GOV_WHOLE_AT_ONCE	50	/* budgets of an owner that is always read whole */
@@ -175,11 +179,20 @@ has_at_most(Reader *reader, int64 count)
 	return count < reader->limit;
 }
 
+/* As the policies of the tables ask it (policy.c). */
+static bool
+may_see(const text *owner)
+{
+	return gov_owner_pin() == NULL ? gov_owner_reads_every() :
+		gov_owner_is_pinned_to(VARDATA_ANY(owner), VARSIZE_ANY_EXHDR(owner));
+}
+
 static bool
 is_whole_cheaper(Reader *reader)
 {
-	return reader->wants_whole ||
-		has_at_most(reader, Max(reader->spent, GOV_WHOLE_AT_ONCE));
+	return may_see(reader->owner) &&
+		(reader->wants_whole ||
+		 has_at_most(reader, Max(reader->spent, GOV_WHOLE_AT_ONCE)));
 }
 
 static int
@@ -187,13 +200,11 @@ compare_rows(const void *a, const void *b)
 {
 	const Row  *left = a;
 	const Row  *right = b;
-	int			left_length = VARSIZE_ANY_EXHDR(left->entity);
-	int			right_length = VARSIZE_ANY_EXHDR(right->entity);
-	int			order = memcmp(VARDATA_ANY(left->entity), VARDATA_ANY(right->entity),
-							   Min(left_length, right_length));
+	int			order = gov_bytes_compare(VARDATA_ANY(left->entity),
+										  VARSIZE_ANY_EXHDR(left->entity),
+										  VARDATA_ANY(right->entity),
+										  VARSIZE_ANY_EXHDR(right->entity));
 
-	if (order == 0)
-		order = (left_length > right_length) - (left_length < right_length);
 	return order != 0 ? order : (left->number > right->number) - (left->number < right->number);
 }
 

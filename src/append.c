@@ -290,9 +290,9 @@ gov_append_flush(GovAppend *append)
 bool
 gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key)
 {
+	TupleTableSlot *row = form_row(append);
 	TransactionId xid = GetCurrentTransactionId();
 	uint32		token = SpeculativeInsertionLockAcquire(xid);
-	TupleTableSlot *row = form_row(append);
 	bool		conflict = false;
 
 	Assert(append->has_key);

@@ -11,4 +11,13 @@
 
 extern TimestampTz gov_clock(void);
 
+/* The start of the day of UTC that a finite time is in; a timestamptz counts from one. */
+static inline TimestampTz
+gov_clock_day(TimestampTz at)
+{
+	TimestampTz of_day = at % USECS_PER_DAY;
+
+	return at - (of_day < 0 ? of_day + USECS_PER_DAY : of_day);
+}
+
 #endif							/* GOV_CLOCK_H */

@@ -90,6 +90,15 @@ gov_chars(const void *block, GovText text)
 	return text == 0 ? &gov_no_chars : (const GovChars *) ((const char *) block + text);
 }
 
+/* The order of strings in which the engine sorts: by bytes, the shorter one first. */
+static inline int
+gov_bytes_compare(const char *a, uint32 a_length, const char *b, uint32 b_length)
+{
+	int			order = memcmp(a, b, Min(a_length, b_length));
+
+	return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
+}
+
 static inline bool
 gov_chars_are(const GovChars *chars, const char *text, uint32 length)
 {

@@ -163,9 +163,8 @@ compare_ids(const void *left, const void *right)
 {
 	const GovLoaded *a = left;
 	const GovLoaded *b = right;
-	int			order = memcmp(a->id, b->id, Min(a->id_length, b->id_length));
 
-	return order != 0 ? order : (a->id_length > b->id_length) - (a->id_length < b->id_length);
+	return gov_bytes_compare(a->id, a->id_length, b->id, b->id_length);
 }
 
 /* Leave each id once; returns how many are left. */

@@ -220,9 +220,7 @@ add_outer(StringInfo block, GovEntity *head, const GovRow *row, const GovRow *bu
 static int
 compare_strings(const GovChars *a, const GovChars *b)
 {
-	int			order = memcmp(a->bytes, b->bytes, Min(a->length, b->length));
-
-	return order != 0 ? order : (a->length > b->length) - (a->length < b->length);
+	return gov_bytes_compare(a->bytes, a->length, b->bytes, b->length);
 }
 
 /* The order that entity.h promises. */

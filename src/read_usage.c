@@ -38,6 +38,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "clock.h"
 #include "columns.h"
 #include "errors.h"
 #include "lookup.h"
@@ -93,9 +94,26 @@ read_row(Relation rel, HeapTuple row, Datum owner, Usage *usage)
 	return true;
 }
 
-/* Read the usage of a counter in its window, and in later ones. */
+/* Count a row from the day of the counter's window on, if it is of that window or a later one. */
 static void
-read_window(Relation rel, const GovLoad *load, GovSharedCounter *counter)
+count_row(GovSharedCounter *counter, const Usage *usage)
+{
+	TimestampTz start = usage->start;
+
+	if (start < counter->window.start)
+	{
+		if (!usage->is_merged || usage->end <= counter->window.start)
+			return;
+		start = counter->window.start;	/* the row covers the window */
+	}
+	gov_count_usage(counter, start, usage->amount);
+	if (usage->is_merged && usage->end > counter->window.end)
+		counter->has_later = true;
+}
+
+/* Read the usage of a counter from a time on, which is no later than its window. */
+static void
+read_from(Relation rel, const GovLoad *load, GovSharedCounter *counter, TimestampTz from)
 {
 	Oid			index = gov_catalog()->usage_pkey;
 	ScanKeyData keys[2];
@@ -106,52 +124,12 @@ read_window(Relation rel, const GovLoad *load, GovSharedCounter *counter)
 	ScanKeyInit(&keys[0], GOV_USAGE_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
 				Int64GetDatum(counter->id));
 	ScanKeyInit(&keys[1], GOV_USAGE_WINDOW_START + 1, BTGreaterEqualStrategyNumber,
-				F_TIMESTAMPTZ_GE, TimestampTzGetDatum(counter->window.start));
+				F_TIMESTAMPTZ_GE, TimestampTzGetDatum(from));
 	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 2, keys);
 	while (HeapTupleIsValid(row = systable_getnext(scan)))
 	{
-		if (!read_row(rel, row, load->owner, &usage))
-			continue;
-		gov_count_usage(counter, usage.start, usage.amount);
-		if (usage.is_merged && usage.end > counter->window.end)
-			counter->has_later = true;
-	}
-	systable_endscan(scan);
-}
-
-/* The start of the day of UTC that a time is in; a timestamptz counts from one. */
-static TimestampTz
-day_of(TimestampTz at)
-{
-	TimestampTz of_day = at % USECS_PER_DAY;
-
-	return at - (of_day < 0 ? of_day + USECS_PER_DAY : of_day);
-}
-
-/* Count the merged row that covers a counter's window and starts before it, if there is one. */
-static void
-read_covering(Relation rel, const GovLoad *load, GovSharedCounter *counter)
-{
-	Oid			index = gov_catalog()->usage_pkey;
-	ScanKeyData keys[3];
-	SysScanDesc scan;
-	HeapTuple	row;
-	Usage		usage;
-
-	ScanKeyInit(&keys[0], GOV_USAGE_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(counter->id));
-	ScanKeyInit(&keys[1], GOV_USAGE_WINDOW_START + 1, BTGreaterEqualStrategyNumber,
-				F_TIMESTAMPTZ_GE, TimestampTzGetDatum(day_of(counter->window.start)));
-	ScanKeyInit(&keys[2], GOV_USAGE_WINDOW_START + 1, BTLessStrategyNumber,
-				F_TIMESTAMPTZ_LT, TimestampTzGetDatum(counter->window.start));
-	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 3, keys);
-	while (HeapTupleIsValid(row = systable_getnext(scan)))
-	{
-		if (!read_row(rel, row, load->owner, &usage) || !usage.is_merged ||
-			usage.end <= counter->window.start)
-			continue;
-		gov_count_usage(counter, counter->window.start, usage.amount);
-		counter->has_later |= usage.end > counter->window.end;
+		if (read_row(rel, row, load->owner, &usage))
+			count_row(counter, &usage);
 	}
 	systable_endscan(scan);
 }
@@ -190,13 +168,18 @@ merged_until(Relation rel)
 	return Max(known, told);
 }
 
-/* May a merged row cover the window? */
-static bool
-may_be_merged(Relation rel, const GovWindow *window)
+/*
+ * From where on rows may count in the window: from its start, or, where a merged
+ * row may cover it, from the start of the day that it starts in.
+ */
+static TimestampTz
+first_start(Relation rel, const GovWindow *window)
 {
-	return !TIMESTAMP_NOT_FINITE(window->start) && !TIMESTAMP_NOT_FINITE(window->end) &&
-		window->end - window->start <= GOV_MERGED_WINDOW_MAX &&
-		window->start < merged_until(rel);
+	if (TIMESTAMP_NOT_FINITE(window->start) || TIMESTAMP_NOT_FINITE(window->end) ||
+		window->end - window->start > GOV_MERGED_WINDOW_MAX ||
+		window->start >= merged_until(rel))
+		return window->start;
+	return gov_clock_day(window->start);
 }
 
 /* Count the rolled-up usage of what is to be read. */
@@ -211,9 +194,7 @@ gov_read_usage(const GovReading *reading)
 	{
 		GovSharedCounter *counter = reading->list[i].counter;
 
-		read_window(rel, reading->load, counter);
-		if (may_be_merged(rel, &counter->window))
-			read_covering(rel, reading->load, counter);
+		read_from(rel, reading->load, counter, first_start(rel, &counter->window));
 	}
 	table_close(rel, NoLock);
 }

@@ -190,10 +190,8 @@ compare_keys(const void *left, const void *right)
 {
 	const GovName *a = left;
 	const GovName *b = right;
-	int			order = memcmp(a->key, b->key, Min(a->key_length, b->key_length));
 
-	return order != 0 ? order :
-		(a->key_length > b->key_length) - (a->key_length < b->key_length);
+	return gov_bytes_compare(a->key, a->key_length, b->key, b->key_length);
 }
 
 /* JSON orders keys by length first; chains want them in byte order. */
@@ -288,10 +286,8 @@ compare_ids(const void *left, const void *right)
 {
 	const GovName *a = left;
 	const GovName *b = right;
-	int			order = memcmp(a->id, b->id, Min(a->id_length, b->id_length));
 
-	return order != 0 ? order :
-		(a->id_length > b->id_length) - (a->id_length < b->id_length);
+	return gov_bytes_compare(a->id, a->id_length, b->id, b->id_length);
 }
 
 /* The ids given, as a set. */

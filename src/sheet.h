@@ -137,12 +137,4 @@ gov_sheet_scope(const GovSheet *sheet, const GovSheetBudget *budget)
 	return (const GovString *) (sheet->texts.data + budget->scope);
 }
 
-static inline int
-gov_bytes_compare(const char *a, uint32 a_length, const char *b, uint32 b_length)
-{
-	int			order = memcmp(a, b, Min(a_length, b_length));
-
-	return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
-}
-
 #endif							/* GOV_SHEET_H */

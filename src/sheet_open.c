@@ -313,11 +313,28 @@ trim(void)
 	trimmed_to_kb = gov_query_memory_kb;
 }
 
+/* Drop the parts of an owner whose whole is about to be kept. */
+static void
+drop_parts(const GovSheet *whole)
+{
+	GovSheet  **link = &kept;
+
+	while (*link != NULL)
+	{
+		if (covers(whole, &(*link)->owner, (*link)->part))
+			drop(link);
+		else
+			link = &(*link)->next;
+	}
+}
+
 static void
 keep(GovSheet *sheet)
 {
 	sheet->size = MemoryContextMemAllocated(sheet->context, true);
 	GOV_FAULT(GOV_FAULT_MEMORY);
+	if (sheet->part == NULL)
+		drop_parts(sheet);
 	MemoryContextSetParent(sheet->context, TopMemoryContext);
 	sheet->is_kept = true;
 	sheet->next = kept;

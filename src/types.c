@@ -26,6 +26,7 @@
 
 #include "catalog.h"
 #include "changes.h"
+#include "entity.h"
 #include "fault.h"
 #include "shmem.h"
 #include "spi.h"
@@ -65,22 +66,14 @@ static GovQuery keys_query = {
 };
 
 static int
-compare_texts(const char *a, uint32 a_length, const char *b, uint32 b_length)
-{
-	int			order = memcmp(a, b, Min(a_length, b_length));
-
-	return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
-}
-
-static int
 compare_pairs(const void *left, const void *right)
 {
 	const GovPair *a = left;
 	const GovPair *b = right;
-	int			order = compare_texts(a->first, a->first_length,
+	int			order = gov_bytes_compare(a->first, a->first_length,
 									  b->first, b->first_length);
 
-	return order != 0 ? order : compare_texts(a->second, a->second_length,
+	return order != 0 ? order : gov_bytes_compare(a->second, a->second_length,
 											  b->second, b->second_length);
 }
 
@@ -161,11 +154,11 @@ contains(const GovPairs *list, const char *first, uint32 first_length,
 	{
 		int			middle = low + (high - low) / 2;
 		const GovPair *pair = &list->pairs[middle];
-		int			order = compare_texts(pair->first, pair->first_length,
+		int			order = gov_bytes_compare(pair->first, pair->first_length,
 										  first, first_length);
 
 		if (order == 0 && second != NULL)
-			order = compare_texts(pair->second, pair->second_length,
+			order = gov_bytes_compare(pair->second, pair->second_length,
 								  second, second_length);
 		if (order == 0)
 			return true;

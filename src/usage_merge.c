@@ -123,14 +123,11 @@ try_lock(void)
 		ConditionalLockRelationOid(catalog->usage, RowExclusiveLock);
 }
 
-/* Windows that end no later are due.  A timestamptz counts from a midnight of UTC. */
+/* Windows that end no later are due. */
 static TimestampTz
 due_until(int age_s)
 {
-	TimestampTz at = gov_clock() - age_s * USECS_PER_SEC;
-	TimestampTz of_day = at % USECS_PER_DAY;
-
-	return at - (of_day < 0 ? of_day + USECS_PER_DAY : of_day);
+	return gov_clock_day(gov_clock() - age_s * USECS_PER_SEC);
 }
 
 /* Tell loads that windows which end no later may be merged. */
