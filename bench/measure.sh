@@ -17,7 +17,8 @@ cpu_us() { # PID...
 		files+=("/proc/$pid/stat")
 		for child in $(cat "/proc/$pid/task/$pid/children" 2>/dev/null); do files+=("/proc/$child/stat"); done
 	done
-	cat "${files[@]}" 2>/dev/null | sed 's/^\([0-9]*\) .*) /\1 /' |
+	# one that has just ended is no error
+	{ cat "${files[@]}" 2>/dev/null || true; } | sed 's/^\([0-9]*\) .*) /\1 /' |
 		awk -v tick=$((1000000 / $(getconf CLK_TCK))) -v parents=" $* " '
 			{t += $13 + $14; if (index(parents, " " $1 " ")) t += $15 + $16} END {printf "%d\n", t * tick}'
 }
