@@ -9,7 +9,8 @@
 #   sandbox_open NEED...     find or install; make $SANDBOX ($SOURCE, $BINDIR)
 #   sandbox_try NEED...      install more, that a test can do without: it skips and says why
 #   sandbox_build COPT       compile with these extra flags and install
-#   sandbox_start NAME       a server in $SANDBOX/NAME; settings on stdin
+#   sandbox_start NAME [ENCODING]  a server in $SANDBOX/NAME; settings on stdin; PGHOST and others name it from then on
+#   sandbox_stop             stops it
 #   as_user COMMAND...       run as the unprivileged user
 #
 # The user may choose: PG_CONFIG=/path/to/pg_config, or PG_MAJOR=17.
@@ -251,8 +252,15 @@ sandbox_try() {
 	done
 }
 
+# What ccache has compiled for another sandbox is the same, wherever that was.
 sandbox_make() {
-	as_user make -s PG_CONFIG="$PG_CONFIG" with_llvm=no "$@"
+	local cache=() home
+
+	home=$(getent passwd "${RUN_AS:-$(id -un)}" | cut -d: -f6)
+	if command -v ccache >/dev/null && as_user test -w "$home"; then
+		cache=(env CCACHE_DIR="$home/.cache/ccache" CCACHE_BASEDIR="$SANDBOX" CCACHE_NOHASHDIR=1)
+	fi
+	as_user "${cache[@]}" make -s PG_CONFIG="$PG_CONFIG" with_llvm=no ${cache:+CC="ccache $("$PG_CONFIG" --cc)"} "$@"
 }
 
 sandbox_build() {
@@ -264,9 +272,9 @@ sandbox_build() {
 }
 
 sandbox_start() {
-	local data=$SANDBOX/$1
+	local data=$SANDBOX/$1 encoding=${2:-UTF8}
 
-	as_user "$BINDIR/initdb" -D "$data" -U postgres -A trust -E UTF8 --no-locale --no-sync >"$data.log" 2>&1 ||
+	as_user "$BINDIR/initdb" -D "$data" -U postgres -A trust -E "$encoding" --no-locale --no-sync >"$data.log" 2>&1 ||
 		{ cat "$data.log" >&2; die "initdb failed"; }
 	{
 		echo "shared_preload_libraries = 'governance'"
@@ -278,3 +286,5 @@ sandbox_start() {
 		{ tail -n 20 "$data/server.log" >&2; die "the server did not start"; }
 	export PGHOST=$data PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
 }
+
+sandbox_stop() { as_user "$BINDIR/pg_ctl" -D "$PGHOST" -m fast -w stop >/dev/null; }
