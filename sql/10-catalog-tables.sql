@@ -29,10 +29,10 @@ create table @extschema@.gov_entity_types
 
     constraint gov_entity_types_pkey primary key (id),
     constraint gov_entity_types_id_check
-        check (length(id) between 1 and 255 and id !~ '[[:cntrl:]]'),
+        check (length(id) between 1 and 255 and id !~ '[\u0001-\u001f\u007f]'),
     -- Judged after the id, which it is taken from when it is not given: checks run in the order of their names.
     constraint gov_entity_types_name_check
-        check (length(display_name) between 1 and 255 and display_name !~ '[[:cntrl:]]'),
+        check (length(display_name) between 1 and 255 and display_name !~ '[\u0001-\u001f\u007f]'),
     constraint gov_entity_types_attribution_keys_check
         check (not jsonb_path_exists(
             to_jsonb(attribution_keys),
@@ -61,15 +61,15 @@ create table @extschema@.gov_capabilities
 
     constraint gov_capabilities_pkey primary key (id),
     constraint gov_capabilities_id_check
-        check (length(id) between 1 and 255 and id !~ '[[:cntrl:]]'),
+        check (length(id) between 1 and 255 and id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_capabilities_type_check
         check (type = 'METER'),
     constraint gov_capabilities_kind_check
         check (kind in ('feature', 'credit')),
     constraint gov_capabilities_display_name_check
-        check (length(display_name) between 1 and 255 and display_name !~ '[[:cntrl:]]'),
+        check (length(display_name) between 1 and 255 and display_name !~ '[\u0001-\u001f\u007f]'),
     constraint gov_capabilities_unit_check
-        check (length(unit) between 1 and 255 and unit !~ '[[:cntrl:]]')
+        check (length(unit) between 1 and 255 and unit !~ '[\u0001-\u001f\u007f]')
 )
 using heap;
 
@@ -100,15 +100,15 @@ create table @extschema@.gov_entities
     constraint gov_entities_pkey primary key (owner_id, id),
     constraint gov_entities_type_id_fkey foreign key (type_id) references @extschema@.gov_entity_types (id),
     constraint gov_entities_owner_id_check
-        check (length(owner_id) between 1 and 255 and owner_id !~ '[[:cntrl:]]'),
+        check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_entities_id_check
-        check (length(id) between 1 and 255 and id !~ '[[:cntrl:]]'),
+        check (length(id) between 1 and 255 and id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_entities_type_id_check
-        check (length(type_id) between 1 and 255 and type_id !~ '[[:cntrl:]]'),
+        check (length(type_id) between 1 and 255 and type_id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_entities_parent_id_check
-        check (length(parent_id) between 1 and 255 and parent_id !~ '[[:cntrl:]]'),
+        check (length(parent_id) between 1 and 255 and parent_id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_entities_display_name_check
-        check (length(display_name) between 1 and 255 and display_name !~ '[[:cntrl:]]'),
+        check (length(display_name) between 1 and 255 and display_name !~ '[\u0001-\u001f\u007f]'),
     constraint gov_entities_metadata_check
         check (jsonb_typeof(metadata) = 'object'
             and not jsonb_path_exists(metadata, 'strict $.* ? (@.type() != "string")')
@@ -170,17 +170,17 @@ create table @extschema@.gov_assignments
     constraint gov_assignments_capability_id_fkey
         foreign key (capability_id) references @extschema@.gov_capabilities (id),
     constraint gov_assignments_owner_id_check
-        check (length(owner_id) between 1 and 255 and owner_id !~ '[[:cntrl:]]'),
+        check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_assignments_entity_id_check
-        check (length(entity_id) between 1 and 255 and entity_id !~ '[[:cntrl:]]'),
+        check (length(entity_id) between 1 and 255 and entity_id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_assignments_capability_id_check
-        check (length(capability_id) between 1 and 255 and capability_id !~ '[[:cntrl:]]'),
+        check (length(capability_id) between 1 and 255 and capability_id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_assignments_scope_entity_ids_check
         check (not jsonb_path_exists(
             to_jsonb(scope_entity_ids),
             'strict $[*] ? (@.type() != "string" || @ == "" || @ like_regex "[\\u0001-\\u001f\\u007f]" || @ like_regex "^.{255}.")')),
     constraint gov_assignments_name_check
-        check (length(name) <= 255 and name !~ '[[:cntrl:]]'),
+        check (length(name) <= 255 and name !~ '[\u0001-\u001f\u007f]'),
     constraint gov_assignments_usage_limit_check
         check (usage_limit >= 0 and usage_limit < 1000000000000000000),
     constraint gov_assignments_cadence_check
@@ -188,7 +188,7 @@ create table @extschema@.gov_assignments
     constraint gov_assignments_anchor_at_check
         check (isfinite(anchor_at)),
     constraint gov_assignments_timezone_check
-        check (length(timezone) between 1 and 255 and timezone !~ '[[:cntrl:]]'),
+        check (length(timezone) between 1 and 255 and timezone !~ '[\u0001-\u001f\u007f]'),
     constraint gov_assignments_enforcement_check
         check (enforcement in ('hard', 'soft')),
     constraint gov_assignments_strict_allocation_check

@@ -198,7 +198,7 @@ create table @extschema@.gov_alert_policies
 
     constraint gov_alert_policies_key unique nulls not distinct (owner_id),
     constraint gov_alert_policies_owner_id_check
-        check (length(owner_id) between 1 and 255 and owner_id !~ '[[:cntrl:]]'),
+        check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_alert_policies_thresholds_check
         check (cardinality(thresholds) <= 10
             and array_position(thresholds, null) is null

@@ -100,9 +100,67 @@ alter index @extschema@.gov_events_occurred_at_idx set (autosummarize = on);
 select brin_summarize_new_values('@extschema@.gov_events_occurred_at_idx'::regclass);
 
 alter table @extschema@.gov_entities
-    add constraint gov_entities_type_id_check check (length(type_id) between 1 and 255 and type_id !~ '[[:cntrl:]]');
+    add constraint gov_entities_type_id_check check (length(type_id) between 1 and 255 and type_id !~ '[\u0001-\u001f\u007f]');
 
 comment on constraint gov_entities_type_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters.';
+
+-- A control character is U+0001 to U+001F or U+007F, in any encoding: [[:cntrl:]] counts bytes of others among them.
+
+alter table @extschema@.gov_entity_types
+    drop constraint gov_entity_types_id_check,
+    drop constraint gov_entity_types_name_check,
+    add constraint gov_entity_types_id_check check (length(id) between 1 and 255 and id !~ '[\u0001-\u001f\u007f]'),
+    add constraint gov_entity_types_name_check check (length(display_name) between 1 and 255 and display_name !~ '[\u0001-\u001f\u007f]');
+
+alter table @extschema@.gov_capabilities
+    drop constraint gov_capabilities_id_check,
+    drop constraint gov_capabilities_display_name_check,
+    drop constraint gov_capabilities_unit_check,
+    add constraint gov_capabilities_id_check check (length(id) between 1 and 255 and id !~ '[\u0001-\u001f\u007f]'),
+    add constraint gov_capabilities_display_name_check check (length(display_name) between 1 and 255 and display_name !~ '[\u0001-\u001f\u007f]'),
+    add constraint gov_capabilities_unit_check check (length(unit) between 1 and 255 and unit !~ '[\u0001-\u001f\u007f]');
+
+alter table @extschema@.gov_entities
+    drop constraint gov_entities_owner_id_check,
+    drop constraint gov_entities_id_check,
+    drop constraint gov_entities_parent_id_check,
+    drop constraint gov_entities_display_name_check,
+    add constraint gov_entities_owner_id_check check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
+    add constraint gov_entities_id_check check (length(id) between 1 and 255 and id !~ '[\u0001-\u001f\u007f]'),
+    add constraint gov_entities_parent_id_check check (length(parent_id) between 1 and 255 and parent_id !~ '[\u0001-\u001f\u007f]'),
+    add constraint gov_entities_display_name_check check (length(display_name) between 1 and 255 and display_name !~ '[\u0001-\u001f\u007f]');
+
+alter table @extschema@.gov_assignments
+    drop constraint gov_assignments_owner_id_check,
+    drop constraint gov_assignments_entity_id_check,
+    drop constraint gov_assignments_capability_id_check,
+    drop constraint gov_assignments_name_check,
+    drop constraint gov_assignments_timezone_check,
+    add constraint gov_assignments_owner_id_check check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
+    add constraint gov_assignments_entity_id_check check (length(entity_id) between 1 and 255 and entity_id !~ '[\u0001-\u001f\u007f]'),
+    add constraint gov_assignments_capability_id_check check (length(capability_id) between 1 and 255 and capability_id !~ '[\u0001-\u001f\u007f]'),
+    add constraint gov_assignments_name_check check (length(name) <= 255 and name !~ '[\u0001-\u001f\u007f]'),
+    add constraint gov_assignments_timezone_check check (length(timezone) between 1 and 255 and timezone !~ '[\u0001-\u001f\u007f]');
+
+alter table @extschema@.gov_alert_policies
+    drop constraint gov_alert_policies_owner_id_check,
+    add constraint gov_alert_policies_owner_id_check check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]');
+
+comment on constraint gov_entity_types_id_check on @extschema@.gov_entity_types is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_entity_types_name_check on @extschema@.gov_entity_types is 'A display name is 1 to 255 characters without control characters.';
+comment on constraint gov_capabilities_id_check on @extschema@.gov_capabilities is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_capabilities_display_name_check on @extschema@.gov_capabilities is 'A display name is 1 to 255 characters without control characters.';
+comment on constraint gov_capabilities_unit_check on @extschema@.gov_capabilities is 'A unit is 1 to 255 characters without control characters.';
+comment on constraint gov_entities_owner_id_check on @extschema@.gov_entities is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_entities_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_entities_parent_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters; a root has no parent (null).';
+comment on constraint gov_entities_display_name_check on @extschema@.gov_entities is 'A display name is 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_owner_id_check on @extschema@.gov_assignments is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_entity_id_check on @extschema@.gov_assignments is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_capability_id_check on @extschema@.gov_assignments is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_name_check on @extschema@.gov_assignments is 'A name is 0 to 255 characters without control characters.';
+comment on constraint gov_assignments_timezone_check on @extschema@.gov_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
+comment on constraint gov_alert_policies_owner_id_check on @extschema@.gov_alert_policies is 'An owner is 1 to 255 characters without control characters.';
 
 create index gov_reservations_ended_idx on @extschema@.gov_reservations (owner_id)
     where state <> 'open';

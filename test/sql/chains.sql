@@ -1,4 +1,4 @@
--- not in SQL_ASCII: characters beyond ASCII are refused there
+-- not in SQL_ASCII: the lengths of text are its bytes there
 -- Which entities and which budgets a call concerns, and how the chains show them.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none

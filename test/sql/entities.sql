@@ -1,4 +1,4 @@
--- not in SQL_ASCII: characters beyond ASCII are refused there
+-- not in SQL_ASCII: the lengths of text are its bytes there
 -- Entities: gov_upsert_entities, gov_get_entity, gov_list_entities, gov_archive_entities, gov_unarchive_entities, gov_delete_owner, and plain DML.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none

@@ -1,4 +1,4 @@
--- not in SQL_ASCII: characters beyond ASCII are refused there
+-- not in SQL_ASCII: the lengths of text are its bytes there
 -- Idempotency keys of gov_ingest.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none

@@ -1,4 +1,3 @@
--- not in SQL_ASCII: characters beyond ASCII are refused there
 -- gov_query: every argument, against the view gov_budgets.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none

@@ -1,4 +1,4 @@
--- not in SQL_ASCII: characters beyond ASCII are refused there
+-- not in SQL_ASCII: the lengths of text are its bytes there
 -- Entity types: gov_upsert_entity_types, gov_get_entity_type, gov_list_entity_types, and plain DML on gov_entity_types.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none
