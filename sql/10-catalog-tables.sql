@@ -21,7 +21,7 @@ comment on sequence @extschema@.gov_alerts_id_seq is 'numbers the alerts';
 create table @extschema@.gov_entity_types
 (
     id text collate "C" not null,
-    display_name text collate "C" not null,
+    display_name text collate "C" not null default '',
     description text,
     attribution_keys text[] collate "C" not null default '{}',
     created_at timestamptz not null default now(),
@@ -42,7 +42,7 @@ using heap;
 
 comment on table @extschema@.gov_entity_types is 'the kinds of things that are governed, such as org, team, user, agent or model; shared by all owners';
 comment on column @extschema@.gov_entity_types.id is '1 to 255 characters without control characters; does not change';
-comment on column @extschema@.gov_entity_types.display_name is 'the id unless another name is given';
+comment on column @extschema@.gov_entity_types.display_name is 'the id where no other name is inserted; never empty';
 comment on column @extschema@.gov_entity_types.attribution_keys is 'the dimension keys whose values are ids of entities of this type; stored sorted and distinct';
 comment on column @extschema@.gov_entity_types.updated_at is 'when a value of the row last changed';
 comment on constraint gov_entity_types_id_check on @extschema@.gov_entity_types is 'An id is 1 to 255 characters without control characters.';
@@ -158,7 +158,7 @@ create table @extschema@.gov_assignments
     strict_allocation boolean not null default false,
     locked boolean not null default false,
     alert_thresholds numeric[],
-    counter_id bigint not null,
+    counter_id bigint not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
 
@@ -227,7 +227,7 @@ comment on column @extschema@.gov_assignments.enforcement is 'hard = denies what
 comment on column @extschema@.gov_assignments.strict_allocation is 'true = the limits of the unnamed node-wide budgets of the entity''s children, for the capability and with the same cadence, may not add up to more than usage_limit; archived children do not count. Only for node-wide budgets';
 comment on column @extschema@.gov_assignments.locked is 'true = tenants may not change it';
 comment on column @extschema@.gov_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
-comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension, and drawn again when cadence, anchor_at or timezone change';
+comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at or timezone change';
 comment on column @extschema@.gov_assignments.updated_at is 'when a value of the row last changed';
 comment on constraint gov_assignments_entity_id_fkey on @extschema@.gov_assignments is 'A budget belongs to an entity of the owner that exists; gov_upsert_entities() creates one.';
 comment on constraint gov_assignments_capability_id_fkey on @extschema@.gov_assignments is 'A budget limits a capability that exists; gov_upsert_capabilities() creates one.';

@@ -89,7 +89,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    new.display_name := coalesce(new.display_name, new.id);
+    if new.display_name is null or (tg_op = 'INSERT' and new.display_name = '') then
+        new.display_name := new.id;
+    end if;
     new.attribution_keys := @extschema@._gov_sorted(new.attribution_keys);
 
     if tg_op = 'UPDATE' then

@@ -142,6 +142,8 @@ gov_ledger_guard_1_0(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("table \"%s\" is changed by the functions of governance only",
 						RelationGetRelationName(trigger->tg_relation)),
+				 TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) ?
+				 errhint("Set governance.event_retention to have old rows deleted, or delete those of one owner with gov_delete_owner.") :
 				 RelationGetRelid(trigger->tg_relation) == gov_catalog()->events ?
 				 errhint("Record a correction with gov_ingest and a negative amount.") :
 				 errhint("Use gov_settle, gov_release or gov_extend.")));

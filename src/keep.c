@@ -320,6 +320,9 @@ check_window(const Row *row, Relation table)
 
 /* ---------------------------------------------------------------- counters */
 
+/* The default of counter_id, so that clients that know types need not give one.  The sequence starts at 1. */
+#define GOV_COUNTER_TO_DRAW	0
+
 static void
 draw_counter(Row *row)
 {
@@ -373,7 +376,7 @@ keep_new(Row *row, Relation table)
 {
 	check_timezone(row, table);
 	check_window(row, table);
-	if (*null_of(row, COUNTER_ID))
+	if (*null_of(row, COUNTER_ID) || DatumGetInt64(*value_of(row, COUNTER_ID)) == GOV_COUNTER_TO_DRAW)
 		draw_counter(row);
 	else
 		check_counter(row, table);

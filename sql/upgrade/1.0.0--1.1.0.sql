@@ -190,6 +190,15 @@ drop function @extschema@._gov_require_window(@extschema@.gov_assignments);
 
 alter table @extschema@.gov_assignments set (fillfactor = 70);
 
+-- Clients that know the types of columns insert what has neither a default nor may be null.
+alter table @extschema@.gov_assignments alter counter_id set default 0;
+
+comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at or timezone change';
+
+alter table @extschema@.gov_entity_types alter display_name set default '';
+
+comment on column @extschema@.gov_entity_types.display_name is 'the id where no other name is inserted; never empty';
+
 -- The open holds of a budget.
 create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations using gin (assignment_ids)
     with (fastupdate = off)

@@ -146,6 +146,19 @@ from unnest(array['usage_limit = 5', 'locked = true', 'enforcement = ''soft''', 
     'cadence = ''P1M''', 'anchor_at = ''2025-01-01''', 'timezone = ''Europe/Berlin''', 'usage_limit = 6', 'cadence = null', 'cadence = ''P1M''']) with ordinality c (change, n)
 order by n;
 select count(distinct counter_id) = count(*) as distinct_counters from gov_assignments where owner_id = 'cus-acme';
+
+-- A client that knows the types of columns must give those that have neither a default nor may be null; 0 draws a counter.
+select a.attrelid::regclass as "table", string_agg(a.attname, ', ' order by a.attnum) as to_be_given
+from pg_attribute a
+where a.attrelid in ('gov_entity_types'::regclass, 'gov_capabilities'::regclass, 'gov_entities'::regclass, 'gov_assignments'::regclass,
+        'gov_alert_policies'::regclass)
+    and a.attnum > 0 and a.attnotnull and not a.atthasdef
+group by 1
+order by 1;
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, name, counter_id)
+values ('cus-acme', 'team-eng', 'ai-tokens', 1, 'typed 1', default), ('cus-acme', 'team-eng', 'ai-tokens', 1, 'typed 2', 0);
+select count(distinct counter_id) as drawn, min(counter_id) > 0 as counts from gov_assignments where owner_id = 'cus-acme' and name ~ '^typed';
+delete from gov_assignments where owner_id = 'cus-acme' and name ~ '^typed';
 -- writing back what was read changes nothing: an anchor is printed as exactly as it is stored
 update gov_assignments set anchor_at = '2024-11-01 10:00:00.123456Z' where owner_id = 'cus-acme' and entity_id = 'team-eng' and capability_id = 'ai-tokens' and scope_entity_ids = '{}'
 returning anchor_at, counter_id as counter \gset

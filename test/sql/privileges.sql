@@ -84,5 +84,10 @@ from (values
     (6, 'truncate gov_reservations')
 ) t (n, statement)
 order by n;
+\set VERBOSITY default
+savepoint emptied;
+truncate gov_events;
+rollback to emptied;
+\set VERBOSITY sqlstate
 
 rollback;

@@ -103,6 +103,8 @@ values ('plain', '{z,a,z}', '2020-02-29', '2021-01-01')
 returning display_name, description, attribution_keys, created_at, updated_at;
 insert into gov_entity_types (id) values ('bare')
 returning display_name, description, attribution_keys, created_at = now() as created_at, updated_at = now() as updated_at;
+insert into gov_entity_types (id, display_name) values ('typed', default), ('nameless', '') returning id, display_name;
+delete from gov_entity_types where id in ('typed', 'nameless');
 update gov_entity_types set attribution_keys = '{é,b,B,b}' where id = 'bare' returning attribution_keys;
 
 -- Its rules: 1 to 255 characters without control characters.
