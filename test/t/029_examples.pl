@@ -316,6 +316,36 @@ sub test_language
 	return;
 }
 
+# What a client reads that knows no infinite times: the logs, and the report of alerts, of budgets that never reset.
+sub test_reading
+{
+	my ($python) = @_;
+	my $db = 'reading';
+	my $report = slurp_file("$examples/bi/oncall/alerts.sql") =~ s/;\s*\z//r;
+	my ($out, $err) = ('', '');
+
+	$node->safe_psql('postgres', "create database $db");
+	$node->safe_psql($db, q{
+		create extension governance;
+		insert into gov_entity_types (id) values ('org');
+		insert into gov_capabilities (id) values ('tokens');
+		insert into gov_entities (owner_id, id, type_id) values ('acme', 'org', 'org');
+		insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, alert_thresholds) values ('acme', 'org', 'tokens', 10, '{50}');
+		select gov_ingest('acme', 'tokens', 6, null, '{org}')});
+	gov_roll_up($node, $db);
+
+	my $read = <<PYTHON;
+import psycopg, sys
+with psycopg.connect(sys.argv[1], client_encoding="UTF8") as connection:
+    for query in sys.argv[2:]:
+        print(len(connection.execute(query).fetchall()), flush=True)
+PYTHON
+	IPC::Run::run([ $python, '-c', $read, $node->connstr($db), (map { "select * from $_" } qw(gov_event_log gov_usage_log gov_alert_log)), $report ],
+		'>', \$out, '2>', \$err);
+	is("$out$err", "1\n1\n1\n1\n", 'psycopg reads the logs and the report of alerts of a budget that never resets');
+	return;
+}
+
 my %command = (Python => scalar python(), TypeScript => scalar typescript());
 my %missing = (
 	Python => 'python3 has no psycopg and psycopg_pool (Debian: python3-psycopg python3-psycopg-pool)',
@@ -328,6 +358,11 @@ foreach my $language (sort keys %command)
 		skip "$language: $missing{$language}", 1 unless $command{$language};
 		test_language($language, $command{$language});
 	}
+}
+SKIP:
+{
+	skip "Python: $missing{Python}", 1 unless $command{Python};
+	test_reading($command{Python}[0]);
 }
 
 $node->stop;

@@ -153,6 +153,7 @@ my $check = q{select is_granted, chains from gov_check('sekrit-owner', 'tokens',
 my @reads = (
 	q{select count(*) from gov_headroom('sekrit-owner', 'tokens', 0, null, '{sekrit-bot}')},
 	q{select count(*) from gov_holds where owner_id = 'sekrit-owner'},
+	(map { qq{select count(*) from $_ where owner_id = 'sekrit-owner'} } qw(gov_event_log gov_usage_log gov_alert_log)),
 	q{select count(*) from gov_attribution('sekrit-owner', 'tokens', '{team}', '-infinity', 'infinity')},
 	q{select jsonb_array_length(gov_list_entities('sekrit-owner') -> 'data') + jsonb_array_length(gov_list_assignments('sekrit-owner') -> 'data')});
 push @reads, q{select count(*) from gov_budgets where owner_id = 'sekrit-owner'} if sql(q{select to_regclass('gov_budgets') is not null}) eq 't';

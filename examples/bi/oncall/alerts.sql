@@ -11,7 +11,7 @@ select
     l.usage_limit,
     a.enforcement,
     l.window_start
-from gov_alerts l
+from gov_alert_log l
 join gov_assignments a on a.id = l.assignment_id
 where l.raised_at >= now() - interval '1 day'
 order by l.raised_at desc, l.id desc;
