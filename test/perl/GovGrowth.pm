@@ -429,7 +429,7 @@ sub statement
 }
 
 # What takes longer is not tried twice.
-my $MOST_MS_TWICE = 5000;
+my $MOST_MS_TWICE = 30000;
 
 # Measure an operation on one owner of the laboratory: the cheaper one of two, the first of which makes the session's plans.
 #   standby  1: a session of the standby
@@ -464,8 +464,9 @@ sub gov_measure
 sub gov_most_blocks
 {
 	my ($operation, $owner, $cost, $before, $levels) = @_;
-	my $rate = $operation->{may}{$owner} // 0;
-	my $most = ($operation->{most} + $rate * $cost->{count}) * 1.25**($levels // 0);
+	my $taller = 1.25**($levels // 0);
+	my $rate = $taller * ($operation->{may}{$owner} // 0);
+	my $most = $taller * $operation->{most} + $rate * $cost->{count};
 
 	if (defined $before)
 	{
