@@ -238,6 +238,9 @@ sandbox_try() {
 				else
 					(apt_update; apt_install node-pg node-typescript) || true
 				fi ;;
+			alembic)
+				/usr/bin/python3 -c 'import alembic, psycopg2' 2>/dev/null ||
+					(apt_update; apt_install alembic python3-psycopg2) || true ;;
 			wal2json)
 				[ -e "$(pkglibdir)/wal2json.so" ] || (apt_update; apt_install "postgresql-$PG_MAJOR-wal2json") || true
 				[ ! -e "$(pkglibdir)/wal2json.so" ] || as_user cp "$(pkglibdir)/wal2json.so" "$PGTREE$(pkglibdir)" ;;
