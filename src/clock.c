@@ -41,5 +41,9 @@
 TimestampTz
 gov_clock(void)
 {
+#ifdef GOV_FAULTS
+	if (gov_fault_clock != 0)
+		return (TimestampTz) gov_fault_clock;
+#endif
 	return GetCurrentTimestamp() + gov_clock_offset_s * USECS_PER_SEC;
 }

@@ -16,6 +16,8 @@
  *									what SHOW says after a history is whether
  *									it has met its fault
  *		governance.fault_action		error, fatal, crash, pause
+ *		governance.fault_clock		stops the clock, so that a test can stand on
+ *									the very microsecond at which something ends
  *
  * INVARIANTS
  *		A point stands where an error may be raised: in no critical section and

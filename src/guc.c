@@ -280,6 +280,7 @@ define_worker_settings(void)
 int			gov_fault_point = GOV_FAULT_ALL;
 int			gov_fault_at = 0;
 int			gov_fault_action = GOV_FAULT_ERROR;
+double		gov_fault_clock = 0;
 
 static const struct config_enum_entry fault_point_options[] = {
 	{"all", GOV_FAULT_ALL, false},
@@ -320,6 +321,11 @@ define_fault_settings(void)
 							 "How to fail.",
 							 NULL, &gov_fault_action,
 							 GOV_FAULT_ERROR, fault_action_options,
+							 PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+	DefineCustomRealVariable("governance.fault_clock",
+							 "Stops the clock of the session at so many microseconds after 2000-01-01 UTC; 0 lets it go.",
+							 NULL, &gov_fault_clock, 0, 0, 1e18,
 							 PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
 }

@@ -44,6 +44,7 @@ extern char *gov_caller;
 extern int gov_fault_point;
 extern int gov_fault_at;
 extern int gov_fault_action;
+extern double gov_fault_clock;
 #endif
 
 extern const char *gov_caller_name(void);
