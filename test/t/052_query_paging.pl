@@ -56,7 +56,7 @@ sub start_writer
 
 	push @writers, [
 		IPC::Run::start(
-			[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'set statement_timeout = 0', '-c', "do \$\$ begin while not exists (select from stop) loop $sql; commit; perform pg_sleep(0.005); end loop; end \$\$" ],
+			[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'set statement_timeout = 0', '-c', "do \$\$ begin while not exists (select from stop) loop $sql; commit; perform pg_sleep(0.001); end loop; end \$\$" ],
 			'<', \undef, '>&', \$output),
 		\$output ];
 	return;
