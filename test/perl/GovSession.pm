@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 sub new
 {
 	my ($class, $node, $name) = @_;
-	my $self = bless { name => $name, asked => 0, buffer => '' }, $class;
+	my $self = bless { name => $name, asked => 0 }, $class;
 	local $ENV{PGOPTIONS} = '-c timezone=UTC -c jit=off';
 
 	$self->{pid} = open3($self->{in}, $self->{out}, undef, 'psql', '-XAtq', '-d', $node->connstr('postgres') . " application_name=$name");
@@ -22,26 +22,35 @@ sub new
 	return $self;
 }
 
-# The answer to some SQL, without the last line feed. Dies with the message if there is an error, and if the server is gone.
-sub ask
+# All that a script prints, its errors too, and whether psql is still there: it ends with its connection.
+sub run
 {
-	my ($self, $sql) = @_;
+	my ($self, $script) = @_;
 	my $end = "-- end of answer $self->{asked} --\n";
+	my $buffer = '';
 	local $SIG{PIPE} = 'IGNORE';
 
 	$self->{asked}++;
-	print { $self->{in} } "$sql;\n\\echo $end";
-	until ($self->{buffer} =~ /^\Q$end\E\z/m)
+	print { $self->{in} } "$script\n\\echo $end";
+	until ($buffer =~ s/^\Q$end\E\z//m)
 	{
 		$! = 0;
 		my $is_ready = IO::Select->new($self->{out})->can_read($PostgreSQL::Test::Utils::timeout_default);
 
 		next if !$is_ready && $!{EINTR};	# a child has ended
-		$is_ready or die "$self->{name} does not answer: $sql\n";
-		sysread($self->{out}, $self->{buffer}, 65536, length $self->{buffer}) or die "$self->{name} is gone: $self->{buffer}\n";
+		$is_ready or die "$self->{name} does not answer: $script\n";
+		sysread($self->{out}, $buffer, 65536, length $buffer) or return ($buffer, 0);
 	}
-	my $answer = substr($self->{buffer}, 0, -length $end);
-	$self->{buffer} = '';
+	return ($buffer, 1);
+}
+
+# The answer to some SQL, without the last line feed. Dies with the message if there is an error, and if the server is gone.
+sub ask
+{
+	my ($self, $sql) = @_;
+	my ($answer, $is_there) = $self->run("$sql;");
+
+	die "$self->{name} is gone: $answer\n" if !$is_there;
 	die $answer if $answer =~ /^(WARNING|ERROR|FATAL|PANIC):  /m;
 	chomp $answer;
 	return $answer;

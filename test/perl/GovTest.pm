@@ -33,10 +33,11 @@ sub gov_node
 	my $node = PostgreSQL::Test::Cluster->new($name);
 	my $encoding = $ENV{GOVERNANCE_ENCODING} // 'UTF8';
 
-	$node->init(extra => [ '--locale=C', "--encoding=$encoding" ], %{ $option{init} // {} });
+	init_as_copy($node, extra => [ '--locale=C', "--encoding=$encoding" ], %{ $option{init} // {} });
 
-	# A statement that hangs is a failure, not a pause.
+	# A statement that hangs is a failure, not a pause. Compiling the checks' statements takes longer than they do.
 	$node->append_conf('postgresql.conf', <<CONF);
+jit = off
 statement_timeout = '${PostgreSQL::Test::Utils::timeout_default}s'
 max_connections = 40
 shared_buffers = 16MB
@@ -56,6 +57,33 @@ CONF
 	$node->safe_psql('postgres', 'create extension governance')
 	  if $option{extension} // 1;
 	return $node;
+}
+
+# Cluster::init for less: initdb takes longer than many a test. In a run of many, whose folder of templates test/check names, the first
+# to ask for a cluster of a kind makes it, and every one is a copy.
+sub init_as_copy
+{
+	my ($node, @arguments) = @_;
+	my $run = \&PostgreSQL::Test::Utils::system_or_bail;
+
+	no warnings 'redefine';
+	local *PostgreSQL::Test::Utils::system_or_bail = sub {
+		my ($program, @options) = @_;
+		my $data = $node->data_dir;
+
+		return $run->($program, @options) if $program ne 'initdb' || !$ENV{GOVERNANCE_TEMPLATES};
+		my $template = "$ENV{GOVERNANCE_TEMPLATES}/" . join(' ', grep { $_ ne $data } @options);
+		if (!-d $template)
+		{
+			my $made = "$ENV{GOVERNANCE_TEMPLATES}/$$";
+
+			$run->('initdb', map { $_ eq $data ? $made : $_ } @options);
+			rename($made, $template) or -d $template or croak "$template: $!";
+		}
+		return $run->('cp', '-Rp', $template, $data);
+	};
+	$node->init(@arguments);
+	return;
 }
 
 # Build one customer through the catalog functions: org-1, dept-1, team-1, user-1 and agents
@@ -208,13 +236,21 @@ sub gov_roll_up
 	my ($node, $db, $schema) = @_;
 	$schema //= 'public';
 
-	foreach my $round (1 .. 5 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		$node->safe_psql($db, "select * from $schema.gov_maintain()");
-		return if gov_tail($node, $db, $schema) == 0;
-		select(undef, undef, undef, 0.1);
-	}
-	croak "the tail does not get rolled up";
+	$node->safe_psql($db, qq{
+		do \$\$
+		begin
+			for round in 1 .. 50 * $PostgreSQL::Test::Utils::timeout_default loop
+				perform $schema.gov_maintain();
+				commit;
+				if not exists (select from $schema.gov_events where id > coalesce((select watermark from $schema.gov_rollup_state), 0)) then
+					return;
+				end if;
+				perform pg_sleep(0.01);
+			end loop;
+			raise 'the tail does not get rolled up';
+		end
+		\$\$});
+	return;
 }
 
 # A statement raises this SQLSTATE, and its whole message matches.

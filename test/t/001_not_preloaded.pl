@@ -25,7 +25,7 @@ $node->safe_psql('postgres', q{
 	update gov_assignments set usage_limit = 6 where entity_id = 'agent-2';
 	delete from gov_assignments where entity_id = 'agent-2';
 	delete from gov_entities where id = 'agent-2'});
-pass('plain DML works');
+is($node->safe_psql('postgres', q{select string_agg(id, ' ') from gov_entities where id like 'agent-%'}), 'agent-1', 'plain DML works');
 $node->safe_psql('postgres', q{
 	insert into gov_entities (owner_id, id, type_id) values ('leaver', 'one', 'org');
 	select gov_delete_owner('leaver')});

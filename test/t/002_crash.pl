@@ -109,7 +109,8 @@ load_until(
 	2,
 	sub {
 		$node->poll_query_until('postgres',
-			'select watermark > 0 from gov_rollup_state');
+			'select watermark > 0 from gov_rollup_state')
+		  or die 'nothing is rolled up';
 		kill_backend($client);
 	});
 is_recovered('a killed backend, rolling up');
@@ -118,7 +119,8 @@ load_until(
 	3,
 	sub {
 		$node->poll_query_until('postgres',
-			"select count(*) > 0 from pg_stat_activity where datname = 'postgres' and backend_type like 'governance%'");
+			"select count(*) > 0 from pg_stat_activity where datname = 'postgres' and backend_type like 'governance%'")
+		  or die 'no worker';
 		kill_backend("backend_type like 'governance%'");
 	});
 is_recovered('a killed worker');
@@ -137,7 +139,8 @@ foreach my $n (1 .. CLIENTS)
 }
 my $before = $node->safe_psql('postgres', 'select count(*) from gov_events');
 $node->poll_query_until('postgres',
-	"select count(*) > $before + 1000 from gov_events");
+	"select count(*) > $before + 1000 from gov_events")
+  or die 'no load';
 $node->stop('immediate');
 $_->finish foreach @clients;
 $node->start;

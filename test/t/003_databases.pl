@@ -45,10 +45,9 @@ is( $one->query_safe(
 	'a key is remembered in its database');
 
 # A worker each.
-$node->poll_query_until('postgres',
-	"select count(distinct datname) = 2 from pg_stat_activity where backend_type like 'governance%'")
-  or die 'no workers';
-pass('both databases have a worker');
+ok( $node->poll_query_until('postgres',
+		"select count(distinct datname) = 2 from pg_stat_activity where backend_type like 'governance%'"),
+	'both databases have a worker');
 ok($node->poll_query_until('one',
 		'select watermark = (select max(id) from gov_events) from gov_rollup_state'),
 	'one is rolled up');

@@ -76,7 +76,8 @@ gov_raises($node, 'postgres',
 $idle->query_safe('commit');
 gov_is_exact($node, 'postgres', 'after the commit', schema => 'budgets');
 $node->safe_psql('postgres', 'drop extension governance');
-pass('dropped for good');
+is($node->safe_psql('postgres', q{select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'budgets'}),
+	'0', 'dropped for good');
 
 $idle->quit;
 $warm->quit;

@@ -9,6 +9,8 @@ use lib "$FindBin::RealBin/../perl";
 
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
+use GovSession;
 use GovTest;
 
 # The rounds of the worker would meddle with what is counted here; gov_maintain is one of the histories.
@@ -47,30 +49,39 @@ create procedure customer(owner text) language sql as $$
 	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, name) select owner, 'many', 'tokens', 100000 + n, 'b' || n from generate_series(1, 25) n;
 $$;
 
--- What is not as it must be when nobody is in a transaction; null when all is well.
-create function wrong(owner text) returns text language sql volatile as $$
-	select string_agg(what, E'\n')
-	from (
-		select 'pinned: ' || c.counter_id from gov_cached_counters() c where c.is_pinned
-		union all
-		select 'counts ' || h.current_usage || ' of ' || coalesce(l.amount, 0) || ': ' || h.entity_id || ' ' || h.name
-		from gov_headroom(owner, 'tokens', 0, null, array(select e.id from gov_entities e where e.owner_id = owner and e.id not like '% %')) h
-		left join lateral (select sum(v.amount) as amount from gov_events v
-			where v.owner_id = owner and v.capability_id = 'tokens' and h.entity_id = any (v.entity_ids)) l on true
-		where h.cadence is null and h.scope_entity_ids = '{}' and h.current_usage <> coalesce(l.amount, 0)
-		union all
-		select 'verify: ' || v from gov_verify() v
-		union all
-		select format('alert at %s per cent of %s: %s has used %s', t.threshold, l.usage, a.entity_id, u.amount)
-		from gov_assignments a
-		cross join lateral (
-			select coalesce(sum(e.amount), 0) as amount
-			from gov_events e, unnest(e.counter_ids) x (counter_id)
-			where e.owner_id = owner and x.counter_id = a.counter_id) u
-		cross join unnest(a.alert_thresholds) t (threshold)
-		left join gov_alerts l on l.assignment_id = a.id and l.threshold = t.threshold
-		where a.owner_id = owner and (u.amount >= a.usage_limit * t.threshold / 100) <> (l.id is not null)
-	) s (what)
+-- What is not as it must be when nobody is in a transaction; null when all is well. In PL/pgSQL, a session plans it once.
+create function wrong(owner text) returns text language plpgsql volatile as $$
+begin
+	return (
+		with used as materialized (
+			select x.entity_id, sum(v.amount) as amount
+			from gov_events v, lateral (select distinct unnest(v.entity_ids)) x (entity_id)
+			where v.owner_id = owner and v.capability_id = 'tokens'
+			group by x.entity_id),
+		counted as materialized (
+			select x.counter_id, sum(v.amount) as amount
+			from gov_events v, unnest(v.counter_ids) x (counter_id)
+			where v.owner_id = owner
+			group by x.counter_id)
+		select string_agg(what, E'\n')
+		from (
+			select 'pinned: ' || c.counter_id from gov_cached_counters() c where c.is_pinned
+			union all
+			select 'counts ' || h.current_usage || ' of ' || coalesce(u.amount, 0) || ': ' || h.entity_id || ' ' || h.name
+			from gov_headroom(owner, 'tokens', 0, null, array(select e.id from gov_entities e where e.owner_id = owner and e.id not like '% %')) h
+			left join used u using (entity_id)
+			where h.cadence is null and h.scope_entity_ids = '{}' and h.current_usage <> coalesce(u.amount, 0)
+			union all
+			select 'verify: ' || v from gov_verify() v
+			union all
+			select format('alert at %s per cent of %s: %s has used %s', t.threshold, l.usage, a.entity_id, coalesce(c.amount, 0))
+			from gov_assignments a
+			left join counted c using (counter_id)
+			cross join unnest(a.alert_thresholds) t (threshold)
+			left join gov_alerts l on l.assignment_id = a.id and l.threshold = t.threshold
+			where a.owner_id = owner and (coalesce(c.amount, 0) >= a.usage_limit * t.threshold / 100) <> (l.id is not null)
+		) s (what));
+end
 $$;
 
 -- Until a session has ended, and the worker has no hold left to expire.
@@ -82,6 +93,18 @@ begin
 	end loop;
 	while exists (select from pg_stat_activity where pid = process or (backend_type like 'governance%' and xact_start is not null)) loop
 		perform pg_stat_clear_snapshot(), pg_sleep(0.002);
+	end loop;
+end
+$$;
+
+-- Rounds until the ledger is rolled up: each takes what the one before it has fenced.
+create procedure roll_up() language plpgsql as $$
+begin
+	loop
+		perform gov_maintain();
+		commit;
+		exit when not exists (select from gov_events where id > coalesce((select watermark from gov_rollup_state), 0));
+		perform pg_sleep(0.002);
 	end loop;
 end
 $$;
@@ -338,7 +361,7 @@ my %histories = (
 		events => 1,
 		before => sub {
 			my ($owner) = @_;
-			$node->safe_psql('postgres', qq{
+			checker()->ask(qq{
 				select gov_release(id) from gov_reservations where owner_id = '$owner' and state = 'open';
 				select gov_ingest('$owner', 'tokens', -current_usage, null, '{tight}') from gov_headroom('$owner', 'tokens', 0, null, '{tight}')});
 		},
@@ -352,7 +375,7 @@ my %histories = (
 		events => 2,
 		before => sub {
 			my ($owner) = @_;
-			$node->safe_psql('postgres', "select gov_allowed('$owner', 'tokens', 1, null, '{clock,bot}')");
+			checker()->ask("select gov_allowed('$owner', 'tokens', 1, null, '{clock,bot}')");
 			turn_windows();
 		},
 		sql => call('gov_consume', q{5, null, '{clock,bot}'})
@@ -364,57 +387,63 @@ my %histories = (
 		events => 1,
 		before => sub {
 			my ($owner) = @_;
-			$node->safe_psql('postgres', "select gov_ingest('$owner', 'tokens', n, null, array['bot', 'leaf-' || n]) from generate_series(1, 30) n");
+			checker()->ask("select gov_ingest('$owner', 'tokens', n, null, array['bot', 'leaf-' || n]) from generate_series(1, 30) n");
 		},
 		sql => "select 1 from gov_maintain();\n" . call('gov_ingest', q{7, null, '{bot}'}) . "select 1 from gov_maintain();\n",
 	});
 
 # ---------------------------------------------------------------- the loop
 
-my $dir = PostgreSQL::Test::Utils::tempdir;
 my $clock_offset = 0;
 my $rounds = 0;
+my $doer;
 my $checker;
 my %largest;
 
-# Run a script in a session of its own; answers what it prints, and its errors.
-sub run_psql
+# Run a script in a session of its own, which is there when this begins; answers what it prints, and its errors. The next session is
+# one of the same psql, if its connection was not cut.
+sub run_in_new_session
 {
 	my ($script) = @_;
-	local %ENV = $node->_get_env();
 
-	unlink "$dir/script";
-	append_to_file("$dir/script", $script);
-	system("psql -XAtq -d postgres -f $dir/script >$dir/out 2>$dir/err");
-	return (slurp_file("$dir/out"), slurp_file("$dir/err"));
+	$doer //= GovSession->new($node, 'doer');
+	my ($out, $is_there) = $doer->run("\\set VERBOSITY verbose\n$script\n\\connect\n");
+	leave($doer) if !$is_there;
+	return $out;
 }
 
-# The same in the session that checks, which keeps its plans.
-sub run_checker
+# The session that checks keeps its plans, as long as the server lives.
+sub checker
 {
-	my ($script) = @_;
-	my $out;
-	my $err;
+	$checker //= GovSession->new($node, 'checker');
+	return $checker;
+}
 
-	if (!defined $checker)
+sub leave
+{
+	$_[0]->close if $_[0];
+	$_[0] = undef;
+	return;
+}
+
+sub await_clock_offset
+{
+	my ($session) = @_;
+
+	foreach (1 .. 1000 * $PostgreSQL::Test::Utils::timeout_default)
 	{
-		$checker = $node->background_psql('postgres', on_error_stop => 0);
-		$checker->set_query_timer_restart;
+		return if $session->ask("select setting from pg_settings where name = 'governance.clock_offset'") eq $clock_offset;
+		usleep(1000);
 	}
-	$out = $checker->query($script);
-	$err = $checker->{stderr};
-	$checker->{stderr} = '';
-	return ("$out\n", $err);
+	die 'the clock is not set';
 }
 
 # Move the clock ten windows on.
 sub turn_windows
 {
 	$clock_offset += 100;
-	$node->safe_psql('postgres', "alter system set governance.clock_offset = '$clock_offset'");
-	$node->reload;
-	$node->poll_query_until('postgres',
-		"select setting = '$clock_offset' from pg_settings where name = 'governance.clock_offset'") or die;
+	checker()->ask("alter system set governance.clock_offset = '$clock_offset'; select from pg_reload_conf()");
+	await_clock_offset($_) foreach grep { defined } $checker, $doer;
 	return;
 }
 
@@ -424,7 +453,6 @@ sub history_script
 	my $begin = $history->{cold} ? '' : "select from gov_allowed('$owner', 'tokens', 0, null, '{opus}');";
 
 	return <<EOS;
-\\set VERBOSITY verbose
 \\set owner '$owner'
 \\set n $n
 \\set h 00000000-0000-0000-0000-000000000000
@@ -479,16 +507,16 @@ sub run_once
 	my $caller = "$owner $action $n";
 	my $problem = sub { push @$problems, "$caller, $point: $_[0]" };
 	my $log_end = -s $node->logfile;
-	my ($out, $err) = run_psql(history_script($history, $owner, $n, $action, $point, $caller));
+	my $out = run_in_new_session(history_script($history, $owner, $n, $action, $point, $caller));
 	my ($pid) = $out =~ /^pid\n(\d+)$/m;
 	my ($left) = $out =~ /^left\n(\d+)$/m;
 	my $is_hit = !$left;
-	my $has_failed = $err =~ /(?:ERROR|FATAL): .*(?:fault point|cache is full)$/m;
+	my $has_failed = $out =~ /(?:ERROR|FATAL): .*(?:fault point|cache is full)$/m;
 
-	die "no session: $err" if !defined $pid;
-	$problem->("the session does not go on: $out$err")
+	die "no session: $out" if !defined $pid;
+	$problem->("the session does not go on: $out")
 	  if $action eq 'error' && $out !~ /^next\nt\nt$/m;
-	foreach my $line (grep { /(ERROR|FATAL|PANIC|WARNING): / } split /\n/, $err)
+	foreach my $line (grep { /(ERROR|FATAL|PANIC|WARNING): / } split /\n/, $out)
 	{
 		$problem->($line)
 		  unless $line =~ /: (?:fault point|terminating connection at a fault point|governance cache is full)$/
@@ -498,21 +526,19 @@ sub run_once
 	if ($action eq 'crash')
 	{
 		$has_failed = $is_hit;
-		eval { $checker->quit } if $checker;
-		undef $checker;
+		leave($checker);
 
 		# until it is noticed that a backend was killed, the server goes on
 		$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log_end) if $is_hit;
 		gov_await($node, 'postgres', 'select true');
 	}
-	my ($found, $trouble) = run_checker(check_script($owner, $pid, $caller));
-	my ($wrong) = $found =~ /^(wrong: .*?)^(?:recorded|memory) /ms;
+	my ($found) = checker()->run(check_script($owner, $pid, $caller));
+	my ($trouble, $memory) = $found =~ /\A(.*?)^(?:recorded \d+\n)*memory (\d+)\n\z/ms;
 	my %told = map { $_ => 1 } $out =~ /^event (\d+)$/mg;
 	my %recorded = map { $_ => 1 } $found =~ /^recorded (\d+)$/mg;
-	my ($memory) = $found =~ /^memory (\d+)$/m;
 	my $wanted = $has_failed ? ($history->{together} ? 0 : keys %told) : $history->{events};
 
-	$problem->($wrong // $trouble) if defined $wrong || $trouble ne '';
+	$problem->($trouble // $found) if ($trouble // $found) ne "\n";
 	$problem->("$wanted events and not " . keys %recorded)
 	  if keys %recorded != $wanted && !($history->{caught} && $is_hit);
 	$problem->("was told of event $_") foreach grep { !$recorded{$_} } keys %told;
@@ -528,11 +554,11 @@ sub run_until_it_passes
 	my @problems;
 	my $n = 0;
 
-	$node->safe_psql('postgres', "call customer('$owner')");
+	checker()->ask("call customer('$owner')");
 
 	# A call that finds nothing in the cache loads all that the owner's tail names: without this, each round would have more points.
 	my $prepare = sub {
-		gov_roll_up($node, 'postgres');
+		checker()->ask('call roll_up()');
 		$history->{before}->($owner) if $history->{before};
 	};
 
@@ -553,7 +579,7 @@ sub run_until_it_passes
 	cmp_ok($n, '>', 1, "$name: there are points");
 	$rounds += $n;
 	$largest{$action} = $n - 1 if ($largest{$action} // 0) < $n - 1;
-	$node->safe_psql('postgres', "select gov_delete_owner('$owner')");
+	checker()->ask("select gov_delete_owner('$owner')");
 	return;
 }
 
@@ -579,8 +605,8 @@ note "$rounds rounds, at most " . join ', ', map { "$largest{$_} points for $_" 
 $node->safe_psql('postgres', "call customer('first')");
 foreach my $n (1 .. 4)
 {
-	$checker->quit;
-	undef $checker;
+	leave($checker);
+	leave($doer);
 	$node->restart;
 	my @problems;
 	run_once($histories{ingest}, 'first', $n, 'error', 'cache', \@problems);
@@ -612,13 +638,12 @@ foreach my $end ('cancel', 'terminate')
 		$loader->{run}->pump_nb;
 		wait_for("exists (select from pg_stat_activity where pid = $pid and state = 'active' and wait_event_type = 'Extension')");
 
-		my ($out, $err) = run_psql("set governance.fault_point = 'wait'; set governance.fault_at = 2; begin; $ingest; rollback; show governance.fault_at;\n");
-		like($err, qr/ERROR:  fault point/, "waiting for a load fails, $end $n");
-		is($out, "0\n", "and it did wait, $end $n");
+		my $out = run_in_new_session("set governance.fault_point = 'wait'; set governance.fault_at = 2; begin; $ingest; rollback; show governance.fault_at;\n");
+		like($out, qr/^ERROR:  40P01: fault point\n.*^0\n\z/ms, "waiting for a load fails, and it did wait, $end $n");
 
 		$node->safe_psql('postgres', "select pg_${end}_backend($pid)");
-		($out, $err) = run_psql("set statement_timeout = '9s'; begin; $ingest; select wrong('other'); commit;\n");
-		like($out, qr/^f\npinned: /, "the next one is served, $end $n") or diag $err;
+		$out = run_in_new_session("set statement_timeout = '9s'; begin; $ingest; select wrong('other'); commit;\n");
+		like($out, qr/\Af\npinned: /, "the next one is served, $end $n");
 		if ($end eq 'cancel')
 		{
 			$loader->{run}->pump until $loader->{stderr} =~ /ERROR/;
@@ -638,14 +663,15 @@ foreach my $end ('rollback', 'commit')
 	my $first = $node->background_psql('postgres', on_error_stop => 0);
 
 	is($first->query_safe("begin; $keyed"), 'f', 'a key is in flight');
-	my ($out, $err) = run_psql("set governance.fault_point = 'wait'; set governance.fault_at = 1; begin; $ingest; $keyed; rollback;\n");
-	like($err, qr/ERROR:  fault point/, "waiting for it fails, before the $end");
+	my $out = run_in_new_session("set governance.fault_point = 'wait'; set governance.fault_at = 1; begin; $ingest; $keyed; rollback;\n");
+	like($out, qr/\Af\nERROR:  40P01: fault point\n/, "waiting for it fails, before the $end");
 	$first->query_safe($end);
-	($out, $err) = run_psql("begin; $keyed; rollback; select wrong('wait');\n");
-	is("$out$err", $end eq 'commit' ? "t\n\n" : "f\n\n", "and after the $end it is what it is");
+	$out = run_in_new_session("begin; $keyed; rollback; select wrong('wait');\n");
+	is($out, $end eq 'commit' ? "t\n\n" : "f\n\n", "and after the $end it is what it is");
 	$first->quit;
 }
 
-$checker->quit;
+leave($checker);
+leave($doer);
 $node->stop;
 done_testing();

@@ -47,7 +47,8 @@ $node->safe_psql('postgres', 'analyze');
 
 my @writers;
 
-# Something, again and again, each time in a transaction of its own, until told to stop, which takes minutes on a slow machine.
+# Something, again and again, each time in a transaction of its own, until told to stop, which takes minutes on a slow machine. There are
+# many changes to a page; more of them would only take the processors from who reads it.
 sub start_writer
 {
 	my ($sql) = @_;
@@ -55,7 +56,7 @@ sub start_writer
 
 	push @writers, [
 		IPC::Run::start(
-			[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'set statement_timeout = 0', '-c', "do \$\$ begin while not exists (select from stop) loop $sql; commit; end loop; end \$\$" ],
+			[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'set statement_timeout = 0', '-c', "do \$\$ begin while not exists (select from stop) loop $sql; commit; perform pg_sleep(0.001); end loop; end \$\$" ],
 			'<', \undef, '>&', \$output),
 		\$output ];
 	return;

@@ -174,7 +174,7 @@ cmp_ok((sort { $a <=> $b } map { length } @long)[-1], '>', 7900, 'and the first 
 $node->safe_psql('postgres', q{select gov_delete_owner('many')});
 gov_roll_up($node, 'postgres');
 load(sub {
-	$node->poll_query_until('postgres', q{select count(*) > 200 from gov_events where id > (select watermark from gov_rollup_state)});
+	$node->poll_query_until('postgres', q{select count(*) > 200 from gov_events where id > (select watermark from gov_rollup_state)}) or die 'no load';
 	kill 9, $node->safe_psql('postgres', q{select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() limit 1});
 });
 gov_await($node, 'postgres', 'select 1');
