@@ -34,6 +34,7 @@ OBJS = \
 	src/api_window.o \
 	src/append.o \
 	src/arena.o \
+	src/assignment.o \
 	src/attempt.o \
 	src/backtest.o \
 	src/batch.o \
@@ -48,6 +49,7 @@ OBJS = \
 	src/cycle.o \
 	src/decide.o \
 	src/dimensions.o \
+	src/drawn.o \
 	src/entity.o \
 	src/errors.o \
 	src/evict.o \

@@ -17,8 +17,8 @@ write_tree() { # DATABASE OWNER AGENTS
 		union all select '$2', 'team-' || n, 'team', 'dept-' || (n - 1) / 10 + 1 from generate_series(1, ceil($3 / 100.0)::int) as n
 		union all select '$2', 'user-' || n, 'user', 'team-' || (n - 1) / 10 + 1 from generate_series(1, ceil($3 / 10.0)::int) as n
 		union all select '$2', 'agent-' || n, 'agent', 'user-' || (n - 1) / 10 + 1 from generate_series(1, $3) as n;
-		insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, counter_id)
-		select owner_id, id, 'calls', 1000000000, 'P1M', nextval('gov_counter_seq') from gov_entities where owner_id = '$2';
+		insert into gov_assignments (id, owner_id, entity_id, capability_id, usage_limit, cadence, counter_id)
+		select gen_random_uuid(), owner_id, id, 'calls', 1000000000, 'P1M', nextval('gov_counter_seq') from gov_entities where owner_id = '$2';
 		alter table gov_entities enable trigger all;
 		alter table gov_assignments enable trigger all;
 		commit;

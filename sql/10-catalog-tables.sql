@@ -144,7 +144,7 @@ comment on constraint gov_entities_archived_at_check on @extschema@.gov_entities
 
 create table @extschema@.gov_assignments
 (
-    id uuid not null default gen_random_uuid(),
+    id uuid not null default '00000000-0000-0000-0000-000000000000',
     owner_id text collate "C" not null,
     entity_id text collate "C" not null,
     capability_id text collate "C" not null,
@@ -169,6 +169,7 @@ create table @extschema@.gov_assignments
         foreign key (owner_id, entity_id) references @extschema@.gov_entities (owner_id, id),
     constraint gov_assignments_capability_id_fkey
         foreign key (capability_id) references @extschema@.gov_capabilities (id),
+    -- What most rows have comes first: an expression takes longer to match than all else in a row to compare.
     constraint gov_assignments_owner_id_check
         check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_assignments_entity_id_check
@@ -176,19 +177,19 @@ create table @extschema@.gov_assignments
     constraint gov_assignments_capability_id_check
         check (length(capability_id) between 1 and 255 and capability_id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_assignments_scope_entity_ids_check
-        check (not jsonb_path_exists(
+        check (cardinality(scope_entity_ids) = 0 or not jsonb_path_exists(
             to_jsonb(scope_entity_ids),
             'strict $[*] ? (@.type() != "string" || @ == "" || @ like_regex "[\\u0001-\\u001f\\u007f]" || @ like_regex "^.{255}.")')),
     constraint gov_assignments_name_check
-        check (length(name) <= 255 and name !~ '[\u0001-\u001f\u007f]'),
+        check (name = '' or length(name) <= 255 and name !~ '[\u0001-\u001f\u007f]'),
     constraint gov_assignments_usage_limit_check
         check (usage_limit >= 0 and usage_limit < 1000000000000000000),
     constraint gov_assignments_cadence_check
-        check (cadence ~ '^P([1-9][0-9]{0,3}[YMWD]|T[1-9][0-9]{0,3}[HMS])$'),
+        check (cadence in ('P1M', 'P1D') or cadence ~ '^P([1-9][0-9]{0,3}[YMWD]|T[1-9][0-9]{0,3}[HMS])$'),
     constraint gov_assignments_anchor_at_check
         check (isfinite(anchor_at)),
     constraint gov_assignments_timezone_check
-        check (length(timezone) between 1 and 255 and timezone !~ '[\u0001-\u001f\u007f]'),
+        check (timezone = 'UTC' or length(timezone) between 1 and 255 and timezone !~ '[\u0001-\u001f\u007f]'),
     constraint gov_assignments_enforcement_check
         check (enforcement in ('hard', 'soft')),
     constraint gov_assignments_strict_allocation_check
@@ -217,6 +218,7 @@ create index gov_assignments_strict on @extschema@.gov_assignments (owner_id, en
     where strict_allocation;
 
 comment on table @extschema@.gov_assignments is 'budgets: how much of a capability an entity may use per window, optionally only in a scope';
+comment on column @extschema@.gov_assignments.id is 'drawn by the extension where it is not given or nil';
 comment on column @extschema@.gov_assignments.scope_entity_ids is 'the budget holds only where all these entities are resolved too; {} = everywhere. Stored sorted and distinct';
 comment on column @extschema@.gov_assignments.name is 'tells budgets of one entity, capability and scope apart; may be empty';
 comment on column @extschema@.gov_assignments.usage_limit is 'the most that may be used per window, in the capability''s unit, exact to 9 decimals; null = counted, never blocks';

@@ -120,7 +120,7 @@ language c
 as 'MODULE_PATHNAME', 'gov_keep_assignment_1_1';
 
 comment on function @extschema@.gov_keep_assignment() is
-    'trigger: sorts scope and thresholds, rounds numbers to 9 decimals, judges the time zone, draws the counter, keeps the times';
+    'trigger: sorts scope and thresholds, rounds numbers to 9 decimals, judges the time zone, draws the id and the counter, keeps the times';
 
 create function @extschema@.gov_keep_alert_policy()
 returns trigger

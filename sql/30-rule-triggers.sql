@@ -1,5 +1,6 @@
 /* ---------------------------------------------------------------------------------------------------------------- */
-/* Triggers for the rules of the hierarchy (src/hierarchy.c) and of strict budgets (src/allocation.c)               */
+/* Triggers for the rules of the hierarchy (src/hierarchy.c), of new budgets (src/assignment.c) and of strict ones  */
+/* (src/allocation.c)                                                                                               */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 create function @extschema@.gov_entity_moves()
@@ -26,14 +27,6 @@ as 'MODULE_PATHNAME', 'gov_entity_removed_1_0';
 comment on function @extschema@.gov_entity_removed() is
     'trigger: an entity that has children or is named by a scope is not deleted (23503)';
 
-create function @extschema@.gov_assignment_placed()
-returns trigger
-language c
-as 'MODULE_PATHNAME', 'gov_assignment_placed_1_0';
-
-comment on function @extschema@.gov_assignment_placed() is
-    'trigger: a scope names entities of the same owner (23503), an entity has at most 256 budgets per capability (54000)';
-
 create trigger gov_entities_moves
     before update on @extschema@.gov_entities
     for each row
@@ -57,12 +50,15 @@ create trigger gov_entities_removed
     for each row
     execute function @extschema@.gov_entity_removed();
 
-create trigger gov_assignments_placed
-    after insert on @extschema@.gov_assignments
-    for each row
-    execute function @extschema@.gov_assignment_placed();
+-- They judge whole statements, after all triggers for rows, and fire by name: gov_assignments_allocated takes its lock last.
 
--- They judge whole statements, after all triggers for rows.
+create function @extschema@.gov_assignment_placed()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_assignment_placed_1_1';
+
+comment on function @extschema@.gov_assignment_placed() is
+    'trigger: a scope names entities of the same owner (23503), an entity has at most 256 budgets per capability (54000)';
 
 create function @extschema@.gov_assignment_allocated()
 returns trigger
@@ -79,6 +75,12 @@ as 'MODULE_PATHNAME', 'gov_entity_allocated_1_0';
 
 comment on function @extschema@.gov_entity_allocated() is
     'trigger: the same after entities were moved or taken back from the archive (23514)';
+
+create trigger gov_assignments_added
+    after insert on @extschema@.gov_assignments
+    referencing new table as written
+    for each statement
+    execute function @extschema@.gov_assignment_placed();
 
 create trigger gov_assignments_allocated
     after insert on @extschema@.gov_assignments

@@ -1,16 +1,16 @@
 /*
  * hierarchy.c
- *		Triggers that hold the rules between catalog rows which no foreign key
- *		can hold.
+ *		Triggers that hold the rules between entities which no foreign key can
+ *		hold.
  *
  * PURPOSE
  *		A parent is of the same owner, chains have no cycle and a bounded
- *		length, an entity with children does not move, scopes name entities, an
- *		entity has a bounded number of budgets per capability.  A foreign key
- *		from a table to itself makes every dump warn, and none can look into an
- *		array; a query of a plain trigger misses what was committed after a
- *		REPEATABLE READ transaction began.  So the rules are judged here, under
- *		the latest snapshot, at every isolation level.
+ *		length, an entity with children does not move, and one that a scope
+ *		names is not deleted.  A foreign key from a table to itself makes every
+ *		dump warn, and none can look into an array; a query of a plain trigger
+ *		misses what was committed after a REPEATABLE READ transaction began.  So
+ *		the rules are judged here, under the latest snapshot, at every isolation
+ *		level.
  *
  * WHEN
  *		What must be there is asked by AFTER triggers, which fire when the
@@ -32,10 +32,6 @@
  *		moving then counts as added after the move, whose result it sees.
  *		Taking it earlier would make a concurrent pair of INSERT ... ON
  *		CONFLICT DO UPDATE share it first and deadlock when both want it alone.
- *
- *		The number of budgets of an entity is counted with its row locked FOR
- *		NO KEY UPDATE: two sessions cannot both add the last one.  That lock
- *		conflicts with no foreign key's.
  *
  * INVARIANTS
  *		A chain gets longer only with an entity that was written by the
@@ -79,7 +75,6 @@
 PG_FUNCTION_INFO_V1(gov_entity_moves_1_0);
 PG_FUNCTION_INFO_V1(gov_entity_placed_1_0);
 PG_FUNCTION_INFO_V1(gov_entity_removed_1_0);
-PG_FUNCTION_INFO_V1(gov_assignment_placed_1_0);
 PG_FUNCTION_INFO_V1(gov_lock_hierarchy_1_0);
 
 /*
@@ -122,15 +117,16 @@ allow_bitmap_scans(void)
 					  GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* Lock an entity in the latest snapshot; false if there is none. */
-static bool
-lock_entity(Relation entities, Datum owner, Datum id, LockTupleMode mode)
+/* See to it that an entity stays until we have committed; false if there is none. */
+bool
+gov_hierarchy_keep(Relation entities, Datum owner, Datum id)
 {
 	GovLookupKey keys[] = {{"owner_id", owner}, {"id", id}};
 	bool		found;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	found = gov_lookup_lock(entities, gov_catalog()->entities_pkey, keys, lengthof(keys), mode);
+	found = gov_lookup_lock(entities, gov_catalog()->entities_pkey, keys, lengthof(keys),
+							LockTupleKeyShare);
 	gov_spi_pop_snapshot();
 	return found;
 }
@@ -225,7 +221,7 @@ gov_entity_moves_1_0(PG_FUNCTION_ARGS)
 static void
 keep_parent(const TriggerData *trigger, Datum owner, Datum parent)
 {
-	if (!lock_entity(trigger->tg_relation, owner, parent, LockTupleKeyShare))
+	if (!gov_hierarchy_keep(trigger->tg_relation, owner, parent))
 		ereport(ERROR,
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
 				 errmsg("parent \"%s\" does not exist", gov_shown(TextDatumGetCString(parent))),
@@ -382,81 +378,5 @@ gov_entity_removed_1_0(PG_FUNCTION_ARGS)
 
 	check_no_child(trigger, owner, id);
 	check_no_scope(trigger, owner, id);
-	return PointerGetDatum(NULL);
-}
-
-/* The entities of a scope must exist, and stay until we have committed. */
-static void
-keep_scope(const TriggerData *trigger, Relation entities, Datum owner, Datum scope)
-{
-	Datum	   *ids;
-	int			nids;
-
-	deconstruct_array(DatumGetArrayTypeP(scope), TEXTOID, -1, false, TYPALIGN_INT,
-					  &ids, NULL, &nids);
-	for (int i = 0; i < nids; i++)
-	{
-		if (!lock_entity(entities, owner, ids[i], LockTupleKeyShare))
-			ereport(ERROR,
-					(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-					 errmsg("scope entity \"%s\" does not exist", gov_shown(TextDatumGetCString(ids[i]))),
-					 errdetail("Owner \"%s\" has no such entity.", gov_shown(TextDatumGetCString(owner))),
-					 errhint("A scope names entities of the same owner."),
-					 errtableconstraint(trigger->tg_relation, "gov_assignments_scope_entity_ids_fkey")));
-	}
-}
-
-/* How many budgets an entity has for a capability, in the active snapshot. */
-static int
-count_budgets(Relation assignments, Datum owner, Datum entity, Datum capability)
-{
-	GovLookupKey keys[] = {
-		{"owner_id", owner}, {"entity_id", entity}, {"capability_id", capability}
-	};
-	GovLookup	lookup;
-	int			count = 0;
-
-	gov_lookup_begin(&lookup, assignments, gov_catalog()->assignments_key, keys, lengthof(keys));
-	while (HeapTupleIsValid(gov_lookup_next(&lookup)))
-		count++;
-	gov_lookup_end(&lookup);
-	return count;
-}
-
-/* One at a time adds budgets to an entity; they must not be too many. */
-static void
-check_budgets(const TriggerData *trigger, Relation entities, Datum owner, Datum entity,
-			  Datum capability)
-{
-	int			count;
-
-	(void) lock_entity(entities, owner, entity, LockTupleNoKeyExclusive);
-	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	count = count_budgets(trigger->tg_relation, owner, entity, capability);
-	gov_spi_pop_snapshot();
-	if (count > GOV_BUDGETS_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("entity \"%s\" has too many budgets for capability \"%s\"",
-						gov_shown(TextDatumGetCString(entity)), gov_shown(TextDatumGetCString(capability))),
-				 errdetail("There may be at most %d.", GOV_BUDGETS_MAX),
-				 errhint("Delete budgets that are not needed any more."),
-				 errtableconstraint(trigger->tg_relation, "gov_assignments_limit")));
-}
-
-/* AFTER INSERT of gov_assignments, for each row; its keys do not change. */
-Datum
-gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = gov_trigger_data_of(fcinfo, AFTER_INSERT, gov_catalog()->assignments);
-	HeapTuple	row = trigger->tg_trigtuple;
-	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
-	Relation	entities = table_open(gov_catalog()->entities, RowShareLock);
-
-	GOV_FAULT(GOV_FAULT_STATEMENT);
-	keep_scope(trigger, entities, owner, gov_trigger_key(trigger, row, "scope_entity_ids"));
-	check_budgets(trigger, entities, owner, gov_trigger_key(trigger, row, "entity_id"),
-				  gov_trigger_key(trigger, row, "capability_id"));
-	table_close(entities, NoLock);
 	return PointerGetDatum(NULL);
 }

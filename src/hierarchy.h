@@ -1,6 +1,6 @@
 /*
  * hierarchy.h
- *		The lock on the shape of an owner's trees.
+ *		The locks on the shape of an owner's trees, and on an entity that must stay.
  */
 #ifndef GOV_HIERARCHY_H
 #define GOV_HIERARCHY_H
@@ -8,10 +8,11 @@
 #include "postgres.h"
 
 #include "storage/lockdefs.h"
+#include "utils/rel.h"
 
 #define GOV_CHAIN_MAX		64	/* entities from a leaf up to its root */
-#define GOV_BUDGETS_MAX		256 /* of one entity and capability */
 
 extern void gov_hierarchy_lock(const text *owner, LOCKMODE mode);
+extern bool gov_hierarchy_keep(Relation entities, Datum owner, Datum id);
 
 #endif							/* GOV_HIERARCHY_H */

@@ -5,9 +5,10 @@
  * PURPOSE
  *		However a row comes, by a function, in plain SQL or by COPY: lists are
  *		sorted and distinct, numbers are rounded to 9 decimals, a time zone is
- *		one that there is, the counter is drawn here and nowhere else, and the
- *		times of a row say when it was made and when it last changed.  Rows are
- *		written a hundred thousand in a statement, so this is in C.
+ *		one that there is, an id is drawn where none is given, the counter is
+ *		drawn here and nowhere else, and the times of a row say when it was made
+ *		and when it last changed.  Rows are written a hundred thousand in a
+ *		statement, so this is in C.
  *
  * FAILURE
  *		23514 for what no check constraint can judge, with the name of the one
@@ -32,8 +33,10 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
+#include "utils/uuid.h"
 
 #include "catalog.h"
+#include "drawn.h"
 #include "errors.h"
 #include "owner.h"
 #include "spi.h"
@@ -56,12 +59,13 @@ enum
 	ANCHOR_AT,
 	TIMEZONE,
 	COUNTER_ID,
+	ID,
 	NCOLUMNS
 };
 
 static const char *const columns[NCOLUMNS] = {
 	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "counter_id"
+	"cadence", "anchor_at", "timezone", "counter_id", "id"
 };
 
 #define NTIMES		(UPDATED_AT + 1)	/* columns that every table has */
@@ -318,10 +322,32 @@ check_window(const Row *row, Relation table)
 			 errtableconstraint(table, "gov_assignments_anchor_at_check")));
 }
 
-/* ---------------------------------------------------------------- counters */
+/*
+ * ---------------------------------------------------------------- ids and counters
+ *
+ * Their defaults are the nil UUID and 0, so that clients that know types need not
+ * give them.  No budget has either.
+ */
+#define GOV_COUNTER_TO_DRAW	0	/* the sequence starts at 1 */
 
-/* The default of counter_id, so that clients that know types need not give one.  The sequence starts at 1. */
-#define GOV_COUNTER_TO_DRAW	0
+static bool
+is_to_be_drawn(Row *row)
+{
+	static const pg_uuid_t nil = {0};
+
+	return *null_of(row, ID) ||
+		memcmp(DatumGetUUIDP(*value_of(row, ID)), &nil, UUID_LEN) == 0;
+}
+
+static void
+draw_id(Row *row)
+{
+	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
+
+	gov_drawn_id(id);
+	*value_of(row, ID) = UUIDPGetDatum(id);
+	*null_of(row, ID) = false;
+}
 
 static void
 draw_counter(Row *row)
@@ -376,6 +402,8 @@ keep_new(Row *row, Relation table)
 {
 	check_timezone(row, table);
 	check_window(row, table);
+	if (is_to_be_drawn(row))
+		draw_id(row);
 	if (*null_of(row, COUNTER_ID) || DatumGetInt64(*value_of(row, COUNTER_ID)) == GOV_COUNTER_TO_DRAW)
 		draw_counter(row);
 	else

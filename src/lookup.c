@@ -9,8 +9,12 @@
  *		all of them; and to begin a statement of ours costs more than such a
  *		look-up.  So here no planner chooses, and no statement is run.
  *
+ *		Where a bound is enough the entries of an index are counted, and no row
+ *		is read: there are no fewer than rows, whoever sees those.
+ *
  * SNAPSHOTS
- *		The active one, which the caller has pushed (gov_spi_push_snapshot).
+ *		The active one, which the caller has pushed (gov_spi_push_snapshot), or
+ *		one that it names.
  *
  * LOCKING
  *		The caller has opened the table, with a lock that it keeps.  A row is
@@ -20,7 +24,8 @@
  *
  * FAILURE
  *		Where the schema's owner has dropped the index, the table is read
- *		through, but for the last row.  40001 as above.
+ *		through, but for the last row, and entries are too many.  40001 as
+ *		above.
  */
 #include "postgres.h"
 
@@ -33,6 +38,7 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
+#include "compat.h"
 #include "lookup.h"
 
 static int
@@ -48,9 +54,10 @@ number_of(Relation table, const char *column)
 	return number;
 }
 
+/* Under another snapshot than the active one. */
 void
-gov_lookup_begin(GovLookup *lookup, Relation table, Oid index, const GovLookupKey *keys,
-				 int nkeys)
+gov_lookup_begin_at(GovLookup *lookup, Relation table, Oid index, const GovLookupKey *keys,
+					int nkeys, Snapshot snapshot)
 {
 	ScanKeyData scankeys[GOV_LOOKUP_KEYS];
 
@@ -61,7 +68,14 @@ gov_lookup_begin(GovLookup *lookup, Relation table, Oid index, const GovLookupKe
 							   F_TEXTEQ, keys[i].value);
 	lookup->table = table;
 	lookup->scan = systable_beginscan(table, index, OidIsValid(index),
-									  GetActiveSnapshot(), nkeys, scankeys);
+									  snapshot, nkeys, scankeys);
+}
+
+void
+gov_lookup_begin(GovLookup *lookup, Relation table, Oid index, const GovLookupKey *keys,
+				 int nkeys)
+{
+	gov_lookup_begin_at(lookup, table, index, keys, nkeys, GetActiveSnapshot());
 }
 
 /* The next row, there until the one after it; NULL at the end. */
@@ -143,4 +157,44 @@ gov_lookup_last(Relation table, Oid index, AttrNumber column, Datum *value, bool
 	systable_endscan_ordered(scan);
 	index_close(rel, NoLock);
 	return true;
+}
+
+/* ---------------------------------------------------------------- entries of an index */
+
+/* To count those that have some values in the leading columns, which are text. */
+void
+gov_entries_begin(GovEntries *entries, Relation table, Oid index, int nkeys)
+{
+	Assert(nkeys <= GOV_LOOKUP_KEYS);
+	entries->nkeys = nkeys;
+	entries->index = OidIsValid(index) ? try_index_open(index, AccessShareLock) : NULL;
+	if (entries->index != NULL)
+		entries->scan = gov_index_beginscan(table, entries->index, SnapshotAny, nkeys);
+}
+
+/* Are there at most so many? */
+bool
+gov_entries_are_at_most(GovEntries *entries, const Datum *values, int most)
+{
+	ScanKeyData keys[GOV_LOOKUP_KEYS];
+	int			count = 0;
+
+	if (entries->index == NULL)
+		return false;
+	for (int i = 0; i < entries->nkeys; i++)
+		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
+							   C_COLLATION_OID, F_TEXTEQ, values[i]);
+	index_rescan(entries->scan, keys, entries->nkeys, NULL, 0);
+	while (count <= most && index_getnext_tid(entries->scan, ForwardScanDirection) != NULL)
+		count++;
+	return count <= most;
+}
+
+void
+gov_entries_end(GovEntries *entries)
+{
+	if (entries->index == NULL)
+		return;
+	index_endscan(entries->scan);
+	index_close(entries->index, NoLock);
 }

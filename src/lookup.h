@@ -26,8 +26,17 @@ typedef struct GovLookup
 	SysScanDesc scan;
 } GovLookup;
 
+typedef struct GovEntries
+{
+	Relation	index;			/* NULL when there is none */
+	IndexScanDesc scan;
+	int			nkeys;
+} GovEntries;
+
 extern void gov_lookup_begin(GovLookup *lookup, Relation table, Oid index,
 							 const GovLookupKey *keys, int nkeys);
+extern void gov_lookup_begin_at(GovLookup *lookup, Relation table, Oid index,
+								const GovLookupKey *keys, int nkeys, Snapshot snapshot);
 extern HeapTuple gov_lookup_next(GovLookup *lookup);
 extern void gov_lookup_end(GovLookup *lookup);
 extern Datum gov_lookup_column(const GovLookup *lookup, HeapTuple row,
@@ -36,5 +45,8 @@ extern bool gov_lookup_last(Relation table, Oid index, AttrNumber column, Datum 
 							bool *isnull);
 extern bool gov_lookup_lock(Relation table, Oid index, const GovLookupKey *keys,
 							int nkeys, LockTupleMode mode);
+extern void gov_entries_begin(GovEntries *entries, Relation table, Oid index, int nkeys);
+extern bool gov_entries_are_at_most(GovEntries *entries, const Datum *values, int most);
+extern void gov_entries_end(GovEntries *entries);
 
 #endif							/* GOV_LOOKUP_H */

@@ -179,7 +179,9 @@ sweep(void *arg)
 		if (is_locked)
 		{
 			has_more = gov_expire_next(&after, now, &ndone);
-			if (!gov_hold_next_expiry(swept_until, &next_expiry))
+
+			/* once: it reads what this sweep has ended, as long as an old snapshot keeps that */
+			if (!has_more && !gov_hold_next_expiry(swept_until, &next_expiry))
 				next_expiry = DT_NOEND;
 		}
 		end();

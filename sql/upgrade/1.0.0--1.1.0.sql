@@ -139,8 +139,8 @@ alter table @extschema@.gov_assignments
     add constraint gov_assignments_owner_id_check check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
     add constraint gov_assignments_entity_id_check check (length(entity_id) between 1 and 255 and entity_id !~ '[\u0001-\u001f\u007f]'),
     add constraint gov_assignments_capability_id_check check (length(capability_id) between 1 and 255 and capability_id !~ '[\u0001-\u001f\u007f]'),
-    add constraint gov_assignments_name_check check (length(name) <= 255 and name !~ '[\u0001-\u001f\u007f]'),
-    add constraint gov_assignments_timezone_check check (length(timezone) between 1 and 255 and timezone !~ '[\u0001-\u001f\u007f]');
+    add constraint gov_assignments_name_check check (name = '' or length(name) <= 255 and name !~ '[\u0001-\u001f\u007f]'),
+    add constraint gov_assignments_timezone_check check (timezone = 'UTC' or length(timezone) between 1 and 255 and timezone !~ '[\u0001-\u001f\u007f]');
 
 alter table @extschema@.gov_alert_policies
     drop constraint gov_alert_policies_owner_id_check,
@@ -184,6 +184,28 @@ create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owne
 drop index @extschema@.gov_assignments_capability_id_idx;
 
 create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id, entity_id);
+
+-- What most rows have comes first in them.
+alter table @extschema@.gov_assignments
+    drop constraint gov_assignments_scope_entity_ids_check,
+    drop constraint gov_assignments_cadence_check,
+    add constraint gov_assignments_scope_entity_ids_check
+        check (cardinality(scope_entity_ids) = 0 or not jsonb_path_exists(
+            to_jsonb(scope_entity_ids),
+            'strict $[*] ? (@.type() != "string" || @ == "" || @ like_regex "[\\u0001-\\u001f\\u007f]" || @ like_regex "^.{255}.")')),
+    add constraint gov_assignments_cadence_check
+        check (cadence in ('P1M', 'P1D') or cadence ~ '^P([1-9][0-9]{0,3}[YMWD]|T[1-9][0-9]{0,3}[HMS])$');
+
+comment on constraint gov_assignments_scope_entity_ids_check on @extschema@.gov_assignments is 'A scope is a list of ids, each of 1 to 255 characters without control characters.';
+comment on constraint gov_assignments_cadence_check on @extschema@.gov_assignments is 'A cadence is one ISO 8601 duration of one unit, 1 to 9999, such as P1Y, P1M, P30D, P1W, P1D, PT1H, PT5M or PT10S, or null for a budget that never resets.';
+
+-- gov_keep_assignment draws it.
+alter table @extschema@.gov_assignments alter column id set default '00000000-0000-0000-0000-000000000000';
+
+comment on column @extschema@.gov_assignments.id is 'drawn by the extension where it is not given or nil';
+
+-- gov_assignments_added judges whole statements.
+drop trigger gov_assignments_placed on @extschema@.gov_assignments;
 
 -- What it judged is judged in C.
 drop function @extschema@._gov_require_window(@extschema@.gov_assignments);

@@ -60,8 +60,8 @@ sub write_catalog
 		select id, 'team-' || t, 'team', 'org' from owner, generate_series(1, teams) t
 		union all
 		select id, 'agent-' || t || '-' || a, 'agent', 'team-' || t from owner, generate_series(1, teams) t, generate_series(1, agents) a;
-		insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, usage_limit, cadence, counter_id)
-		select owner_id, id, 'tokens', scope, 1000000000000, cadence, nextval('gov_counter_seq')
+		insert into gov_assignments (id, owner_id, entity_id, capability_id, scope_entity_ids, usage_limit, cadence, counter_id)
+		select gen_random_uuid(), owner_id, id, 'tokens', scope, 1000000000000, cadence, nextval('gov_counter_seq')
 		from (
 			select owner_id, id, '{}'::text[] as scope, 'P1M' as cadence from gov_entities
 			union all

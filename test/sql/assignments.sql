@@ -217,3 +217,21 @@ from jsonb_array_elements(gov_upsert_assignments('cus-acme', '[
 ]')) item;
 select jsonb_array_length(gov_list_assignments('cus-acme', after => gov_list_assignments('cus-acme', page_size => 1) #>> '{pagination,next}') -> 'data') as next_page;
 rollback;
+
+-- Ids are drawn, of version 7 and in the order in which rows come; one that is given stays.
+begin;
+insert into gov_capabilities (id) values ('drawn');
+insert into gov_entities (owner_id, id, type_id) values ('cus-drawn', 'org', 'org');
+with drawn as
+(
+    insert into gov_assignments (owner_id, entity_id, capability_id, name)
+    select 'cus-drawn', 'org', 'drawn', 'drawn-' || n from generate_series(101, 300) n
+    returning name, id
+)
+select count(distinct id),
+    bool_and(id::text ~ '^.{14}7.{4}[89ab]') as are_of_version_7,
+    array_agg(id order by id) = array_agg(id order by name) as are_in_order,
+    bool_and(abs(extract(epoch from clock_timestamp()) - ('x0000' || left(replace(id::text, '-', ''), 12))::bit(64)::bigint / 1000.0) < 60) as are_of_now
+from drawn;
+insert into gov_assignments (id, owner_id, entity_id, capability_id, name) values ('5f8f1e0c-0000-4000-8000-000000000001', 'cus-drawn', 'org', 'drawn', 'given') returning id;
+rollback;

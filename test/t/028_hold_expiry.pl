@@ -181,6 +181,29 @@ is($node->safe_psql('postgres', "select is_duplicate from gov_settle('$later', 2
 is_counted(3, 0, 'after the stop, all of them ended');
 gov_is_exact($node, 'postgres', 'after the stop');
 
+# While an old snapshot keeps what has ended in the index, a sweep of very many reads each a few times, not once per batch.
+my $read = q{select idx_tup_read from pg_stat_user_indexes where indexrelname = 'gov_reservations_expires_at_idx'};
+my $old = $node->background_psql('postgres');
+my $writer = $node->background_psql('postgres');
+my $many = 6000;
+
+$node->safe_psql('postgres', q{alter system set governance.rollup_interval = '10s'});
+$node->reload;
+$old->query_safe('begin isolation level repeatable read; select count(*) from gov_holds');
+$writer->query_safe('begin');
+is($writer->query_safe(qq{
+		select count(*) from generate_series(1, $many) n, gov_reserve('acme', 'tokens', 0.0001 * n / n, null, array['agent-1'], ttl => '10 milliseconds') r where r.is_granted}),
+	$many, 'very many holds');
+my $before = $node->safe_psql('postgres', $read);
+$writer->query_safe('commit');
+ok($node->poll_query_until('postgres', "select count(*) = 0 from gov_reservations where state = 'open'"), 'all expire');
+cmp_ok($node->safe_psql('postgres', $read) - $before, '<=', 20 * $many, 'entries of the index that were read');
+is($node->safe_psql('postgres', 'select * from gov_verify()'), '', 'gov_verify finds nothing');
+$old->query_safe('commit');
+$_->quit foreach $old, $writer;
+$node->safe_psql('postgres', 'alter system reset governance.rollup_interval');
+$node->reload;
+
 # The engine's clock: holds end by it, and a late settlement is of its day.
 gov_use($node, 'postgres', -3);
 $node->safe_psql('postgres', "update gov_assignments set cadence = 'P1D', anchor_at = now() - interval '1 hour' where entity_id = 'agent-1'");

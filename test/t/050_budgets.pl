@@ -128,8 +128,8 @@ sql(q{
 	set session_replication_role = replica;
 	insert into gov_entities (owner_id, id, type_id, parent_id)
 	select 'big', 'n' || n, 'team', case when n > 1 then 'n' || ((n - 2) / 10 + 1) end from generate_series(1, 10000) n;
-	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, counter_id)
-	select owner_id, id, 'tokens', 1000, case when length(id) % 2 = 0 then 'P1M' end, nextval('gov_counter_seq') from gov_entities where owner_id = 'big'});
+	insert into gov_assignments (id, owner_id, entity_id, capability_id, usage_limit, cadence, counter_id)
+	select gen_random_uuid(), owner_id, id, 'tokens', 1000, case when length(id) % 2 = 0 then 'P1M' end, nextval('gov_counter_seq') from gov_entities where owner_id = 'big'});
 
 sql(q{
 	create function blocks(query text) returns bigint language plpgsql as $$
@@ -159,8 +159,8 @@ sql(q{
 	set session_replication_role = replica;
 	insert into gov_entities (owner_id, id, type_id, parent_id)
 	select 'other-' || o, 'e' || e, 'team', case when e > 1 then 'e1' end from generate_series(1, 20000) o, generate_series(1, 5) e;
-	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, counter_id)
-	select owner_id, id, 'tokens', 1000, 'P1M', nextval('gov_counter_seq') from gov_entities where owner_id like 'other-%';
+	insert into gov_assignments (id, owner_id, entity_id, capability_id, usage_limit, cadence, counter_id)
+	select gen_random_uuid(), owner_id, id, 'tokens', 1000, 'P1M', nextval('gov_counter_seq') from gov_entities where owner_id like 'other-%';
 	insert into gov_usage (owner_id, assignment_id, counter_id, window_start, window_end, amount, event_count)
 	select a.owner_id, a.id, a.counter_id, coalesce(w.window_start, '-infinity'), coalesce(w.window_end, 'infinity'), 1, 1
 	from gov_assignments a, gov_window(a.cadence, at => gov_now()) w where a.owner_id = 'big' or a.owner_id like 'other-%';
@@ -204,8 +204,8 @@ sql(q{
 	insert into gov_entities (owner_id, id, type_id, parent_id, archived_at)
 	select 'deep', format('c%s-%s', c, n), 'team', case when n > 1 then format('c%s-%s', c, n - 1) end, case when n % 7 = 0 then now() end
 	from generate_series(1, 156) c, generate_series(1, 64) n;
-	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, counter_id)
-	select owner_id, id, 'tokens', 1000, nextval('gov_counter_seq') from gov_entities where owner_id = 'deep'});
+	insert into gov_assignments (id, owner_id, entity_id, capability_id, usage_limit, counter_id)
+	select gen_random_uuid(), owner_id, id, 'tokens', 1000, nextval('gov_counter_seq') from gov_entities where owner_id = 'deep'});
 is( sql(q{set statement_timeout = '20s'; select count(*), max(depth), sum(cardinality(path)) from gov_tree('deep'); select count(*), max(depth) from gov_tree('deep', '{tokens}');
 		select count(*) = 1 + 2 * 55 * 156 and max(length(l)) <= 98 from gov_report('deep') l}),
 	"8580|54|240240\n8580|54\nt", '156 chains of 64, with archived entities');

@@ -94,7 +94,7 @@ is($node->safe_psql('postgres', q{
 $node->safe_psql('postgres', q{
 	set session_replication_role = replica;
 	insert into gov_entities (owner_id, id, type_id, parent_id) values ('self', 's', 'unit', 's');
-	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, counter_id) values ('self', 's', 'tokens', 1, nextval('gov_counter_seq'))});
+	insert into gov_assignments (id, owner_id, entity_id, capability_id, usage_limit, counter_id) values (gen_random_uuid(), 'self', 's', 'tokens', 1, nextval('gov_counter_seq'))});
 gov_raises($node, 'postgres', "select * from $_", '23514', $_, qr/"s" is below "s"/)
   foreach "gov_check('self', 'tokens', 1, null, '{s}')", "gov_query('self')", "gov_tree('self')", "gov_tree('self', '{tokens}')", "gov_report('self')";
 

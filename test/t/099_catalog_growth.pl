@@ -48,14 +48,14 @@ foreach my $n (1 .. 3)
 
 foreach my $operation (
 	[ 'INSERT of entities', 45, q{insert into gov_entities (owner_id, id, type_id, parent_id) select 'planned', 'SIZE-' || n, 'agent', 'team-1' from generate_series(1, SIZE) n} ],
-	[ 'INSERT of budgets', 75, q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) select 'planned', 'SIZE-' || n, 'tokens', 1 from generate_series(1, SIZE) n} ],
+	[ 'INSERT of budgets', 25, q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) select 'planned', 'SIZE-' || n, 'tokens', 1 from generate_series(1, SIZE) n} ],
 	[ 'INSERT of children of a strict budget', 45, q{insert into gov_entities (owner_id, id, type_id, parent_id) select 'strict', 'SIZE-' || n, 'agent', 'team-1' from generate_series(1, SIZE) n} ],
 	[ 'INSERT of their budgets', 110, q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) select 'strict', 'SIZE-' || n, 'tokens', 1, 'P1M' from generate_series(1, SIZE) n} ],
 	[ 'UPDATE of their budgets', 80, q{update gov_assignments set usage_limit = 2 where owner_id = 'strict' and entity_id like 'SIZE-%'} ],
 	[ 'UPDATE of budgets', 50, q{update gov_assignments set usage_limit = 2 where owner_id = 'planned' and entity_id like 'SIZE-%'} ],
 	[ 'UPDATE of entities', 50, q{update gov_entities set metadata = '{"a": "b"}' where owner_id = 'planned' and id like 'SIZE-%'} ],
 	[ 'move of entities', 75, q{update gov_entities set parent_id = 'org' where owner_id = 'planned' and id like 'SIZE-%'} ],
-	[ 'INSERT of budgets with a scope', 110, q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, scope_entity_ids) select 'planned', 'SIZE-' || n, 'tokens', 1, '{org,team-1}' from generate_series(1, SIZE) n} ],
+	[ 'INSERT of budgets with a scope', 35, q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, scope_entity_ids) select 'planned', 'SIZE-' || n, 'tokens', 1, '{org,team-1}' from generate_series(1, SIZE) n} ],
 	[ 'DELETE of budgets', 40, q{delete from gov_assignments where owner_id = 'planned' and entity_id like 'SIZE-%'} ],
 	[ 'DELETE of entities', 45, q{delete from gov_entities where owner_id = 'planned' and id like 'SIZE-%'} ])
 {

@@ -1,0 +1,274 @@
+/*
+ * assignment.c
+ *		Triggers that hold the rules for new budgets which no foreign key can
+ *		hold.
+ *
+ * PURPOSE
+ *		A scope names entities of the budget's owner, and an entity has a
+ *		bounded number of budgets per capability.
+ *
+ * WHEN
+ *		At the end of a statement, over the rows that it wrote: a hundred
+ *		thousand of them cost a few microseconds each, and a trigger that is
+ *		fired for each row costs that by itself.  It fires before the trigger
+ *		that judges strict budgets, whose lock comes after all locks on rows
+ *		(allocation.c).  The keys of a budget do not change, so an UPDATE breaks
+ *		no rule.  In a catalog of 1.0.0 that is not updated yet the trigger is
+ *		one for each row.
+ *
+ * LOCKS
+ *		Entities that a scope names are locked FOR KEY SHARE, as a foreign key
+ *		does; the deletion of one waits, and then sees who came first.
+ *
+ *		Budgets are counted without a lock, after the new ones are in the table:
+ *		of two sessions that add the last one at once, whoever counts later
+ *		finds both.  So what an open transaction has added counts as there, and
+ *		what it has deleted as well.
+ *
+ * COST
+ *		Most entities have few budgets.  The entries that the index has for an
+ *		entity and a capability, dead ones included, are no fewer than its
+ *		budgets: only where those are too many are rows read.
+ *
+ * RACES ACCEPTED
+ *		Two sessions that add the last budget at once may both be refused, and
+ *		one is refused although the other then rolls back.
+ *
+ * FAILURE
+ *		23503 and 54000.  The triggers do not fire for rows that replication
+ *		applies or that are loaded with session_replication_role = replica.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "catalog.h"
+#include "errors.h"
+#include "fault.h"
+#include "hierarchy.h"
+#include "lookup.h"
+#include "transition.h"
+#include "trigger.h"
+
+#define BUDGETS_MAX		256		/* of one entity and capability */
+
+PG_FUNCTION_INFO_V1(gov_assignment_placed_1_0);
+PG_FUNCTION_INFO_V1(gov_assignment_placed_1_1);
+
+enum
+{
+	OWNER,
+	ENTITY,
+	CAPABILITY,
+	SCOPE
+};
+
+static const char *const columns[] = {
+	"owner_id", "entity_id", "capability_id", "scope_entity_ids"
+};
+
+/* What of a budget the rules concern. */
+typedef struct Budget
+{
+	Datum		owner;
+	Datum		entity;
+	Datum		capability;
+	Datum		scope;
+} Budget;
+
+typedef struct Placement
+{
+	Relation	assignments;
+	Relation	entities;
+	GovEntries	entries;
+	MemoryContext row_context;	/* what judging one row takes */
+	Datum		owner;			/* whose scope was last seen to, or 0, */
+	Datum		scope;			/* and that scope */
+} Placement;
+
+/* ---------------------------------------------------------------- scopes */
+
+static bool
+is_last_scope(const Placement *placement, const Budget *budget)
+{
+	return DatumGetPointer(placement->owner) != NULL &&
+		datumIsEqual(placement->scope, budget->scope, false, -1) &&
+		datumIsEqual(placement->owner, budget->owner, false, -1);
+}
+
+static void
+remember_scope(Placement *placement, const Budget *budget)
+{
+	if (DatumGetPointer(placement->owner) != NULL)
+	{
+		pfree(DatumGetPointer(placement->owner));
+		pfree(DatumGetPointer(placement->scope));
+	}
+	placement->owner = datumCopy(budget->owner, false, -1);
+	placement->scope = datumCopy(budget->scope, false, -1);
+}
+
+/* The entities of a scope must exist, and stay until we have committed. */
+static void
+keep_scope(const Placement *placement, const Budget *budget)
+{
+	Datum	   *ids;
+	int			nids;
+
+	deconstruct_array(DatumGetArrayTypeP(budget->scope), TEXTOID, -1, false, TYPALIGN_INT,
+					  &ids, NULL, &nids);
+	for (int i = 0; i < nids; i++)
+	{
+		if (!gov_hierarchy_keep(placement->entities, budget->owner, ids[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+					 errmsg("scope entity \"%s\" does not exist", gov_shown(TextDatumGetCString(ids[i]))),
+					 errdetail("Owner \"%s\" has no such entity.", gov_shown(TextDatumGetCString(budget->owner))),
+					 errhint("A scope names entities of the same owner."),
+					 errtableconstraint(placement->assignments, "gov_assignments_scope_entity_ids_fkey")));
+	}
+}
+
+/* ---------------------------------------------------------------- how many there are */
+
+/* How many budgets an entity has for a capability, those of open transactions included. */
+static int
+count_budgets(Relation assignments, const Budget *budget)
+{
+	GovLookupKey keys[] = {
+		{"owner_id", budget->owner}, {"entity_id", budget->entity}, {"capability_id", budget->capability}
+	};
+	SnapshotData dirty;
+	GovLookup	lookup;
+	HeapTuple	row;
+	int			count = 0;
+
+	InitDirtySnapshot(dirty);
+	gov_lookup_begin_at(&lookup, assignments, gov_catalog()->assignments_key, keys,
+						lengthof(keys), &dirty);
+	while (HeapTupleIsValid(row = gov_lookup_next(&lookup)))
+	{
+		/* a version that an open transaction has replaced: the other one counts */
+		if (!TransactionIdIsValid(dirty.xmax) ||
+			ItemPointerEquals(&row->t_data->t_ctid, &row->t_self))
+			count++;
+	}
+	gov_lookup_end(&lookup);
+	return count;
+}
+
+static void
+check_budgets(Placement *placement, const Budget *budget)
+{
+	Datum		keys[] = {budget->owner, budget->entity, budget->capability};
+
+	if (gov_entries_are_at_most(&placement->entries, keys, BUDGETS_MAX) ||
+		count_budgets(placement->assignments, budget) <= BUDGETS_MAX)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("entity \"%s\" has too many budgets for capability \"%s\"",
+					gov_shown(TextDatumGetCString(budget->entity)),
+					gov_shown(TextDatumGetCString(budget->capability))),
+			 errdetail("There may be at most %d.", BUDGETS_MAX),
+			 errhint("Delete budgets that are not needed any more."),
+			 errtableconstraint(placement->assignments, "gov_assignments_limit")));
+}
+
+/* ---------------------------------------------------------------- triggers */
+
+static void
+begin_placement(Placement *placement, const TriggerData *trigger)
+{
+	GOV_FAULT(GOV_FAULT_STATEMENT);
+	placement->assignments = trigger->tg_relation;
+	placement->entities = table_open(gov_catalog()->entities, RowShareLock);
+	placement->row_context = AllocSetContextCreate(CurrentMemoryContext, "governance budgets",
+												   ALLOCSET_SMALL_SIZES);
+	placement->owner = PointerGetDatum(NULL);
+	gov_entries_begin(&placement->entries, trigger->tg_relation, gov_catalog()->assignments_key, 3);
+}
+
+static void
+end_placement(Placement *placement)
+{
+	gov_entries_end(&placement->entries);
+	MemoryContextDelete(placement->row_context);
+	table_close(placement->entities, NoLock);
+}
+
+static void
+place(Placement *placement, const Budget *budget)
+{
+	MemoryContext caller;
+
+	MemoryContextReset(placement->row_context);
+	caller = MemoryContextSwitchTo(placement->row_context);
+	if (!is_last_scope(placement, budget))
+	{
+		keep_scope(placement, budget);
+		MemoryContextSwitchTo(caller);
+		remember_scope(placement, budget);
+		MemoryContextSwitchTo(placement->row_context);
+	}
+	check_budgets(placement, budget);
+	MemoryContextSwitchTo(caller);
+}
+
+/* AFTER INSERT of gov_assignments, for each statement. */
+Datum
+gov_assignment_placed_1_1(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger =
+		gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT), gov_catalog()->assignments);
+	GovTransition rows;
+	Placement	placement;
+
+	gov_transition_begin(&rows, trigger, columns, lengthof(columns));
+	begin_placement(&placement, trigger);
+	gov_transition_rewind(&rows);
+	while (gov_transition_next(&rows))
+	{
+		Budget		budget = {
+			gov_transition_key(&rows, rows.after, OWNER),
+			gov_transition_key(&rows, rows.after, ENTITY),
+			gov_transition_key(&rows, rows.after, CAPABILITY),
+			gov_transition_key(&rows, rows.after, SCOPE)
+		};
+
+		place(&placement, &budget);
+	}
+	end_placement(&placement);
+	gov_transition_end(&rows);
+	return PointerGetDatum(NULL);
+}
+
+/* The same for each row, in a catalog of 1.0.0. */
+Datum
+gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger =
+		gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW),
+							gov_catalog()->assignments);
+	HeapTuple	row = trigger->tg_trigtuple;
+	Budget		budget = {
+		gov_trigger_key(trigger, row, columns[OWNER]),
+		gov_trigger_key(trigger, row, columns[ENTITY]),
+		gov_trigger_key(trigger, row, columns[CAPABILITY]),
+		gov_trigger_key(trigger, row, columns[SCOPE])
+	};
+	Placement	placement;
+
+	begin_placement(&placement, trigger);
+	place(&placement, &budget);
+	end_placement(&placement);
+	return PointerGetDatum(NULL);
+}
