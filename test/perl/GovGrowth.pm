@@ -385,7 +385,7 @@ my @OPERATIONS = (
 		may => { budgets => 21 } },
 	{   name => 'children of a strict budget in one statement',
 		on => ['budgets'],
-		before => q{update gov_assignments set strict_allocation = true, usage_limit = 1000000000000000000 where owner_id = 'OWNER' and entity_id = 'org';
+		before => q{update gov_assignments set strict_allocation = true, usage_limit = 999999999999999999 where owner_id = 'OWNER' and entity_id = 'org';
 			insert into gov_entities (owner_id, id, type_id, parent_id) select 'OWNER', 'strict-' || n, 'team', 'org' from generate_series(1, N) n},
 		sql => q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence)
 			select owner_id, id, 'tokens', 1, 'P1M' from gov_entities where owner_id = 'OWNER' and id like 'strict-%'},
