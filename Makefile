@@ -95,6 +95,7 @@ OBJS = \
 	src/read_holds.o \
 	src/read_usage.o \
 	src/record.o \
+	src/referred.o \
 	src/request.o \
 	src/reserve.o \
 	src/reset.o \
