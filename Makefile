@@ -16,6 +16,7 @@ EXTVERSION = 1.1.0
 PGFILEDESC = "governance - budgets for AI usage"
 
 OBJS = \
+	src/additions.o \
 	src/alert.o \
 	src/allocation.o \
 	src/allocation_rule.o \
