@@ -139,6 +139,7 @@ UPGRADES = $(patsubst sql/upgrade/%,sql/governance--%,$(wildcard sql/upgrade/*.s
 DATA_built = sql/governance--$(EXTVERSION).sql $(UPGRADES)
 EXTRA_CLEAN = $(DATA_built)
 
+PG_CPPFLAGS = -DGOV_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 
 REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))
