@@ -226,6 +226,8 @@ create table @extschema@.gov_rollup_state
     events_pass_at timestamptz not null default '-infinity',
     events_kept bigint not null default 0,
     events_kept_so_far bigint not null default 0,
+    holds_kept bigint not null default 0,
+    alerts_kept bigint not null default 0,
 
     constraint gov_rollup_state_pkey primary key (id),
     constraint gov_rollup_state_id_check check (id = 1)
@@ -239,4 +241,6 @@ comment on column @extschema@.gov_rollup_state.events_looked_until is 'how far t
 comment on column @extschema@.gov_rollup_state.events_pass_at is 'when that pass began';
 comment on column @extschema@.gov_rollup_state.events_kept is 'due events that stay because a foreign key refers to them, as the last pass found';
 comment on column @extschema@.gov_rollup_state.events_kept_so_far is 'those that the present pass has found';
+comment on column @extschema@.gov_rollup_state.holds_kept is 'holds past governance.event_retention that stay because a foreign key refers to them';
+comment on column @extschema@.gov_rollup_state.alerts_kept is 'alerts past governance.alert_retention that stay because a foreign key refers to them';
 

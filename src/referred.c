@@ -54,7 +54,7 @@
 #define GOV_LOCK_FREE(table) \
 	"select array_agg(f.id), (select count(distinct k.id) from unnest($2) k(id)) from (" \
 	" select t.id from " table " t" \
-	" where t.id = any ($1) and not exists (select from unnest($2) k(id) where k.id = t.id)" \
+	" where t.id = any ($1) and t.id not in (select k.id from unnest($2) k(id))" \
 	" for update skip locked) f"
 
 static GovQuery lock_events_query = {
@@ -75,16 +75,47 @@ static GovQuery lock_alerts_query = {
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID}
 };
 
+static GovQuery kept_holds_query = {
+	.sql = "select r.holds_kept from @gov_rollup_state r"
+};
+
+static GovQuery kept_alerts_query = {
+	.sql = "select r.alerts_kept from @gov_rollup_state r"
+};
+
+static GovQuery note_holds_query = {
+	.sql = "update @gov_rollup_state r set holds_kept = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static GovQuery note_alerts_query = {
+	.sql = "update @gov_rollup_state r set alerts_kept = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
 static const struct
 {
 	const char *name;
 	Oid			id_type;
 	GovQuery   *lock_query;
+	GovQuery   *kept_query;		/* of those that gov_referred_note_kept() counts */
+	GovQuery   *note_query;
 }			tables[] = {
 	[GOV_REFERRED_EVENTS] = {"@gov_events", INT8OID, &lock_events_query},
-	[GOV_REFERRED_HOLDS] = {"@gov_reservations", UUIDOID, &lock_holds_query},
-	[GOV_REFERRED_ALERTS] = {"@gov_alerts", INT8OID, &lock_alerts_query}
+	[GOV_REFERRED_HOLDS] = {"@gov_reservations", UUIDOID, &lock_holds_query,
+	&kept_holds_query, &note_holds_query},
+	[GOV_REFERRED_ALERTS] = {"@gov_alerts", INT8OID, &lock_alerts_query,
+	&kept_alerts_query, &note_alerts_query}
 };
+
+/* How many rows are kept. */
+static struct
+{
+	int64		noted;			/* in gov_rollup_state */
+	int64		so_far;			/* found by the present pass */
+}			kept[lengthof(tables)];
 
 /* A foreign key to one of our tables. */
 typedef struct Key
@@ -380,4 +411,50 @@ gov_referred_find_free(GovReferredTable table, GovQuery *due_query, Datum *args,
 		return false;
 	*free_ids = lock_free(table, ids, makeArrayResult(referred, CurrentMemoryContext), nkept);
 	return true;
+}
+
+static int64
+read_kept(GovReferredTable table)
+{
+	bool		isnull;
+
+	if (gov_spi_modify(tables[table].kept_query, NULL, NULL) == 0)
+		return 0;
+	return DatumGetInt64(gov_spi_value(0, 1, &isnull));
+}
+
+/* The row is the rollup's: whose lock is not to be had at once is not waited for. */
+static bool
+try_lock_state(void)
+{
+	Oid			state = gov_catalog()->rollup_state;
+
+	return ConditionalLockRelationOid(state, ShareUpdateExclusiveLock) &&
+		ConditionalLockRelationOid(state, RowExclusiveLock);
+}
+
+/*
+ * After a batch of a pass over holds or alerts: note how many rows are kept, when
+ * the pass has found more than were known, or is at its end.
+ */
+void
+gov_referred_note_kept(GovReferredTable table, bool is_new_pass, int64 nkept, bool has_more)
+{
+	int64		found;
+	Datum		args[1];
+
+	if (!gov_catalog()->has_1_1_tables)
+		return;
+	if (is_new_pass)
+	{
+		kept[table].noted = read_kept(table);
+		kept[table].so_far = 0;
+	}
+	found = kept[table].so_far += nkept;
+	if (found == kept[table].noted || (has_more && found < kept[table].noted) ||
+		!try_lock_state())
+		return;
+	args[0] = Int64GetDatum(found);
+	gov_spi_modify(tables[table].note_query, args, NULL);
+	kept[table].noted = found;
 }

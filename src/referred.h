@@ -18,5 +18,7 @@ typedef enum GovReferredTable
 extern bool gov_referred_is_any(GovReferredTable table);
 extern bool gov_referred_find_free(GovReferredTable table, GovQuery *due_query,
 								   Datum *args, Datum *free_ids, int64 *nkept);
+extern void gov_referred_note_kept(GovReferredTable table, bool is_new_pass, int64 nkept,
+								   bool has_more);
 
 #endif							/* GOV_REFERRED_H */

@@ -189,6 +189,7 @@ retention_begin(void)
 	return gov_clock() - gov_event_retention_s * USECS_PER_SEC;
 }
 
+/* As others have left it, of whatever time our snapshot is. */
 static void
 read_state(EventsState *state)
 {
@@ -196,7 +197,7 @@ read_state(EventsState *state)
 
 	memset(state, 0, sizeof(*state));
 	state->deleted_until = state->looked_until = PG_INT64_MIN;
-	if (!gov_catalog()->has_1_1_tables || gov_spi_select(&state_query, NULL, NULL) == 0)
+	if (!gov_catalog()->has_1_1_tables || gov_spi_modify(&state_query, NULL, NULL) == 0)
 		return;
 	state->deleted_until = DatumGetInt64(gov_spi_value(0, 1, &isnull));
 	state->looked_until = DatumGetInt64(gov_spi_value(0, 2, &isnull));
@@ -344,12 +345,13 @@ gov_retention_prune_holds(uint64 *ndeleted)
 	GovSpi		spi;
 	int64		nkept;
 	bool		isnull;
+	bool		is_new;
 	bool		has_more = false;
 
 	if (gov_event_retention_s == 0 ||
 		!ConditionalLockRelationOid(gov_catalog()->reservations, RowExclusiveLock))
 		return false;
-	gov_pass_continue(&holds_pass);
+	is_new = gov_pass_continue(&holds_pass);
 	args[0] = TimestampTzGetDatum(holds_pass.at);
 	args[1] = TimestampTzGetDatum(retention_begin());
 	args[2] = Int64GetDatum(holds_pass.limit);
@@ -359,6 +361,7 @@ gov_retention_prune_holds(uint64 *ndeleted)
 		gov_spi_modify(&prune_holds_query, args, args[3] == (Datum) 0 ? "   n" : NULL);
 		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
 		has_more = note_holds();
+		gov_referred_note_kept(GOV_REFERRED_HOLDS, is_new, nkept, has_more);
 	}
 	gov_spi_end(&spi);
 	return has_more;

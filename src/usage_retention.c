@@ -402,11 +402,12 @@ gov_usage_retention_prune_alerts(uint64 *ndeleted)
 	GovSpi		spi;
 	int64		nkept;
 	bool		isnull;
+	bool		is_new;
 	bool		has_more = false;
 
 	if (gov_alert_retention_s == 0 || !try_lock(gov_catalog()->alerts))
 		return false;
-	gov_pass_continue(&alerts_pass);
+	is_new = gov_pass_continue(&alerts_pass);
 	args[0] = Int64GetDatum(alerts_pass.id);
 	args[1] = TimestampTzGetDatum(now - gov_alert_retention_s * USECS_PER_SEC);
 	args[2] = TimestampTzGetDatum(now);
@@ -417,6 +418,7 @@ gov_usage_retention_prune_alerts(uint64 *ndeleted)
 		gov_spi_modify(&alerts_query, args, args[4] == (Datum) 0 ? "    n" : NULL);
 		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
 		has_more = note_alerts();
+		gov_referred_note_kept(GOV_REFERRED_ALERTS, is_new, nkept, has_more);
 	}
 	gov_spi_end(&spi);
 	return has_more;

@@ -154,10 +154,31 @@ $node->safe_psql('postgres', q{
 pass_days(2);
 is(maintain(), 4, 'holds and alerts are deleted');
 is_sql(q{select (select string_agg(idempotency_key, ' ') from gov_reservations), (select string_agg(threshold::text, ' ') from gov_alerts)}, 'hold 2|2', 'but for those that are referred to');
+my $others = q{select string_agg(name || '=' || value, ' ' order by name) from gov_stats where name in ('holds_kept', 'alerts_kept')};
+is_sql($others, 'alerts_kept=1 holds_kept=1', 'which are counted');
+maintain();
+is_sql($others, 'alerts_kept=1 holds_kept=1', 'once');
 $node->safe_psql('postgres', 'drop table jobs, mails');
 is(maintain(), 2, 'then these too');
+is_sql($others, 'alerts_kept=0 holds_kept=0', 'and no longer');
 
 # ---------------------------------------------------------------- what it costs
+
+# With a key and without one, of events that nothing refers to: what PostgreSQL's own trigger looks for each is the most of it.
+my %cost;
+
+foreach my $key (0, 1)
+{
+	$node->safe_psql('postgres', 'create table invoices (event_id bigint references gov_events); create index on invoices (event_id)') if $key;
+	$node->safe_psql('postgres', q{select count(gov_ingest('acme', 'tokens', 1, null, '{agent-1}')) from generate_series(1, 20000)});
+	maintain();
+	pass_days(2);
+	$cost{$key} = gov_cost($session, 'select pruned from gov_maintain()');
+	note "deleting 20000 events, key $key: $cost{$key}{blocks} blocks, $cost{$key}{ms} ms";
+}
+is_sql('select count(*) from gov_events', 0, 'all are deleted');
+cmp_ok($cost{1}{blocks}, '<', 3 * $cost{0}{blocks}, 'a key costs less than twice as much again');
+$node->safe_psql('postgres', 'drop table invoices');
 
 $node->safe_psql('postgres', q{
 	create table invoices (event_id bigint references gov_events);
@@ -166,7 +187,10 @@ $node->safe_psql('postgres', q{
 	insert into invoices select event_id from recorded});
 maintain();
 pass_days(2);
-is(maintain(), 0, 'all are kept');
+my $keeping = gov_cost($session, 'select pruned from gov_maintain()');
+note "keeping 20000 events: $keeping->{blocks} blocks, $keeping->{ms} ms";
+cmp_ok($keeping->{blocks}, '<', $cost{0}{blocks}, 'to keep an event costs no more');
+is_sql('select count(*) from gov_events', 20000, 'all are kept');
 is_sql($kept, 20000, 'and counted');
 my $blocks = gov_blocks($session, 'select pruned from gov_maintain()');
 cmp_ok($blocks, '<', 200, "in between, with 20,000 kept events, a round takes $blocks blocks");

@@ -191,6 +191,24 @@ $node->poll_query_until('postgres', q{select current_setting('governance.use_cac
 each_call(3, sub { my ($name, $sql) = @_; sql("truncate audit; $sql"); is(sql('select count(*) from audit'), 1, "$name: without the cache"); });
 sql(q{alter system reset governance.use_cache; select pg_reload_conf()});
 
+# ---------------------------------------------------------------- a session that has written before
+
+sql('drop trigger each_row on gov_events; truncate audit');
+my $session = $node->background_psql('postgres', on_error_stop => 0);
+my $noted = sprintf "select 1 from gov_ingest($agent); select count(*) from audit", 2;
+
+is(gov_ask($session, $noted), "1\n0", 'a session that knows the table');
+sql('create trigger each_row after insert on gov_events for each row execute function note()');
+is(gov_ask($session, $noted), "1\n1", 'learns of a trigger');
+sql('alter table gov_events disable trigger each_row');
+is(gov_ask($session, $noted), "1\n1", 'and that it is disabled');
+sql('alter table gov_events add constraint few check (amount < 1) not valid');
+like(gov_ask($session, $noted), qr/violates check constraint "few"/, 'of a constraint');
+sql('alter table gov_events drop constraint few');
+is(gov_ask($session, "begin; alter table gov_events enable trigger each_row; $noted; rollback; $noted"), "1\n2\n1\n1", 'and of what it does and undoes itself');
+sql('alter table gov_events enable trigger each_row');
+$session->quit;
+
 # ---------------------------------------------------------------- as before, without additions
 
 sql(q{drop trigger each_row on gov_events; alter table gov_events drop region, drop twice, drop serial, drop label, drop plain;
