@@ -129,7 +129,7 @@ open_other_indexes(GovAppend *append, Oid key_index)
 }
 
 /* Open what the executor needs, for a table with so many columns of ours. */
-static void
+static pg_noinline void
 open_executor(GovAppend *append, Oid key_index, bool has_key, const GovShape *shape,
 			  int ncolumns)
 {
@@ -148,7 +148,7 @@ open_executor(GovAppend *append, Oid key_index, bool has_key, const GovShape *sh
 }
 
 /* What is to be done after the statement is done before the table is left. */
-static void
+static pg_noinline void
 close_executor(GovAppend *append)
 {
 	if (append->additions != NULL)
@@ -214,6 +214,20 @@ gov_append_clear(GovAppend *append)
 	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
 }
 
+/* The slot's row, completed by what users have added to the table. */
+static pg_noinline TupleTableSlot *
+form_executor_row(GovAppend *append)
+{
+	TupleTableSlot *slot = append->slot;
+	MemoryContext caller = MemoryContextSwitchTo(slot->tts_mcxt);
+
+	ExecStoreVirtualTuple(slot);
+	if (append->additions != NULL)
+		gov_additions_before_row(append->additions, slot);
+	MemoryContextSwitchTo(caller);
+	return slot;
+}
+
 /*
  * The slot's row as the table takes it: as one tuple, if nothing else needs it,
  * which is not copied again.
@@ -222,21 +236,22 @@ static TupleTableSlot *
 form_row(GovAppend *append)
 {
 	TupleTableSlot *slot = append->slot;
-	TupleTableSlot *row = append->shape ? append->shape->row : slot;
-	MemoryContext caller = MemoryContextSwitchTo(row->tts_mcxt);
+	TupleTableSlot *row;
+	MemoryContext caller;
 
+	if (append->shape == NULL)
+		return form_executor_row(append);
+	row = append->shape->row;
+	caller = MemoryContextSwitchTo(row->tts_mcxt);
 	ExecStoreVirtualTuple(slot);
-	if (row != slot)
-		ExecStoreHeapTuple(heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values,
-										   slot->tts_isnull), row, true);
-	else if (append->additions != NULL)
-		gov_additions_before_row(append->additions, slot);
+	ExecStoreHeapTuple(heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values,
+									   slot->tts_isnull), row, true);
 	MemoryContextSwitchTo(caller);
 	return row;
 }
 
 /* Put a row that is in the table into its indexes, and do what comes after it. */
-static void
+static pg_noinline void
 complete_row(GovAppend *append)
 {
 	List	   *recheck = gov_insert_index_tuples(append->result_rel, append->slot,
@@ -312,6 +327,17 @@ gov_append_flush(GovAppend *append)
 	append->nrows = 0;
 }
 
+/* Put a row into its indexes; true if its key may be taken. */
+static pg_noinline bool
+complete_key_row(GovAppend *append, List **recheck)
+{
+	bool		conflict = false;
+
+	*recheck = gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
+									   true, &conflict, append->key_index);
+	return conflict;
+}
+
 /* Insert the slot's row, or take it back and return false if its key is taken. */
 bool
 gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key)
@@ -319,8 +345,8 @@ gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key)
 	TupleTableSlot *row = form_row(append);
 	TransactionId xid = GetCurrentTransactionId();
 	uint32		token = SpeculativeInsertionLockAcquire(xid);
-	List	   *recheck = NIL;
-	bool		conflict = false;
+	List	   *recheck;
+	bool		conflict;
 
 	Assert(append->has_key);
 	table_tuple_insert_speculative(append->rel, row, GetCurrentCommandId(true), 0, NULL,
@@ -330,8 +356,7 @@ gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key)
 	if (append->shape != NULL)
 		conflict = !insert_index_tuples(append, append->slot);
 	else
-		recheck = gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
-										  true, &conflict, append->key_index);
+		conflict = complete_key_row(append, &recheck);
 	GOV_FAULT(GOV_FAULT_ROW);
 	conflict = conflict || is_taken(key);
 	table_tuple_complete_speculative(append->rel, row, token, !conflict);

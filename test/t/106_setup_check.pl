@@ -76,6 +76,12 @@ foreach my $what (sort keys %drop)
 			begin execute r.command; exception when undefined_object then null; end;
 		end loop; end \$do\$});
 	is(sql('select what, count(*), count(distinct remedy) from gov_setup_check() group by 1'), "$what|$count|$count", "$what: all $count are missed");
+	if ($what eq 'index')
+	{
+		my (undef, undef, $error) = $node->psql('postgres', q{select gov_allowed('acme', 'tokens')}, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+
+		like($error, qr/55000: an index of extension "governance" is missing.*gov_setup_check/s, 'which calls say');
+	}
 	mend("missing $what");
 }
 
