@@ -16,6 +16,7 @@ EXTVERSION = 1.1.0
 PGFILEDESC = "governance - budgets for AI usage"
 
 OBJS = \
+	src/additions.o \
 	src/alert.o \
 	src/allocation.o \
 	src/allocation_rule.o \
@@ -97,6 +98,7 @@ OBJS = \
 	src/read_holds.o \
 	src/read_usage.o \
 	src/record.o \
+	src/referred.o \
 	src/request.o \
 	src/reserve.o \
 	src/reset.o \
@@ -139,6 +141,7 @@ UPGRADES = $(patsubst sql/upgrade/%,sql/governance--%,$(wildcard sql/upgrade/*.s
 DATA_built = sql/governance--$(EXTVERSION).sql $(UPGRADES)
 EXTRA_CLEAN = $(DATA_built)
 
+PG_CPPFLAGS = -DGOV_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 
 REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))

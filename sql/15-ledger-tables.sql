@@ -222,6 +222,12 @@ create table @extschema@.gov_rollup_state
     watermark bigint not null,
     updated_at timestamptz not null,
     events_deleted_until bigint not null default 0,
+    events_looked_until bigint not null default 0,
+    events_pass_at timestamptz,
+    events_kept bigint not null default 0,
+    events_kept_so_far bigint not null default 0,
+    holds_kept bigint not null default 0,
+    alerts_kept bigint not null default 0,
 
     constraint gov_rollup_state_pkey primary key (id),
     constraint gov_rollup_state_id_check check (id = 1)
@@ -231,4 +237,10 @@ using heap;
 comment on table @extschema@.gov_rollup_state is 'how far the ledger is rolled up';
 comment on column @extschema@.gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_hourly, later ones are not';
 comment on column @extschema@.gov_rollup_state.events_deleted_until is 'governance.event_retention has left no event up to this id';
+comment on column @extschema@.gov_rollup_state.events_looked_until is 'how far the present pass of governance.event_retention has come';
+comment on column @extschema@.gov_rollup_state.events_pass_at is 'when that pass began; null before the first';
+comment on column @extschema@.gov_rollup_state.events_kept is 'due events that stay because a foreign key refers to them, as the last pass found';
+comment on column @extschema@.gov_rollup_state.events_kept_so_far is 'those that the present pass has found';
+comment on column @extschema@.gov_rollup_state.holds_kept is 'holds past governance.event_retention that stay because a foreign key refers to them';
+comment on column @extschema@.gov_rollup_state.alerts_kept is 'alerts past governance.alert_retention that stay because a foreign key refers to them';
 

@@ -276,6 +276,11 @@ union all
 select 'rollup_waits_for', count(*), string_agg(w.who, ', ' order by w.since, w.pid) collate "default"
 from @extschema@.gov_rollup_waits w
 union all
+select k.name, coalesce(k.value, 0), 'due, but a foreign key refers to them'
+from (select) one
+left join @extschema@.gov_rollup_state r on true
+cross join lateral (values ('events_kept', r.events_kept), ('holds_kept', r.holds_kept), ('alerts_kept', r.alerts_kept)) k (name, value)
+union all
 select f.step || '_failures', f.failures, case when f.failures > 0 then format('%s since %s: %s', f.sqlstate, date_trunc('second', f.since), f.message) end
 from @extschema@.gov_worker_failures() f;
 

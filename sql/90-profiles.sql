@@ -58,6 +58,8 @@ as $$
             ('gov_upsert_assignments', '{tenant}'),
             ('gov_set_alert_policy', '{tenant}'),
             ('gov_verify', '{reader}'),
+            ('gov_setup_check', '{reader}'),
+            ('_gov_library_version', '{reader}'),
             ('gov_cached_counters', '{reader}'),
             ('_gov_cached_counters', '{reader}'),
             ('gov_engine_facts', '{reader}'),

@@ -1,7 +1,7 @@
 /*
  * api_admin.c
- *		gov_maintain, gov_drop_cache, gov_reset_clock, gov_now, and what gov_stats
- *		and gov_verify look at.
+ *		gov_maintain, gov_drop_cache, gov_reset_clock, gov_now, and what gov_stats,
+ *		gov_setup_check and gov_verify look at.
  *
  * FAILURE
  *		A step of gov_maintain() that fails is undone and a warning; the others'
@@ -49,6 +49,7 @@ PG_FUNCTION_INFO_V1(gov_maintain_1_0);
 PG_FUNCTION_INFO_V1(gov_drop_cache_1_0);
 PG_FUNCTION_INFO_V1(gov_now_1_0);
 PG_FUNCTION_INFO_V1(gov_reset_clock_1_1);
+PG_FUNCTION_INFO_V1(gov_library_version_1_1);
 
 /* How many events at most, as gov_stats says it. */
 static GovQuery left_query = {
@@ -125,6 +126,13 @@ Datum
 gov_now_1_0(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TIMESTAMPTZ(gov_clock());
+}
+
+/* Of the Makefile that has built it. */
+Datum
+gov_library_version_1_1(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(GOV_VERSION));
 }
 
 static void

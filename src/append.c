@@ -8,7 +8,8 @@
  *		(shape.c).  Rows with a key are inserted as INSERT
  *		... ON CONFLICT does it: speculatively, and taken back at once if
  *		somebody was faster.  Rows that come together are put into the table
- *		together, a page at a time.
+ *		together, a page at a time.  Where users have added something that
+ *		concerns the row, the executor does it (additions.c).
  *
  * LOCKING
  *		RowExclusiveLock on the table and on its indexes, to the end of the
@@ -127,9 +128,10 @@ open_other_indexes(GovAppend *append, Oid key_index)
 	list_free(indexes);
 }
 
-/* Open what the executor needs. */
-static void
-open_executor(GovAppend *append, Oid key_index, bool has_key)
+/* Open what the executor needs, for a table with so many columns of ours. */
+static pg_noinline void
+open_executor(GovAppend *append, Oid key_index, bool has_key, const GovShape *shape,
+			  int ncolumns)
 {
 	append->estate = CreateExecutorState();
 	append->has_key = has_key;
@@ -141,12 +143,28 @@ open_executor(GovAppend *append, Oid key_index, bool has_key)
 		open_other_indexes(append, key_index);
 	append->slot = table_slot_create(append->rel, NULL);
 	append->key_index = has_key ? list_make1_oid(key_index) : NIL;
+	if (shape->has_additions)
+		append->additions = gov_additions_open(append->result_rel, append->estate, ncolumns);
+}
+
+/* What is to be done after the statement is done before the table is left. */
+static pg_noinline void
+close_executor(GovAppend *append)
+{
+	if (append->additions != NULL)
+		gov_additions_close(append->additions);
+	ExecDropSingleTupleTableSlot(append->slot);
+	ExecResetTupleTable(append->estate->es_tupleTable, false);
+	ExecCloseResultRelations(append->estate);
+	if (append->additions == NULL)
+		ExecCloseIndices(append->result_rel);
+	FreeExecutorState(append->estate);
 }
 
 /*
  * Open a table that has so many columns of ours, or more that somebody added,
  * for rows that all have a key or all have none.  Nothing has to be evaluated,
- * unless somebody has added an index for which it must.
+ * unless somebody has added an index, or something else, for which it must.
  */
 void
 gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool has_key)
@@ -162,7 +180,7 @@ gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool 
 	shape = gov_shape(append->rel, key_index, ncolumns);
 	if (!shape->is_simple || (has_key && !shape->has_simple_key))
 	{
-		open_executor(append, key_index, has_key);
+		open_executor(append, key_index, has_key, shape, ncolumns);
 		return;
 	}
 	append->shape = shape;
@@ -181,11 +199,7 @@ gov_append_close(GovAppend *append)
 		close_indexes(append);
 	}
 	else
-	{
-		ExecDropSingleTupleTableSlot(append->slot);
-		ExecCloseIndices(append->result_rel);
-		FreeExecutorState(append->estate);
-	}
+		close_executor(append);
 	table_close(append->rel, NoLock);
 	gov_spi_leave_row();
 }
@@ -200,6 +214,20 @@ gov_append_clear(GovAppend *append)
 	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
 }
 
+/* The slot's row, completed by what users have added to the table. */
+static pg_noinline TupleTableSlot *
+form_executor_row(GovAppend *append)
+{
+	TupleTableSlot *slot = append->slot;
+	MemoryContext caller = MemoryContextSwitchTo(slot->tts_mcxt);
+
+	ExecStoreVirtualTuple(slot);
+	if (append->additions != NULL)
+		gov_additions_before_row(append->additions, slot);
+	MemoryContextSwitchTo(caller);
+	return slot;
+}
+
 /*
  * The slot's row as the table takes it: as one tuple, if nothing else needs it,
  * which is not copied again.
@@ -208,15 +236,29 @@ static TupleTableSlot *
 form_row(GovAppend *append)
 {
 	TupleTableSlot *slot = append->slot;
-	TupleTableSlot *row = append->shape ? append->shape->row : slot;
-	MemoryContext caller = MemoryContextSwitchTo(row->tts_mcxt);
+	TupleTableSlot *row;
+	MemoryContext caller;
 
+	if (append->shape == NULL)
+		return form_executor_row(append);
+	row = append->shape->row;
+	caller = MemoryContextSwitchTo(row->tts_mcxt);
 	ExecStoreVirtualTuple(slot);
-	if (row != slot)
-		ExecStoreHeapTuple(heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values,
-										   slot->tts_isnull), row, true);
+	ExecStoreHeapTuple(heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values,
+									   slot->tts_isnull), row, true);
 	MemoryContextSwitchTo(caller);
 	return row;
+}
+
+/* Put a row that is in the table into its indexes, and do what comes after it. */
+static pg_noinline void
+complete_row(GovAppend *append)
+{
+	List	   *recheck = gov_insert_index_tuples(append->result_rel, append->slot,
+												  append->estate, false, NULL, NIL);
+
+	if (append->additions != NULL)
+		gov_additions_after_row(append->additions, append->slot, recheck);
 }
 
 /* Insert the slot's row, which has no key. */
@@ -234,8 +276,7 @@ gov_append_row(GovAppend *append)
 	if (append->shape != NULL)
 		insert_index_tuples(append, append->slot);
 	else
-		gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
-								false, NULL, NIL);
+		complete_row(append);
 	GOV_FAULT(GOV_FAULT_ROW);
 }
 
@@ -286,6 +327,17 @@ gov_append_flush(GovAppend *append)
 	append->nrows = 0;
 }
 
+/* Put a row into its indexes; true if its key may be taken. */
+static pg_noinline bool
+complete_key_row(GovAppend *append, List **recheck)
+{
+	bool		conflict = false;
+
+	*recheck = gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
+									   true, &conflict, append->key_index);
+	return conflict;
+}
+
 /* Insert the slot's row, or take it back and return false if its key is taken. */
 bool
 gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key)
@@ -293,7 +345,8 @@ gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key)
 	TupleTableSlot *row = form_row(append);
 	TransactionId xid = GetCurrentTransactionId();
 	uint32		token = SpeculativeInsertionLockAcquire(xid);
-	bool		conflict = false;
+	List	   *recheck;
+	bool		conflict;
 
 	Assert(append->has_key);
 	table_tuple_insert_speculative(append->rel, row, GetCurrentCommandId(true), 0, NULL,
@@ -303,12 +356,13 @@ gov_append_key_row(GovAppend *append, GovIsTaken is_taken, const void *key)
 	if (append->shape != NULL)
 		conflict = !insert_index_tuples(append, append->slot);
 	else
-		gov_insert_index_tuples(append->result_rel, append->slot, append->estate,
-								true, &conflict, append->key_index);
+		conflict = complete_key_row(append, &recheck);
 	GOV_FAULT(GOV_FAULT_ROW);
 	conflict = conflict || is_taken(key);
 	table_tuple_complete_speculative(append->rel, row, token, !conflict);
 	SpeculativeInsertionLockRelease(xid);
+	if (append->additions != NULL && !conflict)
+		gov_additions_after_row(append->additions, append->slot, recheck);
 	GOV_FAULT(GOV_FAULT_ROW);
 	return !conflict;
 }

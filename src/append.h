@@ -9,6 +9,7 @@
 #include "nodes/execnodes.h"
 #include "utils/rel.h"
 
+#include "additions.h"
 #include "shape.h"
 
 /* A table, open for the rows of one call. */
@@ -24,6 +25,7 @@ typedef struct GovAppend
 	int			nrows;
 	EState	   *estate;			/* without one */
 	ResultRelInfo *result_rel;
+	GovAdditions *additions;	/* NULL: there are none */
 	List	   *key_index;		/* unique; NIL: the rows have none */
 } GovAppend;
 

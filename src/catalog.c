@@ -33,6 +33,7 @@
 #include "utils/syscache.h"
 
 #include "catalog.h"
+#include "compat.h"
 
 static GovCatalog current;
 static bool is_valid = false;
@@ -230,15 +231,28 @@ gov_catalog_if_installed(void)
 	return &current;
 }
 
+pg_noreturn static void
+raise_not_found(void)
+{
+	GovCatalog	found = {0};
+
+	if (find_extension(&found))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("an index of extension \"governance\" is missing"),
+				 errhint("See which one, and how to make it, with SELECT * FROM gov_setup_check().")));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("extension \"governance\" is not installed in this database"),
+			 errhint("Run CREATE EXTENSION governance.")));
+}
+
 const GovCatalog *
 gov_catalog(void)
 {
 	const GovCatalog *catalog = gov_catalog_if_installed();
 
 	if (catalog == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"governance\" is not installed in this database"),
-				 errhint("Run CREATE EXTENSION governance.")));
+		raise_not_found();
 	return catalog;
 }

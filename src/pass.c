@@ -42,14 +42,21 @@ gov_pass_forget_all(void)
 	current_generation++;
 }
 
+/* Does a pass that began at one time go on at another? */
+bool
+gov_pass_is_recent(TimestampTz begun_at, TimestampTz now)
+{
+	return !TIMESTAMP_IS_NOBEGIN(begun_at) && begun_at <= now &&
+		!TimestampDifferenceExceeds(begun_at, now, GOV_PASS_S * 1000);
+}
+
 /* Before a batch; true when a new pass begins with it. */
 bool
 gov_pass_continue(GovPass *pass)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (pass->generation == current_generation && pass->begun_at <= now &&
-		!TimestampDifferenceExceeds(pass->begun_at, now, GOV_PASS_S * 1000))
+	if (pass->generation == current_generation && gov_pass_is_recent(pass->begun_at, now))
 		return false;
 	pass->generation = current_generation;
 	pass->begun_at = now;

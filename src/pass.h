@@ -20,6 +20,7 @@ typedef struct GovPass
 } GovPass;
 
 extern void gov_pass_forget_all(void);
+extern bool gov_pass_is_recent(TimestampTz begun_at, TimestampTz now);
 extern bool gov_pass_continue(GovPass *pass);
 extern bool gov_pass_note(GovPass *pass, int64 nread, int64 nworked);
 

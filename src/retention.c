@@ -5,17 +5,20 @@
  * PURPOSE
  *		governance.event_retention bounds the ledger, and the holds that have
  *		ended.  What an event added to gov_usage stays there, and its part is
- *		noted in the row that has it, so that gov_verify still adds up.
+ *		noted in the row that has it, so that gov_verify still adds up.  What a
+ *		user's foreign key refers to is kept (referred.c).
  *
  * PROTOCOL
  *		A batch in each transaction, going on where the last one stopped
  *		(pass.c).  Events go in the order of their ids, in which they were
  *		recorded, up to the first that is not due.  One that was recorded in
  *		the future, because the clock was ahead, is passed over, and looked at
- *		again when its time has come.
+ *		again when its time has come.  So is one that is referred to, in each
+ *		pass: once an hour, or when the last key to the ledger has gone.
  *
- *		gov_rollup_state knows an id up to which no event is left, so that a
- *		new process finds the beginning without walking over what was deleted.
+ *		gov_rollup_state knows an id up to which no event is left, so that a pass
+ *		does not walk over what was deleted; and how far the present pass has
+ *		come, so that a new process does not walk over what was kept.
  *
  * LOCKING
  *		ShareUpdateExclusiveLock on gov_rollup_state, as a round of the rollup
@@ -27,6 +30,10 @@
  * INVARIANTS
  *		An event that is not rolled up stays, however old.  No event is left up
  *		to gov_rollup_state.events_deleted_until.
+ *
+ * FAILURE
+ *		A deletion that a foreign key refuses after all (23503) undoes the batch,
+ *		which is tried again.
  */
 #include "postgres.h"
 
@@ -38,6 +45,7 @@
 #include "clock.h"
 #include "guc.h"
 #include "pass.h"
+#include "referred.h"
 #include "retention.h"
 #include "spi.h"
 
@@ -46,16 +54,52 @@ static GovPass holds_pass;
 
 /* Of the events that this pass has passed over. */
 static int64 first_left_id;		/* PG_INT64_MAX: it has left none */
-static TimestampTz left_until;	/* when the first of them was recorded */
+static TimestampTz left_until = DT_NOEND;	/* when the first of them was recorded */
 
-static GovQuery deleted_until_query = {
-	.sql = "select r.events_deleted_until from @gov_rollup_state r"
+/* The pass, as gov_rollup_state has it for every process. */
+typedef struct EventsState
+{
+	int64		deleted_until;
+	int64		looked_until;
+	TimestampTz begun_at;		/* by our clock */
+	int64		kept;			/* by the last pass, or by this one if it is more */
+	int64		kept_so_far;	/* by this one */
+} EventsState;
+
+static EventsState events_state;
+
+static GovQuery state_query = {
+	.sql =
+	"select r.events_deleted_until, r.events_looked_until, coalesce(r.events_pass_at, '-infinity'), r.events_kept,"
+	" r.events_kept_so_far from @gov_rollup_state r"
 };
 
-static GovQuery note_deleted_query = {
-	.sql = "update @gov_rollup_state r set events_deleted_until = $1",
-	.nargs = 1,
-	.argtypes = {INT8OID}
+static GovQuery note_state_query = {
+	.sql =
+	"update @gov_rollup_state r set events_deleted_until = $1, events_looked_until = $2,"
+	" events_pass_at = nullif($3, '-infinity'), events_kept = $4, events_kept_so_far = $5",
+	.nargs = 5,
+	.argtypes = {INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID}
+};
+
+/* What a batch looks at: those that are due, up to the first that is not. */
+#define GOV_SEEN_EVENTS \
+	"with batch as materialized (" \
+	" select e.id, e.recorded_at, e.recorded_at < $2 as is_due," \
+	"  e.recorded_at between $2 and $3 as ends" \
+	" from @gov_events e" \
+	" where e.id > $1 and e.id <= coalesce((select r.watermark from @gov_rollup_state r), 0)" \
+	" order by e.id limit $4)," \
+	" seen as materialized (" \
+	" select b.id, b.recorded_at, b.is_due, b.is_due" \
+	"  and ($5 is null or b.id in (select f.id from unnest($5) f(id))) as goes" \
+	" from batch b" \
+	" where b.id < coalesce((select min(s.id) from batch s where s.ends), b.id + 1))"
+
+static GovQuery due_events_query = {
+	.sql = GOV_SEEN_EVENTS " select array_agg(s.id) from seen s where s.is_due",
+	.nargs = 5,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
 };
 
 /*
@@ -64,18 +108,10 @@ static GovQuery note_deleted_query = {
  */
 static GovQuery prune_query = {
 	.sql =
-	"with batch as materialized ("
-	" select e.id, e.recorded_at, e.recorded_at < $2 as is_due,"
-	"  e.recorded_at between $2 and $3 as ends"
-	" from @gov_events e"
-	" where e.id > $1 and e.id <= coalesce((select r.watermark from @gov_rollup_state r), 0)"
-	" order by e.id limit $4),"
-	" seen as materialized ("
-	" select b.id, b.recorded_at, b.is_due from batch b"
-	" where b.id < coalesce((select min(s.id) from batch s where s.ends), b.id + 1)),"
+	GOV_SEEN_EVENTS ","
 	" deleted as ("
 	" delete from @gov_events e"
-	" where e.id = any (array(select s.id from seen s where s.is_due))"
+	" where e.id = any (array(select s.id from seen s where s.goes))"
 	" returning e.amount, e.counter_ids, e.window_starts),"
 	" pruned as ("
 	" select x.counter_id, x.window_start, sum(d.amount) as amount, count(*) as event_count"
@@ -97,30 +133,42 @@ static GovQuery prune_query = {
 	" from found f"
 	" where u.ctid = f.row_id)"
 	"select (select count(*) from deleted), count(*), max(s.id),"
-	" min(s.id) filter (where not s.is_due), min(s.recorded_at) filter (where not s.is_due)"
+	" min(s.id) filter (where not s.goes), min(s.recorded_at) filter (where not s.is_due)"
 	" from seen s",
-	.nargs = 4,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+	.nargs = 5,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
 };
 
-/* With ties, so that a batch ends between two times.  Locked ones are for the next pass. */
+/* With ties, so that a batch ends between two times. */
+#define GOV_ENDED_HOLDS \
+	"with ended as materialized (" \
+	" select v.id, v.updated_at from @gov_reservations v" \
+	" where v.state <> 'open' and v.updated_at > $1 and v.updated_at < $2" \
+	" order by v.updated_at fetch first ($3) rows with ties)"
+
+static GovQuery ended_holds_query = {
+	.sql = GOV_ENDED_HOLDS " select array_agg(e.id) from ended e",
+	.nargs = 3,
+	.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+};
+
+/* Locked ones are for the next pass. */
 static GovQuery prune_holds_query = {
 	.sql =
-	"with ended as materialized ("
-	" select v.id, v.updated_at from @gov_reservations v"
-	" where v.state <> 'open' and v.updated_at > $1 and v.updated_at < $2"
-	" order by v.updated_at fetch first ($3) rows with ties),"
+	GOV_ENDED_HOLDS ","
 	" doomed as materialized ("
 	" select v.id from @gov_reservations v"
 	" where v.id = any (array(select e.id from ended e)) and v.state <> 'open'"
-	"  and v.updated_at + interval '0' < $2 for update skip locked),"
+	"  and v.updated_at + interval '0' < $2"
+	"  and ($4 is null or v.id in (select f.id from unnest($4) f(id)))"
+	" for update skip locked),"
 	" deleted as ("
 	" delete from @gov_reservations r"
 	" where r.id = any (array(select d.id from doomed d))"
 	" returning 1)"
 	"select (select count(*) from deleted), count(*), max(e.updated_at) from ended e",
-	.nargs = 3,
-	.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+	.nargs = 4,
+	.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, UUIDARRAYOID}
 };
 
 /* Lock what a batch of events works on, without waiting. */
@@ -141,58 +189,111 @@ retention_begin(void)
 	return gov_clock() - gov_event_retention_s * USECS_PER_SEC;
 }
 
-/* Up to which id no event is left, as far as the tables know. */
-static int64
-deleted_until(void)
+/* As others have left it, of whatever time our snapshot is. */
+static void
+read_state(EventsState *state)
 {
 	bool		isnull;
 
-	if (!gov_catalog()->has_1_1_tables || gov_spi_select(&deleted_until_query, NULL, NULL) == 0)
-		return PG_INT64_MIN;
-	return DatumGetInt64(gov_spi_value(0, 1, &isnull));
+	memset(state, 0, sizeof(*state));
+	state->deleted_until = state->looked_until = PG_INT64_MIN;
+	if (!gov_catalog()->has_1_1_tables || gov_spi_modify(&state_query, NULL, NULL) == 0)
+		return;
+	state->deleted_until = DatumGetInt64(gov_spi_value(0, 1, &isnull));
+	state->looked_until = DatumGetInt64(gov_spi_value(0, 2, &isnull));
+	state->begun_at = DatumGetTimestampTz(gov_spi_value(0, 3, &isnull));
+	state->kept = DatumGetInt64(gov_spi_value(0, 4, &isnull));
+	state->kept_so_far = DatumGetInt64(gov_spi_value(0, 5, &isnull));
 }
 
 /* Note it, unless an older extension has no place for it. */
 static void
-note_deleted_until(int64 id)
+note_state(const EventsState *state)
 {
-	Datum		args[1] = {Int64GetDatum(id)};
+	Datum		args[5] = {Int64GetDatum(state->deleted_until), Int64GetDatum(state->looked_until),
+		TimestampTzGetDatum(state->begun_at), Int64GetDatum(state->kept),
+	Int64GetDatum(state->kept_so_far)};
 
 	if (gov_catalog()->has_1_1_tables)
-		gov_spi_modify(&note_deleted_query, args, NULL);
+		gov_spi_modify(&note_state_query, args, NULL);
 }
 
-/* Go on where the last batch stopped, or where the tables say that there is something. */
 static void
-continue_events(TimestampTz due_before)
+begin_events(TimestampTz now)
 {
-	if (!gov_pass_continue(&events_pass) && left_until >= due_before)
-		return;
+	EventsState *state = &events_state;
+
 	first_left_id = PG_INT64_MAX;
 	left_until = DT_NOEND;
-	events_pass.id = deleted_until();
+	events_pass.id = state->looked_until = state->deleted_until;
+	state->begun_at = now;
+	state->kept_so_far = 0;
+}
+
+/* Go on where another process has stopped, which had left some, or none. */
+static void
+adopt_events(void)
+{
+	EventsState *state = &events_state;
+
+	first_left_id = state->deleted_until < state->looked_until ?
+		state->deleted_until + 1 : PG_INT64_MAX;
+	events_pass.id = state->looked_until;
+}
+
+/*
+ * Go on where the last batch stopped, or begin at what the tables say is there.
+ * What was kept is looked at anew when no key is left that could refer to it.
+ */
+static void
+continue_events(TimestampTz due_before, bool has_keys)
+{
+	TimestampTz now = gov_clock();
+	bool		is_new = gov_pass_continue(&events_pass);
+	bool		has_come = left_until < due_before;
+	EventsState *state = &events_state;
+
+	if (!is_new && !has_come && (state->kept == 0 || has_keys))
+		return;
+	read_state(state);
+	if (has_come || (state->kept > 0 && !has_keys) ||
+		!gov_pass_is_recent(state->begun_at, now))
+		begin_events(now);
+	else
+		adopt_events();
+	if (!has_keys)
+		state->kept = 0;
 }
 
 /* Move on past what a batch has seen; true when there may be more. */
 static bool
-note_events(void)
+note_events(int64 nkept)
 {
+	EventsState *state = &events_state;
+	EventsState before = *state;
 	bool		isnull;
 	int64		nseen = DatumGetInt64(gov_spi_value(0, 2, &isnull));
 	int64		last_id = DatumGetInt64(gov_spi_value(0, 3, &isnull));
 	int64		left_id = DatumGetInt64(gov_spi_value(0, 4, &isnull));
+	TimestampTz left_at;
+	bool		has_more;
 
 	if (!isnull)
-	{
 		first_left_id = Min(first_left_id, left_id);
-		left_until = Min(left_until, DatumGetTimestampTz(gov_spi_value(0, 5, &isnull)));
-	}
+	left_at = DatumGetTimestampTz(gov_spi_value(0, 5, &isnull));
+	if (!isnull)
+		left_until = Min(left_until, left_at);
 	if (nseen > 0)
 	{
-		events_pass.id = last_id;
-		note_deleted_until(Min(last_id, first_left_id - 1));
+		events_pass.id = state->looked_until = last_id;
+		state->deleted_until = Min(last_id, first_left_id - 1);
 	}
-	return gov_pass_note(&events_pass, nseen, nseen);
+	has_more = gov_pass_note(&events_pass, nseen, nseen);
+	state->kept_so_far += nkept;
+	state->kept = has_more ? Max(state->kept, state->kept_so_far) : state->kept_so_far;
+	if (nseen > 0 || state->kept != before.kept)
+		note_state(state);
+	return has_more;
 }
 
 /* Delete a batch of rolled-up events past governance.event_retention. */
@@ -200,48 +301,68 @@ bool
 gov_retention_prune_events(uint64 *ndeleted)
 {
 	TimestampTz due_before = retention_begin();
-	Datum		args[4];
+	Datum		args[5];
 	GovSpi		spi;
+	int64		nkept;
 	bool		isnull;
-	bool		has_more;
+	bool		has_more = false;
 
 	if (gov_event_retention_s == 0 || !try_lock())
 		return false;
 	gov_spi_begin(&spi);
-	continue_events(due_before);
+	continue_events(due_before, gov_referred_is_any(GOV_REFERRED_EVENTS));
 	args[0] = Int64GetDatum(events_pass.id);
 	args[1] = TimestampTzGetDatum(due_before);
 	args[2] = TimestampTzGetDatum(gov_clock());
 	args[3] = Int64GetDatum(events_pass.limit);
-	gov_spi_modify(&prune_query, args, NULL);
-	*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
-	has_more = note_events();
+	if (gov_referred_find_free(GOV_REFERRED_EVENTS, &due_events_query, args, &args[4], &nkept))
+	{
+		gov_spi_modify(&prune_query, args, args[4] == (Datum) 0 ? "    n" : NULL);
+		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
+		has_more = note_events(nkept);
+	}
 	gov_spi_end(&spi);
 	return has_more;
+}
+
+/* Move on past what a batch has read; true when there may be more. */
+static bool
+note_holds(void)
+{
+	bool		isnull;
+	int64		nread = DatumGetInt64(gov_spi_value(0, 2, &isnull));
+
+	if (nread > 0)
+		holds_pass.at = DatumGetTimestampTz(gov_spi_value(0, 3, &isnull));
+	return gov_pass_note(&holds_pass, nread, nread);
 }
 
 /* Delete a batch of holds that ended before governance.event_retention. */
 bool
 gov_retention_prune_holds(uint64 *ndeleted)
 {
-	Datum		args[3];
+	Datum		args[4];
 	GovSpi		spi;
-	int64		nread;
+	int64		nkept;
 	bool		isnull;
+	bool		is_new;
+	bool		has_more = false;
 
 	if (gov_event_retention_s == 0 ||
 		!ConditionalLockRelationOid(gov_catalog()->reservations, RowExclusiveLock))
 		return false;
-	gov_pass_continue(&holds_pass);
+	is_new = gov_pass_continue(&holds_pass);
 	args[0] = TimestampTzGetDatum(holds_pass.at);
 	args[1] = TimestampTzGetDatum(retention_begin());
 	args[2] = Int64GetDatum(holds_pass.limit);
 	gov_spi_begin(&spi);
-	gov_spi_modify(&prune_holds_query, args, NULL);
-	*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
-	nread = DatumGetInt64(gov_spi_value(0, 2, &isnull));
-	if (nread > 0)
-		holds_pass.at = DatumGetTimestampTz(gov_spi_value(0, 3, &isnull));
+	if (gov_referred_find_free(GOV_REFERRED_HOLDS, &ended_holds_query, args, &args[3], &nkept))
+	{
+		gov_spi_modify(&prune_holds_query, args, args[3] == (Datum) 0 ? "   n" : NULL);
+		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
+		has_more = note_holds();
+		gov_referred_note_kept(GOV_REFERRED_HOLDS, is_new, nkept, has_more);
+	}
 	gov_spi_end(&spi);
-	return gov_pass_note(&holds_pass, nread, nread);
+	return has_more;
 }

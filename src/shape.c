@@ -11,7 +11,7 @@
  *
  * INVARIANTS
  *		A shape is of a generation of the catalog (catalog.c).  Whatever changes
- *		the columns or the set of indexes of a table invalidates the table, and
+ *		the columns, constraints, triggers or indexes of a table invalidates the table, and
  *		thereby the generation: in the transaction that did it from the next
  *		command on, again when it is rolled back, and in others when they lock
  *		the table.  It is as fresh as the list of indexes in the relation cache.
@@ -33,6 +33,7 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
+#include "additions.h"
 #include "catalog.h"
 #include "fault.h"
 #include "shape.h"
@@ -114,14 +115,15 @@ add_key_index(GovShape *shape, Oid id)
 
 /* Fill in a shape whose memory is empty. */
 static void
-build(GovShape *shape, Relation rel, Oid key_index)
+build(GovShape *shape, Relation rel, Oid key_index, int ncolumns)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	TupleDesc	columns;
 	ListCell   *cell;
 
 	GOV_FAULT(GOV_FAULT_MEMORY);
-	shape->is_simple = true;
+	shape->has_additions = gov_additions_are_any(rel, ncolumns);
+	shape->is_simple = !shape->has_additions;
 	shape->has_simple_key = false;
 	shape->nindexes = 0;
 	shape->indexes = palloc(sizeof(GovShapeIndex) * (list_length(indexes) + 1));
@@ -172,7 +174,7 @@ gov_shape(Relation rel, Oid key_index, int ncolumns)
 											   ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(shape->context);
 	caller = MemoryContextSwitchTo(shape->context);
-	build(shape, rel, key_index);
+	build(shape, rel, key_index, ncolumns);
 	MemoryContextSwitchTo(caller);
 	shape->key_index = key_index;
 	shape->generation = generation;

@@ -22,6 +22,7 @@ typedef struct GovShape
 	Oid			key_index;
 	uint64		generation;		/* of the catalog */
 	bool		is_simple;		/* no index needs the executor, for rows without a key */
+	bool		has_additions;	/* of users (additions.c), for which the executor is needed too */
 	bool		has_simple_key; /* nor does key_index, for rows that have one */
 	int			nindexes;		/* but for key_index, which comes after them if it is simple */
 	GovShapeIndex *indexes;

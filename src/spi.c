@@ -32,7 +32,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
@@ -40,6 +42,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "catalog.h"
 #include "compat.h"
@@ -118,16 +121,14 @@ gov_spi_is_writing_row(void)
 	return false;
 }
 
-void
-gov_spi_begin(GovSpi *spi)
+static void
+begin_as(GovSpi *spi, Oid role, int sec_context)
 {
-	const GovCatalog *catalog = gov_catalog();
-
 	enter(false);
 	GetUserIdAndSecContext(&spi->user, &spi->sec_context);
-	SetUserIdAndSecContext(catalog->owner,
+	SetUserIdAndSecContext(role,
 						   spi->sec_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
+						   SECURITY_RESTRICTED_OPERATION | sec_context);
 	spi->guc_level = NewGUCNestLevel();
 	RestrictSearchPath();
 	forbid_scans();
@@ -136,6 +137,31 @@ gov_spi_begin(GovSpi *spi)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not connect to the SPI manager")));
 	GOV_FAULT(GOV_FAULT_STATEMENT);
+}
+
+void
+gov_spi_begin(GovSpi *spi)
+{
+	begin_as(spi, gov_catalog()->owner, 0);
+}
+
+/*
+ * Statements on a table of a user's, which is locked, run as its owner, and see
+ * all its rows: as a foreign key looks for them.
+ */
+void
+gov_spi_begin_as_owner_of(GovSpi *spi, Oid table)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table with OID %u does not exist", table)));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	begin_as(spi, owner, SECURITY_NOFORCE_RLS);
 }
 
 void

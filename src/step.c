@@ -4,7 +4,7 @@
  *
  * PURPOSE
  *		What stops a step is mostly something that users have put on our tables:
- *		a foreign key to the ledger stops its retention, a trigger on the alerts
+ *		a trigger on the ledger stops its retention, one on the alerts
  *		the rollup.  The other steps must go on, the worker must stay, and
  *		whoever looks must see what it is.
  *

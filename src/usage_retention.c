@@ -15,6 +15,7 @@
  *
  *		Of alerts, those of the present window of a budget and of later ones,
  *		however old: without the row the next use would raise the alert again.
+ *		And those that a user's foreign key refers to (referred.c).
  *
  * PROTOCOL
  *		A batch in each transaction, going on where the last one stopped
@@ -41,6 +42,7 @@
 #include "clock.h"
 #include "guc.h"
 #include "pass.h"
+#include "referred.h"
 #include "spi.h"
 #include "usage_retention.h"
 
@@ -109,33 +111,43 @@ static GovQuery delete_hours_query = {
 };
 
 /* One that was raised in the future, because the clock was ahead, is passed over. */
+#define GOV_DOOMED_ALERTS \
+	"with batch as materialized (" \
+	" select l.id, l.assignment_id, l.window_start, l.raised_at < $2 as is_old," \
+	"  l.raised_at between $2 and $3 as ends" \
+	" from @gov_alerts l where l.id > $1 order by l.id limit $4)," \
+	" seen as materialized (" \
+	" select b.* from batch b" \
+	" where b.id < coalesce((select min(s.id) from batch s where s.ends), b.id + 1))," \
+	" doomed as materialized (" \
+	" select s.id" \
+	" from seen s" \
+	" left join lateral (" \
+	"  select a.cadence, a.anchor_at, a.timezone, @gov_is_timezone(a.timezone) as is_known" \
+	"  from @gov_assignments a where a.id = s.assignment_id offset 0) a on true" \
+	" where s.is_old and case" \
+	"  when a.is_known is null then true" \
+	"  when a.is_known then s.window_start <= $3 and s.window_start <> (" \
+	"   select w.window_start from @gov_window(a.cadence, a.anchor_at, a.timezone, $3) w)" \
+	" end)"
+
+static GovQuery doomed_alerts_query = {
+	.sql = GOV_DOOMED_ALERTS " select array_agg(d.id) from doomed d",
+	.nargs = 4,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+};
+
 static GovQuery alerts_query = {
 	.sql =
-	"with batch as materialized ("
-	" select l.id, l.assignment_id, l.window_start, l.raised_at < $2 as is_old,"
-	"  l.raised_at between $2 and $3 as ends"
-	" from @gov_alerts l where l.id > $1 order by l.id limit $4),"
-	" seen as materialized ("
-	" select b.* from batch b"
-	" where b.id < coalesce((select min(s.id) from batch s where s.ends), b.id + 1)),"
-	" doomed as materialized ("
-	" select s.id"
-	" from seen s"
-	" left join lateral ("
-	"  select a.cadence, a.anchor_at, a.timezone, @gov_is_timezone(a.timezone) as is_known"
-	"  from @gov_assignments a where a.id = s.assignment_id offset 0) a on true"
-	" where s.is_old and case"
-	"  when a.is_known is null then true"
-	"  when a.is_known then s.window_start <= $3 and s.window_start <> ("
-	"   select w.window_start from @gov_window(a.cadence, a.anchor_at, a.timezone, $3) w)"
-	" end),"
+	GOV_DOOMED_ALERTS ","
 	" deleted as ("
 	" delete from @gov_alerts l"
 	" where l.id = any (array(select d.id from doomed d))"
+	"  and ($5 is null or l.id in (select f.id from unnest($5) f(id)))"
 	" returning 1)"
 	"select (select count(*) from deleted), count(*), max(s.id) from seen s",
-	.nargs = 4,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+	.nargs = 5,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
 };
 
 /* Lock a table and who may change it, without waiting. */
@@ -369,29 +381,45 @@ gov_usage_retention_prune_usage(uint64 *ndeleted)
 
 /* ---------------------------------------------------------------- alerts */
 
+/* Move on past what a batch has seen; true when there may be more. */
+static bool
+note_alerts(void)
+{
+	bool		isnull;
+	int64		nread = DatumGetInt64(gov_spi_value(0, 2, &isnull));
+
+	if (nread > 0)
+		alerts_pass.id = DatumGetInt64(gov_spi_value(0, 3, &isnull));
+	return gov_pass_note(&alerts_pass, nread, nread);
+}
+
 /* Delete a batch of alerts past governance.alert_retention. */
 bool
 gov_usage_retention_prune_alerts(uint64 *ndeleted)
 {
 	TimestampTz now = gov_clock();
-	Datum		args[4];
+	Datum		args[5];
 	GovSpi		spi;
-	int64		nread;
+	int64		nkept;
 	bool		isnull;
+	bool		is_new;
+	bool		has_more = false;
 
 	if (gov_alert_retention_s == 0 || !try_lock(gov_catalog()->alerts))
 		return false;
-	gov_pass_continue(&alerts_pass);
+	is_new = gov_pass_continue(&alerts_pass);
 	args[0] = Int64GetDatum(alerts_pass.id);
 	args[1] = TimestampTzGetDatum(now - gov_alert_retention_s * USECS_PER_SEC);
 	args[2] = TimestampTzGetDatum(now);
 	args[3] = Int64GetDatum(alerts_pass.limit);
 	gov_spi_begin(&spi);
-	gov_spi_modify(&alerts_query, args, NULL);
-	*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
-	nread = DatumGetInt64(gov_spi_value(0, 2, &isnull));
-	if (nread > 0)
-		alerts_pass.id = DatumGetInt64(gov_spi_value(0, 3, &isnull));
+	if (gov_referred_find_free(GOV_REFERRED_ALERTS, &doomed_alerts_query, args, &args[4], &nkept))
+	{
+		gov_spi_modify(&alerts_query, args, args[4] == (Datum) 0 ? "    n" : NULL);
+		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
+		has_more = note_alerts();
+		gov_referred_note_kept(GOV_REFERRED_ALERTS, is_new, nkept, has_more);
+	}
 	gov_spi_end(&spi);
-	return gov_pass_note(&alerts_pass, nread, nread);
+	return has_more;
 }

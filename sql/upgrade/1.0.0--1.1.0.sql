@@ -166,9 +166,21 @@ create index gov_reservations_ended_idx on @extschema@.gov_reservations (owner_i
     where state <> 'open';
 
 alter table @extschema@.gov_rollup_state
-    add column events_deleted_until bigint not null default 0;
+    add column events_deleted_until bigint not null default 0,
+    add column events_looked_until bigint not null default 0,
+    add column events_pass_at timestamptz,
+    add column events_kept bigint not null default 0,
+    add column events_kept_so_far bigint not null default 0,
+    add column holds_kept bigint not null default 0,
+    add column alerts_kept bigint not null default 0;
 
 comment on column @extschema@.gov_rollup_state.events_deleted_until is 'governance.event_retention has left no event up to this id';
+comment on column @extschema@.gov_rollup_state.events_looked_until is 'how far the present pass of governance.event_retention has come';
+comment on column @extschema@.gov_rollup_state.events_pass_at is 'when that pass began; null before the first';
+comment on column @extschema@.gov_rollup_state.events_kept is 'due events that stay because a foreign key refers to them, as the last pass found';
+comment on column @extschema@.gov_rollup_state.events_kept_so_far is 'those that the present pass has found';
+comment on column @extschema@.gov_rollup_state.holds_kept is 'holds past governance.event_retention that stay because a foreign key refers to them';
+comment on column @extschema@.gov_rollup_state.alerts_kept is 'alerts past governance.alert_retention that stay because a foreign key refers to them';
 
 drop index @extschema@.gov_assignments_scope_entity_ids_idx;
 

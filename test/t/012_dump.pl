@@ -65,6 +65,7 @@ sub is_copy
 
 	is(contents($server, $db), $wanted, "$label: the same contents");
 	gov_is_exact($server, $db, $label);
+	is($server->safe_psql($db, 'select * from gov_setup_check()'), '', "$label: nothing of the extension is missing");
 	is( $server->safe_psql($db, q{
 			select event_id = (select id from gov_events where idempotency_key = 'key-60'), is_duplicate
 			from gov_ingest('acme', 'tokens', 60, null, array['agent-1', 'late'], 'key-60')}),

@@ -94,6 +94,7 @@ is( $node->safe_psql('postgres', q{
 cmp_ok($node->safe_psql('postgres', 'set role gov_reader; select count(*) from gov_stats'), '>', 10, 'a reader reads gov_stats on');
 $_->quit foreach ($old, $open);
 gov_is_exact($node, 'postgres', 'upgraded');
+is($node->safe_psql('postgres', 'select * from gov_setup_check()'), '', 'upgraded: nothing of the extension is missing');
 gov_roll_up($node, 'postgres');
 gov_is_exact($node, 'postgres', 'upgraded and rolled up');
 

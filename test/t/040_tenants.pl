@@ -85,6 +85,7 @@ my %FUNCTIONS = (
 	gov_reserve => [ 'app', '42501', "gov_reserve($use)" ],
 	gov_revoke => [ '', '42501', q{gov_revoke('governance_accomplice')} ],
 	gov_set_alert_policy => [ 'tenant', '42501', q{gov_set_alert_policy('globex', '{50}')}, q{gov_set_alert_policy(null, '{50}')} ],
+	gov_setup_check => [ 'reader', '42501', 'gov_setup_check()' ],
 	gov_settle => [ 'app', '42704', q{gov_settle(':hold')} ],
 	gov_tree => [ 'reader tenant', '42501', q{gov_tree('globex')} ],
 	gov_unarchive_entities => [ '', '42501', q{gov_unarchive_entities('globex', '{sekrit-old}')} ],
@@ -97,6 +98,7 @@ my %FUNCTIONS = (
 
 	# Internal. Those that are not listed must be in SQL, with the rights of their caller, and are for readers and tenants.
 	_gov_cached_counters => [ 'reader', '42501', q{_gov_cached_counters('globex')} ],
+	_gov_library_version => [ 'reader', 'shared', '_gov_library_version()' ],
 	_gov_budgets_of_entity => [ 'reader tenant', 'shared', q{_gov_budgets_of_entity('globex', 'sekrit-team', '2026-01-01')} ],
 	_gov_budget_bytes => [ 'reader', 'shared', '_gov_budget_bytes(1, 0, 0, 0, false, 0)' ],
 	_gov_change_every_owner => [ '', 'shared', '_gov_change_every_owner()' ],

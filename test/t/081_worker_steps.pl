@@ -29,11 +29,13 @@ gov_build($node, 'postgres');
 is($node->safe_psql('postgres', q{select string_agg(name || '=' || value, ' ' order by name) from gov_stats where name ~ '_failures$'}),
 	'alert_retention_failures=0 event_retention_failures=0 expiry_failures=0 hold_retention_failures=0 rollup_failures=0 usage_merge_failures=0 usage_retention_failures=0', 'nothing stops anything');
 
-# ---------------------------------------------------------------- a foreign key to the ledger stops its retention
+# ---------------------------------------------------------------- a trigger on the ledger stops its retention
 
-$node->safe_psql('postgres', 'create table invoices (event_id bigint references gov_events (id))');
-$node->safe_psql('postgres', q{insert into invoices select event_id from gov_ingest('acme', 'tokens', 3, null, '{agent-1}')});
-ok($node->poll_query_until('postgres', q{select value > 0 and detail ~ '^23503 since .*: update or delete on table "gov_events" violates foreign key constraint' from gov_stats where name = 'event_retention_failures'}),
+$node->safe_psql('postgres', q{
+	create function protect() returns trigger language plpgsql as $$ begin raise 'this event is for ever' using errcode = 'P0041'; end $$;
+	create trigger protect before delete on gov_events for each row execute function protect()});
+gov_use($node, 'postgres', 3);
+ok($node->poll_query_until('postgres', q{select value > 0 and detail ~ '^P0041 since .*: this event is for ever' from gov_stats where name = 'event_retention_failures'}),
 	'gov_stats says what stops the retention of events');
 my $pid = $node->safe_psql('postgres', $worker);
 gov_use($node, 'postgres', 4);
@@ -45,20 +47,20 @@ ok($node->poll_query_until('postgres', q{select not exists (select from gov_rese
 ok($node->poll_query_until('postgres', 'select count(*) = 0 from gov_reservations'), 'those that have ended are deleted');
 ok($node->poll_query_until('postgres', q{select failures >= 3 from gov_worker_failures() where step = 'event_retention'}), 'it is tried again');
 is($node->safe_psql('postgres', $worker), $pid, 'by the same worker');
-is(errors_in_log('violates foreign key'), 1, 'the log is told once');
+is(errors_in_log('this event is for ever'), 1, 'the log is told once');
 is($node->safe_psql('postgres', q{select since < last_at and last_at <= now() from gov_worker_failures() where step = 'event_retention'}), 't', 'since when, and when last');
 is(fact('rollup_failures'), 'f|', 'the others are well');
-is_exact('with a foreign key to the ledger');
+is_exact('with a trigger on the ledger');
 
 # gov_maintain does what it can, and says what it could not.
 gov_use($node, 'postgres', 5);
-my ($ret, $stdout, $stderr) = $node->psql('postgres', q{select waits_for ~ 'event_retention \(23503\)' from gov_maintain()}, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+my ($ret, $stdout, $stderr) = $node->psql('postgres', q{select waits_for ~ 'event_retention \(P0041\)' from gov_maintain()}, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
 is("$ret $stdout", '0 t', 'gov_maintain names the step');
-like($stderr, qr/WARNING:  23503: step "event_retention" of gov_maintain\(\) failed: update or delete .*foreign key/, 'and warns');
+like($stderr, qr/WARNING:  P0041: step "event_retention" of gov_maintain\(\) failed: this event is for ever/, 'and warns');
 is_exact('after gov_maintain');
 
 # When the cause is gone, so is the failure, and nobody has to call.
-$node->safe_psql('postgres', 'drop table invoices');
+$node->safe_psql('postgres', 'drop trigger protect on gov_events');
 ok($node->poll_query_until('postgres', q{select value = 0 and detail is null from gov_stats where name = 'event_retention_failures'}), 'it works again by itself');
 ok($node->poll_query_until('postgres', 'select count(*) = 0 from gov_events'), 'and deletes');
 like(slurp_file($node->logfile), qr/LOG:  step "event_retention" of the governance worker works again after \d+ failures/, 'which the log says');

@@ -1,0 +1,357 @@
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* What the extension needs of what users can drop                                                                  */
+/*                                                                                                                  */
+/* Indexes, constraints, triggers and policies of our tables are not members of the extension: migration tools drop */
+/* and disable them. The list has what the files before this one and 85-rows.sql make; test/t/106_setup_check.pl    */
+/* compares.                                                                                                        */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+create function @extschema@._gov_expected
+(
+    out what text,
+    out relation name,
+    out name name,
+    out enabled "char",
+    out definition text
+)
+returns setof record
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+values
+    ('constraint', 'gov_entity_types', 'gov_entity_types_pkey', 'O', 'alter table @extschema@.gov_entity_types add constraint gov_entity_types_pkey primary key (id)'),
+    ('constraint', 'gov_entity_types', 'gov_entity_types_id_check', 'O', 'alter table @extschema@.gov_entity_types add constraint gov_entity_types_id_check check (length(id) between 1 and 255 and id !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_entity_types', 'gov_entity_types_name_check', 'O', 'alter table @extschema@.gov_entity_types add constraint gov_entity_types_name_check check (length(display_name) between 1 and 255 and display_name !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_entity_types', 'gov_entity_types_attribution_keys_check', 'O', 'alter table @extschema@.gov_entity_types add constraint gov_entity_types_attribution_keys_check check (not jsonb_path_exists(to_jsonb(attribution_keys), ''strict $[*] ? (@.type() != "string" || @ == "" || @ like_regex "[\\u0001-\\u001f\\u007f]" || @ like_regex "^.{255}.")''))'),
+    ('constraint', 'gov_capabilities', 'gov_capabilities_pkey', 'O', 'alter table @extschema@.gov_capabilities add constraint gov_capabilities_pkey primary key (id)'),
+    ('constraint', 'gov_capabilities', 'gov_capabilities_id_check', 'O', 'alter table @extschema@.gov_capabilities add constraint gov_capabilities_id_check check (length(id) between 1 and 255 and id !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_capabilities', 'gov_capabilities_type_check', 'O', 'alter table @extschema@.gov_capabilities add constraint gov_capabilities_type_check check (type = ''METER'')'),
+    ('constraint', 'gov_capabilities', 'gov_capabilities_kind_check', 'O', 'alter table @extschema@.gov_capabilities add constraint gov_capabilities_kind_check check (kind in (''feature'', ''credit''))'),
+    ('constraint', 'gov_capabilities', 'gov_capabilities_display_name_check', 'O', 'alter table @extschema@.gov_capabilities add constraint gov_capabilities_display_name_check check (length(display_name) between 1 and 255 and display_name !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_capabilities', 'gov_capabilities_unit_check', 'O', 'alter table @extschema@.gov_capabilities add constraint gov_capabilities_unit_check check (length(unit) between 1 and 255 and unit !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_entities', 'gov_entities_pkey', 'O', 'alter table @extschema@.gov_entities add constraint gov_entities_pkey primary key (owner_id, id)'),
+    ('constraint', 'gov_entities', 'gov_entities_type_id_fkey', 'O', 'alter table @extschema@.gov_entities add constraint gov_entities_type_id_fkey foreign key (type_id) references @extschema@.gov_entity_types (id)'),
+    ('constraint', 'gov_entities', 'gov_entities_owner_id_check', 'O', 'alter table @extschema@.gov_entities add constraint gov_entities_owner_id_check check (length(owner_id) between 1 and 255 and owner_id !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_entities', 'gov_entities_id_check', 'O', 'alter table @extschema@.gov_entities add constraint gov_entities_id_check check (length(id) between 1 and 255 and id !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_entities', 'gov_entities_type_id_check', 'O', 'alter table @extschema@.gov_entities add constraint gov_entities_type_id_check check (length(type_id) between 1 and 255 and type_id !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_entities', 'gov_entities_parent_id_check', 'O', 'alter table @extschema@.gov_entities add constraint gov_entities_parent_id_check check (length(parent_id) between 1 and 255 and parent_id !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_entities', 'gov_entities_display_name_check', 'O', 'alter table @extschema@.gov_entities add constraint gov_entities_display_name_check check (length(display_name) between 1 and 255 and display_name !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_entities', 'gov_entities_metadata_check', 'O', 'alter table @extschema@.gov_entities add constraint gov_entities_metadata_check check (jsonb_typeof(metadata) = ''object'' and not jsonb_path_exists(metadata, ''strict $.* ? (@.type() != "string")'') and not jsonb_path_exists(metadata, ''strict $.keyvalue() ? (@.key == "" || @.key like_regex "[\\u0001-\\u001f\\u007f]" || @.key like_regex "^.{255}.")''))'),
+    ('constraint', 'gov_entities', 'gov_entities_archived_at_check', 'O', 'alter table @extschema@.gov_entities add constraint gov_entities_archived_at_check check (isfinite(archived_at))'),
+    ('constraint', 'gov_assignments', 'gov_assignments_pkey', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_pkey primary key (id)'),
+    ('constraint', 'gov_assignments', 'gov_assignments_key', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_key unique (owner_id, entity_id, capability_id, scope_entity_ids, name)'),
+    ('constraint', 'gov_assignments', 'gov_assignments_counter_id_key', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_counter_id_key unique (counter_id)'),
+    ('constraint', 'gov_assignments', 'gov_assignments_entity_id_fkey', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_entity_id_fkey foreign key (owner_id, entity_id) references @extschema@.gov_entities (owner_id, id)'),
+    ('constraint', 'gov_assignments', 'gov_assignments_capability_id_fkey', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_capability_id_fkey foreign key (capability_id) references @extschema@.gov_capabilities (id)'),
+    ('constraint', 'gov_assignments', 'gov_assignments_owner_id_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_owner_id_check check (length(owner_id) between 1 and 255 and owner_id !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_assignments', 'gov_assignments_entity_id_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_entity_id_check check (length(entity_id) between 1 and 255 and entity_id !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_assignments', 'gov_assignments_capability_id_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_capability_id_check check (length(capability_id) between 1 and 255 and capability_id !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_assignments', 'gov_assignments_scope_entity_ids_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_scope_entity_ids_check check (not jsonb_path_exists(to_jsonb(scope_entity_ids), ''strict $[*] ? (@.type() != "string" || @ == "" || @ like_regex "[\\u0001-\\u001f\\u007f]" || @ like_regex "^.{255}.")''))'),
+    ('constraint', 'gov_assignments', 'gov_assignments_name_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_name_check check (length(name) <= 255 and name !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_assignments', 'gov_assignments_usage_limit_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_usage_limit_check check (usage_limit >= 0 and usage_limit < 1000000000000000000)'),
+    ('constraint', 'gov_assignments', 'gov_assignments_cadence_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_cadence_check check (cadence ~ ''^P([1-9][0-9]{0,3}[YMWD]|T[1-9][0-9]{0,3}[HMS])$'')'),
+    ('constraint', 'gov_assignments', 'gov_assignments_anchor_at_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_anchor_at_check check (isfinite(anchor_at))'),
+    ('constraint', 'gov_assignments', 'gov_assignments_timezone_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_timezone_check check (length(timezone) between 1 and 255 and timezone !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_assignments', 'gov_assignments_enforcement_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_enforcement_check check (enforcement in (''hard'', ''soft''))'),
+    ('constraint', 'gov_assignments', 'gov_assignments_strict_allocation_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_strict_allocation_check check (scope_entity_ids = ''{}'' or not strict_allocation)'),
+    ('constraint', 'gov_assignments', 'gov_assignments_alert_thresholds_check', 'O', 'alter table @extschema@.gov_assignments add constraint gov_assignments_alert_thresholds_check check (cardinality(alert_thresholds) <= 10 and array_position(alert_thresholds, null) is null and 1 <= all (alert_thresholds) and 1000000000000000000 > all (alert_thresholds))'),
+    ('constraint', 'gov_events', 'gov_events_pkey', 'O', 'alter table @extschema@.gov_events add constraint gov_events_pkey primary key (id)'),
+    ('constraint', 'gov_usage', 'gov_usage_pkey', 'O', 'alter table @extschema@.gov_usage add constraint gov_usage_pkey primary key (counter_id, window_start)'),
+    ('constraint', 'gov_reservations', 'gov_reservations_pkey', 'O', 'alter table @extschema@.gov_reservations add constraint gov_reservations_pkey primary key (id)'),
+    ('constraint', 'gov_reservations', 'gov_reservations_state_check', 'O', 'alter table @extschema@.gov_reservations add constraint gov_reservations_state_check check (state in (''open'', ''settled'', ''released'', ''expired''))'),
+    ('constraint', 'gov_alerts', 'gov_alerts_pkey', 'O', 'alter table @extschema@.gov_alerts add constraint gov_alerts_pkey primary key (id)'),
+    ('constraint', 'gov_alerts', 'gov_alerts_key', 'O', 'alter table @extschema@.gov_alerts add constraint gov_alerts_key unique (assignment_id, window_start, threshold)'),
+    ('constraint', 'gov_alert_policies', 'gov_alert_policies_key', 'O', 'alter table @extschema@.gov_alert_policies add constraint gov_alert_policies_key unique nulls not distinct (owner_id)'),
+    ('constraint', 'gov_alert_policies', 'gov_alert_policies_owner_id_check', 'O', 'alter table @extschema@.gov_alert_policies add constraint gov_alert_policies_owner_id_check check (length(owner_id) between 1 and 255 and owner_id !~ ''[\u0001-\u001f\u007f]'')'),
+    ('constraint', 'gov_alert_policies', 'gov_alert_policies_thresholds_check', 'O', 'alter table @extschema@.gov_alert_policies add constraint gov_alert_policies_thresholds_check check (cardinality(thresholds) <= 10 and array_position(thresholds, null) is null and 1 <= all (thresholds) and 1000000000000000000 > all (thresholds))'),
+    ('constraint', 'gov_rollup_state', 'gov_rollup_state_pkey', 'O', 'alter table @extschema@.gov_rollup_state add constraint gov_rollup_state_pkey primary key (id)'),
+    ('constraint', 'gov_rollup_state', 'gov_rollup_state_id_check', 'O', 'alter table @extschema@.gov_rollup_state add constraint gov_rollup_state_id_check check (id = 1)'),
+    ('index', 'gov_entities', 'gov_entities_parent_id_idx', 'O', 'create index gov_entities_parent_id_idx on @extschema@.gov_entities (owner_id, parent_id) where parent_id is not null'),
+    ('index', 'gov_entities', 'gov_entities_type_id_idx', 'O', 'create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owner_id, id)'),
+    ('index', 'gov_assignments', 'gov_assignments_capability_id_idx', 'O', 'create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id, entity_id)'),
+    ('index', 'gov_assignments', 'gov_assignments_scope_entity_ids_idx', 'O', 'create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments using gin ((owner_id || scope_entity_ids)) with (fastupdate = off) where scope_entity_ids <> ''{}'''),
+    ('index', 'gov_assignments', 'gov_assignments_strict', 'O', 'create index gov_assignments_strict on @extschema@.gov_assignments (owner_id, entity_id) where strict_allocation'),
+    ('index', 'gov_events', 'gov_events_key', 'O', 'create unique index gov_events_key on @extschema@.gov_events (owner_id, idempotency_key) where idempotency_key is not null'),
+    ('index', 'gov_events', 'gov_events_owner_id_idx', 'O', 'create index gov_events_owner_id_idx on @extschema@.gov_events (owner_id, id)'),
+    ('index', 'gov_events', 'gov_events_occurred_at_idx', 'O', 'create index gov_events_occurred_at_idx on @extschema@.gov_events using brin (occurred_at) with (autosummarize = on)'),
+    ('index', 'gov_usage', 'gov_usage_assignment_id_idx', 'O', 'create index gov_usage_assignment_id_idx on @extschema@.gov_usage (owner_id, assignment_id)'),
+    ('index', 'gov_usage', 'gov_usage_unmerged', 'O', 'create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is null'),
+    ('index', 'gov_usage', 'gov_usage_merged', 'O', 'create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null'),
+    ('index', 'gov_usage_hourly', 'gov_usage_hourly_key', 'O', 'create unique index gov_usage_hourly_key on @extschema@.gov_usage_hourly (owner_id, hour, md5(capability_id || chr(1) || entity_id))'),
+    ('index', 'gov_reservations', 'gov_reservations_key', 'O', 'create unique index gov_reservations_key on @extschema@.gov_reservations (owner_id, idempotency_key) where idempotency_key is not null'),
+    ('index', 'gov_reservations', 'gov_reservations_expires_at_idx', 'O', 'create index gov_reservations_expires_at_idx on @extschema@.gov_reservations (expires_at) where state = ''open'''),
+    ('index', 'gov_reservations', 'gov_reservations_updated_at_idx', 'O', 'create index gov_reservations_updated_at_idx on @extschema@.gov_reservations (updated_at) where state <> ''open'''),
+    ('index', 'gov_reservations', 'gov_reservations_open', 'O', 'create index gov_reservations_open on @extschema@.gov_reservations (owner_id, expires_at) where state = ''open'''),
+    ('index', 'gov_reservations', 'gov_reservations_ended_idx', 'O', 'create index gov_reservations_ended_idx on @extschema@.gov_reservations (owner_id) where state <> ''open'''),
+    ('index', 'gov_reservations', 'gov_reservations_assignment_ids_idx', 'O', 'create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations using gin (assignment_ids) with (fastupdate = off) where state >= ''open'' and state <= ''open'''),
+    ('index', 'gov_alerts', 'gov_alerts_owner_id_idx', 'O', 'create index gov_alerts_owner_id_idx on @extschema@.gov_alerts (owner_id, id)'),
+    ('trigger', 'gov_entity_types', 'gov_entity_types_keep', 'O', 'create trigger gov_entity_types_keep before insert or update on @extschema@.gov_entity_types for each row execute function @extschema@.gov_keep_entity_type()'),
+    ('trigger', 'gov_entity_types', 'gov_entity_types_key', 'O', 'create trigger gov_entity_types_key before update on @extschema@.gov_entity_types for each row when (new.id is distinct from old.id) execute function @extschema@.gov_refuse_key_change(''id'')'),
+    ('trigger', 'gov_capabilities', 'gov_capabilities_keep', 'O', 'create trigger gov_capabilities_keep before update on @extschema@.gov_capabilities for each row execute function @extschema@.gov_keep_row()'),
+    ('trigger', 'gov_capabilities', 'gov_capabilities_key', 'O', 'create trigger gov_capabilities_key before update on @extschema@.gov_capabilities for each row when (new.id is distinct from old.id) execute function @extschema@.gov_refuse_key_change(''id'')'),
+    ('trigger', 'gov_entities', 'gov_entities_keep', 'O', 'create trigger gov_entities_keep before update on @extschema@.gov_entities for each row execute function @extschema@.gov_keep_row()'),
+    ('trigger', 'gov_entities', 'gov_entities_key', 'O', 'create trigger gov_entities_key before update on @extschema@.gov_entities for each row when ((new.owner_id, new.id) is distinct from (old.owner_id, old.id)) execute function @extschema@.gov_refuse_key_change(''owner_id, id'')'),
+    ('trigger', 'gov_assignments', 'gov_assignments_keep', 'O', 'create trigger gov_assignments_keep before insert or update on @extschema@.gov_assignments for each row execute function @extschema@.gov_keep_assignment()'),
+    ('trigger', 'gov_assignments', 'gov_assignments_key', 'O', 'create trigger gov_assignments_key before update on @extschema@.gov_assignments for each row when ((new.id, new.owner_id, new.entity_id, new.capability_id, new.scope_entity_ids, new.name) is distinct from (old.id, old.owner_id, old.entity_id, old.capability_id, old.scope_entity_ids, old.name)) execute function @extschema@.gov_refuse_key_change(''id, owner_id, entity_id, capability_id, scope_entity_ids, name'')'),
+    ('trigger', 'gov_assignments', 'gov_assignments_forget', 'A', 'create trigger gov_assignments_forget after delete on @extschema@.gov_assignments for each row execute function @extschema@.gov_forget_budget()'),
+    ('trigger', 'gov_assignments', 'gov_assignments_forget_all', 'A', 'create trigger gov_assignments_forget_all after truncate on @extschema@.gov_assignments for each statement execute function @extschema@.gov_forget_budget()'),
+    ('trigger', 'gov_alert_policies', 'gov_alert_policies_keep', 'O', 'create trigger gov_alert_policies_keep before insert or update on @extschema@.gov_alert_policies for each row execute function @extschema@.gov_keep_alert_policy()'),
+    ('trigger', 'gov_alert_policies', 'gov_alert_policies_key', 'O', 'create trigger gov_alert_policies_key before update on @extschema@.gov_alert_policies for each row when (new.owner_id is distinct from old.owner_id) execute function @extschema@.gov_refuse_key_change(''owner_id'')'),
+    ('trigger', 'gov_entities', 'gov_entities_moves', 'O', 'create trigger gov_entities_moves before update on @extschema@.gov_entities for each row when (new.parent_id is distinct from old.parent_id) execute function @extschema@.gov_entity_moves()'),
+    ('trigger', 'gov_entities', 'gov_entities_placed', 'O', 'create trigger gov_entities_placed after insert on @extschema@.gov_entities for each row when (new.parent_id is not null) execute function @extschema@.gov_entity_placed()'),
+    ('trigger', 'gov_entities', 'gov_entities_placed_anew', 'O', 'create trigger gov_entities_placed_anew after update on @extschema@.gov_entities for each row when (new.parent_id is distinct from old.parent_id) execute function @extschema@.gov_entity_placed()'),
+    ('trigger', 'gov_entities', 'gov_entities_removed', 'O', 'create trigger gov_entities_removed after delete on @extschema@.gov_entities for each row execute function @extschema@.gov_entity_removed()'),
+    ('trigger', 'gov_assignments', 'gov_assignments_placed', 'O', 'create trigger gov_assignments_placed after insert on @extschema@.gov_assignments for each row execute function @extschema@.gov_assignment_placed()'),
+    ('trigger', 'gov_assignments', 'gov_assignments_allocated', 'O', 'create trigger gov_assignments_allocated after insert on @extschema@.gov_assignments referencing new table as written for each statement execute function @extschema@.gov_assignment_allocated()'),
+    ('trigger', 'gov_assignments', 'gov_assignments_allocated_anew', 'O', 'create trigger gov_assignments_allocated_anew after update on @extschema@.gov_assignments referencing old table as replaced new table as written for each statement execute function @extschema@.gov_assignment_allocated()'),
+    ('trigger', 'gov_assignments', 'gov_assignments_bounded', 'O', 'create trigger gov_assignments_bounded after insert on @extschema@.gov_assignments referencing new table as written for each statement execute function @extschema@.gov_assignment_bounded()'),
+    ('trigger', 'gov_assignments', 'gov_assignments_bounded_anew', 'O', 'create trigger gov_assignments_bounded_anew after update on @extschema@.gov_assignments referencing old table as replaced new table as written for each statement execute function @extschema@.gov_assignment_bounded()'),
+    ('trigger', 'gov_alert_policies', 'gov_alert_policies_bounded', 'O', 'create trigger gov_alert_policies_bounded after insert on @extschema@.gov_alert_policies referencing new table as written for each statement execute function @extschema@.gov_alert_policy_bounded()'),
+    ('trigger', 'gov_alert_policies', 'gov_alert_policies_bounded_anew', 'O', 'create trigger gov_alert_policies_bounded_anew after update on @extschema@.gov_alert_policies referencing old table as replaced new table as written for each statement execute function @extschema@.gov_alert_policy_bounded()'),
+    ('trigger', 'gov_entities', 'gov_entities_allocated_anew', 'O', 'create trigger gov_entities_allocated_anew after update on @extschema@.gov_entities referencing old table as replaced new table as written for each statement execute function @extschema@.gov_entity_allocated()'),
+    ('trigger', 'gov_entity_types', 'gov_entity_types_note', 'A', 'create trigger gov_entity_types_note after insert or update or delete on @extschema@.gov_entity_types for each row execute function @extschema@.gov_note_change()'),
+    ('trigger', 'gov_entity_types', 'gov_entity_types_note_truncate', 'A', 'create trigger gov_entity_types_note_truncate after truncate on @extschema@.gov_entity_types for each statement execute function @extschema@.gov_note_truncate()'),
+    ('trigger', 'gov_capabilities', 'gov_capabilities_note', 'A', 'create trigger gov_capabilities_note after insert or update or delete on @extschema@.gov_capabilities for each row execute function @extschema@.gov_note_change()'),
+    ('trigger', 'gov_capabilities', 'gov_capabilities_note_truncate', 'A', 'create trigger gov_capabilities_note_truncate after truncate on @extschema@.gov_capabilities for each statement execute function @extschema@.gov_note_truncate()'),
+    ('trigger', 'gov_entities', 'gov_entities_note', 'A', 'create trigger gov_entities_note after insert or update or delete on @extschema@.gov_entities for each row execute function @extschema@.gov_note_change()'),
+    ('trigger', 'gov_entities', 'gov_entities_note_truncate', 'A', 'create trigger gov_entities_note_truncate after truncate on @extschema@.gov_entities for each statement execute function @extschema@.gov_note_truncate()'),
+    ('trigger', 'gov_assignments', 'gov_assignments_note', 'A', 'create trigger gov_assignments_note after insert or update or delete on @extschema@.gov_assignments for each row execute function @extschema@.gov_note_change()'),
+    ('trigger', 'gov_alert_policies', 'gov_alert_policies_note', 'A', 'create trigger gov_alert_policies_note after insert or update or delete on @extschema@.gov_alert_policies for each row execute function @extschema@.gov_note_change()'),
+    ('trigger', 'gov_alert_policies', 'gov_alert_policies_note_truncate', 'A', 'create trigger gov_alert_policies_note_truncate after truncate on @extschema@.gov_alert_policies for each statement execute function @extschema@.gov_note_truncate()'),
+    ('trigger', 'gov_assignments', 'gov_assignments_note_truncate', 'A', 'create trigger gov_assignments_note_truncate after truncate on @extschema@.gov_assignments for each statement execute function @extschema@.gov_note_truncate()'),
+    ('trigger', 'gov_events', 'gov_events_note_truncate', 'A', 'create trigger gov_events_note_truncate after truncate on @extschema@.gov_events for each statement execute function @extschema@.gov_note_truncate()'),
+    ('trigger', 'gov_usage', 'gov_usage_note_truncate', 'A', 'create trigger gov_usage_note_truncate after truncate on @extschema@.gov_usage for each statement execute function @extschema@.gov_note_truncate()'),
+    ('trigger', 'gov_reservations', 'gov_reservations_note_truncate', 'A', 'create trigger gov_reservations_note_truncate after truncate on @extschema@.gov_reservations for each statement execute function @extschema@.gov_note_truncate()'),
+    ('trigger', 'gov_events', 'gov_events_note', 'A', 'create trigger gov_events_note before insert on @extschema@.gov_events for each statement execute function @extschema@.gov_note_ledger()'),
+    ('trigger', 'gov_events', 'gov_events_note_applied', 'R', 'create trigger gov_events_note_applied before insert on @extschema@.gov_events for each row execute function @extschema@.gov_note_ledger()'),
+    ('trigger', 'gov_events', 'gov_events_guard', 'O', 'create trigger gov_events_guard before update or delete or truncate on @extschema@.gov_events for each statement execute function @extschema@.gov_ledger_guard()'),
+    ('trigger', 'gov_reservations', 'gov_reservations_guard', 'O', 'create trigger gov_reservations_guard before update or delete or truncate on @extschema@.gov_reservations for each statement execute function @extschema@.gov_ledger_guard()'),
+    ('policy', 'gov_entities', 'gov_entities_select', 'O', 'create policy gov_entities_select on @extschema@.gov_entities for select using (@extschema@.gov_owner_visible(owner_id))'),
+    ('policy', 'gov_assignments', 'gov_assignments_select', 'O', 'create policy gov_assignments_select on @extschema@.gov_assignments for select using (@extschema@.gov_owner_visible(owner_id))'),
+    ('policy', 'gov_events', 'gov_events_select', 'O', 'create policy gov_events_select on @extschema@.gov_events for select using (@extschema@.gov_owner_visible(owner_id))'),
+    ('policy', 'gov_usage', 'gov_usage_select', 'O', 'create policy gov_usage_select on @extschema@.gov_usage for select using (@extschema@.gov_owner_visible(owner_id))'),
+    ('policy', 'gov_usage_hourly', 'gov_usage_hourly_select', 'O', 'create policy gov_usage_hourly_select on @extschema@.gov_usage_hourly for select using (@extschema@.gov_owner_visible(owner_id))'),
+    ('policy', 'gov_reservations', 'gov_reservations_select', 'O', 'create policy gov_reservations_select on @extschema@.gov_reservations for select using (@extschema@.gov_owner_visible(owner_id))'),
+    ('policy', 'gov_alerts', 'gov_alerts_select', 'O', 'create policy gov_alerts_select on @extschema@.gov_alerts for select using (@extschema@.gov_owner_visible(owner_id))'),
+    ('policy', 'gov_entities', 'gov_entities_insert', 'O', 'create policy gov_entities_insert on @extschema@.gov_entities for insert with check (@extschema@.gov_owner_changeable(owner_id))'),
+    ('policy', 'gov_entities', 'gov_entities_update', 'O', 'create policy gov_entities_update on @extschema@.gov_entities for update using (@extschema@.gov_owner_changeable(owner_id))'),
+    ('policy', 'gov_entities', 'gov_entities_delete', 'O', 'create policy gov_entities_delete on @extschema@.gov_entities for delete using (@extschema@.gov_owner_changeable(owner_id))'),
+    ('policy', 'gov_assignments', 'gov_assignments_insert', 'O', 'create policy gov_assignments_insert on @extschema@.gov_assignments for insert with check (@extschema@.gov_owner_changeable(owner_id) and (not locked or has_function_privilege(''@extschema@._gov_change_every_owner()''::regprocedure, ''execute'')))'),
+    ('policy', 'gov_assignments', 'gov_assignments_update', 'O', 'create policy gov_assignments_update on @extschema@.gov_assignments for update using (@extschema@.gov_owner_changeable(owner_id) and (not locked or has_function_privilege(''@extschema@._gov_change_every_owner()''::regprocedure, ''execute'')))'),
+    ('policy', 'gov_assignments', 'gov_assignments_delete', 'O', 'create policy gov_assignments_delete on @extschema@.gov_assignments for delete using (@extschema@.gov_owner_changeable(owner_id) and (not locked or has_function_privilege(''@extschema@._gov_change_every_owner()''::regprocedure, ''execute'')))'),
+    ('policy', 'gov_entity_types', 'gov_entity_types_select', 'O', 'create policy gov_entity_types_select on @extschema@.gov_entity_types for select using (@extschema@.gov_pinned_owner() is not null or @extschema@.gov_owner_visible(null::text))'),
+    ('policy', 'gov_entity_types', 'gov_entity_types_insert', 'O', 'create policy gov_entity_types_insert on @extschema@.gov_entity_types for insert with check (@extschema@.gov_owner_changeable(null::text))'),
+    ('policy', 'gov_entity_types', 'gov_entity_types_update', 'O', 'create policy gov_entity_types_update on @extschema@.gov_entity_types for update using (@extschema@.gov_owner_changeable(null::text))'),
+    ('policy', 'gov_entity_types', 'gov_entity_types_delete', 'O', 'create policy gov_entity_types_delete on @extschema@.gov_entity_types for delete using (@extschema@.gov_owner_changeable(null::text))'),
+    ('policy', 'gov_capabilities', 'gov_capabilities_select', 'O', 'create policy gov_capabilities_select on @extschema@.gov_capabilities for select using (@extschema@.gov_pinned_owner() is not null or @extschema@.gov_owner_visible(null::text))'),
+    ('policy', 'gov_capabilities', 'gov_capabilities_insert', 'O', 'create policy gov_capabilities_insert on @extschema@.gov_capabilities for insert with check (@extschema@.gov_owner_changeable(null::text))'),
+    ('policy', 'gov_capabilities', 'gov_capabilities_update', 'O', 'create policy gov_capabilities_update on @extschema@.gov_capabilities for update using (@extschema@.gov_owner_changeable(null::text))'),
+    ('policy', 'gov_capabilities', 'gov_capabilities_delete', 'O', 'create policy gov_capabilities_delete on @extschema@.gov_capabilities for delete using (@extschema@.gov_owner_changeable(null::text))'),
+    ('policy', 'gov_alert_policies', 'gov_alert_policies_select', 'O', 'create policy gov_alert_policies_select on @extschema@.gov_alert_policies for select using (@extschema@.gov_owner_visible(owner_id) or owner_id is null and @extschema@.gov_pinned_owner() is not null)'),
+    ('policy', 'gov_alert_policies', 'gov_alert_policies_insert', 'O', 'create policy gov_alert_policies_insert on @extschema@.gov_alert_policies for insert with check (@extschema@.gov_owner_changeable(owner_id))'),
+    ('policy', 'gov_alert_policies', 'gov_alert_policies_update', 'O', 'create policy gov_alert_policies_update on @extschema@.gov_alert_policies for update using (@extschema@.gov_owner_changeable(owner_id))'),
+    ('policy', 'gov_alert_policies', 'gov_alert_policies_delete', 'O', 'create policy gov_alert_policies_delete on @extschema@.gov_alert_policies for delete using (@extschema@.gov_owner_changeable(owner_id))'),
+    ('row-level security', 'gov_entity_types', 'gov_entity_types', 'O', 'alter table @extschema@.gov_entity_types enable row level security'),
+    ('row-level security', 'gov_capabilities', 'gov_capabilities', 'O', 'alter table @extschema@.gov_capabilities enable row level security'),
+    ('row-level security', 'gov_entities', 'gov_entities', 'O', 'alter table @extschema@.gov_entities enable row level security'),
+    ('row-level security', 'gov_assignments', 'gov_assignments', 'O', 'alter table @extschema@.gov_assignments enable row level security'),
+    ('row-level security', 'gov_events', 'gov_events', 'O', 'alter table @extschema@.gov_events enable row level security'),
+    ('row-level security', 'gov_usage', 'gov_usage', 'O', 'alter table @extschema@.gov_usage enable row level security'),
+    ('row-level security', 'gov_usage_hourly', 'gov_usage_hourly', 'O', 'alter table @extschema@.gov_usage_hourly enable row level security'),
+    ('row-level security', 'gov_reservations', 'gov_reservations', 'O', 'alter table @extschema@.gov_reservations enable row level security'),
+    ('row-level security', 'gov_alerts', 'gov_alerts', 'O', 'alter table @extschema@.gov_alerts enable row level security'),
+    ('row-level security', 'gov_alert_policies', 'gov_alert_policies', 'O', 'alter table @extschema@.gov_alert_policies enable row level security'),
+    ('replica identity', 'gov_usage_hourly', 'gov_usage_hourly', 'O', 'alter table @extschema@.gov_usage_hourly replica identity full'),
+    ('replica identity', 'gov_alert_policies', 'gov_alert_policies', 'O', 'alter table @extschema@.gov_alert_policies replica identity full')
+$$;
+
+comment on function @extschema@._gov_expected() is 'internal: what gov_setup_check expects, and the statement that makes it; enabled: as pg_trigger.tgenabled';
+
+create function @extschema@._gov_library_version()
+returns text
+language c
+stable
+as 'MODULE_PATHNAME', 'gov_library_version_1_1';
+
+comment on function @extschema@._gov_library_version() is 'internal: the version of the library that is loaded';
+
+create function @extschema@._gov_broken_objects()
+returns table (what text, object text, problem text, remedy text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with expected as
+    (
+        select x.*, c.oid, format('%s.%I', '@extschema@'::regnamespace, x.relation) as table_name
+        from @extschema@._gov_expected() x
+        join pg_class c on c.relnamespace = '@extschema@'::regnamespace and c.relname = x.relation
+    ),
+    state as
+    (
+        select
+            x.*,
+            case x.what
+                when 'constraint' then
+                (
+                    select case
+                        when not c.convalidated then 'not validated'
+                        when exists (select from pg_trigger t where t.tgconstraint = c.oid and t.tgenabled not in ('O', 'A')) then 'disabled'
+                        else 'good'
+                    end
+                    from pg_constraint c
+                    where c.conrelid = x.oid
+                        and c.conname = x.name
+                )
+                when 'index' then
+                (
+                    select case when i.indisvalid and i.indisready then 'good' else 'not valid' end
+                    from pg_index i
+                    join pg_class c on c.oid = i.indexrelid
+                    where i.indrelid = x.oid
+                        and c.relname = x.name
+                )
+                when 'trigger' then
+                (
+                    select case
+                        when t.tgenabled = x.enabled or (x.enabled = 'O' and t.tgenabled = 'A') then 'good'
+                        when t.tgenabled = 'D' then 'disabled'
+                        else 'not enabled as it was made'
+                    end
+                    from pg_trigger t
+                    where t.tgrelid = x.oid
+                        and t.tgname = x.name
+                        and not t.tgisinternal
+                )
+                when 'policy' then (select 'good' from pg_policy p where p.polrelid = x.oid and p.polname = x.name)
+                when 'row-level security' then (select case when c.relrowsecurity then 'good' else 'off' end from pg_class c where c.oid = x.oid)
+                else (select case when c.relreplident in ('f', 'i') then 'good' end from pg_class c where c.oid = x.oid)
+            end as state
+        from expected x
+    )
+    select
+        s.what,
+        case when s.name = s.relation then s.table_name else format('%I on %s', s.name, s.table_name) end,
+        coalesce(s.state, 'missing'),
+        case
+            when s.state is null and s.enabled <> 'O' then format('%s; alter table %s enable %s trigger %I', s.definition, s.table_name, m.mode, s.name)
+            when s.state is null or s.what = 'row-level security' then s.definition
+            when s.what = 'index' then format('reindex index %s.%I', '@extschema@'::regnamespace, s.name)
+            when s.state = 'not validated' then format('alter table %s validate constraint %I', s.table_name, s.name)
+            when s.what = 'constraint' then format('alter table %s enable trigger all; select %s.gov_refresh()', s.table_name, '@extschema@'::regnamespace)
+            else concat_ws(' ', 'alter table', s.table_name, 'enable', m.mode, 'trigger', quote_ident(s.name))
+        end
+    from state s
+    cross join lateral (select case s.enabled when 'A' then 'always' when 'R' then 'replica' end) m (mode)
+    where s.state is distinct from 'good'
+    union all
+    select 'table', format('%s.%I', '@extschema@'::regnamespace, c.relname), 'unlogged: a crash empties it', format('alter table %s.%I set logged', '@extschema@'::regnamespace, c.relname)
+    from pg_extension e
+    join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e' and d.classid = 'pg_class'::regclass
+    join pg_class c on c.oid = d.objid
+    where e.extname = 'governance'
+        and c.relkind = 'r'
+        and c.relpersistence <> 'p'
+$$;
+
+comment on function @extschema@._gov_broken_objects() is 'internal: what gov_setup_check says of indexes, constraints, triggers, policies and tables';
+
+create function @extschema@._gov_broken_service()
+returns table (what text, object text, problem text, remedy text)
+language sql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+    with version as
+    (
+        select
+            e.extversion as installed,
+            @extschema@._gov_library_version() as loaded,
+            string_to_array(e.extversion, '.') < string_to_array(@extschema@._gov_library_version(), '.') as is_older
+        from pg_extension e
+        where e.extname = 'governance'
+    ),
+    fact as materialized
+    (
+        select s.name, s.value
+        from @extschema@.gov_stats s
+        where s.name in ('worker_pid', 'rollup_lag_seconds')
+    )
+    select
+        'library',
+        'governance',
+        'not in shared_preload_libraries',
+        'add it there and restart the server'
+    where not exists (select from @extschema@.gov_engine_facts())
+    union all
+    select
+        'library',
+        'governance',
+        format('version %s is loaded, the extension is of %s', v.loaded, v.installed),
+        case when v.is_older then 'alter extension governance update' else 'install that version of the library and restart the server' end
+    from version v
+    where v.loaded <> v.installed
+    union all
+    select
+        'worker',
+        f.step,
+        format('failing: %s: %s', f.sqlstate, f.message),
+        'remove what stops it: it is tried again by itself'
+    from @extschema@.gov_worker_failures() f
+    where f.failures > 0
+    union all
+    select
+        'worker',
+        'governance worker',
+        format('does not run, and the ledger is %s seconds behind', round(l.value)),
+        'raise max_worker_processes and restart the server, or run select gov_maintain() every minute'
+    from fact l
+    join fact w on w.name = 'worker_pid' and w.value = 0
+    where l.name = 'rollup_lag_seconds'
+        and l.value > 600
+        and not pg_is_in_recovery()
+$$;
+
+comment on function @extschema@._gov_broken_service() is 'internal: what gov_setup_check says of the library and the worker';
+
+create function @extschema@.gov_setup_check()
+returns table (what text, object text, problem text, remedy text)
+language plpgsql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform @extschema@._gov_require_unpinned('gov_setup_check()');
+
+    -- Without these indexes every call of the engine fails.
+    if to_regclass('@extschema@.gov_events_key') is not null
+        and to_regclass('@extschema@.gov_reservations_key') is not null
+        and to_regclass('@extschema@.gov_reservations_open') is not null
+    then
+        return query
+        select s.*
+        from @extschema@._gov_broken_service() s
+        order by 1, 2;
+    end if;
+
+    return query
+    select o.*
+    from @extschema@._gov_broken_objects() o
+    order by 1, 2;
+end
+$$;
+
+comment on function @extschema@.gov_setup_check() is
+$$What the extension expects and is missing or disabled, after migrations, restores and changes of the server: its library and
+worker, and the indexes, constraints, triggers, policies and replica identities of its tables. It does not know what you have
+added to them.
+
+result: a row per problem, none when all is well; what: library, worker, table, index, constraint, trigger, policy, row-level
+    security or replica identity; object: which; problem: what is wrong with it; remedy: what to do, mostly SQL for the owner
+    of the tables
+errors: 42501 in a session pinned to an owner
+since: 1.1.0$$;

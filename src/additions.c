@@ -1,0 +1,283 @@
+/*
+ * additions.c
+ *		What users have added to a table that rows are appended to.
+ *
+ * PURPOSE
+ *		The ledger and the holds are tables, and users add columns with defaults,
+ *		generated columns, constraints, foreign keys and triggers to them.  For
+ *		such a table an appended row goes through what an INSERT would do with it
+ *		(ExecInsert()), as a statement of the caller's; one row, or those of a
+ *		batch, are a statement.  A table without is found out once (shape.c),
+ *		and none of this is entered.
+ *
+ *		Columns of ours are what was charged and decided: a BEFORE trigger may
+ *		refuse the row by an error, or fill in users' columns, but neither
+ *		change ours nor leave the row out.
+ *
+ *		Rules are not honoured: as for COPY.
+ *
+ * SECURITY
+ *		Defaults, constraints and triggers run as the caller, with his settings
+ *		and rights.  A call in the midst of them is refused, because the row is
+ *		being written (gate.c); deferred triggers run after that.
+ *
+ * FAILURE
+ *		Raises what an INSERT would, and 39P01 for such a BEFORE trigger.  The
+ *		abort takes the charge back.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+
+#include "additions.h"
+#include "catalog.h"
+#include "columns.h"
+#include "compat.h"
+
+struct GovAdditions
+{
+	ResultRelInfo *result_rel;
+	EState	   *estate;
+	int			ncolumns;		/* of ours */
+	ExprState **defaults;		/* of all columns; NULL: there is none */
+	TransitionCaptureState *transition;
+};
+
+/* ---------------------------------------------------------------- is there anything? */
+
+/* Has a column of a user's anything to say about a row without a value for it? */
+static bool
+says_something(Form_pg_attribute column)
+{
+	return !column->attisdropped &&
+		(column->atthasdef || column->attnotnull || column->attidentity != '\0' ||
+		 column->attgenerated != '\0' || get_typtype(column->atttypid) == TYPTYPE_DOMAIN);
+}
+
+/* Columns of ours that may be null are so, unless a user has forbidden it. */
+static bool
+is_null_forbidden(Relation rel)
+{
+	static const int of_events[] = {GOV_EVENT_IDEMPOTENCY_KEY, GOV_EVENT_REQUEST_HASH};
+	static const int of_holds[] = {GOV_HOLD_IDEMPOTENCY_KEY, GOV_HOLD_REQUEST_HASH,
+	GOV_HOLD_SETTLED_AMOUNT, GOV_HOLD_EVENT_ID};
+	bool		is_ledger = RelationGetRelid(rel) == gov_catalog()->events;
+	const int  *columns = is_ledger ? of_events : of_holds;
+	int			count = is_ledger ? lengthof(of_events) : lengthof(of_holds);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (TupleDescAttr(RelationGetDescr(rel), columns[i])->attnotnull)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_columns(Relation rel, int ncolumns)
+{
+	TupleDesc	columns = RelationGetDescr(rel);
+
+	for (int i = ncolumns; i < columns->natts; i++)
+	{
+		if (says_something(TupleDescAttr(columns, i)))
+			return true;
+	}
+	return is_null_forbidden(rel);
+}
+
+static bool
+has_checks(Relation rel)
+{
+	const TupleConstr *constraints = RelationGetDescr(rel)->constr;
+
+	for (int i = 0; constraints != NULL && i < constraints->num_check; i++)
+	{
+		if (strcmp(constraints->check[i].ccname, "gov_reservations_state_check") != 0)
+			return true;
+	}
+	return false;
+}
+
+/* What notices rows that others write is not for ours. */
+static bool
+is_own(const Trigger *trigger)
+{
+	char	   *name = get_func_name(trigger->tgfoid);
+
+	return name != NULL && strcmp(name, "gov_note_ledger") == 0 &&
+		get_func_namespace(trigger->tgfoid) == gov_catalog()->schema;
+}
+
+static bool
+has_triggers(Relation rel)
+{
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (TRIGGER_FOR_INSERT(trigger->tgtype) &&
+			trigger->tgenabled != TRIGGER_DISABLED && !is_own(trigger))
+			return true;
+	}
+	return false;
+}
+
+/* Have users added anything to a table of ours that concerns a row inserted into it? */
+bool
+gov_additions_are_any(Relation rel, int ncolumns)
+{
+	return has_columns(rel, ncolumns) || has_checks(rel) || has_triggers(rel);
+}
+
+/* ---------------------------------------------------------------- a statement */
+
+static ExprState **
+make_defaults(Relation rel, EState *estate, int ncolumns)
+{
+	TupleDesc	columns = RelationGetDescr(rel);
+	ExprState **result = palloc0(sizeof(ExprState *) * columns->natts);
+
+	for (int i = ncolumns; i < columns->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(columns, i);
+		Expr	   *expression;
+
+		if (column->attisdropped || column->attgenerated != '\0')
+			continue;
+		expression = (Expr *) build_column_default(rel, i + 1);
+		if (expression != NULL)
+			result[i] = ExecInitExpr(expression_planner(expression), NULL);
+	}
+	return result;
+}
+
+/* Begin the statement that inserts the rows. */
+GovAdditions *
+gov_additions_open(ResultRelInfo *result_rel, EState *estate, int ncolumns)
+{
+	MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
+	GovAdditions *additions = palloc0(sizeof(GovAdditions));
+	Relation	rel = result_rel->ri_RelationDesc;
+
+	additions->result_rel = result_rel;
+	additions->estate = estate;
+	additions->ncolumns = ncolumns;
+	additions->defaults = make_defaults(rel, estate, ncolumns);
+	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, result_rel);
+	AfterTriggerBeginQuery();
+	additions->transition = MakeTransitionCaptureState(result_rel->ri_TrigDesc,
+													   RelationGetRelid(rel), CMD_INSERT);
+	ExecBSInsertTriggers(estate, result_rel);
+	MemoryContextSwitchTo(caller);
+	return additions;
+}
+
+/* End it: what is to be done after it is done, unless it is deferred. */
+void
+gov_additions_close(GovAdditions *additions)
+{
+	ExecASInsertTriggers(additions->estate, additions->result_rel, additions->transition);
+	AfterTriggerEndQuery(additions->estate);
+}
+
+/* ---------------------------------------------------------------- a row */
+
+static void
+check_domain(Form_pg_attribute column)
+{
+	if (get_typtype(column->atttypid) == TYPTYPE_DOMAIN)
+		domain_check((Datum) 0, true, column->atttypid, NULL, NULL);
+}
+
+/* What users' columns have where no value is given. */
+static void
+fill_in(GovAdditions *additions, TupleTableSlot *slot)
+{
+	ExprContext *context = GetPerTupleExprContext(additions->estate);
+
+	for (int i = additions->ncolumns; i < slot->tts_tupleDescriptor->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(slot->tts_tupleDescriptor, i);
+
+		if (additions->defaults[i] != NULL)
+			slot->tts_values[i] = ExecEvalExprSwitchContext(additions->defaults[i], context,
+															&slot->tts_isnull[i]);
+		else if (!column->attisdropped && column->attgenerated == '\0')
+			check_domain(column);
+	}
+}
+
+/* A BEFORE trigger has left the row out, or has changed a column of ours. */
+pg_noreturn static void
+refuse_change(const GovAdditions *additions, const char *column)
+{
+	const char *table = RelationGetRelationName(additions->result_rel->ri_RelationDesc);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 column == NULL ?
+			 errmsg("a BEFORE trigger on table \"%s\" has left out a row", table) :
+			 errmsg("a BEFORE trigger on table \"%s\" has changed column \"%s\"", table, column),
+			 errdetail("The row says what was decided and charged."),
+			 errhint("Raise an error to refuse the call, or set columns of your own only, and return NEW.")));
+}
+
+static void
+run_before_triggers(GovAdditions *additions, TupleTableSlot *slot)
+{
+	int			ncolumns = additions->ncolumns;
+	Datum	   *values = palloc(sizeof(Datum) * ncolumns);
+	bool	   *nulls = palloc(sizeof(bool) * ncolumns);
+
+	memcpy(values, slot->tts_values, sizeof(Datum) * ncolumns);
+	memcpy(nulls, slot->tts_isnull, sizeof(bool) * ncolumns);
+	if (!ExecBRInsertTriggers(additions->estate, additions->result_rel, slot))
+		refuse_change(additions, NULL);
+	slot_getallattrs(slot);
+	for (int i = 0; i < ncolumns; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(slot->tts_tupleDescriptor, i);
+
+		if (slot->tts_isnull[i] != nulls[i] ||
+			(!nulls[i] && !datum_image_eq(slot->tts_values[i], values[i],
+										  column->attbyval, column->attlen)))
+			refuse_change(additions, NameStr(column->attname));
+	}
+}
+
+/* Complete and check the slot's row, whose values of ours are given. */
+void
+gov_additions_before_row(GovAdditions *additions, TupleTableSlot *slot)
+{
+	ResultRelInfo *result_rel = additions->result_rel;
+	const TupleConstr *constraints = slot->tts_tupleDescriptor->constr;
+
+	ResetPerTupleExprContext(additions->estate);
+	fill_in(additions, slot);
+	if (result_rel->ri_TrigDesc != NULL && result_rel->ri_TrigDesc->trig_insert_before_row)
+		run_before_triggers(additions, slot);
+	slot->tts_tableOid = RelationGetRelid(result_rel->ri_RelationDesc);
+	if (constraints == NULL)
+		return;
+	if (constraints->has_generated_stored)
+		ExecComputeStoredGenerated(result_rel, additions->estate, slot, CMD_INSERT);
+	ExecConstraints(result_rel, slot, additions->estate);
+}
+
+/* The row is inserted. */
+void
+gov_additions_after_row(GovAdditions *additions, TupleTableSlot *slot, List *recheck_indexes)
+{
+	ExecARInsertTriggers(additions->estate, additions->result_rel, slot, recheck_indexes,
+						 additions->transition);
+}
