@@ -26,7 +26,7 @@ DATA_built = sql/governance--$(EXTVERSION).sql $(UPGRADES)
 EXTRA_CLEAN = $(DATA_built)
 
 PG_CPPFLAGS = -DGOV_VERSION='"$(EXTVERSION)"'
-PG_CPPFLAGS += $(addprefix -I,$(sort $(wildcard $(HERE)/src/*/)))
+PG_CPPFLAGS += -I$(HERE)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 
 REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))

@@ -37,11 +37,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "backtest.h"
-#include "errors.h"
-#include "owner.h"
-#include "spi.h"
-#include "window.h"
+#include "base/errors.h"
+#include "base/owner.h"
+#include "base/spi.h"
+#include "pure/backtest.h"
+#include "pure/window.h"
 
 PG_FUNCTION_INFO_V1(gov_replay_1_0);
 

@@ -43,10 +43,10 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
-#include "entity.h"
-#include "errors.h"
-#include "owner.h"
-#include "spi.h"
+#include "base/errors.h"
+#include "base/owner.h"
+#include "base/spi.h"
+#include "cache/entity.h"
 
 #define GOV_WHOLE_AT_ONCE	50	/* budgets of an owner that is always read whole */
 #define GOV_ENTITY_PRICE	200 /* budgets of a whole owner, for planning and starting a query */

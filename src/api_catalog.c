@@ -35,12 +35,12 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 
-#include "catalog.h"
-#include "changes.h"
-#include "errors.h"
-#include "hierarchy.h"
-#include "owner.h"
-#include "spi.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/owner.h"
+#include "base/spi.h"
+#include "cache/changes.h"
+#include "rules/hierarchy.h"
 
 PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
 

@@ -12,13 +12,13 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
-#include "answer.h"
-#include "errors.h"
-#include "gate.h"
-#include "guc.h"
-#include "request.h"
-#include "shmem.h"
-#include "wanted.h"
+#include "base/errors.h"
+#include "base/guc.h"
+#include "base/shmem.h"
+#include "call/answer.h"
+#include "call/request.h"
+#include "call/wanted.h"
+#include "gate/gate.h"
 
 /* columns of gov_check */
 #define REMAINING	3

@@ -13,11 +13,11 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-#include "answer.h"
-#include "errors.h"
-#include "record.h"
-#include "wanted.h"
-#include "writing.h"
+#include "base/errors.h"
+#include "call/answer.h"
+#include "call/record.h"
+#include "call/wanted.h"
+#include "call/writing.h"
 
 #define CHAINS	7				/* the column of gov_consume */
 

@@ -9,10 +9,10 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "answer.h"
-#include "reserve.h"
-#include "wanted.h"
-#include "writing.h"
+#include "call/answer.h"
+#include "call/reserve.h"
+#include "call/wanted.h"
+#include "call/writing.h"
 
 #define CHAINS	9				/* the column of gov_reserve */
 

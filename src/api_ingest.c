@@ -17,16 +17,16 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "answer.h"
-#include "batch.h"
-#include "catalog.h"
-#include "errors.h"
-#include "item.h"
-#include "owner.h"
-#include "preload.h"
-#include "record.h"
-#include "types.h"
-#include "writing.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/owner.h"
+#include "cache/preload.h"
+#include "cache/types.h"
+#include "call/answer.h"
+#include "call/batch.h"
+#include "call/item.h"
+#include "call/record.h"
+#include "call/writing.h"
 
 #define GOV_ITEMS_MAX	1000
 

@@ -19,10 +19,10 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "errors.h"
-#include "owner.h"
-#include "page.h"
-#include "sheet_read.h"
+#include "base/errors.h"
+#include "base/owner.h"
+#include "query/page.h"
+#include "query/sheet_read.h"
 
 #define GOV_SEARCH_MAX_CHARS	1024	/* names have 255, in lower case perhaps more */
 

@@ -19,8 +19,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "errors.h"
-#include "window.h"
+#include "base/errors.h"
+#include "pure/window.h"
 
 PG_FUNCTION_INFO_V1(gov_window_1_0);
 PG_FUNCTION_INFO_V1(gov_is_timezone_1_0);

@@ -10,10 +10,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "catalog.h"
-#include "guc.h"
-#include "schema_guard.h"
-#include "shmem.h"
+#include "base/catalog.h"
+#include "base/guc.h"
+#include "base/shmem.h"
+#include "rules/schema_guard.h"
 #include "transaction.h"
 
 PG_MODULE_MAGIC;

@@ -23,18 +23,18 @@
 
 #include "access/xact.h"
 
-#include "alert.h"
-#include "changes.h"
-#include "learn.h"
-#include "notify.h"
-#include "own.h"
-#include "pending.h"
-#include "private.h"
-#include "reset.h"
-#include "spi.h"
-#include "tail.h"
+#include "base/spi.h"
+#include "cache/changes.h"
+#include "cache/learn.h"
+#include "cache/own.h"
+#include "cache/pending.h"
+#include "cache/private.h"
+#include "cache/reset.h"
+#include "cache/tail.h"
+#include "cache/types.h"
+#include "rollup/alert.h"
+#include "rollup/notify.h"
 #include "transaction.h"
-#include "types.h"
 
 static void
 forget_private(void)

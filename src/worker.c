@@ -49,17 +49,17 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "catalog.h"
-#include "clock.h"
-#include "expire.h"
-#include "guc.h"
-#include "launch.h"
-#include "pass.h"
-#include "rollup.h"
-#include "shmem.h"
-#include "step.h"
-#include "tidy.h"
-#include "waits.h"
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/guc.h"
+#include "base/launch.h"
+#include "base/shmem.h"
+#include "call/expire.h"
+#include "rollup/pass.h"
+#include "rollup/rollup.h"
+#include "rollup/step.h"
+#include "rollup/tidy.h"
+#include "rollup/waits.h"
 
 #define GOV_ROLLUP_EVENTS			50000
 #define GOV_ROLLUP_AGE_MS			5000

@@ -36,7 +36,7 @@
 
 #include "port/pg_bitutils.h"
 
-#include "arena.h"
+#include "base/arena.h"
 
 #define STEPS_PER_HOLD		256
 #define EXACT_BINS			128

@@ -12,7 +12,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-#include "attempt.h"
+#include "base/attempt.h"
 
 /* Returns NULL, or what went wrong, in the caller's memory. */
 ErrorData *

@@ -32,8 +32,8 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catalog.h"
-#include "compat.h"
+#include "base/catalog.h"
+#include "base/compat.h"
 
 static GovCatalog current;
 static bool is_valid = false;

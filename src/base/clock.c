@@ -35,8 +35,8 @@
 
 #include "utils/timestamp.h"
 
-#include "clock.h"
-#include "guc.h"
+#include "base/clock.h"
+#include "base/guc.h"
 
 TimestampTz
 gov_clock(void)

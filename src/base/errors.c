@@ -10,7 +10,7 @@
 
 #include "mb/pg_wchar.h"
 
-#include "errors.h"
+#include "base/errors.h"
 
 #define GOV_SHOWN_CHARS		200
 

@@ -9,7 +9,7 @@
 
 #include "utils/array.h"
 
-#include "compat.h"
+#include "base/compat.h"
 
 #define GOV_ERRCODE_DENIED		MAKE_SQLSTATE('G', 'V', '0', '0', '1')
 #define GOV_ERRCODE_UNGOVERNED	MAKE_SQLSTATE('G', 'V', '0', '0', '2')

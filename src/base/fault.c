@@ -33,8 +33,8 @@
 #include "storage/latch.h"
 #include "utils/wait_event.h"
 
-#include "fault.h"
-#include "guc.h"
+#include "base/fault.h"
+#include "base/guc.h"
 
 static void
 terminate(void)

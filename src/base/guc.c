@@ -39,8 +39,8 @@
 #include "utils/guc.h"
 #include "utils/plancache.h"
 
-#include "fault.h"
-#include "guc.h"
+#include "base/fault.h"
+#include "base/guc.h"
 
 /*
  * Memory is given out in superblocks of 64 kB for each of about 40 sizes: with

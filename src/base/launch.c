@@ -30,9 +30,9 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "catalog.h"
-#include "launch.h"
-#include "shmem.h"
+#include "base/catalog.h"
+#include "base/launch.h"
+#include "base/shmem.h"
 
 #define GOV_WORKER_START_TIMEOUT_MS	10000	/* a slot of one that never started */
 #define GOV_WORKER_RETRY_MS			1000

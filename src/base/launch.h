@@ -5,7 +5,7 @@
 #ifndef GOV_LAUNCH_H
 #define GOV_LAUNCH_H
 
-#include "shmem.h"
+#include "base/shmem.h"
 
 extern void gov_worker_wanted(void);
 extern pid_t gov_worker_pid(void);

@@ -38,8 +38,8 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
-#include "compat.h"
-#include "lookup.h"
+#include "base/compat.h"
+#include "base/lookup.h"
 
 static int
 number_of(Relation table, const char *column)

@@ -38,11 +38,11 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
-#include "catalog.h"
-#include "compat.h"
-#include "errors.h"
-#include "guc.h"
-#include "owner.h"
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/guc.h"
+#include "base/owner.h"
 
 /* The one owner of this session; NULL when it is not pinned. */
 const char *

@@ -24,7 +24,7 @@
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 
-#include "rowstate.h"
+#include "base/rowstate.h"
 
 /* Copy the header of the row that a scan has just returned. */
 void

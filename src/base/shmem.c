@@ -37,8 +37,8 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
-#include "guc.h"
-#include "shmem.h"
+#include "base/guc.h"
+#include "base/shmem.h"
 
 GovShared  *gov_shared = NULL;
 

@@ -14,7 +14,7 @@
 #include "storage/lwlock.h"
 #include "storage/spin.h"
 
-#include "arena.h"
+#include "base/arena.h"
 
 #define GOV_STRIPES					128
 #define GOV_SEGMENT_BUCKETS			64	/* of hash tables; see nodetable.c */

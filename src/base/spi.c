@@ -44,10 +44,10 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "catalog.h"
-#include "compat.h"
-#include "fault.h"
-#include "spi.h"
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/fault.h"
+#include "base/spi.h"
 
 #define GOV_SCOPES_MAX	32		/* of gov_spi_begin() inside one another */
 

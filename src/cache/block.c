@@ -30,11 +30,11 @@
  */
 #include "postgres.h"
 
-#include "block.h"
-#include "evict.h"
-#include "names.h"
-#include "tail.h"
-#include "threshold.h"
+#include "cache/block.h"
+#include "cache/evict.h"
+#include "cache/names.h"
+#include "cache/tail.h"
+#include "cache/threshold.h"
 
 /* Where the parts of a block are. */
 typedef struct Layout

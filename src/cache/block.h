@@ -5,7 +5,7 @@
 #ifndef GOV_BLOCK_H
 #define GOV_BLOCK_H
 
-#include "node.h"
+#include "cache/node.h"
 
 extern GovRef gov_block_make(const GovOwnerKey *key, const GovEntity *entity,
 							 const GovSharedCounter *counters);

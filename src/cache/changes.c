@@ -39,12 +39,12 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-#include "catalog.h"
-#include "changes.h"
-#include "compat.h"
-#include "evict.h"
-#include "fault.h"
-#include "node.h"
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/fault.h"
+#include "cache/changes.h"
+#include "cache/evict.h"
+#include "cache/node.h"
 
 #define GOV_CHANGES_IDS_MAX		1000	/* of one owner */
 #define GOV_CHANGES_KEYS_MAX	10000	/* with more, owners only */

@@ -27,11 +27,11 @@
 
 #include "miscadmin.h"
 
-#include "block.h"
-#include "claim.h"
-#include "evict.h"
-#include "nodetable.h"
-#include "tail.h"
+#include "cache/block.h"
+#include "cache/claim.h"
+#include "cache/evict.h"
+#include "cache/nodetable.h"
+#include "cache/tail.h"
 
 /*
  * Ids that are no entity may take a quarter of a stripe's nodes, or so many;

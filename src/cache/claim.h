@@ -5,7 +5,7 @@
 #ifndef GOV_CLAIM_H
 #define GOV_CLAIM_H
 
-#include "node.h"
+#include "cache/node.h"
 
 /* What of a budget's count is in memory already. */
 typedef enum GovKept

@@ -26,10 +26,10 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "cycle.h"
-#include "errors.h"
-#include "owner.h"
-#include "spi.h"
+#include "base/errors.h"
+#include "base/owner.h"
+#include "base/spi.h"
+#include "cache/cycle.h"
 
 #define GOV_NAMED_MAX	5		/* entities in a message */
 

@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-#include "compat.h"
+#include "base/compat.h"
 
 pg_noreturn extern void gov_cycle_raise(const char *const *ids, int count);
 extern void gov_cycle_refuse(const char *owner, const char *id, uint32 id_length);

@@ -15,7 +15,7 @@
 
 #include "common/hashfn.h"
 
-#include "entity.h"
+#include "cache/entity.h"
 
 const GovChars gov_no_chars = {0, ""};
 const GovBudgetMore gov_no_more = {0};

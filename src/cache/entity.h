@@ -10,10 +10,10 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
-#include "amount.h"
-#include "arena.h"
-#include "cadence.h"
-#include "window.h"
+#include "base/arena.h"
+#include "pure/amount.h"
+#include "pure/cadence.h"
+#include "pure/window.h"
 
 /*
  * Where a string is: at an offset from the start of the block, or, with the

@@ -37,11 +37,11 @@
  */
 #include "postgres.h"
 
-#include "block.h"
-#include "evict.h"
-#include "fault.h"
-#include "nodetable.h"
-#include "tail.h"
+#include "base/fault.h"
+#include "cache/block.h"
+#include "cache/evict.h"
+#include "cache/nodetable.h"
+#include "cache/tail.h"
 
 #define SPARED_MAX			128
 #define ABSENT_AT_ONCE		2

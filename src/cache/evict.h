@@ -5,7 +5,7 @@
 #ifndef GOV_EVICT_H
 #define GOV_EVICT_H
 
-#include "node.h"
+#include "cache/node.h"
 
 extern GovRef gov_node_allocate(Size size);
 extern void gov_node_free(GovRef block);

@@ -12,8 +12,8 @@
 
 #include "miscadmin.h"
 
-#include "inspect.h"
-#include "nodetable.h"
+#include "cache/inspect.h"
+#include "cache/nodetable.h"
 
 typedef struct GovCounterCopies
 {

@@ -5,7 +5,7 @@
 #ifndef GOV_INSPECT_H
 #define GOV_INSPECT_H
 
-#include "node.h"
+#include "cache/node.h"
 
 typedef struct GovCounterCopy
 {

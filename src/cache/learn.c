@@ -36,14 +36,14 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog.h"
-#include "columns.h"
-#include "errors.h"
-#include "fault.h"
-#include "launch.h"
-#include "learn.h"
-#include "lookup.h"
-#include "tail.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "base/launch.h"
+#include "base/lookup.h"
+#include "cache/learn.h"
+#include "cache/tail.h"
+#include "ledger/columns.h"
 
 #define GOV_LEARN_TRIES		100
 #define GOV_LEARN_BATCH		2000	/* entities loaded at a time */

@@ -5,7 +5,7 @@
 #ifndef GOV_LEARN_H
 #define GOV_LEARN_H
 
-#include "read.h"
+#include "cache/read.h"
 
 extern void gov_learn_tail(GovLoad *load);
 extern void gov_learn_abandon(void);

@@ -54,14 +54,14 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
-#include "catalog.h"
-#include "clock.h"
-#include "compat.h"
-#include "errors.h"
-#include "fault.h"
-#include "launch.h"
-#include "learn.h"
-#include "tail.h"
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "base/launch.h"
+#include "cache/learn.h"
+#include "cache/tail.h"
 
 #define GOV_CLAIMS_KEPT		1024	/* room for them, from one load to the next */
 #define GOV_ITEMS_AT_FIRST	16

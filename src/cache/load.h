@@ -5,8 +5,8 @@
 #ifndef GOV_LOAD_H
 #define GOV_LOAD_H
 
-#include "claim.h"
-#include "spi.h"
+#include "base/spi.h"
+#include "cache/claim.h"
 
 /* An id to load, and what the tables say about it. */
 typedef struct GovLoaded

@@ -14,7 +14,7 @@
  */
 #include "postgres.h"
 
-#include "read.h"
+#include "cache/read.h"
 
 /* An id of a private load, by which the same one is found again. */
 typedef struct GovIdBytes

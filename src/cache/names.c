@@ -24,8 +24,8 @@
 
 #include "port/pg_bitutils.h"
 
-#include "names.h"
-#include "shmem.h"
+#include "base/shmem.h"
+#include "cache/names.h"
 
 typedef struct GovSharedName
 {

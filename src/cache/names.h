@@ -5,7 +5,7 @@
 #ifndef GOV_NAMES_H
 #define GOV_NAMES_H
 
-#include "entity.h"
+#include "cache/entity.h"
 
 extern GovText gov_name_take(const char *bytes, uint32 length);
 extern void gov_name_give(GovText name);

@@ -44,9 +44,9 @@
 #include "miscadmin.h"
 #include "utils/wait_event.h"
 
-#include "fault.h"
-#include "nodetable.h"
-#include "threshold.h"
+#include "base/fault.h"
+#include "cache/nodetable.h"
+#include "cache/threshold.h"
 
 #define GOV_LOAD_WAIT_MS			100
 

@@ -7,8 +7,8 @@
 
 #include "postgres.h"
 
-#include "entity.h"
-#include "shmem.h"
+#include "base/shmem.h"
+#include "cache/entity.h"
 
 /* An owner of this database, as the nodes are keyed. */
 typedef struct GovOwnerKey

@@ -30,7 +30,7 @@
 
 #include "port/pg_bitutils.h"
 
-#include "nodetable.h"
+#include "cache/nodetable.h"
 
 #define DIRECTORY_BUCKETS	(GOV_SEGMENT_BUCKETS * GOV_SEGMENT_BUCKETS)
 

@@ -5,7 +5,7 @@
 #ifndef GOV_NODETABLE_H
 #define GOV_NODETABLE_H
 
-#include "node.h"
+#include "cache/node.h"
 
 #define GOV_BUCKETS_PER_HOLD	64	/* so many are gone through with the stripe locked */
 

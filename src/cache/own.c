@@ -29,9 +29,9 @@
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
-#include "fault.h"
-#include "own.h"
-#include "tail.h"
+#include "base/fault.h"
+#include "cache/own.h"
+#include "cache/tail.h"
 
 #define GOV_OWN_KEPT	1024	/* room for entries, from one transaction to the next */
 

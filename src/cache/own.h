@@ -5,7 +5,7 @@
 #ifndef GOV_OWN_H
 #define GOV_OWN_H
 
-#include "node.h"
+#include "cache/node.h"
 
 extern void gov_own_reserve(int ncharges);
 extern void gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter,

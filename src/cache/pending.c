@@ -56,10 +56,10 @@
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
-#include "fault.h"
-#include "pending.h"
-#include "tail.h"
-#include "threshold.h"
+#include "base/fault.h"
+#include "cache/pending.h"
+#include "cache/tail.h"
+#include "cache/threshold.h"
 
 #define GOV_SETTLE_BATCH	64	/* entries at a time with the stripe locked */
 #define GOV_ENTRIES_KEPT	1024	/* room for them, from one transaction to the next */

@@ -5,7 +5,7 @@
 #ifndef GOV_PENDING_H
 #define GOV_PENDING_H
 
-#include "node.h"
+#include "cache/node.h"
 
 /* What a call does to a counter. */
 typedef struct GovCharge

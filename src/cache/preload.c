@@ -14,8 +14,8 @@
 
 #include "access/xlog.h"
 
-#include "changes.h"
-#include "preload.h"
+#include "cache/changes.h"
+#include "cache/preload.h"
 
 /* Load those of some ids that are not in memory, if there are several. */
 void

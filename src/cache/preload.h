@@ -5,7 +5,7 @@
 #ifndef GOV_PRELOAD_H
 #define GOV_PRELOAD_H
 
-#include "load.h"
+#include "cache/load.h"
 
 extern void gov_preload(const GovOwnerKey *owner, GovLoaded *ids, int nids);
 

@@ -27,9 +27,9 @@
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
-#include "changes.h"
-#include "fault.h"
-#include "private.h"
+#include "base/fault.h"
+#include "cache/changes.h"
+#include "cache/private.h"
 
 typedef struct GovPrivateView
 {

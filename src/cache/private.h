@@ -5,7 +5,7 @@
 #ifndef GOV_PRIVATE_H
 #define GOV_PRIVATE_H
 
-#include "load.h"
+#include "cache/load.h"
 
 typedef enum GovPrivateKind
 {

@@ -8,8 +8,8 @@
 #include "access/htup.h"
 #include "utils/relcache.h"
 
-#include "load.h"
-#include "tally.h"
+#include "cache/load.h"
+#include "ledger/tally.h"
 
 /* An owner's tail, as it was when so many counters of it had been lost. */
 typedef struct GovTailRead

@@ -17,9 +17,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "columns.h"
-#include "errors.h"
-#include "read.h"
+#include "base/errors.h"
+#include "cache/read.h"
+#include "ledger/columns.h"
 
 #define GOV_THRESHOLDS_MAX	10	/* of a budget, as the tables say */
 

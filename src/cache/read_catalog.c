@@ -35,11 +35,11 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "catalog.h"
-#include "columns.h"
-#include "errors.h"
-#include "fault.h"
-#include "read.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "cache/read.h"
+#include "ledger/columns.h"
 
 #define GOV_BUDGETS_AT_FIRST	8	/* room for so many of an entity */
 

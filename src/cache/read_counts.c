@@ -30,12 +30,12 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog.h"
-#include "columns.h"
-#include "errors.h"
-#include "own.h"
-#include "read.h"
-#include "tail.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "cache/own.h"
+#include "cache/read.h"
+#include "cache/tail.h"
+#include "ledger/columns.h"
 
 /* Which of these counters have a budget?  Asked of what others can see. */
 static GovQuery visible_query = {

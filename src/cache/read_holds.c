@@ -31,11 +31,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog.h"
-#include "columns.h"
-#include "compat.h"
-#include "errors.h"
-#include "read.h"
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/errors.h"
+#include "cache/read.h"
+#include "ledger/columns.h"
 
 #define GOV_HOLDS_FEW		16	/* entries of the index, dead ones included */
 #define GOV_HOLDS_BUDGETS	64	/* that are asked for at once */

@@ -37,12 +37,12 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog.h"
-#include "clock.h"
-#include "columns.h"
-#include "errors.h"
-#include "lookup.h"
-#include "read.h"
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/lookup.h"
+#include "cache/read.h"
+#include "ledger/columns.h"
 
 /* Windows that are longer stay as they are. */
 #define GOV_MERGED_WINDOW_MAX	(12 * USECS_PER_HOUR)

@@ -31,11 +31,11 @@
 #include "storage/latch.h"
 #include "utils/wait_event.h"
 
-#include "clock.h"
-#include "errors.h"
-#include "evict.h"
-#include "pending.h"
-#include "reset.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "cache/evict.h"
+#include "cache/pending.h"
+#include "cache/reset.h"
 
 #define GOV_DRAIN_MAX_MS		5000	/* half of what a call waits */
 #define GOV_DRAIN_STEP_MAX_MS	20

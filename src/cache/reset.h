@@ -5,7 +5,7 @@
 #ifndef GOV_RESET_H
 #define GOV_RESET_H
 
-#include "node.h"
+#include "cache/node.h"
 
 extern void gov_reset_owner(const GovOwnerKey *key);
 extern void gov_reset_abandon(void);

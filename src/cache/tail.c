@@ -51,8 +51,8 @@
 #include "miscadmin.h"
 #include "storage/spin.h"
 
-#include "nodetable.h"
-#include "tail.h"
+#include "cache/nodetable.h"
+#include "cache/tail.h"
 
 #define GOV_NOTHING_ROLLED_UP	(-1)
 

@@ -27,7 +27,7 @@
  */
 #include "postgres.h"
 
-#include "threshold.h"
+#include "cache/threshold.h"
 
 /* The least threshold that is not reached yet. */
 GovAmount

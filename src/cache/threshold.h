@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-#include "entity.h"
+#include "cache/entity.h"
 
 /* What a counter's alert_at says but for an amount, which is always positive. */
 #define GOV_ALERT_UNKNOWN	((GovAmount) 0)

@@ -24,13 +24,13 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "catalog.h"
-#include "changes.h"
-#include "entity.h"
-#include "fault.h"
-#include "shmem.h"
-#include "spi.h"
-#include "types.h"
+#include "base/catalog.h"
+#include "base/fault.h"
+#include "base/shmem.h"
+#include "base/spi.h"
+#include "cache/changes.h"
+#include "cache/entity.h"
+#include "cache/types.h"
 
 /* A capability (no second text) or a dimension key with a type it names. */
 typedef struct GovPair

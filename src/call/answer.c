@@ -21,8 +21,8 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "answer.h"
-#include "json.h"
+#include "call/answer.h"
+#include "pure/json.h"
 
 /* What a node usually takes in jsonb; a wrong guess costs a copy. */
 #define GOV_NODE_EXPECTED_BYTES	512

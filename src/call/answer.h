@@ -8,7 +8,7 @@
 #include "fmgr.h"
 #include "utils/tuplestore.h"
 
-#include "resolve.h"
+#include "gate/resolve.h"
 
 /* A row type of one of our functions, kept by the backend. */
 typedef struct GovRowType

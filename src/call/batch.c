@@ -23,10 +23,10 @@
 
 #include "access/xact.h"
 
-#include "attempt.h"
-#include "batch.h"
-#include "item.h"
-#include "ledger.h"
+#include "base/attempt.h"
+#include "call/batch.h"
+#include "call/item.h"
+#include "ledger/ledger.h"
 
 #define GOV_ITEMS_AT_ONCE	100
 

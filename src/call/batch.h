@@ -7,7 +7,7 @@
 
 #include "utils/jsonb.h"
 
-#include "record.h"
+#include "call/record.h"
 
 /* One event, and what became of it. */
 typedef struct GovBatchItem

@@ -11,8 +11,8 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
-#include "dimensions.h"
-#include "guc.h"
+#include "base/guc.h"
+#include "call/dimensions.h"
 
 /*
  * Whoever calls chooses the dimensions, and each event keeps them.  A hold's are

@@ -25,12 +25,12 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "attempt.h"
-#include "catalog.h"
-#include "errors.h"
-#include "expire.h"
-#include "gate.h"
-#include "preload.h"
+#include "base/attempt.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "cache/preload.h"
+#include "call/expire.h"
+#include "gate/gate.h"
 
 #define GOV_EXPIRE_BATCH		60	/* subtransactions that snapshots still list */
 #define GOV_TELL_INTERVAL_MS	60000

@@ -5,8 +5,8 @@
 #ifndef GOV_EXPIRE_H
 #define GOV_EXPIRE_H
 
-#include "hold.h"
-#include "resolve.h"
+#include "gate/resolve.h"
+#include "ledger/hold.h"
 
 extern void gov_request_end_hold(GovRequest *request, const GovHold *hold);
 extern bool gov_hold_end(const GovHold *hold, GovHoldState state);

@@ -16,9 +16,9 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "dimensions.h"
-#include "errors.h"
-#include "item.h"
+#include "base/errors.h"
+#include "call/dimensions.h"
+#include "call/item.h"
 
 /* Is this the key? */
 bool

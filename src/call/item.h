@@ -7,7 +7,7 @@
 
 #include "utils/jsonb.h"
 
-#include "request.h"
+#include "call/request.h"
 
 extern bool gov_item_is_key(const JsonbValue *key, const char *name);
 extern void gov_item_read(text *owner, const JsonbValue *item, GovArguments *arguments);

@@ -19,16 +19,16 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "alert.h"
-#include "catalog.h"
-#include "dimensions.h"
-#include "keys.h"
-#include "launch.h"
-#include "ledger.h"
-#include "record.h"
-#include "shmem.h"
-#include "tail.h"
-#include "writing.h"
+#include "base/catalog.h"
+#include "base/launch.h"
+#include "base/shmem.h"
+#include "cache/tail.h"
+#include "call/dimensions.h"
+#include "call/record.h"
+#include "call/writing.h"
+#include "ledger/keys.h"
+#include "ledger/ledger.h"
+#include "rollup/alert.h"
 
 static void
 check_occurred_at(const GovArguments *arguments)

@@ -5,9 +5,9 @@
 #ifndef GOV_RECORD_H
 #define GOV_RECORD_H
 
-#include "gate.h"
-#include "ledger.h"
-#include "request.h"
+#include "call/request.h"
+#include "gate/gate.h"
+#include "ledger/ledger.h"
 
 typedef struct GovRecorded
 {

@@ -29,12 +29,12 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
-#include "catalog.h"
-#include "dimensions.h"
-#include "errors.h"
-#include "owner.h"
-#include "request.h"
-#include "types.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/owner.h"
+#include "cache/types.h"
+#include "call/dimensions.h"
+#include "call/request.h"
 
 #define GOV_KEY_MAX_CHARS	255
 

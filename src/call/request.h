@@ -9,7 +9,7 @@
 #include "utils/array.h"
 #include "utils/jsonb.h"
 
-#include "resolve.h"
+#include "gate/resolve.h"
 
 /* Arguments as the calls take them; NULL stands for a null argument. */
 typedef struct GovArguments

@@ -29,17 +29,17 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "catalog.h"
-#include "clock.h"
-#include "dimensions.h"
-#include "errors.h"
-#include "expire.h"
-#include "guc.h"
-#include "keys.h"
-#include "launch.h"
-#include "owner.h"
-#include "reserve.h"
-#include "writing.h"
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/guc.h"
+#include "base/launch.h"
+#include "base/owner.h"
+#include "call/dimensions.h"
+#include "call/expire.h"
+#include "call/reserve.h"
+#include "call/writing.h"
+#include "ledger/keys.h"
 
 #define GOV_TTL_MAX_YEARS	100000
 #define GOV_TTL_MIN_YEARS	(-5000)	/* timestamps begin some 6,700 years ago */

@@ -5,8 +5,8 @@
 #ifndef GOV_RESERVE_H
 #define GOV_RESERVE_H
 
-#include "hold.h"
-#include "record.h"
+#include "call/record.h"
+#include "ledger/hold.h"
 
 /* What became of a reservation. */
 typedef struct GovReserved

@@ -28,7 +28,7 @@
 #include "nodes/plannodes.h"
 #include "optimizer/optimizer.h"
 
-#include "wanted.h"
+#include "call/wanted.h"
 
 /* What the expression of a call remembers, in fn_extra. */
 typedef struct GovWanted

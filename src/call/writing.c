@@ -15,13 +15,13 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 
-#include "errors.h"
-#include "expire.h"
-#include "launch.h"
-#include "overdue.h"
-#include "pending.h"
-#include "shmem.h"
-#include "writing.h"
+#include "base/errors.h"
+#include "base/launch.h"
+#include "base/shmem.h"
+#include "cache/pending.h"
+#include "call/expire.h"
+#include "call/writing.h"
+#include "gate/overdue.h"
 
 /* A writing call begins: may it write? */
 void

@@ -5,8 +5,8 @@
 #ifndef GOV_WRITING_H
 #define GOV_WRITING_H
 
-#include "gate.h"
-#include "request.h"
+#include "call/request.h"
+#include "gate/gate.h"
 
 extern void gov_begin_write(const char *call);
 extern void gov_lock_to_write(Oid table);

@@ -18,11 +18,11 @@
  */
 #include "postgres.h"
 
-#include "errors.h"
-#include "fault.h"
-#include "pending.h"
-#include "threshold.h"
-#include "walk.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "cache/pending.h"
+#include "cache/threshold.h"
+#include "gate/walk.h"
 
 /* Copy an id that the caller has to do something about. */
 void

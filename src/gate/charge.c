@@ -24,10 +24,10 @@
 
 #include "miscadmin.h"
 
-#include "charge.h"
-#include "own.h"
-#include "pending.h"
-#include "threshold.h"
+#include "cache/own.h"
+#include "cache/pending.h"
+#include "cache/threshold.h"
+#include "gate/charge.h"
 
 /* What an event adds to a budget's present window: a late one nothing. */
 static GovAmount

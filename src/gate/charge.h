@@ -5,7 +5,7 @@
 #ifndef GOV_CHARGE_H
 #define GOV_CHARGE_H
 
-#include "resolve.h"
+#include "gate/resolve.h"
 
 /* What is done to the budgets, and to those of a hold that ends. */
 typedef enum GovChargeKind

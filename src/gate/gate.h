@@ -5,7 +5,7 @@
 #ifndef GOV_GATE_H
 #define GOV_GATE_H
 
-#include "resolve.h"
+#include "gate/resolve.h"
 
 typedef enum GovGateStatus
 {

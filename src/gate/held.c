@@ -17,8 +17,8 @@
  */
 #include "postgres.h"
 
-#include "private.h"
-#include "walk.h"
+#include "cache/private.h"
+#include "gate/walk.h"
 
 /* A budget of this transaction's own, which shared memory does not know. */
 static void

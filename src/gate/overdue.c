@@ -31,12 +31,12 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog.h"
-#include "columns.h"
-#include "errors.h"
-#include "hold.h"
-#include "overdue.h"
-#include "rowstate.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/rowstate.h"
+#include "gate/overdue.h"
+#include "ledger/columns.h"
+#include "ledger/hold.h"
 
 /* Is something held on any of the budgets? */
 bool

@@ -5,7 +5,7 @@
 #ifndef GOV_OVERDUE_H
 #define GOV_OVERDUE_H
 
-#include "resolve.h"
+#include "gate/resolve.h"
 
 extern bool gov_has_holds(const GovResolution *resolution);
 extern bool gov_is_denied_with_holds(const GovResolution *resolution,

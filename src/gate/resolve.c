@@ -21,12 +21,12 @@
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
-#include "fault.h"
-#include "pending.h"
-#include "private.h"
-#include "resolve.h"
-#include "types.h"
-#include "walk.h"
+#include "base/fault.h"
+#include "cache/pending.h"
+#include "cache/private.h"
+#include "cache/types.h"
+#include "gate/resolve.h"
+#include "gate/walk.h"
 
 #define GOV_ARRAYS_KEPT		((Size) 1024 * 1024)	/* bytes, from one transaction to the next */
 

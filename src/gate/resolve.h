@@ -5,8 +5,8 @@
 #ifndef GOV_RESOLVE_H
 #define GOV_RESOLVE_H
 
-#include "decide.h"
-#include "load.h"
+#include "cache/load.h"
+#include "pure/decide.h"
 
 #define GOV_NAMES_MAX		1000	/* entities that one call may name */
 

@@ -16,7 +16,7 @@
  */
 #include "postgres.h"
 
-#include "walk.h"
+#include "gate/walk.h"
 
 void
 gov_set_clear(GovResolution *out)

@@ -5,7 +5,7 @@
 #ifndef GOV_WALK_H
 #define GOV_WALK_H
 
-#include "resolve.h"
+#include "gate/resolve.h"
 
 /* One walk. */
 typedef struct GovWalk

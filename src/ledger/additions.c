@@ -38,10 +38,10 @@
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 
-#include "additions.h"
-#include "catalog.h"
-#include "columns.h"
-#include "compat.h"
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "ledger/additions.h"
+#include "ledger/columns.h"
 
 struct GovAdditions
 {

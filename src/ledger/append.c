@@ -35,12 +35,12 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
-#include "append.h"
-#include "compat.h"
-#include "errors.h"
-#include "fault.h"
-#include "shape.h"
-#include "spi.h"
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "base/spi.h"
+#include "ledger/append.h"
+#include "ledger/shape.h"
 
 /* The indexes of a shape; their locks stay to the end of the transaction. */
 static void

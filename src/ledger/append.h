@@ -9,8 +9,8 @@
 #include "nodes/execnodes.h"
 #include "utils/rel.h"
 
-#include "additions.h"
-#include "shape.h"
+#include "ledger/additions.h"
+#include "ledger/shape.h"
 
 /* A table, open for the rows of one call. */
 typedef struct GovAppend

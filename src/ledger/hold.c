@@ -26,15 +26,15 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "append.h"
-#include "catalog.h"
-#include "clock.h"
-#include "columns.h"
-#include "errors.h"
-#include "guc.h"
-#include "hold.h"
-#include "keys.h"
-#include "spi.h"
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/guc.h"
+#include "base/spi.h"
+#include "ledger/append.h"
+#include "ledger/columns.h"
+#include "ledger/hold.h"
+#include "ledger/keys.h"
 
 #define GOV_HOLD_SELECT \
 	"select r.id, r.owner_id, r.capability_id, r.amount, r.entity_ids, r.dimensions," \

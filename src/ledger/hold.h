@@ -9,8 +9,9 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
-#include "amount.h"
 #include "datatype/timestamp.h"
+
+#include "pure/amount.h"
 
 typedef enum GovHoldState
 {

@@ -43,12 +43,12 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
-#include "catalog.h"
-#include "columns.h"
-#include "errors.h"
-#include "fault.h"
-#include "keys.h"
-#include "rowstate.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "base/rowstate.h"
+#include "ledger/columns.h"
+#include "ledger/keys.h"
 
 /* Who inserts or deletes what was found. */
 typedef struct GovKeyWriter

@@ -20,12 +20,12 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "append.h"
-#include "catalog.h"
-#include "columns.h"
-#include "guc.h"
-#include "keys.h"
-#include "ledger.h"
+#include "base/catalog.h"
+#include "base/guc.h"
+#include "ledger/append.h"
+#include "ledger/columns.h"
+#include "ledger/keys.h"
+#include "ledger/ledger.h"
 
 #define GOV_ROWS_AT_ONCE	100
 

@@ -8,7 +8,7 @@
 #include "utils/array.h"
 #include "utils/jsonb.h"
 
-#include "amount.h"
+#include "pure/amount.h"
 
 /* What is recorded, but for the id. */
 typedef struct GovEvent

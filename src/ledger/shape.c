@@ -33,10 +33,10 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
-#include "additions.h"
-#include "catalog.h"
-#include "fault.h"
-#include "shape.h"
+#include "base/catalog.h"
+#include "base/fault.h"
+#include "ledger/additions.h"
+#include "ledger/shape.h"
 
 /* One for each of our tables that rows are appended to: the ledger and the holds. */
 static GovShape shapes[2];

@@ -33,10 +33,10 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "catalog.h"
-#include "columns.h"
-#include "errors.h"
-#include "tally.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "ledger/columns.h"
+#include "ledger/tally.h"
 
 static inline uint32
 hash_key(GovTallyKey key)

@@ -10,7 +10,7 @@
 #include "datatype/timestamp.h"
 #include "utils/snapshot.h"
 
-#include "amount.h"
+#include "pure/amount.h"
 
 typedef struct GovTallyKey
 {

@@ -35,8 +35,8 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "amount.h"
-#include "compat.h"
+#include "base/compat.h"
+#include "pure/amount.h"
 
 #ifndef HAVE_INT128
 #error "governance needs a compiler with 128-bit integers"

@@ -29,8 +29,8 @@
 #include "port/pg_bitutils.h"
 #include "utils/timestamp.h"
 
-#include "backtest.h"
-#include "window.h"
+#include "pure/backtest.h"
+#include "pure/window.h"
 
 typedef struct NumberedName
 {

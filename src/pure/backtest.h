@@ -10,8 +10,8 @@
 #include "datatype/timestamp.h"
 #include "pgtime.h"
 
-#include "cadence.h"
-#include "decide.h"
+#include "pure/cadence.h"
+#include "pure/decide.h"
 
 /* A budget on trial.  What comes first is given, the rest is the replay's. */
 typedef struct GovTrial

@@ -14,7 +14,7 @@
  */
 #include "postgres.h"
 
-#include "cadence.h"
+#include "pure/cadence.h"
 
 #define CADENCE_MAX_COUNT	9999
 

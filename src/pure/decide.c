@@ -18,7 +18,7 @@
 
 #include "utils/timestamp.h"
 
-#include "decide.h"
+#include "pure/decide.h"
 
 /* the largest and the smallest 128-bit integers; c.h has no names for them */
 #define AMOUNT_MAX	((GovAmount) (~(uint128) 0 >> 1))

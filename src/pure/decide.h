@@ -9,7 +9,7 @@
 
 #include "datatype/timestamp.h"
 
-#include "amount.h"
+#include "pure/amount.h"
 
 typedef struct GovBudgetState
 {

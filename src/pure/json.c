@@ -33,7 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "json.h"
+#include "pure/json.h"
 
 /* Make room at the end; what was written before may move. */
 static inline char *

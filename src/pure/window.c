@@ -39,7 +39,7 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
-#include "window.h"
+#include "pure/window.h"
 
 /* the anchor of budgets that name none: a Monday, midnight local time */
 #define DEFAULT_ANCHOR_YEAR		2001

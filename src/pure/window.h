@@ -10,7 +10,7 @@
 #include "datatype/timestamp.h"
 #include "pgtime.h"
 
-#include "cadence.h"
+#include "pure/cadence.h"
 
 typedef struct GovWindow
 {

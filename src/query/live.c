@@ -67,8 +67,8 @@
 
 #include "miscadmin.h"
 
-#include "live.h"
-#include "pending.h"
+#include "cache/pending.h"
+#include "query/live.h"
 
 /* Entities and budgets looked up in one hold of the lock; rows prefetched. */
 #define LOOK_UP_ROWS		64

@@ -5,7 +5,7 @@
 #ifndef GOV_LIVE_H
 #define GOV_LIVE_H
 
-#include "sheet.h"
+#include "query/sheet.h"
 
 /* Rows that are read in one hold of the stripe's lock. */
 #define GOV_LIVE_ROWS	256

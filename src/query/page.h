@@ -5,8 +5,9 @@
 #ifndef GOV_PAGE_H
 #define GOV_PAGE_H
 
-#include "live.h"
 #include "utils/numeric.h"
+
+#include "query/live.h"
 
 #define GOV_PAGE_MAX	100		/* rows of a page */
 

@@ -32,9 +32,9 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
-#include "compat.h"
-#include "page.h"
-#include "sheet_read.h"
+#include "base/compat.h"
+#include "query/page.h"
+#include "query/sheet_read.h"
 
 #define KIND_PLACE	'p'
 #define KIND_SHOWN	's'

@@ -14,10 +14,10 @@
 
 #include "utils/numeric.h"
 
-#include "json.h"
-#include "launch.h"
-#include "overdue.h"
-#include "page.h"
+#include "base/launch.h"
+#include "gate/overdue.h"
+#include "pure/json.h"
+#include "query/page.h"
 
 /* What a row usually takes in jsonb; a wrong guess costs a copy. */
 #define GOV_ROW_EXPECTED_BYTES	640

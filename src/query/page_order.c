@@ -19,7 +19,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "page.h"
+#include "query/page.h"
 
 typedef struct Ordering
 {

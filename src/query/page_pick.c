@@ -24,9 +24,9 @@
 #include "utils/builtins.h"
 #include "utils/formatting.h"
 
-#include "compat.h"
-#include "page.h"
-#include "sheet_read.h"
+#include "base/compat.h"
+#include "query/page.h"
+#include "query/sheet_read.h"
 
 typedef struct Picking
 {

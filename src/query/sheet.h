@@ -10,7 +10,7 @@
 
 #include "lib/stringinfo.h"
 
-#include "node.h"
+#include "cache/node.h"
 
 /* A string in the sheet's texts; bytes end with a NUL that length leaves out. */
 typedef struct GovString

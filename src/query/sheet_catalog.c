@@ -26,9 +26,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "errors.h"
-#include "read.h"
-#include "sheet_read.h"
+#include "base/errors.h"
+#include "cache/read.h"
+#include "query/sheet_read.h"
 
 /* A budget as it is read, before the budgets of its entity are in order. */
 typedef struct Draft

@@ -23,8 +23,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "read.h"
-#include "sheet_read.h"
+#include "cache/read.h"
+#include "query/sheet_read.h"
 
 static GovQuery usage_query = {
 	.sql =

@@ -32,15 +32,15 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "catalog.h"
-#include "changes.h"
-#include "clock.h"
-#include "errors.h"
-#include "fault.h"
-#include "guc.h"
-#include "live.h"
-#include "sheet_read.h"
-#include "spi.h"
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "base/guc.h"
+#include "base/spi.h"
+#include "cache/changes.h"
+#include "query/live.h"
+#include "query/sheet_read.h"
 
 #define GOV_ATTEMPTS_LIVE	10
 

@@ -5,7 +5,7 @@
 #ifndef GOV_SHEET_READ_H
 #define GOV_SHEET_READ_H
 
-#include "sheet.h"
+#include "query/sheet.h"
 
 /* sheet_tree.c */
 extern int	gov_sheet_find_entity(const GovSheet *sheet, const char *id, uint32 length);

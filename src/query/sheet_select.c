@@ -19,8 +19,8 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "sheet_read.h"
-#include "spi.h"
+#include "base/spi.h"
+#include "query/sheet_read.h"
 
 static GovQuery entities_query = {
 	.sql =

@@ -13,8 +13,8 @@
  */
 #include "postgres.h"
 
-#include "cycle.h"
-#include "sheet_read.h"
+#include "cache/cycle.h"
+#include "query/sheet_read.h"
 
 /* The entity of an id, or -1. */
 int

@@ -52,15 +52,15 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "alert.h"
-#include "catalog.h"
-#include "changes.h"
-#include "clock.h"
-#include "fault.h"
-#include "notify.h"
-#include "pending.h"
-#include "read.h"
-#include "spi.h"
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/spi.h"
+#include "cache/changes.h"
+#include "cache/pending.h"
+#include "cache/read.h"
+#include "rollup/alert.h"
+#include "rollup/notify.h"
 
 #define GOV_CROSSINGS_MAX		500 /* budgets that one commit raises alerts of */
 

@@ -23,9 +23,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "columns.h"
-#include "errors.h"
-#include "hourly.h"
+#include "base/errors.h"
+#include "ledger/columns.h"
+#include "rollup/hourly.h"
 
 typedef struct KnownText
 {

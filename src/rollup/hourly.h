@@ -9,7 +9,7 @@
 
 #include "datatype/timestamp.h"
 
-#include "amount.h"
+#include "pure/amount.h"
 
 /* Texts of the same characters are one pointer within a GovHourly. */
 typedef struct GovHourlyKey

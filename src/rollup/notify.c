@@ -42,10 +42,10 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
-#include "fault.h"
-#include "notify.h"
-#include "shmem.h"
+#include "base/compat.h"
+#include "base/fault.h"
+#include "base/shmem.h"
+#include "rollup/notify.h"
 
 #define GOV_ALERT_CHANNEL		"governance_alerts"
 #define GOV_PAYLOAD_MAX			7999	/* bytes that NOTIFY takes */

@@ -26,7 +26,7 @@
 
 #include "utils/timestamp.h"
 
-#include "pass.h"
+#include "rollup/pass.h"
 
 #define GOV_PASS_S			3600
 #define GOV_PASS_LIMIT_MIN	4

@@ -47,9 +47,9 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "catalog.h"
-#include "referred.h"
-#include "spi.h"
+#include "base/catalog.h"
+#include "base/spi.h"
+#include "rollup/referred.h"
 
 #define GOV_LOCK_FREE(table) \
 	"select array_agg(f.id), (select count(distinct k.id) from unnest($2) k(id)) from (" \

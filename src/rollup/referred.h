@@ -5,7 +5,7 @@
 #ifndef GOV_REFERRED_H
 #define GOV_REFERRED_H
 
-#include "spi.h"
+#include "base/spi.h"
 
 /* The tables of ours whose rows are deleted when they are old. */
 typedef enum GovReferredTable

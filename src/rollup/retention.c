@@ -41,13 +41,13 @@
 #include "storage/lmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog.h"
-#include "clock.h"
-#include "guc.h"
-#include "pass.h"
-#include "referred.h"
-#include "retention.h"
-#include "spi.h"
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/guc.h"
+#include "base/spi.h"
+#include "rollup/pass.h"
+#include "rollup/referred.h"
+#include "rollup/retention.h"
 
 static GovPass events_pass;
 static GovPass holds_pass;

@@ -56,16 +56,16 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog.h"
-#include "clock.h"
-#include "columns.h"
-#include "fault.h"
-#include "hourly.h"
-#include "rollup.h"
-#include "rollup_write.h"
-#include "spi.h"
-#include "tail.h"
-#include "tally.h"
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/spi.h"
+#include "cache/tail.h"
+#include "ledger/columns.h"
+#include "ledger/tally.h"
+#include "rollup/hourly.h"
+#include "rollup/rollup.h"
+#include "rollup/rollup_write.h"
 
 /* What one transaction rolls up at most, in about half a second. */
 #define GOV_BATCH_EVENTS	200000	/* rows of the ledger */

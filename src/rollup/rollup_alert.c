@@ -26,11 +26,11 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "alert.h"
-#include "clock.h"
-#include "notify.h"
-#include "rollup_write.h"
-#include "spi.h"
+#include "base/clock.h"
+#include "base/spi.h"
+#include "rollup/alert.h"
+#include "rollup/notify.h"
+#include "rollup/rollup_write.h"
 
 /*
  * The event that crossed is the first of the batch, in the order of ids, to

@@ -29,10 +29,10 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "alert.h"
-#include "read.h"
-#include "rollup_write.h"
-#include "spi.h"
+#include "base/spi.h"
+#include "cache/read.h"
+#include "rollup/alert.h"
+#include "rollup/rollup_write.h"
 
 /* The budgets of these counters, and the usage that reaches their first threshold. */
 static GovQuery budgets_query = {

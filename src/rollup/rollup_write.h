@@ -7,8 +7,8 @@
 
 #include "postgres.h"
 
-#include "hourly.h"
-#include "tally.h"
+#include "ledger/tally.h"
+#include "rollup/hourly.h"
 
 /* What a batch has made of a budget's usage that may raise an alert. */
 typedef struct GovReached

@@ -31,8 +31,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "launch.h"
-#include "step.h"
+#include "base/launch.h"
+#include "rollup/step.h"
 
 #define GOV_RETRY_MS		1000
 #define GOV_RETRY_MAX_MS	60000

@@ -5,7 +5,7 @@
 #ifndef GOV_STEP_H
 #define GOV_STEP_H
 
-#include "shmem.h"
+#include "base/shmem.h"
 
 extern bool gov_step_run(GovStep step, void (*body) (void *arg), void *arg);
 extern bool gov_step_is_any_failing(void);

@@ -8,10 +8,10 @@
  */
 #include "postgres.h"
 
-#include "retention.h"
-#include "tidy.h"
-#include "usage_merge.h"
-#include "usage_retention.h"
+#include "rollup/retention.h"
+#include "rollup/tidy.h"
+#include "rollup/usage_merge.h"
+#include "rollup/usage_retention.h"
 
 const GovTidying gov_tidyings[GOV_TIDYINGS] = {
 	{GOV_STEP_EVENT_RETENTION, gov_retention_prune_events, true, "applying the retention of events"},

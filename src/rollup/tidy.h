@@ -5,7 +5,7 @@
 #ifndef GOV_TIDY_H
 #define GOV_TIDY_H
 
-#include "shmem.h"
+#include "base/shmem.h"
 
 /*
  * A step that works in batches, each in a transaction of the caller's; a batch

@@ -50,13 +50,13 @@
 #include "storage/lmgr.h"
 #include "utils/timestamp.h"
 
-#include "catalog.h"
-#include "clock.h"
-#include "guc.h"
-#include "pass.h"
-#include "shmem.h"
-#include "spi.h"
-#include "usage_merge.h"
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/guc.h"
+#include "base/shmem.h"
+#include "base/spi.h"
+#include "rollup/pass.h"
+#include "rollup/usage_merge.h"
 
 static GovPass merge_pass;
 

@@ -38,13 +38,13 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "catalog.h"
-#include "clock.h"
-#include "guc.h"
-#include "pass.h"
-#include "referred.h"
-#include "spi.h"
-#include "usage_retention.h"
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/guc.h"
+#include "base/spi.h"
+#include "rollup/pass.h"
+#include "rollup/referred.h"
+#include "rollup/usage_retention.h"
 
 #define GOV_HOURS_BATCH		256		/* of an owner each, in one transaction */
 

@@ -22,9 +22,9 @@
 #include "catalog/pg_type.h"
 #include "utils/timestamp.h"
 
-#include "guc.h"
-#include "spi.h"
-#include "waits.h"
+#include "base/guc.h"
+#include "base/spi.h"
+#include "rollup/waits.h"
 
 static TimestampTz blocked_since = 0;	/* 0: it is not */
 static bool is_told = false;

@@ -63,13 +63,13 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "allocation.h"
-#include "allocation_rule.h"
-#include "catalog.h"
-#include "lookup.h"
-#include "spi.h"
-#include "transition.h"
-#include "trigger.h"
+#include "base/catalog.h"
+#include "base/lookup.h"
+#include "base/spi.h"
+#include "rules/allocation.h"
+#include "rules/allocation_rule.h"
+#include "rules/transition.h"
+#include "rules/trigger.h"
 
 #define STRIPES			1024
 #define JUDGED_AT_ONCE	1000	/* changes, before what they have broken is raised */

@@ -34,11 +34,11 @@
 #include "utils/numeric.h"
 #include "utils/uuid.h"
 
-#include "allocation_rule.h"
-#include "catalog.h"
-#include "errors.h"
-#include "fault.h"
-#include "lookup.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "base/lookup.h"
+#include "rules/allocation_rule.h"
 
 /* A budget that bounds those of the children; NULL: it has none. */
 typedef struct GovStrictBudget

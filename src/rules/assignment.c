@@ -50,13 +50,13 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "catalog.h"
-#include "errors.h"
-#include "fault.h"
-#include "hierarchy.h"
-#include "lookup.h"
-#include "transition.h"
-#include "trigger.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "base/lookup.h"
+#include "rules/hierarchy.h"
+#include "rules/transition.h"
+#include "rules/trigger.h"
 
 #define BUDGETS_MAX		256		/* of one entity and capability */
 

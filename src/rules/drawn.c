@@ -24,7 +24,7 @@
 #include "port/pg_bswap.h"
 #include "utils/timestamp.h"
 
-#include "drawn.h"
+#include "rules/drawn.h"
 
 #define RANDOM_IDS		64		/* whose bits are fetched at a time */
 #define RANDOM_BYTES	8

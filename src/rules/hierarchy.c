@@ -61,14 +61,14 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "catalog.h"
-#include "errors.h"
-#include "fault.h"
-#include "hierarchy.h"
-#include "lookup.h"
-#include "owner.h"
-#include "spi.h"
-#include "trigger.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "base/lookup.h"
+#include "base/owner.h"
+#include "base/spi.h"
+#include "rules/hierarchy.h"
+#include "rules/trigger.h"
 
 #define SHAPE_LOCKS		1024
 

@@ -21,11 +21,11 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
-#include "catalog.h"
-#include "changes.h"
-#include "spi.h"
-#include "tail.h"
-#include "trigger.h"
+#include "base/catalog.h"
+#include "base/spi.h"
+#include "cache/changes.h"
+#include "cache/tail.h"
+#include "rules/trigger.h"
 
 PG_FUNCTION_INFO_V1(gov_note_change_1_0);
 PG_FUNCTION_INFO_V1(gov_note_truncate_1_0);

@@ -35,13 +35,13 @@
 #include "utils/typcache.h"
 #include "utils/uuid.h"
 
-#include "catalog.h"
-#include "drawn.h"
-#include "errors.h"
-#include "owner.h"
-#include "spi.h"
-#include "trigger.h"
-#include "window.h"
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/owner.h"
+#include "base/spi.h"
+#include "pure/window.h"
+#include "rules/drawn.h"
+#include "rules/trigger.h"
 
 #define DECIMALS	9
 

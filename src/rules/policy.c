@@ -46,9 +46,9 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "errors.h"
-#include "guc.h"
-#include "owner.h"
+#include "base/errors.h"
+#include "base/guc.h"
+#include "base/owner.h"
 
 PG_FUNCTION_INFO_V1(gov_owner_visible_1_0);
 PG_FUNCTION_INFO_V1(gov_owner_changeable_1_0);

@@ -28,8 +28,8 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
-#include "catalog.h"
-#include "schema_guard.h"
+#include "base/catalog.h"
+#include "rules/schema_guard.h"
 
 static object_access_hook_type next_hook = NULL;
 

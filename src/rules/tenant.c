@@ -35,7 +35,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "errors.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -44,14 +43,16 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "allocation.h"
-#include "cadence.h"
-#include "catalog.h"
-#include "guc.h"
-#include "owner.h"
-#include "spi.h"
-#include "transition.h"
-#include "trigger.h"
+#include "base/errors.h"
+
+#include "base/catalog.h"
+#include "base/guc.h"
+#include "base/owner.h"
+#include "base/spi.h"
+#include "pure/cadence.h"
+#include "rules/allocation.h"
+#include "rules/transition.h"
+#include "rules/trigger.h"
 
 #define GOV_TENANT_BATCH	5000
 

@@ -20,7 +20,7 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-#include "transition.h"
+#include "rules/transition.h"
 
 /* Read a table from its start, whoever else reads it. */
 static TupleTableSlot *

@@ -9,7 +9,7 @@
 
 #include "commands/trigger.h"
 
-#include "compat.h"
+#include "base/compat.h"
 
 /*
  * How a trigger fires: its operation with TRIGGER_EVENT_ROW and

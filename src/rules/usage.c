@@ -17,9 +17,9 @@
 #include "catalog/pg_type.h"
 #include "storage/lmgr.h"
 
-#include "catalog.h"
-#include "spi.h"
-#include "trigger.h"
+#include "base/catalog.h"
+#include "base/spi.h"
+#include "rules/trigger.h"
 
 PG_FUNCTION_INFO_V1(gov_forget_budget_1_0);
 

@@ -17,10 +17,10 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "amount.h"
-#include "cadence.h"
-#include "decide.h"
-#include "window.h"
+#include "pure/amount.h"
+#include "pure/cadence.h"
+#include "pure/decide.h"
+#include "pure/window.h"
 
 PG_MODULE_MAGIC;
 
