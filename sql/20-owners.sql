@@ -1,5 +1,5 @@
 /* ---------------------------------------------------------------------------------------------------------------- */
-/* Owners: what a session may see and change (src/owner.c, src/policy.c)                                            */
+/* Owners: what a session may see and change (src/base/owner.c, src/rules/policy.c)                                 */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 create function @extschema@._gov_owner_support(internal)

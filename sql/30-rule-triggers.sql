@@ -1,6 +1,6 @@
 /* ---------------------------------------------------------------------------------------------------------------- */
-/* Triggers for the rules of the hierarchy (src/hierarchy.c), of new budgets (src/assignment.c) and of strict ones  */
-/* (src/allocation.c)                                                                                               */
+/* Triggers for the rules of the hierarchy (src/rules/hierarchy.c), of new budgets (src/rules/assignment.c) and of strict ones */
+/* (src/rules/allocation.c)                                                                                         */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 create function @extschema@.gov_entity_moves()
@@ -94,7 +94,7 @@ create trigger gov_assignments_allocated_anew
     for each statement
     execute function @extschema@.gov_assignment_allocated();
 
--- What a tenant may make (src/tenant.c). They judge whole statements too, after the strict budgets.
+-- What a tenant may make (src/rules/tenant.c). They judge whole statements too, after the strict budgets.
 
 create function @extschema@.gov_assignment_bounded()
 returns trigger

@@ -1,5 +1,5 @@
 /* ---------------------------------------------------------------------------------------------------------------- */
-/* Triggers of the engine (src/invalidate.c)                                                                        */
+/* Triggers of the engine (src/rules/invalidate.c)                                                                  */
 /*                                                                                                                  */
 /* They fire for logical apply too: the cache of this server must follow whatever changes its tables.               */
 /* ---------------------------------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* ---------------------------------------------------------------------------------------------------------------- */
-/* Alerts (src/alert.c raises them)                                                                                 */
+/* Alerts (src/rollup/alert.c raises them)                                                                          */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 create function @extschema@.gov_set_alert_policy(owner_id text, thresholds numeric[])

@@ -1,5 +1,5 @@
 /* ---------------------------------------------------------------------------------------------------------------- */
-/* Backtest (src/backtest.c, src/api_backtest.c)                                                                    */
+/* Backtest (src/pure/backtest.c, src/api_backtest.c)                                                               */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 -- What a column may hold is said once, by the constraints of the table; here they are asked about rows that are not stored.

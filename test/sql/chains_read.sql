@@ -1,4 +1,4 @@
--- Chains are made only for a query that reads them (src/wanted.c): however it does, it has them.
+-- Chains are made only for a query that reads them (src/call/wanted.c): however it does, it has them.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none
 \i :dir/helpers.sql

@@ -1,4 +1,4 @@
--- The ledger's shape changes between two calls of a transaction: what is remembered of the table (src/shape.c) follows.
+-- The ledger's shape changes between two calls of a transaction: what is remembered of the table (src/ledger/shape.c) follows.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none
 \i :dir/helpers.sql

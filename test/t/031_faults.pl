@@ -1,6 +1,6 @@
 # Whatever fails, wherever it fails: n = 1, 2, ... until a history of calls passes, the n-th allocation, statement, row or
 # wait in it fails, or the session dies there. After each, the counts are the ledger's, nothing is pinned, claimed or leaked,
-# what was acknowledged is recorded and nothing else, and the session goes on (src/fault.c has the points).
+# what was acknowledged is recorded and nothing else, and the session goes on (src/base/fault.c has the points).
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
 # Ends are exclusive, to the microsecond, and say so everywhere: the clock of a session is stopped right before, at and after the end
-# of a window and of a hold, and five minutes before the time of an event (governance.fault_clock, src/fault.c).
+# of a window and of a hold, and five minutes before the time of an event (governance.fault_clock, src/base/fault.c).
 
 use strict;
 use warnings;
