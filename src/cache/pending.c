@@ -3,27 +3,9 @@
  *		What this transaction has taken from counters and will give back.
  *
  * PURPOSE
- *		Escrow.  What takes headroom is added to the shared counter when the
- *		call runs, and subtracted again if the (sub)transaction aborts.  What
- *		gives headroom back is queued here and applied at commit.  So whatever
- *		rolls back, nobody has ever passed on headroom that was not there.  A
- *		transaction's own decisions see its own queue.
- *
- *		Settling a hold does both, and headroom must neither be taken twice
- *		meanwhile nor be free for a moment: the hold stays in the counter until
- *		commit, and so much of the usage as it makes up for is "covered", which
- *		others subtract.  If the window turns meanwhile, the usage has gone with
- *		it, nothing is covered any more, and the hold counts until commit.
- *
- *		A budget that this transaction has given a new counter counts its usage
- *		in private, and may be taken up to its limit there, while others still
- *		go by the old one.  So that both together do not pass the limit once we
- *		commit, what we use is withheld from them: held until then, but for us
- *		given back at once.
- *
- *		Alerts are about committed usage.  So, when all is done but the commit, a
- *		transaction's is settled: added to what the counter has of others' that
- *		commit or have.  Exactly one of them then sees a threshold crossed.
+ *		Escrow: what takes headroom is in the shared counter at once, and is taken
+ *		off by an abort; what gives headroom back is queued here until commit.
+ *		README.md says what is covered, withheld and settled, and why.
  *
  * LAYOUT
  *		An array of entries, one per (nesting level, counter, id, window), in the

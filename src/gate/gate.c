@@ -6,17 +6,9 @@
  *		Resolve a request, decide, and charge, all under one lock, so that no
  *		two calls ever pass on the same headroom.
  *
- * SOURCES
- *		Normally the shared nodes.  A transaction that has changed the owner's
- *		catalog uses a private view of the entities with the shared counters.
- *		A check that shared memory cannot serve (a standby; a node that nobody
- *		gets loaded; governance.use_cache = off) is answered from the tables.
- *
- * LOCKING
- *		The owner's stripe, shared for a check and exclusive for a charge or to
- *		turn a window, for about a microsecond: no allocation, no I/O, no error
- *		while it is held.  Whatever is in the way ends the attempt, is mended
- *		without the lock, and the attempt is made again.
+ * SOURCES, LOCKING
+ *		README.md.  Whatever is in the way ends the attempt, is mended without the
+ *		lock, and the attempt is made again.
  *
  * INVARIANTS
  *		What is charged is in the pending list before the lock is released.

@@ -8,19 +8,7 @@
  *		an event and a hold.
  *
  * PROTOCOL
- *		1. Look in both tables, wait for whoever is inserting or deleting the
- *		   key, and look again, until it is free or has its holder.
- *		2. Insert speculatively, which makes the key visible to others.
- *		3. Look in the other table.  If the key is there, by whomever and
- *		   committed or not, take the row back and begin again.
- *		Of two that do this at once, the one that inserts later sees the other
- *		at 3.
- *
- * LOCKING
- *		Nobody waits for a transaction while its own row is inserted, so two
- *		sessions with one key cannot block each other.  At 3 a new event waits
- *		for a hold that is itself between 2 and the end of 3, and never the other way
- *		round: otherwise both might take their rows back for ever.
+ *		README.md has the three steps, and who may wait for whom in the third.
  *
  * SNAPSHOTS
  *		A dirty snapshot sees what is being inserted.  But a hold changes its

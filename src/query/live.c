@@ -14,28 +14,7 @@
  *		Between two holds of it anything may happen; see MARKS.
  *
  * MARKS
- *		The stripe numbers, for the few owners of one slot: changes to their
- *		catalog, installs of nodes, unlinks of counters.  A sheet has the
- *		numbers of a moment before it was read.
- *
- *		changes, and the database's generation: they move after a change is
- *		visible to others and before COMMIT returns.  While they have not moved
- *		since before the sheet's snapshot was taken, what it has of the catalog
- *		is what every session must see (gov_live_marks, sheet_open.c).
- *
- *		unlinks: a counter is freed after it was unlinked, and unlinked under
- *		the exclusive lock.  While the number has not moved the remembered
- *		counters are those of the nodes; each hold of the lock begins with
- *		looking at it, and a pointer is followed only after that.
- *
- *		installs: a budget without a counter is charged, or a hold on it made
- *		or ended, only after its node was installed.  So what the tables said
- *		of it, by a snapshot taken after it was looked up in vain, stays right
- *		until the number moves.  Then it is looked up again.  If it is still
- *		not there and nothing has been unlinked it was not installed, and stays
- *		right; otherwise it may have been charged and evicted in between, and
- *		must be read again.  An eviction comes after the end of whoever
- *		charged it (pins), so a snapshot taken after it sees all.
+ *		What tells whether a sheet is still right: see README.md.
  *
  * INVARIANTS
  *		Numbers are taken before what they stand for: what moves meanwhile

@@ -10,19 +10,9 @@
  *		only then, by one statement for all that was crossed.
  *
  * PROTOCOL
- *		1. When a transaction is about to commit its usage is settled, budget by
- *		   budget, in the order of commits.  Who rolls back earlier was never
- *		   counted; who still fails later is taken off again.
- *		2. Usage that has reached the counter's alert_at is looked at: which
- *		   thresholds, of the limit as this transaction sees it, lie in between.
- *		3. A transaction that has changed the catalog also looks at all that its
- *		   events were charged to, in the tables: budgets of its own, and limits,
- *		   which the counters do not know yet.
- *		What this leaves (late events, windows that turned before the commit, a
- *		limit lowered below what is used, a settled transaction that failed
- *		after all, what is past GOV_CROSSINGS_MAX budgets in one commit) is
- *		looked at by the rollup, which passes every event (rollup.c).  Nobody
- *		judges a window whose row was merged with others (usage_merge.c).
+ *		README.md says what is looked at when a transaction is about to commit, and
+ *		what is left to the rollup.  Nobody judges a window whose row was merged
+ *		with others (usage_merge.c).
  *
  * EXACTLY ONCE
  *		The key of gov_alerts says so, and who meets a row that is there, or

@@ -8,22 +8,13 @@
  *		cache: usage plus tail is the same sum before and after.
  *
  * PROTOCOL
- *		Ids are drawn before they are committed, and not committed in order.
- *		But whoever has drawn one holds RowExclusiveLock on the ledger's
- *		sequence to the end of its transaction.  So a round notes the last id
- *		drawn and then who holds such a lock (the fence), and, now or in a
- *		later round, when each of those transactions has ended, every id up to
- *		the noted one is committed or never will be.  Nobody is waited for: an
- *		idle transaction delays the rollup and nothing else.
- *
- *		What is up to the fence is read in the order of ids, in batches, each in
- *		a transaction of its own, and added up in memory: per counter and window
- *		(tally.c), and per owner, capability, entity and hour (hourly.c).  Then
- *		each row of both tables that the batch concerns is written, once
- *		(rollup_write.c), alerts are raised for what nobody has been told of
- *		(rollup_alert.c), and the watermark moves to the last id that was read.
- *		What a batch costs is mostly the rows that it writes, so it is the cheaper
- *		the more events it has of each: the worker lets them gather (worker.c).
+ *		README.md explains the fence.  A batch is read in the order of ids and
+ *		added up in memory (tally.c, hourly.c); then each row of both tables that
+ *		it concerns is written, once (rollup_write.c), alerts are raised for what
+ *		nobody has been told of (rollup_alert.c), and the watermark moves to the
+ *		last id that was read.  What a batch costs is mostly the rows that it
+ *		writes, so it is the cheaper the more events it has of each: the worker
+ *		lets them gather (worker.c).
  *
  * LIMITS
  *		A batch ends after GOV_BATCH_EVENTS events or with GOV_BATCH_SUMS sums,

@@ -15,27 +15,11 @@
  *		the triggers disabled can be mended in steps.
  *
  * LOCKS
- *		There is a lock on the allocation of an owner, of which there are
- *		STRIPES, chosen by hash, each a sub-object of gov_assignments.  It is
- *		held to the end of the transaction, in one of three modes:
- *
- *		RowShareLock: rows were written that a strict budget could bound, of an
- *		owner who has none.
- *		ShareUpdateExclusiveLock: the same, of an owner who has one.  One
- *		transaction has it at a time, and sees what those before it left.
- *		It is also what a tenant's new budgets are counted under (tenant.c).
- *		ExclusiveLock: a budget became strict.  Whoever found none has ended by
- *		then, and whoever comes later finds this one.
- *
- *		So where nothing is strict nobody waits, at the price of a lock in
- *		memory and of one look into an empty index.  What gives room back takes
- *		no lock: until it is committed others count it as it was.
- *
- *		The lock comes last, after every lock on rows that the statement takes,
- *		and is one for all trees of an owner.  So two transactions of one
- *		statement each do not deadlock over it, in whatever order they meet
- *		their rows.  Accepted: those of several statements can, as they can
- *		over rows.
+ *		The lock on the allocation of an owner is one of STRIPES, chosen by hash,
+ *		each a sub-object of gov_assignments, and is held to the end of the
+ *		transaction.  README.md has its three modes, why it comes last, and
+ *		which deadlocks are accepted.  What gives room back takes no lock: until it
+ *		is committed others count it as it was.
  *
  * INVARIANTS
  *		Who adds to what a strict budget bounds has the owner's lock until that

@@ -20,18 +20,8 @@
  *		may move an entity and put others below it.
  *
  * LOCKS
- *		Rows that must stay are locked FOR KEY SHARE, as a foreign key does;
- *		the deletion of one waits, and then sees who came first.
- *
- *		A row lock does not keep others from adding children.  So there is a
- *		lock on the shape of an owner's trees, of which there are
- *		SHAPE_LOCKS, chosen by hash, each a sub-object of gov_entities: whoever
- *		moves an entity has it alone, whoever inserts one below another shares
- *		it, both until the end of the transaction.  An insert takes it in its
- *		AFTER trigger.  An entity added below one that another transaction is
- *		moving then counts as added after the move, whose result it sees.
- *		Taking it earlier would make a concurrent pair of INSERT ... ON
- *		CONFLICT DO UPDATE share it first and deadlock when both want it alone.
+ *		README.md has them: rows that must stay, and the shape of an owner's trees
+ *		(one of SHAPE_LOCKS, a sub-object of gov_entities).
  *
  * INVARIANTS
  *		A chain gets longer only with an entity that was written by the
