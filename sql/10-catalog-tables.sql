@@ -43,7 +43,9 @@ using heap;
 comment on table @extschema@.gov_entity_types is 'the kinds of things that are governed, such as org, team, user, agent or model; shared by all owners';
 comment on column @extschema@.gov_entity_types.id is '1 to 255 characters without control characters; does not change';
 comment on column @extschema@.gov_entity_types.display_name is 'the id where no other name is inserted; never empty';
+comment on column @extschema@.gov_entity_types.description is 'free text, for people to read';
 comment on column @extschema@.gov_entity_types.attribution_keys is 'the dimension keys whose values are ids of entities of this type; stored sorted and distinct';
+comment on column @extschema@.gov_entity_types.created_at is 'when the row was made';
 comment on column @extschema@.gov_entity_types.updated_at is 'when a value of the row last changed';
 comment on constraint gov_entity_types_id_check on @extschema@.gov_entity_types is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_entity_types_name_check on @extschema@.gov_entity_types is 'A display name is 1 to 255 characters without control characters.';
@@ -77,7 +79,9 @@ comment on table @extschema@.gov_capabilities is 'what is metered, such as the f
 comment on column @extschema@.gov_capabilities.id is '1 to 255 characters without control characters; does not change';
 comment on column @extschema@.gov_capabilities.type is 'METER, the only one there is';
 comment on column @extschema@.gov_capabilities.kind is 'feature or credit';
+comment on column @extschema@.gov_capabilities.display_name is 'for people to read';
 comment on column @extschema@.gov_capabilities.unit is 'what an amount counts, for people to read';
+comment on column @extschema@.gov_capabilities.created_at is 'when the row was made';
 comment on column @extschema@.gov_capabilities.updated_at is 'when a value of the row last changed';
 comment on constraint gov_capabilities_id_check on @extschema@.gov_capabilities is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_capabilities_type_check on @extschema@.gov_capabilities is 'The type of a capability is METER.';
@@ -129,9 +133,12 @@ create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owne
 comment on table @extschema@.gov_entities is 'what is governed; entities belong to one owner and form trees';
 comment on column @extschema@.gov_entities.owner_id is 'one of the vendor''s customers; does not change';
 comment on column @extschema@.gov_entities.id is '1 to 255 characters without control characters, unique within its owner; does not change';
+comment on column @extschema@.gov_entities.type_id is 'its entity type';
 comment on column @extschema@.gov_entities.parent_id is 'the entity above, of the same owner; null for a root. An entity that has children does not move';
+comment on column @extschema@.gov_entities.display_name is 'for people to read';
 comment on column @extschema@.gov_entities.metadata is 'a flat object of strings';
 comment on column @extschema@.gov_entities.archived_at is 'while not null, the entity''s own budgets are suspended';
+comment on column @extschema@.gov_entities.created_at is 'when the row was made';
 comment on column @extschema@.gov_entities.updated_at is 'when a value of the row last changed';
 comment on constraint gov_entities_type_id_fkey on @extschema@.gov_entities is 'An entity has a type that exists; gov_upsert_entity_types() creates one.';
 comment on constraint gov_entities_owner_id_check on @extschema@.gov_entities is 'An owner is 1 to 255 characters without control characters.';
@@ -219,6 +226,9 @@ create index gov_assignments_strict on @extschema@.gov_assignments (owner_id, en
 
 comment on table @extschema@.gov_assignments is 'budgets: how much of a capability an entity may use per window, optionally only in a scope';
 comment on column @extschema@.gov_assignments.id is 'drawn by the extension where it is not given or nil';
+comment on column @extschema@.gov_assignments.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_assignments.entity_id is 'the entity whose budget it is';
+comment on column @extschema@.gov_assignments.capability_id is 'the capability that it limits';
 comment on column @extschema@.gov_assignments.scope_entity_ids is 'the budget holds only where all these entities are resolved too; {} = everywhere. Stored sorted and distinct';
 comment on column @extschema@.gov_assignments.name is 'tells budgets of one entity, capability and scope apart; may be empty';
 comment on column @extschema@.gov_assignments.usage_limit is 'the most that may be used per window, in the capability''s unit, exact to 9 decimals; null = counted, never blocks';
@@ -230,6 +240,7 @@ comment on column @extschema@.gov_assignments.strict_allocation is 'true = the l
 comment on column @extschema@.gov_assignments.locked is 'true = tenants may not change it';
 comment on column @extschema@.gov_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
 comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at or timezone change';
+comment on column @extschema@.gov_assignments.created_at is 'when the row was made';
 comment on column @extschema@.gov_assignments.updated_at is 'when a value of the row last changed';
 comment on constraint gov_assignments_entity_id_fkey on @extschema@.gov_assignments is 'A budget belongs to an entity of the owner that exists; gov_upsert_entities() creates one.';
 comment on constraint gov_assignments_capability_id_fkey on @extschema@.gov_assignments is 'A budget limits a capability that exists; gov_upsert_capabilities() creates one.';

@@ -35,6 +35,9 @@ create index gov_events_owner_id_idx on @extschema@.gov_events (owner_id, id);
 create index gov_events_occurred_at_idx on @extschema@.gov_events using brin (occurred_at) with (autosummarize = on);
 
 comment on table @extschema@.gov_events is 'the ledger: one row per recorded use, append-only';
+comment on column @extschema@.gov_events.id is 'its id; ids are drawn in order and committed in any';
+comment on column @extschema@.gov_events.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_events.capability_id is 'the capability that was used';
 comment on column @extschema@.gov_events.amount is 'in the capability''s unit, exact to 9 decimals; negative for a correction';
 comment on column @extschema@.gov_events.entity_ids is 'the resolved set: every entity named or resolved with its ancestors, in order of first appearance';
 comment on column @extschema@.gov_events.dimensions is 'the dimensions of the call, also those that resolved to nothing';
@@ -42,6 +45,7 @@ comment on column @extschema@.gov_events.idempotency_key is 'unique per owner ov
 comment on column @extschema@.gov_events.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
 comment on column @extschema@.gov_events.caller is 'governance.caller, or else application_name, of the session that recorded it';
 comment on column @extschema@.gov_events.occurred_at is 'decides the window that the use falls into';
+comment on column @extschema@.gov_events.recorded_at is 'when it was recorded, by the clock of the engine';
 comment on column @extschema@.gov_events.counter_ids is 'the counters that it was charged to';
 comment on column @extschema@.gov_events.window_starts is 'for each of counter_ids the start of the window charged';
 comment on column @extschema@.gov_events.window_ends is 'for each of counter_ids the end of the window charged, exclusive';
@@ -74,12 +78,16 @@ create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id
 create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null;
 
 comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay, short ones merged into days';
+comment on column @extschema@.gov_usage.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_usage.assignment_id is 'the budget';
 comment on column @extschema@.gov_usage.counter_id is 'the counter of the budget at that time; it changes with cadence, anchor and timezone';
 comment on column @extschema@.gov_usage.window_start is '-infinity for a budget that never resets';
 comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; of merged windows that of the last';
+comment on column @extschema@.gov_usage.amount is 'what was used in the window, in the capability''s unit';
+comment on column @extschema@.gov_usage.event_count is 'how many events that were';
 comment on column @extschema@.gov_usage.pruned_amount is 'the part of amount whose ledger rows retention has deleted';
 comment on column @extschema@.gov_usage.pruned_count is 'the part of event_count whose ledger rows retention has deleted';
-comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged';
+comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged (since 1.1.0)';
 
 create table @extschema@.gov_usage_hourly
 (
@@ -102,8 +110,12 @@ create unique index gov_usage_hourly_key on @extschema@.gov_usage_hourly
 alter table @extschema@.gov_usage_hourly replica identity full;
 
 comment on table @extschema@.gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark';
+comment on column @extschema@.gov_usage_hourly.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_usage_hourly.capability_id is 'the capability that was used';
 comment on column @extschema@.gov_usage_hourly.entity_id is 'empty for events that resolved to nothing';
 comment on column @extschema@.gov_usage_hourly.hour is 'the start of the hour of occurred_at, in UTC';
+comment on column @extschema@.gov_usage_hourly.amount is 'what was used in the hour, in the capability''s unit';
+comment on column @extschema@.gov_usage_hourly.event_count is 'how many events that were';
 
 create table @extschema@.gov_reservations
 (
@@ -153,15 +165,21 @@ create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations
     where state >= 'open' and state <= 'open';
 
 comment on table @extschema@.gov_reservations is 'holds: amounts kept free on budgets until they are settled, released or expired';
+comment on column @extschema@.gov_reservations.id is 'its id, the reservation_id of the calls';
+comment on column @extschema@.gov_reservations.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_reservations.capability_id is 'the capability of which it holds an amount';
+comment on column @extschema@.gov_reservations.amount is 'the amount held, in the capability''s unit';
+comment on column @extschema@.gov_reservations.entity_ids is 'as the call named them; settling resolves them anew';
+comment on column @extschema@.gov_reservations.dimensions is 'the dimensions of the call';
+comment on column @extschema@.gov_reservations.idempotency_key is 'unique per owner over events and holds';
+comment on column @extschema@.gov_reservations.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
 comment on column @extschema@.gov_reservations.caller is 'governance.caller, or else application_name, of the session that made it';
 comment on column @extschema@.gov_reservations.state is 'open, settled, released or expired';
 comment on column @extschema@.gov_reservations.expires_at is 'when it stops counting, unless it is extended';
 comment on column @extschema@.gov_reservations.settled_amount is 'the true amount, once settled';
 comment on column @extschema@.gov_reservations.event_id is 'the ledger row that settling wrote';
-comment on column @extschema@.gov_reservations.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
-comment on column @extschema@.gov_reservations.entity_ids is 'as the call named them; settling resolves them anew';
-comment on column @extschema@.gov_reservations.idempotency_key is 'unique per owner over events and holds';
 comment on column @extschema@.gov_reservations.assignment_ids is 'the budgets that it is held against';
+comment on column @extschema@.gov_reservations.created_at is 'when the row was made';
 comment on column @extschema@.gov_reservations.updated_at is 'when the row last changed';
 
 create table @extschema@.gov_alerts
@@ -184,10 +202,15 @@ using heap;
 create index gov_alerts_owner_id_idx on @extschema@.gov_alerts (owner_id, id);
 
 comment on table @extschema@.gov_alerts is 'one row per budget, window and threshold that usage crossed';
+comment on column @extschema@.gov_alerts.id is 'its id; ids are drawn in order and committed in any';
+comment on column @extschema@.gov_alerts.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_alerts.assignment_id is 'the budget';
 comment on column @extschema@.gov_alerts.threshold is 'per cent of the limit';
+comment on column @extschema@.gov_alerts.window_start is 'the start of the window in which it was crossed; -infinity for a budget that never resets';
 comment on column @extschema@.gov_alerts.usage is 'the usage right after the crossing';
 comment on column @extschema@.gov_alerts.usage_limit is 'the limit at the crossing';
 comment on column @extschema@.gov_alerts.event_id is 'the ledger row that crossed; null when it was the limit or the thresholds that changed';
+comment on column @extschema@.gov_alerts.raised_at is 'when the alert was raised';
 
 create table @extschema@.gov_alert_policies
 (
@@ -212,6 +235,8 @@ alter table @extschema@.gov_alert_policies replica identity full;
 comment on table @extschema@.gov_alert_policies is 'the alert thresholds of budgets that have none of their own';
 comment on column @extschema@.gov_alert_policies.owner_id is 'null = the default of every owner';
 comment on column @extschema@.gov_alert_policies.thresholds is 'at most 10 percentages of 1 or more; {} = none. Stored sorted and distinct';
+comment on column @extschema@.gov_alert_policies.created_at is 'when the row was made';
+comment on column @extschema@.gov_alert_policies.updated_at is 'when the row last changed';
 comment on constraint gov_alert_policies_owner_id_check on @extschema@.gov_alert_policies is 'An owner is 1 to 255 characters without control characters.';
 comment on constraint gov_alert_policies_thresholds_check on @extschema@.gov_alert_policies is 'Alert thresholds are at most 10 percentages of 1 or more.';
 
@@ -235,12 +260,14 @@ create table @extschema@.gov_rollup_state
 using heap;
 
 comment on table @extschema@.gov_rollup_state is 'how far the ledger is rolled up';
+comment on column @extschema@.gov_rollup_state.id is '1: there is one row';
 comment on column @extschema@.gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_hourly, later ones are not';
-comment on column @extschema@.gov_rollup_state.events_deleted_until is 'governance.event_retention has left no event up to this id';
-comment on column @extschema@.gov_rollup_state.events_looked_until is 'how far the present pass of governance.event_retention has come';
-comment on column @extschema@.gov_rollup_state.events_pass_at is 'when that pass began; null before the first';
-comment on column @extschema@.gov_rollup_state.events_kept is 'due events that stay because a foreign key refers to them, as the last pass found';
-comment on column @extschema@.gov_rollup_state.events_kept_so_far is 'those that the present pass has found';
-comment on column @extschema@.gov_rollup_state.holds_kept is 'holds past governance.event_retention that stay because a foreign key refers to them';
-comment on column @extschema@.gov_rollup_state.alerts_kept is 'alerts past governance.alert_retention that stay because a foreign key refers to them';
+comment on column @extschema@.gov_rollup_state.events_deleted_until is 'governance.event_retention has left no event up to this id (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.events_looked_until is 'how far the present pass of governance.event_retention has come (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.events_pass_at is 'when that pass began; null before the first (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.events_kept is 'due events that stay because a foreign key refers to them, as the last pass found (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.events_kept_so_far is 'those that the present pass has found (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.holds_kept is 'holds past governance.event_retention that stay because a foreign key refers to them (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.alerts_kept is 'alerts past governance.alert_retention that stay because a foreign key refers to them (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.updated_at is 'when the row last changed';
 

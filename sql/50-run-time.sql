@@ -332,6 +332,16 @@ join @extschema@.gov_reservations r on r.expires_at > c.now
 where r.state = 'open';
 
 comment on view @extschema@.gov_holds is 'the holds that count: open ones whose time has not passed, with the budgets that they are held against';
+comment on column @extschema@.gov_holds.id is 'the reservation_id of the calls';
+comment on column @extschema@.gov_holds.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_holds.capability_id is 'the capability of which it holds an amount';
+comment on column @extschema@.gov_holds.amount is 'the amount held, in the capability''s unit';
+comment on column @extschema@.gov_holds.entity_ids is 'as the call named them; settling resolves them anew';
+comment on column @extschema@.gov_holds.dimensions is 'the dimensions of the call';
+comment on column @extschema@.gov_holds.caller is 'governance.caller, or else application_name, of the session that made it';
+comment on column @extschema@.gov_holds.idempotency_key is 'unique per owner over events and holds; null without one';
+comment on column @extschema@.gov_holds.created_at is 'when it was made';
+comment on column @extschema@.gov_holds.expires_at is 'when it stops counting, unless it is extended';
 comment on column @extschema@.gov_holds.age is 'since it was made';
 comment on column @extschema@.gov_holds.time_left is 'until it expires';
 comment on column @extschema@.gov_holds.assignment_ids is 'the budgets that it is held against, also those deleted since';

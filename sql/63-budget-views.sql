@@ -32,9 +32,14 @@ cross join lateral @extschema@._gov_budgets_of_entity(o.owner_id, o.entity_id, (
 order by o.owner_id, o.entity_id;
 
 comment on view @extschema@.gov_budgets is 'the budgets of entities that are not archived, with what is used and held of them right now';
+comment on column @extschema@.gov_budgets.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_budgets.entity_id is 'the entity whose budget it is';
 comment on column @extschema@.gov_budgets.display_name is 'the entity''s';
 comment on column @extschema@.gov_budgets.type_id is 'the entity''s';
 comment on column @extschema@.gov_budgets.parent_id is 'the nearest entity above that is not archived; null for a root';
+comment on column @extschema@.gov_budgets.capability_id is 'the capability that it limits';
+comment on column @extschema@.gov_budgets.scope_entity_ids is 'the budget holds only where all these entities are resolved too; {} = everywhere';
+comment on column @extschema@.gov_budgets.name is 'tells budgets of one entity, capability and scope apart; may be empty';
 comment on column @extschema@.gov_budgets.usage_limit is 'null = no limit';
 comment on column @extschema@.gov_budgets.current_usage is 'used in the present window, committed or by this transaction';
 comment on column @extschema@.gov_budgets.reserved_usage is 'held by open holds whose time has not passed';
@@ -42,8 +47,11 @@ comment on column @extschema@.gov_budgets.remaining is 'limit - usage - held, ne
 comment on column @extschema@.gov_budgets.allocated is
     'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out; null on scoped budgets';
 comment on column @extschema@.gov_budgets.utilization is 'usage / limit, not capped; 1 for a limit of 0, null without a limit';
+comment on column @extschema@.gov_budgets.cadence is 'the length of a window, such as P1M; null for a budget that never resets';
 comment on column @extschema@.gov_budgets.usage_period_start is 'the start of the present window; null for a budget that never resets';
 comment on column @extschema@.gov_budgets.usage_period_end is 'its end, exclusive; null for a budget that never resets';
+comment on column @extschema@.gov_budgets.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
+comment on column @extschema@.gov_budgets.locked is 'true = tenants may not change it';
 
 create view @extschema@.gov_allocations with (security_invoker = true) as
 select
@@ -68,6 +76,11 @@ where b.scope_entity_ids = '{}'
 order by o.owner_id, o.entity_id;
 
 comment on view @extschema@.gov_allocations is 'the node-wide budgets of entities that are not archived, with what is left to allocate to children';
+comment on column @extschema@.gov_allocations.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_allocations.entity_id is 'the entity whose budget it is';
+comment on column @extschema@.gov_allocations.capability_id is 'the capability that it limits';
+comment on column @extschema@.gov_allocations.name is 'tells budgets of one entity and capability apart; may be empty';
+comment on column @extschema@.gov_allocations.cadence is 'the length of a window, such as P1M; null for a budget that never resets';
 comment on column @extschema@.gov_allocations.usage_limit is 'null = no limit';
 comment on column @extschema@.gov_allocations.allocated is
     'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out';

@@ -231,6 +231,12 @@ left join pg_stat_activity a on a.pid = w.pid;
 
 comment on view @extschema@.gov_rollup_waits is
     'the processes whose open transactions the rollup of the ledger has to let pass; since and state are null without the rights of pg_read_all_stats';
+comment on column @extschema@.gov_rollup_waits.pid is 'the process';
+comment on column @extschema@.gov_rollup_waits.role_name is 'the role of its session';
+comment on column @extschema@.gov_rollup_waits.application_name is 'the application_name of its session';
+comment on column @extschema@.gov_rollup_waits.state is 'active, idle in transaction and so on, as in pg_stat_activity; null without the rights of pg_read_all_stats';
+comment on column @extschema@.gov_rollup_waits.since is 'when its transaction began; null without the rights of pg_read_all_stats';
+comment on column @extschema@.gov_rollup_waits.who is 'all of that as one text, as gov_stats has it';
 
 create view @extschema@.gov_stats with (security_invoker = true) as
 with state as

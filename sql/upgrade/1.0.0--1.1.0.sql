@@ -174,13 +174,13 @@ alter table @extschema@.gov_rollup_state
     add column holds_kept bigint not null default 0,
     add column alerts_kept bigint not null default 0;
 
-comment on column @extschema@.gov_rollup_state.events_deleted_until is 'governance.event_retention has left no event up to this id';
-comment on column @extschema@.gov_rollup_state.events_looked_until is 'how far the present pass of governance.event_retention has come';
-comment on column @extschema@.gov_rollup_state.events_pass_at is 'when that pass began; null before the first';
-comment on column @extschema@.gov_rollup_state.events_kept is 'due events that stay because a foreign key refers to them, as the last pass found';
-comment on column @extschema@.gov_rollup_state.events_kept_so_far is 'those that the present pass has found';
-comment on column @extschema@.gov_rollup_state.holds_kept is 'holds past governance.event_retention that stay because a foreign key refers to them';
-comment on column @extschema@.gov_rollup_state.alerts_kept is 'alerts past governance.alert_retention that stay because a foreign key refers to them';
+comment on column @extschema@.gov_rollup_state.events_deleted_until is 'governance.event_retention has left no event up to this id (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.events_looked_until is 'how far the present pass of governance.event_retention has come (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.events_pass_at is 'when that pass began; null before the first (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.events_kept is 'due events that stay because a foreign key refers to them, as the last pass found (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.events_kept_so_far is 'those that the present pass has found (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.holds_kept is 'holds past governance.event_retention that stay because a foreign key refers to them (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.alerts_kept is 'alerts past governance.alert_retention that stay because a foreign key refers to them (since 1.1.0)';
 
 drop index @extschema@.gov_assignments_scope_entity_ids_idx;
 
@@ -251,4 +251,45 @@ create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) 
 
 comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay, short ones merged into days';
 comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; of merged windows that of the last';
-comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged';
+comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged (since 1.1.0)';
+
+-- Columns that 1.0.0 said nothing about.
+comment on column @extschema@.gov_entity_types.description is 'free text, for people to read';
+comment on column @extschema@.gov_entity_types.created_at is 'when the row was made';
+comment on column @extschema@.gov_capabilities.display_name is 'for people to read';
+comment on column @extschema@.gov_capabilities.created_at is 'when the row was made';
+comment on column @extschema@.gov_entities.type_id is 'its entity type';
+comment on column @extschema@.gov_entities.display_name is 'for people to read';
+comment on column @extschema@.gov_entities.created_at is 'when the row was made';
+comment on column @extschema@.gov_assignments.id is 'its id, the same for as long as the budget is there';
+comment on column @extschema@.gov_assignments.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_assignments.entity_id is 'the entity whose budget it is';
+comment on column @extschema@.gov_assignments.capability_id is 'the capability that it limits';
+comment on column @extschema@.gov_assignments.created_at is 'when the row was made';
+comment on column @extschema@.gov_events.id is 'its id; ids are drawn in order and committed in any';
+comment on column @extschema@.gov_events.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_events.capability_id is 'the capability that was used';
+comment on column @extschema@.gov_events.recorded_at is 'when it was recorded, by the clock of the engine';
+comment on column @extschema@.gov_usage.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_usage.assignment_id is 'the budget';
+comment on column @extschema@.gov_usage.amount is 'what was used in the window, in the capability''s unit';
+comment on column @extschema@.gov_usage.event_count is 'how many events that were';
+comment on column @extschema@.gov_usage_hourly.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_usage_hourly.capability_id is 'the capability that was used';
+comment on column @extschema@.gov_usage_hourly.amount is 'what was used in the hour, in the capability''s unit';
+comment on column @extschema@.gov_usage_hourly.event_count is 'how many events that were';
+comment on column @extschema@.gov_reservations.id is 'its id, the reservation_id of the calls';
+comment on column @extschema@.gov_reservations.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_reservations.capability_id is 'the capability of which it holds an amount';
+comment on column @extschema@.gov_reservations.amount is 'the amount held, in the capability''s unit';
+comment on column @extschema@.gov_reservations.dimensions is 'the dimensions of the call';
+comment on column @extschema@.gov_reservations.created_at is 'when the row was made';
+comment on column @extschema@.gov_alerts.id is 'its id; ids are drawn in order and committed in any';
+comment on column @extschema@.gov_alerts.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_alerts.assignment_id is 'the budget';
+comment on column @extschema@.gov_alerts.window_start is 'the start of the window in which it was crossed; -infinity for a budget that never resets';
+comment on column @extschema@.gov_alerts.raised_at is 'when the alert was raised';
+comment on column @extschema@.gov_alert_policies.created_at is 'when the row was made';
+comment on column @extschema@.gov_alert_policies.updated_at is 'when the row last changed';
+comment on column @extschema@.gov_rollup_state.id is '1: there is one row';
+comment on column @extschema@.gov_rollup_state.updated_at is 'when the row last changed';

@@ -173,34 +173,46 @@ define_decision_settings(void)
 {
 	DefineCustomEnumVariable("governance.on_unavailable",
 							 "What checks answer when the engine cannot.",
-							 NULL, &gov_on_unavailable,
+							 "It cannot when it is not preloaded, or when the cache is full of what may not be evicted. "
+							 "Calls that write raise an error then, whatever this says.",
+							 &gov_on_unavailable,
 							 GOV_ON_UNAVAILABLE_ERROR, on_unavailable_options,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("governance.on_ungoverned",
 							 "What a use that no budget governs gets.",
-							 NULL, &gov_on_ungoverned,
+							 "That is for checks, gov_consume, gov_require and gov_reserve; error is GV002.",
+							 &gov_on_ungoverned,
 							 GOV_ON_UNGOVERNED_GRANT, on_ungoverned_options,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("governance.owner",
 							   "Pins the session to one owner; empty does not pin.",
-							   NULL, &gov_owner, "",
+							   "Tables, views and functions show and accept no other owner. RESET ALL does not unpin.",
+							   &gov_owner, "",
 							   PGC_SUSET, GUC_NO_RESET_ALL, NULL, owner_changes, NULL);
 	DefineCustomStringVariable("governance.caller",
 							   "Name recorded with each event and hold; empty means application_name.",
-							   NULL, &gov_caller, "",
+							   "At most 255 characters in the encoding of the database.",
+							   &gov_caller, "",
 							   PGC_USERSET, 0, caller_can_be_kept, NULL, NULL);
 	DefineCustomIntVariable("governance.clock_offset",
 							"Shifts the engine's clock, for testing.",
 							"Windows that have turned do not turn back when it is lowered: see gov_reset_clock.",
 							&gov_clock_offset_s, 0, INT_MIN, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+/* Settings that bound what calls keep, and how they read. */
+static void
+define_call_settings(void)
+{
 	DefineCustomIntVariable("governance.dimensions_max",
 							"Largest dimensions that a call may pass.",
-							"Their size as jsonb; each event and hold keeps them.",
+							"Their size as jsonb (pg_column_size); each event and hold keeps them.",
 							&gov_dimensions_max_kb, GOV_DIMENSIONS_MAX_DEFAULT_KB, 1, MAX_KILOBYTES,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.query_memory",
 							"Memory that each session keeps for gov_query.",
+							"What it has read of the owners it queried last, about 250 bytes a budget. "
 							"An owner that does not fit is read from the tables at each query.",
 							&gov_query_memory_kb, GOV_QUERY_MEMORY_DEFAULT_KB, 0, MAX_KILOBYTES,
 							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
@@ -216,19 +228,23 @@ define_tenant_settings(void)
 {
 	DefineCustomIntVariable("governance.tenant_budgets",
 							"How many budgets an owner may have for a tenant to add another one.",
-							NULL, &gov_tenant_budgets, 10000, 0, INT_MAX,
+							"Budgets that the vendor has made count.",
+							&gov_tenant_budgets, 10000, 0, INT_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.tenant_entity_budgets",
-							"The same of one entity and capability.",
-							NULL, &gov_tenant_entity_budgets, 16, 0, GOV_ENTITY_BUDGETS_MAX,
+							"How many budgets an entity may have of one capability for a tenant to add another one.",
+							"Budgets that the vendor has made count.",
+							&gov_tenant_entity_budgets, 16, 0, GOV_ENTITY_BUDGETS_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.tenant_cadence",
 							"The shortest window that a tenant may set.",
-							NULL, &gov_tenant_cadence_s, 60, 1, INT_MAX,
+							"A budget of the vendor may have a shorter one, and keeps it.",
+							&gov_tenant_cadence_s, 60, 1, INT_MAX,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.tenant_thresholds",
 							"How many alert thresholds a tenant may set on a budget, and in its policy.",
-							NULL, &gov_tenant_thresholds, 5, 0, GOV_THRESHOLDS_MAX,
+							"A budget of the vendor may have more, and keeps them.",
+							&gov_tenant_thresholds, 5, 0, GOV_THRESHOLDS_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
@@ -250,29 +266,36 @@ define_worker_settings(void)
 {
 	DefineCustomIntVariable("governance.rollup_interval",
 							"Time between two rollups of the ledger; -1 rolls up as the ledger grows.",
-							"That is after 50000 events, or five seconds.",
+							"10 ms at least. With -1 a rollup begins after 50000 events, and at latest five seconds "
+							"after the last one, which costs least. Budgets, alerts at the commit and holds do not wait for it.",
 							&gov_rollup_interval_ms, -1, -1, 3600000,
 							PGC_SIGHUP, GUC_UNIT_MS, interval_is_sane, NULL, NULL);
 	DefineCustomIntVariable("governance.event_retention",
 							"Age at which rolled-up events and ended holds are deleted; 0 keeps them.",
-							NULL, &gov_event_retention_s, 0, 0, INT_MAX,
+							"Their sums in gov_usage and gov_usage_hourly stay; idempotency keys go with their event or hold.",
+							&gov_event_retention_s, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.usage_retention",
 							"Age at which usage is deleted of which the ledger has no events left; 0 keeps it.",
-							NULL, &gov_usage_retention_s, 0, 0, INT_MAX,
+							"Usage is windows of gov_usage and hours of gov_usage_hourly. "
+							"Without governance.event_retention the ledger keeps its events, so nothing is deleted.",
+							&gov_usage_retention_s, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.usage_merge_after",
 							"Age at which the short windows of a day become one row of usage; 0 keeps them.",
-							NULL, &gov_usage_merge_after_s,
+							"All windows of up to 12 hours that started on one day of UTC become one row of gov_usage.",
+							&gov_usage_merge_after_s,
 							GOV_USAGE_MERGE_AFTER_DEFAULT_S, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.alert_retention",
 							"Age at which alerts of earlier windows are deleted; 0 keeps them.",
-							NULL, &gov_alert_retention_s, 0, 0, INT_MAX,
+							"Alerts of a budget's present window are never deleted.",
+							&gov_alert_retention_s, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.log_rollup_waits",
 							"Time after which the log names the open transactions that the rollup waits for; -1 never.",
-							NULL, &gov_log_rollup_waits_ms, 60000, -1, INT_MAX,
+							"It names them once; gov_stats names them at once.",
+							&gov_log_rollup_waits_ms, 60000, -1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
@@ -339,11 +362,14 @@ gov_guc_init(void)
 	if (process_shared_preload_libraries_in_progress)
 		DefineCustomIntVariable("governance.cache_size",
 								"Shared memory for cached entities and budgets.",
-								NULL, &gov_cache_size_kb,
+								"When it is full, what has not been used lately is evicted. "
+								"gov_cache_needed() says how much the catalog takes.",
+								&gov_cache_size_kb,
 								GOV_CACHE_SIZE_DEFAULT_KB,
 								GOV_CACHE_SIZE_MIN_KB, GOV_CACHE_SIZE_MAX_KB,
 								PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
 	define_decision_settings();
+	define_call_settings();
 	define_tenant_settings();
 	define_worker_settings();
 #ifdef GOV_FAULTS
