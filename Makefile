@@ -2,6 +2,7 @@
 # make demo     a customer, its budgets and an hour of LLM traffic (TRACE=file.csv: your own)
 # make bench    what the calls cost next to plain SQL, Redis and rate-limiter-flexible: bench/results.md
 # make growth   what each operation reads at three sizes of the data, and how that grows
+# make docs     docs/reference.md, from the comments in the catalogs
 #
 # These need Debian and nothing else: they find PostgreSQL, or install it.  Choose one
 # with PG_MAJOR=17 or PG_CONFIG=/path/to/pg_config.  The usual PGXS targets are
@@ -38,9 +39,9 @@ PROVE_TESTS = test/t/*.pl
 
 PG_CONFIG ?= pg_config
 
-ifneq (,$(filter check demo bench growth,$(MAKECMDGOALS)))
+ifneq (,$(filter check demo bench growth docs,$(MAKECMDGOALS)))
 
-.PHONY: check demo bench growth
+.PHONY: check demo bench growth docs
 check:
 	@test/check
 demo:
@@ -49,6 +50,8 @@ bench:
 	@bench/run
 growth:
 	@bench/growth
+docs:
+	@docs/build
 
 else
 

@@ -227,6 +227,7 @@ $$;
 comment on function @extschema@.gov_list_entities(text, text, text, int, text, boolean) is
 $$A page of the entities of an owner, by id.
 
+owner_id: one of the vendor's customers
 after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100;
 type_id: only those of this type; include_archived: also the archived ones
 result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}

@@ -316,7 +316,7 @@ $$Creates budgets of an owner's entities and changes existing ones, which entity
 
 owner_id: one of the vendor's customers
 assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the keys
-    entityId (required), one of capabilityId, featureId and currencyId (required), scopeEntityIds (default []: everywhere),
+    entityId (required), capabilityId or featureId or currencyId (required), scopeEntityIds (default []: everywhere),
     name (default ""), usageLimit (per window, in the capability's unit; null: no limit), cadence (such as "P1M"; null: never
     resets), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
     strictAllocation (default false; true: the children's limits may not add up to more), locked (default false),
@@ -364,6 +364,7 @@ $$;
 comment on function @extschema@.gov_list_assignments(text, text, text, int, text, text) is
 $$A page of the budgets of an owner, by entity, capability, scope and name.
 
+owner_id: one of the vendor's customers
 after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100;
 entity_id: only those of this entity; capability_id: only those of this capability
 result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}

@@ -22,7 +22,7 @@ $$The window of a budget that a point in time falls into.
 cadence: how often the budget starts afresh, one ISO 8601 duration of one unit, 1 to 9999, such as P1M, P1W or PT1H; null
     never resets; anchor_at: where a window starts, with its local time of day; null for Monday 2001-01-01 00:00 local
     time, so that P1M is the calendar month; timezone: a name of pg_timezone_names; at: the point in time
-result: window_start and window_end (exclusive); nulls for a null cadence
+result: window_start; window_end: exclusive; both null for a null cadence
 errors: 22023 malformed cadence, unknown time zone, infinite anchor_at or at, at too near the ends of the calendar;
     22004 null timezone or at$$;
 
@@ -56,9 +56,11 @@ $$Whether so much may be used. Changes nothing.
 owner_id: one of the vendor's customers; capability_id: what is used; amount: how much, in the capability's unit, 0 or more,
     rounded to 9 decimals; dimensions: a flat object of strings, numbers and booleans; a value names an entity when its key is
     an attribution key of the entity's type; entity_ids: entities by id. At most 1,000 entities may be named
-result: is_granted; denied_reason: null, RequestedUsageExceedingLimit, BudgetExceeded, Ungoverned or Unavailable; remaining: the
-    least headroom of the hard budgets, null without any; retry_at: the latest window end of the budgets that deny, null when
-    granted or when one never resets; chains: per entity named an array of budgets up to the root
+result: is_granted: whether every hard budget allows it; denied_reason: null, RequestedUsageExceedingLimit, BudgetExceeded,
+    Ungoverned or Unavailable; remaining: the least headroom of the hard budgets, null without any; retry_at: the latest window end
+    of the budgets that deny, null when granted or when one never resets; chains: per entity named an array of budgets up to the
+    root, each an object with entityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, isGranted,
+    isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd
 errors: 22004 null owner_id, capability_id, amount or element of entity_ids; 22023 negative or infinite amount, malformed
     dimensions, entity_ids of two dimensions, malformed owner_id; 22003 amount out of range; 23514 an entity below itself, written with
     triggers disabled; 42704 unknown capability; 42501 not the session's owner; 54000 too many entities, dimensions too large; GV002 ungoverned, if governance.on_ungoverned says so; 53400 cache full and 55000 library not preloaded,
@@ -116,8 +118,8 @@ comment on function @extschema@.gov_headroom(text, text, numeric, jsonb, text[])
 $$The chains of gov_check as rows, one per budget and chain.
 
 arguments and errors: those of gov_check
-result: chain: its number from 1; then the columns of a node of chains; remaining is null without a limit, the usage period
-    null for a budget that never resets$$;
+result: chain: its number from 1; the other columns are those of a budget in chains: remaining is null without a limit, the usage
+    period null for a budget that never resets$$;
 
 create function @extschema@.gov_ingest
 (
@@ -174,7 +176,7 @@ $$Checks and records in one atomic step: no two calls ever pass on the same head
 
 owner_id, capability_id, amount, dimensions, entity_ids: those of gov_check; idempotency_key: that of gov_ingest; a denied call
     uses no key
-result: is_granted, denied_reason, remaining, retry_at and chains as of gov_check, after the use if it was granted; event_id: the
+result: is_granted, denied_reason, remaining, retry_at, chains: as of gov_check, after the use if it was granted; event_id: the
     id in gov_events, null when denied; is_duplicate: true when the key had been used for the same call, which is then granted and
     not recorded again
 errors: those of gov_check; 23505 the key was used for another call; 22023 malformed idempotency_key; 25006 in a read-only
@@ -201,7 +203,7 @@ $$gov_consume for those who want a denial to be an error.
 
 arguments: those of gov_consume
 result: the id in gov_events
-errors: those of gov_consume; GV001 denied: the message has the reason, the detail the failing budgets as the nodes of chains$$;
+errors: those of gov_consume; GV001 denied: the message has the reason, the detail the failing budgets as in chains of gov_check$$;
 
 create function @extschema@.gov_reserve
 (
@@ -234,7 +236,7 @@ the end of its ttl. A denied one holds nothing.
 owner_id, capability_id, amount, dimensions, entity_ids: those of gov_check; idempotency_key: that of gov_ingest, in the same name
     space; a denied call uses no key; ttl: how long from now on, more than nothing; not part of what makes a call
     the same
-result: is_granted, denied_reason, remaining, retry_at and chains as of gov_check, after the hold if it was granted;
+result: is_granted, denied_reason, remaining, retry_at, chains: as of gov_check, after the hold if it was granted;
     reservation_id, expires_at, state: of the hold, null when denied; is_duplicate: true when the key had been used for the same
     call, which is then granted, and whose hold is returned as it is now (open, settled, released or expired)
 errors: those of gov_consume; 22004 null ttl; 22023 ttl not positive or longer than 100,000 years$$;
@@ -301,7 +303,9 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_now_1_0';
 
 comment on function @extschema@.gov_now() is
-    'the engine''s clock: the server''s, shifted by governance.clock_offset';
+$$The engine's clock: the server's, shifted by governance.clock_offset.
+
+result: the time that windows, holds and events go by$$;
 
 create view @extschema@.gov_holds with (security_invoker = true) as
 select
@@ -367,7 +371,7 @@ $$Records 1 to 1,000 events in one call; a bad one gets its error, the rest are 
 
 owner_id: one of the vendor's customers; events: an array of objects with the keys capabilityId, amount (1 if absent), dimensions,
     entityIds, idempotencyKey, occurredAt, which mean what the arguments of gov_ingest do
-result: a row per event, in order: position from 1, event_id and is_duplicate as of gov_ingest, error: null or what is wrong
+result: a row per event, in order; position: from 1; event_id, is_duplicate: as of gov_ingest; error: null or what is wrong
 errors: 22004 null argument; 22023 events is no array or is empty, malformed owner_id; 54000 more than 1,000 events; what is not
     an event's fault (25006, 55000, 53400, 55P03, 40001, 57014) ends the call$$;
 

@@ -167,8 +167,8 @@ owner_id, capability_id: what is summed; group_by: at most 32 names, each an ent
     sum;
     from_time, to_time: by occurred_at, from_time included, to_time not; bucket: months, days or time, such as interval '1 day', begun
     in the session's time zone, weeks on Monday; null for no buckets
-result: a row per group and bucket, by bucket: group_key: an object with a key for each name, null for what an event lacks; an event
-    with two entities of one type counts under each; bucket_start: null without buckets; amount; event_count
+result: a row per group and bucket, by bucket; group_key: an object with a key for each name, null for what an event lacks; an event
+    with two entities of one type counts under each; bucket_start: null without buckets; amount, event_count: the sum of the events, and how many they are
 errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit, group_by of two dimensions; 42501 an owner
     that the session may not see; 54000 more than 32 names$$;
 

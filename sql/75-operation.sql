@@ -20,7 +20,7 @@ as 'MODULE_PATHNAME', 'gov_cached_counters_1_0';
 comment on function @extschema@.gov_cached_counters() is
 $$The counters of this database that are in shared memory, in a pinned session those of its owner.
 
-result: counter_id: of gov_assignments; the present window; amount: usage, committed and in flight; held: open holds; is_pinned:
+result: counter_id: of gov_assignments; window_start, window_end: the present window; amount: usage, committed and in flight; held: open holds; is_pinned:
     a transaction has changes in flight$$;
 
 create function @extschema@._gov_cached_counters
@@ -165,7 +165,10 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_engine_facts_1_0';
 
 comment on function @extschema@.gov_engine_facts() is
-    'what the engine counts in shared memory, for all databases of the server since its start, but for worker_pid: gov_stats has it. Refused in a session pinned to an owner (42501)';
+$$What the engine counts in shared memory: gov_stats has it.
+
+result: name: the fact; value: its count, for all databases of the server since its start; that of worker_pid is this database's
+errors: 42501 in a session pinned to an owner$$;
 
 create function @extschema@.gov_worker_failures
 (
@@ -185,10 +188,11 @@ as 'MODULE_PATHNAME', 'gov_worker_failures_1_1';
 comment on function @extschema@.gov_worker_failures() is
 $$What stops the background worker of this database at present: gov_stats has it.
 
-result: a row for each step: expiry (of holds), rollup (and the alerts that it raises), event_retention,
-    hold_retention, usage_merge, usage_retention and alert_retention; failures: how often it has failed in a row, 0 when all is well; sqlstate, message: of the last error; since: when it first had that
-    SQLSTATE; last_at: when it was tried last
-errors: 42501 in a session pinned to an owner$$;
+result: a row for each step; step: expiry (of holds), rollup (and the alerts that it raises), event_retention, hold_retention,
+    usage_merge, usage_retention or alert_retention; failures: how often it has failed in a row, 0 when all is well; sqlstate,
+    message: of the last error; since: when it first had that SQLSTATE; last_at: when it was tried last
+errors: 42501 in a session pinned to an owner
+since: 1.1.0$$;
 
 -- A transaction that has drawn an id of the ledger holds the first lock until it ends, one that has deleted a budget the second.
 -- The other locks are those of LOCK TABLE, maintenance and migrations.
@@ -291,7 +295,7 @@ select f.step || '_failures', f.failures, case when f.failures > 0 then format('
 from @extschema@.gov_worker_failures() f;
 
 comment on view @extschema@.gov_stats is
-    'how the engine does, one row per fact; cache and event counts are the server''s since its start, the rollup''s this database''s';
+    'how the engine is doing, one row per fact; cache and event counts are the server''s since its start, the rollup''s this database''s';
 comment on column @extschema@.gov_stats.name is 'what is counted';
 comment on column @extschema@.gov_stats.value is 'how much: events, bytes (…_bytes), seconds (…_seconds) or a number of processes';
 comment on column @extschema@.gov_stats.detail is 'more about the value, such as the processes that are waited for';
@@ -328,7 +332,9 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_drop_cache_1_0';
 
 comment on function @extschema@.gov_drop_cache() is
-    'drops what may be dropped from the shared cache, and makes every session read the rest of the catalog again; gov_refresh calls it. Refused in a session pinned to an owner (42501)';
+$$Drops what may be dropped from the shared cache, and makes every session read the rest of the catalog again. gov_refresh calls it.
+
+errors: 42501 in a session pinned to an owner$$;
 
 create function @extschema@.gov_reset_clock(owner_id text)
 returns void
