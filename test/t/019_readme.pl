@@ -1,8 +1,8 @@
-# The README: its SQL prints what it says, and its reference has every function, setting, table and fact there is, in the
-# words of their COMMENT ON.
+# The documents: their SQL prints what they say, their links lead somewhere, and the reference is what the catalogs say.
 #
-# Each ```sql block is run, in order, in one session; where a ``` block follows, that is what it has to print (trailing
-# spaces do not count).  What cannot be run has another fence.
+# Each ```sql block of a document is run, in order, in one session, in a database of the document's own; where a ``` block
+# follows, that is what it has to print (trailing spaces do not count).  What cannot be run has another fence.  A document
+# that does not say "create extension governance;" finds the extension there.
 
 use strict;
 use warnings;
@@ -10,12 +10,38 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
+use File::Basename;
+use File::Find;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use GovTest;
 
-my $readme = slurp_file("$FindBin::RealBin/../../README.md");
+my $root = dirname(dirname($FindBin::RealBin));
+
+# All documents of the tree, by their path in it.
+my %text;
+find(
+	{
+		no_chdir => 1,
+		wanted => sub {
+			my $path = substr $File::Find::name, length("$root/");
+
+			$File::Find::prune = 1 if $path =~ m{(?:^|/)(?:\.git|node_modules|tmp_check)$};
+			$text{$path} = slurp_file("$root/$path") if $path =~ /\.md$/ && -f "$root/$path";
+		}
+	},
+	$root);
+
+# Those for users, all of whose names are of SQL.
+my @for_users = qw(README.md SECURITY.md docs/guide.md docs/operations.md docs/reference.md);
+
+foreach my $document (@for_users, 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/architecture.md')
+{
+	ok(exists $text{$document}, "there is $document");
+}
+cmp_ok($text{'README.md'} =~ tr/\n//, '<=', 600, 'the README can be read in one go');
+
 my $node = gov_node(
 	'readme',
 	extension => 0,
@@ -40,130 +66,195 @@ sub trimmed
 	return $text;
 }
 
-my @blocks;
-
-while ($readme =~ /^```sql\n(.*?)^```\n(?:\n```\n(.*?)^```\n)?/gms)
+sub blocks
 {
-	my ($sql, $printed) = ($1, $2);
-	my $line = 1 + (substr($readme, 0, $-[0]) =~ tr/\n//);
+	my ($text) = @_;
+	my @blocks;
 
-	push @blocks, { line => $line, sql => $sql, printed => $printed };
+	while ($text =~ /^```sql\n(.*?)^```\n(?:\n```\n(.*?)^```\n)?/gms)
+	{
+		my ($sql, $printed) = ($1, $2);
+		my $line = 1 + (substr($text, 0, $-[0]) =~ tr/\n//);
+
+		push @blocks, { line => $line, sql => $sql, printed => $printed };
+	}
+	return @blocks;
 }
-cmp_ok(scalar @blocks, '>', 20, 'the README has SQL');
 
-my $script = join '', map { "\\echo \@\@$_->{line}\n$_->{sql}" } @blocks;
-my $output = '';
-
-IPC::Run::run([ 'psql', '-X', '-d', $node->connstr('postgres') ],
-	'<', \$script, '>&', \$output);
-my %printed = $output =~ /^@@(\d+)\n(.*?)(?=^@@|\z)/gms;
-
-foreach my $block (@blocks)
+# What each block printed, by its line.
+sub printed
 {
-	my $got = trimmed($printed{ $block->{line} } // 'nothing: the session ended before');
+	my ($db, @blocks) = @_;
+	my $script = join '', map { "\\echo \@\@$_->{line}\n$_->{sql}" } @blocks;
+	my $output = '';
 
-	if (defined $block->{printed})
-	{
-		is($got, trimmed($block->{printed}), "the block at line $block->{line}");
-	}
-	else
-	{
-		unlike($got, qr/^ERROR:/m, "the block at line $block->{line} runs");
-	}
+	IPC::Run::run([ 'psql', '-X', '-d', $node->connstr($db) ], '<', \$script, '>&', \$output);
+	return $output =~ /^@@(\d+)\n(.*?)(?=^@@|\z)/gms;
 }
-is($node->safe_psql('postgres', 'select * from gov_verify()'),
-	'', 'the counts equal the ledger');
 
-# ---------------------------------------------------------------- the reference
+sub run_document
+{
+	my ($document, @blocks) = @_;
 
-# As running text: without marks, line breaks and capitals.
-sub plain
+	$node->safe_psql('postgres', 'create database document');
+	$node->safe_psql('document', 'create extension governance')
+	  unless $text{$document} =~ /^create extension governance;/m;
+	my %printed = printed('document', @blocks);
+
+	foreach my $block (@blocks)
+	{
+		my $got = trimmed($printed{ $block->{line} } // 'nothing: the session ended before');
+		my $name = "$document, the block at line $block->{line}";
+
+		if (defined $block->{printed})
+		{
+			is($got, trimmed($block->{printed}), $name);
+		}
+		else
+		{
+			unlike($got, qr/^ERROR:/m, "$name runs");
+		}
+	}
+	is($node->safe_psql('document', 'select * from gov_verify()'), '', "$document: the counts equal the ledger");
+
+	# Roles are for all databases.
+	my @roles = split /\n/, $node->safe_psql('postgres', q{select quote_ident(rolname) from pg_roles where not rolsuper and rolname !~ '^pg_'});
+
+	$node->safe_psql('postgres', 'drop database document with (force)');
+	$node->safe_psql('postgres', "drop role $_") foreach @roles;
+}
+
+foreach my $document (sort keys %text)
+{
+	my @blocks = blocks($text{$document});
+
+	run_document($document, @blocks) if @blocks;
+}
+cmp_ok(scalar blocks($text{'docs/guide.md'}), '>', 40, 'the guide has SQL');
+cmp_ok(scalar blocks($text{'README.md'}), '>', 5, 'the README has some');
+
+# ---------------------------------------------------------------- links
+
+# Without what is code, whose brackets are no links.
+sub prose
 {
 	my ($text) = @_;
 
-	$text =~ s/^- //gm;
-	$text =~ s/[`]|\*\*//g;
-	$text =~ s/\s+/ /g;
-	return lc $text;
+	$text =~ s/^(```+).*?^\1$//gms;
+	$text =~ s/`[^`\n]+`//g;
+	return $text;
 }
+
+# The places that a document can be entered at, by the names that GitHub gives them.
+sub anchors
+{
+	my ($text) = @_;
+	my %anchors;
+
+	$text =~ s/^(```+).*?^\1$//gms;
+	foreach my $heading ($text =~ /^#+ (.*)$/gm)
+	{
+		my $anchor = lc $heading;
+
+		$anchor =~ s/[^\w\- ]//g;
+		$anchor =~ s/ /-/g;
+		$anchors{$anchor} = 1;
+	}
+	return \%anchors;
+}
+
+sub broken_link
+{
+	my ($document, $link) = @_;
+	my ($file, $anchor) = split /#/, $link, 2;
+	my $path = $file eq '' ? $document : join '/', grep { $_ ne '.' } (dirname($document), $file);
+
+	1 while $path =~ s{[^/]+/\.\./}{};
+	return 'no such file' unless -e "$root/$path";
+	return 'no such heading' if defined $anchor && !anchors($text{$path} // '')->{$anchor};
+	return;
+}
+
+foreach my $document (sort keys %text)
+{
+	my @broken;
+
+	foreach my $link (prose($text{$document}) =~ /\[[^\]]*\]\(([^)\s]+)\)/g)
+	{
+		next if $link =~ /^(?:https?|mailto):/;
+		my $why = broken_link($document, $link);
+		push @broken, "$link: $why" if $why;
+	}
+	is(join("\n", @broken), '', "$document: its links lead somewhere");
+}
+
+# ---------------------------------------------------------------- the reference
 
 sub rows
 {
 	my ($sql) = @_;
 
-	return split /\x1e/, $node->safe_psql('postgres', $sql,
-		extra_params => [ '-F', "\x1f", '-R', "\x1e" ]);
+	return split /\n/, $node->safe_psql('postgres', $sql);
 }
 
-my $plain = plain($readme);
 my $members = q{
 	pg_extension e
 	join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e' and e.extname = 'governance'};
 
-foreach my $function (rows(qq{
-	select p.proname, obj_description(p.oid, 'pg_proc') from $members
-	join pg_proc p on d.classid = 'pg_proc'::regclass and p.oid = d.objid
-	where p.proname !~ '^_' and p.prorettype <> 'trigger'::regtype order by 1}))
+$node->safe_psql('postgres', 'create extension governance');
+is( join("\n", rows(qq{
+	select pg_describe_object(d.classid, d.objid, a.attnum) from $members
+	left join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid and c.relkind in ('r', 'v')
+	left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+	where (c.oid is not null and col_description(c.oid, a.attnum) is null)
+		or (d.classid in ('pg_class'::regclass, 'pg_proc'::regclass) and obj_description(d.objid, d.classid::regclass::name) is null)
+	order by 1})),
+	'', 'everything has a comment: functions, tables, views, sequences, and every column');
+
+my ($reference, $errors) = ('', '');
+ok( IPC::Run::run([ $^X, "$root/docs/reference.pl", $node->connstr('postgres') ], '>', \$reference, '2>', \$errors),
+	'docs/reference.pl runs') or diag $errors;
+my ($file, $diff) = ("$PostgreSQL::Test::Utils::tmp_check/reference.md", '');
+append_to_file($file, $reference);
+IPC::Run::run([ 'diff', '-u', "$root/docs/reference.md", $file ], '>', \$diff);
+is($diff, '', 'docs/reference.md says what the catalogs say: "make docs" writes it anew');
+
+# What the functions raise is in the table of SQLSTATEs.
+my ($functions) = $text{'docs/reference.md'} =~ /^## Functions\n(.*?)^## /ms;
+my %raised = map { $_ => 1 } map { /`([0-9A-Z]{5})`/g } $functions =~ /^\*\*Errors:\*\*\n\n((?:- .*\n)+)/mg;
+
+cmp_ok(scalar keys %raised, '>', 10, 'functions raise errors');
+foreach my $sqlstate (sort keys %raised)
 {
-	my ($name, $comment) = split /\x1f/, $function;
-
-	like($readme, qr/^#### $name$/m, "$name has a section");
-	ok(index($plain, plain($comment)) >= 0, "$name: the README says what COMMENT ON says")
-	  or diag $comment;
-}
-
-foreach my $column (rows(qq{
-	select c.relname, a.attname, coalesce(col_description(c.oid, a.attnum), ''), obj_description(c.oid, 'pg_class') from $members
-	join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid and (c.relkind = 'r' or c.relname in ('gov_holds', 'gov_budgets', 'gov_allocations'))
-	join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by c.relname, a.attnum}))
-{
-	my ($table, $name, $comment, $about) = split /\x1f/, $column;
-	my ($section) = $readme =~ /^#### $table\n(.*?)(?=^#)/ms;
-
-	ok( defined $section
-		  && $section =~ /^\| `$name` \|/m
-		  && index(plain($section), plain($comment)) >= 0
-		  && index(plain($section), plain($about)) >= 0,
-		"$table.$name: the README says what COMMENT ON says")
-	  or diag $comment;
-}
-
-foreach my $setting (rows(q{
-	select name, format('| `%s` | %s| %s | %s | %s |', name, unit || ' ',
-		case
-			when enumvals is not null then array_to_string(enumvals, ', ')
-			when vartype = 'bool' then 'on, off'
-			when vartype = 'string' then 'text'
-			else min_val || ' to ' || max_val
-		end,
-		coalesce(nullif(boot_val, ''), 'empty'), context)
-	from pg_settings where name like 'governance.%' order by name}))
-{
-	my ($name, $row) = split /\x1f/, $setting;
-
-	ok($readme =~ /^\Q$row\E/m, "$name is in the table of settings as it is") or diag $row;
+	like($text{'docs/reference.md'}, qr/^\| `$sqlstate` \|/m, "$sqlstate is in the table of SQLSTATEs");
 }
 foreach my $fact (rows('select name from gov_stats'))
 {
-	like($readme, qr/`$fact`/, "the fact $fact is explained");
+	like($text{'docs/operations.md'}, qr/`$fact`/, "the fact $fact is explained");
 }
 
-# What the functions raise is in the table of SQLSTATEs.
-my %raised = map { $_ => 1 } map { /`([0-9A-Z]{5})`/g } $readme =~ /^- \*\*errors:\*\* (.*)$/mg;
-
-foreach my $sqlstate (sort keys %raised)
-{
-	like($readme, qr/^\| `$sqlstate` \|/m, "$sqlstate is in the table of SQLSTATEs");
-}
-
-# Nothing is described that is not there, but for the list of what is still to come.
-my ($present) = $readme =~ s/^## Not in this version yet\n.*?(?=^## )//msr;
+# Nothing is described that is not there.
 my %known = map { $_ => 1 } rows(qq{
 	select p.proname from $members join pg_proc p on d.classid = 'pg_proc'::regclass and p.oid = d.objid
-	union select c.relname from $members join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid});
-my %unknown = map { $_ => 1 } grep { !$known{$_} } $present =~ /\bgov_\w+/g;
+	union select c.relname from $members join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+	union select name from pg_settings where name like 'governance.%'});
 
-is(join(' ', sort keys %unknown), '', 'every name in the README exists');
+foreach my $document (@for_users)
+{
+	my @names = ($text{$document} =~ /(?<!\w)(gov_\w+)/g, $text{$document} =~ /`(governance\.[a-z_]*[a-z])[` ]/g);
+	my %unknown = map { $_ => 1 } grep { !$known{$_} } @names;
+
+	is(join(' ', sort keys %unknown), '', "$document: every name in it exists");
+}
+
+# ---------------------------------------------------------------- where they are installed
+
+my $installed = $node->config_data('--docdir') . '/extension/governance';
+
+foreach my $document (qw(README.md CHANGELOG.md SECURITY.md), grep { m{^docs/} } sort keys %text)
+{
+	ok(-f "$installed/$document", "$document is installed");
+}
 
 $node->stop;
 done_testing();
