@@ -26,8 +26,11 @@ UPGRADES = $(patsubst $(HERE)/sql/upgrade/%,sql/governance--%,$(wildcard $(HERE)
 DATA_built = sql/governance--$(EXTVERSION).sql $(UPGRADES)
 EXTRA_CLEAN = $(DATA_built)
 
-PG_CPPFLAGS = -DGOV_VERSION='"$(EXTVERSION)"'
-PG_CPPFLAGS += -I$(HERE)/src
+# The documents refer to one another, so they are installed as they are here, in a directory of their own.
+DOCS = README.md CHANGELOG.md SECURITY.md
+GUIDES = $(wildcard $(HERE)/docs/*.md)
+
+PG_CPPFLAGS = -DGOV_VERSION='"$(EXTVERSION)"' -I$(HERE)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 
 REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))
@@ -60,6 +63,18 @@ ifeq (,$(PGXS))
 $(error no pg_config: install postgresql-server-dev-NN, or give PG_CONFIG=/path/to/pg_config)
 endif
 include $(PGXS)
+
+docmoduledir = extension/$(EXTENSION)
+GUIDES_DIR = $(DESTDIR)$(docdir)/$(docmoduledir)/docs
+
+.PHONY: install-guides uninstall-guides
+install: install-guides
+uninstall: uninstall-guides
+install-guides:
+	$(MKDIR_P) '$(GUIDES_DIR)'
+	$(INSTALL_DATA) $(GUIDES) '$(GUIDES_DIR)/'
+uninstall-guides:
+	rm -f $(addprefix '$(GUIDES_DIR)'/, $(notdir $(GUIDES)))
 
 ifneq (.,$(HERE))
 $(shell mkdir -p $(sort $(dir $(OBJS) $(DATA_built))))
