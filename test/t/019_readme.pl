@@ -214,10 +214,15 @@ is( join("\n", rows(qq{
 my ($reference, $errors) = ('', '');
 ok( IPC::Run::run([ $^X, "$root/docs/reference.pl", $node->connstr('postgres') ], '>', \$reference, '2>', \$errors),
 	'docs/reference.pl runs') or diag $errors;
-my ($file, $diff) = ("$PostgreSQL::Test::Utils::tmp_check/reference.md", '');
-append_to_file($file, $reference);
-IPC::Run::run([ 'diff', '-u', "$root/docs/reference.md", $file ], '>', \$diff);
-is($diff, '', 'docs/reference.md says what the catalogs say: "make docs" writes it anew');
+SKIP:
+{
+	skip 'there is nothing to compare', 1 if $errors ne '';
+	my ($file, $diff) = ("$PostgreSQL::Test::Utils::tmp_check/reference.md", '');
+
+	append_to_file($file, $reference);
+	IPC::Run::run([ 'diff', '-u', "$root/docs/reference.md", $file ], '>', \$diff);
+	is($diff, '', 'docs/reference.md says what the catalogs say: "make docs" writes it anew');
+}
 
 # What the functions raise is in the table of SQLSTATEs.
 my ($functions) = $text{'docs/reference.md'} =~ /^## Functions\n(.*?)^## /ms;
@@ -226,11 +231,11 @@ my %raised = map { $_ => 1 } map { /`([0-9A-Z]{5})`/g } $functions =~ /^\*\*Erro
 cmp_ok(scalar keys %raised, '>', 10, 'functions raise errors');
 foreach my $sqlstate (sort keys %raised)
 {
-	like($text{'docs/reference.md'}, qr/^\| `$sqlstate` \|/m, "$sqlstate is in the table of SQLSTATEs");
+	ok($text{'docs/reference.md'} =~ /^\| `$sqlstate` \|/m, "$sqlstate is in the table of SQLSTATEs");
 }
 foreach my $fact (rows('select name from gov_stats'))
 {
-	like($text{'docs/operations.md'}, qr/`$fact`/, "the fact $fact is explained");
+	ok($text{'docs/operations.md'} =~ /`$fact`/, "the fact $fact is explained");
 }
 
 # Nothing is described that is not there.
