@@ -38,6 +38,18 @@ select
 from @extschema@.gov_events e;
 
 comment on view @extschema@.gov_event_log is 'gov_events, with null for the windows'' ends of budgets that never reset';
+comment on column @extschema@.gov_event_log.id is 'as in gov_events';
+comment on column @extschema@.gov_event_log.owner_id is 'as in gov_events';
+comment on column @extschema@.gov_event_log.capability_id is 'as in gov_events';
+comment on column @extschema@.gov_event_log.amount is 'as in gov_events';
+comment on column @extschema@.gov_event_log.entity_ids is 'as in gov_events';
+comment on column @extschema@.gov_event_log.dimensions is 'as in gov_events';
+comment on column @extschema@.gov_event_log.idempotency_key is 'as in gov_events';
+comment on column @extschema@.gov_event_log.request_hash is 'as in gov_events';
+comment on column @extschema@.gov_event_log.caller is 'as in gov_events';
+comment on column @extschema@.gov_event_log.occurred_at is 'as in gov_events';
+comment on column @extschema@.gov_event_log.recorded_at is 'as in gov_events';
+comment on column @extschema@.gov_event_log.counter_ids is 'as in gov_events';
 comment on column @extschema@.gov_event_log.window_starts is 'for each of counter_ids the start of the window charged; null for a budget that never resets';
 comment on column @extschema@.gov_event_log.window_ends is 'for each of counter_ids the end of the window charged, exclusive; null for a budget that never resets';
 
@@ -56,6 +68,14 @@ select
 from @extschema@.gov_usage u;
 
 comment on view @extschema@.gov_usage_log is 'gov_usage, with null for the window of a budget that never resets';
+comment on column @extschema@.gov_usage_log.owner_id is 'as in gov_usage';
+comment on column @extschema@.gov_usage_log.assignment_id is 'as in gov_usage';
+comment on column @extschema@.gov_usage_log.counter_id is 'as in gov_usage';
+comment on column @extschema@.gov_usage_log.amount is 'as in gov_usage';
+comment on column @extschema@.gov_usage_log.event_count is 'as in gov_usage';
+comment on column @extschema@.gov_usage_log.pruned_amount is 'as in gov_usage';
+comment on column @extschema@.gov_usage_log.pruned_count is 'as in gov_usage';
+comment on column @extschema@.gov_usage_log.merged_windows is 'as in gov_usage';
 comment on column @extschema@.gov_usage_log.window_start is 'null for a budget that never resets';
 comment on column @extschema@.gov_usage_log.window_end is 'exclusive; null for a budget that never resets; of merged windows that of the last';
 
@@ -73,4 +93,12 @@ select
 from @extschema@.gov_alerts a;
 
 comment on view @extschema@.gov_alert_log is 'gov_alerts, with null for the window of a budget that never resets';
+comment on column @extschema@.gov_alert_log.id is 'as in gov_alerts';
+comment on column @extschema@.gov_alert_log.owner_id is 'as in gov_alerts';
+comment on column @extschema@.gov_alert_log.assignment_id is 'as in gov_alerts';
+comment on column @extschema@.gov_alert_log.threshold is 'as in gov_alerts';
+comment on column @extschema@.gov_alert_log.usage is 'as in gov_alerts';
+comment on column @extschema@.gov_alert_log.usage_limit is 'as in gov_alerts';
+comment on column @extschema@.gov_alert_log.event_id is 'as in gov_alerts';
+comment on column @extschema@.gov_alert_log.raised_at is 'as in gov_alerts';
 comment on column @extschema@.gov_alert_log.window_start is 'null for a budget that never resets';

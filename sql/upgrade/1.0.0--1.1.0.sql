@@ -261,7 +261,6 @@ comment on column @extschema@.gov_capabilities.created_at is 'when the row was m
 comment on column @extschema@.gov_entities.type_id is 'its entity type';
 comment on column @extschema@.gov_entities.display_name is 'for people to read';
 comment on column @extschema@.gov_entities.created_at is 'when the row was made';
-comment on column @extschema@.gov_assignments.id is 'its id, the same for as long as the budget is there';
 comment on column @extschema@.gov_assignments.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_assignments.entity_id is 'the entity whose budget it is';
 comment on column @extschema@.gov_assignments.capability_id is 'the capability that it limits';
