@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use GovTest;
 
-my $node = gov_node('budgets', conf => "governance.rollup_interval = '10ms'");
+my $node = gov_node('budgets', conf => "autovacuum = off\ngovernance.rollup_interval = '10ms'");
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
