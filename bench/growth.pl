@@ -105,6 +105,7 @@ sub print_all
 		foreach my $owner (@owners)
 		{
 			print_operation($operation, $owner);
+			$node->wait_for_catchup($standby) if defined $operation->{ready};
 			print_operation($operation, $owner, standby => 1) if $operation->{standby};
 		}
 	}
