@@ -89,8 +89,8 @@ foreach my $operation (@operations)
 
 	note "$name: $before{$name} blocks before, $after{$name} after";
 	cmp_ok($after{$name}, '<=', $most, "$name: at most $most blocks");
-	# an index of one page has got a level more, or two
-	cmp_ok($after{$name}, '<=', 1.6 * $before{$name} + 25, "$name: no more than before");
+	# an index of one page has got a level more, or two; PostgreSQL 18 reads a part of the tree with twice the blocks of 15 and 17
+	cmp_ok($after{$name}, '<=', 1.6 * $before{$name} + ($node->pg_version >= 18 ? 50 : 25), "$name: no more than before");
 }
 
 # ---------------------------------------------------------------- behind the watermark
