@@ -17,7 +17,7 @@
 #include "call/answer.h"
 #include "call/record.h"
 #include "call/wanted.h"
-#include "call/writing.h"
+#include "call/write.h"
 
 #define CHAINS	7				/* the column of gov_consume */
 

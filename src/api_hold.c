@@ -10,9 +10,9 @@
 #include "utils/uuid.h"
 
 #include "call/answer.h"
-#include "call/reserve.h"
+#include "call/hold_call.h"
 #include "call/wanted.h"
-#include "call/writing.h"
+#include "call/write.h"
 
 #define CHAINS	9				/* the column of gov_reserve */
 

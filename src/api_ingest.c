@@ -26,7 +26,7 @@
 #include "call/batch.h"
 #include "call/item.h"
 #include "call/record.h"
-#include "call/writing.h"
+#include "call/write.h"
 
 #define GOV_ITEMS_MAX	1000
 

@@ -16,8 +16,8 @@
 
 #include "fmgr.h"
 
-#include "cache/block.h"
 #include "cache/names.h"
+#include "cache/node_block.h"
 
 PG_FUNCTION_INFO_V1(gov_budget_bytes_1_1);
 PG_FUNCTION_INFO_V1(gov_node_bytes_1_1);

@@ -17,7 +17,7 @@
 #include "base/arena.h"
 
 #define GOV_STRIPES					128
-#define GOV_SEGMENT_BUCKETS			64	/* of hash tables; see nodetable.c */
+#define GOV_SEGMENT_BUCKETS			64	/* of hash tables; see node_table.c */
 #define GOV_OWNER_SLOTS				32	/* of a stripe, by hash of the owner */
 #define GOV_GENERATIONS				1024
 #define GOV_WORKER_SLOTS			256
@@ -135,7 +135,7 @@ typedef struct GovShared
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
 	pg_atomic_uint64 type_generations[GOV_GENERATIONS];
-	pg_atomic_uint64 merged_until[GOV_GENERATIONS]; /* TimestampTz; read_usage.c */
+	pg_atomic_uint64 merged_until[GOV_GENERATIONS]; /* TimestampTz; load_usage.c */
 	GovSharedTail tails[GOV_GENERATIONS];
 	LWLock		workers_lock;
 	GovSharedWorker workers[GOV_WORKER_SLOTS];

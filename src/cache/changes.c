@@ -5,7 +5,7 @@
  * PURPOSE
  *		Triggers (invalidate.c) note here which entities a transaction has
  *		touched.  Until its end the transaction itself works on a private view
- *		of the owners concerned (private.c); its commit makes the shared nodes
+ *		of the owners concerned (private_view.c); its commit makes the shared nodes
  *		stale, before COMMIT returns to the client.
  *
  * LAYOUT
@@ -43,8 +43,8 @@
 #include "base/compat.h"
 #include "base/fault.h"
 #include "cache/changes.h"
-#include "cache/evict.h"
 #include "cache/node.h"
+#include "cache/node_memory.h"
 
 #define GOV_CHANGES_IDS_MAX		1000	/* of one owner */
 #define GOV_CHANGES_KEYS_MAX	10000	/* with more, owners only */

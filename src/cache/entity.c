@@ -5,7 +5,7 @@
  * PURPOSE
  *		The same block serves in shared memory, in a backend's private view,
  *		and as a copy taken under a lock: it is moved with memcpy and never
- *		changed once built (read_build.c builds it).
+ *		changed once built (load_build.c builds it).
  *
  * INVARIANTS
  *		offset + length of every string lies inside size.  The budgets of one

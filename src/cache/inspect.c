@@ -13,7 +13,7 @@
 #include "miscadmin.h"
 
 #include "cache/inspect.h"
-#include "cache/nodetable.h"
+#include "cache/node_table.h"
 
 typedef struct GovCounterCopies
 {

@@ -11,7 +11,7 @@
  * PROTOCOL
  *		1. Lock the tables (AccessShareLock), so that nobody waits for a claim
  *		   of ours while we wait for a table of theirs.
- *		2. See to it that the owner's tail is known, if it can be (learn.c).
+ *		2. See to it that the owner's tail is known, if it can be (tail_learn.c).
  *		3. Claim the nodes of the ids.  From here on nobody charges their
  *		   counters.
  *		4. Take a snapshot of what others have committed.  Whoever charged a
@@ -59,9 +59,9 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/fault.h"
-#include "base/launch.h"
-#include "cache/learn.h"
+#include "base/worker_slots.h"
 #include "cache/tail.h"
+#include "cache/tail_learn.h"
 
 #define GOV_CLAIMS_KEPT		1024	/* room for them, from one load to the next */
 #define GOV_ITEMS_AT_FIRST	16

@@ -6,7 +6,7 @@
 #define GOV_LOAD_H
 
 #include "base/spi.h"
-#include "cache/claim.h"
+#include "cache/node_claim.h"
 
 /* An id to load, and what the tables say about it. */
 typedef struct GovLoaded

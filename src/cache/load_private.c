@@ -14,7 +14,7 @@
  */
 #include "postgres.h"
 
-#include "cache/read.h"
+#include "cache/load_steps.h"
 
 /* An id of a private load, by which the same one is found again. */
 typedef struct GovIdBytes

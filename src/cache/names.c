@@ -18,7 +18,7 @@
  *		has a reference reads the bytes without.
  *
  * FAILURE
- *		Without room for a name the node has the string itself (block.c).
+ *		Without room for a name the node has the string itself (node_block.c).
  */
 #include "postgres.h"
 

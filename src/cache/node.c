@@ -5,8 +5,8 @@
  * PURPOSE
  *		A node says what the tables say about one id of one owner: the entity
  *		with its budgets, or that there is none.  Each budget has a counter.
- *		Nodes are loaded on demand (load.c, by way of claim.c), made stale by
- *		catalog changes, and evicted when memory is short (evict.c).
+ *		Nodes are loaded on demand (load.c, by way of node_claim.c), made stale by
+ *		catalog changes, and evicted when memory is short (node_memory.c).
  *
  * LIFE OF A NODE
  *		claimed		is_loading; by one backend, which reads the tables, while
@@ -45,7 +45,7 @@
 #include "utils/wait_event.h"
 
 #include "base/fault.h"
-#include "cache/nodetable.h"
+#include "cache/node_table.h"
 #include "cache/threshold.h"
 
 #define GOV_LOAD_WAIT_MS			100

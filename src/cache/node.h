@@ -22,7 +22,7 @@ typedef struct GovOwnerKey
 	int			slot;			/* of the stripe's owners */
 } GovOwnerKey;
 
-/* Where the counter is that stands in a node's array; see block.c. */
+/* Where the counter is that stands in a node's array; see node_block.c. */
 typedef enum GovPlace
 {
 	GOV_PLACE_HERE,
@@ -91,7 +91,7 @@ typedef struct GovSharedNode
 	bool		was_used;		/* since eviction last passed by */
 	bool		was_spared:1;	/* by eviction, for its rows in the tail */
 	bool		is_draining:1;	/* only who has something in flight charges it; reset.c */
-	bool		is_needed:1;	/* a former block, while it is judged; see block.c */
+	bool		is_needed:1;	/* a former block, while it is judged; see node_block.c */
 } GovSharedNode;
 
 /* What a call demands of the nodes it uses: changes up to its start. */

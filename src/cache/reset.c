@@ -12,7 +12,7 @@
  *		that yet.  So its node is draining: a call that would charge it waits as
  *		for one that is being loaded (gov_walk_find_node), unless its
  *		transaction has charged something already, for then we may be waiting
- *		for it.  When the last pin is gone the node goes too (evict.c).
+ *		for it.  When the last pin is gone the node goes too (node_memory.c).
  *
  *		Nodes that others are loading as we begin may be given the time before
  *		the clock went back; they are waited for, and looked at then.
@@ -33,7 +33,7 @@
 
 #include "base/clock.h"
 #include "base/errors.h"
-#include "cache/evict.h"
+#include "cache/node_memory.h"
 #include "cache/pending.h"
 #include "cache/reset.h"
 

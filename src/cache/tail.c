@@ -16,7 +16,7 @@
  * WHEN A TAIL IS KNOWN
  *		Either the rollup has passed all that was in the ledger when this server
  *		was first asked (begin), and all that was lost since.  Or somebody has
- *		read the owner's tail and loaded all that it names (learn.c), and
+ *		read the owner's tail and loaded all that it names (tail_learn.c), and
  *		nothing has been lost since: the owner has a node with the empty id,
  *		which no entity has.  It has the number of losses when that was begun in
  *		loaded_changes, and in generation the time when the tail may be learned
@@ -51,7 +51,7 @@
 #include "miscadmin.h"
 #include "storage/spin.h"
 
-#include "cache/nodetable.h"
+#include "cache/node_table.h"
 #include "cache/tail.h"
 
 #define GOV_NOTHING_ROLLED_UP	(-1)

@@ -5,7 +5,7 @@
 #ifndef GOV_TAIL_H
 #define GOV_TAIL_H
 
-#include "cache/claim.h"
+#include "cache/node_claim.h"
 
 /* what is rolled up */
 extern bool gov_tail_has_begun(Oid extension);

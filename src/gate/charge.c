@@ -24,7 +24,7 @@
 
 #include "miscadmin.h"
 
-#include "cache/own.h"
+#include "cache/own_counts.h"
 #include "cache/pending.h"
 #include "cache/threshold.h"
 #include "gate/charge.h"

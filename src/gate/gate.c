@@ -30,17 +30,17 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/guc.h"
-#include "base/launch.h"
 #include "base/spi.h"
+#include "base/worker_slots.h"
 #include "cache/changes.h"
-#include "cache/claim.h"
 #include "cache/cycle.h"
-#include "cache/own.h"
+#include "cache/node_claim.h"
+#include "cache/own_counts.h"
 #include "cache/pending.h"
-#include "cache/private.h"
+#include "cache/private_view.h"
 #include "gate/charge.h"
 #include "gate/gate.h"
-#include "gate/overdue.h"
+#include "gate/hold_overdue.h"
 
 #define GOV_ATTEMPTS_MAX	100
 

@@ -4,8 +4,8 @@
  *
  * PURPOSE
  *		One walk from what a call names up to the roots, over shared nodes or
- *		a private view or both, makes the resolved set; budgets.c then finds
- *		the budgets that count, and held.c those of a hold that ends.
+ *		a private view or both, makes the resolved set; resolve_budgets.c then finds
+ *		the budgets that count, and resolve_held.c those of a hold that ends.
  *
  * LOCKING
  *		The caller holds the stripe's lock (gate.c), shared or exclusive.  So
@@ -23,10 +23,10 @@
 
 #include "base/fault.h"
 #include "cache/pending.h"
-#include "cache/private.h"
+#include "cache/private_view.h"
 #include "cache/types.h"
 #include "gate/resolve.h"
-#include "gate/walk.h"
+#include "gate/resolve_walk.h"
 
 #define GOV_ARRAYS_KEPT		((Size) 1024 * 1024)	/* bytes, from one transaction to the next */
 

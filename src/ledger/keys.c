@@ -34,7 +34,7 @@
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/fault.h"
-#include "base/rowstate.h"
+#include "base/row_header.h"
 #include "ledger/columns.h"
 #include "ledger/keys.h"
 

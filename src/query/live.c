@@ -139,7 +139,7 @@ stored_usage(const GovSheet *sheet, uint32 number)
 }
 
 /*
- * As a check reads it (read_state in budgets.c).  False if the counter is ahead
+ * As a check reads it (read_state in resolve_budgets.c).  False if the counter is ahead
  * of the sheet's catalog, or the tables have not been asked where they must be.
  */
 static pg_attribute_always_inline bool

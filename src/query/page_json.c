@@ -14,8 +14,8 @@
 
 #include "utils/numeric.h"
 
-#include "base/launch.h"
-#include "gate/overdue.h"
+#include "base/worker_slots.h"
+#include "gate/hold_overdue.h"
 #include "pure/json.h"
 #include "query/page.h"
 

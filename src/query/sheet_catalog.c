@@ -27,7 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "base/errors.h"
-#include "cache/read.h"
+#include "cache/load_steps.h"
 #include "query/sheet_read.h"
 
 /* A budget as it is read, before the budgets of its entity are in order. */

@@ -3,13 +3,13 @@
  *		Reads what the tables say of the budgets of a sheet.
  *
  * PURPOSE
- *		The same sums as a load makes (read_counts.c): usage rolled up, the
+ *		The same sums as a load makes (load_counts.c): usage rolled up, the
  *		ledger's tail, open holds; but of any number of budgets at once.  The
  *		owner's tail and holds are read whole, and budgets looked up in them
  *		here: no join has to be planned for numbers that are not known.
  *
  * HOLDS
- *		As in read_holds.c: beside shared memory every open hold counts,
+ *		As in load_holds.c: beside shared memory every open hold counts,
  *		whatever its time; without it those past their time do not.
  *
  * CLOCK
@@ -23,7 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "cache/read.h"
+#include "cache/load_steps.h"
 #include "query/sheet_read.h"
 
 static GovQuery usage_query = {

@@ -16,7 +16,7 @@
  *
  *		A transaction that has changed the owner's catalog reads a sheet for
  *		each query, which sees its own rows; counters that others see too count
- *		in it as they do in a check (find_counters in budgets.c).  So does,
+ *		in it as they do in a check (find_counters in resolve_budgets.c).  So does,
  *		without any counters, a query that shared memory cannot serve: on a
  *		standby, where the library is not preloaded, with governance.use_cache
  *		off, and where counters were unlinked again and again as it read.

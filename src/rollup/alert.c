@@ -47,8 +47,8 @@
 #include "base/fault.h"
 #include "base/spi.h"
 #include "cache/changes.h"
+#include "cache/load_steps.h"
 #include "cache/pending.h"
-#include "cache/read.h"
 #include "rollup/alert.h"
 #include "rollup/notify.h"
 

@@ -30,7 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "base/spi.h"
-#include "cache/read.h"
+#include "cache/load_steps.h"
 #include "rollup/alert.h"
 #include "rollup/rollup_write.h"
 

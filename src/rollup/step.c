@@ -31,7 +31,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/launch.h"
+#include "base/worker_slots.h"
 #include "rollup/step.h"
 
 #define GOV_RETRY_MS		1000
