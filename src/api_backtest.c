@@ -159,7 +159,7 @@ read_windows(HeapTupleHeader row, GovTrial *trial)
 	anchor = GetAttributeByName(row, "anchor_at", &isnull);
 	trial->has_anchor = !isnull;
 	trial->anchor = isnull ? 0 : DatumGetTimestampTz(anchor);
-	trial->tz = gov_timezone_lookup(TextDatumGetCString(required(row, "timezone")));
+	trial->tz = gov_window_timezone(TextDatumGetCString(required(row, "timezone")));
 	if (trial->tz == NULL)
 		raise_bad_budget("timezone");
 }

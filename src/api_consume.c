@@ -46,13 +46,13 @@ gov_consume_1_0(PG_FUNCTION_ARGS)
 	bool		nulls[7];
 
 	if (recorded.is_duplicate)
-		gov_look_again(&arguments, &resolution, &decision);
+		gov_write_look_again(&arguments, &resolution, &decision);
 	gov_answer_decision(&decision, values, nulls);
 	nulls[4] = !recorded.is_recorded && !recorded.is_duplicate;
 	values[4] = Int64GetDatum(recorded.event_id);
 	nulls[5] = false;
 	values[5] = BoolGetDatum(recorded.is_duplicate);
-	nulls[6] = !gov_wants_any(fcinfo, GOV_COLUMN(CHAINS));
+	nulls[6] = !gov_wanted_any(fcinfo, GOV_COLUMN(CHAINS));
 	values[6] = nulls[6] ? (Datum) 0 : gov_answer_chains(resolution);
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }
@@ -77,8 +77,8 @@ raise_denied(const GovArguments *arguments, const GovDecision *decision,
 {
 	ereport(ERROR,
 			(errcode(GOV_ERRCODE_DENIED),
-			 errmsg("use of \"%s\" denied: %s", gov_shown(text_to_cstring(arguments->capability)),
-					gov_denial_reason(decision->denial)),
+			 errmsg("use of \"%s\" denied: %s", gov_error_shown(text_to_cstring(arguments->capability)),
+					gov_decide_reason(decision->denial)),
 			 errdetail("Failing budgets: %s", gov_answer_failing_nodes(resolution)),
 			 errhint("%s", denial_hint(decision))));
 }

@@ -83,7 +83,7 @@ at_transaction_end(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_ABORT:
 			gov_load_abandon();
-			gov_learn_abandon();
+			gov_tail_learn_abandon();
 			gov_reset_abandon();
 			gov_spi_abort(0);
 			forget_private();
@@ -112,7 +112,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			gov_load_abandon();
-			gov_learn_abandon();
+			gov_tail_learn_abandon();
 			gov_reset_abandon();
 			gov_spi_abort(GetCurrentTransactionNestLevel());
 			forget_private();

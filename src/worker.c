@@ -174,14 +174,14 @@ sweep(void *arg)
 			round->must_leave = true;
 			return;
 		}
-		is_in_flight = gov_hold_is_in_flight();
-		is_locked = gov_expire_try_lock();
+		is_in_flight = gov_hold_row_is_in_flight();
+		is_locked = gov_hold_expire_try_lock();
 		if (is_locked)
 		{
-			has_more = gov_expire_next(&after, now, &ndone);
+			has_more = gov_hold_expire_next(&after, now, &ndone);
 
 			/* once: it reads what this sweep has ended, as long as an old snapshot keeps that */
-			if (!has_more && !gov_hold_next_expiry(swept_until, &next_expiry))
+			if (!has_more && !gov_hold_row_next_expiry(swept_until, &next_expiry))
 				next_expiry = DT_NOEND;
 		}
 		end();

@@ -47,8 +47,8 @@ extern int gov_fault_action;
 extern double gov_fault_clock;
 #endif
 
-extern const char *gov_caller_name(void);
-extern void gov_plans_know_owner(void);
+extern const char *gov_guc_caller_name(void);
+extern void gov_guc_plans_know_owner(void);
 extern void gov_guc_init(void);
 
 #endif							/* GOV_GUC_H */

@@ -163,7 +163,7 @@ gov_lookup_last(Relation table, Oid index, AttrNumber column, Datum *value, bool
 
 /* To count those that have some values in the leading columns, which are text. */
 void
-gov_entries_begin(GovEntries *entries, Relation table, Oid index, int nkeys)
+gov_lookup_entries_begin(GovEntries *entries, Relation table, Oid index, int nkeys)
 {
 	Assert(nkeys <= GOV_LOOKUP_KEYS);
 	entries->nkeys = nkeys;
@@ -174,7 +174,7 @@ gov_entries_begin(GovEntries *entries, Relation table, Oid index, int nkeys)
 
 /* Are there at most so many? */
 bool
-gov_entries_are_at_most(GovEntries *entries, const Datum *values, int most)
+gov_lookup_entries_are_at_most(GovEntries *entries, const Datum *values, int most)
 {
 	ScanKeyData keys[GOV_LOOKUP_KEYS];
 	int			count = 0;
@@ -191,7 +191,7 @@ gov_entries_are_at_most(GovEntries *entries, const Datum *values, int most)
 }
 
 void
-gov_entries_end(GovEntries *entries)
+gov_lookup_entries_end(GovEntries *entries)
 {
 	if (entries->index == NULL)
 		return;

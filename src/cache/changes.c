@@ -285,7 +285,7 @@ tell_one_by_one(void)
 	{
 		GovOwnerKey owner;
 
-		gov_owner_key_init(&owner, MyDatabaseId, extension, change->key.bytes,
+		gov_node_owner_key_init(&owner, MyDatabaseId, extension, change->key.bytes,
 						   change->key.owner_length);
 		gov_node_invalidate(&owner, change->key.bytes + change->key.owner_length,
 							change->key.id_length);
@@ -311,7 +311,7 @@ gov_changes_drop_deleted(void)
 		const text *name = lfirst(cell);
 		GovOwnerKey owner;
 
-		gov_owner_key_init(&owner, MyDatabaseId, extension, VARDATA_ANY(name),
+		gov_node_owner_key_init(&owner, MyDatabaseId, extension, VARDATA_ANY(name),
 						   VARSIZE_ANY_EXHDR(name));
 		gov_node_evict_owner(&owner);
 	}

@@ -71,7 +71,7 @@ typedef struct GovEntity
 	uint32		size;			/* of the whole block */
 	uint32		inner_size;
 	uint32		nbudgets;
-	uint32		id_hash;		/* gov_text_hash() of id */
+	uint32		id_hash;		/* gov_entity_text_hash() of id */
 	GovText		type_id;		/* outer */
 	GovText		parent_id;		/* outer; null: a root */
 	bool		is_archived;
@@ -150,11 +150,11 @@ gov_uuid_is(const pg_uuid_t *a, const pg_uuid_t *b)
 	return memcmp(a->data, b->data, UUID_LEN) == 0;
 }
 
-extern uint32 gov_text_hash(const char *text, uint32 length);
+extern uint32 gov_entity_text_hash(const char *text, uint32 length);
 extern void gov_entity_budgets_of(const GovEntity *entity,
 								  const char *capability_id, uint32 length,
 								  uint32 hash, uint32 *first, uint32 *count);
-extern bool gov_budget_window(const GovEntity *entity, const GovBudget *budget,
+extern bool gov_entity_budget_window(const GovEntity *entity, const GovBudget *budget,
 							  TimestampTz at, GovWindow *window);
 
 #endif							/* GOV_ENTITY_H */

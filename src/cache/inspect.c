@@ -60,7 +60,7 @@ copy_stripe_counters(GovSharedStripe *stripe, Oid extension, const char *owner,
 	gov_stripe_lock(stripe, LW_SHARED);
 	for (uint32 b = 0; b < stripe->nbuckets; b++)
 	{
-		GovRef		ref = *gov_nodetable_bucket_number(stripe, b);
+		GovRef		ref = *gov_node_table_bucket_number(stripe, b);
 
 		while (ref != 0)
 		{

@@ -79,7 +79,7 @@ static void
 give_claims_up(void)
 {
 	while (nclaims > 0)
-		gov_claim_abandon(&claims[--nclaims]);
+		gov_node_claim_abandon(&claims[--nclaims]);
 	if (claims_capacity <= GOV_CLAIMS_KEPT)
 		return;
 	pfree(claims);
@@ -97,7 +97,7 @@ gov_load_abandon(void)
 
 /* Make room for one more item. */
 void
-gov_load_reserve(GovLoad *load)
+gov_load_make_room(GovLoad *load)
 {
 	int			wanted = load->capacity == 0 ? GOV_ITEMS_AT_FIRST : 2 * load->capacity;
 
@@ -163,7 +163,7 @@ want_shared(GovLoad *load, const char *id, uint32 id_length)
 	place.id_length = id_length;
 	if (gov_node_climb(load->key, &place, load->since) != GOV_NODE_MISSING)
 		return GOV_NODE_READY;
-	gov_load_reserve(load);
+	gov_load_make_room(load);
 	reserve_claim();
 	copy = gov_load_copy(load, place.id, place.id_length);
 	status = gov_node_claim(load->key, copy, place.id_length, load->since, &claims[nclaims]);
@@ -230,13 +230,13 @@ claim_and_read(GovLoad *load, const GovLoaded *ids, int nids)
 		int			end = load->count;
 
 		take_snapshot(load, first);
-		gov_read_entities(load, first);
+		gov_load_entities(load, first);
 		status = want_parents(load, first);
 		first = end;
 	}
 	load->claims = claims;
 	if (status != GOV_NODE_FULL && load->count > 0)
-		gov_read_counters(load);
+		gov_load_counters(load);
 	if (first > 0)
 		gov_spi_pop_snapshot();
 	return status;
@@ -249,7 +249,7 @@ install_items(GovLoad *load)
 	for (int i = 0; i < load->count; i++)
 	{
 		GOV_FAULT(GOV_FAULT_LOAD);
-		if (!gov_claim_install(&claims[i], load->items[i].entity, load->items[i].counters))
+		if (!gov_node_claim_install(&claims[i], load->items[i].entity, load->items[i].counters))
 			return GOV_NODE_FULL;
 	}
 	nclaims = 0;
@@ -262,7 +262,7 @@ lock_table(Oid relid)
 	Relation	rel = try_table_open(relid, AccessShareLock);
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	table_close(rel, NoLock);
 }
 
@@ -282,7 +282,7 @@ lock_table_and_indexes(Oid relid)
 	ListCell   *cell;
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	foreach(cell, RelationGetIndexList(rel))
 		LockRelationOid(lfirst_oid(cell), AccessShareLock);
 	table_close(rel, NoLock);
@@ -393,7 +393,7 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 
 	gov_load_begin(&load, key);
 	load.counts_overdue = true;
-	gov_learn_tail(&load);
+	gov_tail_learn(&load);
 	status = load_items(&load, ids, nids, since);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);

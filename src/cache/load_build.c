@@ -170,7 +170,7 @@ read_cadence(const GovRow *row, GovCadence *cadence)
 	if (!gov_cadence_parse(stored, cadence))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("stored cadence \"%s\" is malformed", gov_shown(stored))));
+				 errmsg("stored cadence \"%s\" is malformed", gov_error_shown(stored))));
 }
 
 /* Read a budget, and append the inner part of what belongs to it. */
@@ -183,13 +183,13 @@ add_budget(const GovLoad *load, StringInfo block, const GovRow *row, uint32 numb
 
 	budget.id = *DatumGetUUIDP(row->values[GOV_ASSIGNMENT_ID]);
 	budget.counter_id = DatumGetInt64(row->values[GOV_ASSIGNMENT_COUNTER_ID]);
-	budget.capability_hash = gov_text_hash(VARDATA_ANY(capability),
+	budget.capability_hash = gov_entity_text_hash(VARDATA_ANY(capability),
 										   VARSIZE_ANY_EXHDR(capability));
 	if (VARSIZE_ANY_EXHDR(name) > 0)
 		budget.name = add_string(block, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
 	budget.has_limit = !row->nulls[GOV_ASSIGNMENT_USAGE_LIMIT];
 	if (budget.has_limit)
-		budget.limit = gov_read_sum(row->values[GOV_ASSIGNMENT_USAGE_LIMIT]);
+		budget.limit = gov_load_sum(row->values[GOV_ASSIGNMENT_USAGE_LIMIT]);
 	read_cadence(row, &budget.cadence);
 	budget.is_soft = is_text(row->values[GOV_ASSIGNMENT_ENFORCEMENT], "soft");
 	budget.more = add_more(load, block, row);
@@ -264,7 +264,7 @@ sort_budgets(GovEntity *entity)
 
 /* Build an entity from its row and those of its budgets. */
 GovEntity *
-gov_build_entity(const GovLoad *load, const GovLoaded *item, const GovRow *row,
+gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovRow *row,
 				 const GovRow *budgets, uint32 nbudgets)
 {
 	StringInfoData block;
@@ -273,7 +273,7 @@ gov_build_entity(const GovLoad *load, const GovLoaded *item, const GovRow *row,
 	GovEntity  *entity;
 
 	head.nbudgets = nbudgets;
-	head.id_hash = gov_text_hash(item->id, item->id_length);
+	head.id_hash = gov_entity_text_hash(item->id, item->id_length);
 	head.is_archived = !row->nulls[GOV_ENTITY_ARCHIVED_AT];
 	initStringInfo(&block);
 	enlargeStringInfo(&block, start);

@@ -58,7 +58,7 @@ open_table(Oid relid)
 	Relation	rel = try_table_open(relid, AccessShareLock);
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	return rel;
 }
 
@@ -214,7 +214,7 @@ read_entity(GovLoad *load, Tables *tables, const GovLoaded *item)
 		GovRow		row = keep_row(tables->entities, tuple);
 		uint32		nbudgets = read_budgets(load, tables, id);
 
-		entity = gov_build_entity(load, item, &row, tables->budgets, nbudgets);
+		entity = gov_load_build_entity(load, item, &row, tables->budgets, nbudgets);
 	}
 	systable_endscan(scan);
 	return entity;
@@ -222,7 +222,7 @@ read_entity(GovLoad *load, Tables *tables, const GovLoaded *item)
 
 /* Fill in the entity of each item from the first on, under the active snapshot. */
 void
-gov_read_entities(GovLoad *load, int first)
+gov_load_entities(GovLoad *load, int first)
 {
 	const GovCatalog *catalog = gov_catalog();
 	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext, "governance load rows",

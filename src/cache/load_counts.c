@@ -50,22 +50,22 @@ static GovQuery visible_query = {
 
 /* A stored amount, or a sum of amounts. */
 GovAmount
-gov_read_sum(Datum numeric)
+gov_load_sum(Datum numeric)
 {
 	GovAmount	amount = 0;
 
 	if (gov_amount_from_sum(DatumGetNumeric(numeric), &amount) != GOV_AMOUNT_OK)
-		gov_raise_stored_amount();
+		gov_error_stored_amount();
 	return amount;
 }
 
 /* A column of those in a row of SPI. */
 GovAmount
-gov_read_amount(uint64 row, int column, bool *isnull)
+gov_load_amount(uint64 row, int column, bool *isnull)
 {
 	Datum		value = gov_spi_value(row, column, isnull);
 
-	return *isnull ? 0 : gov_read_sum(value);
+	return *isnull ? 0 : gov_load_sum(value);
 }
 
 /* Give a counter its window at the load's time. */
@@ -73,14 +73,14 @@ static void
 set_window(const GovLoad *load, const GovEntity *entity, const GovBudget *budget,
 		   GovSharedCounter *counter)
 {
-	if (!gov_budget_window(entity, budget, load->now, &counter->window))
+	if (!gov_entity_budget_window(entity, budget, load->now, &counter->window))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("cannot compute the window of budget \"%s\" of entity \"%s\"",
-						gov_shown(gov_entity_string(entity, budget->name)),
-						gov_shown(gov_entity_id(entity)->bytes)),
+						gov_error_shown(gov_entity_string(entity, budget->name)),
+						gov_error_shown(gov_entity_id(entity)->bytes)),
 				 errdetail("Its time zone is \"%s\".",
-						   gov_shown(gov_budget_timezone(entity, budget))),
+						   gov_error_shown(gov_budget_timezone(entity, budget))),
 				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 }
 
@@ -96,7 +96,7 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	counter->id = budget->counter_id;
 	counter->window.start = counter->window.end = DT_NOBEGIN;
 	if (load->claims != NULL)
-		kept = gov_claim_has_counter(&load->claims[number], budget, b, load->now);
+		kept = gov_node_claim_has_counter(&load->claims[number], budget, b, load->now);
 	if (kept == GOV_KEPT)
 		return false;			/* renew_counter in node_claim.c sees no later window */
 	load->renews |= kept == GOV_KEPT_TO_RENEW;
@@ -138,7 +138,7 @@ list_counters(GovReading *reading)
 
 /* Up to which event the ledger is rolled up, for the active snapshot. */
 int64
-gov_read_watermark(void)
+gov_load_watermark(void)
 {
 	Oid			index = gov_catalog()->rollup_state_pkey;
 	Relation	rel = try_table_open(gov_catalog()->rollup_state, AccessShareLock);
@@ -149,7 +149,7 @@ gov_read_watermark(void)
 	bool		isnull;
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	ScanKeyInit(&key, GOV_STATE_ID + 1, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(1));
 	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 1, &key);
 	row = systable_getnext(scan);
@@ -163,7 +163,7 @@ gov_read_watermark(void)
 
 /* The charges of an owner's tail, as the active snapshot has it. */
 GovTally *
-gov_read_tail(const GovOwnerKey *key, int64 watermark, MemoryContext context)
+gov_load_tail(const GovOwnerKey *key, int64 watermark, MemoryContext context)
 {
 	GovTally   *tail = gov_tally_create(context);
 	GovTallyRange range = {
@@ -206,7 +206,7 @@ add_tail(const GovReading *reading, const GovTally *tail)
 
 		if (found == NULL)
 			continue;
-		gov_count_usage(found->counter, entry->key.window_start, entry->amount);
+		gov_load_count_usage(found->counter, entry->key.window_start, entry->amount);
 		found->counter->last_event = gov_tally_last_id(tail);
 	}
 	pfree(sorted);
@@ -227,26 +227,26 @@ read_tail(const GovReading *reading)
 
 	if (is_shared && !load->renews && gov_tail_is_known(load->key, load->rolled_up))
 		return;
-	watermark = gov_read_watermark();
+	watermark = gov_load_watermark();
 	if (is_shared && load->tail != NULL && load->tail->watermark == watermark &&
 		gov_tail_is_unchanged(load->key, load->tail->losses))
 		add_tail(reading, load->tail->tally);
 	else
-		add_tail(reading, gov_read_tail(load->key, watermark, CurrentMemoryContext));
+		add_tail(reading, gov_load_tail(load->key, watermark, CurrentMemoryContext));
 }
 
 /* Fill in the counters of each item. */
 void
-gov_read_counters(GovLoad *load)
+gov_load_counters(GovLoad *load)
 {
 	GovReading	reading = {.load = load};
 
 	list_counters(&reading);
 	if (reading.count == 0)
 		return;
-	gov_read_usage(&reading);
+	gov_load_usage(&reading);
 	read_tail(&reading);
-	gov_read_holds(&reading);
+	gov_load_holds(&reading);
 	for (int i = 0; i < reading.count; i++)
 		reading.list[i].counter->settled = reading.list[i].counter->total;
 }
@@ -277,7 +277,7 @@ counter_id_array(const GovLoad *load)
  * are invisible to the same snapshot without our own rows.
  */
 void
-gov_read_own_budgets(GovLoad *load)
+gov_load_own_budgets(GovLoad *load)
 {
 	Datum		args[1] = {counter_id_array(load)};
 	GovSpi		spi;

@@ -69,7 +69,7 @@ compare_budgets(const void *left, const void *right)
 static void
 count_hold(const Part *part, Datum numeric, Datum budgets)
 {
-	GovAmount	amount = gov_read_sum(numeric);
+	GovAmount	amount = gov_load_sum(numeric);
 	Datum	   *ids;
 	int			nids;
 
@@ -85,7 +85,7 @@ count_hold(const Part *part, Datum numeric, Datum budgets)
 		if (found == NULL)
 			continue;
 		if (!gov_amount_add(found->counter->held, amount, &found->counter->held))
-			gov_raise_stored_amount();
+			gov_error_stored_amount();
 		part->load->holds_met = true;
 	}
 }
@@ -150,7 +150,7 @@ read_few(const Part *part, TimestampTz after)
 	bool		are_few;
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	are_few = RelationGetNumberOfBlocks(rel) == 0 ||
 		find_few(rel, part->load->owner, after, tids, &ntids);
 	if (are_few && ntids > 0)
@@ -189,7 +189,7 @@ read_part(Part *part, TimestampTz after)
 
 /* Count the open holds of what is to be read.  The list is sorted by budget afterwards. */
 void
-gov_read_holds(GovReading *reading)
+gov_load_holds(GovReading *reading)
 {
 	GovLoad    *load = reading->load;
 	TimestampTz after = load->counts_overdue ? DT_NOBEGIN : load->now;

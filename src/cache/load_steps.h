@@ -71,33 +71,33 @@ typedef struct GovReading
 
 /* load.c */
 extern void gov_load_begin(GovLoad *load, const GovOwnerKey *key);
-extern void gov_load_reserve(GovLoad *load);
+extern void gov_load_make_room(GovLoad *load);
 extern void gov_load_add(GovLoad *load, const char *id, uint32 id_length);
 extern const char *gov_load_copy(const GovLoad *load, const char *id, uint32 id_length);
 extern GovNodeStatus gov_load_more(const GovLoad *from, const GovLoaded *ids, int nids,
 								   const GovFreshness *since);
 
 /* load_catalog.c */
-extern void gov_read_entities(GovLoad *load, int first);
+extern void gov_load_entities(GovLoad *load, int first);
 
 /* load_build.c */
-extern GovEntity *gov_build_entity(const GovLoad *load, const GovLoaded *item,
+extern GovEntity *gov_load_build_entity(const GovLoad *load, const GovLoaded *item,
 								   const GovRow *row, const GovRow *budgets, uint32 nbudgets);
 
 /* load_counts.c */
-extern void gov_read_own_budgets(GovLoad *load);
-extern void gov_read_counters(GovLoad *load);
-extern int64 gov_read_watermark(void);
-extern GovTally *gov_read_tail(const GovOwnerKey *key, int64 watermark,
+extern void gov_load_own_budgets(GovLoad *load);
+extern void gov_load_counters(GovLoad *load);
+extern int64 gov_load_watermark(void);
+extern GovTally *gov_load_tail(const GovOwnerKey *key, int64 watermark,
 							   MemoryContext context);
-extern GovAmount gov_read_sum(Datum numeric);
-extern GovAmount gov_read_amount(uint64 row, int column, bool *isnull);
+extern GovAmount gov_load_sum(Datum numeric);
+extern GovAmount gov_load_amount(uint64 row, int column, bool *isnull);
 
 /* load_usage.c */
-extern void gov_read_usage(const GovReading *reading);
-extern void gov_count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amount);
+extern void gov_load_usage(const GovReading *reading);
+extern void gov_load_count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amount);
 
 /* load_holds.c */
-extern void gov_read_holds(GovReading *reading);
+extern void gov_load_holds(GovReading *reading);
 
 #endif							/* GOV_LOAD_STEPS_H */

@@ -58,11 +58,11 @@ typedef struct Usage
 
 /* Count usage that is of the counter's window; note whether there is a later one. */
 void
-gov_count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amount)
+gov_load_count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amount)
 {
 	if (start == counter->window.start &&
 		!gov_amount_add(counter->total, amount, &counter->total))
-		gov_raise_stored_amount();
+		gov_error_stored_amount();
 	if (start > counter->window.start)
 		counter->has_later = true;
 }
@@ -82,7 +82,7 @@ read_row(Relation rel, HeapTuple row, Datum owner, Usage *usage)
 	value = heap_getattr(row, GOV_USAGE_WINDOW_END + 1, desc, &usage->is_merged);
 	usage->end = DatumGetTimestampTz(value);
 	value = heap_getattr(row, GOV_USAGE_AMOUNT + 1, desc, &usage->is_merged);
-	usage->amount = gov_read_sum(value);
+	usage->amount = gov_load_sum(value);
 	usage->is_merged = false;
 	if (AttributeNumberIsValid(merged))
 	{
@@ -106,7 +106,7 @@ count_row(GovSharedCounter *counter, const Usage *usage)
 			return;
 		start = counter->window.start;	/* the row covers the window */
 	}
-	gov_count_usage(counter, start, usage->amount);
+	gov_load_count_usage(counter, start, usage->amount);
 	if (usage->is_merged && usage->end > counter->window.end)
 		counter->has_later = true;
 }
@@ -184,12 +184,12 @@ first_start(Relation rel, const GovWindow *window)
 
 /* Count the rolled-up usage of what is to be read. */
 void
-gov_read_usage(const GovReading *reading)
+gov_load_usage(const GovReading *reading)
 {
 	Relation	rel = try_table_open(gov_catalog()->usage, AccessShareLock);
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	for (int i = 0; i < reading->count; i++)
 	{
 		GovSharedCounter *counter = reading->list[i].counter;

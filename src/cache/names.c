@@ -91,7 +91,7 @@ add(GovRef *link, const char *bytes, uint32 length, uint32 hash)
 GovText
 gov_name_take(const char *bytes, uint32 length)
 {
-	uint32		hash = gov_text_hash(bytes, length);
+	uint32		hash = gov_entity_text_hash(bytes, length);
 	GovRef	   *link;
 	GovText		name = 0;
 

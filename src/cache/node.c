@@ -51,7 +51,7 @@
 #define GOV_LOAD_WAIT_MS			100
 
 void
-gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
+gov_node_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
 				   const char *owner, uint32 owner_length)
 {
 	key->database = database;
@@ -59,7 +59,7 @@ gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
 	key->owner = owner;
 	key->owner_length = owner_length;
 	key->hash = hash_combine(murmurhash32(database),
-							 gov_text_hash(owner, owner_length));
+							 gov_entity_text_hash(owner, owner_length));
 	key->stripe = key->hash % GOV_STRIPES;
 	key->slot = key->hash / GOV_STRIPES % GOV_OWNER_SLOTS;
 }
@@ -74,7 +74,7 @@ gov_node_owners(const GovOwnerKey *key)
 uint32
 gov_node_hash(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
-	return hash_combine(key->hash, gov_text_hash(id, id_length));
+	return hash_combine(key->hash, gov_entity_text_hash(id, id_length));
 }
 
 bool
@@ -100,7 +100,7 @@ GovRef
 gov_node_find_ref(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
 	uint32		hash = gov_node_hash(key, id, id_length);
-	GovRef		ref = *gov_nodetable_bucket(gov_stripe(key->stripe), hash);
+	GovRef		ref = *gov_node_table_bucket(gov_stripe(key->stripe), hash);
 
 	while (ref != 0)
 	{
@@ -147,7 +147,7 @@ gov_node_counter(const GovSharedNode *node, uint32 budget)
 
 /* Which budget of the content is it?  Searched from a guess on. */
 bool
-gov_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
+gov_node_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
 						uint32 *budget)
 {
 	const GovEntity *entity = gov_node_content(node);
@@ -166,12 +166,12 @@ bool
 gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
 					 uint32 *budget)
 {
-	return !node->is_absent && gov_content_find_budget(node, id, guess, budget);
+	return !node->is_absent && gov_node_content_find_budget(node, id, guess, budget);
 }
 
 /* Has a transaction changes in flight in a counter that stands in the block? */
 bool
-gov_content_has_pins(const GovSharedNode *node)
+gov_node_content_has_pins(const GovSharedNode *node)
 {
 	GovSharedCounter *counters = gov_node_counters(node);
 
@@ -191,7 +191,7 @@ gov_content_has_pins(const GovSharedNode *node)
 bool
 gov_node_is_pinned(const GovSharedNode *node)
 {
-	while (!gov_content_has_pins(node))
+	while (!gov_node_content_has_pins(node))
 	{
 		if (node->attic == 0)
 			return false;
@@ -249,7 +249,7 @@ invalidate_buckets(GovSharedStripe *stripe, uint32 first, Oid database, Oid exte
 	end = Min(first + GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
 	for (uint32 b = first; b < end; b++)
 	{
-		GovRef		ref = *gov_nodetable_bucket_number(stripe, b);
+		GovRef		ref = *gov_node_table_bucket_number(stripe, b);
 
 		while (ref != 0)
 		{

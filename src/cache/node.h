@@ -149,7 +149,7 @@ gov_node_owner(const GovSharedNode *node)
 	return gov_chars(node, node->owner);
 }
 
-extern void gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
+extern void gov_node_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
 							   const char *owner, uint32 owner_length);
 
 /* with the stripe locked */
@@ -165,9 +165,9 @@ extern GovNodeStatus gov_node_status(const GovSharedNode *node,
 extern GovSharedCounter *gov_node_counter(const GovSharedNode *node, uint32 budget);
 extern bool gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 								 uint32 guess, uint32 *budget);
-extern bool gov_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
+extern bool gov_node_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 									uint32 guess, uint32 *budget);
-extern bool gov_content_has_pins(const GovSharedNode *node);
+extern bool gov_node_content_has_pins(const GovSharedNode *node);
 extern bool gov_node_is_pinned(const GovSharedNode *node);
 
 /* with no stripe locked */

@@ -57,7 +57,7 @@ lay_out(Size entity_size, uint32 nbudgets, Size owner_size)
 
 /* What a node takes whose entity's inner part has this size, altogether. */
 Size
-gov_block_size(Size inner_size, uint32 nbudgets)
+gov_node_block_size(Size inner_size, uint32 nbudgets)
 {
 	return gov_arena_block_size(lay_out(inner_size, nbudgets, 0).size);
 }
@@ -152,7 +152,7 @@ make(const GovOwnerKey *key, const char *id, uint32 id_length, Size entity_size,
 
 /* A block of what was loaded, not linked anywhere yet; 0 when there is no room. */
 GovRef
-gov_block_make(const GovOwnerKey *key, const GovEntity *entity,
+gov_node_block_make(const GovOwnerKey *key, const GovEntity *entity,
 			   const GovSharedCounter *counters)
 {
 	const GovChars *id = gov_entity_id(entity);
@@ -183,7 +183,7 @@ gov_block_make(const GovOwnerKey *key, const GovEntity *entity,
 
 /* A block for an id of which nothing is known yet. */
 GovRef
-gov_block_make_empty(const GovOwnerKey *key, const char *id, uint32 id_length)
+gov_node_block_make_empty(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
 	Size		size = MAXALIGN(offsetof(GovEntity, budgets) +
 								offsetof(GovChars, bytes) + id_length + 1);
@@ -197,7 +197,7 @@ gov_block_make_empty(const GovOwnerKey *key, const char *id, uint32 id_length)
 	node->is_absent = true;
 	memset(entity, 0, size);
 	entity->size = entity->inner_size = size;
-	entity->id_hash = gov_text_hash(id, id_length);
+	entity->id_hash = gov_entity_text_hash(id, id_length);
 	chars = unconstify(GovChars *, gov_entity_id(entity));
 	chars->length = id_length;
 	memcpy(chars->bytes, id, id_length);
@@ -206,7 +206,7 @@ gov_block_make_empty(const GovOwnerKey *key, const char *id, uint32 id_length)
 
 /* Give back the names of a block that is about to be freed. */
 void
-gov_block_give_names(const GovSharedNode *node)
+gov_node_block_give_names(const GovSharedNode *node)
 {
 	gov_name_give(node->owner);
 	give_names(gov_node_content(node));
@@ -214,14 +214,14 @@ gov_block_give_names(const GovSharedNode *node)
 
 /* Free a block that is in no table any more, and its attic. */
 void
-gov_block_free(GovRef block)
+gov_node_block_free(GovRef block)
 {
 	while (block != 0)
 	{
 		GovSharedNode *node = gov_address(block);
 		GovRef		attic = node->attic;
 
-		gov_block_give_names(node);
+		gov_node_block_give_names(node);
 		gov_node_free(block);
 		block = attic;
 	}
@@ -234,12 +234,12 @@ find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
 {
 	uint32		budget;
 
-	*is_orphan = node->is_absent || !gov_content_find_budget(node, budget_id, guess, &budget);
+	*is_orphan = node->is_absent || !gov_node_content_find_budget(node, budget_id, guess, &budget);
 	for (;;)
 	{
 		GovSharedCounter *counter = gov_node_counters(node);
 
-		if (gov_content_find_budget(node, budget_id, guess, &budget) &&
+		if (gov_node_content_find_budget(node, budget_id, guess, &budget) &&
 			counter[budget].place == GOV_PLACE_HERE)
 		{
 			*block = node;
@@ -313,7 +313,7 @@ sort_out(GovRef former, GovSharedNode *node)
 
 		former = block->attic;
 		block->attic = 0;
-		if (block->is_needed || gov_content_has_pins(block))
+		if (block->is_needed || gov_node_content_has_pins(block))
 		{
 			*link = ref;
 			link = &block->attic;
@@ -334,7 +334,7 @@ sort_out(GovRef former, GovSharedNode *node)
  * the former blocks that nobody needs any more, chained by attic.
  */
 GovRef
-gov_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned)
+gov_node_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned)
 {
 	const GovEntity *entity = gov_node_content(node);
 

@@ -7,14 +7,14 @@
 
 #include "cache/node.h"
 
-extern GovRef gov_block_make(const GovOwnerKey *key, const GovEntity *entity,
+extern GovRef gov_node_block_make(const GovOwnerKey *key, const GovEntity *entity,
 							 const GovSharedCounter *counters);
-extern GovRef gov_block_make_empty(const GovOwnerKey *key, const char *id, uint32 id_length);
-extern Size gov_block_size(Size inner_size, uint32 nbudgets);
-extern void gov_block_give_names(const GovSharedNode *node);
-extern void gov_block_free(GovRef block);
+extern GovRef gov_node_block_make_empty(const GovOwnerKey *key, const char *id, uint32 id_length);
+extern Size gov_node_block_size(Size inner_size, uint32 nbudgets);
+extern void gov_node_block_give_names(const GovSharedNode *node);
+extern void gov_node_block_free(GovRef block);
 
 /* with the stripe locked */
-extern GovRef gov_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned);
+extern GovRef gov_node_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned);
 
 #endif							/* GOV_NODE_BLOCK_H */

@@ -3,7 +3,7 @@
  *		One backend loads a node; the others wait for it.
  *
  * PURPOSE
- *		Between gov_node_claim() and gov_claim_install() a backend reads the
+ *		Between gov_node_claim() and gov_node_claim_install() a backend reads the
  *		tables for a node.  A claim is not a lock but a flag that others wait
  *		for, so that no lock is held meanwhile.  A backend that holds claims
  *		waits for nobody.
@@ -20,7 +20,7 @@
  *		and keeps its holds.
  *
  * FAILURE
- *		gov_claim_abandon() undoes a claim and cannot fail; it is called when
+ *		gov_node_claim_abandon() undoes a claim and cannot fail; it is called when
  *		the transaction of a load aborts (load.c).
  */
 #include "postgres.h"
@@ -71,14 +71,14 @@ gov_node_claim(const GovOwnerKey *key, const char *id, uint32 id_length,
 {
 	GovSharedStripe *stripe = gov_stripe(key->stripe);
 	GovNodeStatus status = GOV_NODE_FULL;
-	GovRef		made = gov_block_make_empty(key, id, id_length);
+	GovRef		made = gov_node_block_make_empty(key, id, id_length);
 	GovRef		ref;
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
 	ref = gov_node_find_ref(key, id, id_length);
 	if (ref == 0 && made != 0)
 	{
-		gov_nodetable_insert(stripe, made);
+		gov_node_table_insert(stripe, made);
 		gov_arena_offer(made, true);
 		ref = made;
 		made = 0;
@@ -88,7 +88,7 @@ gov_node_claim(const GovOwnerKey *key, const char *id, uint32 id_length,
 	gov_stripe_unlock(stripe);
 
 	if (made != 0)
-		gov_block_free(made);
+		gov_node_block_free(made);
 	return status;
 }
 
@@ -103,7 +103,7 @@ claimed_node(const GovClaim *claim)
 
 /* Is the budget's counter kept from before, so that it need not be loaded? */
 GovKept
-gov_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint32 guess,
+gov_node_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint32 guess,
 					  TimestampTz now)
 {
 	GovSharedNode *node;
@@ -155,7 +155,7 @@ replace(GovClaim *claim, GovRef made)
 	GovRef		unneeded;
 	bool		was_absent = former->is_loaded && former->is_absent;
 
-	*gov_nodetable_link(claim->stripe, claim->node) = made;
+	*gov_node_table_link(claim->stripe, claim->node) = made;
 	node->next = former->next;
 	node->is_stale = former->is_stale;
 	node->is_draining = former->is_draining;
@@ -163,7 +163,7 @@ replace(GovClaim *claim, GovRef made)
 	gov_arena_offer(made, true);
 	if (gov_node_content(former)->nbudgets > 0)
 		claim->stripe->owners[node->slot].unlinks++;
-	unneeded = gov_block_carry_over(claim->node, node, claim->was_pinned);
+	unneeded = gov_node_block_carry_over(claim->node, node, claim->was_pinned);
 	finish(claim, node, was_absent);
 	return unneeded;
 }
@@ -190,7 +190,7 @@ make_absent(GovClaim *claim)
  * id that is no entity.  Ends the claim, unless there is no room: then false.
  */
 bool
-gov_claim_install(GovClaim *claim, const GovEntity *entity,
+gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
 				  const GovSharedCounter *loaded)
 {
 	GovSharedStripe *stripe = claim->stripe;
@@ -199,7 +199,7 @@ gov_claim_install(GovClaim *claim, const GovEntity *entity,
 
 	if (entity == NULL)
 		make_room_for_absent(stripe);
-	else if ((made = gov_block_make(claim->key, entity, loaded)) == 0)
+	else if ((made = gov_node_block_make(claim->key, entity, loaded)) == 0)
 		return false;
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
@@ -211,7 +211,7 @@ gov_claim_install(GovClaim *claim, const GovEntity *entity,
 	END_CRIT_SECTION();
 	gov_stripe_unlock(stripe);
 
-	gov_block_free(unneeded);
+	gov_node_block_free(unneeded);
 	claim->node = 0;
 	ConditionVariableBroadcast(&stripe->loaded);
 	pg_atomic_fetch_add_u64(&gov_shared->loads, 1);
@@ -220,7 +220,7 @@ gov_claim_install(GovClaim *claim, const GovEntity *entity,
 
 /* Give a claim up; the node is as before, and stale if it was loaded. */
 void
-gov_claim_abandon(GovClaim *claim)
+gov_node_claim_abandon(GovClaim *claim)
 {
 	if (claim->node == 0)
 		return;

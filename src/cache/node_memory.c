@@ -178,7 +178,7 @@ free_swept(GovSweep *sweep)
 		GovRef		ref = sweep->nodes;
 
 		sweep->nodes = ((GovSharedNode *) gov_address(ref))->next;
-		gov_block_free(ref);
+		gov_node_block_free(ref);
 	}
 	if (sweep->evicted > 0 && sweep->owner == NULL)
 		pg_atomic_fetch_add_u64(&gov_shared->evictions, sweep->evicted);
@@ -220,15 +220,15 @@ evict(GovRef ref, void *arg)
 	}
 	if (goes)
 	{
-		unlink_node(stripe, gov_nodetable_link(stripe, ref));
-		gov_nodetable_shrink(stripe);
+		unlink_node(stripe, gov_node_table_link(stripe, ref));
+		gov_node_table_shrink(stripe);
 	}
 	gov_stripe_unlock(stripe);
 	if (!goes)
 		return false;
 
 	/* nobody else can reach it any more */
-	gov_block_give_names(node);
+	gov_node_block_give_names(node);
 	put_attic_aside(node, reclaim);
 	reclaim->evicted++;
 	reclaim->freed += gov_arena_size_of(ref);
@@ -270,7 +270,7 @@ evict_for(Size size)
 			has_more = true;
 		}
 	}
-	gov_block_free(reclaim.attics);
+	gov_node_block_free(reclaim.attics);
 	if (reclaim.evicted > 0)
 		pg_atomic_fetch_add_u64(&gov_shared->evictions, reclaim.evicted);
 	return block;
@@ -305,9 +305,9 @@ sweep_absent(GovSharedStripe *stripe)
 	for (int i = 0; i < GOV_BUCKETS_PER_HOLD && sweep.evicted < sweep.most; i++)
 	{
 		stripe->sweep = (stripe->sweep + 1) % stripe->nbuckets;
-		sweep_bucket(stripe, gov_nodetable_bucket_number(stripe, stripe->sweep), &sweep);
+		sweep_bucket(stripe, gov_node_table_bucket_number(stripe, stripe->sweep), &sweep);
 	}
-	gov_nodetable_shrink(stripe);
+	gov_node_table_shrink(stripe);
 	gov_stripe_unlock(stripe);
 	evicted = sweep.evicted;
 	free_swept(&sweep);
@@ -339,7 +339,7 @@ sweep_stripe(GovSharedStripe *stripe, GovSweep *sweep)
 		gov_stripe_lock(stripe, LW_EXCLUSIVE);
 		stripe->nwalks += bucket == 0 ? 1 : 0;
 		for (int i = 0; i < GOV_BUCKETS_PER_HOLD && bucket < stripe->nbuckets; i++)
-			sweep_bucket(stripe, gov_nodetable_bucket_number(stripe, bucket++), sweep);
+			sweep_bucket(stripe, gov_node_table_bucket_number(stripe, bucket++), sweep);
 		is_done = bucket >= stripe->nbuckets;
 		stripe->nwalks -= is_done ? 1 : 0;
 		gov_stripe_unlock(stripe);
@@ -356,7 +356,7 @@ shrink_table(GovSharedStripe *stripe)
 	while (has_more)
 	{
 		gov_stripe_lock(stripe, LW_EXCLUSIVE);
-		has_more = gov_nodetable_shrink(stripe);
+		has_more = gov_node_table_shrink(stripe);
 		gov_stripe_unlock(stripe);
 	}
 }
@@ -418,7 +418,7 @@ gov_node_end_drain(const GovOwnerKey *key)
 		gov_stripe_lock(stripe, LW_EXCLUSIVE);
 		stripe->nwalks += bucket == 0 ? 1 : 0;
 		for (int i = 0; i < GOV_BUCKETS_PER_HOLD && bucket < stripe->nbuckets; i++)
-			forget_drain(*gov_nodetable_bucket_number(stripe, bucket++), key);
+			forget_drain(*gov_node_table_bucket_number(stripe, bucket++), key);
 		is_done = bucket >= stripe->nbuckets;
 		stripe->nwalks -= is_done ? 1 : 0;
 		gov_stripe_unlock(stripe);

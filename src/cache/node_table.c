@@ -44,7 +44,7 @@ segment_of(const GovSharedStripe *stripe, uint32 bucket)
 }
 
 GovRef *
-gov_nodetable_bucket_number(const GovSharedStripe *stripe, uint32 number)
+gov_node_table_bucket_number(const GovSharedStripe *stripe, uint32 number)
 {
 	Assert(number < stripe->nbuckets);
 	return &gov_segments[*segment_of(stripe, number)][number % GOV_SEGMENT_BUCKETS];
@@ -61,17 +61,17 @@ bucket_number(uint32 nbuckets, uint32 hash)
 
 /* The head of the chain that a hash belongs to. */
 GovRef *
-gov_nodetable_bucket(const GovSharedStripe *stripe, uint32 hash)
+gov_node_table_bucket(const GovSharedStripe *stripe, uint32 hash)
 {
-	return gov_nodetable_bucket_number(stripe, bucket_number(stripe->nbuckets, hash));
+	return gov_node_table_bucket_number(stripe, bucket_number(stripe->nbuckets, hash));
 }
 
 /* What points to a node of the table. */
 GovRef *
-gov_nodetable_link(const GovSharedStripe *stripe, GovRef node)
+gov_node_table_link(const GovSharedStripe *stripe, GovRef node)
 {
 	const GovSharedNode *wanted = gov_address(node);
-	GovRef	   *link = gov_nodetable_bucket(stripe, wanted->hash);
+	GovRef	   *link = gov_node_table_bucket(stripe, wanted->hash);
 
 	while (*link != node)
 	{
@@ -118,8 +118,8 @@ split_bucket(GovSharedStripe *stripe)
 
 	if (!add_bucket(stripe))
 		return;
-	from = gov_nodetable_bucket_number(stripe, split);
-	to = gov_nodetable_bucket_number(stripe, added);
+	from = gov_node_table_bucket_number(stripe, split);
+	to = gov_node_table_bucket_number(stripe, added);
 	while (*from != 0)
 	{
 		GovRef		ref = *from;
@@ -137,14 +137,14 @@ split_bucket(GovSharedStripe *stripe)
 }
 
 void
-gov_nodetable_insert(GovSharedStripe *stripe, GovRef ref)
+gov_node_table_insert(GovSharedStripe *stripe, GovRef ref)
 {
 	GovSharedNode *node = gov_address(ref);
 	GovRef	   *bucket;
 
 	if (stripe->nnodes >= stripe->nbuckets)
 		split_bucket(stripe);
-	bucket = gov_nodetable_bucket(stripe, node->hash);
+	bucket = gov_node_table_bucket(stripe, node->hash);
 	node->next = *bucket;
 	*bucket = ref;
 	stripe->nnodes++;
@@ -155,8 +155,8 @@ static void
 drop_bucket(GovSharedStripe *stripe)
 {
 	uint32		dropped = stripe->nbuckets - 1;
-	GovRef	   *bucket = gov_nodetable_bucket_number(stripe, dropped);
-	GovRef	   *link = gov_nodetable_bucket_number(stripe, partner_of(dropped));
+	GovRef	   *bucket = gov_node_table_bucket_number(stripe, dropped);
+	GovRef	   *link = gov_node_table_bucket_number(stripe, partner_of(dropped));
 
 	while (*link != 0)
 		link = &((GovSharedNode *) gov_address(*link))->next;
@@ -177,7 +177,7 @@ drop_bucket(GovSharedStripe *stripe)
 
 /* Give back a few buckets of a table that has lost nodes; are there more of them? */
 bool
-gov_nodetable_shrink(GovSharedStripe *stripe)
+gov_node_table_shrink(GovSharedStripe *stripe)
 {
 	for (int i = 0; i < GOV_BUCKETS_PER_HOLD; i++)
 	{

@@ -20,7 +20,7 @@
  *		subtransaction ends that began before.
  *
  * FAILURE
- *		gov_own_reserve() is the only function that allocates and may raise.
+ *		gov_own_make_room() is the only function that allocates and may raise.
  */
 #include "postgres.h"
 
@@ -118,7 +118,7 @@ unlink_newest(int i)
 
 /* Make room for charges to so many counters. */
 void
-gov_own_reserve(int ncharges)
+gov_own_make_room(int ncharges)
 {
 	int			wanted = pg_nextpower2_32(Max(nentries + 2 * ncharges, 64));
 	int		   *new_chains;
@@ -164,7 +164,7 @@ note(const GovOwnerKey *owner, GovOwnKey key, GovAmount amount)
 	entry->amount += amount;
 }
 
-/* Charge a counter of the private view.  After gov_own_reserve(). */
+/* Charge a counter of the private view.  After gov_own_make_room(). */
 void
 gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter,
 			   const pg_uuid_t *budget_id, GovAmount usage, GovAmount held)

@@ -7,7 +7,7 @@
 
 #include "cache/node.h"
 
-extern void gov_own_reserve(int ncharges);
+extern void gov_own_make_room(int ncharges);
 extern void gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter,
 						   const pg_uuid_t *budget_id, GovAmount usage, GovAmount held);
 extern void gov_own_counts(GovSharedCounter *counter, const pg_uuid_t *budget_id);

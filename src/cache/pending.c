@@ -26,7 +26,7 @@
  *		contained in the counter's, which is never more than its total.
  *
  * FAILURE
- *		gov_pending_reserve() is the only function that allocates and may
+ *		gov_pending_make_room() is the only function that allocates and may
  *		raise; it is called before the stripe is locked.  What runs at the end
  *		of a transaction cannot fail.
  */
@@ -129,7 +129,7 @@ gov_pending_note_write(void)
 
 /* Make room for charges to so many counters. */
 void
-gov_pending_reserve(int ncharges)
+gov_pending_make_room(int ncharges)
 {
 	int			wanted = pg_nextpower2_32(Max(nentries + ncharges, 64));
 	int		   *new_chains;
@@ -177,7 +177,7 @@ append(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
 /*
  * Charge a counter, in its current window: what takes headroom at once, what
  * gives it back at commit.  With the stripe locked exclusive, after
- * gov_pending_reserve().  A charge of nothing still pins the counter.  Returns
+ * gov_pending_make_room().  A charge of nothing still pins the counter.  Returns
  * the entry, for gov_pending_uncharge().
  */
 int
@@ -321,7 +321,7 @@ settle(GovPendingEntry *entry, bool looks_at_any)
  * at?  Counters have not been told when everything has changed meanwhile.
  */
 int
-gov_pending_settle(void)
+gov_pending_book(void)
 {
 	int			count = 0;
 	int			i = 0;

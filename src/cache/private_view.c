@@ -96,7 +96,7 @@ gov_private_begin(const GovOwnerKey *key, GovPrivateKind kind,
 static GovLoaded **
 slot_of(const char *id, uint32 id_length)
 {
-	uint32		slot = gov_text_hash(id, id_length);
+	uint32		slot = gov_entity_text_hash(id, id_length);
 
 	for (;; slot++)
 	{

@@ -10,7 +10,7 @@
  * PROTOCOL
  *		A counter with something in flight must stay: the tables do not show
  *		that yet.  So its node is draining: a call that would charge it waits as
- *		for one that is being loaded (gov_walk_find_node), unless its
+ *		for one that is being loaded (gov_resolve_find_node), unless its
  *		transaction has charged something already, for then we may be waiting
  *		for it.  When the last pin is gone the node goes too (node_memory.c).
  *
@@ -71,7 +71,7 @@ raise_not_drained(const GovOwnerKey *key, int nleft)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("could not reset the clock of owner \"%s\" in time", gov_shown(key->owner)),
+			 errmsg("could not reset the clock of owner \"%s\" in time", gov_error_shown(key->owner)),
 			 errdetail("Open transactions have used budgets of %d of its entities.", nleft),
 			 errhint("End them (gov_stats names their processes in rollup_waits_for), and call gov_reset_clock again.")));
 }

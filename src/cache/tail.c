@@ -337,7 +337,7 @@ gov_tail_pause(const GovClaim *claim, TimestampTz until)
  * something soon is, nobody learns it again until then.
  */
 bool
-gov_tail_learned(const GovOwnerKey *key, GovClaim *claim, TimestampTz until)
+gov_tail_note_learned(const GovOwnerKey *key, GovClaim *claim, TimestampTz until)
 {
 	GovSharedStripe *stripe = claim->stripe;
 	GovSharedNode *node = gov_address(claim->node);

@@ -19,7 +19,7 @@
  *		A tail that names more than fits into a part of the cache is not
  *		learned, nor one that is lost again at once: each load reads it then,
  *		for some time.  A claim whose load raises is given up by
- *		gov_learn_abandon().
+ *		gov_tail_learn_abandon().
  */
 #include "postgres.h"
 
@@ -57,12 +57,12 @@ static bool has_claim = false;
 
 /* Nobody waits for us any more.  Called at the end of transactions: cannot fail. */
 void
-gov_learn_abandon(void)
+gov_tail_learn_abandon(void)
 {
 	if (!has_claim)
 		return;
 	has_claim = false;
-	gov_claim_abandon(&claim);
+	gov_node_claim_abandon(&claim);
 }
 
 /* The last id that was drawn from the ledger's sequence. */
@@ -75,7 +75,7 @@ read_last_drawn(void)
 	int64		result = 0;
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	scan = systable_beginscan(rel, InvalidOid, false, GetActiveSnapshot(), 0, NULL);
 	row = systable_getnext(scan);
 	if (HeapTupleIsValid(row))
@@ -102,7 +102,7 @@ read_last_recorded(void)
 	bool		is_empty;
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	if (gov_lookup_last(rel, gov_catalog()->events_pkey, GOV_EVENT_ID + 1, &id, &is_empty))
 		result = is_empty ? 0 : DatumGetInt64(id);
 	table_close(rel, NoLock);
@@ -120,7 +120,7 @@ begin_database(void)
 	if (gov_tail_has_begun(extension))
 		return;
 	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
-	watermark = gov_read_watermark();
+	watermark = gov_load_watermark();
 	last_id = Max(read_last_drawn(), read_last_recorded());
 	gov_spi_pop_snapshot();
 	gov_tail_begin(extension, watermark, last_id);
@@ -195,7 +195,7 @@ read_names(GovLoad *load, const GovTally *tally, GovLoaded **names)
 	const GovTallied *entry;
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	*names = palloc_extended(sizeof(GovLoaded) * ((Size) gov_tally_count(tally) + 1),
 							 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	while ((entry = gov_tally_next(tally, &position)) != NULL)
@@ -221,8 +221,8 @@ read_whole_tail(GovLoad *load, GovLoaded **names)
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
 	tail->losses = claim.changes;
-	tail->watermark = gov_read_watermark();
-	tail->tally = gov_read_tail(load->key, tail->watermark, load->context);
+	tail->watermark = gov_load_watermark();
+	tail->tally = gov_load_tail(load->key, tail->watermark, load->context);
 	count = gov_tally_count(tail->tally) > 0 ? read_names(load, tail->tally, names) : 0;
 	gov_spi_pop_snapshot();
 	load->tail = tail;
@@ -289,20 +289,20 @@ learn(GovLoad *load)
 	TimestampTz now = GetCurrentTimestamp();
 
 	GOV_FAULT(GOV_FAULT_LOAD);
-	is_done = is_done && gov_tail_learned(load->key, &claim,
+	is_done = is_done && gov_tail_note_learned(load->key, &claim,
 										  now + Max(now - begun, 0));
 	if (is_done)
 		has_claim = false;
 	else
 		gov_tail_pause(&claim, now + GOV_LEARN_PAUSE * Max(now - begun, 0));
-	gov_learn_abandon();
+	gov_tail_learn_abandon();
 	if (count > 0)
 		gov_worker_wanted();
 }
 
 /* See to it, if that can be, that the tail of the load's owner is known. */
 void
-gov_learn_tail(GovLoad *load)
+gov_tail_learn(GovLoad *load)
 {
 	begin_database();
 	for (int try = 0; try < GOV_LEARN_TRIES; try++)

@@ -7,7 +7,7 @@
 
 #include "cache/load_steps.h"
 
-extern void gov_learn_tail(GovLoad *load);
-extern void gov_learn_abandon(void);
+extern void gov_tail_learn(GovLoad *load);
+extern void gov_tail_learn_abandon(void);
 
 #endif							/* GOV_TAIL_LEARN_H */

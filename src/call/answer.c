@@ -336,7 +336,7 @@ gov_answer_nodes(const GovResolution *resolution, Tuplestorestate *store,
 void
 gov_answer_decision(const GovDecision *decision, Datum *values, bool *nulls)
 {
-	const char *reason = gov_denial_reason(decision->denial);
+	const char *reason = gov_decide_reason(decision->denial);
 
 	values[0] = BoolGetDatum(decision->is_granted);
 	nulls[0] = false;

@@ -78,7 +78,7 @@ static void
 require_ttl(Interval *ttl)
 {
 	if (ttl == NULL)
-		gov_raise_null_argument("ttl");
+		gov_error_null_argument("ttl");
 	add_ttl(gov_clock(), ttl);
 }
 
@@ -102,11 +102,11 @@ charge_and_write(const GovRequest *request, Interval *ttl, GovHold *hold,
 				 GovReserved *reserved, GovDecision *decision,
 				 GovResolution **resolution)
 {
-	gov_gate_to_write(request, GOV_USE_RESERVE, resolution, decision);
+	gov_write_gate(request, GOV_USE_RESERVE, resolution, decision);
 	if (!decision->is_granted)
 		return true;
 	set_budgets(hold, *resolution, ttl);
-	if (!gov_hold_insert(hold))
+	if (!gov_hold_row_insert(hold))
 	{
 		gov_gate_take_back(request, GOV_USE_RESERVE, *resolution);
 		return false;
@@ -133,7 +133,7 @@ answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
 {
 	GovHold		hold;
 
-	if (!gov_hold_find(id, &hold))
+	if (!gov_hold_row_find(id, &hold))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("hold with the same idempotency key was deleted concurrently"),
@@ -146,7 +146,7 @@ answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
 
 /* Make a hold, or find the one made under the same key. */
 GovReserved
-gov_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
+gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 			GovResolution **resolution)
 {
 	static const char *const call = "gov_reserve()";
@@ -155,8 +155,8 @@ gov_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	GovHold		hold = {0};
 	bool		is_done = false;
 
-	gov_begin_write(call);
-	gov_lock_to_write(gov_catalog()->reservations);
+	gov_write_begin(call);
+	gov_write_lock(gov_catalog()->reservations);
 	require_ttl(ttl);
 	gov_request_init(&request, arguments, false);
 	hold.owner = unconstify(char *, request.owner.owner);
@@ -178,7 +178,7 @@ gov_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 
 		if (hold.key != NULL && gov_key_find(&key, &holder))
 		{
-			gov_require_same_call(hold.key, hold.request_hash, holder.request_hash);
+			gov_write_require_same_call(hold.key, hold.request_hash, holder.request_hash);
 			answer_duplicate(&holder.hold_id, &reserved);
 			return reserved;
 		}
@@ -193,11 +193,11 @@ gov_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 static void
 lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
 {
-	gov_begin_write(call);
+	gov_write_begin(call);
 	if (id == NULL)
-		gov_raise_null_argument("reservation_id");
-	gov_lock_to_write(gov_catalog()->reservations);
-	if (!gov_hold_lock(id, gov_owner_pin(), hold))
+		gov_error_null_argument("reservation_id");
+	gov_write_lock(gov_catalog()->reservations);
+	if (!gov_hold_row_lock(id, gov_owner_pin(), hold))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("hold \"%s\" does not exist",
@@ -212,13 +212,13 @@ raise_wrong_state(const GovHold *hold, const char *hint)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("hold \"%s\" is %s",
 					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id))),
-					gov_hold_state_name(present_state(hold))),
+					gov_hold_row_state_name(present_state(hold))),
 			 errhint("%s", hint)));
 }
 
 /* Record what a hold came to; null: the amount held. */
 GovRecorded
-gov_settle(const pg_uuid_t *id, Numeric amount)
+gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 {
 	GovRecorded recorded = {0};
 	GovArguments arguments = {0};
@@ -226,7 +226,7 @@ gov_settle(const pg_uuid_t *id, Numeric amount)
 	GovHold		hold;
 
 	lock_hold("gov_settle()", id, &hold);
-	gov_lock_to_write(gov_catalog()->events);
+	gov_write_lock(gov_catalog()->events);
 	if (hold.state == GOV_HOLD_RELEASED)
 		raise_wrong_state(&hold, "Record the use with gov_ingest.");
 	if (hold.state == GOV_HOLD_SETTLED)
@@ -236,7 +236,7 @@ gov_settle(const pg_uuid_t *id, Numeric amount)
 		return recorded;
 	}
 	if (hold.has_bad_amount)
-		gov_raise_stored_amount();
+		gov_error_stored_amount();
 	arguments.owner = cstring_to_text(hold.owner);
 	arguments.capability = hold.capability;
 	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
@@ -244,16 +244,16 @@ gov_settle(const pg_uuid_t *id, Numeric amount)
 	arguments.entity_ids = hold.entity_ids;
 	gov_request_init(&request, &arguments, false);
 	if (hold.state == GOV_HOLD_OPEN)
-		gov_request_end_hold(&request, &hold);
+		gov_hold_give_back(&request, &hold);
 	recorded.event_id = gov_record_settled(&request, &arguments);
 	recorded.is_recorded = true;
-	gov_hold_close(&hold, GOV_HOLD_SETTLED, request.amount, recorded.event_id);
+	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, request.amount, recorded.event_id);
 	return recorded;
 }
 
 /* End a hold without usage; false if it is not open any more. */
 bool
-gov_release(const pg_uuid_t *id)
+gov_hold_release(const pg_uuid_t *id)
 {
 	GovHold		hold;
 	bool		is_open;
@@ -263,13 +263,13 @@ gov_release(const pg_uuid_t *id)
 		return false;
 	is_open = present_state(&hold) == GOV_HOLD_OPEN;
 	if (!gov_hold_end(&hold, is_open ? GOV_HOLD_RELEASED : GOV_HOLD_EXPIRED))
-		gov_raise_cache_full();
+		gov_error_cache_full();
 	return is_open;
 }
 
 /* Give an open hold another time, from now on. */
 TimestampTz
-gov_extend(const pg_uuid_t *id, Interval *ttl)
+gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
 {
 	GovHold		hold;
 	TimestampTz expires_at;
@@ -279,6 +279,6 @@ gov_extend(const pg_uuid_t *id, Interval *ttl)
 	if (present_state(&hold) != GOV_HOLD_OPEN)
 		raise_wrong_state(&hold, "Make a new hold with gov_reserve.");
 	expires_at = add_ttl(gov_clock(), ttl);
-	gov_hold_extend(&hold, expires_at);
+	gov_hold_row_extend(&hold, expires_at);
 	return expires_at;
 }

@@ -18,10 +18,10 @@ typedef struct GovReserved
 	TimestampTz expires_at;
 } GovReserved;
 
-extern GovReserved gov_reserve(GovArguments *arguments, Interval *ttl,
+extern GovReserved gov_hold_reserve(GovArguments *arguments, Interval *ttl,
 							   GovDecision *decision, GovResolution **resolution);
-extern GovRecorded gov_settle(const pg_uuid_t *id, Numeric amount);
-extern bool gov_release(const pg_uuid_t *id);
-extern TimestampTz gov_extend(const pg_uuid_t *id, Interval *ttl);
+extern GovRecorded gov_hold_settle(const pg_uuid_t *id, Numeric amount);
+extern bool gov_hold_release(const pg_uuid_t *id);
+extern TimestampTz gov_hold_extend(const pg_uuid_t *id, Interval *ttl);
 
 #endif							/* GOV_HOLD_CALL_H */

@@ -37,7 +37,7 @@
 
 /* Let a request take a hold off its budgets.  The hold must outlive it. */
 void
-gov_request_end_hold(GovRequest *request, const GovHold *hold)
+gov_hold_give_back(GovRequest *request, const GovHold *hold)
 {
 	request->held = palloc(sizeof(GovHeld) * Max(hold->nbudgets, 1));
 	request->nheld = hold->nbudgets;
@@ -61,13 +61,13 @@ gov_hold_end(const GovHold *hold, GovHoldState state)
 	GovResolution *resolution;
 
 	if (hold->has_bad_amount)
-		gov_raise_stored_amount();
-	gov_owner_key_init(&request.owner, MyDatabaseId, gov_catalog()->extension,
+		gov_error_stored_amount();
+	gov_node_owner_key_init(&request.owner, MyDatabaseId, gov_catalog()->extension,
 					   hold->owner, strlen(hold->owner));
-	gov_request_end_hold(&request, hold);
+	gov_hold_give_back(&request, hold);
 	if (gov_gate(&request, GOV_USE_RECORD, false, &resolution, NULL) != GOV_GATE_ANSWERED)
 		return false;
-	gov_hold_close(hold, state, 0, 0);
+	gov_hold_row_close(hold, state, 0, 0);
 	return true;
 }
 
@@ -76,7 +76,7 @@ gov_hold_end(const GovHold *hold, GovHoldState state)
  * is to be in nobody's way.
  */
 bool
-gov_expire_try_lock(void)
+gov_hold_expire_try_lock(void)
 {
 	const GovCatalog *catalog = gov_catalog();
 
@@ -158,7 +158,7 @@ preload(const GovHold *holds, int count, const char *owner)
 			nids++;
 		}
 	}
-	gov_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
+	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
 	gov_preload(&key, ids, nids);
 	pfree(ids);
 }
@@ -204,7 +204,7 @@ expire_each(const GovHold *holds, int count)
 
 /* Expire some open holds of an owner that are past their time; how many? */
 int
-gov_expire_owners(const char *owner, TimestampTz now)
+gov_hold_expire_owners(const char *owner, TimestampTz now)
 {
 	GovHold    *holds;
 	int			count;
@@ -212,7 +212,7 @@ gov_expire_owners(const char *owner, TimestampTz now)
 	/* the call has locks of this table's indexes by now: it must not wait */
 	if (!ConditionalLockRelationOid(gov_catalog()->reservations, RowExclusiveLock))
 		return 0;
-	count = gov_hold_lock_owners_overdue(owner, now, GOV_EXPIRE_BATCH, &holds);
+	count = gov_hold_row_lock_owners_overdue(owner, now, GOV_EXPIRE_BATCH, &holds);
 	return expire_each(holds, count);
 }
 
@@ -222,10 +222,10 @@ gov_expire_owners(const char *owner, TimestampTz now)
  * last.
  */
 bool
-gov_expire_next(TimestampTz *after, TimestampTz now, uint64 *ndone)
+gov_hold_expire_next(TimestampTz *after, TimestampTz now, uint64 *ndone)
 {
 	GovHold    *holds;
-	int			count = gov_hold_lock_overdue(*after, now, GOV_EXPIRE_BATCH, &holds);
+	int			count = gov_hold_row_lock_overdue(*after, now, GOV_EXPIRE_BATCH, &holds);
 	int			done = expire_each(holds, count);
 
 	*ndone += done;

@@ -34,7 +34,7 @@ bad_item(const JsonbValue *key, const char *expected)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("key \"%s\" of an event must be %s",
-					gov_shown_bytes(key->val.string.val, key->val.string.len), expected),
+					gov_error_shown_bytes(key->val.string.val, key->val.string.len), expected),
 			 errhint("Write an event like {\"capabilityId\": \"ai-tokens\", \"amount\": 120, \"entityIds\": [\"agent-7\"]}.")));
 }
 
@@ -197,7 +197,7 @@ set_argument(const JsonbValue *key, JsonbValue *value, GovArguments *arguments)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown key \"%s\" in an event",
-						gov_shown_bytes(key->val.string.val, key->val.string.len)),
+						gov_error_shown_bytes(key->val.string.val, key->val.string.len)),
 				 errhint("An event has capabilityId, amount, dimensions, entityIds, idempotencyKey and occurredAt.")));
 }
 

@@ -25,13 +25,13 @@
 
 /* A writing call begins: may it write? */
 void
-gov_begin_write(const char *call)
+gov_write_begin(const char *call)
 {
 	PreventCommandIfReadOnly(call);
 	PreventCommandIfParallelMode(call);
 	PreventCommandDuringRecovery(call);
 	if (!gov_shmem_is_available())
-		gov_raise_not_preloaded();
+		gov_error_not_preloaded();
 	gov_pending_note_write();
 }
 
@@ -41,14 +41,14 @@ gov_begin_write(const char *call)
  * and what is charged should not stand in memory while a call waits.
  */
 void
-gov_lock_to_write(Oid table)
+gov_write_lock(Oid table)
 {
 	LockRelationOid(table, RowExclusiveLock);
 }
 
 /* A key stands for the call that it was first used with. */
 void
-gov_require_same_call(text *key, bytea *hash, bytea *stored)
+gov_write_require_same_call(text *key, bytea *hash, bytea *stored)
 {
 	if (stored != NULL &&
 		VARSIZE_ANY_EXHDR(stored) == VARSIZE_ANY_EXHDR(hash) &&
@@ -57,7 +57,7 @@ gov_require_same_call(text *key, bytea *hash, bytea *stored)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("idempotency key \"%s\" was used for another call",
-					gov_shown_bytes(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key))),
+					gov_error_shown_bytes(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key))),
 			 errdetail("The call, capability, amount, entities or dimensions differ."),
 			 errhint("Use a new key for each use.")));
 }
@@ -82,7 +82,7 @@ gate(const GovRequest *request, GovUse use, GovResolution **resolution,
 		case GOV_GATE_ANSWERED:
 			break;
 		case GOV_GATE_CACHE_FULL:
-			gov_raise_cache_full();
+			gov_error_cache_full();
 			break;
 		case GOV_GATE_TOO_FAR_AHEAD:
 			raise_too_far_ahead();
@@ -97,7 +97,7 @@ gate(const GovRequest *request, GovUse use, GovResolution **resolution,
  * does not see those that this transaction has made, and there may be none.
  */
 void
-gov_gate_to_write(const GovRequest *request, GovUse use, GovResolution **resolution,
+gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution,
 				  GovDecision *decision)
 {
 	const char *owner = request->owner.owner;
@@ -112,8 +112,8 @@ gov_gate_to_write(const GovRequest *request, GovUse use, GovResolution **resolut
 		if (use == GOV_USE_RECORD || decision->is_granted)
 			return;
 		now = (*resolution)->now;
-		if (has_expired_all || !gov_is_denied_with_holds(*resolution, decision) ||
-			!gov_has_overdue(owner, now))
+		if (has_expired_all || !gov_hold_overdue_may_deny(*resolution, decision) ||
+			!gov_hold_overdue_exists(owner, now))
 			break;
 		if (!has_asked_worker)
 		{
@@ -121,14 +121,14 @@ gov_gate_to_write(const GovRequest *request, GovUse use, GovResolution **resolut
 			if (gov_worker_sweep())
 				continue;
 		}
-		has_expired_all = gov_expire_owners(owner, now) == 0;
+		has_expired_all = gov_hold_expire_owners(owner, now) == 0;
 	}
 	gov_gate_note_denial(request);
 }
 
 /* What a call with a used key answers: granted then, and the budgets of now. */
 void
-gov_look_again(const GovArguments *arguments, GovResolution **resolution,
+gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,
 			   GovDecision *decision)
 {
 	GovRequest	request;
@@ -136,7 +136,7 @@ gov_look_again(const GovArguments *arguments, GovResolution **resolution,
 	gov_request_init(&request, arguments, false);
 	request.amount = 0;
 	if (gov_gate(&request, GOV_USE_LOOK, true, resolution, decision) != GOV_GATE_ANSWERED)
-		gov_raise_cache_full();
+		gov_error_cache_full();
 	decision->is_granted = true;
 	decision->denial = GOV_DENIAL_NONE;
 	decision->has_retry_at = false;

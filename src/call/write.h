@@ -8,12 +8,12 @@
 #include "call/request.h"
 #include "gate/gate.h"
 
-extern void gov_begin_write(const char *call);
-extern void gov_lock_to_write(Oid table);
-extern void gov_require_same_call(text *key, bytea *hash, bytea *stored);
-extern void gov_gate_to_write(const GovRequest *request, GovUse use,
+extern void gov_write_begin(const char *call);
+extern void gov_write_lock(Oid table);
+extern void gov_write_require_same_call(text *key, bytea *hash, bytea *stored);
+extern void gov_write_gate(const GovRequest *request, GovUse use,
 							  GovResolution **resolution, GovDecision *decision);
-extern void gov_look_again(const GovArguments *arguments, GovResolution **resolution,
+extern void gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,
 						   GovDecision *decision);
 
 #endif							/* GOV_WRITE_H */

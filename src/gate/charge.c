@@ -17,7 +17,7 @@
  *		the larger of the two is taken from others at any moment (pending.c).
  *
  * FAILURE
- *		None: what could fail was done before (gov_pending_reserve), and each
+ *		None: what could fail was done before (gov_pending_make_room), and each
  *		function is a critical section.
  */
 #include "postgres.h"
@@ -174,7 +174,7 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 
 /* Undo the charge of this very call, because its row was not written. */
 void
-gov_uncharge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kind,
+gov_charge_undo(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kind,
 			 GovResolution *resolution)
 {
 	Assert(request->nheld == 0);

@@ -189,7 +189,7 @@ decide(GovGate *gate)
 	gov_decide(work.states, work.nbudgets, amount, gate->decision);
 	for (int i = 0; i < work.nbudgets; i++)
 		work.budgets[i].allows = gate->decision->is_granted ||
-			gov_budget_allows(&work.states[i], amount);
+			gov_decide_allows(&work.states[i], amount);
 }
 
 /* One attempt; everything in it is under the lock. */
@@ -251,10 +251,10 @@ attempt(GovGate *gate)
 static void
 grow(void)
 {
-	gov_resolution_grow(&work);
+	gov_resolve_grow(&work);
 	if (work.copy_wanted <= work.copy_capacity)
 		return;
-	gov_resolution_keep_bounded(&work, 2 * work.copy_wanted);
+	gov_resolve_keep_bounded(&work, 2 * work.copy_wanted);
 	if (work.copy != NULL)
 		pfree(work.copy);
 	work.copy = NULL;
@@ -304,7 +304,7 @@ give_up(GovGate *gate)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("could not load the budgets of owner \"%s\" in time",
-						gov_shown(gate->request->owner.owner)),
+						gov_error_shown(gate->request->owner.owner)),
 				 errdetail("Other sessions were loading or evicting them all the time."),
 				 errhint("Retry the call.")));
 	turn_to_tables(gate);
@@ -320,7 +320,7 @@ decide_ungoverned(const GovRequest *request, GovDecision *decision)
 		ereport(ERROR,
 				(errcode(GOV_ERRCODE_UNGOVERNED),
 				 errmsg("no budget governs this use of \"%s\"",
-						gov_shown_bytes(request->capability_id, request->capability_length)),
+						gov_error_shown_bytes(request->capability_id, request->capability_length)),
 				 errhint("Assign a budget with gov_upsert_assignments, or set governance.on_ungoverned.")));
 	decision->is_granted = false;
 	decision->denial = GOV_DENIAL_UNGOVERNED;
@@ -336,8 +336,8 @@ may_show_overdue(const GovGate *gate)
 {
 	if (charges(gate->use) || !gate->source.uses_shared)
 		return false;
-	return gov_is_denied_with_holds(&work, gate->decision) ||
-		(gate->want_details && gov_has_holds(&work) && !gov_worker_is_at_work());
+	return gov_hold_overdue_may_deny(&work, gate->decision) ||
+		(gate->want_details && gov_hold_overdue_is_possible(&work) && !gov_worker_is_at_work());
 }
 
 /* Count a denial; a call that charges may yet be granted, and says so itself. */
@@ -355,7 +355,7 @@ finish(GovGate *gate)
 	if (gate->is_too_far_ahead)
 		return GOV_GATE_TOO_FAR_AHEAD;
 	if (may_show_overdue(gate) &&
-		gov_leave_out_overdue(gate->request->owner.owner, &work))
+		gov_hold_overdue_leave_out(gate->request->owner.owner, &work))
 	{
 		gov_worker_wanted();
 		decide(gate);
@@ -390,9 +390,9 @@ reserve(const GovGate *gate)
 {
 	int			ncharges = work.budgets_capacity + gate->request->nheld;
 
-	gov_pending_reserve(ncharges);
+	gov_pending_make_room(ncharges);
 	if (gate->source.uses_private)
-		gov_own_reserve(ncharges);
+		gov_own_make_room(ncharges);
 }
 
 /*
@@ -427,13 +427,13 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				*resolution = &work;
 				return finish(&gate);
 			case GOV_OUTCOME_OVERFLOW:
-				gov_raise_overflow();
+				gov_error_overflow();
 				break;
 			case GOV_OUTCOME_GROW:
 				grow();
 				break;
 			case GOV_OUTCOME_TURN:
-				gov_resolution_compute_turns(&work);
+				gov_resolve_compute_turns(&work);
 				gate.is_exclusive = true;
 				break;
 			case GOV_OUTCOME_WAIT:
@@ -464,6 +464,6 @@ gov_gate_take_back(const GovRequest *request, GovUse use, GovResolution *resolut
 
 	Assert(resolution == &work);
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	gov_uncharge(stripe, request, charge_kind(use), resolution);
+	gov_charge_undo(stripe, request, charge_kind(use), resolution);
 	gov_stripe_unlock(stripe);
 }

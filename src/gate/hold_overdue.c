@@ -40,7 +40,7 @@
 
 /* Is something held on any of the budgets? */
 bool
-gov_has_holds(const GovResolution *resolution)
+gov_hold_overdue_is_possible(const GovResolution *resolution)
 {
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
@@ -55,7 +55,7 @@ gov_has_holds(const GovResolution *resolution)
  * or the time that it says to come back at, may be because of that.
  */
 bool
-gov_is_denied_with_holds(const GovResolution *resolution, const GovDecision *decision)
+gov_hold_overdue_may_deny(const GovResolution *resolution, const GovDecision *decision)
 {
 	if (decision->is_granted)
 		return false;
@@ -87,7 +87,7 @@ begin_scan(GovOverdueScan *scan, const char *owner, TimestampTz now)
 				F_TIMESTAMPTZ_LE, TimestampTzGetDatum(now));
 	scan->rel = try_table_open(gov_catalog()->reservations, AccessShareLock);
 	if (scan->rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	scan->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan->scan = systable_beginscan(scan->rel, gov_catalog()->reservations_open, true,
 									scan->snapshot, lengthof(keys), keys);
@@ -113,7 +113,7 @@ next_row(GovOverdueScan *scan)
 		Datum		state = heap_getattr(row, GOV_HOLD_STATE + 1,
 										 RelationGetDescr(scan->rel), &isnull);
 
-		if (strcmp(TextDatumGetCString(state), gov_hold_state_name(GOV_HOLD_OPEN)) == 0)
+		if (strcmp(TextDatumGetCString(state), gov_hold_row_state_name(GOV_HOLD_OPEN)) == 0)
 			break;
 	}
 	return row;
@@ -139,7 +139,7 @@ is_being_changed(SysScanDesc scan, HeapTuple row)
 
 /* Has the owner an open hold past the time? */
 bool
-gov_has_overdue(const char *owner, TimestampTz now)
+gov_hold_overdue_exists(const char *owner, TimestampTz now)
 {
 	GovOverdueScan scan;
 	bool		found;
@@ -159,7 +159,7 @@ leave_out(GovResolution *resolution, Datum amount, Datum assignment_ids)
 	int			nids;
 
 	if (gov_amount_from_numeric(DatumGetNumeric(amount), &held) != GOV_AMOUNT_OK)
-		gov_raise_stored_amount();
+		gov_error_stored_amount();
 	deconstruct_array(DatumGetArrayTypeP(assignment_ids), UUIDOID, UUID_LEN, false,
 					  TYPALIGN_CHAR, &ids, NULL, &nids);
 	for (int b = 0; b < resolution->nbudgets; b++)
@@ -172,7 +172,7 @@ leave_out(GovResolution *resolution, Datum amount, Datum assignment_ids)
 
 /* Subtract what is held past its time; false if there is no such hold. */
 bool
-gov_leave_out_overdue(const char *owner, GovResolution *resolution)
+gov_hold_overdue_leave_out(const char *owner, GovResolution *resolution)
 {
 	GovOverdueScan scan;
 	HeapTuple	row;

@@ -7,10 +7,10 @@
 
 #include "gate/resolve.h"
 
-extern bool gov_has_holds(const GovResolution *resolution);
-extern bool gov_is_denied_with_holds(const GovResolution *resolution,
+extern bool gov_hold_overdue_is_possible(const GovResolution *resolution);
+extern bool gov_hold_overdue_may_deny(const GovResolution *resolution,
 									 const GovDecision *decision);
-extern bool gov_has_overdue(const char *owner, TimestampTz now);
-extern bool gov_leave_out_overdue(const char *owner, GovResolution *resolution);
+extern bool gov_hold_overdue_exists(const char *owner, TimestampTz now);
+extern bool gov_hold_overdue_leave_out(const char *owner, GovResolution *resolution);
 
 #endif							/* GOV_HOLD_OVERDUE_H */

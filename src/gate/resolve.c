@@ -45,7 +45,7 @@ typedef struct GovFound
  * private view it stays, and the view's ancestors are not the shared ones.
  */
 void
-gov_walk_note_missing(GovWalk *walk, const char *id, uint32 id_length)
+gov_resolve_note_missing(GovWalk *walk, const char *id, uint32 id_length)
 {
 	GovResolution *out = walk->out;
 
@@ -65,7 +65,7 @@ gov_walk_note_missing(GovWalk *walk, const char *id, uint32 id_length)
 
 /* Look an id up in shared memory; NULL when it is not there to be used. */
 GovSharedNode *
-gov_walk_find_node(GovWalk *walk, const char *id, uint32 id_length)
+gov_resolve_find_node(GovWalk *walk, const char *id, uint32 id_length)
 {
 	GovSharedNode *node = gov_node_find(&walk->request->owner, id, id_length);
 
@@ -79,11 +79,11 @@ gov_walk_find_node(GovWalk *walk, const char *id, uint32 id_length)
 		case GOV_NODE_READY:
 			break;
 		case GOV_NODE_LOADING:
-			gov_walk_note_other(walk, id, id_length);
+			gov_resolve_note_other(walk, id, id_length);
 			walk->must_wait = true;
 			return NULL;
 		default:
-			gov_walk_note_missing(walk, id, id_length);
+			gov_resolve_note_missing(walk, id, id_length);
 			return NULL;
 	}
 	if (!node->was_used)
@@ -97,7 +97,7 @@ find(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 	memset(found, 0, sizeof(*found));
 	if (walk->source->uses_shared)
 	{
-		found->node = gov_walk_find_node(walk, id, id_length);
+		found->node = gov_resolve_find_node(walk, id, id_length);
 		if (found->node == NULL)
 			return;
 		found->entity = gov_node_entity(found->node);
@@ -109,7 +109,7 @@ find(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 	found->entity = NULL;
 	found->loaded = gov_private_find(id, id_length);
 	if (found->loaded == NULL)
-		gov_walk_note_missing(walk, id, id_length);
+		gov_resolve_note_missing(walk, id, id_length);
 	else
 		found->entity = found->loaded->entity;
 }
@@ -117,7 +117,7 @@ find(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 static int
 append_entity(GovWalk *walk, const GovFound *found)
 {
-	int			index = gov_set_add(walk->out, found->entity);
+	int			index = gov_resolve_set_add(walk->out, found->entity);
 
 	if (index < 0)
 	{
@@ -135,7 +135,7 @@ note_cycle(GovWalk *walk)
 {
 	if (walk->source->ends_cycles)
 		return;
-	gov_walk_note_other(walk, walk->name->id, walk->name->id_length);
+	gov_resolve_note_other(walk, walk->name->id, walk->name->id_length);
 	walk->is_cyclic = true;
 }
 
@@ -152,7 +152,7 @@ add_with_ancestors(GovWalk *walk, GovFound *found)
 	{
 		const GovEntity *entity = found->entity;
 		const GovChars *id = gov_entity_id(entity);
-		int			index = gov_set_find(out, id->bytes, id->length, entity->id_hash);
+		int			index = gov_resolve_set_find(out, id->bytes, id->length, entity->id_hash);
 		bool		is_known = index >= 0;
 
 		if (is_known && index >= first)
@@ -238,14 +238,14 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	};
 	bool		are_current;
 
-	gov_set_clear(resolution);
+	gov_resolve_set_clear(resolution);
 	resolution->nchains = 0;
 	resolution->nbudgets = 0;
 	resolution->nmissing = 0;
 	resolution->nturns = resolution->nsorted;	/* what was noted in vain is noted again */
 
 	resolve_entities(&walk);
-	gov_walk_held(&walk);
+	gov_resolve_held(&walk);
 	if (walk.is_full)
 		return GOV_OUTCOME_GROW;
 	if (walk.must_wait)
@@ -257,7 +257,7 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	if (walk.is_outdated)
 		return GOV_OUTCOME_OUTDATED;
 
-	are_current = gov_walk_budgets(&walk);
+	are_current = gov_resolve_budgets(&walk);
 	if (walk.is_full)
 		return GOV_OUTCOME_GROW;
 	if (walk.is_outdated)
@@ -346,7 +346,7 @@ arrays_size(const GovResolution *resolution)
  * them go with the transaction if a backend should not keep that for ever.
  */
 void
-gov_resolution_keep_bounded(GovResolution *resolution, Size more)
+gov_resolve_keep_bounded(GovResolution *resolution, Size more)
 {
 	MemoryContextCallback *callback;
 
@@ -361,13 +361,13 @@ gov_resolution_keep_bounded(GovResolution *resolution, Size more)
 
 /* Make every array that is full twice as large.  No lock is held. */
 void
-gov_resolution_grow(GovResolution *resolution)
+gov_resolve_grow(GovResolution *resolution)
 {
 	int			states_capacity = resolution->budgets_capacity;
 	int			order_capacity = resolution->turns_capacity;
 
 	/* at most all of them double */
-	gov_resolution_keep_bounded(resolution, arrays_size(resolution));
+	gov_resolve_keep_bounded(resolution, arrays_size(resolution));
 
 	grow_set(resolution);
 	grow(&resolution->chains, &resolution->chains_capacity,

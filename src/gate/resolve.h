@@ -147,8 +147,8 @@ typedef enum GovOutcome
 
 extern GovOutcome gov_resolve(const GovRequest *request, const GovSource *source,
 							  bool is_exclusive, GovResolution *resolution);
-extern void gov_resolution_grow(GovResolution *resolution);
-extern void gov_resolution_keep_bounded(GovResolution *resolution, Size more);
-extern void gov_resolution_compute_turns(GovResolution *resolution);
+extern void gov_resolve_grow(GovResolution *resolution);
+extern void gov_resolve_keep_bounded(GovResolution *resolution, Size more);
+extern void gov_resolve_compute_turns(GovResolution *resolution);
 
 #endif							/* GOV_RESOLVE_H */

@@ -9,7 +9,7 @@
  *
  * LOCKING
  *		As in resolve.c: the caller holds the stripe's lock, nothing here
- *		allocates, raises or waits.  gov_resolution_compute_turns(), which looks
+ *		allocates, raises or waits.  gov_resolve_compute_turns(), which looks
  *		up time zones, is called without it.
  *
  * INVARIANTS
@@ -26,7 +26,7 @@
 
 /* Copy an id that the caller has to do something about. */
 void
-gov_walk_note_other(GovWalk *walk, const char *id, uint32 id_length)
+gov_resolve_note_other(GovWalk *walk, const char *id, uint32 id_length)
 {
 	Assert(id_length <= sizeof(walk->out->other_id));
 	memcpy(walk->out->other_id, id, id_length);
@@ -42,7 +42,7 @@ scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *
 	{
 		const GovChars *id = gov_chars(entity, scope[i]);
 
-		if (gov_set_find(out, id->bytes, id->length, gov_text_hash(id->bytes, id->length)) < 0)
+		if (gov_resolve_set_find(out, id->bytes, id->length, gov_entity_text_hash(id->bytes, id->length)) < 0)
 			return false;
 	}
 	return true;
@@ -154,7 +154,7 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 		return true;
 	if (gov_counter_must_load(counter, now))
 	{
-		gov_walk_note_other(walk, gov_entity_id(entity)->bytes, gov_entity_id(entity)->length);
+		gov_resolve_note_other(walk, gov_entity_id(entity)->bytes, gov_entity_id(entity)->length);
 		walk->is_outdated = true;
 		return true;
 	}
@@ -218,7 +218,7 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	budget->ends_hold = false;
 	if (!find_counters(walk->source, resolved, number, budget))
 	{
-		gov_walk_note_other(walk, gov_entity_id(resolved->entity)->bytes,
+		gov_resolve_note_other(walk, gov_entity_id(resolved->entity)->bytes,
 							gov_entity_id(resolved->entity)->length);
 		walk->is_outdated = true;
 		return true;
@@ -234,7 +234,7 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 
 /* Returns whether every counter has the window of the present time. */
 bool
-gov_walk_budgets(GovWalk *walk)
+gov_resolve_budgets(GovWalk *walk)
 {
 	const GovRequest *request = walk->request;
 	GovResolution *out = walk->out;
@@ -284,12 +284,12 @@ sort_turns(GovResolution *resolution)
 
 /* Compute the windows that were found to be over.  No lock is held. */
 void
-gov_resolution_compute_turns(GovResolution *resolution)
+gov_resolve_compute_turns(GovResolution *resolution)
 {
 	for (int i = 0; i < resolution->nturns; i++)
 	{
 		GovTurn    *turn = &resolution->turns[i];
-		pg_tz	   *tz = gov_timezone_lookup(turn->timezone);
+		pg_tz	   *tz = gov_window_timezone(turn->timezone);
 
 		if (turn->is_computed)
 			continue;
@@ -300,7 +300,7 @@ gov_resolution_compute_turns(GovResolution *resolution)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 					 errmsg("cannot compute the present window of a budget"),
-					 errdetail("Its time zone is \"%s\".", gov_shown(turn->timezone)),
+					 errdetail("Its time zone is \"%s\".", gov_error_shown(turn->timezone)),
 					 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 		turn->is_computed = true;
 	}

@@ -30,7 +30,7 @@ find_private(GovWalk *walk, GovHeld *held)
 
 	if (loaded == NULL)
 	{
-		gov_walk_note_missing(walk, name->id, name->id_length);
+		gov_resolve_note_missing(walk, name->id, name->id_length);
 		return;
 	}
 	nbudgets = loaded->entity ? loaded->entity->nbudgets : 0;
@@ -43,7 +43,7 @@ find_private(GovWalk *walk, GovHeld *held)
 		else
 		{
 			/* somebody else has made it since the shared node was loaded */
-			gov_walk_note_other(walk, name->id, name->id_length);
+			gov_resolve_note_other(walk, name->id, name->id_length);
 			walk->is_outdated = true;
 		}
 		return;
@@ -52,7 +52,7 @@ find_private(GovWalk *walk, GovHeld *held)
 
 /* Find the counters of the hold that the request ends. */
 void
-gov_walk_held(GovWalk *walk)
+gov_resolve_held(GovWalk *walk)
 {
 	const GovRequest *request = walk->request;
 	GovSharedNode *previous = NULL;
@@ -66,7 +66,7 @@ gov_walk_held(GovWalk *walk)
 		held->counter = NULL;
 		held->is_shared = false;
 		walk->name = &held->entity;
-		node = gov_walk_find_node(walk, held->entity.id, held->entity.id_length);
+		node = gov_resolve_find_node(walk, held->entity.id, held->entity.id_length);
 		if (node == NULL)
 			continue;
 		/* they are in the order of the node's own, so the next is not far */

@@ -19,7 +19,7 @@
 #include "gate/resolve_walk.h"
 
 void
-gov_set_clear(GovResolution *out)
+gov_resolve_set_clear(GovResolution *out)
 {
 	for (int i = 0; i < out->nentities; i++)
 		out->slots[out->entities[i].slot] = 0;
@@ -45,7 +45,7 @@ slot_of(const GovResolution *out, const char *id, uint32 id_length, uint32 hash)
 
 /* The index of an entity, or -1. */
 int
-gov_set_find(const GovResolution *out, const char *id, uint32 id_length, uint32 hash)
+gov_resolve_set_find(const GovResolution *out, const char *id, uint32 id_length, uint32 hash)
 {
 	if (out->nentities == 0)
 		return -1;
@@ -54,7 +54,7 @@ gov_set_find(const GovResolution *out, const char *id, uint32 id_length, uint32 
 
 /* Add an entity that is not in the set; its index, or -1 if there is no room. */
 int
-gov_set_add(GovResolution *out, const GovEntity *entity)
+gov_resolve_set_add(GovResolution *out, const GovEntity *entity)
 {
 	GovResolvedEntity *resolved;
 

@@ -22,20 +22,20 @@ typedef struct GovWalk
 } GovWalk;
 
 /* resolve_set.c */
-extern void gov_set_clear(GovResolution *out);
-extern int	gov_set_find(const GovResolution *out, const char *id,
+extern void gov_resolve_set_clear(GovResolution *out);
+extern int	gov_resolve_set_find(const GovResolution *out, const char *id,
 						 uint32 id_length, uint32 hash);
-extern int	gov_set_add(GovResolution *out, const GovEntity *entity);
+extern int	gov_resolve_set_add(GovResolution *out, const GovEntity *entity);
 
 /* resolve.c */
-extern GovSharedNode *gov_walk_find_node(GovWalk *walk, const char *id, uint32 id_length);
-extern void gov_walk_note_missing(GovWalk *walk, const char *id, uint32 id_length);
+extern GovSharedNode *gov_resolve_find_node(GovWalk *walk, const char *id, uint32 id_length);
+extern void gov_resolve_note_missing(GovWalk *walk, const char *id, uint32 id_length);
 
 /* resolve_held.c */
-extern void gov_walk_held(GovWalk *walk);
+extern void gov_resolve_held(GovWalk *walk);
 
 /* resolve_budgets.c */
-extern void gov_walk_note_other(GovWalk *walk, const char *id, uint32 id_length);
-extern bool gov_walk_budgets(GovWalk *walk);
+extern void gov_resolve_note_other(GovWalk *walk, const char *id, uint32 id_length);
+extern bool gov_resolve_budgets(GovWalk *walk);
 
 #endif							/* GOV_RESOLVE_WALK_H */

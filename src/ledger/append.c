@@ -176,7 +176,7 @@ gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool 
 	memset(append, 0, sizeof(*append));
 	append->rel = try_table_open(table, RowExclusiveLock);
 	if (append->rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	shape = gov_shape(append->rel, key_index, ncolumns);
 	if (!shape->is_simple || (has_key && !shape->has_simple_key))
 	{

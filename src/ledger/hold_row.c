@@ -112,7 +112,7 @@ static const char *const state_names[] = {
 };
 
 const char *
-gov_hold_state_name(GovHoldState state)
+gov_hold_row_state_name(GovHoldState state)
 {
 	return state_names[state];
 }
@@ -127,7 +127,7 @@ state_named(const char *name)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("stored state \"%s\" of a hold is unknown", gov_shown(name)),
+			 errmsg("stored state \"%s\" of a hold is unknown", gov_error_shown(name)),
 			 errhint("Run ALTER EXTENSION governance UPDATE.")));
 }
 
@@ -150,7 +150,7 @@ store(GovAppend *append, const GovHold *hold)
 	nulls[GOV_HOLD_IDEMPOTENCY_KEY] = hold->key == NULL;
 	values[GOV_HOLD_REQUEST_HASH] = PointerGetDatum(hold->request_hash);
 	nulls[GOV_HOLD_REQUEST_HASH] = hold->request_hash == NULL;
-	values[GOV_HOLD_CALLER] = CStringGetTextDatum(gov_caller_name());
+	values[GOV_HOLD_CALLER] = CStringGetTextDatum(gov_guc_caller_name());
 	values[GOV_HOLD_STATE] = CStringGetTextDatum(state_names[GOV_HOLD_OPEN]);
 	values[GOV_HOLD_EXPIRES_AT] = TimestampTzGetDatum(hold->expires_at);
 	nulls[GOV_HOLD_SETTLED_AMOUNT] = true;
@@ -165,7 +165,7 @@ store(GovAppend *append, const GovHold *hold)
  * nothing was written then.
  */
 bool
-gov_hold_insert(GovHold *hold)
+gov_hold_row_insert(GovHold *hold)
 {
 	const GovCatalog *catalog = gov_catalog();
 	GovAppend	append;
@@ -278,7 +278,7 @@ lock_holds(GovQuery *query, Datum *args, const char *nulls, MemoryContext contex
 
 /* A hold as it is for this transaction; false if there is no such row. */
 bool
-gov_hold_find(const pg_uuid_t *id, GovHold *hold)
+gov_hold_row_find(const pg_uuid_t *id, GovHold *hold)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum		args[1] = {UUIDPGetDatum(id)};
@@ -300,7 +300,7 @@ gov_hold_find(const pg_uuid_t *id, GovHold *hold)
  * an owner is given that it is not of.
  */
 bool
-gov_hold_lock(const pg_uuid_t *id, const char *owner, GovHold *hold)
+gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum		args[2] = {UUIDPGetDatum(id), (Datum) 0};
@@ -321,7 +321,7 @@ gov_hold_lock(const pg_uuid_t *id, const char *owner, GovHold *hold)
 
 /* Lock an owner's open holds past their time that nobody else has locked. */
 int
-gov_hold_lock_owners_overdue(const char *owner, TimestampTz now, int most,
+gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 							 GovHold **holds)
 {
 	MemoryContext context = CurrentMemoryContext;
@@ -338,7 +338,7 @@ gov_hold_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 
 /* The same for all owners; of holds whose time is after another one. */
 int
-gov_hold_lock_overdue(TimestampTz after, TimestampTz now, int most, GovHold **holds)
+gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most, GovHold **holds)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum		args[3] = {
@@ -367,7 +367,7 @@ require_one(uint64 nrows)
 
 /* End a locked hold.  The counters that it is held against are pinned. */
 void
-gov_hold_close(const GovHold *hold, GovHoldState state, GovAmount settled_amount,
+gov_hold_row_close(const GovHold *hold, GovHoldState state, GovAmount settled_amount,
 			   int64 event_id)
 {
 	bool		is_settled = state == GOV_HOLD_SETTLED;
@@ -387,7 +387,7 @@ gov_hold_close(const GovHold *hold, GovHoldState state, GovAmount settled_amount
 
 /* Give a locked hold another time. */
 void
-gov_hold_extend(const GovHold *hold, TimestampTz expires_at)
+gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at)
 {
 	Datum		args[3] = {
 		UUIDPGetDatum(&hold->id), TimestampTzGetDatum(expires_at),
@@ -402,7 +402,7 @@ gov_hold_extend(const GovHold *hold, TimestampTz expires_at)
 
 /* The first time after another one that an open hold has; false if none is open. */
 bool
-gov_hold_next_expiry(TimestampTz after, TimestampTz *expires_at)
+gov_hold_row_next_expiry(TimestampTz after, TimestampTz *expires_at)
 {
 	Datum		args[1] = {TimestampTzGetDatum(after)};
 	GovSpi		spi;
@@ -421,7 +421,7 @@ gov_hold_next_expiry(TimestampTz after, TimestampTz *expires_at)
 
 /* Is a transaction under way that has written holds? */
 bool
-gov_hold_is_in_flight(void)
+gov_hold_row_is_in_flight(void)
 {
 	LOCKTAG		tag;
 	int			count;

@@ -49,18 +49,18 @@ typedef struct GovHold
 	GovHoldBudget *budgets;
 } GovHold;
 
-extern bool gov_hold_insert(GovHold *hold);
-extern bool gov_hold_find(const pg_uuid_t *id, GovHold *hold);
-extern bool gov_hold_lock(const pg_uuid_t *id, const char *owner, GovHold *hold);
-extern int	gov_hold_lock_owners_overdue(const char *owner, TimestampTz now, int most,
+extern bool gov_hold_row_insert(GovHold *hold);
+extern bool gov_hold_row_find(const pg_uuid_t *id, GovHold *hold);
+extern bool gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold);
+extern int	gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 										 GovHold **holds);
-extern int	gov_hold_lock_overdue(TimestampTz after, TimestampTz now, int most,
+extern int	gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most,
 								  GovHold **holds);
-extern void gov_hold_close(const GovHold *hold, GovHoldState state,
+extern void gov_hold_row_close(const GovHold *hold, GovHoldState state,
 						   GovAmount settled_amount, int64 event_id);
-extern void gov_hold_extend(const GovHold *hold, TimestampTz expires_at);
-extern bool gov_hold_is_in_flight(void);
-extern bool gov_hold_next_expiry(TimestampTz after, TimestampTz *expires_at);
-extern const char *gov_hold_state_name(GovHoldState state);
+extern void gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at);
+extern bool gov_hold_row_is_in_flight(void);
+extern bool gov_hold_row_next_expiry(TimestampTz after, TimestampTz *expires_at);
+extern const char *gov_hold_row_state_name(GovHoldState state);
 
 #endif							/* GOV_HOLD_ROW_H */

@@ -181,7 +181,7 @@ open_table(bool is_hold)
 									 AccessShareLock);
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	return rel;
 }
 

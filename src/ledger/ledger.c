@@ -53,7 +53,7 @@ store(GovAppend *ledger, const GovEvent *event, int64 id)
 	nulls[GOV_EVENT_IDEMPOTENCY_KEY] = event->key == NULL;
 	values[GOV_EVENT_REQUEST_HASH] = PointerGetDatum(event->request_hash);
 	nulls[GOV_EVENT_REQUEST_HASH] = event->request_hash == NULL;
-	values[GOV_EVENT_CALLER] = CStringGetTextDatum(gov_caller_name());
+	values[GOV_EVENT_CALLER] = CStringGetTextDatum(gov_guc_caller_name());
 	values[GOV_EVENT_OCCURRED_AT] = TimestampTzGetDatum(event->occurred_at);
 	values[GOV_EVENT_RECORDED_AT] = TimestampTzGetDatum(event->recorded_at);
 	values[GOV_EVENT_COUNTER_IDS] = PointerGetDatum(event->counter_ids);

@@ -107,7 +107,7 @@ add_charge(GovTally *tally, GovTallyKey key, TimestampTz window_end, GovAmount a
 		entry->window_end = window_end;
 	}
 	if (!gov_amount_add(entry->amount, amount, &entry->amount))
-		gov_raise_stored_amount();
+		gov_error_stored_amount();
 	entry->event_count++;
 	entry->window_end = Max(entry->window_end, window_end);
 }
@@ -129,7 +129,7 @@ add_row(GovTally *tally, const void *owner, const Datum *values, const bool *nul
 	if (nulls[GOV_EVENT_AMOUNT] || nstarts != nids || nends != nids ||
 		gov_amount_from_numeric(DatumGetNumeric(values[GOV_EVENT_AMOUNT]),
 								&amount) != GOV_AMOUNT_OK)
-		gov_raise_stored_amount();
+		gov_error_stored_amount();
 	for (int i = 0; i < nids; i++)
 		add_charge(tally, (GovTallyKey) {ids[i], starts[i], owner}, ends[i], amount);
 }
@@ -173,7 +173,7 @@ gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void
 	bool	   *nulls;
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	values = palloc(sizeof(Datum) * RelationGetDescr(rel)->natts);
 	nulls = palloc(sizeof(bool) * RelationGetDescr(rel)->natts);
 	scan = systable_beginscan(rel, index, OidIsValid(index), range->snapshot, nkeys, keys);

@@ -236,7 +236,7 @@ judge(GovTrial **concerned, int count, GovAmount amount, TimestampTz at, bool *i
 	{
 		GovTrial   *trial = concerned[i];
 
-		if (gov_budget_allows(&trial->state, amount))
+		if (gov_decide_allows(&trial->state, amount))
 			continue;
 		*is_granted = false;
 		if (trial->denied_count++ == 0)

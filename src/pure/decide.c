@@ -63,7 +63,7 @@ headroom(const GovBudgetState *budget)
 
 /* Does one budget allow the amount? */
 bool
-gov_budget_allows(const GovBudgetState *budget, GovAmount amount)
+gov_decide_allows(const GovBudgetState *budget, GovAmount amount)
 {
 	Assert(!budget->has_limit || budget->limit >= 0);
 
@@ -104,7 +104,7 @@ gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,
 		const GovBudgetState *budget = &budgets[i];
 		GovAmount	left;
 
-		if (!gov_budget_allows(budget, amount))
+		if (!gov_decide_allows(budget, amount))
 			deny(budget, decision);
 		if (!is_hard(budget))
 			continue;
@@ -127,7 +127,7 @@ gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,
 
 /* The reason as callers see it; NULL when nothing was denied. */
 const char *
-gov_denial_reason(GovDenial denial)
+gov_decide_reason(GovDenial denial)
 {
 	switch (denial)
 	{

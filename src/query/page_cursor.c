@@ -41,7 +41,7 @@
 
 /* Does the order of the query change, so that a cursor must have all rows shown? */
 bool
-gov_cursor_has_shown(const GovPageRequest *request)
+gov_page_cursor_has_shown(const GovPageRequest *request)
 {
 	return !request->is_tree &&
 		(request->sort == GOV_SORT_UTILIZATION || request->sort == GOV_SORT_CURRENT_USAGE ||
@@ -49,13 +49,13 @@ gov_cursor_has_shown(const GovPageRequest *request)
 }
 
 uint64
-gov_cursor_row_hash(const GovSheetBudget *budget)
+gov_page_cursor_row_hash(const GovSheetBudget *budget)
 {
 	return hash_bytes_extended(budget->id.data, UUID_LEN, 0);
 }
 
 int
-gov_cursor_compare_hashes(const void *left, const void *right)
+gov_page_cursor_compare_hashes(const void *left, const void *right)
 {
 	uint64		a = *(const uint64 *) left;
 	uint64		b = *(const uint64 *) right;
@@ -166,10 +166,10 @@ read_place(StringInfo bytes, bool is_tree, GovCursor *cursor)
 
 /* Read a cursor of the query; 22023 if it is none. */
 GovCursor *
-gov_cursor_read(const GovPageRequest *request, const text *after)
+gov_page_cursor_read(const GovPageRequest *request, const text *after)
 {
 	GovCursor  *cursor = palloc0(sizeof(GovCursor));
-	bool		has_shown = gov_cursor_has_shown(request);
+	bool		has_shown = gov_page_cursor_has_shown(request);
 	StringInfoData bytes;
 
 	decode(after, &bytes);
@@ -215,7 +215,7 @@ compare_row(const GovSheet *sheet, uint32 number, const GovCursor *cursor)
  * that entity's number (or -1), and the first row after it in natural order.
  */
 void
-gov_cursor_find(const GovSheet *sheet, const GovCursor *cursor,
+gov_page_cursor_find(const GovSheet *sheet, const GovCursor *cursor,
 				uint32 *low_entity, int *at_entity, uint32 *next_number)
 {
 	uint32		low = 0;
@@ -291,8 +291,8 @@ write_shown(StringInfo bytes, const GovSheet *sheet, const GovPageRequest *reque
 	uint64		hashes[GOV_PAGE_MAX];
 
 	for (int n = 0; n < page->nrows; n++)
-		hashes[n] = gov_cursor_row_hash(&sheet->budgets[page->rows[n].number]);
-	qsort(hashes, page->nrows, sizeof(uint64), gov_cursor_compare_hashes);
+		hashes[n] = gov_page_cursor_row_hash(&sheet->budgets[page->rows[n].number]);
+	qsort(hashes, page->nrows, sizeof(uint64), gov_page_cursor_compare_hashes);
 	enlargeStringInfo(bytes, (nbefore + page->nrows) * sizeof(uint64));
 	for (int n = 0; n < page->nrows; n++)
 	{
@@ -307,10 +307,10 @@ write_shown(StringInfo bytes, const GovSheet *sheet, const GovPageRequest *reque
 
 /* The cursor of the page after this one; NULL if there is none. */
 char *
-gov_cursor_write(const GovSheet *sheet, const GovPageRequest *request,
+gov_page_cursor_write(const GovSheet *sheet, const GovPageRequest *request,
 				 const GovPage *page, int *length)
 {
-	bool		has_shown = gov_cursor_has_shown(request);
+	bool		has_shown = gov_page_cursor_has_shown(request);
 	StringInfoData bytes;
 	char	   *cursor;
 	int			capacity;

@@ -172,8 +172,8 @@ leave_out_overdue(const GovSheet *sheet, GovPage *page)
 		budgets[i].id = sheet->budgets[page->rows[i].number].id;
 		states[i].held = page->rows[i].amounts.held;
 	}
-	if (!gov_has_holds(&resolution) || gov_worker_is_at_work() ||
-		!gov_leave_out_overdue(sheet->owner.owner, &resolution))
+	if (!gov_hold_overdue_is_possible(&resolution) || gov_worker_is_at_work() ||
+		!gov_hold_overdue_leave_out(sheet->owner.owner, &resolution))
 		return;
 	gov_worker_wanted();
 	for (int i = 0; i < page->nrows; i++)
@@ -189,7 +189,7 @@ gov_page_json(const GovSheet *sheet, const GovPageRequest *request, GovPage *pag
 	GovJsonContainer data;
 	GovJsonContainer pagination;
 	int			length;
-	char	   *next = gov_cursor_write(sheet, request, page, &length);
+	char	   *next = gov_page_cursor_write(sheet, request, page, &length);
 
 	if (sheet->is_live && !request->is_tree)
 		leave_out_overdue(sheet, page);

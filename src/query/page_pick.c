@@ -83,10 +83,10 @@ was_passed(const Picking *picking, const GovSheetEntity *entity, const GovPageRo
 		return false;
 	if (after->has_shown)
 	{
-		uint64		hash = gov_cursor_row_hash(&picking->sheet->budgets[row->number]);
+		uint64		hash = gov_page_cursor_row_hash(&picking->sheet->budgets[row->number]);
 
 		return bsearch(&hash, after->shown, after->nshown, sizeof(uint64),
-					   gov_cursor_compare_hashes) != NULL;
+					   gov_page_cursor_compare_hashes) != NULL;
 	}
 	if (request->sort == GOV_SORT_ID && request->is_descending)
 		return e >= (int) picking->low_entity &&
@@ -354,7 +354,7 @@ begin(Picking *picking)
 									  DEFAULT_COLLATION_OID);
 	set_places(picking, request->under_entity_id);
 	if (request->after != NULL && !request->after->has_shown)
-		gov_cursor_find(sheet, request->after, &picking->low_entity, &picking->at_entity,
+		gov_page_cursor_find(sheet, request->after, &picking->low_entity, &picking->at_entity,
 						&picking->next_number);
 }
 

@@ -198,7 +198,7 @@ add_window(Reading *reading, bool has_anchor, TimestampTz anchor, uint64 row)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("stored cadence \"%s\" is malformed",
-						gov_shown(gov_sheet_text(sheet, window->cadence_text))),
+						gov_error_shown(gov_sheet_text(sheet, window->cadence_text))),
 				 errhint("Change the cadence of that budget.")));
 }
 
@@ -212,7 +212,7 @@ hash_column(uint64 row, int column)
 	if (isnull)
 		return 0;
 	bytes = DatumGetTextPP(value);
-	return gov_text_hash(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	return gov_entity_text_hash(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 }
 
 /* Budgets may have a cadence, anchor or time zone each: windows are found by hash. */
@@ -281,7 +281,7 @@ read_budget(Reading *reading, uint64 row, uint32 entity, Draft *draft)
 	budget->id = *DatumGetUUIDP(gov_spi_value(row, 11, &isnull));
 	read_scope(sheet, row, budget);
 	budget->name = add_column(sheet, row, 4);
-	budget->limit = gov_read_amount(row, 5, &isnull);
+	budget->limit = gov_load_amount(row, 5, &isnull);
 	budget->has_limit = !isnull;
 	budget->is_soft = DatumGetBool(gov_spi_value(row, 9, &isnull));
 	budget->is_locked = DatumGetBool(gov_spi_value(row, 10, &isnull));

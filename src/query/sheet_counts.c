@@ -163,7 +163,7 @@ count_usage(GovSheet *sheet, GovSheetStored *stored, uint64 row)
 	TimestampTz start = DatumGetTimestampTz(gov_spi_value(row, 2, &isnull));
 
 	if (start == stored->start)
-		stored->usage += gov_read_amount(row, 3, &isnull);
+		stored->usage += gov_load_amount(row, 3, &isnull);
 	else if (start > stored->start)
 		sheet->next_recorded = Min(sheet->next_recorded, start);
 }
@@ -234,7 +234,7 @@ read_holds(Wanted *wanted, Datum owner)
 		GovSheetStored *stored = find_budget(wanted, DatumGetUUIDP(id));
 
 		if (stored != NULL)
-			stored->held = gov_read_amount(row, 2, &isnull);
+			stored->held = gov_load_amount(row, 2, &isnull);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }

@@ -59,7 +59,7 @@ static void
 compute_window(GovSheet *sheet, GovSheetWindow *window)
 {
 	const char *name = gov_sheet_text(sheet, window->timezone);
-	pg_tz	   *tz = gov_timezone_lookup(name);
+	pg_tz	   *tz = gov_window_timezone(name);
 
 	if (tz == NULL ||
 		!gov_window_at(&window->cadence, window->has_anchor, window->anchor, tz,
@@ -67,7 +67,7 @@ compute_window(GovSheet *sheet, GovSheetWindow *window)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("cannot compute the present window of a budget"),
-				 errdetail("Its time zone is \"%s\".", gov_shown(name)),
+				 errdetail("Its time zone is \"%s\".", gov_error_shown(name)),
 				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 }
 
@@ -265,7 +265,7 @@ gov_sheet_open(const char *owner, uint32 owner_length, const char *part, int att
 	GovSheet   *sheet = NULL;
 	bool		is_new;
 
-	gov_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, owner_length);
+	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, owner_length);
 	if (is_live)
 		gov_live_marks(&key, &marks);
 	if (!sees_own)

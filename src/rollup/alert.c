@@ -216,8 +216,8 @@ add_charged(Datum xids, GovCrossings *crossings)
 
 		crossing->counter_id = DatumGetInt64(gov_spi_value(row, 1, &isnull));
 		crossing->window_start = DatumGetTimestampTz(gov_spi_value(row, 2, &isnull));
-		crossing->before = gov_read_amount(row, 3, &isnull);
-		crossing->after = gov_read_amount(row, 4, &isnull);
+		crossing->before = gov_load_amount(row, 3, &isnull);
+		crossing->after = gov_load_amount(row, 4, &isnull);
 		crossing->above = 0;
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -326,7 +326,7 @@ is_installed(void)
 void
 gov_alert_before_commit(void)
 {
-	int			ncrossings = gov_pending_settle();
+	int			ncrossings = gov_pending_book();
 	bool		was_read_only = XactReadOnly;
 	MemoryContext context;
 	MemoryContext caller;

@@ -279,7 +279,7 @@ static pg_tz *
 timezone_of(const Row *row)
 {
 	return *null_of(row, TIMEZONE) ? NULL :
-		gov_timezone_lookup(TextDatumGetCString(*value_of(row, TIMEZONE)));
+		gov_window_timezone(TextDatumGetCString(*value_of(row, TIMEZONE)));
 }
 
 static void
@@ -290,7 +290,7 @@ check_timezone(const Row *row, Relation table)
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
 			 errmsg("time zone \"%s\" is not recognized",
-					gov_shown(TextDatumGetCString(*value_of(row, TIMEZONE)))),
+					gov_error_shown(TextDatumGetCString(*value_of(row, TIMEZONE)))),
 			 errhint("A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin."),
 			 errtablecol(table, row->places[TIMEZONE] + 1),
 			 errtableconstraint(table, "gov_assignments_timezone_check")));

@@ -112,7 +112,7 @@ Datum
 gov_require_owner_1_0(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0))
-		gov_raise_null_argument("owner_id");
+		gov_error_null_argument("owner_id");
 	gov_owner_require_visible(PG_GETARG_TEXT_PP(0));
 	PG_RETURN_BOOL(true);
 }
@@ -142,7 +142,7 @@ estimate_selectivity(SupportRequestSelectivity *request)
 
 	if (request->is_join)
 		return false;
-	gov_plans_know_owner();
+	gov_guc_plans_know_owner();
 	request->selectivity = pin == NULL ? 1.0 :
 		restriction_selectivity(request->root, TextEqualOperator,
 								list_make2(linitial(request->args), pin_constant(pin)),
@@ -161,7 +161,7 @@ index_condition(SupportRequestIndexCondition *request)
 		get_opfamily_member(request->opfamily, TEXTOID, TEXTOID,
 							BTEqualStrategyNumber) != TextEqualOperator)
 		return NIL;
-	gov_plans_know_owner();
+	gov_guc_plans_know_owner();
 	request->lossy = true;
 	return list_make1(make_opclause(TextEqualOperator, BOOLOID, false,
 									linitial(call->args),
