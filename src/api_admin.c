@@ -239,7 +239,7 @@ roll_up(void *arg)
 }
 
 static void
-tidy(void *arg)
+tidy_database(void *arg)
 {
 	Work	   *work = arg;
 
@@ -298,7 +298,7 @@ tidy_all(StringInfo failures)
 	for (int i = 0; i < GOV_TIDYINGS; i++)
 	{
 		const GovTidying *tidying = &gov_tidyings[i];
-		uint64		ndone = try_step(tidying->step, tidy, tidying, failures);
+		uint64		ndone = try_step(tidying->step, tidy_database, tidying, failures);
 
 		ndeleted += tidying->deletes ? ndone : 0;
 	}

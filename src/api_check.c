@@ -41,7 +41,7 @@ decide_unavailable(void (*raise) (void), GovDecision *decision)
 
 /* Answer a check; NULL when the engine could not. */
 static GovResolution *
-check(FunctionCallInfo fcinfo, bool want_details, GovDecision *decision)
+answer_check(FunctionCallInfo fcinfo, bool want_details, GovDecision *decision)
 {
 	GovArguments arguments;
 	GovRequest	request;
@@ -69,7 +69,7 @@ gov_check_1_0(PG_FUNCTION_ARGS)
 	static GovRowType type;
 	GovDecision decision;
 	bool		want_details = gov_wanted_any(fcinfo, GOV_COLUMN(REMAINING) | GOV_COLUMN(CHAINS));
-	GovResolution *resolution = check(fcinfo, want_details, &decision);
+	GovResolution *resolution = answer_check(fcinfo, want_details, &decision);
 	Datum		values[5];
 	bool		nulls[5];
 
@@ -84,7 +84,7 @@ gov_allowed_1_0(PG_FUNCTION_ARGS)
 {
 	GovDecision decision;
 
-	check(fcinfo, false, &decision);
+	answer_check(fcinfo, false, &decision);
 	PG_RETURN_BOOL(decision.is_granted);
 }
 
@@ -96,7 +96,7 @@ gov_headroom_1_0(PG_FUNCTION_ARGS)
 	GovResolution *resolution;
 
 	InitMaterializedSRF(fcinfo, 0);
-	resolution = check(fcinfo, true, &decision);
+	resolution = answer_check(fcinfo, true, &decision);
 	if (resolution != NULL)
 		gov_answer_nodes(resolution, result->setResult, result->setDesc);
 	return (Datum) 0;

@@ -25,7 +25,7 @@ PG_FUNCTION_INFO_V1(gov_consume_1_0);
 PG_FUNCTION_INFO_V1(gov_require_1_0);
 
 static GovRecorded
-consume(FunctionCallInfo fcinfo, const char *call, GovArguments *arguments,
+record_consume(FunctionCallInfo fcinfo, const char *call, GovArguments *arguments,
 		GovDecision *decision, GovResolution **resolution)
 {
 	gov_request_arguments(fcinfo, arguments);
@@ -40,7 +40,7 @@ gov_consume_1_0(PG_FUNCTION_ARGS)
 	GovArguments arguments;
 	GovDecision decision;
 	GovResolution *resolution;
-	GovRecorded recorded = consume(fcinfo, "gov_consume()", &arguments,
+	GovRecorded recorded = record_consume(fcinfo, "gov_consume()", &arguments,
 								   &decision, &resolution);
 	Datum		values[7];
 	bool		nulls[7];
@@ -89,7 +89,7 @@ gov_require_1_0(PG_FUNCTION_ARGS)
 	GovArguments arguments;
 	GovDecision decision;
 	GovResolution *resolution;
-	GovRecorded recorded = consume(fcinfo, "gov_require()", &arguments,
+	GovRecorded recorded = record_consume(fcinfo, "gov_require()", &arguments,
 								   &decision, &resolution);
 
 	if (!recorded.is_recorded && !recorded.is_duplicate)

@@ -133,7 +133,7 @@ collect_names(Jsonb *events, GovNames *names)
 
 /* Load all that the events name at once, as far as the caller may record them. */
 static void
-preload(text *owner, Jsonb *events)
+preload_events(text *owner, Jsonb *events)
 {
 	const char *name = text_to_cstring(owner);
 	GovNames	names = {.capacity = 1024};
@@ -185,7 +185,7 @@ gov_ingest_many_1_0(PG_FUNCTION_ARGS)
 	check_items(events);
 	InitMaterializedSRF(fcinfo, 0);
 
-	preload(owner, events);
+	preload_events(owner, events);
 	batch = collect_items(owner, events);
 	gov_batch_record("gov_ingest()", batch);
 	for (int i = 0; i < batch->nitems; i++)

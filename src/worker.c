@@ -100,7 +100,7 @@ may_work(Oid extension)
 }
 
 static void
-begin(const char *activity)
+begin_step_transaction(const char *activity)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -109,7 +109,7 @@ begin(const char *activity)
 }
 
 static void
-end(void)
+end_step_transaction(void)
 {
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -154,7 +154,7 @@ typedef struct Round
  * when the next one's will.
  */
 static void
-sweep(void *arg)
+sweep_holds(void *arg)
 {
 	Round	   *round = arg;
 	TimestampTz now = gov_clock();
@@ -167,10 +167,10 @@ sweep(void *arg)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		begin("expiring holds");
+		begin_step_transaction("expiring holds");
 		if (!may_work(round->extension))
 		{
-			end();
+			end_step_transaction();
 			round->must_leave = true;
 			return;
 		}
@@ -184,7 +184,7 @@ sweep(void *arg)
 			if (!has_more && !gov_hold_row_next_expiry(swept_until, &next_expiry))
 				next_expiry = DT_NOEND;
 		}
-		end();
+		end_step_transaction();
 	} while (is_locked && has_more);
 	holds_may_come = is_in_flight || !is_locked;
 	forget_or_note(now);
@@ -192,10 +192,10 @@ sweep(void *arg)
 
 /* A sweep of the holds.  False when the worker has to leave. */
 static bool
-expire(Round *round)
+run_sweep(Round *round)
 {
 	gov_worker_begin_sweep();
-	if (!gov_step_run(GOV_STEP_EXPIRY, sweep, round))
+	if (!gov_step_run(GOV_STEP_EXPIRY, sweep_holds, round))
 		holds_may_come = true;
 	if (round->must_leave)
 		return false;			/* leaving the slot wakes whoever waits for the sweep */
@@ -210,7 +210,7 @@ roll_up(void *arg)
 	Round	   *round = arg;
 	uint64		ndone;
 
-	begin("rolling up the ledger");
+	begin_step_transaction("rolling up the ledger");
 	if (may_work(round->extension))
 	{
 		round->result = gov_rollup_round(&ndone);
@@ -218,7 +218,7 @@ roll_up(void *arg)
 	}
 	else
 		round->must_leave = true;
-	end();
+	end_step_transaction();
 }
 
 /*
@@ -226,7 +226,7 @@ roll_up(void *arg)
  * with what takes longer, so that holds expire and the ledger is rolled up.
  */
 static void
-tidy(void *arg)
+tidy_tables(void *arg)
 {
 	Round	   *round = arg;
 	TimestampTz began_at = GetCurrentTimestamp();
@@ -236,10 +236,10 @@ tidy(void *arg)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		begin(round->tidying->activity);
+		begin_step_transaction(round->tidying->activity);
 		round->in_batch = true;
 		has_more = may_work(round->extension) && round->tidying->batch(&ndone);
-		end();
+		end_step_transaction();
 		round->in_batch = false;
 	} while (has_more && !TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(),
 													 GOV_TIDY_MAX_MS));
@@ -253,7 +253,7 @@ tidy_all(Round *round)
 	for (int i = 0; i < GOV_TIDYINGS; i++)
 	{
 		round->tidying = &gov_tidyings[i];
-		gov_step_run(round->tidying->step, tidy, round);
+		gov_step_run(round->tidying->step, tidy_tables, round);
 		if (round->in_batch)
 			gov_pass_forget_all();	/* what it had done is undone */
 		round->in_batch = false;
@@ -267,13 +267,13 @@ tidy_all(Round *round)
  * more.  False when the worker has to leave.
  */
 static bool
-work(Round *round)
+work_round(Round *round)
 {
 	round->is_idle = true;
 	do
 	{
 		round->result = GOV_ROLLUP_NOTHING;
-		if (!expire(round))
+		if (!run_sweep(round))
 			return false;
 		if (!gov_step_run(GOV_STEP_ROLLUP, roll_up, round))
 			break;
@@ -321,7 +321,7 @@ leave_unless_needed(Oid extension)
 	Round		round = {.extension = extension, .began_at = GetCurrentTimestamp()};
 
 	gov_worker_leave();
-	if (!work(&round))
+	if (!work_round(&round))
 		return false;
 	if (round.is_idle && next_expiry == DT_NOEND && !holds_may_come)
 		return false;
@@ -359,7 +359,7 @@ due_in_ms(const Round *last, TimestampTz last_at, int retry_ms)
 
 /* Work until nobody wants us. */
 static void
-run(Oid extension)
+work_until_unwanted(Oid extension)
 {
 	Round		round = {.extension = extension};
 	TimestampTz busy_at = GetCurrentTimestamp();
@@ -372,7 +372,7 @@ run(Oid extension)
 
 		if (due_in_ms(&round, last_at, retry_ms) > 0)
 		{
-			if (!expire(&round))
+			if (!run_sweep(&round))
 				return;
 			sleep_until_due(due_in_ms(&round, last_at, retry_ms));
 			continue;
@@ -383,7 +383,7 @@ run(Oid extension)
 			round.began_at = now;
 			round.events = pg_atomic_read_u64(&gov_shared->events);
 		}
-		if (!work(&round))
+		if (!work_round(&round))
 			return;
 		if (gov_rollup_complete_until() >= round.began_at)
 		{
@@ -435,5 +435,5 @@ gov_worker_main(Datum arg)
 		return;
 	BackgroundWorkerInitializeConnectionByOid(slot.database, InvalidOid, 0);
 	override_settings();
-	run(slot.extension);
+	work_until_unwanted(slot.extension);
 }

@@ -99,7 +99,7 @@ free_slot(int number)
 
 /* False when the server has no process to spare (max_worker_processes). */
 static bool
-start(int slot)
+start_worker(int slot)
 {
 	BackgroundWorker worker = {0};
 
@@ -260,7 +260,7 @@ gov_worker_wanted(void)
 	if (!TimestampDifferenceExceeds(failed_at, now, GOV_WORKER_RETRY_MS))
 		return;
 	slot = take_slot(gov_catalog()->extension, 0);
-	if (slot >= 0 && !start(slot))
+	if (slot >= 0 && !start_worker(slot))
 		failed_at = now;
 }
 

@@ -119,7 +119,7 @@ prepare_to_tell(void)
 
 /* Put a key into the table, which has none like it. */
 static GovChange *
-add(const GovChangeKey *key)
+add_change(const GovChangeKey *key)
 {
 	GovChangeKey copy = *key;
 	char	   *bytes;
@@ -155,7 +155,7 @@ note_owner(const char *owner, uint32 owner_length)
 		make_table();
 	last_owner = hash_search(changed, &key, HASH_FIND, NULL);
 	if (last_owner == NULL && hash_get_num_entries(changed) < GOV_CHANGES_OWNERS_MAX)
-		last_owner = add(&key);
+		last_owner = add_change(&key);
 	everything = last_owner == NULL;
 	return last_owner;
 }
@@ -181,7 +181,7 @@ gov_changes_note_entity(const char *owner, uint32 owner_length,
 	key = (GovChangeKey) {.bytes = buf.data, .owner_length = owner_length, .id_length = id_length};
 	if (hash_search(changed, &key, HASH_FIND, NULL) == NULL)
 	{
-		add(&key);
+		add_change(&key);
 		of->nids++;
 	}
 	pfree(buf.data);
@@ -319,7 +319,7 @@ gov_changes_drop_deleted(void)
 }
 
 static void
-reset(void)
+forget_changes(void)
 {
 	changed = NULL;				/* its memory goes with the transaction */
 	last_owner = NULL;
@@ -340,7 +340,7 @@ gov_changes_commit(void)
 		else if (changed != NULL)
 			tell_one_by_one();
 	}
-	reset();
+	forget_changes();
 }
 
 /*
@@ -360,5 +360,5 @@ gov_changes_abort(void)
 	if (gov_shmem_is_available() && everything_on_abort)
 		tell_everything();
 	deleted = NIL;
-	reset();
+	forget_changes();
 }

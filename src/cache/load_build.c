@@ -24,7 +24,7 @@
 #define GOV_THRESHOLDS_MAX	10	/* of a budget, as the tables say */
 
 static void
-align(StringInfo block, int alignment)
+align_block(StringInfo block, int alignment)
 {
 	while (block->len % alignment != 0)
 		appendStringInfoChar(block, '\0');
@@ -36,7 +36,7 @@ add_string(StringInfo block, const char *bytes, uint16 length)
 {
 	GovText		text;
 
-	align(block, sizeof(uint16));
+	align_block(block, sizeof(uint16));
 	text = block->len;
 	appendBinaryStringInfo(block, (char *) &length, sizeof(length));
 	appendBinaryStringInfo(block, bytes, length);
@@ -72,7 +72,7 @@ add_scope(StringInfo block, const GovRow *row, GovBudgetMore *more)
 
 		scope[i] = add_string(block, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
 	}
-	align(block, sizeof(GovText));
+	align_block(block, sizeof(GovText));
 	more->scope = block->len;
 	more->nscope = nelements;
 	appendBinaryStringInfo(block, (char *) scope, sizeof(GovText) * nelements);
@@ -121,7 +121,7 @@ add_alerts(const GovLoad *load, StringInfo block, const GovRow *row, GovBudgetMo
 	if (count == 0)
 		return;
 	qsort(amounts, count, sizeof(GovAmount), compare_amounts);
-	align(block, MAXIMUM_ALIGNOF);
+	align_block(block, MAXIMUM_ALIGNOF);
 	more->alerts = block->len;
 	more->nalerts = count;
 	appendBinaryStringInfo(block, (char *) amounts, sizeof(GovAmount) * count);
@@ -153,7 +153,7 @@ add_more(const GovLoad *load, StringInfo block, const GovRow *row)
 	add_alerts(load, block, row, &more);
 	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0)
 		return 0;
-	align(block, MAXIMUM_ALIGNOF);
+	align_block(block, MAXIMUM_ALIGNOF);
 	offset = block->len;
 	appendBinaryStringInfo(block, (char *) &more, sizeof(more));
 	return offset;
@@ -282,10 +282,10 @@ gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovRow *
 	add_string(&block, item->id, item->id_length);
 	for (uint32 i = 0; i < nbudgets; i++)
 		add_budget(load, &block, &budgets[i], i);
-	align(&block, MAXIMUM_ALIGNOF);
+	align_block(&block, MAXIMUM_ALIGNOF);
 	head.inner_size = block.len;
 	add_outer(&block, &head, row, budgets);
-	align(&block, MAXIMUM_ALIGNOF);
+	align_block(&block, MAXIMUM_ALIGNOF);
 	head.size = block.len;
 	memcpy(block.data, &head, offsetof(GovEntity, budgets));
 

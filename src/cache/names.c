@@ -55,7 +55,7 @@ bucket_of(uint32 hash)
 
 /* The link to a name; what it links to is 0 if there is none. */
 static GovRef *
-find(const char *bytes, uint32 length, uint32 hash)
+find_name_link(const char *bytes, uint32 length, uint32 hash)
 {
 	GovRef	   *link = bucket_of(hash);
 
@@ -71,7 +71,7 @@ find(const char *bytes, uint32 length, uint32 hash)
 }
 
 static void
-add(GovRef *link, const char *bytes, uint32 length, uint32 hash)
+add_name(GovRef *link, const char *bytes, uint32 length, uint32 hash)
 {
 	GovRef		ref = gov_arena_allocate(&gov_shared->names,
 										 offsetof(GovSharedName, chars.bytes) + length);
@@ -96,9 +96,9 @@ gov_name_take(const char *bytes, uint32 length)
 	GovText		name = 0;
 
 	LWLockAcquire(&gov_shared->names_lock, LW_EXCLUSIVE);
-	link = find(bytes, length, hash);
+	link = find_name_link(bytes, length, hash);
 	if (*link == 0)
-		add(link, bytes, length, hash);
+		add_name(link, bytes, length, hash);
 	if (*link != 0)
 	{
 		((GovSharedName *) gov_address(*link))->references++;

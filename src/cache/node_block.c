@@ -119,7 +119,7 @@ with_names(const GovEntity *entity)
 
 /* Allocate a block, and fill in what never changes. */
 static GovRef
-make(const GovOwnerKey *key, const char *id, uint32 id_length, Size entity_size,
+make_block(const GovOwnerKey *key, const char *id, uint32 id_length, Size entity_size,
 	 uint32 nbudgets)
 {
 	GovText		owner = gov_name_take(key->owner, key->owner_length);
@@ -158,7 +158,7 @@ gov_node_block_make(const GovOwnerKey *key, const GovEntity *entity,
 	const GovChars *id = gov_entity_id(entity);
 	GovEntity  *named = with_names(entity);
 	const GovEntity *content = named != NULL ? named : entity;
-	GovRef		ref = make(key, id->bytes, id->length, content->size, content->nbudgets);
+	GovRef		ref = make_block(key, id->bytes, id->length, content->size, content->nbudgets);
 	GovSharedNode *node = gov_address(ref);
 
 	if (ref == 0)
@@ -187,7 +187,7 @@ gov_node_block_make_empty(const GovOwnerKey *key, const char *id, uint32 id_leng
 {
 	Size		size = MAXALIGN(offsetof(GovEntity, budgets) +
 								offsetof(GovChars, bytes) + id_length + 1);
-	GovRef		ref = make(key, id, id_length, size, 0);
+	GovRef		ref = make_block(key, id, id_length, size, 0);
 	GovSharedNode *node = gov_address(ref);
 	GovEntity  *entity = gov_node_content(node);
 	GovChars   *chars;

@@ -135,7 +135,7 @@ make_room_for_absent(GovSharedStripe *stripe)
 
 /* What was read is now what the node says.  Ends the claim. */
 static void
-finish(GovClaim *claim, GovSharedNode *node, bool was_absent)
+finish_claim(GovClaim *claim, GovSharedNode *node, bool was_absent)
 {
 	claim->stripe->owners[node->slot].installs++;
 	claim->stripe->nabsent += node->is_absent - was_absent;
@@ -148,7 +148,7 @@ finish(GovClaim *claim, GovSharedNode *node, bool was_absent)
 
 /* Let a block take the place of the claimed node; returns what is to be freed. */
 static GovRef
-replace(GovClaim *claim, GovRef made)
+replace_claimed(GovClaim *claim, GovRef made)
 {
 	GovSharedNode *former = claimed_node(claim);
 	GovSharedNode *node = gov_address(made);
@@ -164,7 +164,7 @@ replace(GovClaim *claim, GovRef made)
 	if (gov_node_content(former)->nbudgets > 0)
 		claim->stripe->owners[node->slot].unlinks++;
 	unneeded = gov_node_block_carry_over(claim->node, node, claim->was_pinned);
-	finish(claim, node, was_absent);
+	finish_claim(claim, node, was_absent);
 	return unneeded;
 }
 
@@ -181,7 +181,7 @@ make_absent(GovClaim *claim)
 	if (!node->is_absent && gov_node_content(node)->nbudgets > 0)
 		claim->stripe->owners[node->slot].unlinks++;
 	node->is_absent = true;
-	finish(claim, node, was_absent);
+	finish_claim(claim, node, was_absent);
 }
 
 /*
@@ -207,7 +207,7 @@ gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
 	if (entity == NULL)
 		make_absent(claim);
 	else
-		unneeded = replace(claim, made);
+		unneeded = replace_claimed(claim, made);
 	END_CRIT_SECTION();
 	gov_stripe_unlock(stripe);
 

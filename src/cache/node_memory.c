@@ -86,7 +86,7 @@ is_ahead(const GovSharedNode *node, TimestampTz now)
 
 /* Does the node have to drain?  Who was loading it may have given it another time. */
 static bool
-drain(GovSharedNode *node, const GovSweep *sweep)
+drain_node(GovSharedNode *node, const GovSweep *sweep)
 {
 	node->is_draining = is_ahead(node, sweep->now) ||
 		(node->is_loading && (sweep->is_first || node->is_draining));
@@ -98,7 +98,7 @@ static bool
 is_looked_for(GovSharedNode *node, bool is_absent, const GovSweep *sweep)
 {
 	if (sweep->owner != NULL)
-		return gov_node_is_of_owner(node, sweep->owner) && (!sweep->drains || drain(node, sweep));
+		return gov_node_is_of_owner(node, sweep->owner) && (!sweep->drains || drain_node(node, sweep));
 	return is_absent || !sweep->only_absent;
 }
 
@@ -126,7 +126,7 @@ unlink_node(GovSharedStripe *stripe, GovRef *link)
 
 /* Is it too good to go, this time?  For the hand, and for a round of all. */
 static bool
-spare(GovSharedNode *node)
+spare_node(GovSharedNode *node)
 {
 	if (node->was_used)
 	{
@@ -154,7 +154,7 @@ sweep_bucket(GovSharedStripe *stripe, GovRef *link, GovSweep *sweep)
 			link = &node->next;
 			continue;
 		}
-		if (!may_go(node) || (sweep->owner == NULL && spare(node)) ||
+		if (!may_go(node) || (sweep->owner == NULL && spare_node(node)) ||
 			(sweep->most > 0 && sweep->evicted >= sweep->most))
 		{
 			node->was_used = false;
@@ -199,7 +199,7 @@ put_attic_aside(GovSharedNode *node, GovReclaim *reclaim)
 
 /* Evict the node that a block is, if it may go. */
 static bool
-evict(GovRef ref, void *arg)
+evict_node(GovRef ref, void *arg)
 {
 	GovReclaim *reclaim = arg;
 	GovSharedNode *node = gov_address(ref);
@@ -213,7 +213,7 @@ evict(GovRef ref, void *arg)
 	}
 	goes = gov_arena_is_offered(ref) && may_go(node);
 	if (goes && reclaim->nspared < SPARED_MAX && reclaim->freed <= 2 * reclaim->size &&
-		spare(node))
+		spare_node(node))
 	{
 		goes = false;
 		reclaim->nspared++;
@@ -262,7 +262,7 @@ evict_for(Size size)
 		uint64		before = passed;
 
 		reclaim.busy = NULL;
-		has_more = gov_arena_reclaim(&gov_shared->arena, size, evict, &reclaim, &passed, &block);
+		has_more = gov_arena_reclaim(&gov_shared->arena, size, evict_node, &reclaim, &passed, &block);
 		if (block == 0 && reclaim.busy != NULL && nwaits++ < WAITS_MAX)
 		{
 			wait_for(reclaim.busy);

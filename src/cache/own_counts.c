@@ -88,7 +88,7 @@ chain_of(const GovOwnKey *key)
 }
 
 static GovOwnEntry *
-find(const GovOwnKey *key, int level)
+find_own(const GovOwnKey *key, int level)
 {
 	for (int i = *chain_of(key); i >= 0 && entries[i].level >= level; i = entries[i].next)
 	{
@@ -145,10 +145,10 @@ gov_own_make_room(int ncharges)
 }
 
 static void
-note(const GovOwnerKey *owner, GovOwnKey key, GovAmount amount)
+note_own(const GovOwnerKey *owner, GovOwnKey key, GovAmount amount)
 {
 	int			level = GetCurrentTransactionNestLevel();
-	GovOwnEntry *entry = find(&key, level);
+	GovOwnEntry *entry = find_own(&key, level);
 
 	if (amount == 0)
 		return;
@@ -171,12 +171,12 @@ gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter,
 {
 	counter->total += usage;
 	counter->held += held;
-	note(owner, usage_key(counter), usage);
-	note(owner, held_key(budget_id), held);
+	note_own(owner, usage_key(counter), usage);
+	note_own(owner, held_key(budget_id), held);
 }
 
 static GovAmount
-sum(GovOwnKey key)
+sum_own(GovOwnKey key)
 {
 	GovAmount	amount = 0;
 
@@ -191,8 +191,8 @@ sum(GovOwnKey key)
 void
 gov_own_counts(GovSharedCounter *counter, const pg_uuid_t *budget_id)
 {
-	counter->total = sum(usage_key(counter));
-	counter->held = sum(held_key(budget_id));
+	counter->total = sum_own(usage_key(counter));
+	counter->held = sum_own(held_key(budget_id));
 }
 
 /*
@@ -258,7 +258,7 @@ gov_own_merge(int level)
 	for (int i = from; i < end; i++)
 	{
 		GovOwnEntry child = entries[i];
-		GovOwnEntry *entry = find(&child.key, level - 1);
+		GovOwnEntry *entry = find_own(&child.key, level - 1);
 
 		if (entry != NULL)
 		{

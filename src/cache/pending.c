@@ -86,7 +86,7 @@ is_current(const GovPendingEntry *entry)
 }
 
 static GovPendingEntry *
-find(const GovSharedCounter *counter, int64 counter_id, TimestampTz window_start,
+find_pending(const GovSharedCounter *counter, int64 counter_id, TimestampTz window_start,
 	 int level)
 {
 	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
@@ -156,7 +156,7 @@ gov_pending_make_room(int ncharges)
 }
 
 static GovPendingEntry *
-append(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
+append_pending(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
 {
 	GovPendingEntry *entry = &entries[nentries];
 
@@ -185,13 +185,13 @@ gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
 				   const GovCharge *charge)
 {
 	int			level = GetCurrentTransactionNestLevel();
-	GovPendingEntry *entry = find(counter, counter->id, counter->window.start, level);
+	GovPendingEntry *entry = find_pending(counter, counter->id, counter->window.start, level);
 
 	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
 	Assert(charge->covered >= 0 && charge->covered <= Max(charge->usage, 0) &&
 		   charge->covered <= Max(-charge->held, 0) && charge->withheld >= 0);
 	if (entry == NULL)
-		entry = append(stripe, counter, level);
+		entry = append_pending(stripe, counter, level);
 	entry->taken += Max(charge->usage, 0);
 	entry->relief += Min(charge->usage, 0);
 	entry->held_taken += Max(charge->held, 0) + charge->withheld;
@@ -267,7 +267,7 @@ gov_pending_is_empty(void)
 }
 
 static void
-unpin(GovSharedCounter *counter)
+unpin_counter(GovSharedCounter *counter)
 {
 	uint32		before PG_USED_FOR_ASSERTS_ONLY;
 
@@ -277,7 +277,7 @@ unpin(GovSharedCounter *counter)
 
 /* What the entry has used that is not settled yet. */
 static GovAmount
-unsettled(const GovPendingEntry *entry)
+unbooked_usage(const GovPendingEntry *entry)
 {
 	return entry->taken + entry->relief - entry->settled;
 }
@@ -291,11 +291,11 @@ note_event(GovSharedCounter *counter)
 
 /* Settle an entry; does it have to be looked at?  The stripe is locked. */
 static bool
-settle(GovPendingEntry *entry, bool looks_at_any)
+book_entry(GovPendingEntry *entry, bool looks_at_any)
 {
 	GovSharedCounter *counter = entry->counter;
 	GovAmount	before = counter->settled;
-	GovAmount	usage = unsettled(entry);
+	GovAmount	usage = unbooked_usage(entry);
 	GovAmount	above;
 
 	note_event(counter);
@@ -335,7 +335,7 @@ gov_pending_book(void)
 
 		gov_stripe_lock(stripe, LW_EXCLUSIVE);
 		while (i < end && entries[i].stripe == stripe)
-			count += settle(&entries[i++], looks_at_any) ? 1 : 0;
+			count += book_entry(&entries[i++], looks_at_any) ? 1 : 0;
 		gov_stripe_unlock(stripe);
 	}
 	return count;
@@ -360,7 +360,7 @@ gov_pending_crossings(GovCrossing *crossings, int max)
  * Where settled usage is taken back, a threshold may have to be crossed again.
  */
 static void
-apply(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount settled)
+apply_entry(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount settled)
 {
 	GovSharedCounter *counter = entry->counter;
 
@@ -381,12 +381,12 @@ apply(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount settled
 			   counter->covered <= counter->held);
 		gov_stripe_unlock(entry->stripe);
 	}
-	unpin(counter);
+	unpin_counter(counter);
 }
 
 /* Nothing is in flight: what a large transaction needed is not kept for ever. */
 static void
-trim(void)
+trim_pending(void)
 {
 	Assert(nentries == 0);
 	has_written = false;
@@ -420,10 +420,10 @@ gov_pending_commit(void)
 
 		unlink_newest(nentries - 1);
 		note_later_event(entry);
-		apply(entry, entry->relief, entry->held_relief, unsettled(entry));
+		apply_entry(entry, entry->relief, entry->held_relief, unbooked_usage(entry));
 		nentries--;
 	}
-	trim();
+	trim_pending();
 }
 
 /* A (sub)transaction has aborted: undo what it and its children have taken. */
@@ -435,11 +435,11 @@ gov_pending_abort(int level)
 		GovPendingEntry *entry = &entries[nentries - 1];
 
 		unlink_newest(nentries - 1);
-		apply(entry, -entry->taken, -entry->held_taken, -entry->settled);
+		apply_entry(entry, -entry->taken, -entry->held_taken, -entry->settled);
 		nentries--;
 	}
 	if (level == 0)
-		trim();
+		trim_pending();
 }
 
 /* A subtransaction has committed: its charges are now those of its parent. */
@@ -456,7 +456,7 @@ gov_pending_merge(int level)
 	for (int i = from; i < end; i++)
 	{
 		GovPendingEntry child = entries[i];
-		GovPendingEntry *entry = find(child.counter, child.counter_id,
+		GovPendingEntry *entry = find_pending(child.counter, child.counter_id,
 									  child.window_start, level - 1);
 
 		if (entry == NULL)
@@ -472,6 +472,6 @@ gov_pending_merge(int level)
 		entry->held_relief += child.held_relief;
 		entry->covered += child.covered;
 		entry->settled += child.settled;
-		unpin(child.counter);
+		unpin_counter(child.counter);
 	}
 }

@@ -117,7 +117,7 @@ gov_private_find(const char *id, uint32 id_length)
 
 /* Make room for so many more ids: slots stay at most half full. */
 static void
-reserve(int count)
+make_room(int count)
 {
 	GovLoaded **old = view.slots;
 	uint32		nold = view.nslots;
@@ -137,7 +137,7 @@ reserve(int count)
 }
 
 static bool
-knows(const char *id, uint32 id_length)
+knows_id(const char *id, uint32 id_length)
 {
 	return gov_private_find(id, id_length) != NULL;
 }
@@ -149,8 +149,8 @@ gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, Timesta
 	MemoryContext caller = MemoryContextSwitchTo(view.context);
 	GovLoadedList list;
 
-	gov_load_private(key, ids, nids, view.kind == GOV_PRIVATE_OWN_CHANGES, now, knows, &list);
-	reserve(list.count);
+	gov_load_private(key, ids, nids, view.kind == GOV_PRIVATE_OWN_CHANGES, now, knows_id, &list);
+	make_room(list.count);
 	for (int i = 0; i < list.count; i++)
 	{
 		GovLoaded **place = slot_of(list.items[i].id, list.items[i].id_length);

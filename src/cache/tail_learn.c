@@ -252,7 +252,7 @@ are_loaded(const GovOwnerKey *key, const GovLoaded *names, int count,
 
 /* Does what a tail names take no more than its part of the cache? */
 static bool
-fits(const GovLoad *load, int count)
+fits_in_cache(const GovLoad *load, int count)
 {
 	Size		size = (Size) count * GOV_LEARN_ENTITY_BYTES +
 		(Size) gov_tally_count(load->tail->tally) * GOV_LEARN_COUNTER_BYTES;
@@ -266,7 +266,7 @@ load_names(GovLoad *load, const GovLoaded *names, int count)
 {
 	GovFreshness since = gov_node_freshness(load->key);
 
-	if (!fits(load, count))
+	if (!fits_in_cache(load, count))
 		return false;
 	for (int done = 0; done < count; done += GOV_LEARN_BATCH)
 	{
@@ -280,7 +280,7 @@ load_names(GovLoad *load, const GovLoaded *names, int count)
 
 /* Learn the tail, with the owner's node claimed. */
 static void
-learn(GovLoad *load)
+learn_claimed(GovLoad *load)
 {
 	TimestampTz begun = GetCurrentTimestamp();
 	GovLoaded  *names = NULL;
@@ -315,7 +315,7 @@ gov_tail_learn(GovLoad *load)
 		{
 			case GOV_NODE_MISSING:
 				has_claim = true;
-				learn(load);
+				learn_claimed(load);
 				return;
 			case GOV_NODE_LOADING:
 				gov_node_wait(load->key, "", 0);

@@ -144,7 +144,7 @@ gov_types_refresh(void)
 
 /* Does first come with second (or, if that is NULL, with anything)? */
 static bool
-contains(const GovPairs *list, const char *first, uint32 first_length,
+contains_pair(const GovPairs *list, const char *first, uint32 first_length,
 		 const char *second, uint32 second_length)
 {
 	int			low = 0;
@@ -173,20 +173,20 @@ contains(const GovPairs *list, const char *first, uint32 first_length,
 bool
 gov_types_is_capability(const char *id, uint32 length)
 {
-	return contains(&capabilities, id, length, NULL, 0);
+	return contains_pair(&capabilities, id, length, NULL, 0);
 }
 
 bool
 gov_types_is_attribution_key(const char *key, uint32 key_length)
 {
-	return contains(&keys, key, key_length, NULL, 0);
+	return contains_pair(&keys, key, key_length, NULL, 0);
 }
 
 bool
 gov_types_has_attribution_key(const char *type_id, uint32 type_length,
 							  const char *key, uint32 key_length)
 {
-	return contains(&keys, key, key_length, type_id, type_length);
+	return contains_pair(&keys, key, key_length, type_id, type_length);
 }
 
 /* The transaction ends, or part of it aborts. */

@@ -139,7 +139,7 @@ tell_of_failure(const GovHold *hold, const char *message)
 
 /* Load at once what the holds of one owner are held against. */
 static void
-preload(const GovHold *holds, int count, const char *owner)
+preload_held(const GovHold *holds, int count, const char *owner)
 {
 	GovOwnerKey key;
 	GovLoaded  *ids;
@@ -175,7 +175,7 @@ preload_owners(void *arg)
 		for (int j = 0; j < i && is_first; j++)
 			is_first = strcmp(holds->items[j].owner, holds->items[i].owner) != 0;
 		if (is_first)
-			preload(holds->items + i, holds->count - i, holds->items[i].owner);
+			preload_held(holds->items + i, holds->count - i, holds->items[i].owner);
 	}
 }
 

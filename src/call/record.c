@@ -200,7 +200,7 @@ gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
 
 /* Record a use, or find that it has been recorded under the same key. */
 static GovRecorded
-record(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
+record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
 	   GovDecision *decision, GovResolution **resolution)
 {
 	GovRecorded recorded = {0};
@@ -236,7 +236,7 @@ gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows
 
 	gov_write_begin(call);
 	gov_write_lock(gov_catalog()->events);
-	return record(prepared, GOV_USE_RECORD, rows, &decision, &resolution);
+	return record_or_find(prepared, GOV_USE_RECORD, rows, &decision, &resolution);
 }
 
 /* Record one use, or find that it has been recorded under the same key. */
@@ -247,7 +247,7 @@ gov_record(const char *call, GovUse use, const GovArguments *arguments,
 	GovPrepared prepared;
 
 	gov_record_prepare(call, use, arguments, &prepared);
-	return record(&prepared, use, NULL, decision, resolution);
+	return record_or_find(&prepared, use, NULL, decision, resolution);
 }
 
 /* Record what a hold came to, and end it, in one step. */

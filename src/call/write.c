@@ -74,7 +74,7 @@ raise_too_far_ahead(void)
 }
 
 static void
-gate(const GovRequest *request, GovUse use, GovResolution **resolution,
+gate_once(const GovRequest *request, GovUse use, GovResolution **resolution,
 	 GovDecision *decision)
 {
 	switch (gov_gate(request, use, true, resolution, decision))
@@ -108,7 +108,7 @@ gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution
 	{
 		TimestampTz now;
 
-		gate(request, use, resolution, decision);
+		gate_once(request, use, resolution, decision);
 		if (use == GOV_USE_RECORD || decision->is_granted)
 			return;
 		now = (*resolution)->now;

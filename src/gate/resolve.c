@@ -92,7 +92,7 @@ gov_resolve_find_node(GovWalk *walk, const char *id, uint32 id_length)
 }
 
 static void
-find(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
+find_known(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 {
 	memset(found, 0, sizeof(*found));
 	if (walk->source->uses_shared)
@@ -171,7 +171,7 @@ add_with_ancestors(GovWalk *walk, GovFound *found)
 		if (is_known || entity->parent_id == 0)
 			break;
 		child = index;
-		find(walk, gov_entity_string(entity, entity->parent_id),
+		find_known(walk, gov_entity_string(entity, entity->parent_id),
 			 gov_entity_length(entity, entity->parent_id), found);
 	}
 	return named;
@@ -213,7 +213,7 @@ resolve_entities(GovWalk *walk)
 		int			entity;
 
 		walk->name = name;
-		find(walk, name->id, name->id_length, &found);
+		find_known(walk, name->id, name->id_length, &found);
 		if (found.entity == NULL || !key_fits(name, found.entity))
 			continue;
 		entity = add_with_ancestors(walk, &found);
@@ -266,7 +266,7 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 }
 
 static void
-grow(void *array, int *capacity, int used, Size element)
+grow_array(void *array, int *capacity, int used, Size element)
 {
 	void	  **place = array;
 	int			wanted = Max(16, 2 * *capacity);
@@ -297,7 +297,7 @@ grow_set(GovResolution *resolution)
 		pfree(resolution->slots);
 	resolution->slots = slots;
 	resolution->nslots = wanted;
-	grow(&resolution->entities, &resolution->entities_capacity,
+	grow_array(&resolution->entities, &resolution->entities_capacity,
 		 resolution->entities_capacity, sizeof(GovResolvedEntity));
 }
 
@@ -370,15 +370,15 @@ gov_resolve_grow(GovResolution *resolution)
 	gov_resolve_keep_bounded(resolution, arrays_size(resolution));
 
 	grow_set(resolution);
-	grow(&resolution->chains, &resolution->chains_capacity,
+	grow_array(&resolution->chains, &resolution->chains_capacity,
 		 resolution->nchains, sizeof(int));
-	grow(&resolution->states, &states_capacity,
+	grow_array(&resolution->states, &states_capacity,
 		 resolution->nbudgets, sizeof(GovBudgetState));
-	grow(&resolution->budgets, &resolution->budgets_capacity,
+	grow_array(&resolution->budgets, &resolution->budgets_capacity,
 		 resolution->nbudgets, sizeof(GovResolvedBudget));
-	grow(&resolution->missing, &resolution->missing_capacity,
+	grow_array(&resolution->missing, &resolution->missing_capacity,
 		 resolution->nmissing, sizeof(GovLoaded));
-	grow(&resolution->turn_order, &order_capacity, resolution->nturns, sizeof(int));
-	grow(&resolution->turns, &resolution->turns_capacity,
+	grow_array(&resolution->turn_order, &order_capacity, resolution->nturns, sizeof(int));
+	grow_array(&resolution->turns, &resolution->turns_capacity,
 		 resolution->nturns, sizeof(GovTurn));
 }

@@ -132,7 +132,7 @@ state_named(const char *name)
 }
 
 static void
-store(GovAppend *append, const GovHold *hold)
+store_hold(GovAppend *append, const GovHold *hold)
 {
 	Datum	   *values = append->slot->tts_values;
 	bool	   *nulls = append->slot->tts_isnull;
@@ -175,7 +175,7 @@ gov_hold_row_insert(GovHold *hold)
 	hold->id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
 	gov_append_open(&append, catalog->reservations, GOV_HOLD_COLUMNS,
 					catalog->reservations_key, hold->key != NULL);
-	store(&append, hold);
+	store_hold(&append, hold);
 	if (hold->key == NULL)
 		gov_append_row(&append);
 	else

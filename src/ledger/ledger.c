@@ -36,7 +36,7 @@ struct GovLedgerRow
 };
 
 static void
-store(GovAppend *ledger, const GovEvent *event, int64 id)
+store_event(GovAppend *ledger, const GovEvent *event, int64 id)
 {
 	Datum	   *values = ledger->slot->tts_values;
 	bool	   *nulls = ledger->slot->tts_isnull;
@@ -101,7 +101,7 @@ gov_ledger_flush(GovLedgerRows *rows)
 	gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS, catalog->events_key, false);
 	for (int i = 0; i < rows->count; i++)
 	{
-		store(&ledger, &rows->rows[i].event, rows->rows[i].id);
+		store_event(&ledger, &rows->rows[i].event, rows->rows[i].id);
 		gov_append_later(&ledger, rows->count - i);
 	}
 	gov_append_flush(&ledger);
@@ -124,7 +124,7 @@ gov_ledger_insert(const GovEvent *event, int64 *id)
 	gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS,
 					catalog->events_key, event->key != NULL);
 	*id = draw_id();
-	store(&ledger, event, *id);
+	store_event(&ledger, event, *id);
 	if (event->key == NULL)
 		gov_append_row(&ledger);
 	else

@@ -152,7 +152,7 @@ numeric_of(const char *text)
 }
 
 static const Constants *
-constants(void)
+numeric_constants(void)
 {
 	static Constants values;
 	static bool are_made = false;
@@ -176,7 +176,7 @@ constants(void)
 GovAmountStatus
 gov_amount_from_share(Numeric limit, Numeric percentage, GovAmount *result)
 {
-	const Constants *with = constants();
+	const Constants *with = numeric_constants();
 	Datum		product = DirectFunctionCall2(numeric_mul, NumericGetDatum(limit),
 											  NumericGetDatum(percentage));
 	Datum		units;

@@ -229,7 +229,7 @@ turn_window(GovTrial *trial, TimestampTz at)
 
 /* Note the use on each budget that does not allow it; returns whether all do. */
 static GovBacktestStatus
-judge(GovTrial **concerned, int count, GovAmount amount, TimestampTz at, bool *is_granted)
+judge_use(GovTrial **concerned, int count, GovAmount amount, TimestampTz at, bool *is_granted)
 {
 	*is_granted = true;
 	for (int i = 0; amount >= 0 && i < count; i++)
@@ -265,7 +265,7 @@ gov_backtest_end_use(GovBacktest *backtest, const char *capability, uint32 lengt
 		if (!turn_window(backtest->concerned[i], occurred_at))
 			return GOV_BACKTEST_NO_WINDOW;
 	}
-	if (judge(backtest->concerned, count, amount, occurred_at,
+	if (judge_use(backtest->concerned, count, amount, occurred_at,
 			  &is_granted) != GOV_BACKTEST_OK)
 		return GOV_BACKTEST_OVERFLOW;
 	for (int i = 0; is_granted && i < count; i++)

@@ -55,7 +55,7 @@ is_hard(const GovBudgetState *budget)
 
 /* What is left of a budget with a limit; negative when it is over. */
 static inline GovAmount
-headroom(const GovBudgetState *budget)
+headroom_of(const GovBudgetState *budget)
 {
 	return saturating_subtract(saturating_subtract(budget->limit, budget->usage),
 							   budget->held);
@@ -75,7 +75,7 @@ gov_decide_allows(const GovBudgetState *budget, GovAmount amount)
 
 /* Note a budget that does not allow the amount. */
 static void
-deny(const GovBudgetState *budget, GovDecision *decision)
+note_denial(const GovBudgetState *budget, GovDecision *decision)
 {
 	/* The last window to end decides when it is worth trying again. */
 	if (decision->is_granted || budget->window_end > decision->retry_at)
@@ -105,11 +105,11 @@ gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,
 		GovAmount	left;
 
 		if (!gov_decide_allows(budget, amount))
-			deny(budget, decision);
+			note_denial(budget, decision);
 		if (!is_hard(budget))
 			continue;
 
-		left = headroom(budget);
+		left = headroom_of(budget);
 		if (!decision->has_remaining || left < decision->remaining)
 			decision->remaining = left;
 		decision->has_remaining = true;

@@ -218,7 +218,7 @@ is_wanted(const GovLiveScan *scan, GovAmount usage, double per_unit)
 
 /* Fetch what is read of a counter, which may lie on two cache lines. */
 static inline void
-prefetch(const GovSharedCounter *counter)
+prefetch_counter(const GovSharedCounter *counter)
 {
 	__builtin_prefetch(counter);
 	__builtin_prefetch((const char *) counter + offsetof(GovSharedCounter, window.end) - 1);
@@ -239,7 +239,7 @@ scan_rows(const GovSheet *sheet, const GovLiveScan scan, bool has_pending,
 		GovAmount	usage;
 
 		if (i + ROWS_AHEAD < count)
-			prefetch(known[rows[i + ROWS_AHEAD]].counter);
+			prefetch_counter(known[rows[i + ROWS_AHEAD]].counter);
 		if (unlikely(!read_usage(sheet, number, has_pending, &usage)))
 			return false;
 		if (likely(!is_wanted(&scan, usage, known[number].per_unit)))

@@ -75,7 +75,7 @@ raise_bad_cursor(void)
 }
 
 static const char *
-take(StringInfo bytes, int count)
+take_bytes(StringInfo bytes, int count)
 {
 	const char *place = bytes->data + bytes->cursor;
 
@@ -88,7 +88,7 @@ take(StringInfo bytes, int count)
 static uint64
 take_number(StringInfo bytes, int width)
 {
-	const unsigned char *place = (const unsigned char *) take(bytes, width);
+	const unsigned char *place = (const unsigned char *) take_bytes(bytes, width);
 	uint64		number = 0;
 
 	for (int i = 0; i < width; i++)
@@ -100,7 +100,7 @@ static text *
 take_text(StringInfo bytes)
 {
 	int			length = take_number(bytes, 2);
-	const char *place = take(bytes, length);
+	const char *place = take_bytes(bytes, length);
 
 	if (!pg_verify_mbstr(GetDatabaseEncoding(), place, length, true))
 		raise_bad_cursor();
@@ -109,7 +109,7 @@ take_text(StringInfo bytes)
 
 /* The bytes of what may be a cursor. */
 static void
-decode(const text *after, StringInfo bytes)
+decode_cursor(const text *after, StringInfo bytes)
 {
 	int			length = VARSIZE_ANY_EXHDR(after);
 	int			capacity;
@@ -172,8 +172,8 @@ gov_page_cursor_read(const GovPageRequest *request, const text *after)
 	bool		has_shown = gov_page_cursor_has_shown(request);
 	StringInfoData bytes;
 
-	decode(after, &bytes);
-	if (*take(&bytes, 1) != (has_shown ? KIND_SHOWN : KIND_PLACE) ||
+	decode_cursor(after, &bytes);
+	if (*take_bytes(&bytes, 1) != (has_shown ? KIND_SHOWN : KIND_PLACE) ||
 		take_number(&bytes, sizeof(uint64)) != request->hash)
 		raise_bad_cursor();
 	if (has_shown)

@@ -90,7 +90,7 @@ is_column(const GovSheet *sheet, GovString string, uint64 row, int column)
 
 /* The index of a text in a short list of them, added if it is new. */
 static uint32
-intern(GovSheet *sheet, GovString **list, uint32 *count, uint32 *capacity, uint64 row,
+intern_text(GovSheet *sheet, GovString **list, uint32 *count, uint32 *capacity, uint64 row,
 	   int column)
 {
 	for (uint32 i = *count; i > 0; i--)
@@ -118,7 +118,7 @@ read_entity(Reading *reading, uint64 row)
 	bool		isnull;
 
 	entity->id = add_column(sheet, row, 1);
-	entity->type = intern(sheet, &sheet->types, &sheet->ntypes,
+	entity->type = intern_text(sheet, &sheet->types, &sheet->ntypes,
 						  &reading->types_capacity, row, 2);
 	entity->display_name = add_column(sheet, row, 4);
 	entity->created_at = DatumGetTimestampTz(gov_spi_value(row, 5, &isnull));
@@ -287,7 +287,7 @@ read_budget(Reading *reading, uint64 row, uint32 entity, Draft *draft)
 	budget->is_locked = DatumGetBool(gov_spi_value(row, 10, &isnull));
 	budget->entity = entity;
 	draft->row.counter_id = DatumGetInt64(gov_spi_value(row, 12, &isnull));
-	draft->row.capability = intern(sheet, &sheet->capabilities, &sheet->ncapabilities,
+	draft->row.capability = intern_text(sheet, &sheet->capabilities, &sheet->ncapabilities,
 								   &reading->capabilities_capacity, row, 2);
 	draft->row.window = intern_window(reading, row);
 	draft->row.is_scoped = budget->nscope > 0;

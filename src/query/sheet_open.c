@@ -153,7 +153,7 @@ refresh_counts(GovSheet *sheet)
 /* ---------------------------------------------------------------- sheets */
 
 static void
-drop(GovSheet **link)
+drop_sheet(GovSheet **link)
 {
 	GovSheet   *sheet = *link;
 
@@ -172,7 +172,7 @@ is_current(const GovSheet *sheet, const GovSheetMarks *marks, TimestampTz now)
 
 /* Has a sheet all that is asked for?  That of the whole owner has. */
 static bool
-covers(const GovSheet *sheet, const GovOwnerKey *owner, const char *part)
+sheet_covers(const GovSheet *sheet, const GovOwnerKey *owner, const char *part)
 {
 	return sheet->owner.owner_length == owner->owner_length &&
 		memcmp(sheet->owner.owner, owner->owner, owner->owner_length) == 0 &&
@@ -190,14 +190,14 @@ find_kept(const GovOwnerKey *owner, const char *part, const GovSheetMarks *marks
 	{
 		GovSheet   *sheet = *link;
 
-		if (!covers(sheet, owner, part))
+		if (!sheet_covers(sheet, owner, part))
 		{
 			link = &sheet->next;
 			continue;
 		}
 		if (!is_current(sheet, marks, now))
 		{
-			drop(link);
+			drop_sheet(link);
 			continue;
 		}
 		*link = sheet->next;
@@ -294,7 +294,7 @@ gov_sheet_open(const char *owner, uint32 owner_length, const char *part, int att
 
 /* Keep as many sheets as may be kept, those used last. */
 static void
-trim(void)
+trim_sheets(void)
 {
 	Size		most = (Size) gov_query_memory_kb * 1024;
 	Size		total = 0;
@@ -303,7 +303,7 @@ trim(void)
 	while (*link != NULL)
 	{
 		if (total + (*link)->size > most || (*link)->catalog != gov_catalog()->generation)
-			drop(link);
+			drop_sheet(link);
 		else
 		{
 			total += (*link)->size;
@@ -321,15 +321,15 @@ drop_parts(const GovSheet *whole)
 
 	while (*link != NULL)
 	{
-		if (covers(whole, &(*link)->owner, (*link)->part))
-			drop(link);
+		if (sheet_covers(whole, &(*link)->owner, (*link)->part))
+			drop_sheet(link);
 		else
 			link = &(*link)->next;
 	}
 }
 
 static void
-keep(GovSheet *sheet)
+keep_sheet(GovSheet *sheet)
 {
 	sheet->size = MemoryContextMemAllocated(sheet->context, true);
 	GOV_FAULT(GOV_FAULT_MEMORY);
@@ -339,7 +339,7 @@ keep(GovSheet *sheet)
 	sheet->is_kept = true;
 	sheet->next = kept;
 	kept = sheet;
-	trim();
+	trim_sheets();
 }
 
 /* The query is done with a sheet. */
@@ -351,8 +351,8 @@ gov_sheet_close(GovSheet *sheet)
 		if (!sheet->is_kept)
 			MemoryContextDelete(sheet->context);
 		if (gov_query_memory_kb < trimmed_to_kb)
-			trim();
+			trim_sheets();
 	}
 	else
-		keep(sheet);
+		keep_sheet(sheet);
 }

@@ -206,7 +206,7 @@ end_placement(Placement *placement)
 }
 
 static void
-place(Placement *placement, const Budget *budget)
+place_budget(Placement *placement, const Budget *budget)
 {
 	MemoryContext caller;
 
@@ -244,7 +244,7 @@ gov_assignment_placed_1_1(PG_FUNCTION_ARGS)
 			gov_transition_key(&rows, rows.after, SCOPE)
 		};
 
-		place(&placement, &budget);
+		place_budget(&placement, &budget);
 	}
 	end_placement(&placement);
 	gov_transition_end(&rows);
@@ -268,7 +268,7 @@ gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 	Placement	placement;
 
 	begin_placement(&placement, trigger);
-	place(&placement, &budget);
+	place_budget(&placement, &budget);
 	end_placement(&placement);
 	return PointerGetDatum(NULL);
 }

@@ -143,7 +143,7 @@ null_of(const Row *row, int column)
 
 /* As "is distinct from"; what has no equality differs when its bytes do. */
 static bool
-differs(const Row *one, const Row *other, TupleDesc desc, int place)
+value_differs(const Row *one, const Row *other, TupleDesc desc, int place)
 {
 	Form_pg_attribute attribute = TupleDescAttr(desc, place);
 	TypeCacheEntry *type;
@@ -165,7 +165,7 @@ differs(const Row *one, const Row *other, TupleDesc desc, int place)
 static bool
 column_differs(const Row *one, const Row *other, TupleDesc desc, int column)
 {
-	return differs(one, other, desc, one->places[column]);
+	return value_differs(one, other, desc, one->places[column]);
 }
 
 /* An UPDATE moves updated_at when it changes a value, and created_at never. */
@@ -178,7 +178,7 @@ keep_times(Row *row, const Row *before, TupleDesc desc)
 	*null_of(row, UPDATED_AT) = *null_of(before, UPDATED_AT);
 	for (int place = 0; place < desc->natts; place++)
 	{
-		if (differs(row, before, desc, place))
+		if (value_differs(row, before, desc, place))
 		{
 			/* the clock's time, not the transaction's: it moves with every change */
 			*value_of(row, UPDATED_AT) = TimestampTzGetDatum(GetCurrentTimestamp());
@@ -191,7 +191,7 @@ keep_times(Row *row, const Row *before, TupleDesc desc)
 /* ---------------------------------------------------------------- values in form */
 
 static Datum
-rounded(Datum number)
+round_number(Datum number)
 {
 	return DirectFunctionCall1(numeric_trim_scale,
 							   DirectFunctionCall2(numeric_round, number, Int32GetDatum(DECIMALS)));
@@ -216,7 +216,7 @@ compare_numbers(const void *one, const void *other)
  * dimensions as it is, for the check constraint to refuse.
  */
 static Datum
-sorted(Datum list, Oid type)
+sort_list(Datum list, Oid type)
 {
 	ArrayType  *array = DatumGetArrayTypeP(list);
 	int			(*compare) (const void *, const void *) =
@@ -235,7 +235,7 @@ sorted(Datum list, Oid type)
 	{
 		has_null |= nulls[i];
 		if (!nulls[i])
-			items[count++] = type == TEXTOID ? items[i] : rounded(items[i]);
+			items[count++] = type == TEXTOID ? items[i] : round_number(items[i]);
 	}
 	qsort(items, count, sizeof(Datum), compare);
 	nitems = count;
@@ -265,11 +265,11 @@ put_in_form(Row *row, Relation table)
 				 errtablecol(table, row->places[THRESHOLDS] + 1),
 				 errtableconstraint(table, "gov_assignments_alert_thresholds_check")));
 	if (!*null_of(row, SCOPE))
-		*value_of(row, SCOPE) = sorted(*value_of(row, SCOPE), TEXTOID);
+		*value_of(row, SCOPE) = sort_list(*value_of(row, SCOPE), TEXTOID);
 	if (!*null_of(row, USAGE_LIMIT))
-		*value_of(row, USAGE_LIMIT) = rounded(*value_of(row, USAGE_LIMIT));
+		*value_of(row, USAGE_LIMIT) = round_number(*value_of(row, USAGE_LIMIT));
 	if (!*null_of(row, THRESHOLDS))
-		*value_of(row, THRESHOLDS) = sorted(*value_of(row, THRESHOLDS), NUMERICOID);
+		*value_of(row, THRESHOLDS) = sort_list(*value_of(row, THRESHOLDS), NUMERICOID);
 }
 
 /* ---------------------------------------------------------------- windows */

@@ -59,7 +59,7 @@ PG_FUNCTION_INFO_V1(gov_require_unpinned_1_0);
 
 /* The answer for an owner; has_every is asked once per execution of a query. */
 static Datum
-answer(FunctionCallInfo fcinfo, bool (*has_every) (void))
+answer_for_owner(FunctionCallInfo fcinfo, bool (*has_every) (void))
 {
 	bool	   *every = fcinfo->flinfo->fn_extra;
 
@@ -86,14 +86,14 @@ answer(FunctionCallInfo fcinfo, bool (*has_every) (void))
 Datum
 gov_owner_visible_1_0(PG_FUNCTION_ARGS)
 {
-	return answer(fcinfo, gov_owner_reads_every);
+	return answer_for_owner(fcinfo, gov_owner_reads_every);
 }
 
 /* gov_owner_changeable(owner_id text) returns boolean */
 Datum
 gov_owner_changeable_1_0(PG_FUNCTION_ARGS)
 {
-	return answer(fcinfo, gov_owner_changes_every);
+	return answer_for_owner(fcinfo, gov_owner_changes_every);
 }
 
 /* gov_pinned_owner() returns text */
