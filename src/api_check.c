@@ -98,6 +98,6 @@ gov_headroom_1_0(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	resolution = answer_check(fcinfo, true, &decision);
 	if (resolution != NULL)
-		gov_answer_nodes(resolution, result->setResult, result->setDesc);
+		gov_answer_links(resolution, result->setResult, result->setDesc);
 	return (Datum) 0;
 }

@@ -79,7 +79,7 @@ raise_denied(const GovArguments *arguments, const GovDecision *decision,
 			(errcode(GOV_ERRCODE_DENIED),
 			 errmsg("use of \"%s\" denied: %s", gov_error_shown(text_to_cstring(arguments->capability)),
 					gov_decide_reason(decision->denial)),
-			 errdetail("Failing budgets: %s", gov_answer_failing_nodes(resolution)),
+			 errdetail("Failing budgets: %s", gov_answer_failing(resolution)),
 			 errhint("%s", denial_hint(decision))));
 }
 

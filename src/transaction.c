@@ -8,7 +8,7 @@
  *
  * ORDER
  *		At commit, others can see our rows already.  Nodes are made stale
- *		first; then charges are settled, which unpins counters.  Before it,
+ *		first; then usage is booked, which unpins counters.  Before it,
  *		alerts are raised, while one may still write, and told last.  At abort, the
  *		claims of an unfinished load are given up before anything else, and nodes
  *		drain no longer, because others may be waiting for them.

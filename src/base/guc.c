@@ -131,7 +131,7 @@ caller_can_be_kept(char **value, void **extra, GucSource source)
 
 static bool has_plans_for_owner = false;
 
-/* A plan is being made that holds for the present value of owner only. */
+/* A plan is being made that is good for the present value of owner only. */
 void
 gov_guc_plans_know_owner(void)
 {

@@ -5,7 +5,7 @@
  * PURPOSE
  *		The rules between catalog rows are judged for each row that is written,
  *		a hundred thousand in a statement.  A plan made while the tables were
- *		empty may settle for another index, and then each look-up goes through
+ *		empty may choose another index, and then each look-up goes through
  *		all of them; and to begin a statement of ours costs more than such a
  *		look-up.  So here no planner chooses, and no statement is run.
  *

@@ -19,7 +19,7 @@
  * LOCKING
  *		A stripe's lock protects what hangs on the stripe (see node.c).  The
  *		arena has a lock of its own, and no stripe is waited for with it held
- *		(node_memory.c).  Free segments are chained under a spinlock, which may be
+ *		(node_memory.c).  Free segments are linked under a spinlock, which may be
  *		taken with a stripe locked.  workers_lock protects the worker slots.
  *
  * FAILURE

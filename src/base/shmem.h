@@ -126,7 +126,7 @@ typedef struct GovShared
 	uint32		nsegments;
 	uint32		nsegments_begun;	/* the others have never been used */
 	uint32		nsegments_used;
-	uint32		free_segment;	/* the first of those given back, which are chained */
+	uint32		free_segment;	/* the first of those given back, which are linked */
 	pg_atomic_uint64 loads;
 	pg_atomic_uint64 evictions;
 	pg_atomic_uint64 events;
@@ -169,7 +169,7 @@ gov_stripe_lock(GovSharedStripe *stripe, LWLockMode mode)
 	LWLockAcquire(&stripe->lock, mode);
 }
 
-/* For who holds a lock that stripes must not wait for. */
+/* For whoever has a lock that stripes must not wait for. */
 static inline bool
 gov_stripe_lock_if_free(GovSharedStripe *stripe)
 {

@@ -311,7 +311,7 @@ lock_what_is_read(void)
 }
 
 /*
- * Whoever holds a claim must not wait: so wait for the tables first, and for
+ * Whoever has a claim must not wait: so wait for the tables first, and for
  * the indexes that are read, which REINDEX locks harder than it does the table.
  * While a lock is waited for the catalog may move, and there are others.
  */

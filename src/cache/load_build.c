@@ -1,6 +1,6 @@
 /*
  * load_build.c
- *		Builds what nodes hold of an entity and its budgets.
+ *		Builds what nodes contain of an entity and its budgets.
  *
  * PURPOSE
  *		Takes the rows of an entity and its budgets (load_catalog.c) and puts

@@ -1,6 +1,6 @@
 /*
  * load_catalog.c
- *		Reads entities and budgets, and has built what nodes hold of them.
+ *		Reads entities and budgets, and has built what nodes contain of them.
  *
  * PURPOSE
  *		Runs inside a load (load.c), under its snapshot, and fills in the entity

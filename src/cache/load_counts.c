@@ -248,7 +248,7 @@ gov_load_counters(GovLoad *load)
 	read_tail(&reading);
 	gov_load_holds(&reading);
 	for (int i = 0; i < reading.count; i++)
-		reading.list[i].counter->settled = reading.list[i].counter->total;
+		reading.list[i].counter->booked = reading.list[i].counter->total;
 }
 
 static Datum

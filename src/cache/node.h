@@ -45,7 +45,7 @@ typedef struct GovSharedCounter
 	bool		has_later;		/* the tables had usage of a later window */
 	GovAmount	held;			/* open holds, committed and in flight */
 	GovAmount	covered;		/* of total: by holds whose end is in flight */
-	GovAmount	settled;		/* of usage: by transactions that commit or have */
+	GovAmount	booked;		/* of usage: by transactions that commit or have */
 	int64		last_event;		/* up to which it may have been charged; tail.h */
 	union
 	{

@@ -273,7 +273,7 @@ renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, bool was_
 	counter->has_later = anew->has_later;
 	counter->total = anew->total;
 	counter->covered = 0;
-	counter->settled = anew->settled;
+	counter->booked = anew->booked;
 	counter->last_event = Max(counter->last_event, anew->last_event);
 	if (is_other && !was_pinned)
 		counter->held = anew->held;
@@ -331,7 +331,7 @@ sort_out(GovRef former, GovSharedNode *node)
 
 /*
  * Carry the counters of a node over to the block that takes its place.  Returns
- * the former blocks that nobody needs any more, chained by attic.
+ * the former blocks that nobody needs any more, linked by attic.
  */
 GovRef
 gov_node_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned)

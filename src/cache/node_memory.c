@@ -28,7 +28,7 @@
  *		waited for when the arena's lock is free again.  The others lock
  *		one stripe at a time, exclusive, for at most GOV_BUCKETS_PER_HOLD buckets;
  *		there nodes are unlinked under the lock and freed after it.  The caller
- *		holds no stripe.
+ *		has no stripe locked.
  *
  * INVARIANTS
  *		A node that is being loaded, or one of whose counters is pinned, is
@@ -67,7 +67,7 @@ typedef struct GovSweep
 	TimestampTz now;
 	int			nleft;			/* that must drain first */
 	uint32		most;			/* to be evicted in one hold; 0: all */
-	GovRef		nodes;			/* unlinked, chained by next */
+	GovRef		nodes;			/* taken out of the table, linked by next */
 	uint32		evicted;
 } GovSweep;
 

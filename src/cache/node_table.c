@@ -9,7 +9,7 @@
  *		most one bucket.
  *
  * LAYOUT
- *		nbuckets buckets, each a chain of nodes, in segments of
+ *		nbuckets buckets, each a list of nodes, in segments of
  *		GOV_SEGMENT_BUCKETS.  A directory is a segment with the numbers of
  *		others; the stripe has those of its directories.  Segments come from a
  *		store that is large enough for all nodes that fit into memory, whatever
@@ -17,13 +17,13 @@
  *		buckets back.
  *
  * LOCKING
- *		The caller holds the stripe's lock: exclusive to insert or to shrink.
+ *		The caller has the stripe's lock: exclusive to insert or to shrink.
  *		Who goes over the buckets and lets the lock go on the way counts as a
  *		walk: meanwhile a split moves nodes only to buckets that are still to
  *		come, and no bucket is given back.
  *
  * FAILURE
- *		Without a further segment the table stops splitting: chains grow longer
+ *		Without a further segment the table stops splitting: lists grow longer
  *		and answers stay right.
  */
 #include "postgres.h"
@@ -59,7 +59,7 @@ bucket_number(uint32 nbuckets, uint32 hash)
 	return number < nbuckets ? number : number & (mask >> 1);
 }
 
-/* The head of the chain that a hash belongs to. */
+/* The head of the list that a hash belongs to. */
 GovRef *
 gov_node_table_bucket(const GovSharedStripe *stripe, uint32 hash)
 {

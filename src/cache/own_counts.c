@@ -12,7 +12,7 @@
  *		As in pending.c: an array of entries, one per (nesting level, what it
  *		counts), in the order made, so that an abort cuts its tail off and a
  *		commit merges it into the level above.  Entries with the same hash are
- *		chained, newest first.
+ *		linked, newest first.
  *
  * INVARIANTS
  *		Usage belongs to a counter and a window, holds to a budget, whichever
@@ -49,14 +49,14 @@ typedef struct GovOwnEntry
 	int			stripe;			/* of the owner */
 	int			slot;
 	int			level;			/* of the (sub)transaction */
-	int			next;			/* older entry in the chain, or -1 */
+	int			next;			/* older entry in the bucket, or -1 */
 } GovOwnEntry;
 
 static GovOwnEntry *entries = NULL;
 static int	nentries = 0;
 static int	nannounced = 0;
-static int	capacity = 0;		/* a power of two, also the number of chains */
-static int *chains = NULL;
+static int	capacity = 0;		/* a power of two, also the number of buckets */
+static int *buckets = NULL;
 
 static GovOwnKey
 usage_key(const GovSharedCounter *counter)
@@ -81,16 +81,16 @@ is_key(const GovOwnKey *a, const GovOwnKey *b)
 }
 
 static int *
-chain_of(const GovOwnKey *key)
+bucket_of(const GovOwnKey *key)
 {
-	return &chains[hash_bytes((const unsigned char *) key->parts, sizeof(key->parts)) &
+	return &buckets[hash_bytes((const unsigned char *) key->parts, sizeof(key->parts)) &
 				   (capacity - 1)];
 }
 
 static GovOwnEntry *
 find_own(const GovOwnKey *key, int level)
 {
-	for (int i = *chain_of(key); i >= 0 && entries[i].level >= level; i = entries[i].next)
+	for (int i = *bucket_of(key); i >= 0 && entries[i].level >= level; i = entries[i].next)
 	{
 		if (is_key(&entries[i].key, key))
 			return &entries[i];
@@ -101,19 +101,19 @@ find_own(const GovOwnKey *key, int level)
 static void
 link_entry(int i)
 {
-	int		   *chain = chain_of(&entries[i].key);
+	int		   *bucket = bucket_of(&entries[i].key);
 
-	entries[i].next = *chain;
-	*chain = i;
+	entries[i].next = *bucket;
+	*bucket = i;
 }
 
 static void
 unlink_newest(int i)
 {
-	int		   *chain = chain_of(&entries[i].key);
+	int		   *bucket = bucket_of(&entries[i].key);
 
-	Assert(*chain == i);
-	*chain = entries[i].next;
+	Assert(*bucket == i);
+	*bucket = entries[i].next;
 }
 
 /* Make room for charges to so many counters. */
@@ -121,7 +121,7 @@ void
 gov_own_make_room(int ncharges)
 {
 	int			wanted = pg_nextpower2_32(Max(nentries + 2 * ncharges, 64));
-	int		   *new_chains;
+	int		   *new_buckets;
 
 	if (wanted <= capacity)
 		return;
@@ -133,13 +133,13 @@ gov_own_make_room(int ncharges)
 	else
 		entries = repalloc_huge(entries, wanted * sizeof(*entries));
 	GOV_FAULT(GOV_FAULT_MEMORY);
-	new_chains = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(*chains));
+	new_buckets = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(*buckets));
 
-	if (chains != NULL)
-		pfree(chains);
-	chains = new_chains;
+	if (buckets != NULL)
+		pfree(buckets);
+	buckets = new_buckets;
 	capacity = wanted;
-	memset(chains, -1, capacity * sizeof(*chains));
+	memset(buckets, -1, capacity * sizeof(*buckets));
 	for (int i = 0; i < nentries; i++)
 		link_entry(i);
 }
@@ -182,7 +182,7 @@ sum_own(GovOwnKey key)
 
 	if (nentries == 0)
 		return 0;
-	for (int i = *chain_of(&key); i >= 0; i = entries[i].next)
+	for (int i = *bucket_of(&key); i >= 0; i = entries[i].next)
 		amount += is_key(&entries[i].key, &key) ? entries[i].amount : 0;
 	return amount;
 }
@@ -227,9 +227,9 @@ gov_own_end(void)
 	if (capacity <= GOV_OWN_KEPT)
 		return;
 	pfree(entries);
-	pfree(chains);
+	pfree(buckets);
 	entries = NULL;
-	chains = NULL;
+	buckets = NULL;
 	capacity = 0;
 }
 

@@ -5,7 +5,7 @@
  * PURPOSE
  *		Escrow: what takes headroom is in the shared counter at once, and is taken
  *		off by an abort; what gives headroom back is queued here until commit.
- *		README.md says what is covered, withheld and settled, and why.
+ *		README.md says what is covered, withheld and booked, and why.
  *
  * LAYOUT
  *		An array of entries, one per (nesting level, counter, id, window), in the
@@ -16,13 +16,13 @@
  *
  * LOCKING
  *		The array is the backend's own.  Counters are changed with their stripe
- *		locked, exclusive.  Each entry holds one pin on its counter, taken under
+ *		locked, exclusive.  Each entry has one pin on its counter, taken under
  *		the lock and given back without.
  *
  * INVARIANTS
  *		taken and held_taken are >= 0 and contained in the counter, taken while
  *		its id and window are the entry's; relief and held_relief are <= 0 and
- *		not yet in it.  covered <= taken, covered <= -held_relief.  settled is
+ *		not yet in it.  covered <= taken, covered <= -held_relief.  booked is
  *		contained in the counter's, which is never more than its total.
  *
  * FAILURE
@@ -57,7 +57,7 @@ typedef struct GovPendingEntry
 	GovAmount	held_taken;
 	GovAmount	held_relief;
 	GovAmount	covered;
-	GovAmount	settled;		/* of taken and relief */
+	GovAmount	booked;		/* of taken and relief */
 	GovCrossing crossing;
 	bool		is_crossing;
 	int			level;			/* of the (sub)transaction */
@@ -275,11 +275,11 @@ unpin_counter(GovSharedCounter *counter)
 	Assert(before > 0);
 }
 
-/* What the entry has used that is not settled yet. */
+/* What the entry has used that is not booked yet. */
 static GovAmount
 unbooked_usage(const GovPendingEntry *entry)
 {
-	return entry->taken + entry->relief - entry->settled;
+	return entry->taken + entry->relief - entry->booked;
 }
 
 /* The counter has rows up to the last that we have recorded.  The stripe is locked. */
@@ -289,12 +289,12 @@ note_event(GovSharedCounter *counter)
 	counter->last_event = Max(counter->last_event, gov_tail_recorded());
 }
 
-/* Settle an entry; does it have to be looked at?  The stripe is locked. */
+/* Book an entry; does it have to be looked at?  The stripe is locked. */
 static bool
 book_entry(GovPendingEntry *entry, bool looks_at_any)
 {
 	GovSharedCounter *counter = entry->counter;
-	GovAmount	before = counter->settled;
+	GovAmount	before = counter->booked;
 	GovAmount	usage = unbooked_usage(entry);
 	GovAmount	above;
 
@@ -302,22 +302,22 @@ book_entry(GovPendingEntry *entry, bool looks_at_any)
 	entry->is_crossing = false;
 	if (usage == 0 || !is_current(entry))
 		return false;
-	counter->settled += usage;
-	entry->settled += usage;
-	Assert(counter->settled <= counter->total);
+	counter->booked += usage;
+	entry->booked += usage;
+	Assert(counter->booked <= counter->total);
 	if (!gov_threshold_crossed(looks_at_any ? GOV_ALERT_ANY :
 							   gov_alert_unpack(counter->alert_at), before,
-							   counter->settled, &above))
+							   counter->booked, &above))
 		return false;
 	counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
 	entry->crossing = (GovCrossing) {
-		entry->counter_id, entry->window_start, before, counter->settled, above
+		entry->counter_id, entry->window_start, before, counter->booked, above
 	};
 	return entry->is_crossing = true;
 }
 
 /*
- * The transaction is about to commit: settle its usage; how much is to be looked
+ * The transaction is about to commit: book its usage; how much is to be looked
  * at?  Counters have not been told when everything has changed meanwhile.
  */
 int
@@ -357,24 +357,24 @@ gov_pending_crossings(GovCrossing *crossings, int max)
 
 /*
  * Change a counter by what an entry says, which nothing is covered by any more.
- * Where settled usage is taken back, a threshold may have to be crossed again.
+ * Where booked usage is taken back, a threshold may have to be crossed again.
  */
 static void
-apply_entry(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount settled)
+apply_entry(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount booked)
 {
 	GovSharedCounter *counter = entry->counter;
 
-	if (usage != 0 || held != 0 || settled != 0 || entry->covered != 0)
+	if (usage != 0 || held != 0 || booked != 0 || entry->covered != 0)
 	{
 		gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
 		if (is_current(entry))
 		{
 			counter->total += usage;
 			counter->covered -= entry->covered;
-			counter->settled += settled;
-			if (entry->settled != 0 && settled == -entry->settled)
+			counter->booked += booked;
+			if (entry->booked != 0 && booked == -entry->booked)
 				counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
-			Assert(counter->settled <= counter->total);
+			Assert(counter->booked <= counter->total);
 		}
 		counter->held += held;
 		Assert(counter->held >= 0 && counter->covered >= 0 &&
@@ -399,7 +399,7 @@ trim_pending(void)
 	capacity = 0;
 }
 
-/* Triggers on the alerts may have recorded more since it was settled. */
+/* Triggers on the alerts may have recorded more since it was booked. */
 static void
 note_later_event(const GovPendingEntry *entry)
 {
@@ -435,7 +435,7 @@ gov_pending_abort(int level)
 		GovPendingEntry *entry = &entries[nentries - 1];
 
 		unlink_newest(nentries - 1);
-		apply_entry(entry, -entry->taken, -entry->held_taken, -entry->settled);
+		apply_entry(entry, -entry->taken, -entry->held_taken, -entry->booked);
 		nentries--;
 	}
 	if (level == 0)
@@ -471,7 +471,7 @@ gov_pending_merge(int level)
 		entry->held_taken += child.held_taken;
 		entry->held_relief += child.held_relief;
 		entry->covered += child.covered;
-		entry->settled += child.settled;
+		entry->booked += child.booked;
 		unpin_counter(child.counter);
 	}
 }

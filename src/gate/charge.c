@@ -8,7 +8,7 @@
  *		held against; both in one step.
  *
  * LOCKING
- *		The caller holds the owner's stripe exclusively, from before the
+ *		The caller has the owner's stripe locked, exclusive, from before the
  *		resolution on.
  *
  * INVARIANTS
@@ -79,7 +79,7 @@ set_alert(const GovResolvedEntity *resolved, const GovResolvedBudget *budget)
 
 	if (resolved->loaded == NULL && gov_alert_unpack(counter->alert_at) == GOV_ALERT_UNKNOWN)
 		counter->alert_at = gov_alert_pack(gov_threshold_above(resolved->entity, budget->budget,
-															   counter->settled));
+															   counter->booked));
 }
 
 /* A counter of the private view is this transaction's alone. */

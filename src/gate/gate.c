@@ -127,7 +127,7 @@ choose_source(GovGate *gate)
 	gov_private_begin(owner, GOV_PRIVATE_OWN_CHANGES, &gate->source.since);
 }
 
-/* Settle the time of the call; false when the event is too far ahead. */
+/* Determine the time of the call; false when the event is too far ahead. */
 static bool
 set_time(GovGate *gate)
 {

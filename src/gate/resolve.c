@@ -8,7 +8,7 @@
  *		the budgets that count, and resolve_held.c those of a hold that ends.
  *
  * LOCKING
- *		The caller holds the stripe's lock (gate.c), shared or exclusive.  So
+ *		The caller has the stripe's lock (gate.c), shared or exclusive.  So
  *		nothing here allocates, raises or waits: what stands in the way is
  *		noted in the resolution and returned as the outcome, the caller mends
  *		it without the lock, and the walk is made again from the start.

@@ -8,7 +8,7 @@
  *		window of the present time.
  *
  * LOCKING
- *		As in resolve.c: the caller holds the stripe's lock, nothing here
+ *		As in resolve.c: the caller has the stripe's lock, nothing here
  *		allocates, raises or waits.  gov_resolve_compute_turns(), which looks
  *		up time zones, is called without it.
  *
@@ -171,7 +171,7 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 	counter->window = turn->window;
 	counter->total = 0;
 	counter->covered = 0;
-	counter->settled = 0;
+	counter->booked = 0;
 	counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
 	return true;
 }

@@ -8,7 +8,7 @@
  *		they are not resolved but looked up, each on its entity.
  *
  * LOCKING
- *		As in resolve.c: the caller holds the stripe's lock, nothing here
+ *		As in resolve.c: the caller has the stripe's lock, nothing here
  *		allocates, raises or waits.
  *
  * INVARIANTS

@@ -11,7 +11,7 @@
  * LOCKING
  *		The stripe's lock, shared, for GOV_LIVE_ROWS budgets at a time: a charge
  *		waits for some microseconds at most, whatever the size of the owner.
- *		Between two holds of it anything may happen; see MARKS.
+ *		Between two times that it is taken anything may happen; see MARKS.
  *
  * MARKS
  *		What tells whether a sheet is still right: see README.md.
@@ -37,7 +37,7 @@
  *		amount, though the snapshot of a kept sheet does not see them.
  *
  * RACES ACCEPTED
- *		Budgets are read in several holds of the lock, so a page is no snapshot:
+ *		Budgets are read with the lock taken several times, so a page is no snapshot:
  *		each row is as it was at some moment of the call.  The count of a budget
  *		that was deleted and made again under its old id, while a transaction
  *		had usage of the former in flight, lacks that until it is loaded.
@@ -49,7 +49,7 @@
 #include "cache/pending.h"
 #include "query/live.h"
 
-/* Entities and budgets looked up in one hold of the lock; rows prefetched. */
+/* Entities and budgets looked up with the lock taken once; rows prefetched. */
 #define LOOK_UP_ROWS		64
 #define ROWS_AHEAD			16
 

@@ -26,7 +26,7 @@
  *		back the rollup finds the crossing.
  *
  * RACES ACCEPTED
- *		What others have settled counts although they may still fail, for as
+ *		What others have booked counts although they may still fail, for as
  *		long as their commit takes (a serialization failure, a full disk).  Then
  *		an alert was raised that the next use would have raised.
  *
