@@ -47,11 +47,12 @@ static void
 want_private(GovLoad *load, met_hash *met, GovLoadKnows knows, const char *id,
 			 uint32 id_length)
 {
+	GovIdBytes	key = {id, id_length};
 	bool		is_there;
 
 	if (knows(id, id_length))
 		return;
-	met_insert(met, (GovIdBytes) {id, id_length}, &is_there);
+	met_insert(met, key, &is_there);
 	if (is_there)
 		return;
 	gov_load_make_room(load);

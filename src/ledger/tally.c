@@ -131,7 +131,11 @@ add_row(GovTally *tally, const void *owner, const Datum *values, const bool *nul
 								&amount) != GOV_AMOUNT_OK)
 		gov_error_stored_amount();
 	for (int i = 0; i < nids; i++)
-		add_charge(tally, (GovTallyKey) {ids[i], starts[i], owner}, ends[i], amount);
+	{
+		GovTallyKey key = {ids[i], starts[i], owner};
+
+		add_charge(tally, key, ends[i], amount);
+	}
 }
 
 /* The conditions of a range, and the index that serves them. */
@@ -213,7 +217,9 @@ gov_tally_last_id(const GovTally *tally)
 const GovTallied *
 gov_tally_find(const GovTally *tally, int64 counter_id, TimestampTz window_start)
 {
-	return tallied_lookup(tally->table, (GovTallyKey) {counter_id, window_start});
+	GovTallyKey key = {counter_id, window_start};
+
+	return tallied_lookup(tally->table, key);
 }
 
 /* The next one from a position on, which starts at 0; NULL after the last. */
