@@ -21,9 +21,9 @@ const GovChars gov_no_chars = {0, ""};
 const GovBudgetMore gov_no_more = {0};
 
 uint32
-gov_entity_text_hash(const char *text, uint32 length)
+gov_entity_text_hash(const char *string, uint32 length)
 {
-	return hash_bytes((const unsigned char *) text, length);
+	return hash_bytes((const unsigned char *) string, length);
 }
 
 /* The run of budgets for one capability. */

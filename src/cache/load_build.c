@@ -34,14 +34,14 @@ align_block(StringInfo block, int alignment)
 static GovText
 add_string(StringInfo block, const char *bytes, uint16 length)
 {
-	GovText		text;
+	GovText		string;
 
 	align_block(block, sizeof(uint16));
-	text = block->len;
+	string = block->len;
 	appendBinaryStringInfo(block, (char *) &length, sizeof(length));
 	appendBinaryStringInfo(block, bytes, length);
 	appendStringInfoChar(block, '\0');
-	return text;
+	return string;
 }
 
 static GovText

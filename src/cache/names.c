@@ -110,13 +110,13 @@ gov_name_take(const char *bytes, uint32 length)
 
 /* Give a reference back; of a string that is no name there is none. */
 void
-gov_name_give(GovText text)
+gov_name_give(GovText string)
 {
-	GovRef		ref = text & ~GOV_TEXT_IS_NAME;
+	GovRef		ref = string & ~GOV_TEXT_IS_NAME;
 	GovSharedName *name = gov_address(ref);
 	GovRef	   *link;
 
-	if ((text & GOV_TEXT_IS_NAME) == 0)
+	if ((string & GOV_TEXT_IS_NAME) == 0)
 		return;
 	LWLockAcquire(&gov_shared->names_lock, LW_EXCLUSIVE);
 	Assert(name->references > 0);

@@ -79,14 +79,14 @@ give_names(const GovEntity *entity)
 
 /* Exchange a string for a name; null stays null. */
 static bool
-take_name(const GovEntity *entity, GovText *text)
+take_name(const GovEntity *entity, GovText *name)
 {
-	const GovChars *chars = gov_chars(entity, *text);
+	const GovChars *chars = gov_chars(entity, *name);
 
-	if (*text == 0)
+	if (*name == 0)
 		return true;
-	*text = gov_name_take(chars->bytes, chars->length);
-	return *text != 0;
+	*name = gov_name_take(chars->bytes, chars->length);
+	return *name != 0;
 }
 
 /* The inner part of an entity, with names for the outer; NULL without room for those. */

@@ -61,7 +61,9 @@ static int *buckets = NULL;
 static GovOwnKey
 usage_key(const GovSharedCounter *counter)
 {
-	return (GovOwnKey) {{counter->id, counter->window.start}, false};
+	GovOwnKey	key = {{counter->id, counter->window.start}, false};
+
+	return key;
 }
 
 static GovOwnKey

@@ -89,9 +89,9 @@ static const char *const node_keys[] = {
 };
 
 static void
-put_text(StringInfo json, GovJsonContainer *in, const char *text)
+put_text(StringInfo json, GovJsonContainer *in, const char *string)
 {
-	gov_json_put_string(json, in, text, strlen(text));
+	gov_json_put_string(json, in, string, strlen(string));
 }
 
 static void
@@ -103,12 +103,12 @@ put_chars(StringInfo json, GovJsonContainer *in, const GovChars *chars)
 static void
 put_cadence(StringInfo json, GovJsonContainer *in, const GovCadence *cadence)
 {
-	char		text[GOV_CADENCE_TEXT_SIZE];
+	char		string[GOV_CADENCE_TEXT_SIZE];
 
 	if (cadence->unit == GOV_CADENCE_NONE)
 		gov_json_put_null(json, in);
 	else
-		gov_json_put_string(json, in, text, gov_cadence_text(cadence, text));
+		gov_json_put_string(json, in, string, gov_cadence_text(cadence, string));
 }
 
 static void

@@ -14,7 +14,7 @@
  *		whatever it is.
  *
  * READING
- *		A numeric may have any of its forms.  Its text has one, and for the short
+ *		A numeric may have any of its forms.  Its string has one, and for the short
  *		numbers that amounts are, taking it apart costs less than any
  *		combination of the exported arithmetic functions.
  *
@@ -61,9 +61,9 @@ is_digit(char c)
  * point and digits; or the name of a value that is not finite.
  */
 static GovAmountStatus
-parse_amount(const char *text, int max_digits, GovAmount *result)
+parse_amount(const char *string, int max_digits, GovAmount *result)
 {
-	bool		is_negative = (*text == '-');
+	bool		is_negative = (*string == '-');
 	uint64		fraction = 0;
 	GovAmount	whole = 0;
 	GovAmount	end = GOV_AMOUNT_UNIT;
@@ -72,26 +72,26 @@ parse_amount(const char *text, int max_digits, GovAmount *result)
 	GovAmount	amount;
 
 	if (is_negative)
-		text++;
-	if (!is_digit(*text))
+		string++;
+	if (!is_digit(*string))
 		return GOV_AMOUNT_NOT_FINITE;
 
 	/* Whole part: numeric_out writes no superfluous zeros. */
-	for (; is_digit(*text); text++)
+	for (; is_digit(*string); string++)
 	{
 		if (++ndigits > max_digits)
 			return GOV_AMOUNT_TOO_LARGE;
-		whole = whole * 10 + (*text - '0');
+		whole = whole * 10 + (*string - '0');
 	}
 
 	/* Fraction: exactly nine decimals, the tenth decides about rounding. */
-	if (*text == '.')
-		text++;
-	for (; ndecimals < GOV_AMOUNT_DECIMALS && is_digit(*text); ndecimals++)
-		fraction = fraction * 10 + (*text++ - '0');
+	if (*string == '.')
+		string++;
+	for (; ndecimals < GOV_AMOUNT_DECIMALS && is_digit(*string); ndecimals++)
+		fraction = fraction * 10 + (*string++ - '0');
 	for (; ndecimals < GOV_AMOUNT_DECIMALS; ndecimals++)
 		fraction *= 10;
-	if (*text >= '5')
+	if (*string >= '5')
 		fraction++;
 
 	/* Rounding may have carried into one digit too many. */
@@ -111,11 +111,11 @@ parse_amount(const char *text, int max_digits, GovAmount *result)
 static GovAmountStatus
 from_numeric(Numeric num, int max_digits, GovAmount *result)
 {
-	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out,
+	char	   *string = DatumGetCString(DirectFunctionCall1(numeric_out,
 														   NumericGetDatum(num)));
-	GovAmountStatus status = parse_amount(text, max_digits, result);
+	GovAmountStatus status = parse_amount(string, max_digits, result);
 
-	pfree(text);
+	pfree(string);
 	return status;
 }
 
@@ -145,9 +145,9 @@ typedef struct Constants
 } Constants;
 
 static Datum
-numeric_of(const char *text)
+numeric_of(const char *string)
 {
-	return DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+	return DirectFunctionCall3(numeric_in, CStringGetDatum(string),
 							   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 }
 

@@ -43,7 +43,7 @@ typedef enum GovBacktestStatus
 typedef struct GovBacktest GovBacktest;
 
 extern GovBacktest *gov_backtest_create(int max_trials, int max_names);
-extern int	gov_backtest_name(GovBacktest *backtest, const char *text, uint32 length);
+extern int	gov_backtest_name(GovBacktest *backtest, const char *name, uint32 length);
 extern void gov_backtest_add(GovBacktest *backtest, const GovTrial *trial);
 extern const GovTrial *gov_backtest_trial(const GovBacktest *backtest, int number);
 

@@ -200,7 +200,7 @@ write_after(char *at, char separator, int number, int width)
 static bool
 write_time(GovJsonTime *written, TimestampTz time)
 {
-	char	   *at = written->text;
+	char	   *at = written->string;
 	struct pg_tm tm;
 	fsec_t		fsec;
 
@@ -215,7 +215,7 @@ write_time(GovJsonTime *written, TimestampTz time)
 	at = write_after(at, ':', tm.tm_sec, 2);
 	at = write_after(at, '.', (int) (fsec / 1000), 3);
 	*at++ = 'Z';
-	written->length = at - written->text;
+	written->length = at - written->string;
 	written->time = time;
 	return true;
 }
@@ -226,7 +226,7 @@ gov_json_put_time(StringInfo json, GovJsonContainer *in, GovJsonTime *last,
 				  TimestampTz time)
 {
 	if ((last->length > 0 && last->time == time) || write_time(last, time))
-		gov_json_put_string(json, in, last->text, last->length);
+		gov_json_put_string(json, in, last->string, last->length);
 	else
 		gov_json_put_null(json, in);
 }

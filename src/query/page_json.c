@@ -24,11 +24,11 @@
 
 typedef struct GovRowKey
 {
-	const char *text;
+	const char *string;
 	uint32		length;
 } GovRowKey;
 
-#define ROW_KEY(text) {text, sizeof(text) - 1}
+#define ROW_KEY(string) {string, sizeof(string) - 1}
 
 /* A row's keys, in the order that jsonb keeps them in: by length, then by bytes. */
 static const GovRowKey row_keys[] = {
@@ -44,7 +44,7 @@ static void
 put_keys(StringInfo json, GovJsonContainer *in)
 {
 	for (int i = 0; i < lengthof(row_keys); i++)
-		gov_json_put_string(json, in, row_keys[i].text, row_keys[i].length);
+		gov_json_put_string(json, in, row_keys[i].string, row_keys[i].length);
 }
 
 static void
