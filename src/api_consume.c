@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(gov_require_1_0);
 
 static GovRecorded
 record_consume(FunctionCallInfo fcinfo, const char *call, GovArguments *arguments,
-		GovDecision *decision, GovResolution **resolution)
+			   GovDecision *decision, GovResolution **resolution)
 {
 	gov_request_arguments(fcinfo, arguments);
 	arguments->key = PG_ARGISNULL(5) ? NULL : PG_GETARG_TEXT_PP(5);
@@ -41,7 +41,7 @@ gov_consume_1_0(PG_FUNCTION_ARGS)
 	GovDecision decision;
 	GovResolution *resolution;
 	GovRecorded recorded = record_consume(fcinfo, "gov_consume()", &arguments,
-								   &decision, &resolution);
+										  &decision, &resolution);
 	Datum		values[7];
 	bool		nulls[7];
 
@@ -90,7 +90,7 @@ gov_require_1_0(PG_FUNCTION_ARGS)
 	GovDecision decision;
 	GovResolution *resolution;
 	GovRecorded recorded = record_consume(fcinfo, "gov_require()", &arguments,
-								   &decision, &resolution);
+										  &decision, &resolution);
 
 	if (!recorded.is_recorded && !recorded.is_duplicate)
 		raise_denied(&arguments, &decision, resolution);

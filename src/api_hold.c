@@ -42,7 +42,7 @@ gov_reserve_1_0(PG_FUNCTION_ARGS)
 	gov_request_arguments(fcinfo, &arguments);
 	arguments.key = PG_ARGISNULL(5) ? NULL : PG_GETARG_TEXT_PP(5);
 	reserved = gov_hold_reserve(&arguments, PG_ARGISNULL(6) ? NULL : PG_GETARG_INTERVAL_P(6),
-						   &decision, &resolution);
+								&decision, &resolution);
 	if (reserved.is_duplicate)
 		gov_write_look_again(&arguments, &resolution, &decision);
 	is_denied = !reserved.is_held && !reserved.is_duplicate;
@@ -63,7 +63,7 @@ gov_settle_1_0(PG_FUNCTION_ARGS)
 {
 	static GovRowType type;
 	GovRecorded recorded = gov_hold_settle(hold_argument(fcinfo),
-									  PG_ARGISNULL(1) ? NULL : PG_GETARG_NUMERIC(1));
+										   PG_ARGISNULL(1) ? NULL : PG_GETARG_NUMERIC(1));
 	Datum		values[2] = {
 		Int64GetDatum(recorded.event_id), BoolGetDatum(recorded.is_duplicate)
 	};
@@ -82,5 +82,5 @@ Datum
 gov_extend_1_0(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TIMESTAMPTZ(gov_hold_extend(hold_argument(fcinfo),
-									 PG_ARGISNULL(1) ? NULL : PG_GETARG_INTERVAL_P(1)));
+										  PG_ARGISNULL(1) ? NULL : PG_GETARG_INTERVAL_P(1)));
 }

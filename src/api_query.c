@@ -24,7 +24,8 @@
 #include "query/page.h"
 #include "query/sheet_read.h"
 
-#define GOV_SEARCH_MAX_CHARS	1024	/* names have 255, in lower case perhaps more */
+#define GOV_SEARCH_MAX_CHARS	1024	/* names have 255, in lower case
+										 * perhaps more */
 
 PG_FUNCTION_INFO_V1(gov_query_1_0);
 

@@ -55,7 +55,7 @@ Datum
 gov_node_bytes_1_1(PG_FUNCTION_ARGS)
 {
 	Size		inner_size = offsetof(GovEntity, budgets) +
-		string_size(PG_GETARG_INT32(0)) + PG_GETARG_INT64(2);
+	string_size(PG_GETARG_INT32(0)) + PG_GETARG_INT64(2);
 
 	PG_RETURN_INT64(gov_node_block_size(inner_size, PG_GETARG_INT64(1)) + sizeof(GovRef));
 }

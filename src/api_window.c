@@ -137,7 +137,7 @@ gov_window_1_0(PG_FUNCTION_ARGS)
 	GovCadence	cadence = cadence_argument(fcinfo);
 	bool		has_anchor = !PG_ARGISNULL(ARG_ANCHOR_AT);
 	TimestampTz anchor = has_anchor ?
-		finite_argument(fcinfo, ARG_ANCHOR_AT, "anchor_at") : 0;
+	finite_argument(fcinfo, ARG_ANCHOR_AT, "anchor_at") : 0;
 	pg_tz	   *tz = timezone_argument(fcinfo);
 	TimestampTz at = at_argument(fcinfo);
 	GovWindow	window;

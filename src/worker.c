@@ -65,7 +65,8 @@
 #define GOV_ROLLUP_AGE_MS			5000
 #define GOV_WORKER_IDLE_S			5
 #define GOV_WORKER_LOOP_MAX_MS		500
-#define GOV_WORKER_RETRY_MS			10	/* the first time; twice as long each time */
+#define GOV_WORKER_RETRY_MS			10	/* the first time; twice as long each
+										 * time */
 #define GOV_SWEEP_ANEW_MS			60000
 #define GOV_SWEEP_MARGIN_S			10	/* between a call's time and its row */
 #define GOV_TIDY_MAX_MS				500 /* of a step in a round */
@@ -74,8 +75,10 @@ PGDLLEXPORT void gov_worker_main(Datum arg);
 
 /* What the last sweep of the holds has found. */
 static TimestampTz next_expiry = DT_NOEND;	/* the first time of those left */
-static TimestampTz swept_until = DT_NOBEGIN;	/* none is left with such a time */
-static bool holds_may_come = false; /* some were being made, or it could not look */
+static TimestampTz swept_until = DT_NOBEGIN;	/* none is left with such a
+												 * time */
+static bool holds_may_come = false; /* some were being made, or it could not
+									 * look */
 
 static bool
 try_object_lock(Oid database, Oid class, Oid object, LOCKMODE mode)
@@ -143,7 +146,8 @@ typedef struct Round
 	TimestampTz began_at;
 	uint64		events;			/* recorded when it began */
 	GovRollupResult result;
-	bool		must_leave;		/* somebody wants our database, or the extension is gone */
+	bool		must_leave;		/* somebody wants our database, or the
+								 * extension is gone */
 	bool		is_idle;		/* there was nothing to do */
 	const GovTidying *tidying;	/* the step that is under way */
 	bool		in_batch;		/* of that, and its transaction is not over */
@@ -180,7 +184,10 @@ sweep_holds(void *arg)
 		{
 			has_more = gov_hold_expire_next(&after, now, &ndone);
 
-			/* once: it reads what this sweep has ended, as long as an old snapshot keeps that */
+			/*
+			 * once: it reads what this sweep has ended, as long as an old
+			 * snapshot keeps that
+			 */
 			if (!has_more && !gov_hold_row_next_expiry(swept_until, &next_expiry))
 				next_expiry = DT_NOEND;
 		}
@@ -198,7 +205,8 @@ run_sweep(Round *round)
 	if (!gov_step_run(GOV_STEP_EXPIRY, sweep_holds, round))
 		holds_may_come = true;
 	if (round->must_leave)
-		return false;			/* leaving the slot wakes whoever waits for the sweep */
+		return false;			/* leaving the slot wakes whoever waits for
+								 * the sweep */
 	gov_worker_end_sweep();
 	return true;
 }

@@ -21,7 +21,8 @@ typedef enum GovFaultPoint
 	GOV_FAULT_CACHE,			/* an allocation in shared memory */
 	GOV_FAULT_MEMORY,			/* an allocation of the backend's own */
 	GOV_FAULT_WAIT,				/* waiting for another session */
-	GOV_FAULT_NOTIFY			/* the queue of NOTIFY, which then reads as full */
+	GOV_FAULT_NOTIFY			/* the queue of NOTIFY, which then reads as
+								 * full */
 } GovFaultPoint;
 
 typedef enum GovFaultAction
@@ -29,7 +30,8 @@ typedef enum GovFaultAction
 	GOV_FAULT_ERROR,			/* what the real failure would raise */
 	GOV_FAULT_FATAL,			/* the session is terminated there */
 	GOV_FAULT_CRASH,			/* the process is killed there, as by kill -9 */
-	GOV_FAULT_PAUSE				/* it stays there until it is cancelled or terminated */
+	GOV_FAULT_PAUSE				/* it stays there until it is cancelled or
+								 * terminated */
 } GovFaultAction;
 
 extern bool gov_fault_is_due(GovFaultPoint point);

@@ -154,7 +154,7 @@ static char *
 claimed_owner(void)
 {
 	const char *claim = process_shared_preload_libraries_in_progress ? NULL :
-		GetConfigOption("governance.owner", true, false);
+	GetConfigOption("governance.owner", true, false);
 
 	return claim ? pstrdup(claim) : NULL;
 }

@@ -420,7 +420,10 @@ gov_spi_set_snapshot(GovSnapshot kind)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
 
-	/* as UpdateActiveSnapshotCommandId(), which knows only the present command */
+	/*
+	 * as UpdateActiveSnapshotCommandId(), which knows only the present
+	 * command
+	 */
 	Assert(snapshot->copied && snapshot->active_count == 1 && snapshot->regd_count == 0);
 	Assert(!IsInParallelMode());
 	snapshot->curcid = kind == GOV_SNAPSHOT_COMMITTED ?

@@ -34,7 +34,8 @@
 #include "base/shmem.h"
 #include "base/worker_slots.h"
 
-#define GOV_WORKER_START_TIMEOUT_MS	10000	/* a slot of one that never started */
+#define GOV_WORKER_START_TIMEOUT_MS	10000	/* a slot of one that never
+											 * started */
 #define GOV_WORKER_RETRY_MS			1000
 #define GOV_SWEEP_WAIT_MS			1000
 

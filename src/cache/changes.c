@@ -286,7 +286,7 @@ tell_one_by_one(void)
 		GovOwnerKey owner;
 
 		gov_node_owner_key_init(&owner, MyDatabaseId, extension, change->key.bytes,
-						   change->key.owner_length);
+								change->key.owner_length);
 		gov_node_invalidate(&owner, change->key.bytes + change->key.owner_length,
 							change->key.id_length);
 		has_whole_owners[owner.stripe] |= change->is_of_all;
@@ -312,7 +312,7 @@ gov_changes_drop_deleted(void)
 		GovOwnerKey owner;
 
 		gov_node_owner_key_init(&owner, MyDatabaseId, extension, VARDATA_ANY(name),
-						   VARSIZE_ANY_EXHDR(name));
+								VARSIZE_ANY_EXHDR(name));
 		gov_node_evict_owner(&owner);
 	}
 	deleted = NIL;

@@ -67,7 +67,7 @@ gov_entity_budgets_of(const GovEntity *entity, const char *capability_id,
 /* The window of a budget at a time; looks up a time zone, so not under a lock. */
 bool
 gov_entity_budget_window(const GovEntity *entity, const GovBudget *budget,
-				  TimestampTz at, GovWindow *window)
+						 TimestampTz at, GovWindow *window)
 {
 	const GovBudgetMore *more = gov_budget_more(entity, budget);
 	pg_tz	   *tz = gov_window_timezone(gov_budget_timezone(entity, budget));

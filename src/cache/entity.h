@@ -155,6 +155,6 @@ extern void gov_entity_budgets_of(const GovEntity *entity,
 								  const char *capability_id, uint32 length,
 								  uint32 hash, uint32 *first, uint32 *count);
 extern bool gov_entity_budget_window(const GovEntity *entity, const GovBudget *budget,
-							  TimestampTz at, GovWindow *window);
+									 TimestampTz at, GovWindow *window);
 
 #endif							/* GOV_ENTITY_H */

@@ -19,7 +19,8 @@ typedef struct GovCounterCopies
 {
 	GovCounterCopy *items;
 	int			capacity;
-	int			count;			/* of the counters that there are, copied or not */
+	int			count;			/* of the counters that there are, copied or
+								 * not */
 } GovCounterCopies;
 
 static void

@@ -63,7 +63,8 @@
 #include "cache/tail.h"
 #include "cache/tail_learn.h"
 
-#define GOV_CLAIMS_KEPT		1024	/* room for them, from one load to the next */
+#define GOV_CLAIMS_KEPT		1024	/* room for them, from one load to the
+									 * next */
 #define GOV_ITEMS_AT_FIRST	16
 
 /* Claims outlive their load only if it raises. */
@@ -338,7 +339,7 @@ gov_load_begin(GovLoad *load, const GovOwnerKey *key)
 	load->context = CurrentMemoryContext;
 	load->now = gov_clock();
 	load->owner = PointerGetDatum(cstring_to_text_with_len(key->owner,
-															  key->owner_length));
+														   key->owner_length));
 }
 
 /* Claim, read and install what a load is about. */

@@ -15,7 +15,8 @@ typedef struct GovLoaded
 	uint32		id_length;
 	GovEntity  *entity;			/* NULL: no such entity */
 	GovSharedCounter *counters; /* one per budget */
-	bool	   *is_own;			/* per budget, in a private load: nobody else sees it */
+	bool	   *is_own;			/* per budget, in a private load: nobody else
+								 * sees it */
 } GovLoaded;
 
 typedef struct GovLoadedList

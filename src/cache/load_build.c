@@ -184,7 +184,7 @@ add_budget(const GovLoad *load, StringInfo block, const GovRow *row, uint32 numb
 	budget.id = *DatumGetUUIDP(row->values[GOV_ASSIGNMENT_ID]);
 	budget.counter_id = DatumGetInt64(row->values[GOV_ASSIGNMENT_COUNTER_ID]);
 	budget.capability_hash = gov_entity_text_hash(VARDATA_ANY(capability),
-										   VARSIZE_ANY_EXHDR(capability));
+												  VARSIZE_ANY_EXHDR(capability));
 	if (VARSIZE_ANY_EXHDR(name) > 0)
 		budget.name = add_string(block, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
 	budget.has_limit = !row->nulls[GOV_ASSIGNMENT_USAGE_LIMIT];
@@ -265,7 +265,7 @@ sort_budgets(GovEntity *entity)
 /* Build an entity from its row and those of its budgets. */
 GovEntity *
 gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovRow *row,
-				 const GovRow *budgets, uint32 nbudgets)
+					  const GovRow *budgets, uint32 nbudgets)
 {
 	StringInfoData block;
 	GovEntity	head = {0};

@@ -89,7 +89,7 @@ find_policy(Relation rel, ScanKey key)
 										  GetActiveSnapshot(), 1, key);
 	HeapTuple	tuple = systable_getnext(scan);
 	Datum		result = HeapTupleIsValid(tuple) ?
-		keep_row(rel, tuple).values[GOV_POLICY_THRESHOLDS] : (Datum) 0;
+	keep_row(rel, tuple).values[GOV_POLICY_THRESHOLDS] : (Datum) 0;
 
 	systable_endscan(scan);
 	return result;

@@ -98,7 +98,8 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	if (load->claims != NULL)
 		kept = gov_node_claim_has_counter(&load->claims[number], budget, b, load->now);
 	if (kept == GOV_KEPT)
-		return false;			/* renew_counter in node_claim.c sees no later window */
+		return false;			/* renew_counter in node_claim.c sees no later
+								 * window */
 	load->renews |= kept == GOV_KEPT_TO_RENEW;
 	if (item->is_own != NULL && !item->is_own[b])
 		return false;			/* shared memory has it */
@@ -130,8 +131,7 @@ list_counters(GovReading *reading)
 		for (uint32 b = 0; b < nbudgets; b++)
 		{
 			if (begin_counter(load, i, b))
-				reading->list[reading->count++] = (GovWanted) {&item->counters[b],
-					&item->entity->budgets[b]};
+				reading->list[reading->count++] = (GovWanted) {&item->counters[b], &item->entity->budgets[b]};
 		}
 	}
 }

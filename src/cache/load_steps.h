@@ -37,14 +37,17 @@ typedef struct GovLoad
 	GovClaim   *claims;			/* parallel to items; NULL in a private load */
 	int			count;
 	int			capacity;		/* of items */
-	const GovFreshness *since;	/* what must be in memory; not in a private load */
+	const GovFreshness *since;	/* what must be in memory; not in a private
+								 * load */
 	bool		counts_overdue; /* holds past their time too */
-	bool		has_own;		/* counts only what this transaction alone has; own_counts.c */
+	bool		has_own;		/* counts only what this transaction alone
+								 * has; own_counts.c */
 	GovPolicyRead policy;		/* under the active snapshot */
 	int64		rolled_up;		/* so much was, before the snapshot */
 	const GovTailRead *tail;	/* read before; NULL if it was not */
 	bool		holds_met;		/* there were holds */
-	bool		renews;			/* there were counters in memory that must be read again */
+	bool		renews;			/* there were counters in memory that must be
+								 * read again */
 } GovLoad;
 
 /* A row that was copied out of its table. */
@@ -82,7 +85,7 @@ extern void gov_load_entities(GovLoad *load, int first);
 
 /* load_build.c */
 extern GovEntity *gov_load_build_entity(const GovLoad *load, const GovLoaded *item,
-								   const GovRow *row, const GovRow *budgets, uint32 nbudgets);
+										const GovRow *row, const GovRow *budgets, uint32 nbudgets);
 
 /* load_counts.c */
 extern void gov_load_own_budgets(GovLoad *load);

@@ -52,7 +52,7 @@
 
 void
 gov_node_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
-				   const char *owner, uint32 owner_length)
+						const char *owner, uint32 owner_length)
 {
 	key->database = database;
 	key->extension = extension;
@@ -148,7 +148,7 @@ gov_node_counter(const GovSharedNode *node, uint32 budget)
 /* Which budget of the content is it?  Searched from a guess on. */
 bool
 gov_node_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
-						uint32 *budget)
+							 uint32 *budget)
 {
 	const GovEntity *entity = gov_node_content(node);
 
@@ -351,7 +351,8 @@ gov_node_climb(const GovOwnerKey *key, GovPlaceInChain *place, const GovFreshnes
 		if (status != GOV_NODE_READY || node == mark || !go_up(node, &id, &id_length))
 			break;
 		if ((step & (step - 1)) == 0)
-			mark = node;		/* met again if this is a cycle that is no longer */
+			mark = node;		/* met again if this is a cycle that is no
+								 * longer */
 	}
 	if (status == GOV_NODE_MISSING && id != place->id)
 	{

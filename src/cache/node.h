@@ -45,8 +45,10 @@ typedef struct GovSharedCounter
 	bool		has_later;		/* the tables had usage of a later window */
 	GovAmount	held;			/* open holds, committed and in flight */
 	GovAmount	covered;		/* of total: by holds whose end is in flight */
-	GovAmount	booked;		/* of usage: by transactions that commit or have */
-	int64		last_event;		/* up to which it may have been charged; tail.h */
+	GovAmount	booked;			/* of usage: by transactions that commit or
+								 * have */
+	int64		last_event;		/* up to which it may have been charged;
+								 * tail.h */
 	union
 	{
 		double		alert_at;	/* threshold.h */
@@ -85,13 +87,16 @@ typedef struct GovSharedNode
 	uint8		stripe;
 	uint8		slot;			/* of its owner */
 	bool		is_loaded;
-	bool		is_absent;		/* no entity, or not known yet; what the block says of it is over */
+	bool		is_absent;		/* no entity, or not known yet; what the block
+								 * says of it is over */
 	bool		is_stale;		/* touched since the snapshot of its load */
 	bool		is_loading;		/* claimed by one backend; not evicted */
 	bool		was_used;		/* since eviction last passed by */
 	bool		was_spared:1;	/* by eviction, for its rows in the tail */
-	bool		is_draining:1;	/* only who has something in flight charges it; reset.c */
-	bool		is_needed:1;	/* a former block, while it is judged; see node_block.c */
+	bool		is_draining:1;	/* only who has something in flight charges
+								 * it; reset.c */
+	bool		is_needed:1;	/* a former block, while it is judged; see
+								 * node_block.c */
 } GovSharedNode;
 
 /* What a call demands of the nodes it uses: changes up to its start. */
@@ -150,7 +155,7 @@ gov_node_owner(const GovSharedNode *node)
 }
 
 extern void gov_node_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
-							   const char *owner, uint32 owner_length);
+									const char *owner, uint32 owner_length);
 
 /* with the stripe locked */
 extern GovSharedNode *gov_node_find(const GovOwnerKey *key,
@@ -166,7 +171,7 @@ extern GovSharedCounter *gov_node_counter(const GovSharedNode *node, uint32 budg
 extern bool gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 								 uint32 guess, uint32 *budget);
 extern bool gov_node_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
-									uint32 guess, uint32 *budget);
+										 uint32 guess, uint32 *budget);
 extern bool gov_node_content_has_pins(const GovSharedNode *node);
 extern bool gov_node_is_pinned(const GovSharedNode *node);
 

@@ -120,7 +120,7 @@ with_names(const GovEntity *entity)
 /* Allocate a block, and fill in what never changes. */
 static GovRef
 make_block(const GovOwnerKey *key, const char *id, uint32 id_length, Size entity_size,
-	 uint32 nbudgets)
+		   uint32 nbudgets)
 {
 	GovText		owner = gov_name_take(key->owner, key->owner_length);
 	Layout		layout = lay_out(entity_size, nbudgets, owner != 0 ? 0 :
@@ -153,7 +153,7 @@ make_block(const GovOwnerKey *key, const char *id, uint32 id_length, Size entity
 /* A block of what was loaded, not linked anywhere yet; 0 when there is no room. */
 GovRef
 gov_node_block_make(const GovOwnerKey *key, const GovEntity *entity,
-			   const GovSharedCounter *counters)
+					const GovSharedCounter *counters)
 {
 	const GovChars *id = gov_entity_id(entity);
 	GovEntity  *named = with_names(entity);

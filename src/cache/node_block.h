@@ -8,7 +8,7 @@
 #include "cache/node.h"
 
 extern GovRef gov_node_block_make(const GovOwnerKey *key, const GovEntity *entity,
-							 const GovSharedCounter *counters);
+								  const GovSharedCounter *counters);
 extern GovRef gov_node_block_make_empty(const GovOwnerKey *key, const char *id, uint32 id_length);
 extern Size gov_node_block_size(Size inner_size, uint32 nbudgets);
 extern void gov_node_block_give_names(const GovSharedNode *node);

@@ -104,7 +104,7 @@ claimed_node(const GovClaim *claim)
 /* Is the budget's counter kept from before, so that it need not be loaded? */
 GovKept
 gov_node_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint32 guess,
-					  TimestampTz now)
+						   TimestampTz now)
 {
 	GovSharedNode *node;
 	uint32		number;
@@ -120,7 +120,8 @@ gov_node_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint3
 			result = gov_counter_must_load(counter, now) ? GOV_KEPT_TO_RENEW : GOV_KEPT;
 	}
 	else if ((node->is_absent || node->attic != 0) && gov_tail_has_rows(node))
-		result = GOV_KEPT_TO_RENEW; /* it may have been, with more of a later window */
+		result = GOV_KEPT_TO_RENEW; /* it may have been, with more of a later
+									 * window */
 	gov_stripe_unlock(claim->stripe);
 	return result;
 }
@@ -191,7 +192,7 @@ make_absent(GovClaim *claim)
  */
 bool
 gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
-				  const GovSharedCounter *loaded)
+					   const GovSharedCounter *loaded)
 {
 	GovSharedStripe *stripe = claim->stripe;
 	GovRef		made = 0;

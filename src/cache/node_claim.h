@@ -30,9 +30,9 @@ extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,
 									uint32 id_length, const GovFreshness *since,
 									GovClaim *claim);
 extern GovKept gov_node_claim_has_counter(const GovClaim *claim, const GovBudget *budget,
-									 uint32 guess, TimestampTz now);
+										  uint32 guess, TimestampTz now);
 extern bool gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
-							  const GovSharedCounter *loaded);
+								   const GovSharedCounter *loaded);
 extern void gov_node_claim_abandon(GovClaim *claim);
 
 #endif							/* GOV_NODE_CLAIM_H */

@@ -61,7 +61,8 @@ typedef struct GovReclaim
 typedef struct GovSweep
 {
 	bool		only_absent;	/* ids that are no entity */
-	const GovOwnerKey *owner;	/* only his, also those just used; NULL: anybody's */
+	const GovOwnerKey *owner;	/* only his, also those just used; NULL:
+								 * anybody's */
 	bool		drains;			/* of them, only those ahead of a time */
 	bool		is_first;		/* of the rounds of a drain */
 	TimestampTz now;
@@ -434,7 +435,10 @@ gov_node_evict_everything(void)
 	{
 		GovSweep	sweep = {0};
 
-		/* the first round may only clear was_used, the second spare what has rows in the tail */
+		/*
+		 * the first round may only clear was_used, the second spare what has
+		 * rows in the tail
+		 */
 		sweep_stripe(gov_stripe(i), &sweep);
 		sweep_stripe(gov_stripe(i), &sweep);
 		sweep_stripe(gov_stripe(i), &sweep);

@@ -7,7 +7,8 @@
 
 #include "cache/node.h"
 
-#define GOV_BUCKETS_PER_HOLD	64	/* so many are gone through with the stripe locked */
+#define GOV_BUCKETS_PER_HOLD	64	/* so many are gone through with the
+									 * stripe locked */
 
 extern GovRef *gov_node_table_bucket(const GovSharedStripe *stripe, uint32 hash);
 extern GovRef *gov_node_table_bucket_number(const GovSharedStripe *stripe, uint32 number);

@@ -33,7 +33,8 @@
 #include "cache/own_counts.h"
 #include "cache/tail.h"
 
-#define GOV_OWN_KEPT	1024	/* room for entries, from one transaction to the next */
+#define GOV_OWN_KEPT	1024	/* room for entries, from one transaction to
+								 * the next */
 
 /* What an entry counts: the usage of a counter in a window, or a budget's holds. */
 typedef struct GovOwnKey
@@ -86,7 +87,7 @@ static int *
 bucket_of(const GovOwnKey *key)
 {
 	return &buckets[hash_bytes((const unsigned char *) key->parts, sizeof(key->parts)) &
-				   (capacity - 1)];
+					(capacity - 1)];
 }
 
 static GovOwnEntry *
@@ -158,9 +159,7 @@ note_own(const GovOwnerKey *owner, GovOwnKey key, GovAmount amount)
 	{
 		Assert(nentries < capacity);
 		entry = &entries[nentries];
-		*entry = (GovOwnEntry) {
-			.key = key, .stripe = owner->stripe, .slot = owner->slot, .level = level
-		};
+		*entry = (GovOwnEntry) {.key = key, .stripe = owner->stripe, .slot = owner->slot, .level = level};
 		link_entry(nentries++);
 	}
 	entry->amount += amount;

@@ -44,7 +44,8 @@
 #include "cache/threshold.h"
 
 #define GOV_SETTLE_BATCH	64	/* entries at a time with the stripe locked */
-#define GOV_ENTRIES_KEPT	1024	/* room for them, from one transaction to the next */
+#define GOV_ENTRIES_KEPT	1024	/* room for them, from one transaction to
+									 * the next */
 
 typedef struct GovPendingEntry
 {
@@ -57,7 +58,7 @@ typedef struct GovPendingEntry
 	GovAmount	held_taken;
 	GovAmount	held_relief;
 	GovAmount	covered;
-	GovAmount	booked;		/* of taken and relief */
+	GovAmount	booked;			/* of taken and relief */
 	GovCrossing crossing;
 	bool		is_crossing;
 	int			level;			/* of the (sub)transaction */
@@ -87,7 +88,7 @@ is_current(const GovPendingEntry *entry)
 
 static GovPendingEntry *
 find_pending(const GovSharedCounter *counter, int64 counter_id, TimestampTz window_start,
-	 int level)
+			 int level)
 {
 	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
 	{
@@ -310,9 +311,7 @@ book_entry(GovPendingEntry *entry, bool looks_at_any)
 							   counter->booked, &above))
 		return false;
 	counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
-	entry->crossing = (GovCrossing) {
-		entry->counter_id, entry->window_start, before, counter->booked, above
-	};
+	entry->crossing = (GovCrossing) {entry->counter_id, entry->window_start, before, counter->booked, above};
 	return entry->is_crossing = true;
 }
 
@@ -326,7 +325,7 @@ gov_pending_book(void)
 	int			count = 0;
 	int			i = 0;
 	bool		looks_at_any = nentries > 0 &&
-		generation != pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
+	generation != pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
 
 	while (i < nentries)
 	{
@@ -457,7 +456,7 @@ gov_pending_merge(int level)
 	{
 		GovPendingEntry child = entries[i];
 		GovPendingEntry *entry = find_pending(child.counter, child.counter_id,
-									  child.window_start, level - 1);
+											  child.window_start, level - 1);
 
 		if (entry == NULL)
 		{

@@ -42,7 +42,8 @@
 
 /* Whose nodes this session drains; the name must outlive an error. */
 static GovOwnerKey draining;
-static char draining_owner[255 * 4 + 1];	/* an id has at most 255 characters */
+static char draining_owner[255 * 4 + 1];	/* an id has at most 255
+											 * characters */
 static bool is_draining = false;
 
 /* Nobody waits for us any more.  Called at the end of transactions: cannot fail. */

@@ -297,7 +297,10 @@ gov_tail_is_known(const GovOwnerKey *key, int64 rolled_up)
 GovNodeStatus
 gov_tail_claim(const GovOwnerKey *key, GovClaim *claim)
 {
-	/* a node of no entity is as old as its losses, and never stale for another reason */
+	/*
+	 * a node of no entity is as old as its losses, and never stale for
+	 * another reason
+	 */
 	GovFreshness since = {.changes = gov_tail_losses(key)};
 	GovNodeStatus status = gov_node_claim(key, "", 0, &since, claim);
 

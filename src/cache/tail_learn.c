@@ -48,9 +48,10 @@
 #define GOV_LEARN_TRIES		100
 #define GOV_LEARN_BATCH		2000	/* entities loaded at a time */
 #define GOV_LEARN_ENTITY_BYTES	256 /* that one of them may take */
-#define GOV_LEARN_COUNTER_BYTES	256 /* and each counter that the tail names, with its budget */
-#define GOV_LEARN_PART		4		/* of the cache may be taken */
-#define GOV_LEARN_PAUSE		10		/* times as long as learning in vain took */
+#define GOV_LEARN_COUNTER_BYTES	256 /* and each counter that the tail names,
+									 * with its budget */
+#define GOV_LEARN_PART		4	/* of the cache may be taken */
+#define GOV_LEARN_PAUSE		10	/* times as long as learning in vain took */
 
 static GovClaim claim;
 static bool has_claim = false;
@@ -255,7 +256,7 @@ static bool
 fits_in_cache(const GovLoad *load, int count)
 {
 	Size		size = (Size) count * GOV_LEARN_ENTITY_BYTES +
-		(Size) gov_tally_count(load->tail->tally) * GOV_LEARN_COUNTER_BYTES;
+	(Size) gov_tally_count(load->tail->tally) * GOV_LEARN_COUNTER_BYTES;
 
 	return size <= gov_shared->memory_size / GOV_LEARN_PART;
 }
@@ -290,7 +291,7 @@ learn_claimed(GovLoad *load)
 
 	GOV_FAULT(GOV_FAULT_LOAD);
 	is_done = is_done && gov_tail_note_learned(load->key, &claim,
-										  now + Max(now - begun, 0));
+											   now + Max(now - begun, 0));
 	if (is_done)
 		has_claim = false;
 	else

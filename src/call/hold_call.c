@@ -42,7 +42,7 @@
 #include "ledger/keys.h"
 
 #define GOV_TTL_MAX_YEARS	100000
-#define GOV_TTL_MIN_YEARS	(-5000)	/* timestamps begin some 6,700 years ago */
+#define GOV_TTL_MIN_YEARS	(-5000) /* timestamps begin some 6,700 years ago */
 
 static void
 raise_bad_ttl(const char *detail)
@@ -59,7 +59,7 @@ static TimestampTz
 add_ttl(TimestampTz now, Interval *ttl)
 {
 	double		years = ttl->month / 12.0 + ttl->day / 365.0 +
-		ttl->time / (365.0 * USECS_PER_DAY);
+	ttl->time / (365.0 * USECS_PER_DAY);
 	TimestampTz end;
 
 	if (years > GOV_TTL_MAX_YEARS)
@@ -147,7 +147,7 @@ answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
 /* Make a hold, or find the one made under the same key. */
 GovReserved
 gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
-			GovResolution **resolution)
+				 GovResolution **resolution)
 {
 	static const char *const call = "gov_reserve()";
 	GovReserved reserved = {0};

@@ -19,7 +19,7 @@ typedef struct GovReserved
 } GovReserved;
 
 extern GovReserved gov_hold_reserve(GovArguments *arguments, Interval *ttl,
-							   GovDecision *decision, GovResolution **resolution);
+									GovDecision *decision, GovResolution **resolution);
 extern GovRecorded gov_hold_settle(const pg_uuid_t *id, Numeric amount);
 extern bool gov_hold_release(const pg_uuid_t *id);
 extern TimestampTz gov_hold_extend(const pg_uuid_t *id, Interval *ttl);

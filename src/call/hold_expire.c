@@ -32,7 +32,8 @@
 #include "call/hold_expire.h"
 #include "gate/gate.h"
 
-#define GOV_EXPIRE_BATCH		60	/* subtransactions that snapshots still list */
+#define GOV_EXPIRE_BATCH		60	/* subtransactions that snapshots still
+									 * list */
 #define GOV_TELL_INTERVAL_MS	60000
 
 /* Let a request take a hold off its budgets.  The hold must outlive it. */
@@ -63,7 +64,7 @@ gov_hold_end(const GovHold *hold, GovHoldState state)
 	if (hold->has_bad_amount)
 		gov_error_stored_amount();
 	gov_node_owner_key_init(&request.owner, MyDatabaseId, gov_catalog()->extension,
-					   hold->owner, strlen(hold->owner));
+							hold->owner, strlen(hold->owner));
 	gov_hold_give_back(&request, hold);
 	if (gov_gate(&request, GOV_USE_RECORD, false, &resolution, NULL) != GOV_GATE_ANSWERED)
 		return false;

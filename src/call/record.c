@@ -201,7 +201,7 @@ gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
 /* Record a use, or find that it has been recorded under the same key. */
 static GovRecorded
 record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
-	   GovDecision *decision, GovResolution **resolution)
+			   GovDecision *decision, GovResolution **resolution)
 {
 	GovRecorded recorded = {0};
 	GovEvent   *event = &prepared->event;

@@ -121,7 +121,7 @@ set_owner(GovRequest *request, text *owner)
 	bytes = text_to_cstring(owner);
 	gov_owner_require(bytes);
 	gov_node_owner_key_init(&request->owner, MyDatabaseId, gov_catalog()->extension,
-					   bytes, strlen(bytes));
+							bytes, strlen(bytes));
 }
 
 static void
@@ -138,7 +138,7 @@ set_capability(GovRequest *request, text *capability)
 						gov_error_shown_bytes(request->capability_id, request->capability_length)),
 				 errhint("Create it with gov_upsert_capabilities.")));
 	request->capability_hash = gov_entity_text_hash(request->capability_id,
-											 request->capability_length);
+													request->capability_length);
 }
 
 static void

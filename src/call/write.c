@@ -75,7 +75,7 @@ raise_too_far_ahead(void)
 
 static void
 gate_once(const GovRequest *request, GovUse use, GovResolution **resolution,
-	 GovDecision *decision)
+		  GovDecision *decision)
 {
 	switch (gov_gate(request, use, true, resolution, decision))
 	{
@@ -98,7 +98,7 @@ gate_once(const GovRequest *request, GovUse use, GovResolution **resolution,
  */
 void
 gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution,
-				  GovDecision *decision)
+			   GovDecision *decision)
 {
 	const char *owner = request->owner.owner;
 	bool		has_asked_worker = false;
@@ -129,7 +129,7 @@ gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution
 /* What a call with a used key answers: granted then, and the budgets of now. */
 void
 gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,
-			   GovDecision *decision)
+					 GovDecision *decision)
 {
 	GovRequest	request;
 

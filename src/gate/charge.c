@@ -62,10 +62,7 @@ shared_part(const GovCharge *charge)
 {
 	GovAmount	ended = Max(-charge->held, 0);
 
-	return (GovCharge) {
-		.held = charge->held,
-		.withheld = Max(charge->usage - ended, 0)
-	};
+	return (GovCharge) {.held = charge->held, .withheld = Max(charge->usage - ended, 0)};
 }
 
 /*
@@ -117,7 +114,7 @@ find_budget(GovResolution *resolution, const GovHeld *held, int guess)
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
 		GovResolvedBudget *budget =
-			&resolution->budgets[(guess + i) % resolution->nbudgets];
+		&resolution->budgets[(guess + i) % resolution->nbudgets];
 
 		if (budget->holds == held->counter)
 			return budget;
@@ -175,7 +172,7 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 /* Undo the charge of this very call, because its row was not written. */
 void
 gov_charge_undo(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kind,
-			 GovResolution *resolution)
+				GovResolution *resolution)
 {
 	Assert(request->nheld == 0);
 	START_CRIT_SECTION();

@@ -17,7 +17,7 @@ typedef enum GovChargeKind
 extern void gov_charge(GovSharedStripe *stripe, const GovRequest *request,
 					   GovChargeKind kind, GovResolution *resolution);
 extern void gov_charge_undo(GovSharedStripe *stripe, const GovRequest *request,
-						 GovChargeKind kind, GovResolution *resolution);
+							GovChargeKind kind, GovResolution *resolution);
 extern bool gov_charge_would_overflow(const GovRequest *request,
 									  const GovResolution *resolution);
 

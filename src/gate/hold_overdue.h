@@ -9,7 +9,7 @@
 
 extern bool gov_hold_overdue_is_possible(const GovResolution *resolution);
 extern bool gov_hold_overdue_may_deny(const GovResolution *resolution,
-									 const GovDecision *decision);
+									  const GovDecision *decision);
 extern bool gov_hold_overdue_exists(const char *owner, TimestampTz now);
 extern bool gov_hold_overdue_leave_out(const char *owner, GovResolution *resolution);
 

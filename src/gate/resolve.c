@@ -28,7 +28,8 @@
 #include "gate/resolve.h"
 #include "gate/resolve_walk.h"
 
-#define GOV_ARRAYS_KEPT		((Size) 1024 * 1024)	/* bytes, from one transaction to the next */
+#define GOV_ARRAYS_KEPT		((Size) 1024 * 1024)	/* bytes, from one
+													 * transaction to the next */
 
 /* What an id was found to be. */
 typedef struct GovFound
@@ -172,7 +173,7 @@ add_with_ancestors(GovWalk *walk, GovFound *found)
 			break;
 		child = index;
 		find_known(walk, gov_entity_string(entity, entity->parent_id),
-			 gov_entity_length(entity, entity->parent_id), found);
+				   gov_entity_length(entity, entity->parent_id), found);
 	}
 	return named;
 }
@@ -242,7 +243,8 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	resolution->nchains = 0;
 	resolution->nbudgets = 0;
 	resolution->nmissing = 0;
-	resolution->nturns = resolution->nsorted;	/* what was noted in vain is noted again */
+	resolution->nturns = resolution->nsorted;	/* what was noted in vain is
+												 * noted again */
 
 	resolve_entities(&walk);
 	gov_resolve_held(&walk);
@@ -298,7 +300,7 @@ grow_set(GovResolution *resolution)
 	resolution->slots = slots;
 	resolution->nslots = wanted;
 	grow_array(&resolution->entities, &resolution->entities_capacity,
-		 resolution->entities_capacity, sizeof(GovResolvedEntity));
+			   resolution->entities_capacity, sizeof(GovResolvedEntity));
 }
 
 static void
@@ -371,14 +373,14 @@ gov_resolve_grow(GovResolution *resolution)
 
 	grow_set(resolution);
 	grow_array(&resolution->chains, &resolution->chains_capacity,
-		 resolution->nchains, sizeof(int));
+			   resolution->nchains, sizeof(int));
 	grow_array(&resolution->states, &states_capacity,
-		 resolution->nbudgets, sizeof(GovBudgetState));
+			   resolution->nbudgets, sizeof(GovBudgetState));
 	grow_array(&resolution->budgets, &resolution->budgets_capacity,
-		 resolution->nbudgets, sizeof(GovResolvedBudget));
+			   resolution->nbudgets, sizeof(GovResolvedBudget));
 	grow_array(&resolution->missing, &resolution->missing_capacity,
-		 resolution->nmissing, sizeof(GovLoaded));
+			   resolution->nmissing, sizeof(GovLoaded));
 	grow_array(&resolution->turn_order, &order_capacity, resolution->nturns, sizeof(int));
 	grow_array(&resolution->turns, &resolution->turns_capacity,
-		 resolution->nturns, sizeof(GovTurn));
+			   resolution->nturns, sizeof(GovTurn));
 }

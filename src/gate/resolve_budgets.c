@@ -219,7 +219,7 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	if (!find_counters(walk->source, resolved, number, budget))
 	{
 		gov_resolve_note_other(walk, gov_entity_id(resolved->entity)->bytes,
-							gov_entity_id(resolved->entity)->length);
+							   gov_entity_id(resolved->entity)->length);
 		walk->is_outdated = true;
 		return true;
 	}

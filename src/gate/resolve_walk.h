@@ -24,7 +24,7 @@ typedef struct GovWalk
 /* resolve_set.c */
 extern void gov_resolve_set_clear(GovResolution *out);
 extern int	gov_resolve_set_find(const GovResolution *out, const char *id,
-						 uint32 id_length, uint32 hash);
+								 uint32 id_length, uint32 hash);
 extern int	gov_resolve_set_add(GovResolution *out, const GovEntity *entity);
 
 /* resolve.c */

@@ -54,7 +54,8 @@ open_indexes(GovAppend *append, bool has_key)
 	{
 		append->indexes[i] = index_open(shape->indexes[i].id, RowExclusiveLock);
 		shape->indexes[i].info->ii_Context = CurrentMemoryContext;
-		shape->indexes[i].info->ii_AmCache = NULL;	/* a row that failed has left it */
+		shape->indexes[i].info->ii_AmCache = NULL;	/* a row that failed has
+													 * left it */
 	}
 }
 

@@ -322,7 +322,7 @@ gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold)
 /* Lock an owner's open holds past their time that nobody else has locked. */
 int
 gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
-							 GovHold **holds)
+								 GovHold **holds)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Datum		args[3] = {TimestampTzGetDatum(now), Int64GetDatum(most), (Datum) 0};
@@ -368,7 +368,7 @@ require_one(uint64 nrows)
 /* End a locked hold.  The counters that it is held against are pinned. */
 void
 gov_hold_row_close(const GovHold *hold, GovHoldState state, GovAmount settled_amount,
-			   int64 event_id)
+				   int64 event_id)
 {
 	bool		is_settled = state == GOV_HOLD_SETTLED;
 	char		nulls[5] = {' ', ' ', is_settled ? ' ' : 'n', is_settled ? ' ' : 'n', ' '};

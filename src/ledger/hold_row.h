@@ -53,11 +53,11 @@ extern bool gov_hold_row_insert(GovHold *hold);
 extern bool gov_hold_row_find(const pg_uuid_t *id, GovHold *hold);
 extern bool gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold);
 extern int	gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
-										 GovHold **holds);
+											 GovHold **holds);
 extern int	gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most,
-								  GovHold **holds);
+									  GovHold **holds);
 extern void gov_hold_row_close(const GovHold *hold, GovHoldState state,
-						   GovAmount settled_amount, int64 event_id);
+							   GovAmount settled_amount, int64 event_id);
 extern void gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at);
 extern bool gov_hold_row_is_in_flight(void);
 extern bool gov_hold_row_next_expiry(TimestampTz after, TimestampTz *expires_at);

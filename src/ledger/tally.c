@@ -191,7 +191,8 @@ gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void
 		is_ended = row != NULL && (owner = row(values, nulls, state)) == NULL;
 		if (!is_ended)
 			add_row(tally, owner, values, nulls);
-		MemoryContextSwitchTo(caller);	/* what the scan keeps outlives the row */
+		MemoryContextSwitchTo(caller);	/* what the scan keeps outlives the
+										 * row */
 		MemoryContextReset(row_context);
 	}
 	systable_endscan(scan);

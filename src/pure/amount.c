@@ -112,7 +112,7 @@ static GovAmountStatus
 from_numeric(Numeric num, int max_digits, GovAmount *result)
 {
 	char	   *string = DatumGetCString(DirectFunctionCall1(numeric_out,
-														   NumericGetDatum(num)));
+															 NumericGetDatum(num)));
 	GovAmountStatus status = parse_amount(string, max_digits, result);
 
 	pfree(string);
@@ -141,7 +141,8 @@ typedef struct Constants
 {
 	Datum		units;			/* of a per cent of one */
 	Datum		unit;
-	Datum		too_large;		/* a limit times a percentage that no sum reaches */
+	Datum		too_large;		/* a limit times a percentage that no sum
+								 * reaches */
 } Constants;
 
 static Datum
@@ -241,7 +242,7 @@ make_numeric(bool is_negative, int decimals, int weight, const int16 *first, con
 	Size		size = VARHDRSZ + sizeof(uint16) + (end - first) * sizeof(int16);
 	char	   *result = palloc(size);
 	uint16		header = NUMERIC_SHORT | (is_negative ? NUMERIC_SHORT_MINUS : 0) |
-		decimals << NUMERIC_SHORT_SCALE | (weight & NUMERIC_SHORT_WEIGHT);
+	decimals << NUMERIC_SHORT_SCALE | (weight & NUMERIC_SHORT_WEIGHT);
 
 	SET_VARSIZE(result, size);
 	memcpy(result + VARHDRSZ, &header, sizeof(header));

@@ -266,7 +266,7 @@ gov_backtest_end_use(GovBacktest *backtest, const char *capability, uint32 lengt
 			return GOV_BACKTEST_NO_WINDOW;
 	}
 	if (judge_use(backtest->concerned, count, amount, occurred_at,
-			  &is_granted) != GOV_BACKTEST_OK)
+				  &is_granted) != GOV_BACKTEST_OK)
 		return GOV_BACKTEST_OVERFLOW;
 	for (int i = 0; is_granted && i < count; i++)
 	{

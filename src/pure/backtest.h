@@ -29,7 +29,8 @@ typedef struct GovTrial
 
 	int64		denied_count;
 	GovAmount	denied_amount;
-	TimestampTz first_denied_at;	/* meaningful only when something was denied */
+	TimestampTz first_denied_at;	/* meaningful only when something was
+									 * denied */
 	int			next;			/* the next of the same entity, or -1 */
 } GovTrial;
 

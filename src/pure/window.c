@@ -124,7 +124,7 @@ calendar_start(const Calendar *calendar, int64 n, TimestampTz *result)
 	else
 	{
 		int64		day = date2j(local.tm_year, local.tm_mon, local.tm_mday) +
-			n * calendar->days;
+		n * calendar->days;
 
 		if (day < DATETIME_MIN_JULIAN || day > TIMESTAMP_END_JULIAN)
 			return false;

@@ -216,7 +216,7 @@ compare_row(const GovSheet *sheet, uint32 number, const GovCursor *cursor)
  */
 void
 gov_page_cursor_find(const GovSheet *sheet, const GovCursor *cursor,
-				uint32 *low_entity, int *at_entity, uint32 *next_number)
+					 uint32 *low_entity, int *at_entity, uint32 *next_number)
 {
 	uint32		low = 0;
 	uint32		high = sheet->nentities;
@@ -308,7 +308,7 @@ write_shown(StringInfo bytes, const GovSheet *sheet, const GovPageRequest *reque
 /* The cursor of the page after this one; NULL if there is none. */
 char *
 gov_page_cursor_write(const GovSheet *sheet, const GovPageRequest *request,
-				 const GovPage *page, int *length)
+					  const GovPage *page, int *length)
 {
 	bool		has_shown = gov_page_cursor_has_shown(request);
 	StringInfoData bytes;

@@ -355,7 +355,7 @@ begin_picking(Picking *picking)
 	set_places(picking, request->under_entity_id);
 	if (request->after != NULL && !request->after->has_shown)
 		gov_page_cursor_find(sheet, request->after, &picking->low_entity, &picking->at_entity,
-						&picking->next_number);
+							 &picking->next_number);
 }
 
 /* Rows that were not chosen by their usage show it nevertheless. */

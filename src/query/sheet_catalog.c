@@ -91,7 +91,7 @@ is_column(const GovSheet *sheet, GovString string, uint64 row, int column)
 /* The index of a text in a short list of them, added if it is new. */
 static uint32
 intern_text(GovSheet *sheet, GovString **list, uint32 *count, uint32 *capacity, uint64 row,
-	   int column)
+			int column)
 {
 	for (uint32 i = *count; i > 0; i--)
 	{
@@ -119,7 +119,7 @@ read_entity(Reading *reading, uint64 row)
 
 	entity->id = add_column(sheet, row, 1);
 	entity->type = intern_text(sheet, &sheet->types, &sheet->ntypes,
-						  &reading->types_capacity, row, 2);
+							   &reading->types_capacity, row, 2);
 	entity->display_name = add_column(sheet, row, 4);
 	entity->created_at = DatumGetTimestampTz(gov_spi_value(row, 5, &isnull));
 	entity->is_archived = DatumGetBool(gov_spi_value(row, 6, &isnull));
@@ -137,7 +137,7 @@ read_parent(GovSheet *sheet, uint64 row)
 
 	sheet->entities[row].parent = isnull ? -1 :
 		gov_sheet_find_entity(sheet, VARDATA_ANY(DatumGetTextPP(value)),
-					VARSIZE_ANY_EXHDR(DatumGetTextPP(value)));
+							  VARSIZE_ANY_EXHDR(DatumGetTextPP(value)));
 }
 
 static void
@@ -288,7 +288,7 @@ read_budget(Reading *reading, uint64 row, uint32 entity, Draft *draft)
 	budget->entity = entity;
 	draft->row.counter_id = DatumGetInt64(gov_spi_value(row, 12, &isnull));
 	draft->row.capability = intern_text(sheet, &sheet->capabilities, &sheet->ncapabilities,
-								   &reading->capabilities_capacity, row, 2);
+										&reading->capabilities_capacity, row, 2);
 	draft->row.window = intern_window(reading, row);
 	draft->row.is_scoped = budget->nscope > 0;
 	draft->row.per_unit = !budget->has_limit ? NAN :

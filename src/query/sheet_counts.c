@@ -248,7 +248,7 @@ gov_sheet_read_counts(GovSheet *sheet)
 {
 	Wanted		wanted = {.sheet = sheet};
 	Datum		owner = PointerGetDatum(cstring_to_text_with_len(sheet->owner.owner,
-																	sheet->owner.owner_length));
+																 sheet->owner.owner_length));
 
 	list_wanted(&wanted);
 	for (uint32 i = 0; i < wanted.count; i++)

@@ -45,7 +45,8 @@
 #define GOV_ATTEMPTS_LIVE	10
 
 static GovSheet *kept = NULL;
-static int	trimmed_to_kb = 0;	/* governance.query_memory when sheets were last dropped */
+static int	trimmed_to_kb = 0;	/* governance.query_memory when sheets were
+								 * last dropped */
 
 static GovSnapshot
 snapshot_kind(const GovSheet *sheet)

@@ -52,7 +52,8 @@
 #include "rollup/alert.h"
 #include "rollup/notify.h"
 
-#define GOV_CROSSINGS_MAX		500 /* budgets that one commit raises alerts of */
+#define GOV_CROSSINGS_MAX		500 /* budgets that one commit raises alerts
+									 * of */
 
 /* Of the events that this transaction has recorded; 0: it has not. */
 static int64 first_event = 0;
@@ -232,7 +233,7 @@ amount_array(const GovCrossings *crossings, Size field)
 	for (int i = 0; i < crossings->count; i++)
 	{
 		const GovAmount *amount = (const GovAmount *)
-			((const char *) &crossings->items[i] + field);
+		((const char *) &crossings->items[i] + field);
 
 		amounts[i] = NumericGetDatum(gov_amount_to_numeric(*amount));
 	}

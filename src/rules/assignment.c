@@ -156,7 +156,10 @@ count_budgets(Relation assignments, const Budget *budget)
 						lengthof(keys), &dirty);
 	while (HeapTupleIsValid(row = gov_lookup_next(&lookup)))
 	{
-		/* a version that an open transaction has replaced: the other one counts */
+		/*
+		 * a version that an open transaction has replaced: the other one
+		 * counts
+		 */
 		if (!TransactionIdIsValid(dirty.xmax) ||
 			ItemPointerEquals(&row->t_data->t_ctid, &row->t_self))
 			count++;
@@ -228,7 +231,7 @@ Datum
 gov_assignment_placed_1_1(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT), gov_catalog()->assignments);
+	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT), gov_catalog()->assignments);
 	GovTransition rows;
 	Placement	placement;
 
@@ -256,8 +259,8 @@ Datum
 gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW),
-							gov_catalog()->assignments);
+	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW),
+						gov_catalog()->assignments);
 	HeapTuple	row = trigger->tg_trigtuple;
 	Budget		budget = {
 		gov_trigger_key(trigger, row, columns[OWNER]),

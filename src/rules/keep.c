@@ -180,7 +180,10 @@ keep_times(Row *row, const Row *before, TupleDesc desc)
 	{
 		if (value_differs(row, before, desc, place))
 		{
-			/* the clock's time, not the transaction's: it moves with every change */
+			/*
+			 * the clock's time, not the transaction's: it moves with every
+			 * change
+			 */
 			*value_of(row, UPDATED_AT) = TimestampTzGetDatum(GetCurrentTimestamp());
 			*null_of(row, UPDATED_AT) = false;
 			return;
@@ -220,7 +223,7 @@ sort_list(Datum list, Oid type)
 {
 	ArrayType  *array = DatumGetArrayTypeP(list);
 	int			(*compare) (const void *, const void *) =
-		type == TEXTOID ? compare_texts : compare_numbers;
+	type == TEXTOID ? compare_texts : compare_numbers;
 	Datum	   *items;
 	bool	   *nulls;
 	int			nitems;
@@ -378,7 +381,10 @@ was_drawn(Datum counter)
 static void
 check_counter(const Row *row, Relation table)
 {
-	/* a number that is still to be drawn would be taken from another owner's budget */
+	/*
+	 * a number that is still to be drawn would be taken from another owner's
+	 * budget
+	 */
 	if (gov_owner_pin() != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -416,7 +422,7 @@ keep_changed(Row *row, const Row *before, Relation table)
 	TupleDesc	desc = RelationGetDescr(table);
 	bool		has_zone = column_differs(row, before, desc, TIMEZONE);
 	bool		is_afresh = has_zone || column_differs(row, before, desc, CADENCE) ||
-		column_differs(row, before, desc, ANCHOR_AT);
+	column_differs(row, before, desc, ANCHOR_AT);
 
 	if (has_zone)
 		check_timezone(row, table);
@@ -438,9 +444,9 @@ Datum
 gov_keep_assignment_1_1(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE) |
-							GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE),
-							gov_catalog()->assignments);
+	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE) |
+						GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE),
+						gov_catalog()->assignments);
 	Relation	table = trigger->tg_relation;
 	TupleDesc	desc = RelationGetDescr(table);
 	bool		is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
@@ -466,7 +472,7 @@ Datum
 gov_keep_row_1_1(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE));
+	gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE));
 	Relation	table = trigger->tg_relation;
 	TupleDesc	desc = RelationGetDescr(table);
 	const int  *places;
