@@ -42,6 +42,10 @@
 
 GovShared  *gov_shared = NULL;
 
+#ifdef USE_ASSERT_CHECKING
+GovSharedStripe *gov_stripe_last_locked = NULL;
+#endif
+
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 

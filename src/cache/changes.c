@@ -157,6 +157,7 @@ note_owner(const char *owner, uint32 owner_length)
 	if (last_owner == NULL && hash_get_num_entries(changed) < GOV_CHANGES_OWNERS_MAX)
 		last_owner = add_change(&key);
 	everything = last_owner == NULL;
+	Assert(everything || last_owner->key.id_length == 0);
 	return last_owner;
 }
 
@@ -280,6 +281,7 @@ tell_one_by_one(void)
 	HASH_SEQ_STATUS status;
 	GovChange  *change;
 
+	Assert(OidIsValid(extension));
 	hash_seq_init(&status, changed);
 	while ((change = hash_seq_search(&status)) != NULL)
 	{

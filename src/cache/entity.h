@@ -150,6 +150,9 @@ gov_uuid_is(const pg_uuid_t *a, const pg_uuid_t *b)
 	return memcmp(a->data, b->data, UUID_LEN) == 0;
 }
 
+#ifdef USE_ASSERT_CHECKING
+extern bool gov_entity_is_sound(const GovEntity *entity);
+#endif
 extern uint32 gov_entity_text_hash(const char *string, uint32 length);
 extern void gov_entity_budgets_of(const GovEntity *entity,
 								  const char *capability_id, uint32 length,

@@ -292,6 +292,7 @@ gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovRow *
 	entity = MemoryContextAlloc(load->context, block.len);
 	memcpy(entity, block.data, block.len);
 	sort_budgets(entity);
+	Assert(gov_entity_is_sound(entity));
 	pfree(block.data);
 	return entity;
 }

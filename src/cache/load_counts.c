@@ -104,6 +104,7 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	if (item->is_own != NULL && !item->is_own[b])
 		return false;			/* shared memory has it */
 	set_window(load, item->entity, budget, counter);
+	Assert(counter->window.start < counter->window.end);
 	if (item->is_own == NULL)
 		return true;
 	gov_own_counts(counter, &budget->id);
@@ -304,5 +305,6 @@ gov_load_own_budgets(GovLoad *load)
 			row += item->is_own[b] ? 0 : 1;
 		}
 	}
+	Assert(row == nvisible);
 	gov_spi_end(&spi);
 }

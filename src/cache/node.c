@@ -102,6 +102,7 @@ gov_node_find_ref(const GovOwnerKey *key, const char *id, uint32 id_length)
 	uint32		hash = gov_node_hash(key, id, id_length);
 	GovRef		ref = *gov_node_table_bucket(gov_stripe(key->stripe), hash);
 
+	Assert(LWLockHeldByMe(&gov_stripe(key->stripe)->lock));
 	while (ref != 0)
 	{
 		const GovSharedNode *node = gov_address(ref);
@@ -118,15 +119,31 @@ gov_node_find(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
 	GovRef		ref = gov_node_find_ref(key, id, id_length);
 
-	Assert(LWLockHeldByMe(&gov_stripe(key->stripe)->lock));
+	Assert(ref == 0 || gov_node_is_of_owner(gov_address(ref), key));
 	return ref == 0 ? NULL : gov_address(ref);
 }
+
+#ifdef USE_ASSERT_CHECKING
+/*
+ * No load is ahead of the changes that have been told.  The node of the owner
+ * itself counts losses instead (tail.c).
+ */
+static bool
+is_no_newer_than_told(const GovSharedNode *node)
+{
+	return gov_entity_id(gov_node_content(node))->length == 0 ||
+		(node->loaded_changes <= gov_stripe(node->stripe)->changes &&
+		 node->generation <= pg_atomic_read_u64(gov_shmem_generation(node->database)));
+}
+#endif
 
 GovNodeStatus
 gov_node_status(const GovSharedNode *node, const GovFreshness *since)
 {
 	if (node == NULL)
 		return GOV_NODE_MISSING;
+	Assert(LWLockHeldByMe(&gov_stripe(node->stripe)->lock));
+	Assert(is_no_newer_than_told(node));
 	if (node->is_loading)
 		return GOV_NODE_LOADING;
 	if (node->is_loaded && node->generation >= since->generation &&
@@ -141,7 +158,10 @@ gov_node_counter(const GovSharedNode *node, uint32 budget)
 {
 	GovSharedCounter *counter = &gov_node_counters(node)[budget];
 
+	Assert(LWLockHeldByMe(&gov_stripe(node->stripe)->lock));
+	Assert(budget < gov_node_content(node)->nbudgets);
 	Assert(counter->place != GOV_PLACE_MOVED);
+	Assert(counter->place == GOV_PLACE_HERE || counter->elsewhere->place == GOV_PLACE_HERE);
 	return unlikely(counter->place != GOV_PLACE_HERE) ? counter->elsewhere : counter;
 }
 
@@ -216,6 +236,7 @@ forget_alerts(const GovSharedNode *node)
 static void
 make_stale(GovSharedNode *node)
 {
+	Assert(LWLockHeldByMeInMode(&gov_stripe(node->stripe)->lock, LW_EXCLUSIVE));
 	node->is_stale = true;
 	forget_alerts(node);
 }
@@ -246,6 +267,7 @@ invalidate_buckets(GovSharedStripe *stripe, uint32 first, Oid database, Oid exte
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
 	stripe->nwalks += first == 0 ? 1 : 0;
+	Assert(stripe->nwalks > 0);
 	end = Min(first + GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
 	for (uint32 b = first; b < end; b++)
 	{

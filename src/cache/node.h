@@ -61,6 +61,19 @@ StaticAssertDecl(offsetof(GovSharedCounter, window) + offsetof(GovWindow, end) =
 				 "what a query reads stands first");
 
 /*
+ * What holds of a counter in shared memory whenever its stripe is not locked to
+ * change it: what is covered is held, and what is booked is used.
+ */
+static inline bool
+gov_counter_is_sound(const GovSharedCounter *counter)
+{
+	return counter->place == GOV_PLACE_HERE &&
+		counter->window.start < counter->window.end &&
+		counter->covered >= 0 && counter->covered <= counter->held &&
+		counter->booked <= counter->total;
+}
+
+/*
  * Is the counter's window over, and has a later one usage already?  Then what
  * its next window has used is not nothing: the tables must tell.
  */

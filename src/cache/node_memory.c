@@ -116,6 +116,9 @@ unlink_node(GovSharedStripe *stripe, GovRef *link)
 	GovRef		ref = *link;
 	GovSharedNode *node = gov_address(ref);
 
+	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
+	Assert(may_go(node));
+	Assert(stripe->nnodes > 0 && stripe->nabsent <= stripe->nnodes);
 	*link = node->next;
 	gov_arena_offer(ref, false);
 	stripe->nnodes--;
@@ -283,6 +286,7 @@ gov_node_allocate(Size size)
 {
 	GovRef		block;
 
+	Assert(!gov_stripe_is_held());
 	if (size > gov_shared->memory_size || GOV_FAULT_IS_DUE(GOV_FAULT_CACHE))
 		return 0;
 	block = gov_arena_allocate(&gov_shared->arena, size);
@@ -292,6 +296,7 @@ gov_node_allocate(Size size)
 void
 gov_node_free(GovRef block)
 {
+	Assert(!gov_stripe_is_held());
 	gov_arena_free(&gov_shared->arena, block);
 }
 
@@ -342,6 +347,7 @@ sweep_stripe(GovSharedStripe *stripe, GovSweep *sweep)
 		for (int i = 0; i < GOV_BUCKETS_PER_HOLD && bucket < stripe->nbuckets; i++)
 			sweep_bucket(stripe, gov_node_table_bucket_number(stripe, bucket++), sweep);
 		is_done = bucket >= stripe->nbuckets;
+		Assert(stripe->nwalks > 0);
 		stripe->nwalks -= is_done ? 1 : 0;
 		gov_stripe_unlock(stripe);
 		free_swept(sweep);

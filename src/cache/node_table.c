@@ -46,6 +46,7 @@ segment_of(const GovSharedStripe *stripe, uint32 bucket)
 GovRef *
 gov_node_table_bucket_number(const GovSharedStripe *stripe, uint32 number)
 {
+	Assert(LWLockHeldByMe(&unconstify(GovSharedStripe *, stripe)->lock));
 	Assert(number < stripe->nbuckets);
 	return &gov_segments[*segment_of(stripe, number)][number % GOV_SEGMENT_BUCKETS];
 }
@@ -104,6 +105,7 @@ add_bucket(GovSharedStripe *stripe)
 static uint32
 partner_of(uint32 bucket)
 {
+	Assert(bucket >= GOV_SEGMENT_BUCKETS);
 	return bucket & ((pg_nextpower2_32(bucket + 1) >> 1) - 1);
 }
 
@@ -130,6 +132,7 @@ split_bucket(GovSharedStripe *stripe)
 			from = &node->next;
 			continue;
 		}
+		Assert(bucket_number(stripe->nbuckets, node->hash) == added);
 		*from = node->next;
 		node->next = *to;
 		*to = ref;
@@ -142,6 +145,8 @@ gov_node_table_insert(GovSharedStripe *stripe, GovRef ref)
 	GovSharedNode *node = gov_address(ref);
 	GovRef	   *bucket;
 
+	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
+	Assert(stripe == gov_stripe(node->stripe));
 	if (stripe->nnodes >= stripe->nbuckets)
 		split_bucket(stripe);
 	bucket = gov_node_table_bucket(stripe, node->hash);
@@ -158,6 +163,7 @@ drop_bucket(GovSharedStripe *stripe)
 	GovRef	   *bucket = gov_node_table_bucket_number(stripe, dropped);
 	GovRef	   *link = gov_node_table_bucket_number(stripe, partner_of(dropped));
 
+	Assert(stripe->nwalks == 0 && stripe->nbuckets > GOV_SEGMENT_BUCKETS);
 	while (*link != 0)
 		link = &((GovSharedNode *) gov_address(*link))->next;
 	*link = *bucket;
@@ -179,6 +185,7 @@ drop_bucket(GovSharedStripe *stripe)
 bool
 gov_node_table_shrink(GovSharedStripe *stripe)
 {
+	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
 	for (int i = 0; i < GOV_BUCKETS_PER_HOLD; i++)
 	{
 		if (stripe->nwalks > 0 || stripe->nbuckets <= GOV_SEGMENT_BUCKETS ||

@@ -98,6 +98,7 @@ slot_of(const char *id, uint32 id_length)
 {
 	uint32		slot = gov_entity_text_hash(id, id_length);
 
+	Assert((uint32) view.count < view.nslots);
 	for (;; slot++)
 	{
 		GovLoaded **place = &view.slots[slot & (view.nslots - 1)];
@@ -149,6 +150,7 @@ gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, Timesta
 	MemoryContext caller = MemoryContextSwitchTo(view.context);
 	GovLoadedList list;
 
+	Assert(view.context != NULL);
 	gov_load_private(key, ids, nids, view.kind == GOV_PRIVATE_OWN_CHANGES, now, knows_id, &list);
 	make_room(list.count);
 	for (int i = 0; i < list.count; i++)

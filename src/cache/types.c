@@ -150,6 +150,7 @@ contains_pair(const GovPairs *list, const char *first, uint32 first_length,
 	int			low = 0;
 	int			high = list->count;
 
+	Assert(is_loaded);			/* gov_types_refresh() was called */
 	while (low < high)
 	{
 		int			middle = low + (high - low) / 2;
