@@ -45,6 +45,7 @@
 #include "cache/changes.h"
 #include "cache/node.h"
 #include "cache/node_memory.h"
+#include "pure/bytes.h"
 
 #define GOV_CHANGES_IDS_MAX		1000	/* of one owner */
 #define GOV_CHANGES_KEYS_MAX	10000	/* with more, owners only */
@@ -138,8 +139,8 @@ add_change(const GovChangeKey *key)
 static bool
 is_last_owner(const char *owner, uint32 owner_length)
 {
-	return last_owner != NULL && last_owner->key.owner_length == owner_length &&
-		memcmp(last_owner->key.bytes, owner, owner_length) == 0;
+	return last_owner != NULL &&
+		gov_bytes_equal(last_owner->key.bytes, last_owner->key.owner_length, owner, owner_length);
 }
 
 /* The entry of an owner, made if need be; NULL when everything counts as changed. */

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "pure/amount.h"
+#include "pure/bytes.h"
 #include "pure/cadence.h"
 #include "pure/window.h"
 
@@ -90,19 +91,10 @@ gov_chars(const void *block, GovText string)
 	return string == 0 ? &gov_no_chars : (const GovChars *) ((const char *) block + string);
 }
 
-/* The order of strings in which the engine sorts: by bytes, the shorter one first. */
-static inline int
-gov_bytes_compare(const char *a, uint32 a_length, const char *b, uint32 b_length)
-{
-	int			order = memcmp(a, b, Min(a_length, b_length));
-
-	return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
-}
-
 static inline bool
 gov_chars_are(const GovChars *chars, const char *string, uint32 length)
 {
-	return chars->length == length && memcmp(chars->bytes, string, length) == 0;
+	return gov_bytes_equal(chars->bytes, chars->length, string, length);
 }
 
 static inline const char *

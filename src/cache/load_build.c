@@ -20,6 +20,7 @@
 #include "base/errors.h"
 #include "cache/load_steps.h"
 #include "ledger/columns.h"
+#include "pure/bytes.h"
 
 #define GOV_THRESHOLDS_MAX	10	/* of a budget, as the tables say */
 
@@ -130,11 +131,7 @@ add_alerts(const GovLoad *load, StringInfo block, const GovRow *row, GovBudgetMo
 static bool
 is_text(Datum value, const char *expected)
 {
-	text	   *actual = DatumGetTextPP(value);
-	Size		length = strlen(expected);
-
-	return VARSIZE_ANY_EXHDR(actual) == length &&
-		memcmp(VARDATA_ANY(actual), expected, length) == 0;
+	return gov_bytes_are(DatumGetTextPP(value), expected, strlen(expected));
 }
 
 /* Append what few budgets have; returns where it is, or 0 if this one has none of it. */
