@@ -35,7 +35,6 @@
 #include "port/pg_bitutils.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
-#include "utils/memutils.h"
 
 #include "base/guc.h"
 #include "base/shmem.h"

@@ -36,7 +36,7 @@
 
 #define GOV_WORKER_START_TIMEOUT_MS	10000	/* a slot of one that never
 											 * started */
-#define GOV_WORKER_RETRY_MS			1000
+#define GOV_WORKER_RETRY_MS	1000
 #define GOV_SWEEP_WAIT_MS			1000
 
 /* The slot of this process, if it is a worker and has one. */

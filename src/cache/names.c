@@ -22,7 +22,6 @@
  */
 #include "postgres.h"
 
-#include "port/pg_bitutils.h"
 
 #include "base/shmem.h"
 #include "cache/names.h"

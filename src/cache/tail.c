@@ -51,7 +51,6 @@
 #include "miscadmin.h"
 #include "storage/spin.h"
 
-#include "cache/node_table.h"
 #include "cache/tail.h"
 
 #define GOV_NOTHING_ROLLED_UP	(-1)

@@ -16,8 +16,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/builtins.h"
-#include "utils/timestamp.h"
 
 #include "base/catalog.h"
 #include "base/shmem.h"

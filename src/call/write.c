@@ -9,11 +9,8 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "tcop/utility.h"
-#include "utils/builtins.h"
 
 #include "base/errors.h"
 #include "base/shmem.h"

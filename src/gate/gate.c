@@ -24,7 +24,6 @@
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "base/clock.h"
 #include "base/errors.h"
@@ -34,7 +33,6 @@
 #include "base/worker_slots.h"
 #include "cache/changes.h"
 #include "cache/cycle.h"
-#include "cache/node_claim.h"
 #include "cache/own_counts.h"
 #include "cache/pending.h"
 #include "cache/private_view.h"

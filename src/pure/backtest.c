@@ -27,7 +27,6 @@
 
 #include "common/hashfn.h"
 #include "port/pg_bitutils.h"
-#include "utils/timestamp.h"
 
 #include "pure/backtest.h"
 #include "pure/bytes.h"

@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "base/compat.h"
+
 static inline bool
 gov_bytes_equal(const char *a, uint32 a_length, const char *b, uint32 b_length)
 {

@@ -16,7 +16,6 @@
  */
 #include "postgres.h"
 
-#include "utils/timestamp.h"
 
 #include "pure/decide.h"
 

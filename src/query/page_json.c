@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "utils/numeric.h"
 
 #include "base/worker_slots.h"
 #include "gate/hold_overdue.h"

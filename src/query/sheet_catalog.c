@@ -23,7 +23,6 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/errors.h"

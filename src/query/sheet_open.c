@@ -30,7 +30,6 @@
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "base/catalog.h"
 #include "base/clock.h"
