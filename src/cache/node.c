@@ -257,56 +257,48 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 	gov_stripe_unlock(stripe);
 }
 
-/* Make nodes in some buckets stale; false when there are no more buckets. */
-static bool
-invalidate_buckets(GovSharedStripe *stripe, uint32 first, Oid database, Oid extension,
-				   GovOwnerTest is_concerned)
+/* Which owners something has changed of. */
+typedef struct ConcernedOwners
 {
-	uint32		end;
-	bool		has_more;
+	Oid			database;
+	Oid			extension;
+	GovOwnerTest are_concerned;
+} ConcernedOwners;
 
-	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	stripe->nwalks += first == 0 ? 1 : 0;
-	Assert(stripe->nwalks > 0);
-	end = Min(first + GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
-	for (uint32 b = first; b < end; b++)
+/* Make the nodes in a bucket stale that are of owners concerned. */
+static void
+invalidate_bucket(GovSharedStripe *stripe, GovRef *bucket, void *arg)
+{
+	const ConcernedOwners *concerned = arg;
+
+	for (GovRef ref = *bucket; ref != 0;)
 	{
-		GovRef		ref = *gov_node_table_bucket_number(stripe, b);
+		GovSharedNode *node = gov_address(ref);
+		const GovChars *owner = gov_node_owner(node);
 
-		while (ref != 0)
-		{
-			GovSharedNode *node = gov_address(ref);
-
-			const GovChars *owner = gov_node_owner(node);
-
-			if (node->database == database && node->extension == extension &&
-				is_concerned(owner->bytes, owner->length))
-				make_stale(node);
-			ref = node->next;
-		}
+		if (node->database == concerned->database && node->extension == concerned->extension &&
+			concerned->are_concerned(owner->bytes, owner->length))
+			make_stale(node);
+		ref = node->next;
 	}
-	has_more = end < stripe->nbuckets;
-	if (!has_more)
-		stripe->nwalks--;
-	gov_stripe_unlock(stripe);
-	return has_more;
 }
 
 /*
- * Something about all entities of some owners of a stripe has changed, as
- * gov_node_invalidate() has told of each owner.  Called after commit: cannot
- * fail.  The lock is let go of on the way: nodes that are loaded meanwhile know
- * of the change, and a bucket that is split gives nodes only to one that is
- * still to come.
+ * Make all nodes of some owners of a stripe stale; gov_node_invalidate() has
+ * counted the change of each.  The lock is released on the way.  No node escapes:
+ * one that is loaded meanwhile knows of the change, and a bucket that is split
+ * gives nodes only to a bucket that is still to come.  Called after commit: cannot
+ * fail.
  */
 void
 gov_node_invalidate_owners(int stripe, Oid database, Oid extension,
-						   GovOwnerTest is_concerned)
+						   GovOwnerTest are_concerned)
 {
-	uint32		first = 0;
+	ConcernedOwners concerned = {database, extension, are_concerned};
+	uint32		next = 0;
 
-	while (invalidate_buckets(gov_stripe(stripe), first, database, extension, is_concerned))
-		first += GOV_BUCKETS_PER_HOLD;
+	while (gov_node_table_walk(gov_stripe(stripe), &next, invalidate_bucket, &concerned))
+		;
 }
 
 /* What was committed by now. */

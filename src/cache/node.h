@@ -192,7 +192,7 @@ extern bool gov_node_is_pinned(const GovSharedNode *node);
 extern void gov_node_invalidate(const GovOwnerKey *key, const char *id,
 								uint32 id_length);
 extern void gov_node_invalidate_owners(int stripe, Oid database, Oid extension,
-									   GovOwnerTest is_concerned);
+									   GovOwnerTest are_concerned);
 extern GovFreshness gov_node_freshness(const GovOwnerKey *key);
 extern GovNodeStatus gov_node_look(const GovOwnerKey *key, const char *id,
 								   uint32 id_length, const GovFreshness *since);

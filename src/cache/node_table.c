@@ -181,6 +181,29 @@ drop_bucket(GovSharedStripe *stripe)
 	stripe->nbuckets--;
 }
 
+/*
+ * Visit the next few buckets of a stripe with its lock taken; true if there are
+ * more.  *next is 0 at first.  Between two calls the lock is free, but the walk
+ * counts as one until a call has returned false.
+ */
+bool
+gov_node_table_walk(GovSharedStripe *stripe, uint32 *next, GovBucketVisit visit, void *arg)
+{
+	uint32		end;
+	bool		has_more;
+
+	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	stripe->nwalks += *next == 0 ? 1 : 0;
+	Assert(stripe->nwalks > 0);
+	end = Min(*next + GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
+	while (*next < end)
+		visit(stripe, gov_node_table_bucket_number(stripe, (*next)++), arg);
+	has_more = end < stripe->nbuckets;
+	stripe->nwalks -= has_more ? 0 : 1;
+	gov_stripe_unlock(stripe);
+	return has_more;
+}
+
 /* Give back a few buckets of a table that has lost nodes; are there more of them? */
 bool
 gov_node_table_shrink(GovSharedStripe *stripe)
