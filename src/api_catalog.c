@@ -59,8 +59,9 @@ PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
 static GovQuery delete_queries[] = {
 	DELETE_FROM("gov_assignments"),
 	{
-		.sql = "select count(*) "
-		"from (select from @gov_entities where owner_id = $1 for update) e",
+		.sql =
+		"select count(*)"
+		" from (select from @gov_entities where owner_id = $1 for update) e",
 		.nargs = 1,
 		.argtypes = {TEXTOID}
 	},

@@ -60,7 +60,8 @@ static GovQuery capabilities_query = {
 };
 
 static GovQuery keys_query = {
-	.sql = "select k.key, t.id"
+	.sql =
+	"select k.key, t.id"
 	" from @gov_entity_types t, lateral unnest(t.attribution_keys) as k(key)"
 };
 

@@ -79,7 +79,8 @@ static GovFence fence;
 static TimestampTz complete_until = DT_NOBEGIN;
 
 static GovQuery positions_query = {
-	.sql = "select " GOV_SQL_WATERMARK ","
+	.sql =
+	"select " GOV_SQL_WATERMARK ","
 	" (select case when s.is_called then s.last_value else 0 end from @gov_events_id_seq s)"
 };
 

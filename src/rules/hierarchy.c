@@ -71,13 +71,14 @@ PG_FUNCTION_INFO_V1(gov_lock_hierarchy_1_0);
  * other conditions say.
  */
 static GovQuery scoped_query = {
-	.sql = "select a.id::text, a.entity_id, a.capability_id "
-	"from @gov_assignments a "
-	"where a.owner_id || a.scope_entity_ids @> array[$1, $2] "
-	"    and a.scope_entity_ids <> '{}' "
-	"    and a.owner_id || '' = $1 "
-	"    and a.scope_entity_ids @> array[$2] "
-	"limit 1",
+	.sql =
+	"select a.id::text, a.entity_id, a.capability_id"
+	" from @gov_assignments a"
+	" where a.owner_id || a.scope_entity_ids @> array[$1, $2]"
+	"    and a.scope_entity_ids <> '{}'"
+	"    and a.owner_id || '' = $1"
+	"    and a.scope_entity_ids @> array[$2]"
+	" limit 1",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID}
 };
