@@ -9,12 +9,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -35,6 +32,7 @@
 #include "call/answer.h"
 #include "call/hold_expire.h"
 #include "call/request.h"
+#include "ledger/statements.h"
 #include "rollup/pass.h"
 #include "rollup/rollup.h"
 #include "rollup/step.h"
@@ -55,7 +53,7 @@ PG_FUNCTION_INFO_V1(gov_library_version_1_1);
 static GovQuery left_query = {
 	.sql =
 	"select (select coalesce(1 + max(e.id) - min(e.id), 0) from @gov_events e"
-	"  where e.id > coalesce((select r.watermark from @gov_rollup_state r), 0)),"
+	"  where e.id > " GOV_SQL_WATERMARK "),"
 	" (select string_agg(" GOV_ROLLUP_WAITER("w") ", ', ' order by w.pid) from @gov_rollup_waits w)"
 };
 

@@ -34,19 +34,16 @@
 #include "executor/instrument.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
-#include "base/errors.h"
 #include "base/owner.h"
 #include "base/spi.h"
 #include "cache/entity.h"
+#include "pure/bytes.h"
 
 #define GOV_WHOLE_AT_ONCE	50	/* budgets of an owner that is always read
 								 * whole */
@@ -133,13 +130,6 @@ get_reader(FunctionCallInfo fcinfo)
 }
 
 /* ---------------------------------------------------------------- owners */
-
-static bool
-is_same_text(const text *a, const text *b)
-{
-	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
-}
 
 /* Forget the owner before, but for how it was asked for. */
 static void
@@ -266,8 +256,8 @@ find_row(const Reader *reader, text *entity)
 	int64		high = reader->nrows;
 
 	/* entities are asked for in order, as a rule */
-	if (reader->next < high && is_same_text(reader->rows[reader->next].entity, entity) &&
-		(reader->next == 0 || !is_same_text(reader->rows[reader->next - 1].entity, entity)))
+	if (reader->next < high && gov_bytes_same(reader->rows[reader->next].entity, entity) &&
+		(reader->next == 0 || !gov_bytes_same(reader->rows[reader->next - 1].entity, entity)))
 		return reader->next;
 	while (low < high)
 	{
@@ -291,7 +281,7 @@ put_rows(Reader *reader, text *entity, ReturnSetInfo *result)
 	result->setResult = tuplestore_begin_heap(false, false, work_mem);
 	result->setDesc = NULL;		/* as expected */
 	MemoryContextSwitchTo(caller);
-	for (; at < reader->nrows && is_same_text(reader->rows[at].entity, entity); at++)
+	for (; at < reader->nrows && gov_bytes_same(reader->rows[at].entity, entity); at++)
 	{
 		ExecStoreMinimalTuple(reader->rows[at].tuple, reader->slot, false);
 		tuplestore_puttupleslot(result->setResult, reader->slot);
@@ -355,7 +345,7 @@ gov_budgets_of_entity_1_1(PG_FUNCTION_ARGS)
 												&TTSOpsMinimalTuple);
 		MemoryContextSwitchTo(caller);
 	}
-	if (reader->owner == NULL || reader->at != at || !is_same_text(reader->owner, owner))
+	if (reader->owner == NULL || reader->at != at || !gov_bytes_same(reader->owner, owner))
 		begin_owner(reader, owner, at);
 	reader->asked++;
 	if (!reader->is_whole && is_whole_cheaper(reader))

@@ -32,7 +32,6 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "tcop/utility.h"
 #include "utils/builtins.h"
 
 #include "base/catalog.h"
@@ -60,8 +59,9 @@ PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
 static GovQuery delete_queries[] = {
 	DELETE_FROM("gov_assignments"),
 	{
-		.sql = "select count(*) "
-		"from (select from @gov_entities where owner_id = $1 for update) e",
+		.sql =
+		"select count(*)"
+		" from (select from @gov_entities where owner_id = $1 for update) e",
 		.nargs = 1,
 		.argtypes = {TEXTOID}
 	},

@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "funcapi.h"
-#include "utils/builtins.h"
 
 #include "base/errors.h"
 #include "base/guc.h"

@@ -21,6 +21,7 @@
 
 #include "base/errors.h"
 #include "base/owner.h"
+#include "pure/bytes.h"
 #include "query/page.h"
 #include "query/sheet_read.h"
 
@@ -66,8 +67,7 @@ word_argument(FunctionCallInfo fcinfo, int argno, const char *name,
 	initStringInfo(&list);
 	for (int i = 0; words[i] != NULL; i++)
 	{
-		if (strlen(words[i]) == VARSIZE_ANY_EXHDR(value) &&
-			memcmp(words[i], VARDATA_ANY(value), strlen(words[i])) == 0)
+		if (gov_bytes_are(value, words[i], strlen(words[i])))
 			return i;
 		appendStringInfo(&list, "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ",
 						 words[i]);

@@ -42,7 +42,6 @@
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
-#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
@@ -65,7 +64,7 @@
 #define GOV_ROLLUP_AGE_MS			5000
 #define GOV_WORKER_IDLE_S			5
 #define GOV_WORKER_LOOP_MAX_MS		500
-#define GOV_WORKER_RETRY_MS			10	/* the first time; twice as long each
+#define GOV_ROUND_RETRY_MS			10	/* the first time; twice as long each
 										 * time */
 #define GOV_SWEEP_ANEW_MS			60000
 #define GOV_SWEEP_MARGIN_S			10	/* between a call's time and its row */
@@ -399,7 +398,7 @@ work_until_unwanted(Oid extension)
 			retry_ms = 0;
 		}
 		else
-			retry_ms = retry_ms == 0 ? GOV_WORKER_RETRY_MS :
+			retry_ms = retry_ms == 0 ? GOV_ROUND_RETRY_MS :
 				Min(2 * retry_ms, GOV_WORKER_LOOP_MAX_MS);
 		if (!round.is_idle || next_expiry != DT_NOEND)
 			busy_at = now;

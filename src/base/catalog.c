@@ -21,7 +21,6 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/index.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_proc.h"
@@ -29,15 +28,66 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "base/catalog.h"
 #include "base/compat.h"
 
+/* A table, index or sequence of ours, and where GovCatalog has its OID. */
+typedef struct KnownRelation
+{
+	const char *name;
+	Size		field;
+	Size		table;			/* of an index: the field of its table; else 0 */
+	bool		is_required;	/* nothing works without it */
+} KnownRelation;
+
+#define RELATION(field, name)		{name, offsetof(GovCatalog, field)}
+#define REQUIRED(field, name)		{name, offsetof(GovCatalog, field), 0, true}
+#define INDEX(field, name, table)	{name, offsetof(GovCatalog, field), offsetof(GovCatalog, table)}
+#define REQUIRED_INDEX(field, name, table) \
+	{name, offsetof(GovCatalog, field), offsetof(GovCatalog, table), true}
+
+/* A table stands before its indexes. */
+static const KnownRelation known[] = {
+	RELATION(entity_types, "gov_entity_types"),
+	RELATION(capabilities, "gov_capabilities"),
+	RELATION(entities, "gov_entities"),
+	INDEX(entities_pkey, "gov_entities_pkey", entities),
+	INDEX(entities_parent, "gov_entities_parent_id_idx", entities),
+	RELATION(assignments, "gov_assignments"),
+	INDEX(assignments_key, "gov_assignments_key", assignments),
+	INDEX(assignments_counter, "gov_assignments_counter_id_key", assignments),
+	INDEX(assignments_strict, "gov_assignments_strict", assignments),
+	RELATION(counter_seq, "gov_counter_seq"),
+	RELATION(events, "gov_events"),
+	REQUIRED_INDEX(events_key, "gov_events_key", events),
+	INDEX(events_owner, "gov_events_owner_id_idx", events),
+	INDEX(events_pkey, "gov_events_pkey", events),
+	RELATION(events_id_seq, "gov_events_id_seq"),
+	RELATION(usage, "gov_usage"),
+	INDEX(usage_pkey, "gov_usage_pkey", usage),
+	INDEX(usage_merged, "gov_usage_merged", usage),
+	RELATION(usage_hourly, "gov_usage_hourly"),
+	REQUIRED(alerts, "gov_alerts"),
+	REQUIRED(alert_policies, "gov_alert_policies"),
+	INDEX(alert_policies_key, "gov_alert_policies_key", alert_policies),
+	REQUIRED(reservations, "gov_reservations"),
+	REQUIRED_INDEX(reservations_key, "gov_reservations_key", reservations),
+	REQUIRED_INDEX(reservations_open, "gov_reservations_open", reservations),
+	REQUIRED(rollup_state, "gov_rollup_state"),
+	INDEX(rollup_state_pkey, "gov_rollup_state_pkey", rollup_state)
+};
+
 static GovCatalog current;
 static bool is_valid = false;
 static uint64 invalidations = 0;
+
+static Oid *
+field_of(GovCatalog *catalog, Size field)
+{
+	return (Oid *) ((char *) catalog + field);
+}
 
 static void
 invalidate_catalog(void)
@@ -46,27 +96,23 @@ invalidate_catalog(void)
 	invalidations++;
 }
 
-/* Is this one of the relations that we know, or all of them? */
+static bool
+is_known(Oid relid)
+{
+	for (int i = 0; i < lengthof(known); i++)
+	{
+		if (*field_of(&current, known[i].field) == relid)
+			return true;
+	}
+	return false;
+}
+
+/* Has one of the relations that we know changed, or any of all? */
 static void
 relation_changed(Datum arg, Oid relid)
 {
 	/* while it is being looked up nobody knows which relation matters */
-	if (!is_valid || relid == InvalidOid ||
-		relid == current.entity_types || relid == current.capabilities ||
-		relid == current.entities || relid == current.entities_pkey ||
-		relid == current.entities_parent ||
-		relid == current.assignments || relid == current.assignments_key ||
-		relid == current.assignments_counter ||
-		relid == current.counter_seq || relid == current.assignments_strict ||
-		relid == current.events || relid == current.events_key ||
-		relid == current.events_owner || relid == current.events_pkey ||
-		relid == current.events_id_seq || relid == current.usage ||
-		relid == current.usage_pkey || relid == current.usage_merged ||
-		relid == current.usage_hourly || relid == current.alerts ||
-		relid == current.alert_policies || relid == current.alert_policies_key ||
-		relid == current.reservations || relid == current.reservations_key ||
-		relid == current.reservations_open ||
-		relid == current.rollup_state || relid == current.rollup_state_pkey)
+	if (!is_valid || relid == InvalidOid || is_known(relid))
 		invalidate_catalog();
 }
 
@@ -152,10 +198,28 @@ find_column(Oid table, const char *name)
 	return OidIsValid(table) ? get_attnum(table, name) : InvalidAttrNumber;
 }
 
+/* Look the relations up; false if one is missing that nothing works without. */
+static bool
+find_relations(GovCatalog *catalog)
+{
+	bool		has_required = true;
+
+	for (int i = 0; i < lengthof(known); i++)
+	{
+		Oid		   *oid = field_of(catalog, known[i].field);
+
+		*oid = known[i].table == 0 ? find_relation(catalog, known[i].name) :
+			find_index(catalog, known[i].name, *field_of(catalog, known[i].table));
+		has_required &= OidIsValid(*oid) || !known[i].is_required;
+	}
+	return has_required;
+}
+
 static bool
 look_up(GovCatalog *catalog)
 {
 	char	   *schema_name;
+	bool		has_required;
 
 	if (!find_extension(catalog))
 		return false;
@@ -164,49 +228,16 @@ look_up(GovCatalog *catalog)
 		return false;
 	strlcpy(catalog->schema_name, quote_identifier(schema_name),
 			sizeof(catalog->schema_name));
-	catalog->entity_types = find_relation(catalog, "gov_entity_types");
-	catalog->capabilities = find_relation(catalog, "gov_capabilities");
-	catalog->entities = find_relation(catalog, "gov_entities");
+	has_required = find_relations(catalog);
 	catalog->entities_blocked_at = find_column(catalog->entities, "blocked_at");
 	catalog->entities_blocked_until = find_column(catalog->entities, "blocked_until");
-	catalog->entities_pkey = find_index(catalog, "gov_entities_pkey", catalog->entities);
-	catalog->entities_parent = find_index(catalog, "gov_entities_parent_id_idx", catalog->entities);
-	catalog->assignments = find_relation(catalog, "gov_assignments");
 	catalog->assignments_call_limit = find_column(catalog->assignments, "call_limit");
-	catalog->assignments_key = find_index(catalog, "gov_assignments_key", catalog->assignments);
-	catalog->assignments_counter = find_index(catalog, "gov_assignments_counter_id_key",
-											  catalog->assignments);
-	catalog->counter_seq = find_relation(catalog, "gov_counter_seq");
-	catalog->assignments_strict = find_index(catalog, "gov_assignments_strict", catalog->assignments);
-	catalog->events = find_relation(catalog, "gov_events");
-	catalog->events_key = find_index(catalog, "gov_events_key", catalog->events);
-	catalog->events_owner = find_index(catalog, "gov_events_owner_id_idx", catalog->events);
-	catalog->events_pkey = find_index(catalog, "gov_events_pkey", catalog->events);
-	catalog->events_id_seq = find_relation(catalog, "gov_events_id_seq");
-	catalog->usage = find_relation(catalog, "gov_usage");
-	catalog->usage_pkey = find_index(catalog, "gov_usage_pkey", catalog->usage);
-	catalog->usage_merged = find_index(catalog, "gov_usage_merged", catalog->usage);
 	catalog->usage_merged_windows = find_column(catalog->usage, "merged_windows");
-	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");
-	catalog->alerts = find_relation(catalog, "gov_alerts");
-	catalog->alert_policies = find_relation(catalog, "gov_alert_policies");
-	catalog->alert_policies_key = find_index(catalog, "gov_alert_policies_key",
-											 catalog->alert_policies);
-	catalog->reservations = find_relation(catalog, "gov_reservations");
-	catalog->reservations_key = find_index(catalog, "gov_reservations_key", catalog->reservations);
-	catalog->reservations_open = find_index(catalog, "gov_reservations_open", catalog->reservations);
-	catalog->rollup_state = find_relation(catalog, "gov_rollup_state");
-	catalog->rollup_state_pkey = find_index(catalog, "gov_rollup_state_pkey",
-											catalog->rollup_state);
 	catalog->has_1_1_tables = OidIsValid(catalog->rollup_state) &&
 		get_attnum(catalog->rollup_state, "events_deleted_until") != InvalidAttrNumber;
 	catalog->read_every_owner = find_function(catalog, "_gov_read_every_owner");
 	catalog->change_every_owner = find_function(catalog, "_gov_change_every_owner");
-	return OidIsValid(catalog->rollup_state) &&
-		OidIsValid(catalog->reservations) && OidIsValid(catalog->reservations_key) &&
-		OidIsValid(catalog->reservations_open) &&
-		OidIsValid(catalog->alerts) && OidIsValid(catalog->alert_policies) &&
-		OidIsValid(catalog->events_key);
+	return has_required;
 }
 
 /*

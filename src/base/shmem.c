@@ -35,12 +35,15 @@
 #include "port/pg_bitutils.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
-#include "utils/memutils.h"
 
 #include "base/guc.h"
 #include "base/shmem.h"
 
 GovShared  *gov_shared = NULL;
+
+#ifdef USE_ASSERT_CHECKING
+GovSharedStripe *gov_stripe_last_locked = NULL;
+#endif
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;

@@ -169,17 +169,46 @@ gov_stripe(int index)
 	return &gov_shared->stripes[index].stripe;
 }
 
+#ifdef USE_ASSERT_CHECKING
+extern GovSharedStripe *gov_stripe_last_locked; /* by this backend */
+
+/*
+ * Has this backend a stripe locked?  Then it may not allocate, wait, raise, or
+ * lock another stripe.  An error has released the lock without telling us.
+ */
+static inline bool
+gov_stripe_is_held(void)
+{
+	return gov_stripe_last_locked != NULL && LWLockHeldByMe(&gov_stripe_last_locked->lock);
+}
+#endif
+
+/* Remember which stripe is locked, for assertions. */
+static inline void
+gov_stripe_note_locked(GovSharedStripe *stripe)
+{
+#ifdef USE_ASSERT_CHECKING
+	gov_stripe_last_locked = stripe;
+#endif
+}
+
 static inline void
 gov_stripe_lock(GovSharedStripe *stripe, LWLockMode mode)
 {
+	Assert(!gov_stripe_is_held());
 	LWLockAcquire(&stripe->lock, mode);
+	gov_stripe_note_locked(stripe);
 }
 
 /* For whoever has a lock that stripes must not wait for. */
 static inline bool
 gov_stripe_lock_if_free(GovSharedStripe *stripe)
 {
-	return LWLockConditionalAcquire(&stripe->lock, LW_EXCLUSIVE);
+	Assert(!gov_stripe_is_held());
+	if (!LWLockConditionalAcquire(&stripe->lock, LW_EXCLUSIVE))
+		return false;
+	gov_stripe_note_locked(stripe);
+	return true;
 }
 
 static inline void

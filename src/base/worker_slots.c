@@ -36,7 +36,7 @@
 
 #define GOV_WORKER_START_TIMEOUT_MS	10000	/* a slot of one that never
 											 * started */
-#define GOV_WORKER_RETRY_MS			1000
+#define GOV_WORKER_START_RETRY_MS	1000
 #define GOV_SWEEP_WAIT_MS			1000
 
 /* The slot of this process, if it is a worker and has one. */
@@ -258,7 +258,7 @@ gov_worker_wanted(void)
 	if (gov_worker_is_at_work())
 		return;
 	now = GetCurrentTimestamp();
-	if (!TimestampDifferenceExceeds(failed_at, now, GOV_WORKER_RETRY_MS))
+	if (!TimestampDifferenceExceeds(failed_at, now, GOV_WORKER_START_RETRY_MS))
 		return;
 	slot = take_slot(gov_catalog()->extension, 0);
 	if (slot >= 0 && !start_worker(slot))

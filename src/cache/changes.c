@@ -45,6 +45,7 @@
 #include "cache/changes.h"
 #include "cache/node.h"
 #include "cache/node_memory.h"
+#include "pure/bytes.h"
 
 #define GOV_CHANGES_IDS_MAX		1000	/* of one owner */
 #define GOV_CHANGES_KEYS_MAX	10000	/* with more, owners only */
@@ -138,8 +139,8 @@ add_change(const GovChangeKey *key)
 static bool
 is_last_owner(const char *owner, uint32 owner_length)
 {
-	return last_owner != NULL && last_owner->key.owner_length == owner_length &&
-		memcmp(last_owner->key.bytes, owner, owner_length) == 0;
+	return last_owner != NULL &&
+		gov_bytes_equal(last_owner->key.bytes, last_owner->key.owner_length, owner, owner_length);
 }
 
 /* The entry of an owner, made if need be; NULL when everything counts as changed. */
@@ -157,6 +158,7 @@ note_owner(const char *owner, uint32 owner_length)
 	if (last_owner == NULL && hash_get_num_entries(changed) < GOV_CHANGES_OWNERS_MAX)
 		last_owner = add_change(&key);
 	everything = last_owner == NULL;
+	Assert(everything || last_owner->key.id_length == 0);
 	return last_owner;
 }
 
@@ -280,6 +282,7 @@ tell_one_by_one(void)
 	HASH_SEQ_STATUS status;
 	GovChange  *change;
 
+	Assert(OidIsValid(extension));
 	hash_seq_init(&status, changed);
 	while ((change = hash_seq_search(&status)) != NULL)
 	{

@@ -37,19 +37,20 @@ PG_FUNCTION_INFO_V1(gov_refuse_cycle_1_1);
 
 /* The cycle that the chain above an entity runs into, each once; no row without one. */
 static GovQuery cycle_query = {
-	.sql = "with recursive chain (parent_id, path) as ("
-	"    select e.parent_id, array[e.id] "
-	"    from @gov_entities e "
-	"    where e.owner_id = $1 and e.id = $2 "
-	"    union all "
-	"    select p.parent_id, c.path || p.id "
-	"    from chain c, "
-	"    lateral (select e.id, e.parent_id from @gov_entities e "
-	"             where e.owner_id = $1 and e.id = c.parent_id offset 0) p "
-	"    where c.parent_id <> all (c.path)) "
-	"select c.path[array_position(c.path, c.parent_id):] "
-	"from chain c "
-	"where c.parent_id = any (c.path)",
+	.sql =
+	"with recursive chain (parent_id, path) as ("
+	"    select e.parent_id, array[e.id]"
+	"    from @gov_entities e"
+	"    where e.owner_id = $1 and e.id = $2"
+	"    union all"
+	"    select p.parent_id, c.path || p.id"
+	"    from chain c,"
+	"    lateral (select e.id, e.parent_id from @gov_entities e"
+	"             where e.owner_id = $1 and e.id = c.parent_id offset 0) p"
+	"    where c.parent_id <> all (c.path))"
+	" select c.path[array_position(c.path, c.parent_id):]"
+	" from chain c"
+	" where c.parent_id = any (c.path)",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID}
 };

@@ -26,6 +26,50 @@ gov_entity_text_hash(const char *string, uint32 length)
 	return hash_bytes((const unsigned char *) string, length);
 }
 
+#ifdef USE_ASSERT_CHECKING
+/* Does a string end before an offset?  A name is elsewhere. */
+static bool
+ends_before(const GovEntity *entity, GovText string, uint32 end)
+{
+	return (string & GOV_TEXT_IS_NAME) || string == 0 ||
+		(string < end && string + offsetof(GovChars, bytes) +
+		 gov_entity_length(entity, string) < end);
+}
+
+/* Lies what belongs to a budget inside the block, and inside its inner part if it must? */
+static bool
+is_inside(const GovEntity *entity, const GovBudget *budget)
+{
+	const GovBudgetMore *more = gov_budget_more(entity, budget);
+	const GovText *scope = gov_budget_scope(entity, budget);
+
+	for (uint32 i = 0; i < more->nscope; i++)
+	{
+		if (!ends_before(entity, scope[i], entity->inner_size))
+			return false;
+	}
+	return ends_before(entity, budget->capability_id, entity->size) &&
+		ends_before(entity, budget->name, entity->inner_size) &&
+		ends_before(entity, more->timezone, entity->inner_size) &&
+		more->alerts + more->nalerts * sizeof(GovAmount) <= entity->inner_size;
+}
+
+/* Is the block what entity.h says that it is? */
+bool
+gov_entity_is_sound(const GovEntity *entity)
+{
+	for (uint32 i = 0; i < entity->nbudgets; i++)
+	{
+		if (!is_inside(entity, &entity->budgets[i]) ||
+			(i > 0 && entity->budgets[i].capability_hash < entity->budgets[i - 1].capability_hash))
+			return false;
+	}
+	return entity->inner_size <= entity->size &&
+		ends_before(entity, entity->type_id, entity->size) &&
+		ends_before(entity, entity->parent_id, entity->size);
+}
+#endif
+
 /* The run of budgets for one capability. */
 void
 gov_entity_budgets_of(const GovEntity *entity, const char *capability_id,

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "pure/amount.h"
+#include "pure/bytes.h"
 #include "pure/cadence.h"
 #include "pure/bounds.h"
 #include "pure/window.h"
@@ -94,19 +95,10 @@ gov_chars(const void *block, GovText string)
 	return string == 0 ? &gov_no_chars : (const GovChars *) ((const char *) block + string);
 }
 
-/* The order of strings in which the engine sorts: by bytes, the shorter one first. */
-static inline int
-gov_bytes_compare(const char *a, uint32 a_length, const char *b, uint32 b_length)
-{
-	int			order = memcmp(a, b, Min(a_length, b_length));
-
-	return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
-}
-
 static inline bool
 gov_chars_are(const GovChars *chars, const char *string, uint32 length)
 {
-	return chars->length == length && memcmp(chars->bytes, string, length) == 0;
+	return gov_bytes_equal(chars->bytes, chars->length, string, length);
 }
 
 static inline const char *
@@ -173,6 +165,9 @@ gov_uuid_is(const pg_uuid_t *a, const pg_uuid_t *b)
 	return memcmp(a->data, b->data, UUID_LEN) == 0;
 }
 
+#ifdef USE_ASSERT_CHECKING
+extern bool gov_entity_is_sound(const GovEntity *entity);
+#endif
 extern uint32 gov_entity_text_hash(const char *string, uint32 length);
 extern void gov_entity_budgets_of(const GovEntity *entity,
 								  const char *capability_id, uint32 length,

@@ -46,12 +46,10 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/relcache.h"
 
 #include "base/catalog.h"
@@ -96,6 +94,15 @@ gov_load_abandon(void)
 	give_claims_up();
 }
 
+#ifdef USE_ASSERT_CHECKING
+/* Has this backend claims on nodes?  Then it must wait for nobody. */
+bool
+gov_load_has_claims(void)
+{
+	return nclaims > 0;
+}
+#endif
+
 /* Make room for one more item. */
 void
 gov_load_make_room(GovLoad *load)
@@ -133,6 +140,7 @@ gov_load_add(GovLoad *load, const char *id, uint32 id_length)
 {
 	GovLoaded  *item = &load->items[load->count++];
 
+	Assert(load->count <= load->capacity);
 	memset(item, 0, sizeof(*item));
 	item->id = id;
 	item->id_length = id_length;
@@ -207,6 +215,7 @@ take_snapshot(GovLoad *load, int first)
 	const GovClaim *before = &claims[Max(first - 1, 0)];
 	const GovClaim *last = &claims[load->count - 1];
 
+	Assert(first < load->count && nclaims == load->count);
 	if (first > 0)
 		gov_spi_pop_snapshot();
 	if (last->changes != before->changes || last->generation != before->generation)
@@ -247,6 +256,7 @@ claim_and_read(GovLoad *load, const GovLoaded *ids, int nids)
 static GovNodeStatus
 install_items(GovLoad *load)
 {
+	Assert(nclaims == load->count);
 	for (int i = 0; i < load->count; i++)
 	{
 		GOV_FAULT(GOV_FAULT_LOAD);
@@ -333,6 +343,7 @@ lock_tables(void)
 void
 gov_load_begin(GovLoad *load, const GovOwnerKey *key)
 {
+	Assert(!gov_load_has_claims() && !gov_stripe_is_held());
 	lock_tables();
 	memset(load, 0, sizeof(*load));
 	load->key = key;

@@ -34,5 +34,8 @@ extern void gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int n
 							 bool has_own, TimestampTz now, GovLoadKnows knows,
 							 GovLoadedList *result);
 extern void gov_load_abandon(void);
+#ifdef USE_ASSERT_CHECKING
+extern bool gov_load_has_claims(void);
+#endif
 
 #endif							/* GOV_LOAD_H */

@@ -21,6 +21,7 @@
 #include "base/errors.h"
 #include "cache/load_steps.h"
 #include "ledger/columns.h"
+#include "pure/bytes.h"
 
 #define GOV_THRESHOLDS_MAX	10	/* of a budget, as the tables say */
 
@@ -131,11 +132,7 @@ add_alerts(const GovLoad *load, StringInfo block, const GovRow *row, GovBudgetMo
 static bool
 is_text(Datum value, const char *expected)
 {
-	text	   *actual = DatumGetTextPP(value);
-	Size		length = strlen(expected);
-
-	return VARSIZE_ANY_EXHDR(actual) == length &&
-		memcmp(VARDATA_ANY(actual), expected, length) == 0;
+	return gov_bytes_are(DatumGetTextPP(value), expected, strlen(expected));
 }
 
 /* Append what hardly any budget has. */
@@ -331,6 +328,7 @@ gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovRow *
 	entity = MemoryContextAlloc(load->context, block.len);
 	memcpy(entity, block.data, block.len);
 	sort_budgets(entity);
+	Assert(gov_entity_is_sound(entity));
 	pfree(block.data);
 	return entity;
 }

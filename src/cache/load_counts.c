@@ -20,15 +20,12 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 #include "base/catalog.h"
 #include "base/errors.h"
@@ -104,6 +101,7 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	if (item->is_own != NULL && !item->is_own[b])
 		return false;			/* shared memory has it */
 	set_window(load, item->entity, budget, counter);
+	Assert(counter->window.start < counter->window.end);
 	if (item->is_own == NULL)
 		return true;
 	gov_own_counts(counter, &budget->id);
@@ -304,5 +302,6 @@ gov_load_own_budgets(GovLoad *load)
 			row += item->is_own[b] ? 0 : 1;
 		}
 	}
+	Assert(row == nvisible);
 	gov_spi_end(&spi);
 }

@@ -25,9 +25,7 @@
 #include "catalog/pg_type.h"
 #include "storage/bufmgr.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 

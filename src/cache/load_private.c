@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "cache/load_steps.h"
+#include "pure/bytes.h"
 
 /* An id of a private load, by which the same one is found again. */
 typedef struct GovIdBytes
@@ -36,7 +37,7 @@ typedef struct MetId
 #define SH_KEY id
 #define SH_HASH_KEY(tb, key) gov_entity_text_hash((key).bytes, (key).length)
 #define SH_EQUAL(tb, a, b) \
-	((a).length == (b).length && memcmp((a).bytes, (b).bytes, (a).length) == 0)
+	gov_bytes_equal((a).bytes, (a).length, (b).bytes, (b).length)
 #define SH_SCOPE static inline
 #define SH_DECLARE
 #define SH_DEFINE

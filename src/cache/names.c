@@ -22,7 +22,6 @@
  */
 #include "postgres.h"
 
-#include "port/pg_bitutils.h"
 
 #include "base/shmem.h"
 #include "cache/names.h"
@@ -50,6 +49,7 @@ bucket_of(uint32 hash)
 {
 	GovRef	   *buckets = gov_address(gov_shared->name_buckets);
 
+	Assert(LWLockHeldByMeInMode(&gov_shared->names_lock, LW_EXCLUSIVE));
 	return &buckets[hash & (gov_shared->nname_buckets - 1)];
 }
 
@@ -95,6 +95,7 @@ gov_name_take(const char *bytes, uint32 length)
 	GovRef	   *link;
 	GovText		name = 0;
 
+	Assert(!gov_stripe_is_held());
 	LWLockAcquire(&gov_shared->names_lock, LW_EXCLUSIVE);
 	link = find_name_link(bytes, length, hash);
 	if (*link == 0)
@@ -118,6 +119,7 @@ gov_name_give(GovText string)
 
 	if ((string & GOV_TEXT_IS_NAME) == 0)
 		return;
+	Assert(!gov_stripe_is_held());
 	LWLockAcquire(&gov_shared->names_lock, LW_EXCLUSIVE);
 	Assert(name->references > 0);
 	if (--name->references == 0)

@@ -102,6 +102,7 @@ gov_node_find_ref(const GovOwnerKey *key, const char *id, uint32 id_length)
 	uint32		hash = gov_node_hash(key, id, id_length);
 	GovRef		ref = *gov_node_table_bucket(gov_stripe(key->stripe), hash);
 
+	Assert(LWLockHeldByMe(&gov_stripe(key->stripe)->lock));
 	while (ref != 0)
 	{
 		const GovSharedNode *node = gov_address(ref);
@@ -118,15 +119,31 @@ gov_node_find(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
 	GovRef		ref = gov_node_find_ref(key, id, id_length);
 
-	Assert(LWLockHeldByMe(&gov_stripe(key->stripe)->lock));
+	Assert(ref == 0 || gov_node_is_of_owner(gov_address(ref), key));
 	return ref == 0 ? NULL : gov_address(ref);
 }
+
+#ifdef USE_ASSERT_CHECKING
+/*
+ * No load is ahead of the changes that have been told.  The node of the owner
+ * itself counts losses instead (tail.c).
+ */
+static bool
+is_no_newer_than_told(const GovSharedNode *node)
+{
+	return gov_entity_id(gov_node_content(node))->length == 0 ||
+		(node->loaded_changes <= gov_stripe(node->stripe)->changes &&
+		 node->generation <= pg_atomic_read_u64(gov_shmem_generation(node->database)));
+}
+#endif
 
 GovNodeStatus
 gov_node_status(const GovSharedNode *node, const GovFreshness *since)
 {
 	if (node == NULL)
 		return GOV_NODE_MISSING;
+	Assert(LWLockHeldByMe(&gov_stripe(node->stripe)->lock));
+	Assert(is_no_newer_than_told(node));
 	if (node->is_loading)
 		return GOV_NODE_LOADING;
 	if (node->is_loaded && node->generation >= since->generation &&
@@ -141,7 +158,10 @@ gov_node_counter(const GovSharedNode *node, uint32 budget)
 {
 	GovSharedCounter *counter = &gov_node_counters(node)[budget];
 
+	Assert(LWLockHeldByMe(&gov_stripe(node->stripe)->lock));
+	Assert(budget < gov_node_content(node)->nbudgets);
 	Assert(counter->place != GOV_PLACE_MOVED);
+	Assert(counter->place == GOV_PLACE_HERE || counter->elsewhere->place == GOV_PLACE_HERE);
 	return unlikely(counter->place != GOV_PLACE_HERE) ? counter->elsewhere : counter;
 }
 
@@ -216,6 +236,7 @@ forget_alerts(const GovSharedNode *node)
 static void
 make_stale(GovSharedNode *node)
 {
+	Assert(LWLockHeldByMeInMode(&gov_stripe(node->stripe)->lock, LW_EXCLUSIVE));
 	node->is_stale = true;
 	forget_alerts(node);
 }
@@ -236,55 +257,48 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 	gov_stripe_unlock(stripe);
 }
 
-/* Make nodes in some buckets stale; false when there are no more buckets. */
-static bool
-invalidate_buckets(GovSharedStripe *stripe, uint32 first, Oid database, Oid extension,
-				   GovOwnerTest is_concerned)
+/* Which owners something has changed of. */
+typedef struct ConcernedOwners
 {
-	uint32		end;
-	bool		has_more;
+	Oid			database;
+	Oid			extension;
+	GovOwnerTest are_concerned;
+} ConcernedOwners;
 
-	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	stripe->nwalks += first == 0 ? 1 : 0;
-	end = Min(first + GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
-	for (uint32 b = first; b < end; b++)
+/* Make the nodes in a bucket stale that are of owners concerned. */
+static void
+invalidate_bucket(GovSharedStripe *stripe, GovRef *bucket, void *arg)
+{
+	const ConcernedOwners *concerned = arg;
+
+	for (GovRef ref = *bucket; ref != 0;)
 	{
-		GovRef		ref = *gov_node_table_bucket_number(stripe, b);
+		GovSharedNode *node = gov_address(ref);
+		const GovChars *owner = gov_node_owner(node);
 
-		while (ref != 0)
-		{
-			GovSharedNode *node = gov_address(ref);
-
-			const GovChars *owner = gov_node_owner(node);
-
-			if (node->database == database && node->extension == extension &&
-				is_concerned(owner->bytes, owner->length))
-				make_stale(node);
-			ref = node->next;
-		}
+		if (node->database == concerned->database && node->extension == concerned->extension &&
+			concerned->are_concerned(owner->bytes, owner->length))
+			make_stale(node);
+		ref = node->next;
 	}
-	has_more = end < stripe->nbuckets;
-	if (!has_more)
-		stripe->nwalks--;
-	gov_stripe_unlock(stripe);
-	return has_more;
 }
 
 /*
- * Something about all entities of some owners of a stripe has changed, as
- * gov_node_invalidate() has told of each owner.  Called after commit: cannot
- * fail.  The lock is let go of on the way: nodes that are loaded meanwhile know
- * of the change, and a bucket that is split gives nodes only to one that is
- * still to come.
+ * Make all nodes of some owners of a stripe stale; gov_node_invalidate() has
+ * counted the change of each.  The lock is released on the way.  No node escapes:
+ * one that is loaded meanwhile knows of the change, and a bucket that is split
+ * gives nodes only to a bucket that is still to come.  Called after commit: cannot
+ * fail.
  */
 void
 gov_node_invalidate_owners(int stripe, Oid database, Oid extension,
-						   GovOwnerTest is_concerned)
+						   GovOwnerTest are_concerned)
 {
-	uint32		first = 0;
+	ConcernedOwners concerned = {database, extension, are_concerned};
+	uint32		next = 0;
 
-	while (invalidate_buckets(gov_stripe(stripe), first, database, extension, is_concerned))
-		first += GOV_BUCKETS_PER_HOLD;
+	while (gov_node_table_walk(gov_stripe(stripe), &next, invalidate_bucket, &concerned))
+		;
 }
 
 /* What was committed by now. */

@@ -61,6 +61,19 @@ StaticAssertDecl(offsetof(GovSharedCounter, window) + offsetof(GovWindow, end) =
 				 "what a query reads stands first");
 
 /*
+ * What holds of a counter in shared memory whenever its stripe is not locked to
+ * change it: what is covered is held, and what is booked is used.
+ */
+static inline bool
+gov_counter_is_sound(const GovSharedCounter *counter)
+{
+	return counter->place == GOV_PLACE_HERE &&
+		counter->window.start < counter->window.end &&
+		counter->covered >= 0 && counter->covered <= counter->held &&
+		counter->booked <= counter->total;
+}
+
+/*
  * Is the counter's window over, and has a later one usage already?  Then what
  * its next window has used is not nothing: the tables must tell.
  */
@@ -179,7 +192,7 @@ extern bool gov_node_is_pinned(const GovSharedNode *node);
 extern void gov_node_invalidate(const GovOwnerKey *key, const char *id,
 								uint32 id_length);
 extern void gov_node_invalidate_owners(int stripe, Oid database, Oid extension,
-									   GovOwnerTest is_concerned);
+									   GovOwnerTest are_concerned);
 extern GovFreshness gov_node_freshness(const GovOwnerKey *key);
 extern GovNodeStatus gov_node_look(const GovOwnerKey *key, const char *id,
 								   uint32 id_length, const GovFreshness *since);

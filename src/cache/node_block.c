@@ -167,6 +167,7 @@ gov_node_block_make(const GovOwnerKey *key, const GovEntity *entity,
 			give_names(named);
 		return 0;
 	}
+	Assert(gov_entity_is_sound(content));
 	memcpy(gov_node_content(node), content, content->size);
 	for (uint32 i = 0; i < entity->nbudgets; i++)
 	{
@@ -208,6 +209,7 @@ gov_node_block_make_empty(const GovOwnerKey *key, const char *id, uint32 id_leng
 void
 gov_node_block_give_names(const GovSharedNode *node)
 {
+	Assert(!gov_node_content_has_pins(node));
 	gov_name_give(node->owner);
 	give_names(gov_node_content(node));
 }
@@ -286,6 +288,7 @@ carry_counter(GovSharedCounter *counter, GovSharedCounter *kept, GovSharedNode *
 {
 	GovSharedCounter anew;
 
+	Assert(kept->place == GOV_PLACE_HERE && counter->place == GOV_PLACE_HERE);
 	memcpy(&anew, counter, sizeof(anew));
 	renew_counter(kept, &anew, was_pinned);
 	if (pg_atomic_read_u32(&kept->pins) > 0)
@@ -338,6 +341,8 @@ gov_node_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned)
 {
 	const GovEntity *entity = gov_node_content(node);
 
+	Assert(LWLockHeldByMeInMode(&gov_stripe(node->stripe)->lock, LW_EXCLUSIVE));
+	Assert(node->attic == 0);
 	for (uint32 i = 0; i < entity->nbudgets; i++)
 	{
 		GovSharedNode *block;

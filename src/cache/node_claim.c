@@ -48,6 +48,7 @@ claim_locked(const GovOwnerKey *key, GovRef ref, const GovFreshness *since, GovC
 	GovSharedNode *node = gov_address(ref);
 	GovNodeStatus status = gov_node_status(node, since);
 
+	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
 	if (status != GOV_NODE_MISSING)
 		return status;
 	node->is_loading = true;
@@ -97,6 +98,7 @@ claimed_node(const GovClaim *claim)
 {
 	GovSharedNode *node = gov_address(claim->node);
 
+	Assert(LWLockHeldByMe(&claim->stripe->lock));
 	Assert(node->is_loading);
 	return node;
 }
@@ -134,10 +136,32 @@ make_room_for_absent(GovSharedStripe *stripe)
 		gov_node_evict_absent(stripe);
 }
 
+#ifdef USE_ASSERT_CHECKING
+/* Has every budget of the node a counter of its own, which is as it must be? */
+static bool
+has_sound_counters(const GovSharedNode *node)
+{
+	const GovEntity *entity = gov_node_entity(node);
+
+	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
+	{
+		const GovSharedCounter *counter = gov_node_counter(node, i);
+
+		if (counter->id != entity->budgets[i].counter_id || !gov_counter_is_sound(counter))
+			return false;
+	}
+	return true;
+}
+#endif
+
 /* What was read is now what the node says.  Ends the claim. */
 static void
 finish_claim(GovClaim *claim, GovSharedNode *node, bool was_absent)
 {
+	Assert(LWLockHeldByMeInMode(&claim->stripe->lock, LW_EXCLUSIVE));
+	Assert(claim->changes <= claim->stripe->changes);
+	Assert(claim->stripe->nabsent <= claim->stripe->nnodes);
+	Assert(has_sound_counters(node));
 	claim->stripe->owners[node->slot].installs++;
 	claim->stripe->nabsent += node->is_absent - was_absent;
 	node->loaded_changes = claim->changes;
@@ -156,6 +180,8 @@ replace_claimed(GovClaim *claim, GovRef made)
 	GovRef		unneeded;
 	bool		was_absent = former->is_loaded && former->is_absent;
 
+	Assert(former->loaded_changes <= claim->changes);
+	Assert(node->hash == former->hash && gov_node_is_of_owner(node, claim->key));
 	*gov_node_table_link(claim->stripe, claim->node) = made;
 	node->next = former->next;
 	node->is_stale = former->is_stale;
@@ -198,6 +224,7 @@ gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
 	GovRef		made = 0;
 	GovRef		unneeded = 0;
 
+	Assert(claim->node != 0);
 	if (entity == NULL)
 		make_room_for_absent(stripe);
 	else if ((made = gov_node_block_make(claim->key, entity, loaded)) == 0)

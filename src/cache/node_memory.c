@@ -116,6 +116,9 @@ unlink_node(GovSharedStripe *stripe, GovRef *link)
 	GovRef		ref = *link;
 	GovSharedNode *node = gov_address(ref);
 
+	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
+	Assert(may_go(node));
+	Assert(stripe->nnodes > 0 && stripe->nabsent <= stripe->nnodes);
 	*link = node->next;
 	gov_arena_offer(ref, false);
 	stripe->nnodes--;
@@ -142,8 +145,10 @@ spare_node(GovSharedNode *node)
 
 /* Unlink the nodes of one bucket that may go. */
 static void
-sweep_bucket(GovSharedStripe *stripe, GovRef *link, GovSweep *sweep)
+sweep_bucket(GovSharedStripe *stripe, GovRef *link, void *arg)
 {
+	GovSweep   *sweep = arg;
+
 	while (*link != 0)
 	{
 		GovRef		ref = *link;
@@ -283,6 +288,7 @@ gov_node_allocate(Size size)
 {
 	GovRef		block;
 
+	Assert(!gov_stripe_is_held());
 	if (size > gov_shared->memory_size || GOV_FAULT_IS_DUE(GOV_FAULT_CACHE))
 		return 0;
 	block = gov_arena_allocate(&gov_shared->arena, size);
@@ -292,6 +298,7 @@ gov_node_allocate(Size size)
 void
 gov_node_free(GovRef block)
 {
+	Assert(!gov_stripe_is_held());
 	gov_arena_free(&gov_shared->arena, block);
 }
 
@@ -332,18 +339,12 @@ gov_node_evict_absent(GovSharedStripe *stripe)
 static void
 sweep_stripe(GovSharedStripe *stripe, GovSweep *sweep)
 {
-	uint32		bucket = 0;
-	bool		is_done = false;
+	uint32		next = 0;
+	bool		has_more = true;
 
-	while (!is_done)
+	while (has_more)
 	{
-		gov_stripe_lock(stripe, LW_EXCLUSIVE);
-		stripe->nwalks += bucket == 0 ? 1 : 0;
-		for (int i = 0; i < GOV_BUCKETS_PER_HOLD && bucket < stripe->nbuckets; i++)
-			sweep_bucket(stripe, gov_node_table_bucket_number(stripe, bucket++), sweep);
-		is_done = bucket >= stripe->nbuckets;
-		stripe->nwalks -= is_done ? 1 : 0;
-		gov_stripe_unlock(stripe);
+		has_more = gov_node_table_walk(stripe, &next, sweep_bucket, sweep);
 		free_swept(sweep);
 	}
 }
@@ -393,10 +394,13 @@ gov_node_drain(const GovOwnerKey *key, TimestampTz now, bool is_first)
 	return sweep.nleft;
 }
 
+/* The nodes of an owner in a bucket do not drain any more. */
 static void
-forget_drain(GovRef ref, const GovOwnerKey *key)
+end_drain_in_bucket(GovSharedStripe *stripe, GovRef *bucket, void *arg)
 {
-	while (ref != 0)
+	const GovOwnerKey *key = arg;
+
+	for (GovRef ref = *bucket; ref != 0;)
 	{
 		GovSharedNode *node = gov_address(ref);
 
@@ -406,24 +410,15 @@ forget_drain(GovRef ref, const GovOwnerKey *key)
 	}
 }
 
-/* Nothing of an owner drains any more.  Called after the fact: cannot fail. */
+/* No node of an owner drains any more; those who waited go on.  Cannot fail. */
 void
 gov_node_end_drain(const GovOwnerKey *key)
 {
 	GovSharedStripe *stripe = gov_stripe(key->stripe);
-	uint32		bucket = 0;
-	bool		is_done = false;
+	uint32		next = 0;
 
-	while (!is_done)
-	{
-		gov_stripe_lock(stripe, LW_EXCLUSIVE);
-		stripe->nwalks += bucket == 0 ? 1 : 0;
-		for (int i = 0; i < GOV_BUCKETS_PER_HOLD && bucket < stripe->nbuckets; i++)
-			forget_drain(*gov_node_table_bucket_number(stripe, bucket++), key);
-		is_done = bucket >= stripe->nbuckets;
-		stripe->nwalks -= is_done ? 1 : 0;
-		gov_stripe_unlock(stripe);
-	}
+	while (gov_node_table_walk(stripe, &next, end_drain_in_bucket, unconstify(GovOwnerKey *, key)))
+		;
 	ConditionVariableBroadcast(&stripe->loaded);
 }
 

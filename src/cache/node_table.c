@@ -46,6 +46,7 @@ segment_of(const GovSharedStripe *stripe, uint32 bucket)
 GovRef *
 gov_node_table_bucket_number(const GovSharedStripe *stripe, uint32 number)
 {
+	Assert(LWLockHeldByMe(&unconstify(GovSharedStripe *, stripe)->lock));
 	Assert(number < stripe->nbuckets);
 	return &gov_segments[*segment_of(stripe, number)][number % GOV_SEGMENT_BUCKETS];
 }
@@ -104,6 +105,7 @@ add_bucket(GovSharedStripe *stripe)
 static uint32
 partner_of(uint32 bucket)
 {
+	Assert(bucket >= GOV_SEGMENT_BUCKETS);
 	return bucket & ((pg_nextpower2_32(bucket + 1) >> 1) - 1);
 }
 
@@ -130,6 +132,7 @@ split_bucket(GovSharedStripe *stripe)
 			from = &node->next;
 			continue;
 		}
+		Assert(bucket_number(stripe->nbuckets, node->hash) == added);
 		*from = node->next;
 		node->next = *to;
 		*to = ref;
@@ -142,6 +145,8 @@ gov_node_table_insert(GovSharedStripe *stripe, GovRef ref)
 	GovSharedNode *node = gov_address(ref);
 	GovRef	   *bucket;
 
+	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
+	Assert(stripe == gov_stripe(node->stripe));
 	if (stripe->nnodes >= stripe->nbuckets)
 		split_bucket(stripe);
 	bucket = gov_node_table_bucket(stripe, node->hash);
@@ -158,6 +163,7 @@ drop_bucket(GovSharedStripe *stripe)
 	GovRef	   *bucket = gov_node_table_bucket_number(stripe, dropped);
 	GovRef	   *link = gov_node_table_bucket_number(stripe, partner_of(dropped));
 
+	Assert(stripe->nwalks == 0 && stripe->nbuckets > GOV_SEGMENT_BUCKETS);
 	while (*link != 0)
 		link = &((GovSharedNode *) gov_address(*link))->next;
 	*link = *bucket;
@@ -175,10 +181,34 @@ drop_bucket(GovSharedStripe *stripe)
 	stripe->nbuckets--;
 }
 
+/*
+ * Visit the next few buckets of a stripe with its lock taken; true if there are
+ * more.  *next is 0 at first.  Between two calls the lock is free, but the walk
+ * counts as one until a call has returned false.
+ */
+bool
+gov_node_table_walk(GovSharedStripe *stripe, uint32 *next, GovBucketVisit visit, void *arg)
+{
+	uint32		end;
+	bool		has_more;
+
+	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	stripe->nwalks += *next == 0 ? 1 : 0;
+	Assert(stripe->nwalks > 0);
+	end = Min(*next + GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
+	while (*next < end)
+		visit(stripe, gov_node_table_bucket_number(stripe, (*next)++), arg);
+	has_more = end < stripe->nbuckets;
+	stripe->nwalks -= has_more ? 0 : 1;
+	gov_stripe_unlock(stripe);
+	return has_more;
+}
+
 /* Give back a few buckets of a table that has lost nodes; are there more of them? */
 bool
 gov_node_table_shrink(GovSharedStripe *stripe)
 {
+	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
 	for (int i = 0; i < GOV_BUCKETS_PER_HOLD; i++)
 	{
 		if (stripe->nwalks > 0 || stripe->nbuckets <= GOV_SEGMENT_BUCKETS ||

@@ -126,6 +126,7 @@ gov_own_make_room(int ncharges)
 	int			wanted = pg_nextpower2_32(Max(nentries + 2 * ncharges, 64));
 	int		   *new_buckets;
 
+	Assert(!gov_stripe_is_held());
 	if (wanted <= capacity)
 		return;
 
@@ -158,6 +159,7 @@ note_own(const GovOwnerKey *owner, GovOwnKey key, GovAmount amount)
 	if (entry == NULL)
 	{
 		Assert(nentries < capacity);
+		Assert(nentries == 0 || entries[nentries - 1].level <= level);
 		entry = &entries[nentries];
 		*entry = (GovOwnEntry) {.key = key, .stripe = owner->stripe, .slot = owner->slot, .level = level};
 		link_entry(nentries++);
@@ -243,6 +245,7 @@ gov_own_abort(int level)
 		unlink_newest(nentries - 1);
 		nentries--;
 	}
+	Assert(nentries >= nannounced);
 }
 
 /* A subtransaction has committed: its charges are now those of its parent. */
@@ -255,12 +258,14 @@ gov_own_merge(int level)
 	while (from > 0 && entries[from - 1].level >= level)
 		unlink_newest(--from);
 
+	Assert(from >= nannounced);
 	nentries = from;
 	for (int i = from; i < end; i++)
 	{
 		GovOwnEntry child = entries[i];
 		GovOwnEntry *entry = find_own(&child.key, level - 1);
 
+		Assert(child.level == level);
 		if (entry != NULL)
 		{
 			entry->amount += child.amount;

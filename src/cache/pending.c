@@ -78,6 +78,19 @@ chain_of(const GovSharedCounter *counter)
 	return &chains[murmurhash32((uint32) ((uintptr_t) counter >> 4)) & (capacity - 1)];
 }
 
+#ifdef USE_ASSERT_CHECKING
+/* What holds of every entry; see INVARIANTS. */
+static bool
+is_sound(const GovPendingEntry *entry)
+{
+	return entry->taken >= 0 && entry->relief <= 0 &&
+		entry->held_taken >= 0 && entry->held_relief <= 0 &&
+		entry->covered >= 0 && entry->covered <= entry->taken &&
+		entry->covered <= -entry->held_relief &&
+		pg_atomic_read_u32(&entry->counter->pins) > 0;
+}
+#endif
+
 /* Is the counter still counting what the entry is about? */
 static bool
 is_current(const GovPendingEntry *entry)
@@ -135,6 +148,7 @@ gov_pending_make_room(int ncharges)
 	int			wanted = pg_nextpower2_32(Max(nentries + ncharges, 64));
 	int		   *new_chains;
 
+	Assert(!gov_stripe_is_held());
 	if (wanted <= capacity)
 		return;
 
@@ -162,6 +176,7 @@ append_pending(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
 	GovPendingEntry *entry = &entries[nentries];
 
 	Assert(nentries < capacity);
+	Assert(nentries == 0 || entries[nentries - 1].level <= level);
 	memset(entry, 0, sizeof(*entry));
 	entry->stripe = stripe;
 	entry->counter = counter;
@@ -201,6 +216,7 @@ gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
 	counter->total += Max(charge->usage, 0);
 	counter->held += Max(charge->held, 0) + charge->withheld;
 	counter->covered += charge->covered;
+	Assert(is_sound(entry) && gov_counter_is_sound(counter));
 	return entry - entries;
 }
 
@@ -213,18 +229,20 @@ gov_pending_uncharge(int number, const GovCharge *charge)
 {
 	GovPendingEntry *entry = &entries[number];
 
+	Assert(LWLockHeldByMeInMode(&entry->stripe->lock, LW_EXCLUSIVE));
 	Assert(number < nentries && entry->level == GetCurrentTransactionNestLevel());
 	entry->taken -= Max(charge->usage, 0);
 	entry->relief -= Min(charge->usage, 0);
 	entry->held_taken -= Max(charge->held, 0) + charge->withheld;
 	entry->held_relief -= Min(charge->held, 0) - charge->withheld;
 	entry->covered -= charge->covered;
-	Assert(entry->taken >= 0 && entry->held_taken >= 0);
+	Assert(is_sound(entry));
 	entry->counter->held -= Max(charge->held, 0) + charge->withheld;
 	if (!is_current(entry))
 		return;
 	entry->counter->total -= Max(charge->usage, 0);
 	entry->counter->covered -= charge->covered;
+	Assert(gov_counter_is_sound(entry->counter));
 }
 
 /*
@@ -236,6 +254,7 @@ gov_pending_relief(const GovSharedCounter *counter)
 {
 	GovCharge	relief = {0};
 
+	Assert(gov_stripe_is_held());
 	if (nentries == 0)
 		return relief;
 	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
@@ -299,6 +318,8 @@ book_entry(GovPendingEntry *entry, bool looks_at_any)
 	GovAmount	usage = unbooked_usage(entry);
 	GovAmount	above;
 
+	Assert(LWLockHeldByMeInMode(&entry->stripe->lock, LW_EXCLUSIVE));
+	Assert(is_sound(entry));
 	note_event(counter);
 	entry->is_crossing = false;
 	if (usage == 0 || !is_current(entry))
@@ -373,11 +394,9 @@ apply_entry(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount b
 			counter->booked += booked;
 			if (entry->booked != 0 && booked == -entry->booked)
 				counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
-			Assert(counter->booked <= counter->total);
 		}
 		counter->held += held;
-		Assert(counter->held >= 0 && counter->covered >= 0 &&
-			   counter->covered <= counter->held);
+		Assert(gov_counter_is_sound(counter));
 		gov_stripe_unlock(entry->stripe);
 	}
 	unpin_counter(counter);
@@ -458,6 +477,7 @@ gov_pending_merge(int level)
 		GovPendingEntry *entry = find_pending(child.counter, child.counter_id,
 											  child.window_start, level - 1);
 
+		Assert(child.level == level && is_sound(&child));
 		if (entry == NULL)
 		{
 			entries[nentries] = child;
@@ -471,6 +491,7 @@ gov_pending_merge(int level)
 		entry->held_relief += child.held_relief;
 		entry->covered += child.covered;
 		entry->booked += child.booked;
+		Assert(is_sound(entry));
 		unpin_counter(child.counter);
 	}
 }

@@ -30,6 +30,7 @@
 #include "base/fault.h"
 #include "cache/changes.h"
 #include "cache/private_view.h"
+#include "pure/bytes.h"
 
 typedef struct GovPrivateView
 {
@@ -62,8 +63,7 @@ is_current(const GovOwnerKey *key, GovPrivateKind kind, const GovFreshness *sinc
 {
 	return view.context != NULL &&
 		kind == GOV_PRIVATE_OWN_CHANGES && view.kind == kind &&
-		view.owner_length == key->owner_length &&
-		memcmp(view.owner, key->owner, key->owner_length) == 0 &&
+		gov_bytes_equal(view.owner, view.owner_length, key->owner, key->owner_length) &&
 		view.changes_count == gov_changes_count() &&
 		view.since.changes == since->changes &&
 		view.since.generation == since->generation;
@@ -98,12 +98,13 @@ slot_of(const char *id, uint32 id_length)
 {
 	uint32		slot = gov_entity_text_hash(id, id_length);
 
+	Assert((uint32) view.count < view.nslots);
 	for (;; slot++)
 	{
 		GovLoaded **place = &view.slots[slot & (view.nslots - 1)];
 
 		if (*place == NULL ||
-			((*place)->id_length == id_length && memcmp((*place)->id, id, id_length) == 0))
+			gov_bytes_equal((*place)->id, (*place)->id_length, id, id_length))
 			return place;
 	}
 }
@@ -149,6 +150,7 @@ gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, Timesta
 	MemoryContext caller = MemoryContextSwitchTo(view.context);
 	GovLoadedList list;
 
+	Assert(view.context != NULL);
 	gov_load_private(key, ids, nids, view.kind == GOV_PRIVATE_OWN_CHANGES, now, knows_id, &list);
 	make_room(list.count);
 	for (int i = 0; i < list.count; i++)

@@ -51,7 +51,6 @@
 #include "miscadmin.h"
 #include "storage/spin.h"
 
-#include "cache/node_table.h"
 #include "cache/tail.h"
 
 #define GOV_NOTHING_ROLLED_UP	(-1)
@@ -146,6 +145,7 @@ gov_tail_note_rolled_up(int64 watermark)
 void
 gov_tail_note_event(int64 id)
 {
+	Assert(id > 0);
 	recorded = Max(recorded, id);
 }
 
@@ -331,6 +331,7 @@ gov_tail_pause(const GovClaim *claim, TimestampTz until)
 	GovSharedNode *node = gov_address(claim->node);
 
 	gov_stripe_lock(claim->stripe, LW_EXCLUSIVE);
+	Assert(node->is_loading);
 	node->generation = (uint64) until;
 	gov_stripe_unlock(claim->stripe);
 }
@@ -348,6 +349,8 @@ gov_tail_note_learned(const GovOwnerKey *key, GovClaim *claim, TimestampTz until
 	bool		result;
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	Assert(node->is_loading && gov_node_is_of_owner(node, key));
+	Assert(claim->changes <= owners->losses);
 	result = owners->losses == claim->changes && owners->announced == 0;
 	if (result)
 	{
@@ -407,6 +410,7 @@ has_rows(int64 event, Oid database, Oid extension)
 bool
 gov_tail_has_rows(const GovSharedNode *node)
 {
+	Assert(LWLockHeldByMe(&gov_stripe(node->stripe)->lock));
 	return has_rows(last_event(node), node->database, node->extension);
 }
 

@@ -31,7 +31,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -242,6 +241,7 @@ are_loaded(const GovOwnerKey *key, const GovLoaded *names, int count,
 		for (int try = 0; status == GOV_NODE_LOADING && try < GOV_LEARN_TRIES; try++)
 		{
 			CHECK_FOR_INTERRUPTS();
+			Assert(!gov_load_has_claims());
 			gov_node_wait(key, names[i].id, names[i].id_length);
 			status = gov_node_look(key, names[i].id, names[i].id_length, since);
 		}
@@ -267,6 +267,7 @@ load_names(GovLoad *load, const GovLoaded *names, int count)
 {
 	GovFreshness since = gov_node_freshness(load->key);
 
+	Assert(has_claim);
 	if (!fits_in_cache(load, count))
 		return false;
 	for (int done = 0; done < count; done += GOV_LEARN_BATCH)
@@ -289,6 +290,7 @@ learn_claimed(GovLoad *load)
 	bool		is_done = load_names(load, names, count);
 	TimestampTz now = GetCurrentTimestamp();
 
+	Assert(has_claim && !gov_load_has_claims());
 	GOV_FAULT(GOV_FAULT_LOAD);
 	is_done = is_done && gov_tail_note_learned(load->key, &claim,
 											   now + Max(now - begun, 0));
@@ -319,6 +321,7 @@ gov_tail_learn(GovLoad *load)
 				learn_claimed(load);
 				return;
 			case GOV_NODE_LOADING:
+				Assert(!gov_load_has_claims());
 				gov_node_wait(load->key, "", 0);
 				break;
 			case GOV_NODE_READY:

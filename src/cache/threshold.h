@@ -14,20 +14,23 @@
 #define GOV_ALERT_ANY		((GovAmount) 1)
 #define GOV_ALERT_NEVER		((GovAmount) (((uint128) 1 << 127) - 1))
 
+static inline GovAmount
+gov_alert_unpack(double packed)
+{
+	return packed < (double) GOV_ALERT_NEVER ? (GovAmount) packed : GOV_ALERT_NEVER;
+}
+
 /* How a counter keeps an amount to be looked at: rounded down, if at all. */
 static inline double
 gov_alert_pack(GovAmount amount)
 {
 	double		packed = (double) amount;
 
-	return packed < (double) GOV_ALERT_NEVER && (GovAmount) packed > amount ?
-		nextafter(packed, 0) : packed;
-}
-
-static inline GovAmount
-gov_alert_unpack(double packed)
-{
-	return packed < (double) GOV_ALERT_NEVER ? (GovAmount) packed : GOV_ALERT_NEVER;
+	Assert(amount >= 0);
+	if (packed < (double) GOV_ALERT_NEVER && (GovAmount) packed > amount)
+		packed = nextafter(packed, 0);
+	Assert(amount == GOV_ALERT_NEVER || gov_alert_unpack(packed) <= amount);
+	return packed;
 }
 
 extern GovAmount gov_threshold_above(const GovEntity *entity, const GovBudget *budget,

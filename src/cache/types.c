@@ -20,7 +20,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -61,7 +60,8 @@ static GovQuery capabilities_query = {
 };
 
 static GovQuery keys_query = {
-	.sql = "select k.key, t.id"
+	.sql =
+	"select k.key, t.id"
 	" from @gov_entity_types t, lateral unnest(t.attribution_keys) as k(key)"
 };
 
@@ -150,6 +150,7 @@ contains_pair(const GovPairs *list, const char *first, uint32 first_length,
 	int			low = 0;
 	int			high = list->count;
 
+	Assert(is_loaded);			/* gov_types_refresh() was called */
 	while (low < high)
 	{
 		int			middle = low + (high - low) / 2;

@@ -26,7 +26,7 @@
 #include "pure/json.h"
 
 /* What a link usually takes in jsonb; a wrong guess costs a copy. */
-#define GOV_NODE_EXPECTED_BYTES	512
+#define GOV_LINK_EXPECTED_BYTES	512
 
 typedef struct GovLinkFacts
 {
@@ -81,7 +81,7 @@ collect_facts(const GovResolution *resolution, int number, GovLinkFacts *facts)
 }
 
 /* A link's keys, in the order that jsonb keeps them in: by length, then by bytes. */
-static const char *const node_keys[] = {
+static const char *const link_keys[] = {
 	"name", "cadence", "entityId",
 	"isGranted", "remaining", "usageLimit",
 	"enforcement", "isOverLimit", "currentUsage",
@@ -113,15 +113,6 @@ put_cadence(StringInfo json, GovJsonContainer *in, const GovCadence *cadence)
 }
 
 static void
-put_amount(StringInfo json, GovJsonContainer *in, bool is_null, GovAmount amount)
-{
-	if (is_null)
-		gov_json_put_null(json, in);
-	else
-		gov_json_put_numeric(json, in, gov_amount_to_numeric(amount));
-}
-
-static void
 put_scope(StringInfo json, GovJsonContainer *in, const GovEntity *entity,
 		  const GovBudget *budget)
 {
@@ -142,7 +133,7 @@ put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts)
 	const GovBudgetState *state = facts->state;
 	static GovJsonTime last_start;
 	static GovJsonTime last_end;
-	static GovJsonKeys keys = {.names = node_keys, .count = lengthof(node_keys)};
+	static GovJsonKeys keys = {.names = link_keys, .count = lengthof(link_keys)};
 	GovJsonContainer link;
 
 	gov_json_begin_values(json, &link, &keys);
@@ -150,12 +141,12 @@ put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts)
 	put_cadence(json, &link, &facts->budget->cadence);
 	put_chars(json, &link, gov_entity_id(entity));
 	gov_json_put_bool(json, &link, facts->is_granted);
-	put_amount(json, &link, !state->has_limit, facts->remaining);
-	put_amount(json, &link, !state->has_limit, state->limit);
+	gov_json_put_amount(json, &link, !state->has_limit, facts->remaining);
+	gov_json_put_amount(json, &link, !state->has_limit, state->limit);
 	put_text(json, &link, state->is_soft ? "soft" : "hard");
 	gov_json_put_bool(json, &link, facts->is_over_limit);
-	put_amount(json, &link, false, state->usage);
-	put_amount(json, &link, false, state->held);
+	gov_json_put_amount(json, &link, false, state->usage);
+	gov_json_put_amount(json, &link, false, state->held);
 	put_scope(json, &link, entity, facts->budget);
 	gov_json_put_time(json, &link, &last_end, facts->window->end);
 	gov_json_put_time(json, &link, &last_start, facts->window->start);
@@ -213,7 +204,7 @@ gov_answer_chains(const GovResolution *resolution)
 	StringInfoData json;
 	GovJsonContainer chains;
 
-	gov_json_init(&json, GOV_NODE_EXPECTED_BYTES * (Size) resolution->nbudgets);
+	gov_json_init(&json, GOV_LINK_EXPECTED_BYTES * (Size) resolution->nbudgets);
 	gov_json_begin_array(&json, &chains, shown_chains(resolution));
 	for (int i = 0; i < resolution->nchains; i++)
 	{
@@ -235,7 +226,7 @@ gov_answer_failing(const GovResolution *resolution)
 
 	for (int i = 0; i < resolution->nbudgets; i++)
 		count += !resolution->budgets[i].allows;
-	gov_json_init(&json, GOV_NODE_EXPECTED_BYTES * (Size) count);
+	gov_json_init(&json, GOV_LINK_EXPECTED_BYTES * (Size) count);
 	gov_json_begin_array(&json, &links, count);
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{

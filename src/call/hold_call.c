@@ -24,7 +24,6 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -32,7 +31,6 @@
 #include "base/catalog.h"
 #include "base/clock.h"
 #include "base/errors.h"
-#include "base/guc.h"
 #include "base/owner.h"
 #include "base/worker_slots.h"
 #include "call/answer.h"
@@ -40,7 +38,6 @@
 #include "call/hold_call.h"
 #include "call/hold_expire.h"
 #include "call/write.h"
-#include "ledger/keys.h"
 
 #define GOV_TTL_MAX_YEARS	100000
 #define GOV_TTL_MIN_YEARS	(-5000) /* timestamps begin some 6,700 years ago */
@@ -154,7 +151,7 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	GovReserved reserved = {0};
 	GovRequest	request;
 	GovHold		hold = {0};
-	bool		is_done = false;
+	GovKeyHolder holder;
 
 	gov_write_begin(call);
 	gov_write_lock(gov_catalog()->reservations);
@@ -172,19 +169,14 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 		hold.request_hash = gov_request_hash(call, &request, arguments);
 	}
 
-	while (!is_done)
+	do
 	{
-		GovKey		key = {hold.owner, hold.key};
-		GovKeyHolder holder;
-
-		if (hold.key != NULL && gov_key_find(&key, &holder))
+		if (gov_write_find_duplicate(hold.owner, hold.key, hold.request_hash, &holder))
 		{
-			gov_write_require_same_call(hold.key, hold.request_hash, holder.request_hash);
 			answer_duplicate(&holder.hold_id, &reserved);
 			return reserved;
 		}
-		is_done = charge_and_write(&request, ttl, &hold, &reserved, decision, resolution);
-	}
+	} while (!charge_and_write(&request, ttl, &hold, &reserved, decision, resolution));
 	if (reserved.is_held)
 		gov_worker_wanted();
 	return reserved;

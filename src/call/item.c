@@ -19,13 +19,13 @@
 #include "base/errors.h"
 #include "call/dimensions.h"
 #include "call/item.h"
+#include "pure/bytes.h"
 
 /* Is this the key? */
 bool
 gov_item_is_key(const JsonbValue *key, const char *name)
 {
-	return key->val.string.len == strlen(name) &&
-		memcmp(key->val.string.val, name, strlen(name)) == 0;
+	return gov_bytes_equal(key->val.string.val, key->val.string.len, name, strlen(name));
 }
 
 static void

@@ -16,8 +16,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/builtins.h"
-#include "utils/timestamp.h"
 
 #include "base/catalog.h"
 #include "base/shmem.h"
@@ -26,7 +24,6 @@
 #include "call/dimensions.h"
 #include "call/record.h"
 #include "call/write.h"
-#include "ledger/keys.h"
 #include "ledger/ledger.h"
 #include "rollup/alert.h"
 
@@ -205,14 +202,12 @@ record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
 {
 	GovRecorded recorded = {0};
 	GovEvent   *event = &prepared->event;
-	GovKey		key = {event->owner, event->key};
 	GovKeyHolder holder;
 
 	do
 	{
-		if (event->key != NULL && gov_key_find(&key, &holder))
+		if (gov_write_find_duplicate(event->owner, event->key, event->request_hash, &holder))
 		{
-			gov_write_require_same_call(event->key, event->request_hash, holder.request_hash);
 			recorded.event_id = holder.event_id;
 			recorded.is_duplicate = true;
 			return recorded;

@@ -9,11 +9,8 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "tcop/utility.h"
-#include "utils/builtins.h"
 
 #include "base/errors.h"
 #include "base/shmem.h"
@@ -22,6 +19,7 @@
 #include "call/hold_expire.h"
 #include "call/write.h"
 #include "gate/hold_overdue.h"
+#include "pure/bytes.h"
 
 /* A writing call begins: may it write? */
 void
@@ -47,12 +45,10 @@ gov_write_lock(Oid table)
 }
 
 /* A key stands for the call that it was first used with. */
-void
-gov_write_require_same_call(text *key, bytea *hash, bytea *stored)
+static void
+require_same_call(text *key, bytea *hash, bytea *stored)
 {
-	if (stored != NULL &&
-		VARSIZE_ANY_EXHDR(stored) == VARSIZE_ANY_EXHDR(hash) &&
-		memcmp(VARDATA_ANY(stored), VARDATA_ANY(hash), VARSIZE_ANY_EXHDR(hash)) == 0)
+	if (stored != NULL && gov_bytes_same(stored, hash))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
@@ -60,6 +56,21 @@ gov_write_require_same_call(text *key, bytea *hash, bytea *stored)
 					gov_error_shown_bytes(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key))),
 			 errdetail("The call, capability, amount, entities or dimensions differ."),
 			 errhint("Use a new key for each use.")));
+}
+
+/*
+ * Has the same call been made before under this key?  Then the holder says what
+ * it made.  Another call under the key is an error.  Null is no key.
+ */
+bool
+gov_write_find_duplicate(const char *owner, text *key, bytea *hash, GovKeyHolder *holder)
+{
+	GovKey		sought = {owner, key};
+
+	if (key == NULL || !gov_key_find(&sought, holder))
+		return false;
+	require_same_call(key, hash, holder->request_hash);
+	return true;
 }
 
 static void

@@ -7,10 +7,12 @@
 
 #include "call/request.h"
 #include "gate/gate.h"
+#include "ledger/keys.h"
 
 extern void gov_write_begin(const char *call);
 extern void gov_write_lock(Oid table);
-extern void gov_write_require_same_call(text *key, bytea *hash, bytea *stored);
+extern bool gov_write_find_duplicate(const char *owner, text *key, bytea *hash,
+									 GovKeyHolder *holder);
 extern void gov_write_gate(const GovRequest *request, GovUse use,
 						   GovResolution **resolution, GovDecision *decision);
 extern void gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,

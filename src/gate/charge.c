@@ -154,6 +154,8 @@ void
 gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kind,
 		   GovResolution *resolution)
 {
+	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
+	Assert(request->nheld == 0 || request->held_amount >= 0);
 	START_CRIT_SECTION();
 	end_hold(stripe, request, resolution);
 	for (int i = 0; i < resolution->nbudgets; i++)
@@ -161,6 +163,7 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 		GovResolvedBudget *budget = &resolution->budgets[i];
 		GovCharge	charge = charge_of(request, kind, resolution, budget);
 
+		Assert(budget->window.start == budget->counter->window.start);
 		set_alert(&resolution->entities[budget->entity], budget);
 		charge_budget(stripe, &request->owner, budget, charge);
 		resolution->states[i].usage += charge.usage;
@@ -174,6 +177,7 @@ void
 gov_charge_undo(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kind,
 				GovResolution *resolution)
 {
+	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
 	Assert(request->nheld == 0);
 	START_CRIT_SECTION();
 	for (int i = 0; i < resolution->nbudgets; i++)

@@ -24,7 +24,6 @@
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "base/clock.h"
 #include "base/errors.h"
@@ -34,7 +33,6 @@
 #include "base/worker_slots.h"
 #include "cache/changes.h"
 #include "cache/cycle.h"
-#include "cache/node_claim.h"
 #include "cache/own_counts.h"
 #include "cache/pending.h"
 #include "cache/private_view.h"
@@ -184,6 +182,7 @@ copy_entities(void)
 		}
 		resolved->entity = (const GovEntity *) place;
 		place += MAXALIGN(entity->size);
+		Assert(place <= work.copy + work.copy_capacity);
 	}
 }
 
@@ -200,12 +199,28 @@ decide_attempt(GovGate *gate)
 		gov_decide_blocked(work.blocked_until, gate->decision);
 }
 
+#ifdef USE_ASSERT_CHECKING
+/* After a charge that the decision has granted: is no limit exceeded by it? */
+static bool
+keeps_limits(const GovRequest *request)
+{
+	for (int i = 0; i < work.nbudgets; i++)
+	{
+		if (request->amount > 0 && !gov_decide_allows(&work.states[i], 0))
+			return false;
+	}
+	return true;
+}
+#endif
+
 /* One attempt; everything in it is under the lock. */
 static GovOutcome
 attempt_locked(GovGate *gate)
 {
 	GovOutcome	outcome;
 
+	Assert(gate->stripe == NULL || LWLockHeldByMe(&gate->stripe->lock));
+	Assert(!use_charges(gate->use) || gate->is_exclusive);
 	gate->is_too_far_ahead = !set_time(gate);
 	if (gate->is_too_far_ahead)
 		return GOV_OUTCOME_DONE;
@@ -232,6 +247,7 @@ attempt_locked(GovGate *gate)
 		if (gov_charge_would_overflow(gate->request, &work))
 			return GOV_OUTCOME_OVERFLOW;
 		gov_charge(gate->stripe, gate->request, charge_kind(gate->use), &work);
+		Assert(gate->use == GOV_USE_RECORD || keeps_limits(gate->request));
 		if (gate->use != GOV_USE_RECORD)
 			gate->decision->remaining -= gate->request->amount;
 	}
@@ -398,6 +414,7 @@ make_room(const GovGate *gate)
 {
 	int			ncharges = work.budgets_capacity + gate->request->nheld;
 
+	Assert(!gov_stripe_is_held());
 	gov_pending_make_room(ncharges);
 	if (gate->source.uses_private)
 		gov_own_make_room(ncharges);
@@ -419,6 +436,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 		.decision = decision
 	};
 
+	Assert(!gov_stripe_is_held() && !gov_load_has_claims());
 	refuse_nesting();
 	work.now = 0;
 	work.nturns = work.nsorted = 0;
@@ -470,7 +488,7 @@ gov_gate_take_back(const GovRequest *request, GovUse use, GovResolution *resolut
 {
 	GovSharedStripe *stripe = gov_stripe(request->owner.stripe);
 
-	Assert(resolution == &work);
+	Assert(resolution == &work && use_charges(use));
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
 	gov_charge_undo(stripe, request, charge_kind(use), resolution);
 	gov_stripe_unlock(stripe);

@@ -200,6 +200,7 @@ add_chain(GovWalk *walk, int entity)
 		walk->is_full = true;
 		return;
 	}
+	Assert(entity < out->nentities);
 	out->entities[entity].starts_chain = true;
 	out->chains[out->nchains++] = entity;
 }
@@ -239,6 +240,9 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	};
 	bool		are_current;
 
+	Assert(!source->uses_shared ||
+		   LWLockHeldByMeInMode(&gov_stripe(request->owner.stripe)->lock,
+								is_exclusive ? LW_EXCLUSIVE : LW_SHARED));
 	gov_resolve_set_clear(resolution);
 	resolution->nchains = 0;
 	resolution->nbudgets = 0;
@@ -301,6 +305,7 @@ grow_set(GovResolution *resolution)
 	resolution->nslots = wanted;
 	grow_array(&resolution->entities, &resolution->entities_capacity,
 			   resolution->entities_capacity, sizeof(GovResolvedEntity));
+	Assert(resolution->nslots >= 2 * (uint32) resolution->entities_capacity);
 }
 
 static void
@@ -368,6 +373,7 @@ gov_resolve_grow(GovResolution *resolution)
 	int			states_capacity = resolution->budgets_capacity;
 	int			order_capacity = resolution->turns_capacity;
 
+	Assert(!gov_stripe_is_held());
 	/* at most all of them double */
 	gov_resolve_keep_bounded(resolution, arrays_size(resolution));
 

@@ -80,6 +80,7 @@ find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32
 		budget->counter = gov_node_counter(resolved->node, number);
 		budget->holds = budget->counter;
 		budget->is_shared = budget->holds_are_shared = true;
+		Assert(budget->counter->id == budget->budget->counter_id);
 		return true;
 	}
 	shared = find_shared_counter(source, resolved, number);
@@ -167,6 +168,8 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 	}
 	if (is_shared && !walk->is_exclusive)
 		return false;
+	Assert(!is_shared || LWLockHeldByMeInMode(&gov_stripe(walk->request->owner.stripe)->lock,
+											  LW_EXCLUSIVE));
 	Assert(turn->window.start > counter->window.start);
 	counter->window = turn->window;
 	counter->total = 0;
@@ -228,6 +231,7 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 					 budget->is_shared))
 		return false;
 	budget->window = budget->counter->window;
+	Assert(walk->is_outdated || walk->out->now < budget->window.end);
 	read_state(resolved->entity, budget, &out->states[out->nbudgets]);
 	out->has_bounds |= out->states[out->nbudgets].bounds != NULL;
 	out->nbudgets++;
@@ -303,6 +307,7 @@ sort_turns(GovResolution *resolution)
 void
 gov_resolve_compute_turns(GovResolution *resolution)
 {
+	Assert(!gov_stripe_is_held());
 	for (int i = 0; i < resolution->nturns; i++)
 	{
 		GovTurn    *turn = &resolution->turns[i];
@@ -319,6 +324,7 @@ gov_resolve_compute_turns(GovResolution *resolution)
 					 errmsg("cannot compute the present window of a budget"),
 					 errdetail("Its time zone is \"%s\".", gov_error_shown(turn->timezone)),
 					 errhint("Change the cadence, anchor_at or timezone of that budget.")));
+		Assert(turn->window.start <= resolution->now && resolution->now < turn->window.end);
 		turn->is_computed = true;
 	}
 	sort_turns(resolution);

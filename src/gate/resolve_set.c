@@ -22,7 +22,10 @@ void
 gov_resolve_set_clear(GovResolution *out)
 {
 	for (int i = 0; i < out->nentities; i++)
+	{
+		Assert(out->slots[out->entities[i].slot] == i + 1);
 		out->slots[out->entities[i].slot] = 0;
+	}
 	out->nentities = 0;
 }
 
@@ -32,6 +35,7 @@ slot_of(const GovResolution *out, const char *id, uint32 id_length, uint32 hash)
 {
 	uint32		slot = hash & (out->nslots - 1);
 
+	Assert((uint32) out->nentities < out->nslots);
 	while (out->slots[slot] != 0)
 	{
 		const GovEntity *entity = out->entities[out->slots[slot] - 1].entity;

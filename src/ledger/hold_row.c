@@ -98,7 +98,8 @@ static GovQuery extend_query = {
 };
 
 static GovQuery next_expiry_query = {
-	.sql = "select r.expires_at from @gov_reservations r"
+	.sql =
+	"select r.expires_at from @gov_reservations r"
 	" where r.state = 'open' and r.expires_at > $1 order by r.expires_at limit 1",
 	.nargs = 1,
 	.argtypes = {TIMESTAMPTZOID}

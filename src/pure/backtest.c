@@ -27,9 +27,9 @@
 
 #include "common/hashfn.h"
 #include "port/pg_bitutils.h"
-#include "utils/timestamp.h"
 
 #include "pure/backtest.h"
+#include "pure/bytes.h"
 #include "pure/window.h"
 
 typedef struct NumberedName
@@ -88,8 +88,7 @@ slot_of(const GovBacktest *backtest, const char *string, uint32 length, uint32 h
 	{
 		const NumberedName *name = &backtest->names[backtest->slots[slot] - 1];
 
-		if (name->hash == hash && name->length == length &&
-			memcmp(name->string, string, length) == 0)
+		if (name->hash == hash && gov_bytes_equal(name->string, name->length, string, length))
 			break;
 		slot = (slot + 1) & (backtest->nslots - 1);
 	}

@@ -17,7 +17,6 @@
  */
 #include "postgres.h"
 
-#include "utils/timestamp.h"
 
 #include "pure/decide.h"
 

@@ -179,6 +179,15 @@ gov_json_put_numeric(StringInfo json, GovJsonContainer *in, Numeric number)
 	note_element(json, in, JENTRY_ISNUMERIC, json->len - begin);
 }
 
+void
+gov_json_put_amount(StringInfo json, GovJsonContainer *in, bool is_null, GovAmount amount)
+{
+	if (is_null)
+		gov_json_put_null(json, in);
+	else
+		gov_json_put_numeric(json, in, gov_amount_to_numeric(amount));
+}
+
 /* Years before the first are written as PostgreSQL's printf would: -043. */
 static char *
 write_year(char *at, int year)

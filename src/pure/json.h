@@ -12,6 +12,8 @@
 #include "utils/datetime.h"
 #include "utils/numeric.h"
 
+#include "pure/amount.h"
+
 /* An array or object being written. */
 typedef struct GovJsonContainer
 {
@@ -52,6 +54,8 @@ extern void gov_json_put_bool(StringInfo json, GovJsonContainer *in, bool boolea
 extern void gov_json_put_string(StringInfo json, GovJsonContainer *in,
 								const char *bytes, uint32 length);
 extern void gov_json_put_numeric(StringInfo json, GovJsonContainer *in, Numeric number);
+extern void gov_json_put_amount(StringInfo json, GovJsonContainer *in, bool is_null,
+								GovAmount amount);
 extern void gov_json_put_time(StringInfo json, GovJsonContainer *in, GovJsonTime *last,
 							  TimestampTz time);
 extern void gov_json_end(StringInfo json, GovJsonContainer *container,

@@ -34,7 +34,6 @@
 
 #include "base/compat.h"
 #include "query/page.h"
-#include "query/sheet_read.h"
 
 #define KIND_PLACE	'p'
 #define KIND_SHOWN	's'

@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "utils/numeric.h"
 
 #include "base/worker_slots.h"
 #include "gate/hold_overdue.h"
@@ -22,30 +21,17 @@
 /* What a row usually takes in jsonb; a wrong guess costs a copy. */
 #define GOV_ROW_EXPECTED_BYTES	640
 
-typedef struct GovRowKey
-{
-	const char *string;
-	uint32		length;
-} GovRowKey;
-
-#define ROW_KEY(string) {string, sizeof(string) - 1}
-
 /* A row's keys, in the order that jsonb keeps them in: by length, then by bytes. */
-static const GovRowKey row_keys[] = {
-	ROW_KEY("name"), ROW_KEY("locked"), ROW_KEY("typeId"), ROW_KEY("cadence"),
-	ROW_KEY("entityId"), ROW_KEY("parentId"), ROW_KEY("allocated"),
-	ROW_KEY("remaining"), ROW_KEY("usageLimit"), ROW_KEY("displayName"),
-	ROW_KEY("enforcement"), ROW_KEY("utilization"), ROW_KEY("capabilityId"),
-	ROW_KEY("currentUsage"), ROW_KEY("reservedUsage"), ROW_KEY("scopeEntityIds"),
-	ROW_KEY("usagePeriodEnd"), ROW_KEY("usagePeriodStart")
+static const char *const row_keys[] = {
+	"name", "locked", "typeId", "cadence",
+	"entityId", "parentId", "allocated",
+	"remaining", "usageLimit", "displayName",
+	"enforcement", "utilization", "capabilityId",
+	"currentUsage", "reservedUsage", "scopeEntityIds",
+	"usagePeriodEnd", "usagePeriodStart"
 };
 
-static void
-put_keys(StringInfo json, GovJsonContainer *in)
-{
-	for (int i = 0; i < lengthof(row_keys); i++)
-		gov_json_put_string(json, in, row_keys[i].string, row_keys[i].length);
-}
+static GovJsonKeys keys = {.names = row_keys, .count = lengthof(row_keys)};
 
 static void
 put_nulls(StringInfo json, GovJsonContainer *in, int count)
@@ -61,15 +47,6 @@ put_string(StringInfo json, GovJsonContainer *in, const GovSheet *sheet, GovStri
 		gov_json_put_null(json, in);
 	else
 		gov_json_put_string(json, in, gov_sheet_text(sheet, string), string.length);
-}
-
-static void
-put_amount(StringInfo json, GovJsonContainer *in, bool is_null, GovAmount amount)
-{
-	if (is_null)
-		gov_json_put_null(json, in);
-	else
-		gov_json_put_numeric(json, in, gov_amount_to_numeric(amount));
 }
 
 static void
@@ -108,17 +85,16 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	static GovJsonTime last_end;
 	GovJsonContainer object;
 
-	gov_json_begin_object(json, &object, lengthof(row_keys));
-	put_keys(json, &object);
+	gov_json_begin_values(json, &object, &keys);
 	put_string(json, &object, sheet, budget->name);
 	gov_json_put_bool(json, &object, budget->is_locked);
 	put_string(json, &object, sheet, sheet->types[entity->type]);
 	put_string(json, &object, sheet, window->cadence_text);
 	put_string(json, &object, sheet, entity->id);
 	put_parent(json, &object, sheet, entity);
-	put_amount(json, &object, budget->nscope > 0, budget->allocated);
-	put_amount(json, &object, !budget->has_limit, budget->limit - usage - held);
-	put_amount(json, &object, !budget->has_limit, budget->limit);
+	gov_json_put_amount(json, &object, budget->nscope > 0, budget->allocated);
+	gov_json_put_amount(json, &object, !budget->has_limit, budget->limit - usage - held);
+	gov_json_put_amount(json, &object, !budget->has_limit, budget->limit);
 	put_string(json, &object, sheet, entity->display_name);
 	gov_json_put_string(json, &object, budget->is_soft ? "soft" : "hard", 4);
 	if (budget->has_limit)
@@ -126,8 +102,8 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	else
 		gov_json_put_null(json, &object);
 	put_string(json, &object, sheet, sheet->capabilities[known->capability]);
-	put_amount(json, &object, false, usage);
-	put_amount(json, &object, false, held);
+	gov_json_put_amount(json, &object, false, usage);
+	gov_json_put_amount(json, &object, false, held);
 	put_scope(json, &object, sheet, budget);
 	gov_json_put_time(json, &object, &last_end, row->amounts.window.end);
 	gov_json_put_time(json, &object, &last_start, row->amounts.window.start);
@@ -141,8 +117,7 @@ put_entity(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 {
 	GovJsonContainer object;
 
-	gov_json_begin_object(json, &object, lengthof(row_keys));
-	put_keys(json, &object);
+	gov_json_begin_values(json, &object, &keys);
 	put_nulls(json, &object, 2);
 	put_string(json, &object, sheet, sheet->types[entity->type]);
 	put_nulls(json, &object, 1);

@@ -25,6 +25,7 @@
 #include "utils/formatting.h"
 
 #include "base/compat.h"
+#include "pure/bytes.h"
 #include "query/page.h"
 #include "query/sheet_read.h"
 
@@ -308,9 +309,7 @@ mark_texts(const GovSheet *sheet, const GovString *list, uint32 count, const Gov
 	for (uint32 i = 0; i < count; i++)
 	{
 		for (int j = 0; j < wanted->count && !marks[i]; j++)
-			marks[i] = list[i].length == VARSIZE_ANY_EXHDR(wanted->items[j]) &&
-				memcmp(gov_sheet_text(sheet, list[i]), VARDATA_ANY(wanted->items[j]),
-					   list[i].length) == 0;
+			marks[i] = gov_bytes_are(wanted->items[j], gov_sheet_text(sheet, list[i]), list[i].length);
 	}
 	return marks;
 }

@@ -23,11 +23,11 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/errors.h"
 #include "cache/load_steps.h"
+#include "pure/bytes.h"
 #include "query/sheet_read.h"
 
 /* A budget as it is read, before the budgets of its entity are in order. */
@@ -79,13 +79,10 @@ is_column(const GovSheet *sheet, GovString string, uint64 row, int column)
 {
 	bool		isnull;
 	Datum		value = gov_spi_value(row, column, &isnull);
-	text	   *bytes;
 
 	if (isnull || string.offset == 0)
 		return isnull && string.offset == 0;
-	bytes = DatumGetTextPP(value);
-	return string.length == VARSIZE_ANY_EXHDR(bytes) &&
-		memcmp(gov_sheet_text(sheet, string), VARDATA_ANY(bytes), string.length) == 0;
+	return gov_bytes_are(DatumGetTextPP(value), gov_sheet_text(sheet, string), string.length);
 }
 
 /* The index of a text in a short list of them, added if it is new. */

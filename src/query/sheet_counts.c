@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "cache/load_steps.h"
+#include "ledger/statements.h"
 #include "query/sheet_read.h"
 
 static GovQuery usage_query = {
@@ -41,8 +42,7 @@ static GovQuery tail_query = {
 	"select x.counter_id, x.window_start, sum(e.amount)"
 	" from (select v.amount, v.counter_ids, v.window_starts"
 	"       from @gov_events v"
-	"       where v.owner_id <= $1 and (v.owner_id, v.id) >"
-	"        ($1, coalesce((select r.watermark from @gov_rollup_state r), 0)) offset 0) e,"
+	"       where " GOV_SQL_PAST("v", "$1", "id", GOV_SQL_WATERMARK) " offset 0) e,"
 	"  lateral unnest(e.counter_ids, e.window_starts) as x(counter_id, window_start)"
 	" group by 1, 2",
 	.nargs = 1,
@@ -54,8 +54,8 @@ static GovQuery holds_query = {
 	"select x.budget_id, sum(r.amount)"
 	" from (select v.amount, v.assignment_ids"
 	"       from @gov_reservations v"
-	"       where v.owner_id <= $1 and v.state = 'open'"
-	"        and (v.owner_id, v.expires_at) > ($1, $2) offset 0) r,"
+	"       where v.state = 'open'"
+	"        and " GOV_SQL_PAST("v", "$1", "expires_at", "$2") " offset 0) r,"
 	"  lateral unnest(r.assignment_ids) as x(budget_id)"
 	" group by 1",
 	.nargs = 2,

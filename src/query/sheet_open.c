@@ -30,7 +30,6 @@
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "base/catalog.h"
 #include "base/clock.h"
@@ -39,6 +38,7 @@
 #include "base/guc.h"
 #include "base/spi.h"
 #include "cache/changes.h"
+#include "pure/bytes.h"
 #include "query/live.h"
 #include "query/sheet_read.h"
 
@@ -175,8 +175,8 @@ is_current(const GovSheet *sheet, const GovSheetMarks *marks, TimestampTz now)
 static bool
 sheet_covers(const GovSheet *sheet, const GovOwnerKey *owner, const char *part)
 {
-	return sheet->owner.owner_length == owner->owner_length &&
-		memcmp(sheet->owner.owner, owner->owner, owner->owner_length) == 0 &&
+	return gov_bytes_equal(sheet->owner.owner, sheet->owner.owner_length,
+						   owner->owner, owner->owner_length) &&
 		(sheet->part == NULL || (part != NULL && strcmp(sheet->part, part) == 0));
 }
 

@@ -49,6 +49,7 @@
 #include "cache/changes.h"
 #include "cache/load_steps.h"
 #include "cache/pending.h"
+#include "ledger/statements.h"
 #include "rollup/alert.h"
 #include "rollup/notify.h"
 
@@ -88,8 +89,7 @@ static GovQuery charged_query = {
 	" select x.counter_id, x.window_start, sum(e.amount) as amount"
 	" from (select distinct w.owner_id from wanted w) o,"
 	"  lateral (select v.amount, v.counter_ids, v.window_starts from @gov_events v"
-	"           where v.owner_id <= o.owner_id and (v.owner_id, v.id) >"
-	"            (o.owner_id, coalesce((select r.watermark from @gov_rollup_state r), 0))"
+	"           where " GOV_SQL_PAST("v", "o.owner_id", "id", GOV_SQL_WATERMARK)
 	"           offset 0) e,"
 	"  lateral unnest(e.counter_ids, e.window_starts) as x(counter_id, window_start)"
 	" where x.counter_id in (select w.counter_id from wanted w)"

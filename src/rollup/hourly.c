@@ -25,6 +25,7 @@
 
 #include "base/errors.h"
 #include "ledger/columns.h"
+#include "pure/bytes.h"
 #include "rollup/hourly.h"
 
 typedef struct KnownText
@@ -40,19 +41,12 @@ hash_text(const text *key)
 	return hash_bytes((const unsigned char *) VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
 }
 
-static inline bool
-is_same_text(const text *a, const text *b)
-{
-	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
-}
-
 #define SH_PREFIX texts
 #define SH_ELEMENT_TYPE KnownText
 #define SH_KEY_TYPE const text *
 #define SH_KEY key
 #define SH_HASH_KEY(tb, key) hash_text(key)
-#define SH_EQUAL(tb, a, b) is_same_text(a, b)
+#define SH_EQUAL(tb, a, b) gov_bytes_same(a, b)
 #define SH_STORE_HASH
 #define SH_GET_HASH(tb, a) (a)->hash
 #define SH_SCOPE static inline
@@ -181,12 +175,8 @@ gov_hourly_count(const GovHourly *hourly)
 static int
 compare_texts(const text *a, const text *b)
 {
-	int			result;
-
-	if (a == b)
-		return 0;
-	result = memcmp(VARDATA(a), VARDATA(b), Min(VARSIZE(a), VARSIZE(b)) - VARHDRSZ);
-	return result != 0 ? result : (VARSIZE(a) < VARSIZE(b) ? -1 : 1);
+	return a == b ? 0 : gov_bytes_compare(VARDATA_ANY(a), VARSIZE_ANY_EXHDR(a),
+										  VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b));
 }
 
 static int

@@ -45,6 +45,7 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/spi.h"
+#include "ledger/statements.h"
 #include "rollup/pass.h"
 #include "rollup/referred.h"
 #include "rollup/retention.h"
@@ -90,7 +91,7 @@ static GovQuery note_state_query = {
 	" select e.id, e.recorded_at, e.recorded_at < $2 as is_due," \
 	"  e.recorded_at between $2 and $3 as ends" \
 	" from @gov_events e" \
-	" where e.id > $1 and e.id <= coalesce((select r.watermark from @gov_rollup_state r), 0)" \
+	" where e.id > $1 and e.id <= " GOV_SQL_WATERMARK \
 	" order by e.id limit $4)," \
 	" seen as materialized (" \
 	" select b.id, b.recorded_at, b.is_due, b.is_due" \

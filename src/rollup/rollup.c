@@ -53,6 +53,7 @@
 #include "base/spi.h"
 #include "cache/tail.h"
 #include "ledger/columns.h"
+#include "ledger/statements.h"
 #include "ledger/tally.h"
 #include "rollup/hourly.h"
 #include "rollup/rollup.h"
@@ -78,7 +79,8 @@ static GovFence fence;
 static TimestampTz complete_until = DT_NOBEGIN;
 
 static GovQuery positions_query = {
-	.sql = "select coalesce((select r.watermark from @gov_rollup_state r), 0),"
+	.sql =
+	"select " GOV_SQL_WATERMARK ","
 	" (select case when s.is_called then s.last_value else 0 end from @gov_events_id_seq s)"
 };
 

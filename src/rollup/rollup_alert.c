@@ -22,12 +22,12 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
 #include "base/spi.h"
+#include "ledger/statements.h"
 #include "rollup/alert.h"
 #include "rollup/notify.h"
 #include "rollup/rollup_write.h"
@@ -63,7 +63,7 @@ static GovQuery raise_query = {
 	" from concerned o,"
 	"  lateral (select e.id, e.amount, e.counter_ids, e.window_starts"
 	"           from @gov_events e"
-	"           where e.owner_id <= o.owner_id and (e.owner_id, e.id) > (o.owner_id, $5)"
+	"           where " GOV_SQL_PAST("e", "o.owner_id", "id", "$5")
 	"            and (e.owner_id, e.id) <= (o.owner_id, $6) offset 0) v,"
 	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
 	" where (x.counter_id in (select c.counter_id from crossed c)) is true"
@@ -73,7 +73,7 @@ static GovQuery raise_query = {
 	" from concerned o,"
 	"  lateral (select e.amount, e.counter_ids, e.window_starts"
 	"           from @gov_events e"
-	"           where e.owner_id <= o.owner_id and (e.owner_id, e.id) > (o.owner_id, $6)"
+	"           where " GOV_SQL_PAST("e", "o.owner_id", "id", "$6")
 	"           offset 0) v,"
 	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
 	" where (x.counter_id in (select c.counter_id from crossed c)) is true),"

@@ -42,6 +42,7 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/spi.h"
+#include "pure/bytes.h"
 #include "rollup/pass.h"
 #include "rollup/referred.h"
 #include "rollup/usage_retention.h"
@@ -268,8 +269,7 @@ keep_recorded(TupleTableSlot *row, void *state)
 		text	   *other = DatumGetTextPP(hours->owners[i]);
 
 		if (DatumGetTimestampTz(hours->hours[i]) == hour &&
-			VARSIZE_ANY_EXHDR(other) == VARSIZE_ANY_EXHDR(owner) &&
-			memcmp(VARDATA_ANY(other), VARDATA_ANY(owner), VARSIZE_ANY_EXHDR(owner)) == 0)
+			gov_bytes_same(other, owner))
 			hours->is_recorded[i] = true;
 	}
 }

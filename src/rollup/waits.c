@@ -30,7 +30,8 @@ static TimestampTz blocked_since = 0;	/* 0: it is not */
 static bool is_told = false;
 
 static GovQuery culprits_query = {
-	.sql = "select string_agg(" GOV_ROLLUP_WAITER("w") ", ', ' order by w.pid)"
+	.sql =
+	"select string_agg(" GOV_ROLLUP_WAITER("w") ", ', ' order by w.pid)"
 	" from @gov_rollup_waits w where coalesce((to_jsonb(w) ->> 'since')::timestamptz <= $1, true)",
 	.nargs = 1,
 	.argtypes = {TIMESTAMPTZOID}

@@ -44,8 +44,6 @@
 #include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "base/catalog.h"
 #include "base/lookup.h"

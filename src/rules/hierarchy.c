@@ -36,7 +36,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
@@ -44,11 +43,9 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "base/catalog.h"
@@ -74,13 +71,14 @@ PG_FUNCTION_INFO_V1(gov_lock_hierarchy_1_0);
  * other conditions say.
  */
 static GovQuery scoped_query = {
-	.sql = "select a.id::text, a.entity_id, a.capability_id "
-	"from @gov_assignments a "
-	"where a.owner_id || a.scope_entity_ids @> array[$1, $2] "
-	"    and a.scope_entity_ids <> '{}' "
-	"    and a.owner_id || '' = $1 "
-	"    and a.scope_entity_ids @> array[$2] "
-	"limit 1",
+	.sql =
+	"select a.id::text, a.entity_id, a.capability_id"
+	" from @gov_assignments a"
+	" where a.owner_id || a.scope_entity_ids @> array[$1, $2]"
+	"    and a.scope_entity_ids <> '{}'"
+	"    and a.owner_id || '' = $1"
+	"    and a.scope_entity_ids @> array[$2]"
+	" limit 1",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID}
 };

@@ -18,7 +18,6 @@
  */
 #include "postgres.h"
 
-#include "utils/builtins.h"
 #include "utils/rel.h"
 
 #include "base/catalog.h"

@@ -41,7 +41,6 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 
 #include "base/errors.h"
 
@@ -81,32 +80,34 @@ static const char *const policy_columns[] = {"thresholds"};
 
 /* The first owner that has at least so many budgets. */
 static GovQuery crowded_owner_query = {
-	.sql = "select w.owner_id "
-	"from (select distinct o.owner_id collate \"C\" as owner_id "
-	"      from unnest($1) as o (owner_id)) w, "
-	"lateral (select count(*) as n "
-	"         from (select from @gov_assignments a where a.owner_id = w.owner_id limit $2) b "
-	"         offset 0) c "
-	"where c.n >= $2 "
-	"limit 1",
+	.sql =
+	"select w.owner_id"
+	" from (select distinct o.owner_id collate \"C\" as owner_id"
+	"      from unnest($1) as o (owner_id)) w,"
+	" lateral (select count(*) as n"
+	"         from (select from @gov_assignments a where a.owner_id = w.owner_id limit $2) b"
+	"         offset 0) c"
+	" where c.n >= $2"
+	" limit 1",
 	.nargs = 2,
 	.argtypes = {TEXTARRAYOID, INT8OID}
 };
 
 /* The first entity that has them for one capability; planned as in hierarchy.c. */
 static GovQuery crowded_entity_query = {
-	.sql = "select w.entity_id, w.capability_id "
-	"from (select distinct o.owner_id collate \"C\" as owner_id, "
-	"       o.entity_id collate \"C\" as entity_id, o.capability_id collate \"C\" as capability_id "
-	"      from unnest($1, $2, $3) as o (owner_id, entity_id, capability_id)) w, "
-	"lateral (select count(*) as n "
-	"         from (select from @gov_assignments a "
-	"               where a.owner_id = w.owner_id and a.entity_id = w.entity_id "
-	"                and a.capability_id || '' = w.capability_id "
-	"               limit $4) b "
-	"         offset 0) c "
-	"where c.n >= $4 "
-	"limit 1",
+	.sql =
+	"select w.entity_id, w.capability_id"
+	" from (select distinct o.owner_id collate \"C\" as owner_id,"
+	"       o.entity_id collate \"C\" as entity_id, o.capability_id collate \"C\" as capability_id"
+	"      from unnest($1, $2, $3) as o (owner_id, entity_id, capability_id)) w,"
+	" lateral (select count(*) as n"
+	"         from (select from @gov_assignments a"
+	"               where a.owner_id = w.owner_id and a.entity_id = w.entity_id"
+	"                and a.capability_id || '' = w.capability_id"
+	"               limit $4) b"
+	"         offset 0) c"
+	" where c.n >= $4"
+	" limit 1",
 	.nargs = 4,
 	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8OID}
 };
