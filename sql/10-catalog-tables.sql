@@ -277,3 +277,52 @@ comment on constraint gov_assignments_enforcement_check on @extschema@.gov_assig
 comment on constraint gov_assignments_strict_allocation_check on @extschema@.gov_assignments is 'Only a node-wide budget, with no scope, can have strict allocation.';
 comment on constraint gov_assignments_alert_thresholds_check on @extschema@.gov_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
 
+create table @extschema@.gov_boosts
+(
+    id uuid not null default gen_random_uuid(),
+    owner_id text collate "C" not null,
+    entity_id text collate "C" not null,
+    capability_id text collate "C" not null,
+    scope_entity_ids text[] collate "C" not null default '{}',
+    name text collate "C" not null default '',
+    amount numeric not null,
+    valid_from timestamptz not null default now(),
+    valid_until timestamptz,
+    reason text,
+    created_by text collate "C" not null default session_user,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_boosts_pkey primary key (id),
+    constraint gov_boosts_amount_check
+        check (amount <> 0 and abs(amount) < 1000000000000000000),
+    constraint gov_boosts_valid_from_check
+        check (isfinite(valid_from)),
+    constraint gov_boosts_valid_until_check
+        check (valid_until is null or isfinite(valid_until) and valid_until > valid_from),
+    constraint gov_boosts_reason_check
+        check (length(reason) between 1 and 1000)
+)
+using heap;
+
+-- What has not ended of an entity's budgets.
+create index gov_boosts_budget_idx on @extschema@.gov_boosts (owner_id, entity_id, valid_until);
+
+comment on table @extschema@.gov_boosts is 'what is added to the limits of budgets for a time, or taken off them; nothing has to run for one to begin or end (since 1.1.0)';
+comment on column @extschema@.gov_boosts.id is 'its id, drawn where it is not given';
+comment on column @extschema@.gov_boosts.owner_id is 'one of the vendor''s customers; does not change';
+comment on column @extschema@.gov_boosts.entity_id is 'the entity whose budget it is of; does not change';
+comment on column @extschema@.gov_boosts.capability_id is 'the capability of that budget; does not change';
+comment on column @extschema@.gov_boosts.scope_entity_ids is 'the scope of that budget, sorted and distinct; does not change';
+comment on column @extschema@.gov_boosts.name is 'the name of that budget; does not change';
+comment on column @extschema@.gov_boosts.amount is 'what is added to the limit, in the capability''s unit, exact to 9 decimals; negative: taken off, to no less than 0';
+comment on column @extschema@.gov_boosts.valid_from is 'from when on';
+comment on column @extschema@.gov_boosts.valid_until is 'until when, exclusive; null: for ever';
+comment on column @extschema@.gov_boosts.reason is 'why, for people to read';
+comment on column @extschema@.gov_boosts.created_by is 'the role that had logged in';
+comment on column @extschema@.gov_boosts.created_at is 'when the row was made';
+comment on column @extschema@.gov_boosts.updated_at is 'when a value of the row last changed';
+comment on constraint gov_boosts_amount_check on @extschema@.gov_boosts is 'The amount of a boost is a number other than 0 with at most 18 digits before the point.';
+comment on constraint gov_boosts_valid_from_check on @extschema@.gov_boosts is 'A boost begins at a finite time.';
+comment on constraint gov_boosts_valid_until_check on @extschema@.gov_boosts is 'A boost ends after it begins, at a finite time, or not at all (null).';
+comment on constraint gov_boosts_reason_check on @extschema@.gov_boosts is 'The reason of a boost has 1 to 1000 characters.';

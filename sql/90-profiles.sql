@@ -106,6 +106,8 @@ as $$
                 'locked, alert_thresholds)'),
             ('gov_assignments', '{tenant}', 'delete'),
             ('gov_assignments', '{admin}', 'select, insert, update, delete, references'),
+            ('gov_boosts', '{reader, tenant}', 'select'),
+            ('gov_boosts', '{admin}', 'select, insert, update, delete'),
             ('gov_alert_policies', '{reader, tenant}', 'select'),
             ('gov_alert_policies', '{tenant}', 'insert (owner_id, thresholds)'),
             ('gov_alert_policies', '{tenant}', 'update (thresholds)'),

@@ -59,6 +59,8 @@ static const KnownRelation known[] = {
 	INDEX(assignments_key, "gov_assignments_key", assignments),
 	INDEX(assignments_counter, "gov_assignments_counter_id_key", assignments),
 	INDEX(assignments_strict, "gov_assignments_strict", assignments),
+	RELATION(boosts, "gov_boosts"),
+	INDEX(boosts_budget, "gov_boosts_budget_idx", boosts),
 	RELATION(counter_seq, "gov_counter_seq"),
 	RELATION(events, "gov_events"),
 	REQUIRED_INDEX(events_key, "gov_events_key", events),

@@ -181,7 +181,8 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 
 /* What is used and held for this transaction, which sees what it gives back. */
 static void
-read_state(const GovEntity *entity, const GovResolvedBudget *resolved, GovBudgetState *state)
+read_state(const GovEntity *entity, const GovResolvedBudget *resolved, TimestampTz now,
+		   GovBudgetState *state)
 {
 	const GovBudget *budget = resolved->budget;
 	GovCharge	relief = {0};
@@ -200,6 +201,8 @@ read_state(const GovEntity *entity, const GovResolvedBudget *resolved, GovBudget
 	state->has_limit = budget->has_limit;
 	state->is_soft = budget->is_soft;
 	state->bounds = gov_budget_bounds(entity, budget);
+	if (unlikely(state->bounds != NULL) && state->bounds->nsteps > 0)
+		state->limit = gov_bounds_at(state->bounds, now);
 	state->window_end = resolved->counter->window.end;
 }
 
@@ -232,7 +235,7 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 		return false;
 	budget->window = budget->counter->window;
 	Assert(walk->is_outdated || walk->out->now < budget->window.end);
-	read_state(resolved->entity, budget, &out->states[out->nbudgets]);
+	read_state(resolved->entity, budget, out->now, &out->states[out->nbudgets]);
 	out->has_bounds |= out->states[out->nbudgets].bounds != NULL;
 	out->nbudgets++;
 	return true;

@@ -37,6 +37,20 @@ enum
 	GOV_ASSIGNMENT_COUNTER_ID
 };
 
+/* gov_boosts, in order; no more of it */
+enum
+{
+	GOV_BOOST_ID,
+	GOV_BOOST_OWNER_ID,
+	GOV_BOOST_ENTITY_ID,
+	GOV_BOOST_CAPABILITY_ID,
+	GOV_BOOST_SCOPE_ENTITY_IDS,
+	GOV_BOOST_NAME,
+	GOV_BOOST_AMOUNT,
+	GOV_BOOST_VALID_FROM,
+	GOV_BOOST_VALID_UNTIL
+};
+
 /* gov_alert_policies, in order; no more of it */
 enum
 {

@@ -151,6 +151,39 @@ foreach my $way (sort keys %ways)
 	gov_ask($session, 'reset governance.use_cache');
 }
 
+# ---------------------------------------------------------------- a boost
+
+foreach my $way (sort keys %ways)
+{
+	my $owner = "boost $way";
+	my $turn = sub { gov_ask($session, $ways{$way}) if $ways{$way} };
+	my $limits = sub {
+		return gov_ask($session, qq{
+			select h.usage_limit || ' ' || b.usage_limit || ' ' || (q.r ->> 'usageLimit') || ' ' || t.usage_limit
+			from gov_headroom('$owner', 'tokens', 0, null, '{org}') h, gov_budgets b, gov_tree('$owner', '{tokens}') t,
+				jsonb_path_query(gov_query('$owner', '{tokens}'), '\$.data[*]') q (r)
+			where b.owner_id = '$owner'});
+	};
+
+	gov_ask($session, "call customer('$owner')");
+	stop_clock('2040-05-05 12:20:00+00', 0);
+	gov_ask($session, qq{select gov_boost('$owner', 'org', 'tokens', 5, '2040-05-05 12:20:00.000005+00', valid_from => '2040-05-05 12:20:00.000003+00')});
+	gov_ask($session, calls('gov_consume', $owner, 10));
+	is_answer(qq{select retry_at from gov_check('$owner', 'tokens', 5, null, '{org}')}, '2040-05-05 12:20:00.000003+00', "$way: when to come back");
+	foreach my $case ([ 2, 10, 'a microsecond before it begins' ], [ 3, 15, 'when it begins' ], [ 4, 15, 'a microsecond before it ends' ], [ 5, 10, 'when it ends' ])
+	{
+		my ($at, $limit, $when) = @$case;
+
+		stop_clock('2040-05-05 12:20:00+00', $at);
+		$turn->();
+		is($limits->(), join(' ', ($limit) x 4), "$way: the limit $when");
+		is_answer(calls('gov_check', $owner, 5), $limit == 15 ? 't' : 'f', "$way: what is granted $when");
+		is_answer(calls('gov_consume', $owner, 5), 't', "$way: what charges is granted as long as it lasts") if $at == 4;
+	}
+	is_answer(calls('gov_consume', $owner, 0), 'f', "$way: and not a microsecond later");
+	gov_ask($session, 'reset governance.use_cache');
+}
+
 # ---------------------------------------------------------------- the time of an event
 
 gov_ask($session, q{call customer('ahead')});
