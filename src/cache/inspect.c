@@ -112,6 +112,7 @@ gov_inspect_counters(int stripe, Oid extension, const char *owner,
 		pfree(copies.items);
 		copies.capacity = 2 * copies.count;
 	}
+	GOV_FAULT(GOV_FAULT_WAIT);
 	*result = copies.items;
 	return copies.count;
 }

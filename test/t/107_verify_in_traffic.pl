@@ -51,7 +51,7 @@ my %meanwhile = (
 		q{select gov_release(HOLD); select gov_reserve('owner-1', 'tokens', 5, null, '{org}')} ]);
 my %stop = (
 	'before it looks' => q{set governance.fault_point = 'wait'; set governance.fault_at = 1},
-	'after it has looked' => q{set governance.fault_point = 'statement'; set governance.fault_at = 2});
+	'after it has looked' => q{set governance.fault_point = 'wait'; set governance.fault_at = 2});
 
 gov_ask($verifier, q{set governance.fault_action = 'queue'});
 foreach my $what (sort keys %meanwhile)
