@@ -3,6 +3,7 @@
 # make bench    what the calls cost next to plain SQL, Redis and rate-limiter-flexible: bench/results.md
 # make growth   what each operation reads at three sizes of the data, and how that grows
 # make docs     docs/reference.md, from the comments in the catalogs
+# make format   src/ as PostgreSQL formats its own C
 #
 # These need Debian and nothing else: they find PostgreSQL, or install it.  Choose one
 # with PG_MAJOR=17 or PG_CONFIG=/path/to/pg_config.  The usual PGXS targets are
@@ -42,9 +43,9 @@ PROVE_TESTS = test/t/*.pl
 
 PG_CONFIG ?= pg_config
 
-ifneq (,$(filter check demo bench growth docs,$(MAKECMDGOALS)))
+ifneq (,$(filter check demo bench growth docs format,$(MAKECMDGOALS)))
 
-.PHONY: check demo bench growth docs
+.PHONY: check demo bench growth docs format
 check:
 	@test/check
 demo:
@@ -55,6 +56,8 @@ growth:
 	@bench/growth
 docs:
 	@docs/build
+format:
+	@test/format
 
 else
 

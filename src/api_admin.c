@@ -23,17 +23,17 @@
 #include "base/catalog.h"
 #include "base/clock.h"
 #include "base/errors.h"
-#include "base/launch.h"
 #include "base/owner.h"
 #include "base/shmem.h"
 #include "base/spi.h"
+#include "base/worker_slots.h"
 #include "cache/changes.h"
-#include "cache/evict.h"
 #include "cache/inspect.h"
+#include "cache/node_memory.h"
 #include "cache/reset.h"
 #include "cache/tail.h"
 #include "call/answer.h"
-#include "call/expire.h"
+#include "call/hold_expire.h"
 #include "call/request.h"
 #include "rollup/pass.h"
 #include "rollup/rollup.h"
@@ -88,7 +88,7 @@ put_counters_of(FunctionCallInfo fcinfo, const char *owner)
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (owner != NULL)
-		gov_owner_key_init(&key, MyDatabaseId, extension, owner, strlen(owner));
+		gov_node_owner_key_init(&key, MyDatabaseId, extension, owner, strlen(owner));
 	for (int s = 0; gov_shmem_is_available() && s < GOV_STRIPES; s++)
 	{
 		GovCounterCopy *copies;
@@ -221,9 +221,9 @@ expire_all(void *arg)
 	TimestampTz now = gov_clock();
 	TimestampTz after = DT_NOBEGIN;
 
-	if (!gov_shmem_is_available() || !gov_expire_try_lock())
+	if (!gov_shmem_is_available() || !gov_hold_expire_try_lock())
 		return;
-	while (gov_expire_next(&after, now, &work->done))
+	while (gov_hold_expire_next(&after, now, &work->done))
 		CHECK_FOR_INTERRUPTS();
 }
 
@@ -239,7 +239,7 @@ roll_up(void *arg)
 }
 
 static void
-tidy(void *arg)
+tidy_database(void *arg)
 {
 	Work	   *work = arg;
 
@@ -298,7 +298,7 @@ tidy_all(StringInfo failures)
 	for (int i = 0; i < GOV_TIDYINGS; i++)
 	{
 		const GovTidying *tidying = &gov_tidyings[i];
-		uint64		ndone = try_step(tidying->step, tidy, tidying, failures);
+		uint64		ndone = try_step(tidying->step, tidy_database, tidying, failures);
 
 		ndeleted += tidying->deletes ? ndone : 0;
 	}
@@ -377,14 +377,14 @@ gov_reset_clock_1_1(PG_FUNCTION_ARGS)
 	char	   *name;
 
 	if (PG_ARGISNULL(0))
-		gov_raise_null_argument("owner_id");
+		gov_error_null_argument("owner_id");
 	owner = PG_GETARG_TEXT_PP(0);
 	gov_request_check_key("owner_id", owner);
 	gov_owner_require_visible(owner);
 	if (!gov_shmem_is_available())
 		PG_RETURN_VOID();
 	name = text_to_cstring(owner);
-	gov_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, name, strlen(name));
+	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, name, strlen(name));
 	gov_reset_owner(&key);
 	PG_RETURN_VOID();
 }

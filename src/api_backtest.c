@@ -113,7 +113,7 @@ read_texts(Datum array, const char *column, Datum **texts)
 
 /* A column of a budget, which must not be null. */
 static Datum
-required(HeapTupleHeader row, const char *column)
+required_column(HeapTupleHeader row, const char *column)
 {
 	bool		isnull;
 	Datum		value = GetAttributeByName(row, column, &isnull);
@@ -137,7 +137,7 @@ read_limit(HeapTupleHeader row, GovTrial *trial)
 {
 	bool		isnull;
 	Datum		limit = GetAttributeByName(row, "usage_limit", &isnull);
-	char	   *enforcement = TextDatumGetCString(required(row, "enforcement"));
+	char	   *enforcement = TextDatumGetCString(required_column(row, "enforcement"));
 
 	trial->state.has_limit = !isnull;
 	trial->state.is_soft = strcmp(enforcement, "soft") == 0;
@@ -159,7 +159,7 @@ read_windows(HeapTupleHeader row, GovTrial *trial)
 	anchor = GetAttributeByName(row, "anchor_at", &isnull);
 	trial->has_anchor = !isnull;
 	trial->anchor = isnull ? 0 : DatumGetTimestampTz(anchor);
-	trial->tz = gov_timezone_lookup(TextDatumGetCString(required(row, "timezone")));
+	trial->tz = gov_window_timezone(TextDatumGetCString(required_column(row, "timezone")));
 	if (trial->tz == NULL)
 		raise_bad_budget("timezone");
 }
@@ -171,9 +171,9 @@ add_trial(GovBacktest *backtest, HeapTupleHeader row, TimestampTz suspended_from
 	Datum	   *scope;
 
 	trial.suspended_from = suspended_from;
-	trial.entity = name_of(backtest, required(row, "entity_id"));
-	trial.capability = name_of(backtest, required(row, "capability_id"));
-	trial.nscope = read_texts(required(row, "scope_entity_ids"), "scope_entity_ids", &scope);
+	trial.entity = name_of(backtest, required_column(row, "entity_id"));
+	trial.capability = name_of(backtest, required_column(row, "capability_id"));
+	trial.nscope = read_texts(required_column(row, "scope_entity_ids"), "scope_entity_ids", &scope);
 	trial.scope = palloc(sizeof(int) * Max(trial.nscope, 1));
 	for (int i = 0; i < trial.nscope; i++)
 		trial.scope[i] = name_of(backtest, scope[i]);
@@ -190,7 +190,7 @@ count_names(Datum *budgets, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		Datum		scope = required(DatumGetHeapTupleHeader(budgets[i]), "scope_entity_ids");
+		Datum		scope = required_column(DatumGetHeapTupleHeader(budgets[i]), "scope_entity_ids");
 		ArrayType  *ids = DatumGetArrayTypeP(scope);
 
 		nnames += 2 + ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
@@ -248,7 +248,7 @@ distinct_values(const GovBacktest *backtest, Datum *budgets, int count, bool is_
 		if (bms_is_member(number, seen))
 			continue;
 		seen = bms_add_member(seen, number);
-		values[nvalues++] = required(DatumGetHeapTupleHeader(budgets[i]), column);
+		values[nvalues++] = required_column(DatumGetHeapTupleHeader(budgets[i]), column);
 	}
 	return construct_array(values, nvalues, TEXTOID, -1, false, TYPALIGN_INT);
 }

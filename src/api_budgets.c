@@ -48,8 +48,10 @@
 #include "base/spi.h"
 #include "cache/entity.h"
 
-#define GOV_WHOLE_AT_ONCE	50	/* budgets of an owner that is always read whole */
-#define GOV_ENTITY_PRICE	200 /* budgets of a whole owner, for planning and starting a query */
+#define GOV_WHOLE_AT_ONCE	50	/* budgets of an owner that is always read
+								 * whole */
+#define GOV_ENTITY_PRICE	200 /* budgets of a whole owner, for planning and
+								 * starting a query */
 
 PG_FUNCTION_INFO_V1(gov_budgets_of_entity_1_1);
 

@@ -84,7 +84,7 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 	GovSpi		spi;
 
 	if (PG_ARGISNULL(0))
-		gov_raise_null_argument("owner_id");
+		gov_error_null_argument("owner_id");
 	args[0] = PointerGetDatum(PG_GETARG_TEXT_PP(0));
 	gov_owner_require(TextDatumGetCString(args[0]));
 	PreventCommandIfReadOnly("gov_delete_owner()");

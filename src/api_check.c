@@ -41,7 +41,7 @@ decide_unavailable(void (*raise) (void), GovDecision *decision)
 
 /* Answer a check; NULL when the engine could not. */
 static GovResolution *
-check(FunctionCallInfo fcinfo, bool want_details, GovDecision *decision)
+answer_check(FunctionCallInfo fcinfo, bool want_details, GovDecision *decision)
 {
 	GovArguments arguments;
 	GovRequest	request;
@@ -51,13 +51,13 @@ check(FunctionCallInfo fcinfo, bool want_details, GovDecision *decision)
 	gov_request_init(&request, &arguments, false);
 	if (!gov_shmem_is_available())
 	{
-		decide_unavailable(gov_raise_not_preloaded, decision);
+		decide_unavailable(gov_error_not_preloaded, decision);
 		return NULL;
 	}
 	if (gov_gate(&request, GOV_USE_CHECK, want_details, &resolution, decision) !=
 		GOV_GATE_ANSWERED)
 	{
-		decide_unavailable(gov_raise_cache_full, decision);
+		decide_unavailable(gov_error_cache_full, decision);
 		return NULL;
 	}
 	return resolution;
@@ -68,13 +68,13 @@ gov_check_1_0(PG_FUNCTION_ARGS)
 {
 	static GovRowType type;
 	GovDecision decision;
-	bool		want_details = gov_wants_any(fcinfo, GOV_COLUMN(REMAINING) | GOV_COLUMN(CHAINS));
-	GovResolution *resolution = check(fcinfo, want_details, &decision);
+	bool		want_details = gov_wanted_any(fcinfo, GOV_COLUMN(REMAINING) | GOV_COLUMN(CHAINS));
+	GovResolution *resolution = answer_check(fcinfo, want_details, &decision);
 	Datum		values[5];
 	bool		nulls[5];
 
 	gov_answer_decision(&decision, values, nulls);
-	nulls[4] = resolution == NULL || !gov_wants_any(fcinfo, GOV_COLUMN(CHAINS));
+	nulls[4] = resolution == NULL || !gov_wanted_any(fcinfo, GOV_COLUMN(CHAINS));
 	values[4] = nulls[4] ? (Datum) 0 : gov_answer_chains(resolution);
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }
@@ -84,7 +84,7 @@ gov_allowed_1_0(PG_FUNCTION_ARGS)
 {
 	GovDecision decision;
 
-	check(fcinfo, false, &decision);
+	answer_check(fcinfo, false, &decision);
 	PG_RETURN_BOOL(decision.is_granted);
 }
 
@@ -96,8 +96,8 @@ gov_headroom_1_0(PG_FUNCTION_ARGS)
 	GovResolution *resolution;
 
 	InitMaterializedSRF(fcinfo, 0);
-	resolution = check(fcinfo, true, &decision);
+	resolution = answer_check(fcinfo, true, &decision);
 	if (resolution != NULL)
-		gov_answer_nodes(resolution, result->setResult, result->setDesc);
+		gov_answer_links(resolution, result->setResult, result->setDesc);
 	return (Datum) 0;
 }

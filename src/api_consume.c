@@ -17,7 +17,7 @@
 #include "call/answer.h"
 #include "call/record.h"
 #include "call/wanted.h"
-#include "call/writing.h"
+#include "call/write.h"
 
 #define CHAINS	7				/* the column of gov_consume */
 
@@ -25,8 +25,8 @@ PG_FUNCTION_INFO_V1(gov_consume_1_0);
 PG_FUNCTION_INFO_V1(gov_require_1_0);
 
 static GovRecorded
-consume(FunctionCallInfo fcinfo, const char *call, GovArguments *arguments,
-		GovDecision *decision, GovResolution **resolution)
+record_consume(FunctionCallInfo fcinfo, const char *call, GovArguments *arguments,
+			   GovDecision *decision, GovResolution **resolution)
 {
 	gov_request_arguments(fcinfo, arguments);
 	arguments->key = PG_ARGISNULL(5) ? NULL : PG_GETARG_TEXT_PP(5);
@@ -40,19 +40,19 @@ gov_consume_1_0(PG_FUNCTION_ARGS)
 	GovArguments arguments;
 	GovDecision decision;
 	GovResolution *resolution;
-	GovRecorded recorded = consume(fcinfo, "gov_consume()", &arguments,
-								   &decision, &resolution);
+	GovRecorded recorded = record_consume(fcinfo, "gov_consume()", &arguments,
+										  &decision, &resolution);
 	Datum		values[7];
 	bool		nulls[7];
 
 	if (recorded.is_duplicate)
-		gov_look_again(&arguments, &resolution, &decision);
+		gov_write_look_again(&arguments, &resolution, &decision);
 	gov_answer_decision(&decision, values, nulls);
 	nulls[4] = !recorded.is_recorded && !recorded.is_duplicate;
 	values[4] = Int64GetDatum(recorded.event_id);
 	nulls[5] = false;
 	values[5] = BoolGetDatum(recorded.is_duplicate);
-	nulls[6] = !gov_wants_any(fcinfo, GOV_COLUMN(CHAINS));
+	nulls[6] = !gov_wanted_any(fcinfo, GOV_COLUMN(CHAINS));
 	values[6] = nulls[6] ? (Datum) 0 : gov_answer_chains(resolution);
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }
@@ -77,9 +77,9 @@ raise_denied(const GovArguments *arguments, const GovDecision *decision,
 {
 	ereport(ERROR,
 			(errcode(GOV_ERRCODE_DENIED),
-			 errmsg("use of \"%s\" denied: %s", gov_shown(text_to_cstring(arguments->capability)),
-					gov_denial_reason(decision->denial)),
-			 errdetail("Failing budgets: %s", gov_answer_failing_nodes(resolution)),
+			 errmsg("use of \"%s\" denied: %s", gov_error_shown(text_to_cstring(arguments->capability)),
+					gov_decide_reason(decision->denial)),
+			 errdetail("Failing budgets: %s", gov_answer_failing(resolution)),
 			 errhint("%s", denial_hint(decision))));
 }
 
@@ -89,8 +89,8 @@ gov_require_1_0(PG_FUNCTION_ARGS)
 	GovArguments arguments;
 	GovDecision decision;
 	GovResolution *resolution;
-	GovRecorded recorded = consume(fcinfo, "gov_require()", &arguments,
-								   &decision, &resolution);
+	GovRecorded recorded = record_consume(fcinfo, "gov_require()", &arguments,
+										  &decision, &resolution);
 
 	if (!recorded.is_recorded && !recorded.is_duplicate)
 		raise_denied(&arguments, &decision, resolution);

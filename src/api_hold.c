@@ -10,9 +10,9 @@
 #include "utils/uuid.h"
 
 #include "call/answer.h"
-#include "call/reserve.h"
+#include "call/hold_call.h"
 #include "call/wanted.h"
-#include "call/writing.h"
+#include "call/write.h"
 
 #define CHAINS	9				/* the column of gov_reserve */
 
@@ -41,10 +41,10 @@ gov_reserve_1_0(PG_FUNCTION_ARGS)
 
 	gov_request_arguments(fcinfo, &arguments);
 	arguments.key = PG_ARGISNULL(5) ? NULL : PG_GETARG_TEXT_PP(5);
-	reserved = gov_reserve(&arguments, PG_ARGISNULL(6) ? NULL : PG_GETARG_INTERVAL_P(6),
-						   &decision, &resolution);
+	reserved = gov_hold_reserve(&arguments, PG_ARGISNULL(6) ? NULL : PG_GETARG_INTERVAL_P(6),
+								&decision, &resolution);
 	if (reserved.is_duplicate)
-		gov_look_again(&arguments, &resolution, &decision);
+		gov_write_look_again(&arguments, &resolution, &decision);
 	is_denied = !reserved.is_held && !reserved.is_duplicate;
 
 	gov_answer_decision(&decision, values, nulls);
@@ -52,8 +52,8 @@ gov_reserve_1_0(PG_FUNCTION_ARGS)
 	values[4] = UUIDPGetDatum(&reserved.id);
 	values[5] = TimestampTzGetDatum(reserved.expires_at);
 	values[6] = BoolGetDatum(reserved.is_duplicate);
-	values[7] = CStringGetTextDatum(gov_hold_state_name(reserved.state));
-	nulls[8] = !gov_wants_any(fcinfo, GOV_COLUMN(CHAINS));
+	values[7] = CStringGetTextDatum(gov_hold_row_state_name(reserved.state));
+	nulls[8] = !gov_wanted_any(fcinfo, GOV_COLUMN(CHAINS));
 	values[8] = nulls[8] ? (Datum) 0 : gov_answer_chains(resolution);
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }
@@ -62,8 +62,8 @@ Datum
 gov_settle_1_0(PG_FUNCTION_ARGS)
 {
 	static GovRowType type;
-	GovRecorded recorded = gov_settle(hold_argument(fcinfo),
-									  PG_ARGISNULL(1) ? NULL : PG_GETARG_NUMERIC(1));
+	GovRecorded recorded = gov_hold_settle(hold_argument(fcinfo),
+										   PG_ARGISNULL(1) ? NULL : PG_GETARG_NUMERIC(1));
 	Datum		values[2] = {
 		Int64GetDatum(recorded.event_id), BoolGetDatum(recorded.is_duplicate)
 	};
@@ -75,12 +75,12 @@ gov_settle_1_0(PG_FUNCTION_ARGS)
 Datum
 gov_release_1_0(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(gov_release(hold_argument(fcinfo)));
+	PG_RETURN_BOOL(gov_hold_release(hold_argument(fcinfo)));
 }
 
 Datum
 gov_extend_1_0(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TIMESTAMPTZ(gov_extend(hold_argument(fcinfo),
-									 PG_ARGISNULL(1) ? NULL : PG_GETARG_INTERVAL_P(1)));
+	PG_RETURN_TIMESTAMPTZ(gov_hold_extend(hold_argument(fcinfo),
+										  PG_ARGISNULL(1) ? NULL : PG_GETARG_INTERVAL_P(1)));
 }

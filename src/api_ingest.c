@@ -26,7 +26,7 @@
 #include "call/batch.h"
 #include "call/item.h"
 #include "call/record.h"
-#include "call/writing.h"
+#include "call/write.h"
 
 #define GOV_ITEMS_MAX	1000
 
@@ -133,7 +133,7 @@ collect_names(Jsonb *events, GovNames *names)
 
 /* Load all that the events name at once, as far as the caller may record them. */
 static void
-preload(text *owner, Jsonb *events)
+preload_events(text *owner, Jsonb *events)
 {
 	const char *name = text_to_cstring(owner);
 	GovNames	names = {.capacity = 1024};
@@ -143,10 +143,10 @@ preload(text *owner, Jsonb *events)
 		(gov_owner_pin() != NULL && !gov_owner_is_pinned_to(name, strlen(name))))
 		return;
 	names.ids = palloc(sizeof(GovLoaded) * names.capacity);
-	gov_lock_to_write(gov_catalog()->events);
+	gov_write_lock(gov_catalog()->events);
 	gov_types_refresh();
 	collect_names(events, &names);
-	gov_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, name, strlen(name));
+	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, name, strlen(name));
 	gov_preload(&key, names.ids, names.count);
 }
 
@@ -176,16 +176,16 @@ gov_ingest_many_1_0(PG_FUNCTION_ARGS)
 	GovBatch   *batch;
 
 	if (PG_ARGISNULL(0))
-		gov_raise_null_argument("owner_id");
+		gov_error_null_argument("owner_id");
 	if (PG_ARGISNULL(1))
-		gov_raise_null_argument("events");
+		gov_error_null_argument("events");
 	owner = PG_GETARG_TEXT_PP(0);
 	events = PG_GETARG_JSONB_P(1);
 	gov_request_check_key("owner_id", owner);
 	check_items(events);
 	InitMaterializedSRF(fcinfo, 0);
 
-	preload(owner, events);
+	preload_events(owner, events);
 	batch = collect_items(owner, events);
 	gov_batch_record("gov_ingest()", batch);
 	for (int i = 0; i < batch->nitems; i++)

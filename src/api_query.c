@@ -24,7 +24,8 @@
 #include "query/page.h"
 #include "query/sheet_read.h"
 
-#define GOV_SEARCH_MAX_CHARS	1024	/* names have 255, in lower case perhaps more */
+#define GOV_SEARCH_MAX_CHARS	1024	/* names have 255, in lower case
+										 * perhaps more */
 
 PG_FUNCTION_INFO_V1(gov_query_1_0);
 
@@ -60,7 +61,7 @@ word_argument(FunctionCallInfo fcinfo, int argno, const char *name,
 	StringInfoData list;
 
 	if (PG_ARGISNULL(argno))
-		gov_raise_null_argument(name);
+		gov_error_null_argument(name);
 	value = PG_GETARG_TEXT_PP(argno);
 	initStringInfo(&list);
 	for (int i = 0; words[i] != NULL; i++)
@@ -74,7 +75,7 @@ word_argument(FunctionCallInfo fcinfo, int argno, const char *name,
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid value for \"%s\": \"%s\"", name,
-					gov_shown_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value))),
+					gov_error_shown_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value))),
 			 errhint("Give %s.", list.data)));
 }
 
@@ -110,7 +111,7 @@ texts_argument(FunctionCallInfo fcinfo, int argno, const char *name, GovTexts *t
 
 	if (PG_ARGISNULL(argno))
 		return false;
-	gov_require_list(PG_GETARG_ARRAYTYPE_P(argno), name);
+	gov_error_unless_list(PG_GETARG_ARRAYTYPE_P(argno), name);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argno), TEXTOID, -1, false, TYPALIGN_INT,
 					  &items, &nulls, &texts->count);
 	texts->items = palloc(sizeof(text *) * Max(texts->count, 1));
@@ -132,7 +133,7 @@ page_size_argument(FunctionCallInfo fcinfo)
 	int			size;
 
 	if (PG_ARGISNULL(ARG_PAGE_SIZE))
-		gov_raise_null_argument("page_size");
+		gov_error_null_argument("page_size");
 	size = PG_GETARG_INT32(ARG_PAGE_SIZE);
 	if (size < 1 || size > GOV_PAGE_MAX)
 		ereport(ERROR,
@@ -193,7 +194,7 @@ read_arguments(FunctionCallInfo fcinfo, GovPageRequest *request)
 	memset(request, 0, sizeof(*request));
 	request->owner = text_argument(fcinfo, ARG_OWNER_ID);
 	if (request->owner == NULL)
-		gov_raise_null_argument("owner_id");
+		gov_error_null_argument("owner_id");
 	gov_owner_require_visible(request->owner);
 	request->is_tree = !texts_argument(fcinfo, ARG_CAPABILITY_IDS, "capability_ids",
 									   &request->capability_ids);
@@ -209,7 +210,7 @@ read_arguments(FunctionCallInfo fcinfo, GovPageRequest *request)
 	request->size = page_size_argument(fcinfo);
 	request->hash = hash_request(request);
 	if (!PG_ARGISNULL(ARG_AFTER))
-		request->after = gov_cursor_read(request, PG_GETARG_TEXT_PP(ARG_AFTER));
+		request->after = gov_page_cursor_read(request, PG_GETARG_TEXT_PP(ARG_AFTER));
 }
 
 /*

@@ -16,8 +16,8 @@
 
 #include "fmgr.h"
 
-#include "cache/block.h"
 #include "cache/names.h"
+#include "cache/node_block.h"
 
 PG_FUNCTION_INFO_V1(gov_budget_bytes_1_1);
 PG_FUNCTION_INFO_V1(gov_node_bytes_1_1);
@@ -55,9 +55,9 @@ Datum
 gov_node_bytes_1_1(PG_FUNCTION_ARGS)
 {
 	Size		inner_size = offsetof(GovEntity, budgets) +
-		string_size(PG_GETARG_INT32(0)) + PG_GETARG_INT64(2);
+	string_size(PG_GETARG_INT32(0)) + PG_GETARG_INT64(2);
 
-	PG_RETURN_INT64(gov_block_size(inner_size, PG_GETARG_INT64(1)) + sizeof(GovRef));
+	PG_RETURN_INT64(gov_node_block_size(inner_size, PG_GETARG_INT64(1)) + sizeof(GovRef));
 }
 
 /* A string that many nodes have, by its length. */

@@ -142,7 +142,7 @@ look_at(const char *owner, GovCounterCopy **copies, Snapshot *snapshot)
 		*snapshot = GetLatestSnapshot();
 		return 0;
 	}
-	gov_owner_key_init(&key, MyDatabaseId, extension, owner, strlen(owner));
+	gov_node_owner_key_init(&key, MyDatabaseId, extension, owner, strlen(owner));
 	return gov_inspect_counters(key.stripe, extension, owner, copies, snapshot);
 }
 

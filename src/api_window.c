@@ -48,7 +48,7 @@ cadence_argument(FunctionCallInfo fcinfo)
 	if (!gov_cadence_parse(value, &cadence))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for \"cadence\": \"%s\"", gov_shown(value)),
+				 errmsg("invalid value for \"cadence\": \"%s\"", gov_error_shown(value)),
 				 errhint("Write an ISO 8601 duration of one unit, 1 to 9999, such as P1M, P1W, P30D or PT1H; null never resets.")));
 
 	return cadence;
@@ -83,11 +83,11 @@ timezone_argument(FunctionCallInfo fcinfo)
 				 errhint("Write a name of pg_timezone_names, or leave it out for UTC.")));
 
 	name = text_to_cstring(PG_GETARG_TEXT_PP(ARG_TIMEZONE));
-	tz = gov_timezone_lookup(name);
+	tz = gov_window_timezone(name);
 	if (tz == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for \"timezone\": \"%s\"", gov_shown(name)),
+				 errmsg("invalid value for \"timezone\": \"%s\"", gov_error_shown(name)),
 				 errhint("Write a name of pg_timezone_names, such as UTC or Europe/Berlin.")));
 
 	return tz;
@@ -137,7 +137,7 @@ gov_window_1_0(PG_FUNCTION_ARGS)
 	GovCadence	cadence = cadence_argument(fcinfo);
 	bool		has_anchor = !PG_ARGISNULL(ARG_ANCHOR_AT);
 	TimestampTz anchor = has_anchor ?
-		finite_argument(fcinfo, ARG_ANCHOR_AT, "anchor_at") : 0;
+	finite_argument(fcinfo, ARG_ANCHOR_AT, "anchor_at") : 0;
 	pg_tz	   *tz = timezone_argument(fcinfo);
 	TimestampTz at = at_argument(fcinfo);
 	GovWindow	window;
@@ -158,5 +158,5 @@ gov_is_timezone_1_0(PG_FUNCTION_ARGS)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
-	PG_RETURN_BOOL(gov_timezone_lookup(name) != NULL);
+	PG_RETURN_BOOL(gov_window_timezone(name) != NULL);
 }

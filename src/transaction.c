@@ -8,7 +8,7 @@
  *
  * ORDER
  *		At commit, others can see our rows already.  Nodes are made stale
- *		first; then charges are settled, which unpins counters.  Before it,
+ *		first; then usage is booked, which unpins counters.  Before it,
  *		alerts are raised, while one may still write, and told last.  At abort, the
  *		claims of an unfinished load are given up before anything else, and nodes
  *		drain no longer, because others may be waiting for them.
@@ -25,12 +25,12 @@
 
 #include "base/spi.h"
 #include "cache/changes.h"
-#include "cache/learn.h"
-#include "cache/own.h"
+#include "cache/own_counts.h"
 #include "cache/pending.h"
-#include "cache/private.h"
+#include "cache/private_view.h"
 #include "cache/reset.h"
 #include "cache/tail.h"
+#include "cache/tail_learn.h"
 #include "cache/types.h"
 #include "rollup/alert.h"
 #include "rollup/notify.h"
@@ -83,7 +83,7 @@ at_transaction_end(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_ABORT:
 			gov_load_abandon();
-			gov_learn_abandon();
+			gov_tail_learn_abandon();
 			gov_reset_abandon();
 			gov_spi_abort(0);
 			forget_private();
@@ -112,7 +112,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			gov_load_abandon();
-			gov_learn_abandon();
+			gov_tail_learn_abandon();
 			gov_reset_abandon();
 			gov_spi_abort(GetCurrentTransactionNestLevel());
 			forget_private();

@@ -52,9 +52,9 @@
 #include "base/catalog.h"
 #include "base/clock.h"
 #include "base/guc.h"
-#include "base/launch.h"
 #include "base/shmem.h"
-#include "call/expire.h"
+#include "base/worker_slots.h"
+#include "call/hold_expire.h"
 #include "rollup/pass.h"
 #include "rollup/rollup.h"
 #include "rollup/step.h"
@@ -65,7 +65,8 @@
 #define GOV_ROLLUP_AGE_MS			5000
 #define GOV_WORKER_IDLE_S			5
 #define GOV_WORKER_LOOP_MAX_MS		500
-#define GOV_WORKER_RETRY_MS			10	/* the first time; twice as long each time */
+#define GOV_WORKER_RETRY_MS			10	/* the first time; twice as long each
+										 * time */
 #define GOV_SWEEP_ANEW_MS			60000
 #define GOV_SWEEP_MARGIN_S			10	/* between a call's time and its row */
 #define GOV_TIDY_MAX_MS				500 /* of a step in a round */
@@ -74,8 +75,10 @@ PGDLLEXPORT void gov_worker_main(Datum arg);
 
 /* What the last sweep of the holds has found. */
 static TimestampTz next_expiry = DT_NOEND;	/* the first time of those left */
-static TimestampTz swept_until = DT_NOBEGIN;	/* none is left with such a time */
-static bool holds_may_come = false; /* some were being made, or it could not look */
+static TimestampTz swept_until = DT_NOBEGIN;	/* none is left with such a
+												 * time */
+static bool holds_may_come = false; /* some were being made, or it could not
+									 * look */
 
 static bool
 try_object_lock(Oid database, Oid class, Oid object, LOCKMODE mode)
@@ -100,7 +103,7 @@ may_work(Oid extension)
 }
 
 static void
-begin(const char *activity)
+begin_step_transaction(const char *activity)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -109,7 +112,7 @@ begin(const char *activity)
 }
 
 static void
-end(void)
+end_step_transaction(void)
 {
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -143,7 +146,8 @@ typedef struct Round
 	TimestampTz began_at;
 	uint64		events;			/* recorded when it began */
 	GovRollupResult result;
-	bool		must_leave;		/* somebody wants our database, or the extension is gone */
+	bool		must_leave;		/* somebody wants our database, or the
+								 * extension is gone */
 	bool		is_idle;		/* there was nothing to do */
 	const GovTidying *tidying;	/* the step that is under way */
 	bool		in_batch;		/* of that, and its transaction is not over */
@@ -154,7 +158,7 @@ typedef struct Round
  * when the next one's will.
  */
 static void
-sweep(void *arg)
+sweep_holds(void *arg)
 {
 	Round	   *round = arg;
 	TimestampTz now = gov_clock();
@@ -167,24 +171,27 @@ sweep(void *arg)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		begin("expiring holds");
+		begin_step_transaction("expiring holds");
 		if (!may_work(round->extension))
 		{
-			end();
+			end_step_transaction();
 			round->must_leave = true;
 			return;
 		}
-		is_in_flight = gov_hold_is_in_flight();
-		is_locked = gov_expire_try_lock();
+		is_in_flight = gov_hold_row_is_in_flight();
+		is_locked = gov_hold_expire_try_lock();
 		if (is_locked)
 		{
-			has_more = gov_expire_next(&after, now, &ndone);
+			has_more = gov_hold_expire_next(&after, now, &ndone);
 
-			/* once: it reads what this sweep has ended, as long as an old snapshot keeps that */
-			if (!has_more && !gov_hold_next_expiry(swept_until, &next_expiry))
+			/*
+			 * once: it reads what this sweep has ended, as long as an old
+			 * snapshot keeps that
+			 */
+			if (!has_more && !gov_hold_row_next_expiry(swept_until, &next_expiry))
 				next_expiry = DT_NOEND;
 		}
-		end();
+		end_step_transaction();
 	} while (is_locked && has_more);
 	holds_may_come = is_in_flight || !is_locked;
 	forget_or_note(now);
@@ -192,13 +199,14 @@ sweep(void *arg)
 
 /* A sweep of the holds.  False when the worker has to leave. */
 static bool
-expire(Round *round)
+run_sweep(Round *round)
 {
 	gov_worker_begin_sweep();
-	if (!gov_step_run(GOV_STEP_EXPIRY, sweep, round))
+	if (!gov_step_run(GOV_STEP_EXPIRY, sweep_holds, round))
 		holds_may_come = true;
 	if (round->must_leave)
-		return false;			/* leaving the slot wakes whoever waits for the sweep */
+		return false;			/* leaving the slot wakes whoever waits for
+								 * the sweep */
 	gov_worker_end_sweep();
 	return true;
 }
@@ -210,7 +218,7 @@ roll_up(void *arg)
 	Round	   *round = arg;
 	uint64		ndone;
 
-	begin("rolling up the ledger");
+	begin_step_transaction("rolling up the ledger");
 	if (may_work(round->extension))
 	{
 		round->result = gov_rollup_round(&ndone);
@@ -218,7 +226,7 @@ roll_up(void *arg)
 	}
 	else
 		round->must_leave = true;
-	end();
+	end_step_transaction();
 }
 
 /*
@@ -226,7 +234,7 @@ roll_up(void *arg)
  * with what takes longer, so that holds expire and the ledger is rolled up.
  */
 static void
-tidy(void *arg)
+tidy_tables(void *arg)
 {
 	Round	   *round = arg;
 	TimestampTz began_at = GetCurrentTimestamp();
@@ -236,10 +244,10 @@ tidy(void *arg)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		begin(round->tidying->activity);
+		begin_step_transaction(round->tidying->activity);
 		round->in_batch = true;
 		has_more = may_work(round->extension) && round->tidying->batch(&ndone);
-		end();
+		end_step_transaction();
 		round->in_batch = false;
 	} while (has_more && !TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(),
 													 GOV_TIDY_MAX_MS));
@@ -253,7 +261,7 @@ tidy_all(Round *round)
 	for (int i = 0; i < GOV_TIDYINGS; i++)
 	{
 		round->tidying = &gov_tidyings[i];
-		gov_step_run(round->tidying->step, tidy, round);
+		gov_step_run(round->tidying->step, tidy_tables, round);
 		if (round->in_batch)
 			gov_pass_forget_all();	/* what it had done is undone */
 		round->in_batch = false;
@@ -267,13 +275,13 @@ tidy_all(Round *round)
  * more.  False when the worker has to leave.
  */
 static bool
-work(Round *round)
+work_round(Round *round)
 {
 	round->is_idle = true;
 	do
 	{
 		round->result = GOV_ROLLUP_NOTHING;
-		if (!expire(round))
+		if (!run_sweep(round))
 			return false;
 		if (!gov_step_run(GOV_STEP_ROLLUP, roll_up, round))
 			break;
@@ -321,7 +329,7 @@ leave_unless_needed(Oid extension)
 	Round		round = {.extension = extension, .began_at = GetCurrentTimestamp()};
 
 	gov_worker_leave();
-	if (!work(&round))
+	if (!work_round(&round))
 		return false;
 	if (round.is_idle && next_expiry == DT_NOEND && !holds_may_come)
 		return false;
@@ -359,7 +367,7 @@ due_in_ms(const Round *last, TimestampTz last_at, int retry_ms)
 
 /* Work until nobody wants us. */
 static void
-run(Oid extension)
+work_until_unwanted(Oid extension)
 {
 	Round		round = {.extension = extension};
 	TimestampTz busy_at = GetCurrentTimestamp();
@@ -372,7 +380,7 @@ run(Oid extension)
 
 		if (due_in_ms(&round, last_at, retry_ms) > 0)
 		{
-			if (!expire(&round))
+			if (!run_sweep(&round))
 				return;
 			sleep_until_due(due_in_ms(&round, last_at, retry_ms));
 			continue;
@@ -383,7 +391,7 @@ run(Oid extension)
 			round.began_at = now;
 			round.events = pg_atomic_read_u64(&gov_shared->events);
 		}
-		if (!work(&round))
+		if (!work_round(&round))
 			return;
 		if (gov_rollup_complete_until() >= round.began_at)
 		{
@@ -435,5 +443,5 @@ gov_worker_main(Datum arg)
 		return;
 	BackgroundWorkerInitializeConnectionByOid(slot.database, InvalidOid, 0);
 	override_settings();
-	run(slot.extension);
+	work_until_unwanted(slot.extension);
 }

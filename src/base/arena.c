@@ -76,7 +76,7 @@ links_of(GovRef block)
 }
 
 static uint32
-granules(Size size)
+granules_for(Size size)
 {
 	return (size + sizeof(BlockHead) + GOV_GRANULE - 1) / GOV_GRANULE;
 }
@@ -85,7 +85,7 @@ granules(Size size)
 Size
 gov_arena_block_size(Size size)
 {
-	return (Size) granules(size) * GOV_GRANULE;
+	return (Size) granules_for(size) * GOV_GRANULE;
 }
 
 /* The bytes of a block that is in use. */
@@ -206,7 +206,7 @@ find_free(const GovArena *arena, uint32 size)
 
 /* Use the beginning of a free block. */
 static void
-take(GovArena *arena, GovRef block, uint32 size)
+take_block(GovArena *arena, GovRef block, uint32 size)
 {
 	uint32		rest = head_of(block)->size - size;
 
@@ -229,16 +229,16 @@ gov_arena_allocate(GovArena *arena, Size size)
 	if (size >= (Size) (SIZE_MAX_GRANULES - 1) * GOV_GRANULE)
 		return 0;
 	LWLockAcquire(&arena->lock, LW_EXCLUSIVE);
-	block = find_free(arena, granules(size));
+	block = find_free(arena, granules_for(size));
 	if (block != 0)
-		take(arena, block, granules(size));
+		take_block(arena, block, granules_for(size));
 	LWLockRelease(&arena->lock);
 	return block;
 }
 
 /* Make one of two free neighbours, of which neither is in a bin. */
 static bool
-join(GovArena *arena, GovRef block, GovRef next)
+join_blocks(GovArena *arena, GovRef block, GovRef next)
 {
 	uint32		size = head_of(block)->size + head_of(next)->size;
 
@@ -266,13 +266,13 @@ free_block(GovArena *arena, GovRef block)
 	if (head_of(next)->is_free)
 	{
 		remove_from_bin(arena, next);
-		if (!join(arena, block, next))
+		if (!join_blocks(arena, block, next))
 			add_to_bin(arena, next);
 	}
 	if (previous_size > 0 && head_of(previous)->is_free)
 	{
 		remove_from_bin(arena, previous);
-		if (join(arena, previous, block))
+		if (join_blocks(arena, previous, block))
 			block = previous;
 		else
 			add_to_bin(arena, previous);
@@ -313,7 +313,7 @@ bool
 gov_arena_reclaim(GovArena *arena, Size size, GovArenaEvict evict, void *arg,
 				  uint64 *passed, GovRef *block)
 {
-	uint32		wanted = granules(size);
+	uint32		wanted = granules_for(size);
 	uint64		most;
 
 	*block = 0;
@@ -335,7 +335,7 @@ gov_arena_reclaim(GovArena *arena, Size size, GovArenaEvict evict, void *arg,
 			arena->hand = at + head_of(at)->size;
 		if (head_of(at)->is_free && head_of(at)->size >= wanted)
 		{
-			take(arena, at, wanted);
+			take_block(arena, at, wanted);
 			arena->hand = at + wanted;
 			*block = at;
 		}

@@ -20,9 +20,11 @@ typedef uint32 GovRef;
 typedef struct GovArena
 {
 	LWLock		lock;
-	pg_atomic_uint64 used;		/* bytes, with what the blocks take for themselves */
+	pg_atomic_uint64 used;		/* bytes, with what the blocks take for
+								 * themselves */
 	GovRef		first;
-	GovRef		end;			/* after the last block: one that is never free */
+	GovRef		end;			/* after the last block: one that is never
+								 * free */
 	GovRef		hand;			/* at which reclaiming goes on */
 	uint64		has_free[GOV_ARENA_BINS / 64];	/* a bit for each bin */
 	GovRef		bins[GOV_ARENA_BINS];	/* free blocks by size */

@@ -40,7 +40,7 @@ static bool is_valid = false;
 static uint64 invalidations = 0;
 
 static void
-invalidate(void)
+invalidate_catalog(void)
 {
 	is_valid = false;
 	invalidations++;
@@ -67,13 +67,13 @@ relation_changed(Datum arg, Oid relid)
 		relid == current.reservations || relid == current.reservations_key ||
 		relid == current.reservations_open ||
 		relid == current.rollup_state || relid == current.rollup_state_pkey)
-		invalidate();
+		invalidate_catalog();
 }
 
 static void
 schema_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
-	invalidate();
+	invalidate_catalog();
 }
 
 void

@@ -21,30 +21,41 @@ typedef struct GovCatalog
 	Oid			entities_pkey;	/* index on (owner_id, id) */
 	Oid			entities_parent;	/* index on (owner_id, parent_id) */
 	Oid			assignments;
-	Oid			assignments_key;	/* index on (owner_id, entity_id, capability_id, ...) */
-	Oid			assignments_counter;	/* index on (counter_id); invalid when dropped */
+	Oid			assignments_key;	/* index on (owner_id, entity_id,
+									 * capability_id, ...) */
+	Oid			assignments_counter;	/* index on (counter_id); invalid when
+										 * dropped */
 	Oid			counter_seq;
-	Oid			assignments_strict;	/* index of strict ones on (owner_id, entity_id) */
+	Oid			assignments_strict; /* index of strict ones on (owner_id,
+									 * entity_id) */
 	Oid			events;
 	Oid			events_key;		/* unique index on (owner_id, idempotency_key) */
-	Oid			events_owner;	/* index on (owner_id, id); invalid when dropped */
+	Oid			events_owner;	/* index on (owner_id, id); invalid when
+								 * dropped */
 	Oid			events_pkey;	/* index on (id); invalid when dropped */
 	Oid			events_id_seq;
 	Oid			usage;
-	Oid			usage_pkey;		/* index on (counter_id, window_start); invalid when dropped */
+	Oid			usage_pkey;		/* index on (counter_id, window_start);
+								 * invalid when dropped */
 	AttrNumber	usage_merged_windows;	/* the column, from 1 on */
-	Oid			usage_merged;	/* index of looked-at rows on (window_end, ...); likewise */
+	Oid			usage_merged;	/* index of looked-at rows on (window_end,
+								 * ...); likewise */
 	Oid			usage_hourly;
 	Oid			alerts;
 	Oid			alert_policies;
-	Oid			alert_policies_key; /* index on (owner_id); invalid when dropped */
+	Oid			alert_policies_key; /* index on (owner_id); invalid when
+									 * dropped */
 	Oid			reservations;
-	Oid			reservations_key;	/* unique index on (owner_id, idempotency_key) */
-	Oid			reservations_open;	/* index of open ones on (owner_id, expires_at) */
+	Oid			reservations_key;	/* unique index on (owner_id,
+									 * idempotency_key) */
+	Oid			reservations_open;	/* index of open ones on (owner_id,
+									 * expires_at) */
 	Oid			rollup_state;
 	Oid			rollup_state_pkey;	/* index on (id); invalid when dropped */
-	bool		has_1_1_tables; /* false in an extension that is not updated yet */
-	Oid			read_every_owner;	/* functions; invalid in an older extension */
+	bool		has_1_1_tables; /* false in an extension that is not updated
+								 * yet */
+	Oid			read_every_owner;	/* functions; invalid in an older
+									 * extension */
 	Oid			change_every_owner;
 	uint64		generation;		/* moves whenever any of the above may have */
 } GovCatalog;

@@ -11,7 +11,7 @@
  *		give again what it has given in a window that has turned.  So it is the
  *		counter that remembers: it has its window, which only moves on, and a
  *		call at a time before that window is charged to it (turn_window in
- *		budgets.c).  A step back of a second at midnight and one of twenty days
+ *		resolve_budgets.c).  A step back of a second at midnight and one of twenty days
  *		are the same in this, and concern the budgets that were used meanwhile:
  *		no other budget, no other owner, and no time.
  *

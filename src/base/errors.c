@@ -16,7 +16,7 @@
 
 /* What a message shows of a value. */
 char *
-gov_shown_bytes(const char *bytes, int length)
+gov_error_shown_bytes(const char *bytes, int length)
 {
 	int			shown = pg_mbcharcliplen(bytes, length, GOV_SHOWN_CHARS);
 
@@ -24,14 +24,14 @@ gov_shown_bytes(const char *bytes, int length)
 }
 
 char *
-gov_shown(const char *value)
+gov_error_shown(const char *value)
 {
-	return gov_shown_bytes(value, strlen(value));
+	return gov_error_shown_bytes(value, strlen(value));
 }
 
 /* A list is {}, or has one dimension. */
 void
-gov_require_list(const ArrayType *array, const char *argument)
+gov_error_unless_list(const ArrayType *array, const char *argument)
 {
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR,
@@ -41,7 +41,7 @@ gov_require_list(const ArrayType *array, const char *argument)
 }
 
 void
-gov_raise_null_argument(const char *argument)
+gov_error_null_argument(const char *argument)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -50,7 +50,7 @@ gov_raise_null_argument(const char *argument)
 }
 
 void
-gov_raise_not_preloaded(void)
+gov_error_not_preloaded(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -59,7 +59,7 @@ gov_raise_not_preloaded(void)
 }
 
 void
-gov_raise_cache_full(void)
+gov_error_cache_full(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -70,7 +70,7 @@ gov_raise_cache_full(void)
 
 /* A table whose OID we had is gone: DROP EXTENSION has just committed. */
 void
-gov_raise_dropped(void)
+gov_error_dropped(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -79,7 +79,7 @@ gov_raise_dropped(void)
 }
 
 void
-gov_raise_overflow(void)
+gov_error_overflow(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
@@ -89,7 +89,7 @@ gov_raise_overflow(void)
 
 /* A row of ours has an amount that we did not write. */
 void
-gov_raise_stored_amount(void)
+gov_error_stored_amount(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),

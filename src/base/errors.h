@@ -14,14 +14,14 @@
 #define GOV_ERRCODE_DENIED		MAKE_SQLSTATE('G', 'V', '0', '0', '1')
 #define GOV_ERRCODE_UNGOVERNED	MAKE_SQLSTATE('G', 'V', '0', '0', '2')
 
-extern char *gov_shown(const char *value);
-extern char *gov_shown_bytes(const char *bytes, int length);
-extern void gov_require_list(const ArrayType *array, const char *argument);
-pg_noreturn extern void gov_raise_null_argument(const char *argument);
-pg_noreturn extern void gov_raise_not_preloaded(void);
-pg_noreturn extern void gov_raise_cache_full(void);
-pg_noreturn extern void gov_raise_dropped(void);
-pg_noreturn extern void gov_raise_overflow(void);
-pg_noreturn extern void gov_raise_stored_amount(void);
+extern char *gov_error_shown(const char *value);
+extern char *gov_error_shown_bytes(const char *bytes, int length);
+extern void gov_error_unless_list(const ArrayType *array, const char *argument);
+pg_noreturn extern void gov_error_null_argument(const char *argument);
+pg_noreturn extern void gov_error_not_preloaded(void);
+pg_noreturn extern void gov_error_cache_full(void);
+pg_noreturn extern void gov_error_dropped(void);
+pg_noreturn extern void gov_error_overflow(void);
+pg_noreturn extern void gov_error_stored_amount(void);
 
 #endif							/* GOV_ERRORS_H */

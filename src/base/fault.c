@@ -39,7 +39,7 @@
 #include "base/guc.h"
 
 static void
-terminate(void)
+terminate_self(void)
 {
 	ereport(FATAL,
 			(errcode(ERRCODE_ADMIN_SHUTDOWN),
@@ -92,7 +92,7 @@ gov_fault_is_due(GovFaultPoint point)
 	switch (gov_fault_action)
 	{
 		case GOV_FAULT_FATAL:
-			terminate();
+			terminate_self();
 			break;
 		case GOV_FAULT_CRASH:
 			raise(SIGKILL);

@@ -21,7 +21,8 @@ typedef enum GovFaultPoint
 	GOV_FAULT_CACHE,			/* an allocation in shared memory */
 	GOV_FAULT_MEMORY,			/* an allocation of the backend's own */
 	GOV_FAULT_WAIT,				/* waiting for another session */
-	GOV_FAULT_NOTIFY			/* the queue of NOTIFY, which then reads as full */
+	GOV_FAULT_NOTIFY			/* the queue of NOTIFY, which then reads as
+								 * full */
 } GovFaultPoint;
 
 typedef enum GovFaultAction

@@ -102,7 +102,7 @@ static const struct config_enum_entry on_ungoverned_options[] = {
 
 /* Who calls, as rows say it. */
 const char *
-gov_caller_name(void)
+gov_guc_caller_name(void)
 {
 	if (gov_caller != NULL && gov_caller[0] != '\0')
 		return gov_caller;
@@ -131,9 +131,9 @@ caller_can_be_kept(char **value, void **extra, GucSource source)
 
 static bool has_plans_for_owner = false;
 
-/* A plan is being made that holds for the present value of owner only. */
+/* A plan is being made that is good for the present value of owner only. */
 void
-gov_plans_know_owner(void)
+gov_guc_plans_know_owner(void)
 {
 	has_plans_for_owner = true;
 }
@@ -154,7 +154,7 @@ static char *
 claimed_owner(void)
 {
 	const char *claim = process_shared_preload_libraries_in_progress ? NULL :
-		GetConfigOption("governance.owner", true, false);
+	GetConfigOption("governance.owner", true, false);
 
 	return claim ? pstrdup(claim) : NULL;
 }

@@ -5,7 +5,7 @@
  * PURPOSE
  *		The rules between catalog rows are judged for each row that is written,
  *		a hundred thousand in a statement.  A plan made while the tables were
- *		empty may settle for another index, and then each look-up goes through
+ *		empty may choose another index, and then each look-up goes through
  *		all of them; and to begin a statement of ours costs more than such a
  *		look-up.  So here no planner chooses, and no statement is run.
  *
@@ -163,7 +163,7 @@ gov_lookup_last(Relation table, Oid index, AttrNumber column, Datum *value, bool
 
 /* To count those that have some values in the leading columns, which are text. */
 void
-gov_entries_begin(GovEntries *entries, Relation table, Oid index, int nkeys)
+gov_lookup_entries_begin(GovEntries *entries, Relation table, Oid index, int nkeys)
 {
 	Assert(nkeys <= GOV_LOOKUP_KEYS);
 	entries->nkeys = nkeys;
@@ -174,7 +174,7 @@ gov_entries_begin(GovEntries *entries, Relation table, Oid index, int nkeys)
 
 /* Are there at most so many? */
 bool
-gov_entries_are_at_most(GovEntries *entries, const Datum *values, int most)
+gov_lookup_entries_are_at_most(GovEntries *entries, const Datum *values, int most)
 {
 	ScanKeyData keys[GOV_LOOKUP_KEYS];
 	int			count = 0;
@@ -191,7 +191,7 @@ gov_entries_are_at_most(GovEntries *entries, const Datum *values, int most)
 }
 
 void
-gov_entries_end(GovEntries *entries)
+gov_lookup_entries_end(GovEntries *entries)
 {
 	if (entries->index == NULL)
 		return;

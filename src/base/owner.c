@@ -93,9 +93,9 @@ gov_owner_require(const char *owner)
 	if (pin != NULL && strcmp(pin, owner) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for owner \"%s\"", gov_shown(owner)),
+				 errmsg("permission denied for owner \"%s\"", gov_error_shown(owner)),
 				 errdetail("The session is pinned to one owner by governance.owner."),
-				 errhint("Pass \"%s\".", gov_shown(pin))));
+				 errhint("Pass \"%s\".", gov_error_shown(pin))));
 }
 
 /* And one that is not pinned needs the right to see every owner. */
@@ -108,7 +108,7 @@ gov_owner_require_visible(const text *owner)
 	if (gov_owner_pin() == NULL && !gov_owner_reads_every())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for owner \"%s\"", gov_shown(name)),
+				 errmsg("permission denied for owner \"%s\"", gov_error_shown(name)),
 				 errdetail("The session is not pinned to an owner, and role \"%s\" may not see every owner.",
 						   GetUserNameFromId(GetUserId(), false)),
 				 errhint("A tenant is pinned with ALTER ROLE ... SET governance.owner, from its next session on.")));

@@ -19,7 +19,7 @@
  * LOCKING
  *		A stripe's lock protects what hangs on the stripe (see node.c).  The
  *		arena has a lock of its own, and no stripe is waited for with it held
- *		(evict.c).  Free segments are chained under a spinlock, which may be
+ *		(node_memory.c).  Free segments are linked under a spinlock, which may be
  *		taken with a stripe locked.  workers_lock protects the worker slots.
  *
  * FAILURE
@@ -80,7 +80,7 @@ memory_size(void)
 }
 
 static Division
-divide(void)
+divide_memory(void)
 {
 	Division	division = {.size = memory_size()};
 	Size		nbuckets = division.size / BYTES_PER_BUCKET * 4 / 3;
@@ -110,7 +110,7 @@ static void
 find_memory(void)
 {
 	gov_memory = (char *) gov_shared + head_size();
-	gov_segments = (GovSegment *) (gov_memory + divide().segments_at) - 1;
+	gov_segments = (GovSegment *) (gov_memory + divide_memory().segments_at) - 1;
 }
 
 /* Each stripe begins with a segment and the directory that it is in. */
@@ -130,7 +130,7 @@ init_stripe(GovSharedStripe *stripe, uint32 *directories)
 static void
 init_shared(void)
 {
-	Division	division = divide();
+	Division	division = divide_memory();
 
 	memset(gov_shared, 0, sizeof(GovShared));
 	gov_shared->stripe_tranche = LWLockNewTrancheId();

@@ -17,7 +17,7 @@
 #include "base/arena.h"
 
 #define GOV_STRIPES					128
-#define GOV_SEGMENT_BUCKETS			64	/* of hash tables; see nodetable.c */
+#define GOV_SEGMENT_BUCKETS			64	/* of hash tables; see node_table.c */
 #define GOV_OWNER_SLOTS				32	/* of a stripe, by hash of the owner */
 #define GOV_GENERATIONS				1024
 #define GOV_WORKER_SLOTS			256
@@ -33,7 +33,8 @@ typedef struct GovSharedOwners
 	uint64		unlinks;		/* counters taken out of nodes, or nodes out */
 	uint64		losses;			/* of counters with rows in the tail; tail.c */
 	int64		lost_event;		/* the last that one of those may have */
-	uint32		announced;		/* losses by transactions that are about to commit */
+	uint32		announced;		/* losses by transactions that are about to
+								 * commit */
 } GovSharedOwners;
 
 /*
@@ -50,8 +51,10 @@ typedef struct GovSharedStripe
 	uint32		nnodes;
 	uint32		nabsent;		/* of them, ids that are no entity */
 	uint32		nbuckets;
-	uint32		nwalks;			/* going over the buckets, with the lock let go of */
-	uint32		sweep;			/* bucket at which the eviction of absent ids goes on */
+	uint32		nwalks;			/* going over the buckets, with the lock let
+								 * go of */
+	uint32		sweep;			/* bucket at which the eviction of absent ids
+								 * goes on */
 	uint32	   *directories;	/* segments that have the numbers of segments */
 	GovSharedOwners owners[GOV_OWNER_SLOTS];
 } GovSharedStripe;
@@ -109,7 +112,8 @@ typedef struct GovSharedTail
 	Oid			extension;
 	int64		first_id;		/* the last one drawn before we knew anything */
 	int64		rolled_up;
-	int			writers;		/* transactions that write the ledger without the engine */
+	int			writers;		/* transactions that write the ledger without
+								 * the engine */
 } GovSharedTail;
 
 typedef struct GovShared
@@ -126,7 +130,8 @@ typedef struct GovShared
 	uint32		nsegments;
 	uint32		nsegments_begun;	/* the others have never been used */
 	uint32		nsegments_used;
-	uint32		free_segment;	/* the first of those given back, which are chained */
+	uint32		free_segment;	/* the first of those given back, which are
+								 * linked */
 	pg_atomic_uint64 loads;
 	pg_atomic_uint64 evictions;
 	pg_atomic_uint64 events;
@@ -135,7 +140,8 @@ typedef struct GovShared
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
 	pg_atomic_uint64 type_generations[GOV_GENERATIONS];
-	pg_atomic_uint64 merged_until[GOV_GENERATIONS]; /* TimestampTz; read_usage.c */
+	pg_atomic_uint64 merged_until[GOV_GENERATIONS]; /* TimestampTz;
+													 * load_usage.c */
 	GovSharedTail tails[GOV_GENERATIONS];
 	LWLock		workers_lock;
 	GovSharedWorker workers[GOV_WORKER_SLOTS];
@@ -169,7 +175,7 @@ gov_stripe_lock(GovSharedStripe *stripe, LWLockMode mode)
 	LWLockAcquire(&stripe->lock, mode);
 }
 
-/* For who holds a lock that stripes must not wait for. */
+/* For whoever has a lock that stripes must not wait for. */
 static inline bool
 gov_stripe_lock_if_free(GovSharedStripe *stripe)
 {

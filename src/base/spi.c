@@ -59,7 +59,7 @@ static int	nscopes = 0;
 static List *discarded = NIL;	/* plans to be freed when none is running */
 
 static void
-set(const char *setting, const char *value)
+set_setting(const char *setting, const char *value)
 {
 	set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION,
 					  GUC_ACTION_SAVE, true, 0, false);
@@ -73,13 +73,13 @@ set(const char *setting, const char *value)
 static void
 forbid_scans(void)
 {
-	set("enable_seqscan", "off");
-	set("enable_bitmapscan", "off");
-	set("jit", "off");
+	set_setting("enable_seqscan", "off");
+	set_setting("enable_bitmapscan", "off");
+	set_setting("jit", "off");
 }
 
 static void
-enter(bool writes_row)
+enter_level(bool writes_row)
 {
 	if (nscopes >= GOV_SCOPES_MAX)
 		ereport(ERROR,
@@ -90,7 +90,7 @@ enter(bool writes_row)
 }
 
 static void
-leave(void)
+leave_level(void)
 {
 	Assert(nscopes > 0);
 	nscopes--;
@@ -100,13 +100,13 @@ leave(void)
 void
 gov_spi_enter_row(void)
 {
-	enter(true);
+	enter_level(true);
 }
 
 void
 gov_spi_leave_row(void)
 {
-	leave();
+	leave_level();
 }
 
 /* Is such a row being written? */
@@ -124,7 +124,7 @@ gov_spi_is_writing_row(void)
 static void
 begin_as(GovSpi *spi, Oid role, int sec_context)
 {
-	enter(false);
+	enter_level(false);
 	GetUserIdAndSecContext(&spi->user, &spi->sec_context);
 	SetUserIdAndSecContext(role,
 						   spi->sec_context | SECURITY_LOCAL_USERID_CHANGE |
@@ -173,7 +173,7 @@ gov_spi_end(GovSpi *spi)
 				 errmsg("could not disconnect from the SPI manager")));
 	AtEOXact_GUC(false, spi->guc_level);
 	SetUserIdAndSecContext(spi->user, spi->sec_context);
-	leave();
+	leave_level();
 }
 
 /* A (sub)transaction has aborted: what it had begun will not be ended. */
@@ -193,7 +193,7 @@ gov_spi_is_engine(void)
 
 /* Put the schema's name before every "@gov_" and "@_gov_". */
 static char *
-qualify(const char *sql, const char *schema_name)
+qualify_names(const char *sql, const char *schema_name)
 {
 	StringInfoData buf;
 	const char *from = sql;
@@ -227,7 +227,7 @@ raise_not_prepared(const char *sql)
  * trigger has called us in the midst of it, only when nothing is.
  */
 static void
-discard(GovQuery *query)
+discard_plan(GovQuery *query)
 {
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
@@ -246,7 +246,7 @@ discard(GovQuery *query)
 
 /* Make the plan, or make it again if the catalog has moved. */
 static void
-prepare(GovQuery *query)
+prepare_query(GovQuery *query)
 {
 	const GovCatalog *catalog = gov_catalog();
 	uint64		generation = catalog->generation;
@@ -254,8 +254,8 @@ prepare(GovQuery *query)
 
 	if (query->plan != NULL && query->generation == generation)
 		return;
-	discard(query);
-	sql = qualify(query->sql, catalog->schema_name);
+	discard_plan(query);
+	sql = qualify_names(query->sql, catalog->schema_name);
 	query->plan = SPI_prepare_cursor(sql, query->nargs, query->argtypes,
 									 CURSOR_OPT_GENERIC_PLAN);
 	if (query->plan == NULL || SPI_keepplan(query->plan) != 0)
@@ -278,14 +278,14 @@ static void
 begin_statement(const GovQuery *query)
 {
 	if (query->uses_bitmap)
-		set("enable_bitmapscan", "on");
+		set_setting("enable_bitmapscan", "on");
 }
 
 static void
 end_statement(const GovQuery *query)
 {
 	if (query->uses_bitmap)
-		set("enable_bitmapscan", "off");
+		set_setting("enable_bitmapscan", "off");
 }
 
 /* Run a SELECT under the active snapshot; rows are in SPI_tuptable. */
@@ -294,7 +294,7 @@ gov_spi_select(GovQuery *query, Datum *args, const char *nulls)
 {
 	GOV_FAULT(GOV_FAULT_STATEMENT);
 	begin_statement(query);
-	prepare(query);
+	prepare_query(query);
 	check_result(query, SPI_execute_plan(query->plan, args, nulls, true, 0));
 	end_statement(query);
 	return SPI_processed;
@@ -305,7 +305,7 @@ uint64
 gov_spi_modify(GovQuery *query, Datum *args, const char *nulls)
 {
 	GOV_FAULT(GOV_FAULT_STATEMENT);
-	prepare(query);
+	prepare_query(query);
 	check_result(query,
 				 SPI_execute_snapshot(query->plan, args, nulls,
 									  GetLatestSnapshot(), InvalidSnapshot,
@@ -383,7 +383,7 @@ gov_spi_each(GovQuery *query, Datum *args, const char *nulls,
 {
 	GOV_FAULT(GOV_FAULT_STATEMENT);
 	begin_statement(query);
-	prepare(query);
+	prepare_query(query);
 	hand_over_rows(query, query->plan, scan_arguments(query, args, nulls), callback, state);
 	end_statement(query);
 }
@@ -398,12 +398,12 @@ void
 gov_spi_scan(const GovQuery *query, Datum *args, const char *nulls,
 			 GovRowCallback callback, void *state)
 {
-	char	   *sql = qualify(query->sql, gov_catalog()->schema_name);
+	char	   *sql = qualify_names(query->sql, gov_catalog()->schema_name);
 	SPIPlanPtr	plan;
 
 	GOV_FAULT(GOV_FAULT_STATEMENT);
-	set("enable_seqscan", "on");
-	set("enable_bitmapscan", "on");
+	set_setting("enable_seqscan", "on");
+	set_setting("enable_bitmapscan", "on");
 	plan = SPI_prepare_cursor(sql, query->nargs, (Oid *) query->argtypes,
 							  CURSOR_OPT_CUSTOM_PLAN | CURSOR_OPT_PARALLEL_OK);
 	if (plan == NULL)
@@ -423,7 +423,10 @@ gov_spi_set_snapshot(GovSnapshot kind)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
 
-	/* as UpdateActiveSnapshotCommandId(), which knows only the present command */
+	/*
+	 * as UpdateActiveSnapshotCommandId(), which knows only the present
+	 * command
+	 */
 	Assert(snapshot->copied && snapshot->active_count == 1 && snapshot->regd_count == 0);
 	Assert(!IsInParallelMode());
 	snapshot->curcid = kind == GOV_SNAPSHOT_COMMITTED ?

@@ -21,7 +21,8 @@ typedef struct GovQuery
 	const char *sql;
 	int			nargs;
 	Oid			argtypes[GOV_QUERY_MAX_ARGS];
-	bool		uses_bitmap;	/* an index that has no other way to be scanned */
+	bool		uses_bitmap;	/* an index that has no other way to be
+								 * scanned */
 	/* the rest is spi.c's */
 	SPIPlanPtr	plan;
 	uint64		generation;		/* of the catalog that the plan was made for */
@@ -29,7 +30,8 @@ typedef struct GovQuery
 
 typedef enum GovSnapshot
 {
-	GOV_SNAPSHOT_COMMITTED,		/* what others have committed, nothing of our own */
+	GOV_SNAPSHOT_COMMITTED,		/* what others have committed, nothing of our
+								 * own */
 	GOV_SNAPSHOT_STATEMENT,		/* that and what our earlier commands wrote */
 	GOV_SNAPSHOT_LATEST			/* that and what the running command wrote */
 } GovSnapshot;

@@ -5,7 +5,7 @@
  * PURPOSE
  *		Triggers (invalidate.c) note here which entities a transaction has
  *		touched.  Until its end the transaction itself works on a private view
- *		of the owners concerned (private.c); its commit makes the shared nodes
+ *		of the owners concerned (private_view.c); its commit makes the shared nodes
  *		stale, before COMMIT returns to the client.
  *
  * LAYOUT
@@ -43,8 +43,8 @@
 #include "base/compat.h"
 #include "base/fault.h"
 #include "cache/changes.h"
-#include "cache/evict.h"
 #include "cache/node.h"
+#include "cache/node_memory.h"
 
 #define GOV_CHANGES_IDS_MAX		1000	/* of one owner */
 #define GOV_CHANGES_KEYS_MAX	10000	/* with more, owners only */
@@ -119,7 +119,7 @@ prepare_to_tell(void)
 
 /* Put a key into the table, which has none like it. */
 static GovChange *
-add(const GovChangeKey *key)
+add_change(const GovChangeKey *key)
 {
 	GovChangeKey copy = *key;
 	char	   *bytes;
@@ -155,7 +155,7 @@ note_owner(const char *owner, uint32 owner_length)
 		make_table();
 	last_owner = hash_search(changed, &key, HASH_FIND, NULL);
 	if (last_owner == NULL && hash_get_num_entries(changed) < GOV_CHANGES_OWNERS_MAX)
-		last_owner = add(&key);
+		last_owner = add_change(&key);
 	everything = last_owner == NULL;
 	return last_owner;
 }
@@ -181,7 +181,7 @@ gov_changes_note_entity(const char *owner, uint32 owner_length,
 	key = (GovChangeKey) {.bytes = buf.data, .owner_length = owner_length, .id_length = id_length};
 	if (hash_search(changed, &key, HASH_FIND, NULL) == NULL)
 	{
-		add(&key);
+		add_change(&key);
 		of->nids++;
 	}
 	pfree(buf.data);
@@ -285,8 +285,8 @@ tell_one_by_one(void)
 	{
 		GovOwnerKey owner;
 
-		gov_owner_key_init(&owner, MyDatabaseId, extension, change->key.bytes,
-						   change->key.owner_length);
+		gov_node_owner_key_init(&owner, MyDatabaseId, extension, change->key.bytes,
+								change->key.owner_length);
 		gov_node_invalidate(&owner, change->key.bytes + change->key.owner_length,
 							change->key.id_length);
 		has_whole_owners[owner.stripe] |= change->is_of_all;
@@ -311,15 +311,15 @@ gov_changes_drop_deleted(void)
 		const text *name = lfirst(cell);
 		GovOwnerKey owner;
 
-		gov_owner_key_init(&owner, MyDatabaseId, extension, VARDATA_ANY(name),
-						   VARSIZE_ANY_EXHDR(name));
+		gov_node_owner_key_init(&owner, MyDatabaseId, extension, VARDATA_ANY(name),
+								VARSIZE_ANY_EXHDR(name));
 		gov_node_evict_owner(&owner);
 	}
 	deleted = NIL;
 }
 
 static void
-reset(void)
+forget_changes(void)
 {
 	changed = NULL;				/* its memory goes with the transaction */
 	last_owner = NULL;
@@ -340,7 +340,7 @@ gov_changes_commit(void)
 		else if (changed != NULL)
 			tell_one_by_one();
 	}
-	reset();
+	forget_changes();
 }
 
 /*
@@ -360,5 +360,5 @@ gov_changes_abort(void)
 	if (gov_shmem_is_available() && everything_on_abort)
 		tell_everything();
 	deleted = NIL;
-	reset();
+	forget_changes();
 }

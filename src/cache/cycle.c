@@ -62,13 +62,13 @@ gov_cycle_raise(const char *const *ids, int count)
 
 	initStringInfo(&chain);
 	for (int i = 0; i < Min(count, GOV_NAMED_MAX); i++)
-		appendStringInfo(&chain, "\"%s\" is below ", gov_shown(ids[i]));
+		appendStringInfo(&chain, "\"%s\" is below ", gov_error_shown(ids[i]));
 	if (count > GOV_NAMED_MAX)
 		appendStringInfo(&chain, "%d more, below ", count - GOV_NAMED_MAX);
-	appendStringInfo(&chain, "\"%s\"", gov_shown(ids[0]));
+	appendStringInfo(&chain, "\"%s\"", gov_error_shown(ids[0]));
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
-			 errmsg("entity \"%s\" is below itself", gov_shown(ids[0])),
+			 errmsg("entity \"%s\" is below itself", gov_error_shown(ids[0])),
 			 errdetail("%s: written with triggers disabled.", chain.data),
 			 errhint("With session_replication_role = replica, set the parent_id of one of them to null; then run gov_refresh().")));
 }

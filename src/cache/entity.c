@@ -5,7 +5,7 @@
  * PURPOSE
  *		The same block serves in shared memory, in a backend's private view,
  *		and as a copy taken under a lock: it is moved with memcpy and never
- *		changed once built (read_build.c builds it).
+ *		changed once built (load_build.c builds it).
  *
  * INVARIANTS
  *		offset + length of every string lies inside size.  The budgets of one
@@ -21,9 +21,9 @@ const GovChars gov_no_chars = {0, ""};
 const GovBudgetMore gov_no_more = {0};
 
 uint32
-gov_text_hash(const char *text, uint32 length)
+gov_entity_text_hash(const char *string, uint32 length)
 {
-	return hash_bytes((const unsigned char *) text, length);
+	return hash_bytes((const unsigned char *) string, length);
 }
 
 /* The run of budgets for one capability. */
@@ -66,11 +66,11 @@ gov_entity_budgets_of(const GovEntity *entity, const char *capability_id,
 
 /* The window of a budget at a time; looks up a time zone, so not under a lock. */
 bool
-gov_budget_window(const GovEntity *entity, const GovBudget *budget,
-				  TimestampTz at, GovWindow *window)
+gov_entity_budget_window(const GovEntity *entity, const GovBudget *budget,
+						 TimestampTz at, GovWindow *window)
 {
 	const GovBudgetMore *more = gov_budget_more(entity, budget);
-	pg_tz	   *tz = gov_timezone_lookup(gov_budget_timezone(entity, budget));
+	pg_tz	   *tz = gov_window_timezone(gov_budget_timezone(entity, budget));
 
 	return tz != NULL &&
 		gov_window_at(&budget->cadence, more->has_anchor, more->anchor, tz, at, window);

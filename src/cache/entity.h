@@ -71,7 +71,7 @@ typedef struct GovEntity
 	uint32		size;			/* of the whole block */
 	uint32		inner_size;
 	uint32		nbudgets;
-	uint32		id_hash;		/* gov_text_hash() of id */
+	uint32		id_hash;		/* gov_entity_text_hash() of id */
 	GovText		type_id;		/* outer */
 	GovText		parent_id;		/* outer; null: a root */
 	bool		is_archived;
@@ -82,12 +82,12 @@ extern const GovChars gov_no_chars;
 extern const GovBudgetMore gov_no_more;
 
 static inline const GovChars *
-gov_chars(const void *block, GovText text)
+gov_chars(const void *block, GovText string)
 {
-	if (text & GOV_TEXT_IS_NAME)
-		return (const GovChars *) ((char *) gov_address(text & ~GOV_TEXT_IS_NAME) +
+	if (string & GOV_TEXT_IS_NAME)
+		return (const GovChars *) ((char *) gov_address(string & ~GOV_TEXT_IS_NAME) +
 								   GOV_NAME_CHARS_AT);
-	return text == 0 ? &gov_no_chars : (const GovChars *) ((const char *) block + text);
+	return string == 0 ? &gov_no_chars : (const GovChars *) ((const char *) block + string);
 }
 
 /* The order of strings in which the engine sorts: by bytes, the shorter one first. */
@@ -100,21 +100,21 @@ gov_bytes_compare(const char *a, uint32 a_length, const char *b, uint32 b_length
 }
 
 static inline bool
-gov_chars_are(const GovChars *chars, const char *text, uint32 length)
+gov_chars_are(const GovChars *chars, const char *string, uint32 length)
 {
-	return chars->length == length && memcmp(chars->bytes, text, length) == 0;
+	return chars->length == length && memcmp(chars->bytes, string, length) == 0;
 }
 
 static inline const char *
-gov_entity_string(const GovEntity *entity, GovText text)
+gov_entity_string(const GovEntity *entity, GovText string)
 {
-	return gov_chars(entity, text)->bytes;
+	return gov_chars(entity, string)->bytes;
 }
 
 static inline uint32
-gov_entity_length(const GovEntity *entity, GovText text)
+gov_entity_length(const GovEntity *entity, GovText string)
 {
-	return gov_chars(entity, text)->length;
+	return gov_chars(entity, string)->length;
 }
 
 static inline const GovChars *
@@ -150,11 +150,11 @@ gov_uuid_is(const pg_uuid_t *a, const pg_uuid_t *b)
 	return memcmp(a->data, b->data, UUID_LEN) == 0;
 }
 
-extern uint32 gov_text_hash(const char *text, uint32 length);
+extern uint32 gov_entity_text_hash(const char *string, uint32 length);
 extern void gov_entity_budgets_of(const GovEntity *entity,
 								  const char *capability_id, uint32 length,
 								  uint32 hash, uint32 *first, uint32 *count);
-extern bool gov_budget_window(const GovEntity *entity, const GovBudget *budget,
-							  TimestampTz at, GovWindow *window);
+extern bool gov_entity_budget_window(const GovEntity *entity, const GovBudget *budget,
+									 TimestampTz at, GovWindow *window);
 
 #endif							/* GOV_ENTITY_H */

@@ -25,13 +25,14 @@
 
 #include "base/fault.h"
 #include "cache/inspect.h"
-#include "cache/nodetable.h"
+#include "cache/node_table.h"
 
 typedef struct GovCounterCopies
 {
 	GovCounterCopy *items;
 	int			capacity;
-	int			count;			/* of the counters that there are, copied or not */
+	int			count;			/* of the counters that there are, copied or
+								 * not */
 } GovCounterCopies;
 
 static void
@@ -72,7 +73,7 @@ copy_stripe_counters(GovSharedStripe *stripe, Oid extension, const char *owner,
 	gov_stripe_lock(stripe, LW_SHARED);
 	for (uint32 b = 0; b < stripe->nbuckets; b++)
 	{
-		GovRef		ref = *gov_nodetable_bucket_number(stripe, b);
+		GovRef		ref = *gov_node_table_bucket_number(stripe, b);
 
 		while (ref != 0)
 		{

@@ -11,7 +11,7 @@
  * PROTOCOL
  *		1. Lock the tables (AccessShareLock), so that nobody waits for a claim
  *		   of ours while we wait for a table of theirs.
- *		2. See to it that the owner's tail is known, if it can be (learn.c).
+ *		2. See to it that the owner's tail is known, if it can be (tail_learn.c).
  *		3. Claim the nodes of the ids.  From here on nobody charges their
  *		   counters.
  *		4. Take a snapshot of what others have committed.  Whoever charged a
@@ -59,11 +59,12 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/fault.h"
-#include "base/launch.h"
-#include "cache/learn.h"
+#include "base/worker_slots.h"
 #include "cache/tail.h"
+#include "cache/tail_learn.h"
 
-#define GOV_CLAIMS_KEPT		1024	/* room for them, from one load to the next */
+#define GOV_CLAIMS_KEPT		1024	/* room for them, from one load to the
+									 * next */
 #define GOV_ITEMS_AT_FIRST	16
 
 /* Claims outlive their load only if it raises. */
@@ -79,7 +80,7 @@ static void
 give_claims_up(void)
 {
 	while (nclaims > 0)
-		gov_claim_abandon(&claims[--nclaims]);
+		gov_node_claim_abandon(&claims[--nclaims]);
 	if (claims_capacity <= GOV_CLAIMS_KEPT)
 		return;
 	pfree(claims);
@@ -97,7 +98,7 @@ gov_load_abandon(void)
 
 /* Make room for one more item. */
 void
-gov_load_reserve(GovLoad *load)
+gov_load_make_room(GovLoad *load)
 {
 	int			wanted = load->capacity == 0 ? GOV_ITEMS_AT_FIRST : 2 * load->capacity;
 
@@ -163,7 +164,7 @@ want_shared(GovLoad *load, const char *id, uint32 id_length)
 	place.id_length = id_length;
 	if (gov_node_climb(load->key, &place, load->since) != GOV_NODE_MISSING)
 		return GOV_NODE_READY;
-	gov_load_reserve(load);
+	gov_load_make_room(load);
 	reserve_claim();
 	copy = gov_load_copy(load, place.id, place.id_length);
 	status = gov_node_claim(load->key, copy, place.id_length, load->since, &claims[nclaims]);
@@ -230,13 +231,13 @@ claim_and_read(GovLoad *load, const GovLoaded *ids, int nids)
 		int			end = load->count;
 
 		take_snapshot(load, first);
-		gov_read_entities(load, first);
+		gov_load_entities(load, first);
 		status = want_parents(load, first);
 		first = end;
 	}
 	load->claims = claims;
 	if (status != GOV_NODE_FULL && load->count > 0)
-		gov_read_counters(load);
+		gov_load_counters(load);
 	if (first > 0)
 		gov_spi_pop_snapshot();
 	return status;
@@ -249,7 +250,7 @@ install_items(GovLoad *load)
 	for (int i = 0; i < load->count; i++)
 	{
 		GOV_FAULT(GOV_FAULT_LOAD);
-		if (!gov_claim_install(&claims[i], load->items[i].entity, load->items[i].counters))
+		if (!gov_node_claim_install(&claims[i], load->items[i].entity, load->items[i].counters))
 			return GOV_NODE_FULL;
 	}
 	nclaims = 0;
@@ -262,7 +263,7 @@ lock_table(Oid relid)
 	Relation	rel = try_table_open(relid, AccessShareLock);
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	table_close(rel, NoLock);
 }
 
@@ -282,7 +283,7 @@ lock_table_and_indexes(Oid relid)
 	ListCell   *cell;
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	foreach(cell, RelationGetIndexList(rel))
 		LockRelationOid(lfirst_oid(cell), AccessShareLock);
 	table_close(rel, NoLock);
@@ -311,7 +312,7 @@ lock_what_is_read(void)
 }
 
 /*
- * Whoever holds a claim must not wait: so wait for the tables first, and for
+ * Whoever has a claim must not wait: so wait for the tables first, and for
  * the indexes that are read, which REINDEX locks harder than it does the table.
  * While a lock is waited for the catalog may move, and there are others.
  */
@@ -338,7 +339,7 @@ gov_load_begin(GovLoad *load, const GovOwnerKey *key)
 	load->context = CurrentMemoryContext;
 	load->now = gov_clock();
 	load->owner = PointerGetDatum(cstring_to_text_with_len(key->owner,
-															  key->owner_length));
+														   key->owner_length));
 }
 
 /* Claim, read and install what a load is about. */
@@ -393,7 +394,7 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 
 	gov_load_begin(&load, key);
 	load.counts_overdue = true;
-	gov_learn_tail(&load);
+	gov_tail_learn(&load);
 	status = load_items(&load, ids, nids, since);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);

@@ -6,7 +6,7 @@
 #define GOV_LOAD_H
 
 #include "base/spi.h"
-#include "cache/claim.h"
+#include "cache/node_claim.h"
 
 /* An id to load, and what the tables say about it. */
 typedef struct GovLoaded
@@ -15,7 +15,8 @@ typedef struct GovLoaded
 	uint32		id_length;
 	GovEntity  *entity;			/* NULL: no such entity */
 	GovSharedCounter *counters; /* one per budget */
-	bool	   *is_own;			/* per budget, in a private load: nobody else sees it */
+	bool	   *is_own;			/* per budget, in a private load: nobody else
+								 * sees it */
 } GovLoaded;
 
 typedef struct GovLoadedList

@@ -14,7 +14,7 @@
  */
 #include "postgres.h"
 
-#include "cache/read.h"
+#include "cache/load_steps.h"
 
 /* An id of a private load, by which the same one is found again. */
 typedef struct GovIdBytes
@@ -34,7 +34,7 @@ typedef struct MetId
 #define SH_ELEMENT_TYPE MetId
 #define SH_KEY_TYPE GovIdBytes
 #define SH_KEY id
-#define SH_HASH_KEY(tb, key) gov_text_hash((key).bytes, (key).length)
+#define SH_HASH_KEY(tb, key) gov_entity_text_hash((key).bytes, (key).length)
 #define SH_EQUAL(tb, a, b) \
 	((a).length == (b).length && memcmp((a).bytes, (b).bytes, (a).length) == 0)
 #define SH_SCOPE static inline
@@ -47,14 +47,15 @@ static void
 want_private(GovLoad *load, met_hash *met, GovLoadKnows knows, const char *id,
 			 uint32 id_length)
 {
+	GovIdBytes	key = {id, id_length};
 	bool		is_there;
 
 	if (knows(id, id_length))
 		return;
-	met_insert(met, (GovIdBytes) {id, id_length}, &is_there);
+	met_insert(met, key, &is_there);
 	if (is_there)
 		return;
-	gov_load_reserve(load);
+	gov_load_make_room(load);
 	gov_load_add(load, id, id_length);
 }
 
@@ -72,7 +73,7 @@ read_private(GovLoad *load, const GovLoaded *ids, int nids, GovLoadKnows knows)
 	{
 		int			end = load->count;
 
-		gov_read_entities(load, first);
+		gov_load_entities(load, first);
 		for (; first < end; first++)
 		{
 			const GovEntity *entity = load->items[first].entity;
@@ -105,10 +106,10 @@ gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	if (has_own && load.count > 0)
 	{
 		gov_spi_set_snapshot(GOV_SNAPSHOT_COMMITTED);
-		gov_read_own_budgets(&load);
+		gov_load_own_budgets(&load);
 		gov_spi_set_snapshot(GOV_SNAPSHOT_LATEST);
 	}
-	gov_read_counters(&load);
+	gov_load_counters(&load);
 	gov_spi_pop_snapshot();
 
 	result->count = load.count;

@@ -18,7 +18,7 @@
  *		has a reference reads the bytes without.
  *
  * FAILURE
- *		Without room for a name the node has the string itself (block.c).
+ *		Without room for a name the node has the string itself (node_block.c).
  */
 #include "postgres.h"
 
@@ -55,7 +55,7 @@ bucket_of(uint32 hash)
 
 /* The link to a name; what it links to is 0 if there is none. */
 static GovRef *
-find(const char *bytes, uint32 length, uint32 hash)
+find_name_link(const char *bytes, uint32 length, uint32 hash)
 {
 	GovRef	   *link = bucket_of(hash);
 
@@ -71,7 +71,7 @@ find(const char *bytes, uint32 length, uint32 hash)
 }
 
 static void
-add(GovRef *link, const char *bytes, uint32 length, uint32 hash)
+add_name(GovRef *link, const char *bytes, uint32 length, uint32 hash)
 {
 	GovRef		ref = gov_arena_allocate(&gov_shared->names,
 										 offsetof(GovSharedName, chars.bytes) + length);
@@ -91,14 +91,14 @@ add(GovRef *link, const char *bytes, uint32 length, uint32 hash)
 GovText
 gov_name_take(const char *bytes, uint32 length)
 {
-	uint32		hash = gov_text_hash(bytes, length);
+	uint32		hash = gov_entity_text_hash(bytes, length);
 	GovRef	   *link;
 	GovText		name = 0;
 
 	LWLockAcquire(&gov_shared->names_lock, LW_EXCLUSIVE);
-	link = find(bytes, length, hash);
+	link = find_name_link(bytes, length, hash);
 	if (*link == 0)
-		add(link, bytes, length, hash);
+		add_name(link, bytes, length, hash);
 	if (*link != 0)
 	{
 		((GovSharedName *) gov_address(*link))->references++;
@@ -110,13 +110,13 @@ gov_name_take(const char *bytes, uint32 length)
 
 /* Give a reference back; of a string that is no name there is none. */
 void
-gov_name_give(GovText text)
+gov_name_give(GovText string)
 {
-	GovRef		ref = text & ~GOV_TEXT_IS_NAME;
+	GovRef		ref = string & ~GOV_TEXT_IS_NAME;
 	GovSharedName *name = gov_address(ref);
 	GovRef	   *link;
 
-	if ((text & GOV_TEXT_IS_NAME) == 0)
+	if ((string & GOV_TEXT_IS_NAME) == 0)
 		return;
 	LWLockAcquire(&gov_shared->names_lock, LW_EXCLUSIVE);
 	Assert(name->references > 0);

@@ -5,8 +5,8 @@
  * PURPOSE
  *		A node says what the tables say about one id of one owner: the entity
  *		with its budgets, or that there is none.  Each budget has a counter.
- *		Nodes are loaded on demand (load.c, by way of claim.c), made stale by
- *		catalog changes, and evicted when memory is short (evict.c).
+ *		Nodes are loaded on demand (load.c, by way of node_claim.c), made stale by
+ *		catalog changes, and evicted when memory is short (node_memory.c).
  *
  * LIFE OF A NODE
  *		claimed		is_loading; by one backend, which reads the tables, while
@@ -45,21 +45,21 @@
 #include "utils/wait_event.h"
 
 #include "base/fault.h"
-#include "cache/nodetable.h"
+#include "cache/node_table.h"
 #include "cache/threshold.h"
 
 #define GOV_LOAD_WAIT_MS			100
 
 void
-gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
-				   const char *owner, uint32 owner_length)
+gov_node_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
+						const char *owner, uint32 owner_length)
 {
 	key->database = database;
 	key->extension = extension;
 	key->owner = owner;
 	key->owner_length = owner_length;
 	key->hash = hash_combine(murmurhash32(database),
-							 gov_text_hash(owner, owner_length));
+							 gov_entity_text_hash(owner, owner_length));
 	key->stripe = key->hash % GOV_STRIPES;
 	key->slot = key->hash / GOV_STRIPES % GOV_OWNER_SLOTS;
 }
@@ -74,7 +74,7 @@ gov_node_owners(const GovOwnerKey *key)
 uint32
 gov_node_hash(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
-	return hash_combine(key->hash, gov_text_hash(id, id_length));
+	return hash_combine(key->hash, gov_entity_text_hash(id, id_length));
 }
 
 bool
@@ -100,7 +100,7 @@ GovRef
 gov_node_find_ref(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
 	uint32		hash = gov_node_hash(key, id, id_length);
-	GovRef		ref = *gov_nodetable_bucket(gov_stripe(key->stripe), hash);
+	GovRef		ref = *gov_node_table_bucket(gov_stripe(key->stripe), hash);
 
 	while (ref != 0)
 	{
@@ -147,8 +147,8 @@ gov_node_counter(const GovSharedNode *node, uint32 budget)
 
 /* Which budget of the content is it?  Searched from a guess on. */
 bool
-gov_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
-						uint32 *budget)
+gov_node_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
+							 uint32 *budget)
 {
 	const GovEntity *entity = gov_node_content(node);
 
@@ -166,12 +166,12 @@ bool
 gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
 					 uint32 *budget)
 {
-	return !node->is_absent && gov_content_find_budget(node, id, guess, budget);
+	return !node->is_absent && gov_node_content_find_budget(node, id, guess, budget);
 }
 
 /* Has a transaction changes in flight in a counter that stands in the block? */
 bool
-gov_content_has_pins(const GovSharedNode *node)
+gov_node_content_has_pins(const GovSharedNode *node)
 {
 	GovSharedCounter *counters = gov_node_counters(node);
 
@@ -191,7 +191,7 @@ gov_content_has_pins(const GovSharedNode *node)
 bool
 gov_node_is_pinned(const GovSharedNode *node)
 {
-	while (!gov_content_has_pins(node))
+	while (!gov_node_content_has_pins(node))
 	{
 		if (node->attic == 0)
 			return false;
@@ -249,7 +249,7 @@ invalidate_buckets(GovSharedStripe *stripe, uint32 first, Oid database, Oid exte
 	end = Min(first + GOV_BUCKETS_PER_HOLD, stripe->nbuckets);
 	for (uint32 b = first; b < end; b++)
 	{
-		GovRef		ref = *gov_nodetable_bucket_number(stripe, b);
+		GovRef		ref = *gov_node_table_bucket_number(stripe, b);
 
 		while (ref != 0)
 		{
@@ -351,7 +351,8 @@ gov_node_climb(const GovOwnerKey *key, GovPlaceInChain *place, const GovFreshnes
 		if (status != GOV_NODE_READY || node == mark || !go_up(node, &id, &id_length))
 			break;
 		if ((step & (step - 1)) == 0)
-			mark = node;		/* met again if this is a cycle that is no longer */
+			mark = node;		/* met again if this is a cycle that is no
+								 * longer */
 	}
 	if (status == GOV_NODE_MISSING && id != place->id)
 	{

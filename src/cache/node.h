@@ -22,7 +22,7 @@ typedef struct GovOwnerKey
 	int			slot;			/* of the stripe's owners */
 } GovOwnerKey;
 
-/* Where the counter is that stands in a node's array; see block.c. */
+/* Where the counter is that stands in a node's array; see node_block.c. */
 typedef enum GovPlace
 {
 	GOV_PLACE_HERE,
@@ -45,8 +45,10 @@ typedef struct GovSharedCounter
 	bool		has_later;		/* the tables had usage of a later window */
 	GovAmount	held;			/* open holds, committed and in flight */
 	GovAmount	covered;		/* of total: by holds whose end is in flight */
-	GovAmount	settled;		/* of usage: by transactions that commit or have */
-	int64		last_event;		/* up to which it may have been charged; tail.h */
+	GovAmount	booked;			/* of usage: by transactions that commit or
+								 * have */
+	int64		last_event;		/* up to which it may have been charged;
+								 * tail.h */
 	union
 	{
 		double		alert_at;	/* threshold.h */
@@ -85,13 +87,16 @@ typedef struct GovSharedNode
 	uint8		stripe;
 	uint8		slot;			/* of its owner */
 	bool		is_loaded;
-	bool		is_absent;		/* no entity, or not known yet; what the block says of it is over */
+	bool		is_absent;		/* no entity, or not known yet; what the block
+								 * says of it is over */
 	bool		is_stale;		/* touched since the snapshot of its load */
 	bool		is_loading;		/* claimed by one backend; not evicted */
 	bool		was_used;		/* since eviction last passed by */
 	bool		was_spared:1;	/* by eviction, for its rows in the tail */
-	bool		is_draining:1;	/* only who has something in flight charges it; reset.c */
-	bool		is_needed:1;	/* a former block, while it is judged; see block.c */
+	bool		is_draining:1;	/* only who has something in flight charges
+								 * it; reset.c */
+	bool		is_needed:1;	/* a former block, while it is judged; see
+								 * node_block.c */
 } GovSharedNode;
 
 /* What a call demands of the nodes it uses: changes up to its start. */
@@ -149,8 +154,8 @@ gov_node_owner(const GovSharedNode *node)
 	return gov_chars(node, node->owner);
 }
 
-extern void gov_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
-							   const char *owner, uint32 owner_length);
+extern void gov_node_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
+									const char *owner, uint32 owner_length);
 
 /* with the stripe locked */
 extern GovSharedNode *gov_node_find(const GovOwnerKey *key,
@@ -165,9 +170,9 @@ extern GovNodeStatus gov_node_status(const GovSharedNode *node,
 extern GovSharedCounter *gov_node_counter(const GovSharedNode *node, uint32 budget);
 extern bool gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 								 uint32 guess, uint32 *budget);
-extern bool gov_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
-									uint32 guess, uint32 *budget);
-extern bool gov_content_has_pins(const GovSharedNode *node);
+extern bool gov_node_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
+										 uint32 guess, uint32 *budget);
+extern bool gov_node_content_has_pins(const GovSharedNode *node);
 extern bool gov_node_is_pinned(const GovSharedNode *node);
 
 /* with no stripe locked */

@@ -5,7 +5,7 @@
  * PURPOSE
  *		Escrow: what takes headroom is in the shared counter at once, and is taken
  *		off by an abort; what gives headroom back is queued here until commit.
- *		README.md says what is covered, withheld and settled, and why.
+ *		README.md says what is covered, withheld and booked, and why.
  *
  * LAYOUT
  *		An array of entries, one per (nesting level, counter, id, window), in the
@@ -16,17 +16,17 @@
  *
  * LOCKING
  *		The array is the backend's own.  Counters are changed with their stripe
- *		locked, exclusive.  Each entry holds one pin on its counter, taken under
+ *		locked, exclusive.  Each entry has one pin on its counter, taken under
  *		the lock and given back without.
  *
  * INVARIANTS
  *		taken and held_taken are >= 0 and contained in the counter, taken while
  *		its id and window are the entry's; relief and held_relief are <= 0 and
- *		not yet in it.  covered <= taken, covered <= -held_relief.  settled is
+ *		not yet in it.  covered <= taken, covered <= -held_relief.  booked is
  *		contained in the counter's, which is never more than its total.
  *
  * FAILURE
- *		gov_pending_reserve() is the only function that allocates and may
+ *		gov_pending_make_room() is the only function that allocates and may
  *		raise; it is called before the stripe is locked.  What runs at the end
  *		of a transaction cannot fail.
  */
@@ -44,7 +44,8 @@
 #include "cache/threshold.h"
 
 #define GOV_SETTLE_BATCH	64	/* entries at a time with the stripe locked */
-#define GOV_ENTRIES_KEPT	1024	/* room for them, from one transaction to the next */
+#define GOV_ENTRIES_KEPT	1024	/* room for them, from one transaction to
+									 * the next */
 
 typedef struct GovPendingEntry
 {
@@ -57,7 +58,7 @@ typedef struct GovPendingEntry
 	GovAmount	held_taken;
 	GovAmount	held_relief;
 	GovAmount	covered;
-	GovAmount	settled;		/* of taken and relief */
+	GovAmount	booked;			/* of taken and relief */
 	GovCrossing crossing;
 	bool		is_crossing;
 	int			level;			/* of the (sub)transaction */
@@ -86,8 +87,8 @@ is_current(const GovPendingEntry *entry)
 }
 
 static GovPendingEntry *
-find(const GovSharedCounter *counter, int64 counter_id, TimestampTz window_start,
-	 int level)
+find_pending(const GovSharedCounter *counter, int64 counter_id, TimestampTz window_start,
+			 int level)
 {
 	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
 	{
@@ -129,7 +130,7 @@ gov_pending_note_write(void)
 
 /* Make room for charges to so many counters. */
 void
-gov_pending_reserve(int ncharges)
+gov_pending_make_room(int ncharges)
 {
 	int			wanted = pg_nextpower2_32(Max(nentries + ncharges, 64));
 	int		   *new_chains;
@@ -156,7 +157,7 @@ gov_pending_reserve(int ncharges)
 }
 
 static GovPendingEntry *
-append(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
+append_pending(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
 {
 	GovPendingEntry *entry = &entries[nentries];
 
@@ -177,7 +178,7 @@ append(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
 /*
  * Charge a counter, in its current window: what takes headroom at once, what
  * gives it back at commit.  With the stripe locked exclusive, after
- * gov_pending_reserve().  A charge of nothing still pins the counter.  Returns
+ * gov_pending_make_room().  A charge of nothing still pins the counter.  Returns
  * the entry, for gov_pending_uncharge().
  */
 int
@@ -185,13 +186,13 @@ gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
 				   const GovCharge *charge)
 {
 	int			level = GetCurrentTransactionNestLevel();
-	GovPendingEntry *entry = find(counter, counter->id, counter->window.start, level);
+	GovPendingEntry *entry = find_pending(counter, counter->id, counter->window.start, level);
 
 	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
 	Assert(charge->covered >= 0 && charge->covered <= Max(charge->usage, 0) &&
 		   charge->covered <= Max(-charge->held, 0) && charge->withheld >= 0);
 	if (entry == NULL)
-		entry = append(stripe, counter, level);
+		entry = append_pending(stripe, counter, level);
 	entry->taken += Max(charge->usage, 0);
 	entry->relief += Min(charge->usage, 0);
 	entry->held_taken += Max(charge->held, 0) + charge->withheld;
@@ -267,7 +268,7 @@ gov_pending_is_empty(void)
 }
 
 static void
-unpin(GovSharedCounter *counter)
+unpin_counter(GovSharedCounter *counter)
 {
 	uint32		before PG_USED_FOR_ASSERTS_ONLY;
 
@@ -275,11 +276,11 @@ unpin(GovSharedCounter *counter)
 	Assert(before > 0);
 }
 
-/* What the entry has used that is not settled yet. */
+/* What the entry has used that is not booked yet. */
 static GovAmount
-unsettled(const GovPendingEntry *entry)
+unbooked_usage(const GovPendingEntry *entry)
 {
-	return entry->taken + entry->relief - entry->settled;
+	return entry->taken + entry->relief - entry->booked;
 }
 
 /* The counter has rows up to the last that we have recorded.  The stripe is locked. */
@@ -289,44 +290,42 @@ note_event(GovSharedCounter *counter)
 	counter->last_event = Max(counter->last_event, gov_tail_recorded());
 }
 
-/* Settle an entry; does it have to be looked at?  The stripe is locked. */
+/* Book an entry; does it have to be looked at?  The stripe is locked. */
 static bool
-settle(GovPendingEntry *entry, bool looks_at_any)
+book_entry(GovPendingEntry *entry, bool looks_at_any)
 {
 	GovSharedCounter *counter = entry->counter;
-	GovAmount	before = counter->settled;
-	GovAmount	usage = unsettled(entry);
+	GovAmount	before = counter->booked;
+	GovAmount	usage = unbooked_usage(entry);
 	GovAmount	above;
 
 	note_event(counter);
 	entry->is_crossing = false;
 	if (usage == 0 || !is_current(entry))
 		return false;
-	counter->settled += usage;
-	entry->settled += usage;
-	Assert(counter->settled <= counter->total);
+	counter->booked += usage;
+	entry->booked += usage;
+	Assert(counter->booked <= counter->total);
 	if (!gov_threshold_crossed(looks_at_any ? GOV_ALERT_ANY :
 							   gov_alert_unpack(counter->alert_at), before,
-							   counter->settled, &above))
+							   counter->booked, &above))
 		return false;
 	counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
-	entry->crossing = (GovCrossing) {
-		entry->counter_id, entry->window_start, before, counter->settled, above
-	};
+	entry->crossing = (GovCrossing) {entry->counter_id, entry->window_start, before, counter->booked, above};
 	return entry->is_crossing = true;
 }
 
 /*
- * The transaction is about to commit: settle its usage; how much is to be looked
+ * The transaction is about to commit: book its usage; how much is to be looked
  * at?  Counters have not been told when everything has changed meanwhile.
  */
 int
-gov_pending_settle(void)
+gov_pending_book(void)
 {
 	int			count = 0;
 	int			i = 0;
 	bool		looks_at_any = nentries > 0 &&
-		generation != pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
+	generation != pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
 
 	while (i < nentries)
 	{
@@ -335,7 +334,7 @@ gov_pending_settle(void)
 
 		gov_stripe_lock(stripe, LW_EXCLUSIVE);
 		while (i < end && entries[i].stripe == stripe)
-			count += settle(&entries[i++], looks_at_any) ? 1 : 0;
+			count += book_entry(&entries[i++], looks_at_any) ? 1 : 0;
 		gov_stripe_unlock(stripe);
 	}
 	return count;
@@ -357,36 +356,36 @@ gov_pending_crossings(GovCrossing *crossings, int max)
 
 /*
  * Change a counter by what an entry says, which nothing is covered by any more.
- * Where settled usage is taken back, a threshold may have to be crossed again.
+ * Where booked usage is taken back, a threshold may have to be crossed again.
  */
 static void
-apply(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount settled)
+apply_entry(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount booked)
 {
 	GovSharedCounter *counter = entry->counter;
 
-	if (usage != 0 || held != 0 || settled != 0 || entry->covered != 0)
+	if (usage != 0 || held != 0 || booked != 0 || entry->covered != 0)
 	{
 		gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
 		if (is_current(entry))
 		{
 			counter->total += usage;
 			counter->covered -= entry->covered;
-			counter->settled += settled;
-			if (entry->settled != 0 && settled == -entry->settled)
+			counter->booked += booked;
+			if (entry->booked != 0 && booked == -entry->booked)
 				counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
-			Assert(counter->settled <= counter->total);
+			Assert(counter->booked <= counter->total);
 		}
 		counter->held += held;
 		Assert(counter->held >= 0 && counter->covered >= 0 &&
 			   counter->covered <= counter->held);
 		gov_stripe_unlock(entry->stripe);
 	}
-	unpin(counter);
+	unpin_counter(counter);
 }
 
 /* Nothing is in flight: what a large transaction needed is not kept for ever. */
 static void
-trim(void)
+trim_pending(void)
 {
 	Assert(nentries == 0);
 	has_written = false;
@@ -399,7 +398,7 @@ trim(void)
 	capacity = 0;
 }
 
-/* Triggers on the alerts may have recorded more since it was settled. */
+/* Triggers on the alerts may have recorded more since it was booked. */
 static void
 note_later_event(const GovPendingEntry *entry)
 {
@@ -420,10 +419,10 @@ gov_pending_commit(void)
 
 		unlink_newest(nentries - 1);
 		note_later_event(entry);
-		apply(entry, entry->relief, entry->held_relief, unsettled(entry));
+		apply_entry(entry, entry->relief, entry->held_relief, unbooked_usage(entry));
 		nentries--;
 	}
-	trim();
+	trim_pending();
 }
 
 /* A (sub)transaction has aborted: undo what it and its children have taken. */
@@ -435,11 +434,11 @@ gov_pending_abort(int level)
 		GovPendingEntry *entry = &entries[nentries - 1];
 
 		unlink_newest(nentries - 1);
-		apply(entry, -entry->taken, -entry->held_taken, -entry->settled);
+		apply_entry(entry, -entry->taken, -entry->held_taken, -entry->booked);
 		nentries--;
 	}
 	if (level == 0)
-		trim();
+		trim_pending();
 }
 
 /* A subtransaction has committed: its charges are now those of its parent. */
@@ -456,8 +455,8 @@ gov_pending_merge(int level)
 	for (int i = from; i < end; i++)
 	{
 		GovPendingEntry child = entries[i];
-		GovPendingEntry *entry = find(child.counter, child.counter_id,
-									  child.window_start, level - 1);
+		GovPendingEntry *entry = find_pending(child.counter, child.counter_id,
+											  child.window_start, level - 1);
 
 		if (entry == NULL)
 		{
@@ -471,7 +470,7 @@ gov_pending_merge(int level)
 		entry->held_taken += child.held_taken;
 		entry->held_relief += child.held_relief;
 		entry->covered += child.covered;
-		entry->settled += child.settled;
-		unpin(child.counter);
+		entry->booked += child.booked;
+		unpin_counter(child.counter);
 	}
 }

@@ -27,7 +27,7 @@ typedef struct GovCrossing
 } GovCrossing;
 
 extern void gov_pending_note_write(void);
-extern void gov_pending_reserve(int ncharges);
+extern void gov_pending_make_room(int ncharges);
 extern int	gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
 							   const GovCharge *charge);
 extern void gov_pending_uncharge(int entry, const GovCharge *charge);
@@ -35,7 +35,7 @@ extern GovCharge gov_pending_relief(const GovSharedCounter *counter);
 extern bool gov_pending_has_written(void);
 extern bool gov_pending_is_empty(void);
 
-extern int	gov_pending_settle(void);
+extern int	gov_pending_book(void);
 extern int	gov_pending_crossings(GovCrossing *crossings, int max);
 
 extern void gov_pending_commit(void);

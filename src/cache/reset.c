@@ -10,9 +10,9 @@
  * PROTOCOL
  *		A counter with something in flight must stay: the tables do not show
  *		that yet.  So its node is draining: a call that would charge it waits as
- *		for one that is being loaded (gov_walk_find_node), unless its
+ *		for one that is being loaded (gov_resolve_find_node), unless its
  *		transaction has charged something already, for then we may be waiting
- *		for it.  When the last pin is gone the node goes too (evict.c).
+ *		for it.  When the last pin is gone the node goes too (node_memory.c).
  *
  *		Nodes that others are loading as we begin may be given the time before
  *		the clock went back; they are waited for, and looked at then.
@@ -33,7 +33,7 @@
 
 #include "base/clock.h"
 #include "base/errors.h"
-#include "cache/evict.h"
+#include "cache/node_memory.h"
 #include "cache/pending.h"
 #include "cache/reset.h"
 
@@ -42,7 +42,8 @@
 
 /* Whose nodes this session drains; the name must outlive an error. */
 static GovOwnerKey draining;
-static char draining_owner[255 * 4 + 1];	/* an id has at most 255 characters */
+static char draining_owner[255 * 4 + 1];	/* an id has at most 255
+											 * characters */
 static bool is_draining = false;
 
 /* Nobody waits for us any more.  Called at the end of transactions: cannot fail. */
@@ -71,7 +72,7 @@ raise_not_drained(const GovOwnerKey *key, int nleft)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("could not reset the clock of owner \"%s\" in time", gov_shown(key->owner)),
+			 errmsg("could not reset the clock of owner \"%s\" in time", gov_error_shown(key->owner)),
 			 errdetail("Open transactions have used budgets of %d of its entities.", nleft),
 			 errhint("End them (gov_stats names their processes in rollup_waits_for), and call gov_reset_clock again.")));
 }

@@ -16,7 +16,7 @@
  * WHEN A TAIL IS KNOWN
  *		Either the rollup has passed all that was in the ledger when this server
  *		was first asked (begin), and all that was lost since.  Or somebody has
- *		read the owner's tail and loaded all that it names (learn.c), and
+ *		read the owner's tail and loaded all that it names (tail_learn.c), and
  *		nothing has been lost since: the owner has a node with the empty id,
  *		which no entity has.  It has the number of losses when that was begun in
  *		loaded_changes, and in generation the time when the tail may be learned
@@ -51,7 +51,7 @@
 #include "miscadmin.h"
 #include "storage/spin.h"
 
-#include "cache/nodetable.h"
+#include "cache/node_table.h"
 #include "cache/tail.h"
 
 #define GOV_NOTHING_ROLLED_UP	(-1)
@@ -297,7 +297,10 @@ gov_tail_is_known(const GovOwnerKey *key, int64 rolled_up)
 GovNodeStatus
 gov_tail_claim(const GovOwnerKey *key, GovClaim *claim)
 {
-	/* a node of no entity is as old as its losses, and never stale for another reason */
+	/*
+	 * a node of no entity is as old as its losses, and never stale for
+	 * another reason
+	 */
 	GovFreshness since = {.changes = gov_tail_losses(key)};
 	GovNodeStatus status = gov_node_claim(key, "", 0, &since, claim);
 
@@ -337,7 +340,7 @@ gov_tail_pause(const GovClaim *claim, TimestampTz until)
  * something soon is, nobody learns it again until then.
  */
 bool
-gov_tail_learned(const GovOwnerKey *key, GovClaim *claim, TimestampTz until)
+gov_tail_note_learned(const GovOwnerKey *key, GovClaim *claim, TimestampTz until)
 {
 	GovSharedStripe *stripe = claim->stripe;
 	GovSharedNode *node = gov_address(claim->node);

@@ -5,7 +5,7 @@
 #ifndef GOV_TAIL_H
 #define GOV_TAIL_H
 
-#include "cache/claim.h"
+#include "cache/node_claim.h"
 
 /* what is rolled up */
 extern bool gov_tail_has_begun(Oid extension);
@@ -26,7 +26,7 @@ extern bool gov_tail_is_known(const GovOwnerKey *key, int64 rolled_up);
 extern GovNodeStatus gov_tail_claim(const GovOwnerKey *key, GovClaim *claim);
 extern bool gov_tail_may_learn(const GovOwnerKey *key, TimestampTz now);
 extern void gov_tail_pause(const GovClaim *claim, TimestampTz until);
-extern bool gov_tail_learned(const GovOwnerKey *key, GovClaim *claim, TimestampTz until);
+extern bool gov_tail_note_learned(const GovOwnerKey *key, GovClaim *claim, TimestampTz until);
 
 /* what is lost */
 extern bool gov_tail_has_rows(const GovSharedNode *node);

@@ -71,10 +71,10 @@ compare_pairs(const void *left, const void *right)
 	const GovPair *a = left;
 	const GovPair *b = right;
 	int			order = gov_bytes_compare(a->first, a->first_length,
-									  b->first, b->first_length);
+										  b->first, b->first_length);
 
 	return order != 0 ? order : gov_bytes_compare(a->second, a->second_length,
-											  b->second, b->second_length);
+												  b->second, b->second_length);
 }
 
 static void
@@ -117,7 +117,7 @@ gov_types_refresh(void)
 {
 	bool		is_told = gov_shmem_is_available() && !RecoveryInProgress();
 	uint64		generation = is_told ?
-		pg_atomic_read_u64(gov_shmem_type_generation(MyDatabaseId)) : 0;
+	pg_atomic_read_u64(gov_shmem_type_generation(MyDatabaseId)) : 0;
 	GovSpi		spi;
 
 	if (is_told && is_current(generation))
@@ -144,8 +144,8 @@ gov_types_refresh(void)
 
 /* Does first come with second (or, if that is NULL, with anything)? */
 static bool
-contains(const GovPairs *list, const char *first, uint32 first_length,
-		 const char *second, uint32 second_length)
+contains_pair(const GovPairs *list, const char *first, uint32 first_length,
+			  const char *second, uint32 second_length)
 {
 	int			low = 0;
 	int			high = list->count;
@@ -155,11 +155,11 @@ contains(const GovPairs *list, const char *first, uint32 first_length,
 		int			middle = low + (high - low) / 2;
 		const GovPair *pair = &list->pairs[middle];
 		int			order = gov_bytes_compare(pair->first, pair->first_length,
-										  first, first_length);
+											  first, first_length);
 
 		if (order == 0 && second != NULL)
 			order = gov_bytes_compare(pair->second, pair->second_length,
-								  second, second_length);
+									  second, second_length);
 		if (order == 0)
 			return true;
 		if (order < 0)
@@ -173,20 +173,20 @@ contains(const GovPairs *list, const char *first, uint32 first_length,
 bool
 gov_types_is_capability(const char *id, uint32 length)
 {
-	return contains(&capabilities, id, length, NULL, 0);
+	return contains_pair(&capabilities, id, length, NULL, 0);
 }
 
 bool
 gov_types_is_attribution_key(const char *key, uint32 key_length)
 {
-	return contains(&keys, key, key_length, NULL, 0);
+	return contains_pair(&keys, key, key_length, NULL, 0);
 }
 
 bool
 gov_types_has_attribution_key(const char *type_id, uint32 type_length,
 							  const char *key, uint32 key_length)
 {
-	return contains(&keys, key, key_length, type_id, type_length);
+	return contains_pair(&keys, key, key_length, type_id, type_length);
 }
 
 /* The transaction ends, or part of it aborts. */

@@ -4,10 +4,10 @@
  *
  * PURPOSE
  *		Turns a resolution into SQL: the row of a call, its chains as JSON, or
- *		the same nodes as typed rows.  Reads nothing but the resolution.
+ *		the same links as typed rows.  Reads nothing but the resolution.
  *
  * LAYOUT
- *		A node's facts are collected once, in GovNodeFacts; JSON and rows are
+ *		A link's facts are collected once, in GovLinkFacts; JSON and rows are
  *		two ways to print them.
  */
 #include "postgres.h"
@@ -24,10 +24,10 @@
 #include "call/answer.h"
 #include "pure/json.h"
 
-/* What a node usually takes in jsonb; a wrong guess costs a copy. */
+/* What a link usually takes in jsonb; a wrong guess costs a copy. */
 #define GOV_NODE_EXPECTED_BYTES	512
 
-typedef struct GovNodeFacts
+typedef struct GovLinkFacts
 {
 	const GovEntity *entity;
 	const GovBudget *budget;
@@ -36,7 +36,7 @@ typedef struct GovNodeFacts
 	GovAmount	remaining;		/* meaningful when the budget has a limit */
 	bool		is_granted;
 	bool		is_over_limit;
-} GovNodeFacts;
+} GovLinkFacts;
 
 /* Build a row; the type of the function's result is looked up once. */
 Datum
@@ -65,7 +65,7 @@ gov_answer_row(FunctionCallInfo fcinfo, GovRowType *type, Datum *values, bool *n
 }
 
 static void
-collect_facts(const GovResolution *resolution, int number, GovNodeFacts *facts)
+collect_facts(const GovResolution *resolution, int number, GovLinkFacts *facts)
 {
 	const GovResolvedBudget *budget = &resolution->budgets[number];
 	const GovBudgetState *state = &resolution->states[number];
@@ -79,7 +79,7 @@ collect_facts(const GovResolution *resolution, int number, GovNodeFacts *facts)
 	facts->is_over_limit = state->has_limit && state->usage > state->limit;
 }
 
-/* A node's keys, in the order that jsonb keeps them in: by length, then by bytes. */
+/* A link's keys, in the order that jsonb keeps them in: by length, then by bytes. */
 static const char *const node_keys[] = {
 	"name", "cadence", "entityId",
 	"isGranted", "remaining", "usageLimit",
@@ -89,9 +89,9 @@ static const char *const node_keys[] = {
 };
 
 static void
-put_text(StringInfo json, GovJsonContainer *in, const char *text)
+put_text(StringInfo json, GovJsonContainer *in, const char *string)
 {
-	gov_json_put_string(json, in, text, strlen(text));
+	gov_json_put_string(json, in, string, strlen(string));
 }
 
 static void
@@ -103,12 +103,12 @@ put_chars(StringInfo json, GovJsonContainer *in, const GovChars *chars)
 static void
 put_cadence(StringInfo json, GovJsonContainer *in, const GovCadence *cadence)
 {
-	char		text[GOV_CADENCE_TEXT_SIZE];
+	char		string[GOV_CADENCE_TEXT_SIZE];
 
 	if (cadence->unit == GOV_CADENCE_NONE)
 		gov_json_put_null(json, in);
 	else
-		gov_json_put_string(json, in, text, gov_cadence_text(cadence, text));
+		gov_json_put_string(json, in, string, gov_cadence_text(cadence, string));
 }
 
 static void
@@ -135,30 +135,30 @@ put_scope(StringInfo json, GovJsonContainer *in, const GovEntity *entity,
 }
 
 static void
-put_node(StringInfo json, GovJsonContainer *in, const GovNodeFacts *facts)
+put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts)
 {
 	const GovEntity *entity = facts->entity;
 	const GovBudgetState *state = facts->state;
 	static GovJsonTime last_start;
 	static GovJsonTime last_end;
 	static GovJsonKeys keys = {.names = node_keys, .count = lengthof(node_keys)};
-	GovJsonContainer node;
+	GovJsonContainer link;
 
-	gov_json_begin_values(json, &node, &keys);
-	put_chars(json, &node, gov_chars(entity, facts->budget->name));
-	put_cadence(json, &node, &facts->budget->cadence);
-	put_chars(json, &node, gov_entity_id(entity));
-	gov_json_put_bool(json, &node, facts->is_granted);
-	put_amount(json, &node, !state->has_limit, facts->remaining);
-	put_amount(json, &node, !state->has_limit, state->limit);
-	put_text(json, &node, state->is_soft ? "soft" : "hard");
-	gov_json_put_bool(json, &node, facts->is_over_limit);
-	put_amount(json, &node, false, state->usage);
-	put_amount(json, &node, false, state->held);
-	put_scope(json, &node, entity, facts->budget);
-	gov_json_put_time(json, &node, &last_end, facts->window->end);
-	gov_json_put_time(json, &node, &last_start, facts->window->start);
-	gov_json_end(json, &node, in);
+	gov_json_begin_values(json, &link, &keys);
+	put_chars(json, &link, gov_chars(entity, facts->budget->name));
+	put_cadence(json, &link, &facts->budget->cadence);
+	put_chars(json, &link, gov_entity_id(entity));
+	gov_json_put_bool(json, &link, facts->is_granted);
+	put_amount(json, &link, !state->has_limit, facts->remaining);
+	put_amount(json, &link, !state->has_limit, state->limit);
+	put_text(json, &link, state->is_soft ? "soft" : "hard");
+	gov_json_put_bool(json, &link, facts->is_over_limit);
+	put_amount(json, &link, false, state->usage);
+	put_amount(json, &link, false, state->held);
+	put_scope(json, &link, entity, facts->budget);
+	gov_json_put_time(json, &link, &last_end, facts->window->end);
+	gov_json_put_time(json, &link, &last_start, facts->window->start);
+	gov_json_end(json, &link, in);
 }
 
 /* How many budgets are on the chain that begins with an entity? */
@@ -196,10 +196,10 @@ put_chain(StringInfo json, GovJsonContainer *in, const GovResolution *resolution
 
 		for (int i = 0; i < resolved->nbudgets; i++)
 		{
-			GovNodeFacts facts;
+			GovLinkFacts facts;
 
 			collect_facts(resolution, resolved->first_budget + i, &facts);
-			put_node(json, &chain, &facts);
+			put_link(json, &chain, &facts);
 		}
 	}
 	gov_json_end(json, &chain, in);
@@ -223,28 +223,28 @@ gov_answer_chains(const GovResolution *resolution)
 	return gov_json_done(&json);
 }
 
-/* The nodes that deny, each once, as the text of a JSON array. */
+/* The links that deny, each once, as the text of a JSON array. */
 char *
-gov_answer_failing_nodes(const GovResolution *resolution)
+gov_answer_failing(const GovResolution *resolution)
 {
 	StringInfoData json;
-	GovJsonContainer nodes;
+	GovJsonContainer links;
 	int			count = 0;
 	Jsonb	   *array;
 
 	for (int i = 0; i < resolution->nbudgets; i++)
 		count += !resolution->budgets[i].allows;
 	gov_json_init(&json, GOV_NODE_EXPECTED_BYTES * (Size) count);
-	gov_json_begin_array(&json, &nodes, count);
+	gov_json_begin_array(&json, &links, count);
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
-		GovNodeFacts facts;
+		GovLinkFacts facts;
 
 		collect_facts(resolution, i, &facts);
 		if (!facts.is_granted)
-			put_node(&json, &nodes, &facts);
+			put_link(&json, &links, &facts);
 	}
-	gov_json_end(&json, &nodes, NULL);
+	gov_json_end(&json, &links, NULL);
 	array = DatumGetJsonbP(gov_json_done(&json));
 	return JsonbToCString(NULL, &array->root, VARSIZE(array));
 }
@@ -267,9 +267,9 @@ scope_datum(const GovEntity *entity, const GovBudget *budget)
 	return PointerGetDatum(construct_array(ids, nscope, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* One row: the chain's number and the columns of a node. */
+/* One row: the chain's number and the columns of a link. */
 static void
-put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovNodeFacts *facts)
+put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovLinkFacts *facts)
 {
 	const GovEntity *entity = facts->entity;
 	const GovBudgetState *state = facts->state;
@@ -305,7 +305,7 @@ put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovNodeFacts
 
 /* The same as rows; chains are numbered from 1, as in the JSON array. */
 void
-gov_answer_nodes(const GovResolution *resolution, Tuplestorestate *store,
+gov_answer_links(const GovResolution *resolution, Tuplestorestate *store,
 				 TupleDesc tupdesc)
 {
 	int			number = 0;
@@ -323,7 +323,7 @@ gov_answer_nodes(const GovResolution *resolution, Tuplestorestate *store,
 
 			for (int b = 0; b < resolved->nbudgets; b++)
 			{
-				GovNodeFacts facts;
+				GovLinkFacts facts;
 
 				collect_facts(resolution, resolved->first_budget + b, &facts);
 				put_row(store, tupdesc, number, &facts);
@@ -336,7 +336,7 @@ gov_answer_nodes(const GovResolution *resolution, Tuplestorestate *store,
 void
 gov_answer_decision(const GovDecision *decision, Datum *values, bool *nulls)
 {
-	const char *reason = gov_denial_reason(decision->denial);
+	const char *reason = gov_decide_reason(decision->denial);
 
 	values[0] = BoolGetDatum(decision->is_granted);
 	nulls[0] = false;

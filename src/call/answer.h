@@ -20,8 +20,8 @@ typedef struct GovRowType
 extern Datum gov_answer_row(FunctionCallInfo fcinfo, GovRowType *type,
 							Datum *values, bool *nulls);
 extern Datum gov_answer_chains(const GovResolution *resolution);
-extern char *gov_answer_failing_nodes(const GovResolution *resolution);
-extern void gov_answer_nodes(const GovResolution *resolution, Tuplestorestate *store,
+extern char *gov_answer_failing(const GovResolution *resolution);
+extern void gov_answer_links(const GovResolution *resolution, Tuplestorestate *store,
 							 TupleDesc tupdesc);
 extern void gov_answer_decision(const GovDecision *decision, Datum *values, bool *nulls);
 

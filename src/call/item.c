@@ -34,7 +34,7 @@ bad_item(const JsonbValue *key, const char *expected)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("key \"%s\" of an event must be %s",
-					gov_shown_bytes(key->val.string.val, key->val.string.len), expected),
+					gov_error_shown_bytes(key->val.string.val, key->val.string.len), expected),
 			 errhint("Write an event like {\"capabilityId\": \"ai-tokens\", \"amount\": 120, \"entityIds\": [\"agent-7\"]}.")));
 }
 
@@ -59,52 +59,52 @@ item_amount(const JsonbValue *key, const JsonbValue *value)
 }
 
 /*
- * Does text match a pattern, in which 0 stands for a digit?  Returns what comes
+ * Does the string match a pattern, in which 0 stands for a digit?  Returns what comes
  * after it, or NULL.
  */
 static const char *
-skip_pattern(const char *text, const char *pattern)
+skip_pattern(const char *string, const char *pattern)
 {
-	for (; *pattern != '\0'; pattern++, text++)
+	for (; *pattern != '\0'; pattern++, string++)
 	{
-		if (*pattern == '0' ? !isdigit((unsigned char) *text) : *text != *pattern)
+		if (*pattern == '0' ? !isdigit((unsigned char) *string) : *string != *pattern)
 			return NULL;
 	}
-	return text;
+	return string;
 }
 
 /* Skip the time of day and the zone that may follow an ISO 8601 date. */
 static const char *
-skip_time_of_day(const char *text, bool *has_zone)
+skip_time_of_day(const char *string, bool *has_zone)
 {
 	const char *next;
 
-	if (*text != 'T' && *text != ' ')
-		return text;
-	text = skip_pattern(text + 1, "00:00");
-	if (text != NULL && (next = skip_pattern(text, ":00")) != NULL)
+	if (*string != 'T' && *string != ' ')
+		return string;
+	string = skip_pattern(string + 1, "00:00");
+	if (string != NULL && (next = skip_pattern(string, ":00")) != NULL)
 	{
-		text = next;
-		if ((next = skip_pattern(text, ".0")) != NULL)
-			text = next + strspn(next, "0123456789");
+		string = next;
+		if ((next = skip_pattern(string, ".0")) != NULL)
+			string = next + strspn(next, "0123456789");
 	}
-	if (text == NULL)
+	if (string == NULL)
 		return NULL;
-	*has_zone = *text == 'Z' || *text == '+' || *text == '-';
-	if (*text == 'Z')
-		return text + 1;
+	*has_zone = *string == 'Z' || *string == '+' || *string == '-';
+	if (*string == 'Z')
+		return string + 1;
 	if (*has_zone)
 	{
-		text = skip_pattern(text + 1, "00");
-		if (text != NULL && (next = skip_pattern(text + (*text == ':'), "00")) != NULL)
-			text = next;
+		string = skip_pattern(string + 1, "00");
+		if (string != NULL && (next = skip_pattern(string + (*string == ':'), "00")) != NULL)
+			string = next;
 	}
-	return text;
+	return string;
 }
 
-/* Is there such a day, and such a time of day, in text of that form? */
+/* Is there such a day, and such a time of day, in a string of that form? */
 static bool
-is_calendar_time(const char *text)
+is_calendar_time(const char *string)
 {
 	int			year = 0;
 	int			month = 0;
@@ -113,7 +113,7 @@ is_calendar_time(const char *text)
 	int			minute = 0;
 	int			second = 0;
 
-	sscanf(text, "%4d-%2d-%2d%*c%2d:%2d:%2d", &year, &month, &day,
+	sscanf(string, "%4d-%2d-%2d%*c%2d:%2d:%2d", &year, &month, &day,
 		   &hour, &minute, &second);
 	return year >= 1 && month >= 1 && month <= MONTHS_PER_YEAR &&
 		day >= 1 && day <= day_tab[isleap(year)][month - 1] &&
@@ -197,7 +197,7 @@ set_argument(const JsonbValue *key, JsonbValue *value, GovArguments *arguments)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown key \"%s\" in an event",
-						gov_shown_bytes(key->val.string.val, key->val.string.len)),
+						gov_error_shown_bytes(key->val.string.val, key->val.string.len)),
 				 errhint("An event has capabilityId, amount, dimensions, entityIds, idempotencyKey and occurredAt.")));
 }
 

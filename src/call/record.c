@@ -20,12 +20,12 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
-#include "base/launch.h"
 #include "base/shmem.h"
+#include "base/worker_slots.h"
 #include "cache/tail.h"
 #include "call/dimensions.h"
 #include "call/record.h"
-#include "call/writing.h"
+#include "call/write.h"
 #include "ledger/keys.h"
 #include "ledger/ledger.h"
 #include "rollup/alert.h"
@@ -93,7 +93,7 @@ event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 	GovWindow	window = budget->window;
 
 	if (!resolution->is_of_now && resolution->occurred_at < window.start &&
-		!gov_budget_window(entity, budget->budget, resolution->occurred_at, &window))
+		!gov_entity_budget_window(entity, budget->budget, resolution->occurred_at, &window))
 	{
 		TIMESTAMP_NOBEGIN(window.start);
 		window.end = budget->window.start;
@@ -149,7 +149,7 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 				 GovLedgerRows *rows, GovRecorded *recorded,
 				 GovDecision *decision, GovResolution **resolution)
 {
-	gov_gate_to_write(request, use, resolution, decision);
+	gov_write_gate(request, use, resolution, decision);
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
 		return true;
 	set_charges(event, *resolution);
@@ -186,8 +186,8 @@ gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
 	GovRequest *request = &prepared->request;
 	GovEvent   *event = &prepared->event;
 
-	gov_begin_write(call);
-	gov_lock_to_write(gov_catalog()->events);
+	gov_write_begin(call);
+	gov_write_lock(gov_catalog()->events);
 	check_occurred_at(arguments);
 	gov_request_init(request, arguments, use == GOV_USE_RECORD);
 	init_event(event, request, arguments);
@@ -200,8 +200,8 @@ gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
 
 /* Record a use, or find that it has been recorded under the same key. */
 static GovRecorded
-record(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
-	   GovDecision *decision, GovResolution **resolution)
+record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
+			   GovDecision *decision, GovResolution **resolution)
 {
 	GovRecorded recorded = {0};
 	GovEvent   *event = &prepared->event;
@@ -212,7 +212,7 @@ record(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
 	{
 		if (event->key != NULL && gov_key_find(&key, &holder))
 		{
-			gov_require_same_call(event->key, event->request_hash, holder.request_hash);
+			gov_write_require_same_call(event->key, event->request_hash, holder.request_hash);
 			recorded.event_id = holder.event_id;
 			recorded.is_duplicate = true;
 			return recorded;
@@ -234,9 +234,9 @@ gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows
 	GovDecision decision;
 	GovResolution *resolution;
 
-	gov_begin_write(call);
-	gov_lock_to_write(gov_catalog()->events);
-	return record(prepared, GOV_USE_RECORD, rows, &decision, &resolution);
+	gov_write_begin(call);
+	gov_write_lock(gov_catalog()->events);
+	return record_or_find(prepared, GOV_USE_RECORD, rows, &decision, &resolution);
 }
 
 /* Record one use, or find that it has been recorded under the same key. */
@@ -247,7 +247,7 @@ gov_record(const char *call, GovUse use, const GovArguments *arguments,
 	GovPrepared prepared;
 
 	gov_record_prepare(call, use, arguments, &prepared);
-	return record(&prepared, use, NULL, decision, resolution);
+	return record_or_find(&prepared, use, NULL, decision, resolution);
 }
 
 /* Record what a hold came to, and end it, in one step. */

@@ -84,7 +84,7 @@ read_amount(Numeric amount, bool may_be_negative)
 	GovAmount	result = 0;
 
 	if (amount == NULL)
-		gov_raise_null_argument("amount");
+		gov_error_null_argument("amount");
 	switch (gov_amount_from_numeric(amount, &result))
 	{
 		case GOV_AMOUNT_OK:
@@ -116,29 +116,29 @@ set_owner(GovRequest *request, text *owner)
 	char	   *bytes;
 
 	if (owner == NULL)
-		gov_raise_null_argument("owner_id");
+		gov_error_null_argument("owner_id");
 	gov_request_check_key("owner_id", owner);
 	bytes = text_to_cstring(owner);
 	gov_owner_require(bytes);
-	gov_owner_key_init(&request->owner, MyDatabaseId, gov_catalog()->extension,
-					   bytes, strlen(bytes));
+	gov_node_owner_key_init(&request->owner, MyDatabaseId, gov_catalog()->extension,
+							bytes, strlen(bytes));
 }
 
 static void
 set_capability(GovRequest *request, text *capability)
 {
 	if (capability == NULL)
-		gov_raise_null_argument("capability_id");
+		gov_error_null_argument("capability_id");
 	request->capability_id = VARDATA_ANY(capability);
 	request->capability_length = VARSIZE_ANY_EXHDR(capability);
 	if (!gov_types_is_capability(request->capability_id, request->capability_length))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("capability \"%s\" does not exist",
-						gov_shown_bytes(request->capability_id, request->capability_length)),
+						gov_error_shown_bytes(request->capability_id, request->capability_length)),
 				 errhint("Create it with gov_upsert_capabilities.")));
-	request->capability_hash = gov_text_hash(request->capability_id,
-											 request->capability_length);
+	request->capability_hash = gov_entity_text_hash(request->capability_id,
+													request->capability_length);
 }
 
 static void
@@ -236,7 +236,7 @@ gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be
 
 	if (arguments->entity_ids != NULL)
 	{
-		gov_require_list(arguments->entity_ids, "entity_ids");
+		gov_error_unless_list(arguments->entity_ids, "entity_ids");
 		deconstruct_array(arguments->entity_ids, TEXTOID, -1, false, TYPALIGN_INT,
 						  &elements, &nulls, &nelements);
 	}

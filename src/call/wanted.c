@@ -156,7 +156,7 @@ wanted_columns(FunctionCallInfo fcinfo)
 
 /* Does the query read any of these columns of the call's row? */
 bool
-gov_wants_any(FunctionCallInfo fcinfo, uint32 columns)
+gov_wanted_any(FunctionCallInfo fcinfo, uint32 columns)
 {
 	FmgrInfo   *function = fcinfo->flinfo;
 	GovWanted  *wanted = function->fn_extra;

@@ -10,6 +10,6 @@
 /* of columns by their place in the row, from 1 */
 #define GOV_COLUMN(number)	(1U << (number))
 
-extern bool gov_wants_any(FunctionCallInfo fcinfo, uint32 columns);
+extern bool gov_wanted_any(FunctionCallInfo fcinfo, uint32 columns);
 
 #endif							/* GOV_WANTED_H */

@@ -8,7 +8,7 @@
  *		held against; both in one step.
  *
  * LOCKING
- *		The caller holds the owner's stripe exclusively, from before the
+ *		The caller has the owner's stripe locked, exclusive, from before the
  *		resolution on.
  *
  * INVARIANTS
@@ -17,14 +17,14 @@
  *		the larger of the two is taken from others at any moment (pending.c).
  *
  * FAILURE
- *		None: what could fail was done before (gov_pending_reserve), and each
+ *		None: what could fail was done before (gov_pending_make_room), and each
  *		function is a critical section.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
 
-#include "cache/own.h"
+#include "cache/own_counts.h"
 #include "cache/pending.h"
 #include "cache/threshold.h"
 #include "gate/charge.h"
@@ -62,10 +62,7 @@ shared_part(const GovCharge *charge)
 {
 	GovAmount	ended = Max(-charge->held, 0);
 
-	return (GovCharge) {
-		.held = charge->held,
-		.withheld = Max(charge->usage - ended, 0)
-	};
+	return (GovCharge) {.held = charge->held, .withheld = Max(charge->usage - ended, 0)};
 }
 
 /*
@@ -79,7 +76,7 @@ set_alert(const GovResolvedEntity *resolved, const GovResolvedBudget *budget)
 
 	if (resolved->loaded == NULL && gov_alert_unpack(counter->alert_at) == GOV_ALERT_UNKNOWN)
 		counter->alert_at = gov_alert_pack(gov_threshold_above(resolved->entity, budget->budget,
-															   counter->settled));
+															   counter->booked));
 }
 
 /* A counter of the private view is this transaction's alone. */
@@ -117,7 +114,7 @@ find_budget(GovResolution *resolution, const GovHeld *held, int guess)
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
 		GovResolvedBudget *budget =
-			&resolution->budgets[(guess + i) % resolution->nbudgets];
+		&resolution->budgets[(guess + i) % resolution->nbudgets];
 
 		if (budget->holds == held->counter)
 			return budget;
@@ -174,8 +171,8 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 
 /* Undo the charge of this very call, because its row was not written. */
 void
-gov_uncharge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kind,
-			 GovResolution *resolution)
+gov_charge_undo(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kind,
+				GovResolution *resolution)
 {
 	Assert(request->nheld == 0);
 	START_CRIT_SECTION();

@@ -16,8 +16,8 @@ typedef enum GovChargeKind
 
 extern void gov_charge(GovSharedStripe *stripe, const GovRequest *request,
 					   GovChargeKind kind, GovResolution *resolution);
-extern void gov_uncharge(GovSharedStripe *stripe, const GovRequest *request,
-						 GovChargeKind kind, GovResolution *resolution);
+extern void gov_charge_undo(GovSharedStripe *stripe, const GovRequest *request,
+							GovChargeKind kind, GovResolution *resolution);
 extern bool gov_charge_would_overflow(const GovRequest *request,
 									  const GovResolution *resolution);
 

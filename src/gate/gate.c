@@ -30,17 +30,17 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/guc.h"
-#include "base/launch.h"
 #include "base/spi.h"
+#include "base/worker_slots.h"
 #include "cache/changes.h"
-#include "cache/claim.h"
 #include "cache/cycle.h"
-#include "cache/own.h"
+#include "cache/node_claim.h"
+#include "cache/own_counts.h"
 #include "cache/pending.h"
-#include "cache/private.h"
+#include "cache/private_view.h"
 #include "gate/charge.h"
 #include "gate/gate.h"
-#include "gate/overdue.h"
+#include "gate/hold_overdue.h"
 
 #define GOV_ATTEMPTS_MAX	100
 
@@ -63,13 +63,13 @@ typedef struct GovGate
 } GovGate;
 
 static bool
-charges(GovUse use)
+use_charges(GovUse use)
 {
 	return use >= GOV_USE_RECORD;
 }
 
 static bool
-judges(GovUse use)
+use_judges(GovUse use)
 {
 	return use == GOV_USE_CHECK || use == GOV_USE_CONSUME || use == GOV_USE_RESERVE;
 }
@@ -82,7 +82,7 @@ charge_kind(GovUse use)
 
 /* What was committed by now must be in the answer.  The stripe is locked. */
 static GovFreshness
-freshness(const GovSharedStripe *stripe)
+freshness_wanted(const GovSharedStripe *stripe)
 {
 	GovFreshness since;
 
@@ -97,7 +97,7 @@ turn_to_tables(GovGate *gate)
 {
 	GovFreshness since = {0, 0};
 
-	Assert(!charges(gate->use));
+	Assert(!use_charges(gate->use));
 	gate->is_private = true;
 	gate->stripe = NULL;
 	gate->source.uses_shared = false;
@@ -110,7 +110,7 @@ choose_source(GovGate *gate)
 {
 	const GovOwnerKey *owner = &gate->request->owner;
 
-	if (!charges(gate->use) &&
+	if (!use_charges(gate->use) &&
 		(!gov_shmem_is_available() || !gov_use_cache || RecoveryInProgress()))
 	{
 		turn_to_tables(gate);
@@ -122,12 +122,12 @@ choose_source(GovGate *gate)
 	if (!gate->source.uses_private)
 		return;
 	gov_stripe_lock(gate->stripe, LW_SHARED);
-	gate->source.since = freshness(gate->stripe);
+	gate->source.since = freshness_wanted(gate->stripe);
 	gov_stripe_unlock(gate->stripe);
 	gov_private_begin(owner, GOV_PRIVATE_OWN_CHANGES, &gate->source.since);
 }
 
-/* Settle the time of the call; false when the event is too far ahead. */
+/* Determine the time of the call; false when the event is too far ahead. */
 static bool
 set_time(GovGate *gate)
 {
@@ -182,14 +182,14 @@ copy_entities(void)
 }
 
 static void
-decide(GovGate *gate)
+decide_attempt(GovGate *gate)
 {
 	GovAmount	amount = gate->request->amount;
 
 	gov_decide(work.states, work.nbudgets, amount, gate->decision);
 	for (int i = 0; i < work.nbudgets; i++)
 		work.budgets[i].allows = gate->decision->is_granted ||
-			gov_budget_allows(&work.states[i], amount);
+			gov_decide_allows(&work.states[i], amount);
 }
 
 /* One attempt; everything in it is under the lock. */
@@ -203,7 +203,7 @@ attempt_locked(GovGate *gate)
 		return GOV_OUTCOME_DONE;
 	if (!gate->knows_since && gate->stripe != NULL && !gate->source.uses_private)
 	{
-		gate->source.since = freshness(gate->stripe);
+		gate->source.since = freshness_wanted(gate->stripe);
 		gate->knows_since = true;
 	}
 	outcome = gov_resolve(gate->request, &gate->source, gate->is_exclusive, &work);
@@ -217,8 +217,8 @@ attempt_locked(GovGate *gate)
 	}
 
 	if (gate->use != GOV_USE_RECORD)
-		decide(gate);
-	if (charges(gate->use) &&
+		decide_attempt(gate);
+	if (use_charges(gate->use) &&
 		(gate->use == GOV_USE_RECORD || gate->decision->is_granted))
 	{
 		if (gov_charge_would_overflow(gate->request, &work))
@@ -233,7 +233,7 @@ attempt_locked(GovGate *gate)
 }
 
 static GovOutcome
-attempt(GovGate *gate)
+make_attempt(GovGate *gate)
 {
 	GovOutcome	outcome;
 
@@ -249,12 +249,12 @@ attempt(GovGate *gate)
 }
 
 static void
-grow(void)
+grow_resolution(void)
 {
-	gov_resolution_grow(&work);
+	gov_resolve_grow(&work);
 	if (work.copy_wanted <= work.copy_capacity)
 		return;
-	gov_resolution_keep_bounded(&work, 2 * work.copy_wanted);
+	gov_resolve_keep_bounded(&work, 2 * work.copy_wanted);
 	if (work.copy != NULL)
 		pfree(work.copy);
 	work.copy = NULL;
@@ -266,7 +266,7 @@ grow(void)
 
 /* Load what an attempt found missing; false when the cache is full. */
 static bool
-load(GovGate *gate)
+load_missing(GovGate *gate)
 {
 	const GovOwnerKey *owner = &gate->request->owner;
 
@@ -300,11 +300,11 @@ begin_again(GovGate *gate)
 static void
 give_up(GovGate *gate)
 {
-	if (charges(gate->use))
+	if (use_charges(gate->use))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("could not load the budgets of owner \"%s\" in time",
-						gov_shown(gate->request->owner.owner)),
+						gov_error_shown(gate->request->owner.owner)),
 				 errdetail("Other sessions were loading or evicting them all the time."),
 				 errhint("Retry the call.")));
 	turn_to_tables(gate);
@@ -320,7 +320,7 @@ decide_ungoverned(const GovRequest *request, GovDecision *decision)
 		ereport(ERROR,
 				(errcode(GOV_ERRCODE_UNGOVERNED),
 				 errmsg("no budget governs this use of \"%s\"",
-						gov_shown_bytes(request->capability_id, request->capability_length)),
+						gov_error_shown_bytes(request->capability_id, request->capability_length)),
 				 errhint("Assign a budget with gov_upsert_assignments, or set governance.on_ungoverned.")));
 	decision->is_granted = false;
 	decision->denial = GOV_DENIAL_UNGOVERNED;
@@ -334,10 +334,10 @@ decide_ungoverned(const GovRequest *request, GovDecision *decision)
 static bool
 may_show_overdue(const GovGate *gate)
 {
-	if (charges(gate->use) || !gate->source.uses_shared)
+	if (use_charges(gate->use) || !gate->source.uses_shared)
 		return false;
-	return gov_is_denied_with_holds(&work, gate->decision) ||
-		(gate->want_details && gov_has_holds(&work) && !gov_worker_is_at_work());
+	return gov_hold_overdue_may_deny(&work, gate->decision) ||
+		(gate->want_details && gov_hold_overdue_is_possible(&work) && !gov_worker_is_at_work());
 }
 
 /* Count a denial; a call that charges may yet be granted, and says so itself. */
@@ -350,17 +350,17 @@ gov_gate_note_denial(const GovRequest *request)
 
 /* The attempts are over: the rest needs no lock. */
 static GovGateStatus
-finish(GovGate *gate)
+finish_attempts(GovGate *gate)
 {
 	if (gate->is_too_far_ahead)
 		return GOV_GATE_TOO_FAR_AHEAD;
 	if (may_show_overdue(gate) &&
-		gov_leave_out_overdue(gate->request->owner.owner, &work))
+		gov_hold_overdue_leave_out(gate->request->owner.owner, &work))
 	{
 		gov_worker_wanted();
-		decide(gate);
+		decide_attempt(gate);
 	}
-	if (work.nbudgets == 0 && judges(gate->use))
+	if (work.nbudgets == 0 && use_judges(gate->use))
 		decide_ungoverned(gate->request, gate->decision);
 	if (gate->use == GOV_USE_CHECK && !gate->decision->is_granted)
 		gov_gate_note_denial(gate->request);
@@ -386,13 +386,13 @@ refuse_nesting(void)
 
 /* Make room for what the attempt may charge, so that nothing is allocated in it. */
 static void
-reserve(const GovGate *gate)
+make_room(const GovGate *gate)
 {
 	int			ncharges = work.budgets_capacity + gate->request->nheld;
 
-	gov_pending_reserve(ncharges);
+	gov_pending_make_room(ncharges);
 	if (gate->source.uses_private)
-		gov_own_reserve(ncharges);
+		gov_own_make_room(ncharges);
 }
 
 /*
@@ -407,7 +407,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 		.request = request,
 		.use = use,
 		.want_details = want_details,
-		.is_exclusive = charges(use),
+		.is_exclusive = use_charges(use),
 		.decision = decision
 	};
 
@@ -419,21 +419,21 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 	for (;; gate.attempts++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (charges(use))
-			reserve(&gate);
-		switch (attempt(&gate))
+		if (use_charges(use))
+			make_room(&gate);
+		switch (make_attempt(&gate))
 		{
 			case GOV_OUTCOME_DONE:
 				*resolution = &work;
-				return finish(&gate);
+				return finish_attempts(&gate);
 			case GOV_OUTCOME_OVERFLOW:
-				gov_raise_overflow();
+				gov_error_overflow();
 				break;
 			case GOV_OUTCOME_GROW:
-				grow();
+				grow_resolution();
 				break;
 			case GOV_OUTCOME_TURN:
-				gov_resolution_compute_turns(&work);
+				gov_resolve_compute_turns(&work);
 				gate.is_exclusive = true;
 				break;
 			case GOV_OUTCOME_WAIT:
@@ -447,7 +447,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				gate.source.ends_cycles = true;
 				break;
 			case GOV_OUTCOME_LOAD:
-				if (!load(&gate))
+				if (!load_missing(&gate))
 					return GOV_GATE_CACHE_FULL;
 				break;
 		}
@@ -464,6 +464,6 @@ gov_gate_take_back(const GovRequest *request, GovUse use, GovResolution *resolut
 
 	Assert(resolution == &work);
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
-	gov_uncharge(stripe, request, charge_kind(use), resolution);
+	gov_charge_undo(stripe, request, charge_kind(use), resolution);
 	gov_stripe_unlock(stripe);
 }

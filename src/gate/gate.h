@@ -19,7 +19,8 @@ typedef enum GovUse
 {
 	GOV_USE_LOOK,				/* nothing, and its decision is nobody's */
 	GOV_USE_CHECK,				/* nothing */
-	GOV_USE_RECORD,				/* charges them, whatever their limits; ends a hold */
+	GOV_USE_RECORD,				/* charges them, whatever their limits; ends a
+								 * hold */
 	GOV_USE_CONSUME,			/* charges them if all allow */
 	GOV_USE_RESERVE				/* holds the amount against them if all allow */
 } GovUse;

@@ -4,11 +4,11 @@
  *
  * PURPOSE
  *		One walk from what a call names up to the roots, over shared nodes or
- *		a private view or both, makes the resolved set; budgets.c then finds
- *		the budgets that count, and held.c those of a hold that ends.
+ *		a private view or both, makes the resolved set; resolve_budgets.c then finds
+ *		the budgets that count, and resolve_held.c those of a hold that ends.
  *
  * LOCKING
- *		The caller holds the stripe's lock (gate.c), shared or exclusive.  So
+ *		The caller has the stripe's lock (gate.c), shared or exclusive.  So
  *		nothing here allocates, raises or waits: what stands in the way is
  *		noted in the resolution and returned as the outcome, the caller mends
  *		it without the lock, and the walk is made again from the start.
@@ -23,12 +23,13 @@
 
 #include "base/fault.h"
 #include "cache/pending.h"
-#include "cache/private.h"
+#include "cache/private_view.h"
 #include "cache/types.h"
 #include "gate/resolve.h"
-#include "gate/walk.h"
+#include "gate/resolve_walk.h"
 
-#define GOV_ARRAYS_KEPT		((Size) 1024 * 1024)	/* bytes, from one transaction to the next */
+#define GOV_ARRAYS_KEPT		((Size) 1024 * 1024)	/* bytes, from one
+													 * transaction to the next */
 
 /* What an id was found to be. */
 typedef struct GovFound
@@ -45,7 +46,7 @@ typedef struct GovFound
  * private view it stays, and the view's ancestors are not the shared ones.
  */
 void
-gov_walk_note_missing(GovWalk *walk, const char *id, uint32 id_length)
+gov_resolve_note_missing(GovWalk *walk, const char *id, uint32 id_length)
 {
 	GovResolution *out = walk->out;
 
@@ -65,7 +66,7 @@ gov_walk_note_missing(GovWalk *walk, const char *id, uint32 id_length)
 
 /* Look an id up in shared memory; NULL when it is not there to be used. */
 GovSharedNode *
-gov_walk_find_node(GovWalk *walk, const char *id, uint32 id_length)
+gov_resolve_find_node(GovWalk *walk, const char *id, uint32 id_length)
 {
 	GovSharedNode *node = gov_node_find(&walk->request->owner, id, id_length);
 
@@ -79,11 +80,11 @@ gov_walk_find_node(GovWalk *walk, const char *id, uint32 id_length)
 		case GOV_NODE_READY:
 			break;
 		case GOV_NODE_LOADING:
-			gov_walk_note_other(walk, id, id_length);
+			gov_resolve_note_other(walk, id, id_length);
 			walk->must_wait = true;
 			return NULL;
 		default:
-			gov_walk_note_missing(walk, id, id_length);
+			gov_resolve_note_missing(walk, id, id_length);
 			return NULL;
 	}
 	if (!node->was_used)
@@ -92,12 +93,12 @@ gov_walk_find_node(GovWalk *walk, const char *id, uint32 id_length)
 }
 
 static void
-find(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
+find_known(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 {
 	memset(found, 0, sizeof(*found));
 	if (walk->source->uses_shared)
 	{
-		found->node = gov_walk_find_node(walk, id, id_length);
+		found->node = gov_resolve_find_node(walk, id, id_length);
 		if (found->node == NULL)
 			return;
 		found->entity = gov_node_entity(found->node);
@@ -109,7 +110,7 @@ find(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 	found->entity = NULL;
 	found->loaded = gov_private_find(id, id_length);
 	if (found->loaded == NULL)
-		gov_walk_note_missing(walk, id, id_length);
+		gov_resolve_note_missing(walk, id, id_length);
 	else
 		found->entity = found->loaded->entity;
 }
@@ -117,7 +118,7 @@ find(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 static int
 append_entity(GovWalk *walk, const GovFound *found)
 {
-	int			index = gov_set_add(walk->out, found->entity);
+	int			index = gov_resolve_set_add(walk->out, found->entity);
 
 	if (index < 0)
 	{
@@ -135,7 +136,7 @@ note_cycle(GovWalk *walk)
 {
 	if (walk->source->ends_cycles)
 		return;
-	gov_walk_note_other(walk, walk->name->id, walk->name->id_length);
+	gov_resolve_note_other(walk, walk->name->id, walk->name->id_length);
 	walk->is_cyclic = true;
 }
 
@@ -152,7 +153,7 @@ add_with_ancestors(GovWalk *walk, GovFound *found)
 	{
 		const GovEntity *entity = found->entity;
 		const GovChars *id = gov_entity_id(entity);
-		int			index = gov_set_find(out, id->bytes, id->length, entity->id_hash);
+		int			index = gov_resolve_set_find(out, id->bytes, id->length, entity->id_hash);
 		bool		is_known = index >= 0;
 
 		if (is_known && index >= first)
@@ -171,8 +172,8 @@ add_with_ancestors(GovWalk *walk, GovFound *found)
 		if (is_known || entity->parent_id == 0)
 			break;
 		child = index;
-		find(walk, gov_entity_string(entity, entity->parent_id),
-			 gov_entity_length(entity, entity->parent_id), found);
+		find_known(walk, gov_entity_string(entity, entity->parent_id),
+				   gov_entity_length(entity, entity->parent_id), found);
 	}
 	return named;
 }
@@ -213,7 +214,7 @@ resolve_entities(GovWalk *walk)
 		int			entity;
 
 		walk->name = name;
-		find(walk, name->id, name->id_length, &found);
+		find_known(walk, name->id, name->id_length, &found);
 		if (found.entity == NULL || !key_fits(name, found.entity))
 			continue;
 		entity = add_with_ancestors(walk, &found);
@@ -238,14 +239,15 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	};
 	bool		are_current;
 
-	gov_set_clear(resolution);
+	gov_resolve_set_clear(resolution);
 	resolution->nchains = 0;
 	resolution->nbudgets = 0;
 	resolution->nmissing = 0;
-	resolution->nturns = resolution->nsorted;	/* what was noted in vain is noted again */
+	resolution->nturns = resolution->nsorted;	/* what was noted in vain is
+												 * noted again */
 
 	resolve_entities(&walk);
-	gov_walk_held(&walk);
+	gov_resolve_held(&walk);
 	if (walk.is_full)
 		return GOV_OUTCOME_GROW;
 	if (walk.must_wait)
@@ -257,7 +259,7 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	if (walk.is_outdated)
 		return GOV_OUTCOME_OUTDATED;
 
-	are_current = gov_walk_budgets(&walk);
+	are_current = gov_resolve_budgets(&walk);
 	if (walk.is_full)
 		return GOV_OUTCOME_GROW;
 	if (walk.is_outdated)
@@ -266,7 +268,7 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 }
 
 static void
-grow(void *array, int *capacity, int used, Size element)
+grow_array(void *array, int *capacity, int used, Size element)
 {
 	void	  **place = array;
 	int			wanted = Max(16, 2 * *capacity);
@@ -297,8 +299,8 @@ grow_set(GovResolution *resolution)
 		pfree(resolution->slots);
 	resolution->slots = slots;
 	resolution->nslots = wanted;
-	grow(&resolution->entities, &resolution->entities_capacity,
-		 resolution->entities_capacity, sizeof(GovResolvedEntity));
+	grow_array(&resolution->entities, &resolution->entities_capacity,
+			   resolution->entities_capacity, sizeof(GovResolvedEntity));
 }
 
 static void
@@ -346,7 +348,7 @@ arrays_size(const GovResolution *resolution)
  * them go with the transaction if a backend should not keep that for ever.
  */
 void
-gov_resolution_keep_bounded(GovResolution *resolution, Size more)
+gov_resolve_keep_bounded(GovResolution *resolution, Size more)
 {
 	MemoryContextCallback *callback;
 
@@ -361,24 +363,24 @@ gov_resolution_keep_bounded(GovResolution *resolution, Size more)
 
 /* Make every array that is full twice as large.  No lock is held. */
 void
-gov_resolution_grow(GovResolution *resolution)
+gov_resolve_grow(GovResolution *resolution)
 {
 	int			states_capacity = resolution->budgets_capacity;
 	int			order_capacity = resolution->turns_capacity;
 
 	/* at most all of them double */
-	gov_resolution_keep_bounded(resolution, arrays_size(resolution));
+	gov_resolve_keep_bounded(resolution, arrays_size(resolution));
 
 	grow_set(resolution);
-	grow(&resolution->chains, &resolution->chains_capacity,
-		 resolution->nchains, sizeof(int));
-	grow(&resolution->states, &states_capacity,
-		 resolution->nbudgets, sizeof(GovBudgetState));
-	grow(&resolution->budgets, &resolution->budgets_capacity,
-		 resolution->nbudgets, sizeof(GovResolvedBudget));
-	grow(&resolution->missing, &resolution->missing_capacity,
-		 resolution->nmissing, sizeof(GovLoaded));
-	grow(&resolution->turn_order, &order_capacity, resolution->nturns, sizeof(int));
-	grow(&resolution->turns, &resolution->turns_capacity,
-		 resolution->nturns, sizeof(GovTurn));
+	grow_array(&resolution->chains, &resolution->chains_capacity,
+			   resolution->nchains, sizeof(int));
+	grow_array(&resolution->states, &states_capacity,
+			   resolution->nbudgets, sizeof(GovBudgetState));
+	grow_array(&resolution->budgets, &resolution->budgets_capacity,
+			   resolution->nbudgets, sizeof(GovResolvedBudget));
+	grow_array(&resolution->missing, &resolution->missing_capacity,
+			   resolution->nmissing, sizeof(GovLoaded));
+	grow_array(&resolution->turn_order, &order_capacity, resolution->nturns, sizeof(int));
+	grow_array(&resolution->turns, &resolution->turns_capacity,
+			   resolution->nturns, sizeof(GovTurn));
 }

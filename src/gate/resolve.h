@@ -64,7 +64,8 @@ typedef struct GovResolvedBudget
 	int			entity;			/* index */
 	GovSharedCounter *counter;	/* of usage */
 	bool		is_shared;		/* it is in shared memory */
-	GovSharedCounter *holds;	/* the counter of holds; nearly always the same */
+	GovSharedCounter *holds;	/* the counter of holds; nearly always the
+								 * same */
 	bool		holds_are_shared;
 	GovWindow	window;			/* of the counter, at the call */
 	bool		allows;			/* before it was charged */
@@ -95,12 +96,15 @@ typedef struct GovResolution
 {
 	TimestampTz now;			/* the time of the call */
 	TimestampTz occurred_at;
-	bool		is_of_now;		/* not of a time before: counts, whatever the windows are */
+	bool		is_of_now;		/* not of a time before: counts, whatever the
+								 * windows are */
 	int			nentities;
 	int			entities_capacity;
 	GovResolvedEntity *entities;
-	uint32		nslots;			/* a power of two, twice entities_capacity at least */
-	int		   *slots;			/* index + 1 of an entity, by hash of its id; or 0 */
+	uint32		nslots;			/* a power of two, twice entities_capacity at
+								 * least */
+	int		   *slots;			/* index + 1 of an entity, by hash of its id;
+								 * or 0 */
 	int			nchains;
 	int			chains_capacity;
 	int		   *chains;			/* the entity that each chain begins with */
@@ -116,7 +120,8 @@ typedef struct GovResolution
 	int			turns_capacity;
 	GovTurn    *turns;
 	int		   *turn_order;		/* indexes of turns by their counters' ids */
-	char		other_id[GOV_ID_MAX_BYTES]; /* what WAIT, OUTDATED and CYCLE speak of */
+	char		other_id[GOV_ID_MAX_BYTES]; /* what WAIT, OUTDATED and CYCLE
+											 * speak of */
 	uint32		other_id_length;
 	char	   *copy;			/* of the entities, once unlocked */
 	Size		copy_capacity;
@@ -130,7 +135,8 @@ typedef struct GovSource
 	GovFreshness since;			/* for what is in shared memory */
 	bool		uses_shared;
 	bool		uses_private;
-	bool		ends_cycles;	/* what looks like one is none: nodes differ in age */
+	bool		ends_cycles;	/* what looks like one is none: nodes differ
+								 * in age */
 } GovSource;
 
 typedef enum GovOutcome
@@ -139,7 +145,8 @@ typedef enum GovOutcome
 	GOV_OUTCOME_LOAD,			/* some ids must be loaded */
 	GOV_OUTCOME_WAIT,			/* somebody else is loading one */
 	GOV_OUTCOME_OUTDATED,		/* a node must be loaded again */
-	GOV_OUTCOME_CYCLE,			/* the chain above a name comes back, or seems to */
+	GOV_OUTCOME_CYCLE,			/* the chain above a name comes back, or seems
+								 * to */
 	GOV_OUTCOME_TURN,			/* windows must be computed */
 	GOV_OUTCOME_GROW,			/* an array is too small */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */
@@ -147,8 +154,8 @@ typedef enum GovOutcome
 
 extern GovOutcome gov_resolve(const GovRequest *request, const GovSource *source,
 							  bool is_exclusive, GovResolution *resolution);
-extern void gov_resolution_grow(GovResolution *resolution);
-extern void gov_resolution_keep_bounded(GovResolution *resolution, Size more);
-extern void gov_resolution_compute_turns(GovResolution *resolution);
+extern void gov_resolve_grow(GovResolution *resolution);
+extern void gov_resolve_keep_bounded(GovResolution *resolution, Size more);
+extern void gov_resolve_compute_turns(GovResolution *resolution);
 
 #endif							/* GOV_RESOLVE_H */

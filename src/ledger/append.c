@@ -54,7 +54,8 @@ open_indexes(GovAppend *append, bool has_key)
 	{
 		append->indexes[i] = index_open(shape->indexes[i].id, RowExclusiveLock);
 		shape->indexes[i].info->ii_Context = CurrentMemoryContext;
-		shape->indexes[i].info->ii_AmCache = NULL;	/* a row that failed has left it */
+		shape->indexes[i].info->ii_AmCache = NULL;	/* a row that failed has
+													 * left it */
 	}
 }
 
@@ -176,7 +177,7 @@ gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool 
 	memset(append, 0, sizeof(*append));
 	append->rel = try_table_open(table, RowExclusiveLock);
 	if (append->rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	shape = gov_shape(append->rel, key_index, ncolumns);
 	if (!shape->is_simple || (has_key && !shape->has_simple_key))
 	{

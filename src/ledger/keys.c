@@ -34,7 +34,7 @@
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/fault.h"
-#include "base/rowstate.h"
+#include "base/row_header.h"
 #include "ledger/columns.h"
 #include "ledger/keys.h"
 
@@ -48,7 +48,7 @@ typedef struct GovKeyWriter
 
 /* The transaction under way that deletes a row, invalid if none does. */
 static TransactionId
-deleter(SysScanDesc scan, HeapTuple tuple)
+deleting_transaction(SysScanDesc scan, HeapTuple tuple)
 {
 	HeapTupleHeaderData header;
 	TransactionId xmax;
@@ -125,7 +125,7 @@ look_up(Relation rel, const GovKey *key, bool is_hold, Snapshot snapshot,
 	if (found)
 	{
 		writer->tid = tuple->t_self;
-		writer->xid = deleter(scan, tuple);
+		writer->xid = deleting_transaction(scan, tuple);
 		read_holder(rel, tuple, is_hold, holder);
 	}
 	systable_endscan(scan);
@@ -181,7 +181,7 @@ open_table(bool is_hold)
 									 AccessShareLock);
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	return rel;
 }
 

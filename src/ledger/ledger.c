@@ -36,7 +36,7 @@ struct GovLedgerRow
 };
 
 static void
-store(GovAppend *ledger, const GovEvent *event, int64 id)
+store_event(GovAppend *ledger, const GovEvent *event, int64 id)
 {
 	Datum	   *values = ledger->slot->tts_values;
 	bool	   *nulls = ledger->slot->tts_isnull;
@@ -53,7 +53,7 @@ store(GovAppend *ledger, const GovEvent *event, int64 id)
 	nulls[GOV_EVENT_IDEMPOTENCY_KEY] = event->key == NULL;
 	values[GOV_EVENT_REQUEST_HASH] = PointerGetDatum(event->request_hash);
 	nulls[GOV_EVENT_REQUEST_HASH] = event->request_hash == NULL;
-	values[GOV_EVENT_CALLER] = CStringGetTextDatum(gov_caller_name());
+	values[GOV_EVENT_CALLER] = CStringGetTextDatum(gov_guc_caller_name());
 	values[GOV_EVENT_OCCURRED_AT] = TimestampTzGetDatum(event->occurred_at);
 	values[GOV_EVENT_RECORDED_AT] = TimestampTzGetDatum(event->recorded_at);
 	values[GOV_EVENT_COUNTER_IDS] = PointerGetDatum(event->counter_ids);
@@ -101,7 +101,7 @@ gov_ledger_flush(GovLedgerRows *rows)
 	gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS, catalog->events_key, false);
 	for (int i = 0; i < rows->count; i++)
 	{
-		store(&ledger, &rows->rows[i].event, rows->rows[i].id);
+		store_event(&ledger, &rows->rows[i].event, rows->rows[i].id);
 		gov_append_later(&ledger, rows->count - i);
 	}
 	gov_append_flush(&ledger);
@@ -124,7 +124,7 @@ gov_ledger_insert(const GovEvent *event, int64 *id)
 	gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS,
 					catalog->events_key, event->key != NULL);
 	*id = draw_id();
-	store(&ledger, event, *id);
+	store_event(&ledger, event, *id);
 	if (event->key == NULL)
 		gov_append_row(&ledger);
 	else

@@ -115,7 +115,7 @@ add_key_index(GovShape *shape, Oid id)
 
 /* Fill in a shape whose memory is empty. */
 static void
-build(GovShape *shape, Relation rel, Oid key_index, int ncolumns)
+build_shape(GovShape *shape, Relation rel, Oid key_index, int ncolumns)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	TupleDesc	columns;
@@ -174,7 +174,7 @@ gov_shape(Relation rel, Oid key_index, int ncolumns)
 											   ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(shape->context);
 	caller = MemoryContextSwitchTo(shape->context);
-	build(shape, rel, key_index, ncolumns);
+	build_shape(shape, rel, key_index, ncolumns);
 	MemoryContextSwitchTo(caller);
 	shape->key_index = key_index;
 	shape->generation = generation;

@@ -21,10 +21,13 @@ typedef struct GovShape
 	Oid			table;			/* InvalidOid: there is nothing below */
 	Oid			key_index;
 	uint64		generation;		/* of the catalog */
-	bool		is_simple;		/* no index needs the executor, for rows without a key */
-	bool		has_additions;	/* of users (additions.c), for which the executor is needed too */
+	bool		is_simple;		/* no index needs the executor, for rows
+								 * without a key */
+	bool		has_additions;	/* of users (additions.c), for which the
+								 * executor is needed too */
 	bool		has_simple_key; /* nor does key_index, for rows that have one */
-	int			nindexes;		/* but for key_index, which comes after them if it is simple */
+	int			nindexes;		/* but for key_index, which comes after them
+								 * if it is simple */
 	GovShapeIndex *indexes;
 	TupleTableSlot *slot;		/* virtual: the row's values */
 	TupleTableSlot *row;		/* the row as a tuple, in memory of its own */

@@ -107,7 +107,7 @@ add_charge(GovTally *tally, GovTallyKey key, TimestampTz window_end, GovAmount a
 		entry->window_end = window_end;
 	}
 	if (!gov_amount_add(entry->amount, amount, &entry->amount))
-		gov_raise_stored_amount();
+		gov_error_stored_amount();
 	entry->event_count++;
 	entry->window_end = Max(entry->window_end, window_end);
 }
@@ -129,9 +129,13 @@ add_row(GovTally *tally, const void *owner, const Datum *values, const bool *nul
 	if (nulls[GOV_EVENT_AMOUNT] || nstarts != nids || nends != nids ||
 		gov_amount_from_numeric(DatumGetNumeric(values[GOV_EVENT_AMOUNT]),
 								&amount) != GOV_AMOUNT_OK)
-		gov_raise_stored_amount();
+		gov_error_stored_amount();
 	for (int i = 0; i < nids; i++)
-		add_charge(tally, (GovTallyKey) {ids[i], starts[i], owner}, ends[i], amount);
+	{
+		GovTallyKey key = {ids[i], starts[i], owner};
+
+		add_charge(tally, key, ends[i], amount);
+	}
 }
 
 /* The conditions of a range, and the index that serves them. */
@@ -173,7 +177,7 @@ gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void
 	bool	   *nulls;
 
 	if (rel == NULL)
-		gov_raise_dropped();
+		gov_error_dropped();
 	values = palloc(sizeof(Datum) * RelationGetDescr(rel)->natts);
 	nulls = palloc(sizeof(bool) * RelationGetDescr(rel)->natts);
 	scan = systable_beginscan(rel, index, OidIsValid(index), range->snapshot, nkeys, keys);
@@ -187,7 +191,8 @@ gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void
 		is_ended = row != NULL && (owner = row(values, nulls, state)) == NULL;
 		if (!is_ended)
 			add_row(tally, owner, values, nulls);
-		MemoryContextSwitchTo(caller);	/* what the scan keeps outlives the row */
+		MemoryContextSwitchTo(caller);	/* what the scan keeps outlives the
+										 * row */
 		MemoryContextReset(row_context);
 	}
 	systable_endscan(scan);
@@ -213,7 +218,9 @@ gov_tally_last_id(const GovTally *tally)
 const GovTallied *
 gov_tally_find(const GovTally *tally, int64 counter_id, TimestampTz window_start)
 {
-	return tallied_lookup(tally->table, (GovTallyKey) {counter_id, window_start});
+	GovTallyKey key = {counter_id, window_start};
+
+	return tallied_lookup(tally->table, key);
 }
 
 /* The next one from a position on, which starts at 0; NULL after the last. */

@@ -14,7 +14,7 @@
  *		whatever it is.
  *
  * READING
- *		A numeric may have any of its forms.  Its text has one, and for the short
+ *		A numeric may have any of its forms.  Its string has one, and for the short
  *		numbers that amounts are, taking it apart costs less than any
  *		combination of the exported arithmetic functions.
  *
@@ -61,9 +61,9 @@ is_digit(char c)
  * point and digits; or the name of a value that is not finite.
  */
 static GovAmountStatus
-parse_amount(const char *text, int max_digits, GovAmount *result)
+parse_amount(const char *string, int max_digits, GovAmount *result)
 {
-	bool		is_negative = (*text == '-');
+	bool		is_negative = (*string == '-');
 	uint64		fraction = 0;
 	GovAmount	whole = 0;
 	GovAmount	end = GOV_AMOUNT_UNIT;
@@ -72,26 +72,26 @@ parse_amount(const char *text, int max_digits, GovAmount *result)
 	GovAmount	amount;
 
 	if (is_negative)
-		text++;
-	if (!is_digit(*text))
+		string++;
+	if (!is_digit(*string))
 		return GOV_AMOUNT_NOT_FINITE;
 
 	/* Whole part: numeric_out writes no superfluous zeros. */
-	for (; is_digit(*text); text++)
+	for (; is_digit(*string); string++)
 	{
 		if (++ndigits > max_digits)
 			return GOV_AMOUNT_TOO_LARGE;
-		whole = whole * 10 + (*text - '0');
+		whole = whole * 10 + (*string - '0');
 	}
 
 	/* Fraction: exactly nine decimals, the tenth decides about rounding. */
-	if (*text == '.')
-		text++;
-	for (; ndecimals < GOV_AMOUNT_DECIMALS && is_digit(*text); ndecimals++)
-		fraction = fraction * 10 + (*text++ - '0');
+	if (*string == '.')
+		string++;
+	for (; ndecimals < GOV_AMOUNT_DECIMALS && is_digit(*string); ndecimals++)
+		fraction = fraction * 10 + (*string++ - '0');
 	for (; ndecimals < GOV_AMOUNT_DECIMALS; ndecimals++)
 		fraction *= 10;
-	if (*text >= '5')
+	if (*string >= '5')
 		fraction++;
 
 	/* Rounding may have carried into one digit too many. */
@@ -111,11 +111,11 @@ parse_amount(const char *text, int max_digits, GovAmount *result)
 static GovAmountStatus
 from_numeric(Numeric num, int max_digits, GovAmount *result)
 {
-	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out,
-														   NumericGetDatum(num)));
-	GovAmountStatus status = parse_amount(text, max_digits, result);
+	char	   *string = DatumGetCString(DirectFunctionCall1(numeric_out,
+															 NumericGetDatum(num)));
+	GovAmountStatus status = parse_amount(string, max_digits, result);
 
-	pfree(text);
+	pfree(string);
 	return status;
 }
 
@@ -141,18 +141,19 @@ typedef struct Constants
 {
 	Datum		units;			/* of a per cent of one */
 	Datum		unit;
-	Datum		too_large;		/* a limit times a percentage that no sum reaches */
+	Datum		too_large;		/* a limit times a percentage that no sum
+								 * reaches */
 } Constants;
 
 static Datum
-numeric_of(const char *text)
+numeric_of(const char *string)
 {
-	return DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+	return DirectFunctionCall3(numeric_in, CStringGetDatum(string),
 							   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 }
 
 static const Constants *
-constants(void)
+numeric_constants(void)
 {
 	static Constants values;
 	static bool are_made = false;
@@ -176,7 +177,7 @@ constants(void)
 GovAmountStatus
 gov_amount_from_share(Numeric limit, Numeric percentage, GovAmount *result)
 {
-	const Constants *with = constants();
+	const Constants *with = numeric_constants();
 	Datum		product = DirectFunctionCall2(numeric_mul, NumericGetDatum(limit),
 											  NumericGetDatum(percentage));
 	Datum		units;
@@ -241,7 +242,7 @@ make_numeric(bool is_negative, int decimals, int weight, const int16 *first, con
 	Size		size = VARHDRSZ + sizeof(uint16) + (end - first) * sizeof(int16);
 	char	   *result = palloc(size);
 	uint16		header = NUMERIC_SHORT | (is_negative ? NUMERIC_SHORT_MINUS : 0) |
-		decimals << NUMERIC_SHORT_SCALE | (weight & NUMERIC_SHORT_WEIGHT);
+	decimals << NUMERIC_SHORT_SCALE | (weight & NUMERIC_SHORT_WEIGHT);
 
 	SET_VARSIZE(result, size);
 	memcpy(result + VARHDRSZ, &header, sizeof(header));

@@ -11,7 +11,7 @@
  *
  * COST
  *		The names of entities and capabilities are numbered once, so that a use
- *		costs a look-up for each entity of its set and no comparison of text for
+ *		costs a look-up for each entity of its set and no comparison of string for
  *		each budget.  Memory is taken when the replay is made and by nothing
  *		that comes later: any number of uses fits.
  *
@@ -34,7 +34,7 @@
 
 typedef struct NumberedName
 {
-	const char *text;
+	const char *string;
 	uint32		length;
 	uint32		hash;
 	int			first_trial;	/* of the entity of this name, or -1 */
@@ -80,7 +80,7 @@ gov_backtest_create(int max_trials, int max_names)
 
 /* The slot that a name is in, or the empty one that it would go to. */
 static uint32
-slot_of(const GovBacktest *backtest, const char *text, uint32 length, uint32 hash)
+slot_of(const GovBacktest *backtest, const char *string, uint32 length, uint32 hash)
 {
 	uint32		slot = hash & (backtest->nslots - 1);
 
@@ -89,7 +89,7 @@ slot_of(const GovBacktest *backtest, const char *text, uint32 length, uint32 has
 		const NumberedName *name = &backtest->names[backtest->slots[slot] - 1];
 
 		if (name->hash == hash && name->length == length &&
-			memcmp(name->text, text, length) == 0)
+			memcmp(name->string, string, length) == 0)
 			break;
 		slot = (slot + 1) & (backtest->nslots - 1);
 	}
@@ -97,31 +97,31 @@ slot_of(const GovBacktest *backtest, const char *text, uint32 length, uint32 has
 }
 
 static inline uint32
-hash_of(const char *text, uint32 length)
+hash_of(const char *string, uint32 length)
 {
-	return hash_bytes((const unsigned char *) text, length);
+	return hash_bytes((const unsigned char *) string, length);
 }
 
 /* The number of a name, or -1 if no trial has it. */
 static int
-find_name(const GovBacktest *backtest, const char *text, uint32 length)
+find_name(const GovBacktest *backtest, const char *string, uint32 length)
 {
-	return (int) backtest->slots[slot_of(backtest, text, length, hash_of(text, length))] - 1;
+	return (int) backtest->slots[slot_of(backtest, string, length, hash_of(string, length))] - 1;
 }
 
-/* The number of a name, given to it if need be.  The text must stay. */
+/* The number of a name, given to it if need be.  The string must stay. */
 int
-gov_backtest_name(GovBacktest *backtest, const char *text, uint32 length)
+gov_backtest_name(GovBacktest *backtest, const char *string, uint32 length)
 {
-	uint32		hash = hash_of(text, length);
-	uint32		slot = slot_of(backtest, text, length, hash);
+	uint32		hash = hash_of(string, length);
+	uint32		slot = slot_of(backtest, string, length, hash);
 	NumberedName *name;
 
 	if (backtest->slots[slot] == 0)
 	{
 		Assert(backtest->nnames < backtest->max_names);
 		name = &backtest->names[backtest->nnames];
-		name->text = text;
+		name->string = string;
 		name->length = length;
 		name->hash = hash;
 		name->first_trial = -1;
@@ -229,14 +229,14 @@ turn_window(GovTrial *trial, TimestampTz at)
 
 /* Note the use on each budget that does not allow it; returns whether all do. */
 static GovBacktestStatus
-judge(GovTrial **concerned, int count, GovAmount amount, TimestampTz at, bool *is_granted)
+judge_use(GovTrial **concerned, int count, GovAmount amount, TimestampTz at, bool *is_granted)
 {
 	*is_granted = true;
 	for (int i = 0; amount >= 0 && i < count; i++)
 	{
 		GovTrial   *trial = concerned[i];
 
-		if (gov_budget_allows(&trial->state, amount))
+		if (gov_decide_allows(&trial->state, amount))
 			continue;
 		*is_granted = false;
 		if (trial->denied_count++ == 0)
@@ -265,8 +265,8 @@ gov_backtest_end_use(GovBacktest *backtest, const char *capability, uint32 lengt
 		if (!turn_window(backtest->concerned[i], occurred_at))
 			return GOV_BACKTEST_NO_WINDOW;
 	}
-	if (judge(backtest->concerned, count, amount, occurred_at,
-			  &is_granted) != GOV_BACKTEST_OK)
+	if (judge_use(backtest->concerned, count, amount, occurred_at,
+				  &is_granted) != GOV_BACKTEST_OK)
 		return GOV_BACKTEST_OVERFLOW;
 	for (int i = 0; is_granted && i < count; i++)
 	{

@@ -29,7 +29,8 @@ typedef struct GovTrial
 
 	int64		denied_count;
 	GovAmount	denied_amount;
-	TimestampTz first_denied_at;	/* meaningful only when something was denied */
+	TimestampTz first_denied_at;	/* meaningful only when something was
+									 * denied */
 	int			next;			/* the next of the same entity, or -1 */
 } GovTrial;
 
@@ -43,7 +44,7 @@ typedef enum GovBacktestStatus
 typedef struct GovBacktest GovBacktest;
 
 extern GovBacktest *gov_backtest_create(int max_trials, int max_names);
-extern int	gov_backtest_name(GovBacktest *backtest, const char *text, uint32 length);
+extern int	gov_backtest_name(GovBacktest *backtest, const char *name, uint32 length);
 extern void gov_backtest_add(GovBacktest *backtest, const GovTrial *trial);
 extern const GovTrial *gov_backtest_trial(const GovBacktest *backtest, int number);
 

@@ -6,7 +6,7 @@
  *		Read, and write, "P1Y", "P1M", "P30D", "P1W", "PT1H", "PT5M", "PT10S".  Anything
  *		more general (two units, fractions, signs, lower case) is refused: a
  *		budget that resets after "a month and two hours" is a mistake, and one
- *		cadence should have one spelling, since changing the text starts the
+ *		cadence should have one spelling, since changing the string starts the
  *		budget's usage afresh.
  *
  * FAILURE
@@ -41,28 +41,28 @@ cadence_unit(char designator, bool is_time)
 	}
 }
 
-/* Read a cadence.  *result is set only when the text is one. */
+/* Read a cadence.  *result is set only when the string is one. */
 bool
-gov_cadence_parse(const char *text, GovCadence *result)
+gov_cadence_parse(const char *string, GovCadence *result)
 {
 	bool		is_time;
 	int32		count = 0;
 	GovCadenceUnit unit;
 
-	Assert(text != NULL);
+	Assert(string != NULL);
 
-	if (*text++ != 'P')
+	if (*string++ != 'P')
 		return false;
-	is_time = (*text == 'T');
+	is_time = (*string == 'T');
 	if (is_time)
-		text++;
+		string++;
 
 	/* The number: 1 to 9999, written in one way only. */
-	if (*text == '0')
+	if (*string == '0')
 		return false;
-	for (; *text >= '0' && *text <= '9'; text++)
+	for (; *string >= '0' && *string <= '9'; string++)
 	{
-		count = count * 10 + (*text - '0');
+		count = count * 10 + (*string - '0');
 		if (count > CADENCE_MAX_COUNT)
 			return false;
 	}
@@ -70,8 +70,8 @@ gov_cadence_parse(const char *text, GovCadence *result)
 		return false;
 
 	/* One unit, and nothing after it. */
-	unit = cadence_unit(*text, is_time);
-	if (unit == GOV_CADENCE_NONE || text[1] != '\0')
+	unit = cadence_unit(*string, is_time);
+	if (unit == GOV_CADENCE_NONE || string[1] != '\0')
 		return false;
 
 	Assert(count >= 1 && count <= CADENCE_MAX_COUNT);
@@ -82,7 +82,7 @@ gov_cadence_parse(const char *text, GovCadence *result)
 
 /* Write a cadence, which must be one that resets, as it was read; returns the length. */
 int
-gov_cadence_text(const GovCadence *cadence, char *text)
+gov_cadence_text(const GovCadence *cadence, char *string)
 {
 	static const char designators[] = {
 		[GOV_CADENCE_YEAR] = 'Y', [GOV_CADENCE_MONTH] = 'M', [GOV_CADENCE_WEEK] = 'W',
@@ -92,7 +92,7 @@ gov_cadence_text(const GovCadence *cadence, char *text)
 
 	char		digits[4];
 	int			ndigits = 0;
-	char	   *end = text;
+	char	   *end = string;
 
 	Assert(cadence->unit != GOV_CADENCE_NONE && cadence->count <= CADENCE_MAX_COUNT);
 	*end++ = 'P';
@@ -104,5 +104,5 @@ gov_cadence_text(const GovCadence *cadence, char *text)
 		*end++ = digits[--ndigits];
 	*end++ = designators[cadence->unit];
 	*end = '\0';
-	return end - text;
+	return end - string;
 }

@@ -28,7 +28,7 @@ typedef struct GovCadence
 #define GOV_CADENCE_TEXT_SIZE	8	/* "PT9999S" */
 
 
-extern bool gov_cadence_parse(const char *text, GovCadence *result);
-extern int	gov_cadence_text(const GovCadence *cadence, char *text);
+extern bool gov_cadence_parse(const char *string, GovCadence *result);
+extern int	gov_cadence_text(const GovCadence *cadence, char *string);
 
 #endif							/* GOV_CADENCE_H */

@@ -55,7 +55,7 @@ is_hard(const GovBudgetState *budget)
 
 /* What is left of a budget with a limit; negative when it is over. */
 static inline GovAmount
-headroom(const GovBudgetState *budget)
+headroom_of(const GovBudgetState *budget)
 {
 	return saturating_subtract(saturating_subtract(budget->limit, budget->usage),
 							   budget->held);
@@ -63,7 +63,7 @@ headroom(const GovBudgetState *budget)
 
 /* Does one budget allow the amount? */
 bool
-gov_budget_allows(const GovBudgetState *budget, GovAmount amount)
+gov_decide_allows(const GovBudgetState *budget, GovAmount amount)
 {
 	Assert(!budget->has_limit || budget->limit >= 0);
 
@@ -75,7 +75,7 @@ gov_budget_allows(const GovBudgetState *budget, GovAmount amount)
 
 /* Note a budget that does not allow the amount. */
 static void
-deny(const GovBudgetState *budget, GovDecision *decision)
+note_denial(const GovBudgetState *budget, GovDecision *decision)
 {
 	/* The last window to end decides when it is worth trying again. */
 	if (decision->is_granted || budget->window_end > decision->retry_at)
@@ -104,12 +104,12 @@ gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,
 		const GovBudgetState *budget = &budgets[i];
 		GovAmount	left;
 
-		if (!gov_budget_allows(budget, amount))
-			deny(budget, decision);
+		if (!gov_decide_allows(budget, amount))
+			note_denial(budget, decision);
 		if (!is_hard(budget))
 			continue;
 
-		left = headroom(budget);
+		left = headroom_of(budget);
 		if (!decision->has_remaining || left < decision->remaining)
 			decision->remaining = left;
 		decision->has_remaining = true;
@@ -127,7 +127,7 @@ gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,
 
 /* The reason as callers see it; NULL when nothing was denied. */
 const char *
-gov_denial_reason(GovDenial denial)
+gov_decide_reason(GovDenial denial)
 {
 	switch (denial)
 	{

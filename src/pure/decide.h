@@ -40,9 +40,9 @@ typedef struct GovDecision
 	TimestampTz retry_at;		/* latest window end of the failing budgets */
 } GovDecision;
 
-extern bool gov_budget_allows(const GovBudgetState *budget, GovAmount amount);
+extern bool gov_decide_allows(const GovBudgetState *budget, GovAmount amount);
 extern void gov_decide(const GovBudgetState *budgets, int nbudgets,
 					   GovAmount amount, GovDecision *decision);
-extern const char *gov_denial_reason(GovDenial denial);
+extern const char *gov_decide_reason(GovDenial denial);
 
 #endif							/* GOV_DECIDE_H */

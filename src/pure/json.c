@@ -37,7 +37,7 @@
 
 /* Make room at the end; what was written before may move. */
 static inline char *
-append(StringInfo json, int size)
+append_bytes(StringInfo json, int size)
 {
 	char	   *place;
 
@@ -49,11 +49,11 @@ append(StringInfo json, int size)
 }
 
 static inline void
-pad(StringInfo json)
+pad_to_int(StringInfo json)
 {
 	int			size = INTALIGN(json->len) - json->len;
 
-	memset(append(json, size), 0, size);
+	memset(append_bytes(json, size), 0, size);
 }
 
 static void
@@ -73,37 +73,37 @@ gov_json_init(StringInfo json, Size expected)
 {
 	initStringInfo(json);
 	enlargeStringInfo(json, Min(expected, JENTRY_OFFLENMASK));
-	append(json, VARHDRSZ);
+	append_bytes(json, VARHDRSZ);
 }
 
 static void
-begin(StringInfo json, GovJsonContainer *container, uint32 header, uint32 nentries)
+begin_container(StringInfo json, GovJsonContainer *container, uint32 header, uint32 nentries)
 {
 	container->begin = json->len;
 	container->nentries = nentries;
 	container->nwritten = 0;
 	container->length = 0;
-	pad(json);
-	memcpy(append(json, sizeof(header)), &header, sizeof(header));
+	pad_to_int(json);
+	memcpy(append_bytes(json, sizeof(header)), &header, sizeof(header));
 	container->entries = json->len;
-	append(json, nentries * sizeof(JEntry));
+	append_bytes(json, nentries * sizeof(JEntry));
 }
 
 void
 gov_json_begin_array(StringInfo json, GovJsonContainer *array, uint32 nelements)
 {
-	begin(json, array, nelements | JB_FARRAY, nelements);
+	begin_container(json, array, nelements | JB_FARRAY, nelements);
 }
 
 void
 gov_json_begin_object(StringInfo json, GovJsonContainer *object, uint32 npairs)
 {
-	begin(json, object, npairs | JB_FOBJECT, 2 * npairs);
+	begin_container(json, object, npairs | JB_FOBJECT, 2 * npairs);
 }
 
 /* An element has been written: fill in its JEntry. */
 static inline void
-note(StringInfo json, GovJsonContainer *in, uint32 type, uint32 length)
+note_element(StringInfo json, GovJsonContainer *in, uint32 type, uint32 length)
 {
 	JEntry	   *entry = (JEntry *) (json->data + in->entries) + in->nwritten;
 
@@ -118,21 +118,21 @@ note(StringInfo json, GovJsonContainer *in, uint32 type, uint32 length)
 void
 gov_json_put_null(StringInfo json, GovJsonContainer *in)
 {
-	note(json, in, JENTRY_ISNULL, 0);
+	note_element(json, in, JENTRY_ISNULL, 0);
 }
 
 void
 gov_json_put_bool(StringInfo json, GovJsonContainer *in, bool boolean)
 {
-	note(json, in, boolean ? JENTRY_ISBOOL_TRUE : JENTRY_ISBOOL_FALSE, 0);
+	note_element(json, in, boolean ? JENTRY_ISBOOL_TRUE : JENTRY_ISBOOL_FALSE, 0);
 }
 
 void
 gov_json_put_string(StringInfo json, GovJsonContainer *in,
 					const char *bytes, uint32 length)
 {
-	memcpy(append(json, length), bytes, length);
-	note(json, in, JENTRY_ISSTRING, length);
+	memcpy(append_bytes(json, length), bytes, length);
+	note_element(json, in, JENTRY_ISSTRING, length);
 }
 
 /* Write an object's header, its keys, and room for the JEntries of its values. */
@@ -160,12 +160,12 @@ gov_json_begin_values(StringInfo json, GovJsonContainer *object, GovJsonKeys *ke
 	if (keys->bytes == NULL)
 		write_keys(keys);
 	object->begin = json->len;
-	pad(json);
+	pad_to_int(json);
 	object->entries = json->len + sizeof(uint32);
 	object->nentries = 2 * keys->count;
 	object->nwritten = keys->count;
 	object->length = keys->length;
-	memcpy(append(json, keys->size), keys->bytes, keys->size);
+	memcpy(append_bytes(json, keys->size), keys->bytes, keys->size);
 }
 
 void
@@ -174,9 +174,9 @@ gov_json_put_numeric(StringInfo json, GovJsonContainer *in, Numeric number)
 	int			begin = json->len;
 	int			size = VARSIZE_ANY(number);
 
-	pad(json);
-	memcpy(append(json, size), number, size);
-	note(json, in, JENTRY_ISNUMERIC, json->len - begin);
+	pad_to_int(json);
+	memcpy(append_bytes(json, size), number, size);
+	note_element(json, in, JENTRY_ISNUMERIC, json->len - begin);
 }
 
 /* Years before the first are written as PostgreSQL's printf would: -043. */
@@ -200,7 +200,7 @@ write_after(char *at, char separator, int number, int width)
 static bool
 write_time(GovJsonTime *written, TimestampTz time)
 {
-	char	   *at = written->text;
+	char	   *at = written->string;
 	struct pg_tm tm;
 	fsec_t		fsec;
 
@@ -215,7 +215,7 @@ write_time(GovJsonTime *written, TimestampTz time)
 	at = write_after(at, ':', tm.tm_sec, 2);
 	at = write_after(at, '.', (int) (fsec / 1000), 3);
 	*at++ = 'Z';
-	written->length = at - written->text;
+	written->length = at - written->string;
 	written->time = time;
 	return true;
 }
@@ -226,7 +226,7 @@ gov_json_put_time(StringInfo json, GovJsonContainer *in, GovJsonTime *last,
 				  TimestampTz time)
 {
 	if ((last->length > 0 && last->time == time) || write_time(last, time))
-		gov_json_put_string(json, in, last->text, last->length);
+		gov_json_put_string(json, in, last->string, last->length);
 	else
 		gov_json_put_null(json, in);
 }
@@ -240,7 +240,7 @@ gov_json_end(StringInfo json, GovJsonContainer *container, GovJsonContainer *in)
 	Assert(container->nwritten == container->nentries);
 	check_length(length);
 	if (in != NULL)
-		note(json, in, JENTRY_ISCONTAINER, length);
+		note_element(json, in, JENTRY_ISCONTAINER, length);
 }
 
 /* The value as jsonb. */

@@ -37,7 +37,7 @@ typedef struct GovJsonTime
 {
 	TimestampTz time;
 	int			length;
-	char		text[MAXDATELEN + 1];
+	char		string[MAXDATELEN + 1];
 } GovJsonTime;
 
 extern void gov_json_init(StringInfo json, Size expected);

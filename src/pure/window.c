@@ -32,7 +32,7 @@
  *		False when the window reaches past what timestamptz can hold, or the
  *		clock of a time zone did what none has done (see COST): no loop here is
  *		without a bound.
- *		gov_timezone_lookup may allocate; gov_window_at does not.
+ *		gov_window_timezone may allocate; gov_window_at does not.
  */
 #include "postgres.h"
 
@@ -124,7 +124,7 @@ calendar_start(const Calendar *calendar, int64 n, TimestampTz *result)
 	else
 	{
 		int64		day = date2j(local.tm_year, local.tm_mon, local.tm_mday) +
-			n * calendar->days;
+		n * calendar->days;
 
 		if (day < DATETIME_MIN_JULIAN || day > TIMESTAMP_END_JULIAN)
 			return false;
@@ -325,7 +325,7 @@ is_database_zone(const char *name)
  * the backend.
  */
 pg_tz *
-gov_timezone_lookup(const char *name)
+gov_window_timezone(const char *name)
 {
 	static pg_tz *found = NULL;
 	pg_tz	   *tz = pg_tzset(name);

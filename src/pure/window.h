@@ -21,6 +21,6 @@ typedef struct GovWindow
 extern bool gov_window_at(const GovCadence *cadence, bool has_anchor,
 						  TimestampTz anchor, pg_tz *tz, TimestampTz at,
 						  GovWindow *result);
-extern pg_tz *gov_timezone_lookup(const char *name);
+extern pg_tz *gov_window_timezone(const char *name);
 
 #endif							/* GOV_WINDOW_H */

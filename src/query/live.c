@@ -11,7 +11,7 @@
  * LOCKING
  *		The stripe's lock, shared, for GOV_LIVE_ROWS budgets at a time: a charge
  *		waits for some microseconds at most, whatever the size of the owner.
- *		Between two holds of it anything may happen; see MARKS.
+ *		Between two times that it is taken anything may happen; see MARKS.
  *
  * MARKS
  *		What tells whether a sheet is still right: see README.md.
@@ -37,7 +37,7 @@
  *		amount, though the snapshot of a kept sheet does not see them.
  *
  * RACES ACCEPTED
- *		Budgets are read in several holds of the lock, so a page is no snapshot:
+ *		Budgets are read with the lock taken several times, so a page is no snapshot:
  *		each row is as it was at some moment of the call.  The count of a budget
  *		that was deleted and made again under its old id, while a transaction
  *		had usage of the former in flight, lacks that until it is loaded.
@@ -49,7 +49,7 @@
 #include "cache/pending.h"
 #include "query/live.h"
 
-/* Entities and budgets looked up in one hold of the lock; rows prefetched. */
+/* Entities and budgets looked up with the lock taken once; rows prefetched. */
 #define LOOK_UP_ROWS		64
 #define ROWS_AHEAD			16
 
@@ -139,7 +139,7 @@ stored_usage(const GovSheet *sheet, uint32 number)
 }
 
 /*
- * As a check reads it (read_state in budgets.c).  False if the counter is ahead
+ * As a check reads it (read_state in resolve_budgets.c).  False if the counter is ahead
  * of the sheet's catalog, or the tables have not been asked where they must be.
  */
 static pg_attribute_always_inline bool
@@ -218,7 +218,7 @@ is_wanted(const GovLiveScan *scan, GovAmount usage, double per_unit)
 
 /* Fetch what is read of a counter, which may lie on two cache lines. */
 static inline void
-prefetch(const GovSharedCounter *counter)
+prefetch_counter(const GovSharedCounter *counter)
 {
 	__builtin_prefetch(counter);
 	__builtin_prefetch((const char *) counter + offsetof(GovSharedCounter, window.end) - 1);
@@ -239,7 +239,7 @@ scan_rows(const GovSheet *sheet, const GovLiveScan scan, bool has_pending,
 		GovAmount	usage;
 
 		if (i + ROWS_AHEAD < count)
-			prefetch(known[rows[i + ROWS_AHEAD]].counter);
+			prefetch_counter(known[rows[i + ROWS_AHEAD]].counter);
 		if (unlikely(!read_usage(sheet, number, has_pending, &usage)))
 			return false;
 		if (likely(!is_wanted(&scan, usage, known[number].per_unit)))

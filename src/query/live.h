@@ -7,7 +7,7 @@
 
 #include "query/sheet.h"
 
-/* Rows that are read in one hold of the stripe's lock. */
+/* Rows that are read with the stripe's lock taken once. */
 #define GOV_LIVE_ROWS	256
 
 /* Which rows a scan is for: those that a full page does not rule out. */

@@ -49,7 +49,8 @@ typedef struct GovCursor
 	uint64	   *shown;			/* ascending */
 	int64		primary;
 	text	   *entity_id;
-	text	   *capability_id;	/* NULL in tree mode, and what follows means nothing */
+	text	   *capability_id;	/* NULL in tree mode, and what follows means
+								 * nothing */
 	text	   *name;
 	GovTexts	scope;
 } GovCursor;
@@ -78,7 +79,8 @@ typedef struct GovPageRow
 	uint32		number;
 	bool		is_null;		/* what it is sorted by */
 	double		utilization;	/* nearly, if it is sorted by that */
-	GovAmount	primary;		/* what it is sorted by, if that is anything else */
+	GovAmount	primary;		/* what it is sorted by, if that is anything
+								 * else */
 	GovLiveAmounts amounts;
 } GovPageRow;
 
@@ -101,14 +103,14 @@ extern bool gov_page_pick(const GovSheet *sheet, const GovPageRequest *request,
 						  GovPage *page);
 
 /* page_cursor.c */
-extern bool gov_cursor_has_shown(const GovPageRequest *request);
-extern GovCursor *gov_cursor_read(const GovPageRequest *request, const text *after);
-extern char *gov_cursor_write(const GovSheet *sheet, const GovPageRequest *request,
-							  const GovPage *page, int *length);
-extern void gov_cursor_find(const GovSheet *sheet, const GovCursor *cursor,
-							uint32 *low_entity, int *at_entity, uint32 *next_number);
-extern uint64 gov_cursor_row_hash(const GovSheetBudget *budget);
-extern int	gov_cursor_compare_hashes(const void *left, const void *right);
+extern bool gov_page_cursor_has_shown(const GovPageRequest *request);
+extern GovCursor *gov_page_cursor_read(const GovPageRequest *request, const text *after);
+extern char *gov_page_cursor_write(const GovSheet *sheet, const GovPageRequest *request,
+								   const GovPage *page, int *length);
+extern void gov_page_cursor_find(const GovSheet *sheet, const GovCursor *cursor,
+								 uint32 *low_entity, int *at_entity, uint32 *next_number);
+extern uint64 gov_page_cursor_row_hash(const GovSheetBudget *budget);
+extern int	gov_page_cursor_compare_hashes(const void *left, const void *right);
 
 /* page_json.c */
 extern Datum gov_page_json(const GovSheet *sheet, const GovPageRequest *request,

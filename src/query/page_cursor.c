@@ -41,7 +41,7 @@
 
 /* Does the order of the query change, so that a cursor must have all rows shown? */
 bool
-gov_cursor_has_shown(const GovPageRequest *request)
+gov_page_cursor_has_shown(const GovPageRequest *request)
 {
 	return !request->is_tree &&
 		(request->sort == GOV_SORT_UTILIZATION || request->sort == GOV_SORT_CURRENT_USAGE ||
@@ -49,13 +49,13 @@ gov_cursor_has_shown(const GovPageRequest *request)
 }
 
 uint64
-gov_cursor_row_hash(const GovSheetBudget *budget)
+gov_page_cursor_row_hash(const GovSheetBudget *budget)
 {
 	return hash_bytes_extended(budget->id.data, UUID_LEN, 0);
 }
 
 int
-gov_cursor_compare_hashes(const void *left, const void *right)
+gov_page_cursor_compare_hashes(const void *left, const void *right)
 {
 	uint64		a = *(const uint64 *) left;
 	uint64		b = *(const uint64 *) right;
@@ -75,7 +75,7 @@ raise_bad_cursor(void)
 }
 
 static const char *
-take(StringInfo bytes, int count)
+take_bytes(StringInfo bytes, int count)
 {
 	const char *place = bytes->data + bytes->cursor;
 
@@ -88,7 +88,7 @@ take(StringInfo bytes, int count)
 static uint64
 take_number(StringInfo bytes, int width)
 {
-	const unsigned char *place = (const unsigned char *) take(bytes, width);
+	const unsigned char *place = (const unsigned char *) take_bytes(bytes, width);
 	uint64		number = 0;
 
 	for (int i = 0; i < width; i++)
@@ -100,7 +100,7 @@ static text *
 take_text(StringInfo bytes)
 {
 	int			length = take_number(bytes, 2);
-	const char *place = take(bytes, length);
+	const char *place = take_bytes(bytes, length);
 
 	if (!pg_verify_mbstr(GetDatabaseEncoding(), place, length, true))
 		raise_bad_cursor();
@@ -109,7 +109,7 @@ take_text(StringInfo bytes)
 
 /* The bytes of what may be a cursor. */
 static void
-decode(const text *after, StringInfo bytes)
+decode_cursor(const text *after, StringInfo bytes)
 {
 	int			length = VARSIZE_ANY_EXHDR(after);
 	int			capacity;
@@ -166,14 +166,14 @@ read_place(StringInfo bytes, bool is_tree, GovCursor *cursor)
 
 /* Read a cursor of the query; 22023 if it is none. */
 GovCursor *
-gov_cursor_read(const GovPageRequest *request, const text *after)
+gov_page_cursor_read(const GovPageRequest *request, const text *after)
 {
 	GovCursor  *cursor = palloc0(sizeof(GovCursor));
-	bool		has_shown = gov_cursor_has_shown(request);
+	bool		has_shown = gov_page_cursor_has_shown(request);
 	StringInfoData bytes;
 
-	decode(after, &bytes);
-	if (*take(&bytes, 1) != (has_shown ? KIND_SHOWN : KIND_PLACE) ||
+	decode_cursor(after, &bytes);
+	if (*take_bytes(&bytes, 1) != (has_shown ? KIND_SHOWN : KIND_PLACE) ||
 		take_number(&bytes, sizeof(uint64)) != request->hash)
 		raise_bad_cursor();
 	if (has_shown)
@@ -215,8 +215,8 @@ compare_row(const GovSheet *sheet, uint32 number, const GovCursor *cursor)
  * that entity's number (or -1), and the first row after it in natural order.
  */
 void
-gov_cursor_find(const GovSheet *sheet, const GovCursor *cursor,
-				uint32 *low_entity, int *at_entity, uint32 *next_number)
+gov_page_cursor_find(const GovSheet *sheet, const GovCursor *cursor,
+					 uint32 *low_entity, int *at_entity, uint32 *next_number)
 {
 	uint32		low = 0;
 	uint32		high = sheet->nentities;
@@ -291,8 +291,8 @@ write_shown(StringInfo bytes, const GovSheet *sheet, const GovPageRequest *reque
 	uint64		hashes[GOV_PAGE_MAX];
 
 	for (int n = 0; n < page->nrows; n++)
-		hashes[n] = gov_cursor_row_hash(&sheet->budgets[page->rows[n].number]);
-	qsort(hashes, page->nrows, sizeof(uint64), gov_cursor_compare_hashes);
+		hashes[n] = gov_page_cursor_row_hash(&sheet->budgets[page->rows[n].number]);
+	qsort(hashes, page->nrows, sizeof(uint64), gov_page_cursor_compare_hashes);
 	enlargeStringInfo(bytes, (nbefore + page->nrows) * sizeof(uint64));
 	for (int n = 0; n < page->nrows; n++)
 	{
@@ -307,10 +307,10 @@ write_shown(StringInfo bytes, const GovSheet *sheet, const GovPageRequest *reque
 
 /* The cursor of the page after this one; NULL if there is none. */
 char *
-gov_cursor_write(const GovSheet *sheet, const GovPageRequest *request,
-				 const GovPage *page, int *length)
+gov_page_cursor_write(const GovSheet *sheet, const GovPageRequest *request,
+					  const GovPage *page, int *length)
 {
-	bool		has_shown = gov_cursor_has_shown(request);
+	bool		has_shown = gov_page_cursor_has_shown(request);
 	StringInfoData bytes;
 	char	   *cursor;
 	int			capacity;

@@ -14,8 +14,8 @@
 
 #include "utils/numeric.h"
 
-#include "base/launch.h"
-#include "gate/overdue.h"
+#include "base/worker_slots.h"
+#include "gate/hold_overdue.h"
 #include "pure/json.h"
 #include "query/page.h"
 
@@ -24,11 +24,11 @@
 
 typedef struct GovRowKey
 {
-	const char *text;
+	const char *string;
 	uint32		length;
 } GovRowKey;
 
-#define ROW_KEY(text) {text, sizeof(text) - 1}
+#define ROW_KEY(string) {string, sizeof(string) - 1}
 
 /* A row's keys, in the order that jsonb keeps them in: by length, then by bytes. */
 static const GovRowKey row_keys[] = {
@@ -44,7 +44,7 @@ static void
 put_keys(StringInfo json, GovJsonContainer *in)
 {
 	for (int i = 0; i < lengthof(row_keys); i++)
-		gov_json_put_string(json, in, row_keys[i].text, row_keys[i].length);
+		gov_json_put_string(json, in, row_keys[i].string, row_keys[i].length);
 }
 
 static void
@@ -172,8 +172,8 @@ leave_out_overdue(const GovSheet *sheet, GovPage *page)
 		budgets[i].id = sheet->budgets[page->rows[i].number].id;
 		states[i].held = page->rows[i].amounts.held;
 	}
-	if (!gov_has_holds(&resolution) || gov_worker_is_at_work() ||
-		!gov_leave_out_overdue(sheet->owner.owner, &resolution))
+	if (!gov_hold_overdue_is_possible(&resolution) || gov_worker_is_at_work() ||
+		!gov_hold_overdue_leave_out(sheet->owner.owner, &resolution))
 		return;
 	gov_worker_wanted();
 	for (int i = 0; i < page->nrows; i++)
@@ -189,7 +189,7 @@ gov_page_json(const GovSheet *sheet, const GovPageRequest *request, GovPage *pag
 	GovJsonContainer data;
 	GovJsonContainer pagination;
 	int			length;
-	char	   *next = gov_cursor_write(sheet, request, page, &length);
+	char	   *next = gov_page_cursor_write(sheet, request, page, &length);
 
 	if (sheet->is_live && !request->is_tree)
 		leave_out_overdue(sheet, page);

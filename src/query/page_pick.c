@@ -83,10 +83,10 @@ was_passed(const Picking *picking, const GovSheetEntity *entity, const GovPageRo
 		return false;
 	if (after->has_shown)
 	{
-		uint64		hash = gov_cursor_row_hash(&picking->sheet->budgets[row->number]);
+		uint64		hash = gov_page_cursor_row_hash(&picking->sheet->budgets[row->number]);
 
 		return bsearch(&hash, after->shown, after->nshown, sizeof(uint64),
-					   gov_cursor_compare_hashes) != NULL;
+					   gov_page_cursor_compare_hashes) != NULL;
 	}
 	if (request->sort == GOV_SORT_ID && request->is_descending)
 		return e >= (int) picking->low_entity &&
@@ -115,7 +115,7 @@ is_utilized(const Picking *picking, const GovPageRow *row, double utilization)
 
 /* A row whose usage is known, if it is needed. */
 static inline void
-judge(const Picking *picking, GovPageRow *row)
+judge_row(const Picking *picking, GovPageRow *row)
 {
 	const GovSheetRow *known = &picking->sheet->rows[row->number];
 	const GovSheetBudget *budget = &picking->sheet->budgets[row->number];
@@ -190,7 +190,7 @@ judge_waiting(Picking *picking)
 		row.primary = fixed_primary(picking,
 									&sheet->entities[sheet->budgets[row.number].entity],
 									row.number);
-		judge(picking, &row);
+		judge_row(picking, &row);
 	}
 	picking->nwaiting = 0;
 	picking->most_waiting = Min(2 * picking->most_waiting, GOV_LIVE_ROWS);
@@ -274,7 +274,7 @@ pick_entity(Picking *picking, const GovSheetEntity *entity)
 /* ---------------------------------------------------------------- filters */
 
 static bool
-contains(const Picking *picking, GovString string)
+contains_text(const Picking *picking, GovString string)
 {
 	char	   *lower;
 	bool		found;
@@ -289,14 +289,14 @@ contains(const Picking *picking, GovString string)
 }
 
 static bool
-passes(const Picking *picking, const GovSheetEntity *entity)
+passes_filters(const Picking *picking, const GovSheetEntity *entity)
 {
 	if (entity->is_archived ||
 		entity->place < picking->first_place || entity->place > picking->last_place ||
 		(picking->types != NULL && !picking->types[entity->type]))
 		return false;
-	return picking->search == NULL || contains(picking, entity->id) ||
-		contains(picking, entity->display_name);
+	return picking->search == NULL || contains_text(picking, entity->id) ||
+		contains_text(picking, entity->display_name);
 }
 
 /* Which of a sheet's list of texts are asked for? */
@@ -331,7 +331,7 @@ set_places(Picking *picking, const text *id)
 }
 
 static void
-begin(Picking *picking)
+begin_picking(Picking *picking)
 {
 	const GovSheet *sheet = picking->sheet;
 	const GovPageRequest *request = picking->request;
@@ -354,8 +354,8 @@ begin(Picking *picking)
 									  DEFAULT_COLLATION_OID);
 	set_places(picking, request->under_entity_id);
 	if (request->after != NULL && !request->after->has_shown)
-		gov_cursor_find(sheet, request->after, &picking->low_entity, &picking->at_entity,
-						&picking->next_number);
+		gov_page_cursor_find(sheet, request->after, &picking->low_entity, &picking->at_entity,
+							 &picking->next_number);
 }
 
 /* Rows that were not chosen by their usage show it nevertheless. */
@@ -381,7 +381,7 @@ read_usage(Picking *picking)
 
 /* Go through those that pass the filters of entities. */
 static bool
-pick(Picking *picking)
+pick_passing(Picking *picking)
 {
 	const GovSheet *sheet = picking->sheet;
 	const GovPageRequest *request = picking->request;
@@ -395,7 +395,7 @@ pick(Picking *picking)
 		const GovSheetEntity *entity = &sheet->entities[e];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!passes(picking, entity))
+		if (!passes_filters(picking, entity))
 			continue;
 		if (request->is_tree)
 			pick_entity(picking, entity);
@@ -417,8 +417,8 @@ gov_page_pick(const GovSheet *sheet, const GovPageRequest *request, GovPage *pag
 	picking.page = page;
 	page->nrows = 0;
 	picking.most_waiting = 32;
-	begin(&picking);
-	if (!pick(&picking) || !judge_waiting(&picking))
+	begin_picking(&picking);
+	if (!pick_passing(&picking) || !judge_waiting(&picking))
 		return false;
 	gov_page_finish(sheet, request, page);
 	return read_usage(&picking);

@@ -55,11 +55,13 @@ typedef struct GovSheetRow
 {
 	GovSharedCounter *counter;	/* NULL: not in shared memory when looked up */
 	int64		counter_id;
-	double		per_unit;		/* utilization of one billionth; NaN without a limit */
+	double		per_unit;		/* utilization of one billionth; NaN without a
+								 * limit */
 	uint32		window;			/* index */
 	uint32		capability:29;	/* index */
 	uint32		is_scoped:1;
-	uint32		is_read:1;		/* stored amounts are right where they are asked */
+	uint32		is_read:1;		/* stored amounts are right where they are
+								 * asked */
 	uint32		needs_read:1;	/* and they are asked */
 } GovSheetRow;
 
@@ -99,17 +101,20 @@ typedef struct GovSheet
 	MemoryContext context;		/* all of it */
 	Size		size;
 	GovOwnerKey owner;
-	const char *part;			/* the entity that all of it is below, but for those above; NULL: all */
+	const char *part;			/* the entity that all of it is below, but for
+								 * those above; NULL: all */
 	uint64		catalog;		/* generation of the catalog */
 	GovSheetMarks marks;
 	TimestampTz now;			/* windows are those of this time */
 	TimestampTz last_turn;		/* when the last of them began */
 	TimestampTz next_turn;		/* when the first of them is over */
-	TimestampTz next_recorded;	/* when a later one begins that the tables have usage of */
+	TimestampTz next_recorded;	/* when a later one begins that the tables
+								 * have usage of */
 	bool		is_whole;		/* nothing that keeps it right has failed */
 	bool		is_kept;		/* by the backend, or only for this query */
 	bool		is_live;		/* counters in shared memory count */
-	bool		sees_own;		/* the tables' rows of our own transaction count */
+	bool		sees_own;		/* the tables' rows of our own transaction
+								 * count */
 	StringInfoData texts;
 	uint32		nentities;
 	GovSheetEntity *entities;

@@ -27,7 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "base/errors.h"
-#include "cache/read.h"
+#include "cache/load_steps.h"
 #include "query/sheet_read.h"
 
 /* A budget as it is read, before the budgets of its entity are in order. */
@@ -90,8 +90,8 @@ is_column(const GovSheet *sheet, GovString string, uint64 row, int column)
 
 /* The index of a text in a short list of them, added if it is new. */
 static uint32
-intern(GovSheet *sheet, GovString **list, uint32 *count, uint32 *capacity, uint64 row,
-	   int column)
+intern_text(GovSheet *sheet, GovString **list, uint32 *count, uint32 *capacity, uint64 row,
+			int column)
 {
 	for (uint32 i = *count; i > 0; i--)
 	{
@@ -118,8 +118,8 @@ read_entity(Reading *reading, uint64 row)
 	bool		isnull;
 
 	entity->id = add_column(sheet, row, 1);
-	entity->type = intern(sheet, &sheet->types, &sheet->ntypes,
-						  &reading->types_capacity, row, 2);
+	entity->type = intern_text(sheet, &sheet->types, &sheet->ntypes,
+							   &reading->types_capacity, row, 2);
 	entity->display_name = add_column(sheet, row, 4);
 	entity->created_at = DatumGetTimestampTz(gov_spi_value(row, 5, &isnull));
 	entity->is_archived = DatumGetBool(gov_spi_value(row, 6, &isnull));
@@ -137,7 +137,7 @@ read_parent(GovSheet *sheet, uint64 row)
 
 	sheet->entities[row].parent = isnull ? -1 :
 		gov_sheet_find_entity(sheet, VARDATA_ANY(DatumGetTextPP(value)),
-					VARSIZE_ANY_EXHDR(DatumGetTextPP(value)));
+							  VARSIZE_ANY_EXHDR(DatumGetTextPP(value)));
 }
 
 static void
@@ -198,7 +198,7 @@ add_window(Reading *reading, bool has_anchor, TimestampTz anchor, uint64 row)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("stored cadence \"%s\" is malformed",
-						gov_shown(gov_sheet_text(sheet, window->cadence_text))),
+						gov_error_shown(gov_sheet_text(sheet, window->cadence_text))),
 				 errhint("Change the cadence of that budget.")));
 }
 
@@ -212,7 +212,7 @@ hash_column(uint64 row, int column)
 	if (isnull)
 		return 0;
 	bytes = DatumGetTextPP(value);
-	return gov_text_hash(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	return gov_entity_text_hash(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 }
 
 /* Budgets may have a cadence, anchor or time zone each: windows are found by hash. */
@@ -281,14 +281,14 @@ read_budget(Reading *reading, uint64 row, uint32 entity, Draft *draft)
 	budget->id = *DatumGetUUIDP(gov_spi_value(row, 11, &isnull));
 	read_scope(sheet, row, budget);
 	budget->name = add_column(sheet, row, 4);
-	budget->limit = gov_read_amount(row, 5, &isnull);
+	budget->limit = gov_load_amount(row, 5, &isnull);
 	budget->has_limit = !isnull;
 	budget->is_soft = DatumGetBool(gov_spi_value(row, 9, &isnull));
 	budget->is_locked = DatumGetBool(gov_spi_value(row, 10, &isnull));
 	budget->entity = entity;
 	draft->row.counter_id = DatumGetInt64(gov_spi_value(row, 12, &isnull));
-	draft->row.capability = intern(sheet, &sheet->capabilities, &sheet->ncapabilities,
-								   &reading->capabilities_capacity, row, 2);
+	draft->row.capability = intern_text(sheet, &sheet->capabilities, &sheet->ncapabilities,
+										&reading->capabilities_capacity, row, 2);
 	draft->row.window = intern_window(reading, row);
 	draft->row.is_scoped = budget->nscope > 0;
 	draft->row.per_unit = !budget->has_limit ? NAN :

@@ -3,13 +3,13 @@
  *		Reads what the tables say of the budgets of a sheet.
  *
  * PURPOSE
- *		The same sums as a load makes (read_counts.c): usage rolled up, the
+ *		The same sums as a load makes (load_counts.c): usage rolled up, the
  *		ledger's tail, open holds; but of any number of budgets at once.  The
  *		owner's tail and holds are read whole, and budgets looked up in them
  *		here: no join has to be planned for numbers that are not known.
  *
  * HOLDS
- *		As in read_holds.c: beside shared memory every open hold counts,
+ *		As in load_holds.c: beside shared memory every open hold counts,
  *		whatever its time; without it those past their time do not.
  *
  * CLOCK
@@ -23,7 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "cache/read.h"
+#include "cache/load_steps.h"
 #include "query/sheet_read.h"
 
 static GovQuery usage_query = {
@@ -163,7 +163,7 @@ count_usage(GovSheet *sheet, GovSheetStored *stored, uint64 row)
 	TimestampTz start = DatumGetTimestampTz(gov_spi_value(row, 2, &isnull));
 
 	if (start == stored->start)
-		stored->usage += gov_read_amount(row, 3, &isnull);
+		stored->usage += gov_load_amount(row, 3, &isnull);
 	else if (start > stored->start)
 		sheet->next_recorded = Min(sheet->next_recorded, start);
 }
@@ -234,7 +234,7 @@ read_holds(Wanted *wanted, Datum owner)
 		GovSheetStored *stored = find_budget(wanted, DatumGetUUIDP(id));
 
 		if (stored != NULL)
-			stored->held = gov_read_amount(row, 2, &isnull);
+			stored->held = gov_load_amount(row, 2, &isnull);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -248,7 +248,7 @@ gov_sheet_read_counts(GovSheet *sheet)
 {
 	Wanted		wanted = {.sheet = sheet};
 	Datum		owner = PointerGetDatum(cstring_to_text_with_len(sheet->owner.owner,
-																	sheet->owner.owner_length));
+																 sheet->owner.owner_length));
 
 	list_wanted(&wanted);
 	for (uint32 i = 0; i < wanted.count; i++)

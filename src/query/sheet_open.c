@@ -16,7 +16,7 @@
  *
  *		A transaction that has changed the owner's catalog reads a sheet for
  *		each query, which sees its own rows; counters that others see too count
- *		in it as they do in a check (find_counters in budgets.c).  So does,
+ *		in it as they do in a check (find_counters in resolve_budgets.c).  So does,
  *		without any counters, a query that shared memory cannot serve: on a
  *		standby, where the library is not preloaded, with governance.use_cache
  *		off, and where counters were unlinked again and again as it read.
@@ -45,7 +45,8 @@
 #define GOV_ATTEMPTS_LIVE	10
 
 static GovSheet *kept = NULL;
-static int	trimmed_to_kb = 0;	/* governance.query_memory when sheets were last dropped */
+static int	trimmed_to_kb = 0;	/* governance.query_memory when sheets were
+								 * last dropped */
 
 static GovSnapshot
 snapshot_kind(const GovSheet *sheet)
@@ -59,7 +60,7 @@ static void
 compute_window(GovSheet *sheet, GovSheetWindow *window)
 {
 	const char *name = gov_sheet_text(sheet, window->timezone);
-	pg_tz	   *tz = gov_timezone_lookup(name);
+	pg_tz	   *tz = gov_window_timezone(name);
 
 	if (tz == NULL ||
 		!gov_window_at(&window->cadence, window->has_anchor, window->anchor, tz,
@@ -67,7 +68,7 @@ compute_window(GovSheet *sheet, GovSheetWindow *window)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("cannot compute the present window of a budget"),
-				 errdetail("Its time zone is \"%s\".", gov_shown(name)),
+				 errdetail("Its time zone is \"%s\".", gov_error_shown(name)),
 				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 }
 
@@ -153,7 +154,7 @@ refresh_counts(GovSheet *sheet)
 /* ---------------------------------------------------------------- sheets */
 
 static void
-drop(GovSheet **link)
+drop_sheet(GovSheet **link)
 {
 	GovSheet   *sheet = *link;
 
@@ -172,7 +173,7 @@ is_current(const GovSheet *sheet, const GovSheetMarks *marks, TimestampTz now)
 
 /* Has a sheet all that is asked for?  That of the whole owner has. */
 static bool
-covers(const GovSheet *sheet, const GovOwnerKey *owner, const char *part)
+sheet_covers(const GovSheet *sheet, const GovOwnerKey *owner, const char *part)
 {
 	return sheet->owner.owner_length == owner->owner_length &&
 		memcmp(sheet->owner.owner, owner->owner, owner->owner_length) == 0 &&
@@ -190,14 +191,14 @@ find_kept(const GovOwnerKey *owner, const char *part, const GovSheetMarks *marks
 	{
 		GovSheet   *sheet = *link;
 
-		if (!covers(sheet, owner, part))
+		if (!sheet_covers(sheet, owner, part))
 		{
 			link = &sheet->next;
 			continue;
 		}
 		if (!is_current(sheet, marks, now))
 		{
-			drop(link);
+			drop_sheet(link);
 			continue;
 		}
 		*link = sheet->next;
@@ -265,7 +266,7 @@ gov_sheet_open(const char *owner, uint32 owner_length, const char *part, int att
 	GovSheet   *sheet = NULL;
 	bool		is_new;
 
-	gov_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, owner_length);
+	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, owner_length);
 	if (is_live)
 		gov_live_marks(&key, &marks);
 	if (!sees_own)
@@ -294,7 +295,7 @@ gov_sheet_open(const char *owner, uint32 owner_length, const char *part, int att
 
 /* Keep as many sheets as may be kept, those used last. */
 static void
-trim(void)
+trim_sheets(void)
 {
 	Size		most = (Size) gov_query_memory_kb * 1024;
 	Size		total = 0;
@@ -303,7 +304,7 @@ trim(void)
 	while (*link != NULL)
 	{
 		if (total + (*link)->size > most || (*link)->catalog != gov_catalog()->generation)
-			drop(link);
+			drop_sheet(link);
 		else
 		{
 			total += (*link)->size;
@@ -321,15 +322,15 @@ drop_parts(const GovSheet *whole)
 
 	while (*link != NULL)
 	{
-		if (covers(whole, &(*link)->owner, (*link)->part))
-			drop(link);
+		if (sheet_covers(whole, &(*link)->owner, (*link)->part))
+			drop_sheet(link);
 		else
 			link = &(*link)->next;
 	}
 }
 
 static void
-keep(GovSheet *sheet)
+keep_sheet(GovSheet *sheet)
 {
 	sheet->size = MemoryContextMemAllocated(sheet->context, true);
 	GOV_FAULT(GOV_FAULT_MEMORY);
@@ -339,7 +340,7 @@ keep(GovSheet *sheet)
 	sheet->is_kept = true;
 	sheet->next = kept;
 	kept = sheet;
-	trim();
+	trim_sheets();
 }
 
 /* The query is done with a sheet. */
@@ -351,8 +352,8 @@ gov_sheet_close(GovSheet *sheet)
 		if (!sheet->is_kept)
 			MemoryContextDelete(sheet->context);
 		if (gov_query_memory_kb < trimmed_to_kb)
-			trim();
+			trim_sheets();
 	}
 	else
-		keep(sheet);
+		keep_sheet(sheet);
 }

@@ -133,7 +133,7 @@ shares_allocation(const GovSheet *sheet, const GovSheetRow *a, const GovSheetRow
 
 /* Add what the budgets of an entity take of its parent's. */
 static void
-allocate(GovSheet *sheet, const GovSheetEntity *child, const GovSheetEntity *parent)
+allocate_budgets(GovSheet *sheet, const GovSheetEntity *child, const GovSheetEntity *parent)
 {
 	for (uint32 i = 0; i < child->nrows; i++)
 	{
@@ -160,6 +160,6 @@ gov_sheet_allocate(GovSheet *sheet)
 		int			parent = sheet->entities[e].parent;
 
 		if (parent >= 0)
-			allocate(sheet, &sheet->entities[e], &sheet->entities[parent]);
+			allocate_budgets(sheet, &sheet->entities[e], &sheet->entities[parent]);
 	}
 }

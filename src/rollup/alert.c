@@ -26,7 +26,7 @@
  *		back the rollup finds the crossing.
  *
  * RACES ACCEPTED
- *		What others have settled counts although they may still fail, for as
+ *		What others have booked counts although they may still fail, for as
  *		long as their commit takes (a serialization failure, a full disk).  Then
  *		an alert was raised that the next use would have raised.
  *
@@ -47,12 +47,13 @@
 #include "base/fault.h"
 #include "base/spi.h"
 #include "cache/changes.h"
+#include "cache/load_steps.h"
 #include "cache/pending.h"
-#include "cache/read.h"
 #include "rollup/alert.h"
 #include "rollup/notify.h"
 
-#define GOV_CROSSINGS_MAX		500 /* budgets that one commit raises alerts of */
+#define GOV_CROSSINGS_MAX		500 /* budgets that one commit raises alerts
+									 * of */
 
 /* Of the events that this transaction has recorded; 0: it has not. */
 static int64 first_event = 0;
@@ -216,8 +217,8 @@ add_charged(Datum xids, GovCrossings *crossings)
 
 		crossing->counter_id = DatumGetInt64(gov_spi_value(row, 1, &isnull));
 		crossing->window_start = DatumGetTimestampTz(gov_spi_value(row, 2, &isnull));
-		crossing->before = gov_read_amount(row, 3, &isnull);
-		crossing->after = gov_read_amount(row, 4, &isnull);
+		crossing->before = gov_load_amount(row, 3, &isnull);
+		crossing->after = gov_load_amount(row, 4, &isnull);
 		crossing->above = 0;
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -232,7 +233,7 @@ amount_array(const GovCrossings *crossings, Size field)
 	for (int i = 0; i < crossings->count; i++)
 	{
 		const GovAmount *amount = (const GovAmount *)
-			((const char *) &crossings->items[i] + field);
+		((const char *) &crossings->items[i] + field);
 
 		amounts[i] = NumericGetDatum(gov_amount_to_numeric(*amount));
 	}
@@ -326,7 +327,7 @@ is_installed(void)
 void
 gov_alert_before_commit(void)
 {
-	int			ncrossings = gov_pending_settle();
+	int			ncrossings = gov_pending_book();
 	bool		was_read_only = XactReadOnly;
 	MemoryContext context;
 	MemoryContext caller;

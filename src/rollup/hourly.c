@@ -143,7 +143,7 @@ add_sum(GovHourly *hourly, GovHourlyKey key, GovAmount amount)
 		sum->event_count = 0;
 	}
 	if (!gov_amount_add(sum->amount, amount, &sum->amount))
-		gov_raise_stored_amount();
+		gov_error_stored_amount();
 	sum->event_count++;
 }
 
@@ -157,7 +157,7 @@ gov_hourly_add(GovHourly *hourly, const Datum *values, const bool *nulls)
 	int			count;
 
 	if (gov_amount_from_numeric(DatumGetNumeric(values[GOV_EVENT_AMOUNT]), &amount) != GOV_AMOUNT_OK)
-		gov_raise_stored_amount();
+		gov_error_stored_amount();
 	key.owner = known_text(hourly, DatumGetTextPP(values[GOV_EVENT_OWNER_ID]));
 	key.capability = known_text(hourly, DatumGetTextPP(values[GOV_EVENT_CAPABILITY_ID]));
 	key.hour = hour_of(DatumGetTimestampTz(values[GOV_EVENT_OCCURRED_AT]));

@@ -150,7 +150,7 @@ count_untold(void)
 
 /* In one notification, unless that would be too long. */
 static void
-tell(void)
+send_notification(void)
 {
 	StringInfoData payload;
 
@@ -177,7 +177,7 @@ gov_notify_before_commit(void)
 	GOV_FAULT(GOV_FAULT_MEMORY);
 	LockSharedObject(DatabaseRelationId, InvalidOid, 0, AccessExclusiveLock);
 	if (has_room(nnoted))
-		tell();
+		send_notification();
 	else
 	{
 		UnlockSharedObject(DatabaseRelationId, InvalidOid, 0, AccessExclusiveLock);

@@ -100,7 +100,8 @@ static const struct
 	const char *name;
 	Oid			id_type;
 	GovQuery   *lock_query;
-	GovQuery   *kept_query;		/* of those that gov_referred_note_kept() counts */
+	GovQuery   *kept_query;		/* of those that gov_referred_note_kept()
+								 * counts */
 	GovQuery   *note_query;
 }			tables[] = {
 	[GOV_REFERRED_EVENTS] = {"@gov_events", INT8OID, &lock_events_query},
@@ -286,7 +287,8 @@ typedef struct Values
 {
 	MemoryContext context;
 	int			ncolumns;
-	Datum		arrays[1 + INDEX_MAX_KEYS]; /* the ids first; 0: there are no rows */
+	Datum		arrays[1 + INDEX_MAX_KEYS]; /* the ids first; 0: there are no
+											 * rows */
 } Values;
 
 static void
@@ -314,7 +316,7 @@ take_referred(TupleTableSlot *row, void *state)
 static void
 read_values(const Key *key, Datum ids, Values *values)
 {
-	GovQuery	query = {.sql = values_sql(key),.nargs = 1};
+	GovQuery	query = {.sql = values_sql(key), .nargs = 1};
 	GovSpi		spi;
 
 	query.argtypes[0] = get_array_type(tables[key->referred].id_type);
@@ -329,7 +331,7 @@ read_values(const Key *key, Datum ids, Values *values)
 static void
 add_referred(const Key *key, Datum ids, ArrayBuildState *referred)
 {
-	Values		values = {.context = CurrentMemoryContext,.ncolumns = key->ncolumns + 1};
+	Values		values = {.context = CurrentMemoryContext, .ncolumns = key->ncolumns + 1};
 	GovQuery	query = {.nargs = key->ncolumns + 1};
 	GovSpi		spi;
 

@@ -54,7 +54,8 @@ static GovPass holds_pass;
 
 /* Of the events that this pass has passed over. */
 static int64 first_left_id;		/* PG_INT64_MAX: it has left none */
-static TimestampTz left_until = DT_NOEND;	/* when the first of them was recorded */
+static TimestampTz left_until = DT_NOEND;	/* when the first of them was
+											 * recorded */
 
 /* The pass, as gov_rollup_state has it for every process. */
 typedef struct EventsState
@@ -62,7 +63,8 @@ typedef struct EventsState
 	int64		deleted_until;
 	int64		looked_until;
 	TimestampTz begun_at;		/* by our clock */
-	int64		kept;			/* by the last pass, or by this one if it is more */
+	int64		kept;			/* by the last pass, or by this one if it is
+								 * more */
 	int64		kept_so_far;	/* by this one */
 } EventsState;
 

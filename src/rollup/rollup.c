@@ -60,7 +60,8 @@
 
 /* What one transaction rolls up at most, in about half a second. */
 #define GOV_BATCH_EVENTS	200000	/* rows of the ledger */
-#define GOV_BATCH_SUMS		60000	/* what they come to, in rows of both tables */
+#define GOV_BATCH_SUMS		60000	/* what they come to, in rows of both
+									 * tables */
 
 /* Up to which id the ledger is complete once these transactions have ended. */
 typedef struct GovFence

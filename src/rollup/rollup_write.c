@@ -30,7 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "base/spi.h"
-#include "cache/read.h"
+#include "cache/load_steps.h"
 #include "rollup/alert.h"
 #include "rollup/rollup_write.h"
 
@@ -154,7 +154,7 @@ find_budgets(Charge *charges, int count)
 
 		charge->tallied = charges[n - 1].tallied;
 		charge->budget_id = gov_spi_value(row, 2, &isnull);
-		charge->alert_from = gov_read_amount(row, 3, &isnull);
+		charge->alert_from = gov_load_amount(row, 3, &isnull);
 		charge->is_watched = !isnull;
 	}
 	gov_spi_pop_snapshot();
@@ -214,7 +214,7 @@ find_reached(const Charge *charges, int count, uint64 nrows, GovReached *reached
 			continue;
 		if (charges[i].is_watched)
 		{
-			item->after = gov_read_amount(row, 3, &isnull);
+			item->after = gov_load_amount(row, 3, &isnull);
 			item->before = item->after - tallied->amount;
 			if (item->after >= charges[i].alert_from &&
 				DatumGetTimestampTz(gov_spi_value(row, 4, &isnull)) <= tallied->window_end)

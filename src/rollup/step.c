@@ -31,7 +31,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/launch.h"
+#include "base/worker_slots.h"
 #include "rollup/step.h"
 
 #define GOV_RETRY_MS		1000
@@ -86,7 +86,7 @@ gov_step_is_any_failing(void)
 }
 
 static void
-publish(GovStep step)
+publish_step(GovStep step)
 {
 	GovSharedWorker *slot = gov_worker_own_slot();
 
@@ -114,7 +114,7 @@ note_failure(GovStep step, const ErrorData *error)
 	failure->message[length] = '\0';
 	retry_ms[step] = retry_ms[step] == 0 ? GOV_RETRY_MS :
 		Min(2 * retry_ms[step], GOV_RETRY_MAX_MS);
-	publish(step);
+	publish_step(step);
 }
 
 static void
@@ -127,7 +127,7 @@ note_success(GovStep step)
 					names[step], failures[step].count)));
 	memset(&failures[step], 0, sizeof(GovSharedFailure));
 	retry_ms[step] = 0;
-	publish(step);
+	publish_step(step);
 }
 
 /* Has it failed a moment ago? */
@@ -143,7 +143,7 @@ is_waiting(GovStep step)
 
 /* After an error: leave its transaction, and note what it was. */
 static void
-recover(GovStep step)
+recover_step(GovStep step)
 {
 	ErrorData  *error;
 
@@ -183,7 +183,7 @@ gov_step_run(GovStep step, void (*body) (void *arg), void *arg)
 	}
 	PG_CATCH();
 	{
-		recover(step);
+		recover_step(step);
 	}
 	PG_END_TRY();
 	if (is_done)

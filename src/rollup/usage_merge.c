@@ -41,7 +41,7 @@
  *		unless the clock was ahead by more than governance.usage_merge_after
  *		when it was made, and was set back.  For that case loads are told, before
  *		the rows are there to be seen, up to which end windows are merged; in
- *		windows that such a row covers all of its usage counts (read_usage.c).
+ *		windows that such a row covers all of its usage counts (load_usage.c).
  */
 #include "postgres.h"
 

@@ -46,7 +46,7 @@
 #include "rollup/referred.h"
 #include "rollup/usage_retention.h"
 
-#define GOV_HOURS_BATCH		256		/* of an owner each, in one transaction */
+#define GOV_HOURS_BATCH		256 /* of an owner each, in one transaction */
 
 static GovPass windows_pass;
 static GovPass alerts_pass;
@@ -54,7 +54,8 @@ static GovPass alerts_pass;
 /* Where the pass over the hours is: after this hour of this owner. */
 static GovPass hours_pass;
 static char *hours_owner = NULL;	/* NULL at the start */
-static TimestampTz hours_done_until = DT_NOBEGIN;	/* earlier ones are done with */
+static TimestampTz hours_done_until = DT_NOBEGIN;	/* earlier ones are done
+													 * with */
 
 /* A row that a late use lies in the span of waits until that is folded in. */
 static GovQuery windows_query = {

@@ -38,7 +38,7 @@ static GovQuery culprits_query = {
 
 /* Tell of those who are in the way; false if they have just gone. */
 static bool
-tell(void)
+log_waits(void)
 {
 	Datum		args[] = {TimestampTzGetDatum(blocked_since)};
 	GovSpi		spi;
@@ -75,5 +75,5 @@ gov_waits_note(bool is_blocked)
 		blocked_since = now;
 	if (!is_told && gov_log_rollup_waits_ms >= 0 &&
 		TimestampDifferenceExceeds(blocked_since, now, gov_log_rollup_waits_ms))
-		is_told = tell();
+		is_told = log_waits();
 }

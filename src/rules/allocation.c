@@ -56,7 +56,8 @@
 #include "rules/trigger.h"
 
 #define STRIPES			1024
-#define JUDGED_AT_ONCE	1000	/* changes, before what they have broken is raised */
+#define JUDGED_AT_ONCE	1000	/* changes, before what they have broken is
+								 * raised */
 
 PG_FUNCTION_INFO_V1(gov_assignment_allocated_1_0);
 PG_FUNCTION_INFO_V1(gov_entity_allocated_1_0);

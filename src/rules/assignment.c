@@ -130,8 +130,8 @@ keep_scope(const Placement *placement, const Budget *budget)
 		if (!gov_hierarchy_keep(placement->entities, budget->owner, ids[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-					 errmsg("scope entity \"%s\" does not exist", gov_shown(TextDatumGetCString(ids[i]))),
-					 errdetail("Owner \"%s\" has no such entity.", gov_shown(TextDatumGetCString(budget->owner))),
+					 errmsg("scope entity \"%s\" does not exist", gov_error_shown(TextDatumGetCString(ids[i]))),
+					 errdetail("Owner \"%s\" has no such entity.", gov_error_shown(TextDatumGetCString(budget->owner))),
 					 errhint("A scope names entities of the same owner."),
 					 errtableconstraint(placement->assignments, "gov_assignments_scope_entity_ids_fkey")));
 	}
@@ -156,7 +156,10 @@ count_budgets(Relation assignments, const Budget *budget)
 						lengthof(keys), &dirty);
 	while (HeapTupleIsValid(row = gov_lookup_next(&lookup)))
 	{
-		/* a version that an open transaction has replaced: the other one counts */
+		/*
+		 * a version that an open transaction has replaced: the other one
+		 * counts
+		 */
 		if (!TransactionIdIsValid(dirty.xmax) ||
 			ItemPointerEquals(&row->t_data->t_ctid, &row->t_self))
 			count++;
@@ -170,14 +173,14 @@ check_budgets(Placement *placement, const Budget *budget)
 {
 	Datum		keys[] = {budget->owner, budget->entity, budget->capability};
 
-	if (gov_entries_are_at_most(&placement->entries, keys, BUDGETS_MAX) ||
+	if (gov_lookup_entries_are_at_most(&placement->entries, keys, BUDGETS_MAX) ||
 		count_budgets(placement->assignments, budget) <= BUDGETS_MAX)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("entity \"%s\" has too many budgets for capability \"%s\"",
-					gov_shown(TextDatumGetCString(budget->entity)),
-					gov_shown(TextDatumGetCString(budget->capability))),
+					gov_error_shown(TextDatumGetCString(budget->entity)),
+					gov_error_shown(TextDatumGetCString(budget->capability))),
 			 errdetail("There may be at most %d.", BUDGETS_MAX),
 			 errhint("Delete budgets that are not needed any more."),
 			 errtableconstraint(placement->assignments, "gov_assignments_limit")));
@@ -194,19 +197,19 @@ begin_placement(Placement *placement, const TriggerData *trigger)
 	placement->row_context = AllocSetContextCreate(CurrentMemoryContext, "governance budgets",
 												   ALLOCSET_SMALL_SIZES);
 	placement->owner = PointerGetDatum(NULL);
-	gov_entries_begin(&placement->entries, trigger->tg_relation, gov_catalog()->assignments_key, 3);
+	gov_lookup_entries_begin(&placement->entries, trigger->tg_relation, gov_catalog()->assignments_key, 3);
 }
 
 static void
 end_placement(Placement *placement)
 {
-	gov_entries_end(&placement->entries);
+	gov_lookup_entries_end(&placement->entries);
 	MemoryContextDelete(placement->row_context);
 	table_close(placement->entities, NoLock);
 }
 
 static void
-place(Placement *placement, const Budget *budget)
+place_budget(Placement *placement, const Budget *budget)
 {
 	MemoryContext caller;
 
@@ -228,7 +231,7 @@ Datum
 gov_assignment_placed_1_1(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT), gov_catalog()->assignments);
+	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT), gov_catalog()->assignments);
 	GovTransition rows;
 	Placement	placement;
 
@@ -244,7 +247,7 @@ gov_assignment_placed_1_1(PG_FUNCTION_ARGS)
 			gov_transition_key(&rows, rows.after, SCOPE)
 		};
 
-		place(&placement, &budget);
+		place_budget(&placement, &budget);
 	}
 	end_placement(&placement);
 	gov_transition_end(&rows);
@@ -256,8 +259,8 @@ Datum
 gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW),
-							gov_catalog()->assignments);
+	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW),
+						gov_catalog()->assignments);
 	HeapTuple	row = trigger->tg_trigtuple;
 	Budget		budget = {
 		gov_trigger_key(trigger, row, columns[OWNER]),
@@ -268,7 +271,7 @@ gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 	Placement	placement;
 
 	begin_placement(&placement, trigger);
-	place(&placement, &budget);
+	place_budget(&placement, &budget);
 	end_placement(&placement);
 	return PointerGetDatum(NULL);
 }

@@ -42,7 +42,7 @@ next_time(void)
 {
 	uint64		now_us = GetCurrentTimestamp() + EPOCH_DISTANCE_US;
 	uint64		now = (now_us / 1000) << FRACTION_BITS |
-		((now_us % 1000) << FRACTION_BITS) / 1000;
+	((now_us % 1000) << FRACTION_BITS) / 1000;
 
 	last_time = Max(now, last_time + 1);
 	return last_time;

@@ -200,7 +200,7 @@ gov_entity_moves_1_0(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("entity \"%s\" has children and does not move",
-						gov_shown(TextDatumGetCString(id))),
+						gov_error_shown(TextDatumGetCString(id))),
 				 errdetail("Past usage stays with the ancestors that it was charged to."),
 				 errhint("Move its children first, or insert a new entity at the other place."),
 				 errtable(trigger->tg_relation)));
@@ -214,8 +214,8 @@ keep_parent(const TriggerData *trigger, Datum owner, Datum parent)
 	if (!gov_hierarchy_keep(trigger->tg_relation, owner, parent))
 		ereport(ERROR,
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("parent \"%s\" does not exist", gov_shown(TextDatumGetCString(parent))),
-				 errdetail("Owner \"%s\" has no such entity.", gov_shown(TextDatumGetCString(owner))),
+				 errmsg("parent \"%s\" does not exist", gov_error_shown(TextDatumGetCString(parent))),
+				 errdetail("Owner \"%s\" has no such entity.", gov_error_shown(TextDatumGetCString(owner))),
 				 errhint("Insert the parent first or in the same statement."),
 				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_fkey")));
 }
@@ -280,13 +280,13 @@ check_chain(const TriggerData *trigger, Datum owner, Datum id)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("entity \"%s\" would be below itself or below a cycle",
-						gov_shown(TextDatumGetCString(id))),
+						gov_error_shown(TextDatumGetCString(id))),
 				 errhint("Choose a parent that is not below the entity."),
 				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_cycle")));
 	if (chain == CHAIN_TOO_LONG)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("entity \"%s\" is too deep", gov_shown(TextDatumGetCString(id))),
+				 errmsg("entity \"%s\" is too deep", gov_error_shown(TextDatumGetCString(id))),
 				 errdetail("A chain has at most %d entities.", GOV_CHAIN_MAX),
 				 errhint("Choose a parent nearer to the root."),
 				 errtableconstraint(trigger->tg_relation, "gov_entities_chain_limit")));
@@ -324,8 +324,8 @@ check_no_child(const TriggerData *trigger, Datum owner, Datum id)
 	if (child != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("entity \"%s\" has children", gov_shown(TextDatumGetCString(id))),
-				 errdetail("One of them is \"%s\".", gov_shown(child)),
+				 errmsg("entity \"%s\" has children", gov_error_shown(TextDatumGetCString(id))),
+				 errdetail("One of them is \"%s\".", gov_error_shown(child)),
 				 errhint("Delete or move them first, or archive the entity with gov_archive_entities()."),
 				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_fkey")));
 }
@@ -343,9 +343,9 @@ check_no_scope(const TriggerData *trigger, Datum owner, Datum id)
 	if (gov_spi_select(&scoped_query, args, NULL) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("entity \"%s\" is in the scope of a budget", gov_shown(TextDatumGetCString(id))),
+				 errmsg("entity \"%s\" is in the scope of a budget", gov_error_shown(TextDatumGetCString(id))),
 				 errdetail("It is budget %s of entity \"%s\" for capability \"%s\".",
-						   gov_spi_text(0, 1), gov_shown(gov_spi_text(0, 2)), gov_shown(gov_spi_text(0, 3))),
+						   gov_spi_text(0, 1), gov_error_shown(gov_spi_text(0, 2)), gov_error_shown(gov_spi_text(0, 3))),
 				 errhint("Delete those budgets first, or archive the entity with gov_archive_entities()."),
 				 errtableconstraint(trigger->tg_relation, "gov_assignments_scope_entity_ids_fkey")));
 	gov_spi_pop_snapshot();

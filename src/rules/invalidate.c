@@ -61,9 +61,9 @@ Datum
 gov_note_change_1_0(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW) |
-						 GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW) |
-						 GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_ROW));
+	gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW) |
+					 GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW) |
+					 GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_ROW));
 	const GovCatalog *catalog = gov_catalog();
 	Oid			relid = RelationGetRelid(trigger->tg_relation);
 	const char *id_column;
@@ -131,9 +131,9 @@ Datum
 gov_ledger_guard_1_0(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_BEFORE) |
-						 GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_BEFORE) |
-						 GOV_FIRES(TRIGGER_EVENT_TRUNCATE | TRIGGER_EVENT_BEFORE));
+	gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_BEFORE) |
+					 GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_BEFORE) |
+					 GOV_FIRES(TRIGGER_EVENT_TRUNCATE | TRIGGER_EVENT_BEFORE));
 
 	if (!is_ledger(RelationGetRelid(trigger->tg_relation)))
 		gov_trigger_refuse(fcinfo);
@@ -155,9 +155,9 @@ Datum
 gov_note_ledger_1_1(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_BEFORE) |
-							GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW),
-							gov_catalog()->events);
+	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_BEFORE) |
+						GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW),
+						gov_catalog()->events);
 
 	gov_tail_note_writer();
 	return PointerGetDatum(TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ? trigger->tg_trigtuple : NULL);

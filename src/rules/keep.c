@@ -143,7 +143,7 @@ null_of(const Row *row, int column)
 
 /* As "is distinct from"; what has no equality differs when its bytes do. */
 static bool
-differs(const Row *one, const Row *other, TupleDesc desc, int place)
+value_differs(const Row *one, const Row *other, TupleDesc desc, int place)
 {
 	Form_pg_attribute attribute = TupleDescAttr(desc, place);
 	TypeCacheEntry *type;
@@ -165,7 +165,7 @@ differs(const Row *one, const Row *other, TupleDesc desc, int place)
 static bool
 column_differs(const Row *one, const Row *other, TupleDesc desc, int column)
 {
-	return differs(one, other, desc, one->places[column]);
+	return value_differs(one, other, desc, one->places[column]);
 }
 
 /* An UPDATE moves updated_at when it changes a value, and created_at never. */
@@ -178,9 +178,12 @@ keep_times(Row *row, const Row *before, TupleDesc desc)
 	*null_of(row, UPDATED_AT) = *null_of(before, UPDATED_AT);
 	for (int place = 0; place < desc->natts; place++)
 	{
-		if (differs(row, before, desc, place))
+		if (value_differs(row, before, desc, place))
 		{
-			/* the clock's time, not the transaction's: it moves with every change */
+			/*
+			 * the clock's time, not the transaction's: it moves with every
+			 * change
+			 */
 			*value_of(row, UPDATED_AT) = TimestampTzGetDatum(GetCurrentTimestamp());
 			*null_of(row, UPDATED_AT) = false;
 			return;
@@ -191,7 +194,7 @@ keep_times(Row *row, const Row *before, TupleDesc desc)
 /* ---------------------------------------------------------------- values in form */
 
 static Datum
-rounded(Datum number)
+round_number(Datum number)
 {
 	return DirectFunctionCall1(numeric_trim_scale,
 							   DirectFunctionCall2(numeric_round, number, Int32GetDatum(DECIMALS)));
@@ -216,11 +219,11 @@ compare_numbers(const void *one, const void *other)
  * dimensions as it is, for the check constraint to refuse.
  */
 static Datum
-sorted(Datum list, Oid type)
+sort_list(Datum list, Oid type)
 {
 	ArrayType  *array = DatumGetArrayTypeP(list);
 	int			(*compare) (const void *, const void *) =
-		type == TEXTOID ? compare_texts : compare_numbers;
+	type == TEXTOID ? compare_texts : compare_numbers;
 	Datum	   *items;
 	bool	   *nulls;
 	int			nitems;
@@ -235,7 +238,7 @@ sorted(Datum list, Oid type)
 	{
 		has_null |= nulls[i];
 		if (!nulls[i])
-			items[count++] = type == TEXTOID ? items[i] : rounded(items[i]);
+			items[count++] = type == TEXTOID ? items[i] : round_number(items[i]);
 	}
 	qsort(items, count, sizeof(Datum), compare);
 	nitems = count;
@@ -265,11 +268,11 @@ put_in_form(Row *row, Relation table)
 				 errtablecol(table, row->places[THRESHOLDS] + 1),
 				 errtableconstraint(table, "gov_assignments_alert_thresholds_check")));
 	if (!*null_of(row, SCOPE))
-		*value_of(row, SCOPE) = sorted(*value_of(row, SCOPE), TEXTOID);
+		*value_of(row, SCOPE) = sort_list(*value_of(row, SCOPE), TEXTOID);
 	if (!*null_of(row, USAGE_LIMIT))
-		*value_of(row, USAGE_LIMIT) = rounded(*value_of(row, USAGE_LIMIT));
+		*value_of(row, USAGE_LIMIT) = round_number(*value_of(row, USAGE_LIMIT));
 	if (!*null_of(row, THRESHOLDS))
-		*value_of(row, THRESHOLDS) = sorted(*value_of(row, THRESHOLDS), NUMERICOID);
+		*value_of(row, THRESHOLDS) = sort_list(*value_of(row, THRESHOLDS), NUMERICOID);
 }
 
 /* ---------------------------------------------------------------- windows */
@@ -279,7 +282,7 @@ static pg_tz *
 timezone_of(const Row *row)
 {
 	return *null_of(row, TIMEZONE) ? NULL :
-		gov_timezone_lookup(TextDatumGetCString(*value_of(row, TIMEZONE)));
+		gov_window_timezone(TextDatumGetCString(*value_of(row, TIMEZONE)));
 }
 
 static void
@@ -290,7 +293,7 @@ check_timezone(const Row *row, Relation table)
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
 			 errmsg("time zone \"%s\" is not recognized",
-					gov_shown(TextDatumGetCString(*value_of(row, TIMEZONE)))),
+					gov_error_shown(TextDatumGetCString(*value_of(row, TIMEZONE)))),
 			 errhint("A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin."),
 			 errtablecol(table, row->places[TIMEZONE] + 1),
 			 errtableconstraint(table, "gov_assignments_timezone_check")));
@@ -378,7 +381,10 @@ was_drawn(Datum counter)
 static void
 check_counter(const Row *row, Relation table)
 {
-	/* a number that is still to be drawn would be taken from another owner's budget */
+	/*
+	 * a number that is still to be drawn would be taken from another owner's
+	 * budget
+	 */
 	if (gov_owner_pin() != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -416,7 +422,7 @@ keep_changed(Row *row, const Row *before, Relation table)
 	TupleDesc	desc = RelationGetDescr(table);
 	bool		has_zone = column_differs(row, before, desc, TIMEZONE);
 	bool		is_afresh = has_zone || column_differs(row, before, desc, CADENCE) ||
-		column_differs(row, before, desc, ANCHOR_AT);
+	column_differs(row, before, desc, ANCHOR_AT);
 
 	if (has_zone)
 		check_timezone(row, table);
@@ -438,9 +444,9 @@ Datum
 gov_keep_assignment_1_1(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE) |
-							GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE),
-							gov_catalog()->assignments);
+	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE) |
+						GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE),
+						gov_catalog()->assignments);
 	Relation	table = trigger->tg_relation;
 	TupleDesc	desc = RelationGetDescr(table);
 	bool		is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
@@ -466,7 +472,7 @@ Datum
 gov_keep_row_1_1(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE));
+	gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE));
 	Relation	table = trigger->tg_relation;
 	TupleDesc	desc = RelationGetDescr(table);
 	const int  *places;

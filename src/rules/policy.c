@@ -59,7 +59,7 @@ PG_FUNCTION_INFO_V1(gov_require_unpinned_1_0);
 
 /* The answer for an owner; has_every is asked once per execution of a query. */
 static Datum
-answer(FunctionCallInfo fcinfo, bool (*has_every) (void))
+answer_for_owner(FunctionCallInfo fcinfo, bool (*has_every) (void))
 {
 	bool	   *every = fcinfo->flinfo->fn_extra;
 
@@ -86,14 +86,14 @@ answer(FunctionCallInfo fcinfo, bool (*has_every) (void))
 Datum
 gov_owner_visible_1_0(PG_FUNCTION_ARGS)
 {
-	return answer(fcinfo, gov_owner_reads_every);
+	return answer_for_owner(fcinfo, gov_owner_reads_every);
 }
 
 /* gov_owner_changeable(owner_id text) returns boolean */
 Datum
 gov_owner_changeable_1_0(PG_FUNCTION_ARGS)
 {
-	return answer(fcinfo, gov_owner_changes_every);
+	return answer_for_owner(fcinfo, gov_owner_changes_every);
 }
 
 /* gov_pinned_owner() returns text */
@@ -112,7 +112,7 @@ Datum
 gov_require_owner_1_0(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0))
-		gov_raise_null_argument("owner_id");
+		gov_error_null_argument("owner_id");
 	gov_owner_require_visible(PG_GETARG_TEXT_PP(0));
 	PG_RETURN_BOOL(true);
 }
@@ -142,7 +142,7 @@ estimate_selectivity(SupportRequestSelectivity *request)
 
 	if (request->is_join)
 		return false;
-	gov_plans_know_owner();
+	gov_guc_plans_know_owner();
 	request->selectivity = pin == NULL ? 1.0 :
 		restriction_selectivity(request->root, TextEqualOperator,
 								list_make2(linitial(request->args), pin_constant(pin)),
@@ -161,7 +161,7 @@ index_condition(SupportRequestIndexCondition *request)
 		get_opfamily_member(request->opfamily, TEXTOID, TEXTOID,
 							BTEqualStrategyNumber) != TextEqualOperator)
 		return NIL;
-	gov_plans_know_owner();
+	gov_guc_plans_know_owner();
 	request->lossy = true;
 	return list_make1(make_opclause(TextEqualOperator, BOOLOID, false,
 									linitial(call->args),

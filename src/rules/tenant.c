@@ -198,7 +198,7 @@ check_owners(Datum owners, const char *role, Relation table)
 	if (gov_spi_select(&crowded_owner_query, args, NULL) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("owner \"%s\" would have too many budgets", gov_shown(gov_spi_text(0, 1))),
+				 errmsg("owner \"%s\" would have too many budgets", gov_error_shown(gov_spi_text(0, 1))),
 				 errdetail("Role \"%s\" may add to them up to %d.", role, gov_tenant_budgets),
 				 errhint("Delete budgets that are not needed any more, or have governance.tenant_budgets raised for the role."),
 				 errtable(table)));
@@ -216,7 +216,7 @@ check_entities(Datum owners, Datum entities, Datum capabilities, const char *rol
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("entity \"%s\" would have too many budgets for capability \"%s\"",
-						gov_shown(gov_spi_text(0, 1)), gov_shown(gov_spi_text(0, 2))),
+						gov_error_shown(gov_spi_text(0, 1)), gov_error_shown(gov_spi_text(0, 2))),
 				 errdetail("Role \"%s\" may add to them up to %d.", role, gov_tenant_entity_budgets),
 				 errhint("Delete budgets that are not needed any more, or have governance.tenant_entity_budgets raised for the role."),
 				 errtable(table)));

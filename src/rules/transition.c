@@ -80,7 +80,7 @@ gov_transition_next(GovTransition *rows)
 {
 	bool		found = tuplestore_gettupleslot(rows->trigger->tg_newtable, true, false, rows->after);
 	bool		has_pair = rows->before == NULL ||
-		tuplestore_gettupleslot(rows->trigger->tg_oldtable, true, false, rows->before) == found;
+	tuplestore_gettupleslot(rows->trigger->tg_oldtable, true, false, rows->before) == found;
 
 	CHECK_FOR_INTERRUPTS();
 	if (!has_pair)

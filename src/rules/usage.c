@@ -56,9 +56,9 @@ Datum
 gov_forget_budget_1_0(PG_FUNCTION_ARGS)
 {
 	const TriggerData *trigger =
-		gov_trigger_data_of(fcinfo,
-							GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_ROW) |
-							GOV_FIRES(TRIGGER_EVENT_TRUNCATE), gov_catalog()->assignments);
+	gov_trigger_data_of(fcinfo,
+						GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_ROW) |
+						GOV_FIRES(TRIGGER_EVENT_TRUNCATE), gov_catalog()->assignments);
 	GovSpi		spi;
 
 	/* gov_delete_owner deletes all of an owner's itself */

@@ -185,7 +185,7 @@ test_window_at(PG_FUNCTION_ARGS)
 {
 	GovCadence	cadence = {GOV_CADENCE_NONE, 0};
 	GovWindow	window;
-	pg_tz	   *tz = gov_timezone_lookup(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	pg_tz	   *tz = gov_window_timezone(text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
 
@@ -213,7 +213,7 @@ test_window_at(PG_FUNCTION_ARGS)
 Datum
 test_timezone_lookup(PG_FUNCTION_ARGS)
 {
-	pg_tz	   *tz = gov_timezone_lookup(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	pg_tz	   *tz = gov_window_timezone(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	if (tz == NULL)
 		PG_RETURN_NULL();
@@ -277,7 +277,7 @@ test_budget_allows(PG_FUNCTION_ARGS)
 
 	if (read_budgets(fcinfo, budgets) != 1)
 		elog(ERROR, "one budget wanted");
-	PG_RETURN_BOOL(gov_budget_allows(&budgets[0], raw_in(PG_GETARG_DATUM(5))));
+	PG_RETURN_BOOL(gov_decide_allows(&budgets[0], raw_in(PG_GETARG_DATUM(5))));
 }
 
 /*
@@ -295,7 +295,7 @@ test_decide(PG_FUNCTION_ARGS)
 
 	gov_decide(budgets, read_budgets(fcinfo, budgets),
 			   raw_in(PG_GETARG_DATUM(5)), &decision);
-	reason = gov_denial_reason(decision.denial);
+	reason = gov_decide_reason(decision.denial);
 
 	nulls[0] = false;
 	nulls[1] = (reason == NULL);
@@ -317,7 +317,7 @@ test_decide(PG_FUNCTION_ARGS)
 Datum
 test_denial_reason(PG_FUNCTION_ARGS)
 {
-	const char *reason = gov_denial_reason((GovDenial) PG_GETARG_INT32(0));
+	const char *reason = gov_decide_reason((GovDenial) PG_GETARG_INT32(0));
 
 	if (reason == NULL)
 		PG_RETURN_NULL();

@@ -1,0 +1,297 @@
+/*
+ * load_build.c
+ *		Builds what nodes contain of an entity and its budgets.
+ *
+ * PURPOSE
+ *		Takes the rows of an entity and its budgets (load_catalog.c) and puts
+ *		them together to the one block that entity.h describes.
+ *
+ * FAILURE
+ *		XX001 for a value that the tables would not have taken.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/errors.h"
+#include "cache/load_steps.h"
+#include "ledger/columns.h"
+
+#define GOV_THRESHOLDS_MAX	10	/* of a budget, as the tables say */
+
+static void
+align_block(StringInfo block, int alignment)
+{
+	while (block->len % alignment != 0)
+		appendStringInfoChar(block, '\0');
+}
+
+/* Append a string to the block being built. */
+static GovText
+add_string(StringInfo block, const char *bytes, uint16 length)
+{
+	GovText		string;
+
+	align_block(block, sizeof(uint16));
+	string = block->len;
+	appendBinaryStringInfo(block, (char *) &length, sizeof(length));
+	appendBinaryStringInfo(block, bytes, length);
+	appendStringInfoChar(block, '\0');
+	return string;
+}
+
+static GovText
+add_column(StringInfo block, const GovRow *row, int column)
+{
+	text	   *value = row->nulls[column] ? NULL : DatumGetTextPP(row->values[column]);
+
+	return value ? add_string(block, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) : 0;
+}
+
+/* Append the scope's ids, then the array that points to them. */
+static void
+add_scope(StringInfo block, const GovRow *row, GovBudgetMore *more)
+{
+	ArrayType  *array = DatumGetArrayTypeP(row->values[GOV_ASSIGNMENT_SCOPE_ENTITY_IDS]);
+	Datum	   *elements;
+	int			nelements;
+	GovText    *scope;
+
+	if (ARR_NDIM(array) == 0)
+		return;
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, &nelements);
+	scope = palloc(sizeof(GovText) * nelements);
+	for (int i = 0; i < nelements; i++)
+	{
+		text	   *id = DatumGetTextPP(elements[i]);
+
+		scope[i] = add_string(block, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
+	}
+	align_block(block, sizeof(GovText));
+	more->scope = block->len;
+	more->nscope = nelements;
+	appendBinaryStringInfo(block, (char *) scope, sizeof(GovText) * nelements);
+}
+
+static int
+compare_amounts(const void *left, const void *right)
+{
+	GovAmount	a = *(const GovAmount *) left;
+	GovAmount	b = *(const GovAmount *) right;
+
+	return (a > b) - (a < b);
+}
+
+/* The thresholds of a budget, its own or the policy's; 0 for none. */
+static Datum
+thresholds_of(const GovLoad *load, const GovRow *row)
+{
+	return row->nulls[GOV_ASSIGNMENT_ALERT_THRESHOLDS] ? load->policy.thresholds :
+		row->values[GOV_ASSIGNMENT_ALERT_THRESHOLDS];
+}
+
+/*
+ * Append the amounts at which the budget raises alerts, without those that no
+ * sum of amounts can reach.
+ */
+static void
+add_alerts(const GovLoad *load, StringInfo block, const GovRow *row, GovBudgetMore *more)
+{
+	GovAmount	amounts[GOV_THRESHOLDS_MAX];
+	Datum		thresholds = thresholds_of(load, row);
+	Datum	   *elements;
+	int			nelements;
+	int			count = 0;
+
+	if (thresholds == (Datum) 0 || row->nulls[GOV_ASSIGNMENT_USAGE_LIMIT])
+		return;
+	deconstruct_array(DatumGetArrayTypeP(thresholds), NUMERICOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, &nelements);
+	for (int i = 0; i < Min(nelements, GOV_THRESHOLDS_MAX); i++)
+	{
+		if (gov_amount_from_share(DatumGetNumeric(row->values[GOV_ASSIGNMENT_USAGE_LIMIT]),
+								  DatumGetNumeric(elements[i]), &amounts[count]) == GOV_AMOUNT_OK)
+			count++;
+	}
+	if (count == 0)
+		return;
+	qsort(amounts, count, sizeof(GovAmount), compare_amounts);
+	align_block(block, MAXIMUM_ALIGNOF);
+	more->alerts = block->len;
+	more->nalerts = count;
+	appendBinaryStringInfo(block, (char *) amounts, sizeof(GovAmount) * count);
+}
+
+static bool
+is_text(Datum value, const char *expected)
+{
+	text	   *actual = DatumGetTextPP(value);
+	Size		length = strlen(expected);
+
+	return VARSIZE_ANY_EXHDR(actual) == length &&
+		memcmp(VARDATA_ANY(actual), expected, length) == 0;
+}
+
+/* Append what few budgets have; returns where it is, or 0 if this one has none of it. */
+static uint32
+add_more(const GovLoad *load, StringInfo block, const GovRow *row)
+{
+	GovBudgetMore more = {0};
+	uint32		offset;
+
+	add_scope(block, row, &more);
+	more.has_anchor = !row->nulls[GOV_ASSIGNMENT_ANCHOR_AT];
+	if (more.has_anchor)
+		more.anchor = DatumGetTimestampTz(row->values[GOV_ASSIGNMENT_ANCHOR_AT]);
+	if (!is_text(row->values[GOV_ASSIGNMENT_TIMEZONE], "UTC"))
+		more.timezone = add_column(block, row, GOV_ASSIGNMENT_TIMEZONE);
+	add_alerts(load, block, row, &more);
+	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0)
+		return 0;
+	align_block(block, MAXIMUM_ALIGNOF);
+	offset = block->len;
+	appendBinaryStringInfo(block, (char *) &more, sizeof(more));
+	return offset;
+}
+
+static void
+read_cadence(const GovRow *row, GovCadence *cadence)
+{
+	char	   *stored;
+
+	if (row->nulls[GOV_ASSIGNMENT_CADENCE])
+		return;
+	stored = TextDatumGetCString(row->values[GOV_ASSIGNMENT_CADENCE]);
+	if (!gov_cadence_parse(stored, cadence))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("stored cadence \"%s\" is malformed", gov_error_shown(stored))));
+}
+
+/* Read a budget, and append the inner part of what belongs to it. */
+static void
+add_budget(const GovLoad *load, StringInfo block, const GovRow *row, uint32 number)
+{
+	GovBudget	budget = {0};
+	text	   *name = DatumGetTextPP(row->values[GOV_ASSIGNMENT_NAME]);
+	text	   *capability = DatumGetTextPP(row->values[GOV_ASSIGNMENT_CAPABILITY_ID]);
+
+	budget.id = *DatumGetUUIDP(row->values[GOV_ASSIGNMENT_ID]);
+	budget.counter_id = DatumGetInt64(row->values[GOV_ASSIGNMENT_COUNTER_ID]);
+	budget.capability_hash = gov_entity_text_hash(VARDATA_ANY(capability),
+												  VARSIZE_ANY_EXHDR(capability));
+	if (VARSIZE_ANY_EXHDR(name) > 0)
+		budget.name = add_string(block, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	budget.has_limit = !row->nulls[GOV_ASSIGNMENT_USAGE_LIMIT];
+	if (budget.has_limit)
+		budget.limit = gov_load_sum(row->values[GOV_ASSIGNMENT_USAGE_LIMIT]);
+	read_cadence(row, &budget.cadence);
+	budget.is_soft = is_text(row->values[GOV_ASSIGNMENT_ENFORCEMENT], "soft");
+	budget.more = add_more(load, block, row);
+	memcpy(block->data + offsetof(GovEntity, budgets) + number * sizeof(GovBudget),
+		   &budget, sizeof(GovBudget));
+}
+
+/* Append the outer strings; budgets of one capability share its id. */
+static void
+add_outer(StringInfo block, GovEntity *head, const GovRow *row, const GovRow *budgets)
+{
+	Size		at = offsetof(GovEntity, budgets);
+	GovText		last = 0;
+
+	head->type_id = add_column(block, row, GOV_ENTITY_TYPE_ID);
+	head->parent_id = add_column(block, row, GOV_ENTITY_PARENT_ID);
+	for (uint32 i = 0; i < head->nbudgets; i++)
+	{
+		text	   *capability = DatumGetTextPP(budgets[i].values[GOV_ASSIGNMENT_CAPABILITY_ID]);
+
+		if (last == 0 || !gov_chars_are(gov_chars(block->data, last), VARDATA_ANY(capability),
+										VARSIZE_ANY_EXHDR(capability)))
+			last = add_column(block, &budgets[i], GOV_ASSIGNMENT_CAPABILITY_ID);
+		((GovBudget *) (block->data + at))[i].capability_id = last;
+	}
+}
+
+static int
+compare_strings(const GovChars *a, const GovChars *b)
+{
+	return gov_bytes_compare(a->bytes, a->length, b->bytes, b->length);
+}
+
+/* The order that entity.h promises. */
+static int
+compare_budgets(const void *left, const void *right, void *arg)
+{
+	const GovBudget *a = left;
+	const GovBudget *b = right;
+	const GovEntity *entity = arg;
+	uint32		a_nscope = gov_budget_more(entity, a)->nscope;
+	uint32		b_nscope = gov_budget_more(entity, b)->nscope;
+	int			order = 0;
+
+	if (a->capability_hash != b->capability_hash)
+		return a->capability_hash < b->capability_hash ? -1 : 1;
+	order = compare_strings(gov_chars(entity, a->capability_id),
+							gov_chars(entity, b->capability_id));
+	if (order == 0 && a_nscope != b_nscope)
+		order = a_nscope < b_nscope ? -1 : 1;
+	for (uint32 i = 0; order == 0 && i < a_nscope; i++)
+		order = compare_strings(gov_chars(entity, gov_budget_scope(entity, a)[i]),
+								gov_chars(entity, gov_budget_scope(entity, b)[i]));
+	return order != 0 ? order : compare_strings(gov_chars(entity, a->name),
+												gov_chars(entity, b->name));
+}
+
+/* Put budgets in order; those of one capability have the same string then, whichever way they were read. */
+static void
+sort_budgets(GovEntity *entity)
+{
+	GovBudget  *budgets = entity->budgets;
+
+	qsort_arg(budgets, entity->nbudgets, sizeof(GovBudget), compare_budgets, entity);
+	for (uint32 i = 1; i < entity->nbudgets; i++)
+	{
+		if (compare_strings(gov_chars(entity, budgets[i].capability_id),
+							gov_chars(entity, budgets[i - 1].capability_id)) == 0)
+			budgets[i].capability_id = budgets[i - 1].capability_id;
+	}
+}
+
+/* Build an entity from its row and those of its budgets. */
+GovEntity *
+gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovRow *row,
+					  const GovRow *budgets, uint32 nbudgets)
+{
+	StringInfoData block;
+	GovEntity	head = {0};
+	Size		start = offsetof(GovEntity, budgets) + nbudgets * sizeof(GovBudget);
+	GovEntity  *entity;
+
+	head.nbudgets = nbudgets;
+	head.id_hash = gov_entity_text_hash(item->id, item->id_length);
+	head.is_archived = !row->nulls[GOV_ENTITY_ARCHIVED_AT];
+	initStringInfo(&block);
+	enlargeStringInfo(&block, start);
+	block.len = start;
+
+	add_string(&block, item->id, item->id_length);
+	for (uint32 i = 0; i < nbudgets; i++)
+		add_budget(load, &block, &budgets[i], i);
+	align_block(&block, MAXIMUM_ALIGNOF);
+	head.inner_size = block.len;
+	add_outer(&block, &head, row, budgets);
+	align_block(&block, MAXIMUM_ALIGNOF);
+	head.size = block.len;
+	memcpy(block.data, &head, offsetof(GovEntity, budgets));
+
+	entity = MemoryContextAlloc(load->context, block.len);
+	memcpy(entity, block.data, block.len);
+	sort_budgets(entity);
+	pfree(block.data);
+	return entity;
+}

@@ -1,0 +1,250 @@
+/*
+ * load_catalog.c
+ *		Reads entities and budgets, and has built what nodes contain of them.
+ *
+ * PURPOSE
+ *		Runs inside a load (load.c), under its snapshot, and fills in the entity
+ *		of each item.
+ *
+ * READING
+ *		Each row is read once, by the index of its key, below SPI: to begin a
+ *		statement costs more than all that a load reads, and no plan can go
+ *		wrong.  No right is asked for and no policy of rows applies: whose rows
+ *		a call may touch is judged before (owner.c), as where statements run as
+ *		the extension's owner.
+ *
+ * POLICIES
+ *		The thresholds that budgets without their own have are read when the
+ *		first such budget is, and under the snapshot that it is read with.
+ *
+ * FAILURE
+ *		Where the schema's owner has dropped an index the table is read through.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_collation.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "cache/load_steps.h"
+#include "ledger/columns.h"
+
+#define GOV_BUDGETS_AT_FIRST	8	/* room for so many of an entity */
+
+/* The tables while a load reads them. */
+typedef struct Tables
+{
+	Relation	entities;
+	Relation	assignments;
+	GovRow	   *budgets;		/* of the entity at hand */
+	uint32		capacity;
+} Tables;
+
+static Relation
+open_table(Oid relid)
+{
+	Relation	rel = try_table_open(relid, AccessShareLock);
+
+	if (rel == NULL)
+		gov_error_dropped();
+	return rel;
+}
+
+static void
+text_key(ScanKey key, AttrNumber column, Datum value)
+{
+	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid,
+						   C_COLLATION_OID, F_TEXTEQ, value);
+}
+
+/* Copy a row, and take it apart; the scan goes on. */
+static GovRow
+keep_row(Relation rel, HeapTuple tuple)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Datum	   *values = palloc((sizeof(Datum) + sizeof(bool)) * desc->natts);
+	bool	   *nulls = (bool *) (values + desc->natts);
+
+	heap_deform_tuple(heap_copytuple(tuple), desc, values, nulls);
+	return (GovRow) {values, nulls};
+}
+
+/* The thresholds of a policy that a condition finds; 0 if there is none. */
+static Datum
+find_policy(Relation rel, ScanKey key)
+{
+	SysScanDesc scan = systable_beginscan(rel, gov_catalog()->alert_policies_key, true,
+										  GetActiveSnapshot(), 1, key);
+	HeapTuple	tuple = systable_getnext(scan);
+	Datum		result = HeapTupleIsValid(tuple) ?
+	keep_row(rel, tuple).values[GOV_POLICY_THRESHOLDS] : (Datum) 0;
+
+	systable_endscan(scan);
+	return result;
+}
+
+/* The same of the owner's policy, or else everybody's, by two look-ups. */
+static Datum
+look_policy_up(Relation rel, Datum owner)
+{
+	ScanKeyData key;
+	Datum		result;
+
+	text_key(&key, GOV_POLICY_OWNER_ID + 1, owner);
+	result = find_policy(rel, &key);
+	if (result != (Datum) 0)
+		return result;
+	ScanKeyEntryInitialize(&key, SK_ISNULL | SK_SEARCHNULL, GOV_POLICY_OWNER_ID + 1,
+						   InvalidStrategy, InvalidOid, InvalidOid, InvalidOid, (Datum) 0);
+	return find_policy(rel, &key);
+}
+
+/* The same by reading all of them. */
+static Datum
+search_policies(Relation rel, Datum owner)
+{
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, GetActiveSnapshot(), 0, NULL);
+	HeapTuple	tuple;
+	Datum		result = (Datum) 0;
+	bool		is_owners = false;
+
+	while (!is_owners && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		GovRow		row = keep_row(rel, tuple);
+		bool		is_everybodys = row.nulls[GOV_POLICY_OWNER_ID];
+
+		is_owners = !is_everybodys &&
+			DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, owner,
+												 row.values[GOV_POLICY_OWNER_ID]));
+		if (is_owners || is_everybodys)
+			result = row.values[GOV_POLICY_THRESHOLDS];
+	}
+	systable_endscan(scan);
+	return result;
+}
+
+/* The owner's policy, or else everybody's.  Most installations have none, or one. */
+static void
+read_policy(GovLoad *load)
+{
+	Relation	rel = open_table(gov_catalog()->alert_policies);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	Datum		thresholds = (Datum) 0;
+
+	if (nblocks == 1 || !OidIsValid(gov_catalog()->alert_policies_key))
+		thresholds = search_policies(rel, load->owner);
+	else if (nblocks > 1)
+		thresholds = look_policy_up(rel, load->owner);
+	if (thresholds != (Datum) 0)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(load->context);
+
+		thresholds = PointerGetDatum(DatumGetArrayTypePCopy(thresholds));
+		MemoryContextSwitchTo(caller);
+	}
+	load->policy = (GovPolicyRead) {true, thresholds};
+	table_close(rel, NoLock);
+}
+
+static void
+keep_budget(GovLoad *load, Tables *tables, HeapTuple tuple, uint32 number)
+{
+	GovRow		row = keep_row(tables->assignments, tuple);
+
+	if (number >= tables->capacity)
+	{
+		tables->capacity *= 2;
+		tables->budgets = repalloc_huge(tables->budgets, sizeof(GovRow) * tables->capacity);
+	}
+	tables->budgets[number] = row;
+	if (!load->policy.is_read && row.nulls[GOV_ASSIGNMENT_ALERT_THRESHOLDS])
+		read_policy(load);
+}
+
+/* The budgets of an entity; returns how many there are. */
+static uint32
+read_budgets(GovLoad *load, Tables *tables, Datum id)
+{
+	Oid			index = gov_catalog()->assignments_key;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	uint32		count = 0;
+
+	text_key(&keys[0], GOV_ASSIGNMENT_OWNER_ID + 1, load->owner);
+	text_key(&keys[1], GOV_ASSIGNMENT_ENTITY_ID + 1, id);
+	scan = systable_beginscan(tables->assignments, index, OidIsValid(index),
+							  GetActiveSnapshot(), 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		keep_budget(load, tables, tuple, count++);
+	systable_endscan(scan);
+	return count;
+}
+
+/* Read an entity with its budgets; NULL if there is none. */
+static GovEntity *
+read_entity(GovLoad *load, Tables *tables, const GovLoaded *item)
+{
+	Oid			index = gov_catalog()->entities_pkey;
+	Datum		id = PointerGetDatum(cstring_to_text_with_len(item->id, item->id_length));
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	GovEntity  *entity = NULL;
+
+	text_key(&keys[0], GOV_ENTITY_OWNER_ID + 1, load->owner);
+	text_key(&keys[1], GOV_ENTITY_ID + 1, id);
+	scan = systable_beginscan(tables->entities, index, OidIsValid(index),
+							  GetActiveSnapshot(), 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		GovRow		row = keep_row(tables->entities, tuple);
+		uint32		nbudgets = read_budgets(load, tables, id);
+
+		entity = gov_load_build_entity(load, item, &row, tables->budgets, nbudgets);
+	}
+	systable_endscan(scan);
+	return entity;
+}
+
+/* Fill in the entity of each item from the first on, under the active snapshot. */
+void
+gov_load_entities(GovLoad *load, int first)
+{
+	const GovCatalog *catalog = gov_catalog();
+	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext, "governance load rows",
+											   ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = CurrentMemoryContext;
+	Tables		tables = {.capacity = GOV_BUDGETS_AT_FIRST};
+
+	Assert(first < load->count);
+	GOV_FAULT(GOV_FAULT_STATEMENT);
+	tables.entities = open_table(catalog->entities);
+	tables.assignments = open_table(catalog->assignments);
+	tables.budgets = palloc(sizeof(GovRow) * tables.capacity);
+	MemoryContextSwitchTo(rows);
+	for (int i = first; i < load->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		load->items[i].entity = read_entity(load, &tables, &load->items[i]);
+		MemoryContextReset(rows);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(rows);
+	pfree(tables.budgets);
+	table_close(tables.assignments, NoLock);
+	table_close(tables.entities, NoLock);
+}

@@ -1,0 +1,308 @@
+/*
+ * load_counts.c
+ *		Reads the counts of budgets: usage, the ledger's tail, open holds.
+ *
+ * PURPOSE
+ *		Runs inside a load (load.c), under the last of its snapshots, and makes a
+ *		counter for each budget that has none in memory.
+ *
+ * READING
+ *		Below SPI, as in load_catalog.c.  Rolled-up usage is read by load_usage.c,
+ *		open holds by load_holds.c.  Of the ledger an owner's tail is read
+ *		(tally.c), whoever of it is asked for.
+ *
+ * OWN CHANGES
+ *		A view of those needs counts only of the budgets that nobody else sees;
+ *		own_counts.c knows them.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "base/errors.h"
+#include "cache/load_steps.h"
+#include "cache/own_counts.h"
+#include "cache/tail.h"
+#include "ledger/columns.h"
+
+/* Which of these counters have a budget?  Asked of what others can see. */
+static GovQuery visible_query = {
+	.sql =
+	"select c.n"
+	" from unnest($1) with ordinality as c(id, n),"
+	"  lateral (select from @gov_assignments a where a.counter_id = c.id offset 0) b"
+	" order by c.n",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
+};
+
+/* A stored amount, or a sum of amounts. */
+GovAmount
+gov_load_sum(Datum numeric)
+{
+	GovAmount	amount = 0;
+
+	if (gov_amount_from_sum(DatumGetNumeric(numeric), &amount) != GOV_AMOUNT_OK)
+		gov_error_stored_amount();
+	return amount;
+}
+
+/* A column of those in a row of SPI. */
+GovAmount
+gov_load_amount(uint64 row, int column, bool *isnull)
+{
+	Datum		value = gov_spi_value(row, column, isnull);
+
+	return *isnull ? 0 : gov_load_sum(value);
+}
+
+/* Give a counter its window at the load's time. */
+static void
+set_window(const GovLoad *load, const GovEntity *entity, const GovBudget *budget,
+		   GovSharedCounter *counter)
+{
+	if (!gov_entity_budget_window(entity, budget, load->now, &counter->window))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("cannot compute the window of budget \"%s\" of entity \"%s\"",
+						gov_error_shown(gov_entity_string(entity, budget->name)),
+						gov_error_shown(gov_entity_id(entity)->bytes)),
+				 errdetail("Its time zone is \"%s\".",
+						   gov_error_shown(gov_budget_timezone(entity, budget))),
+				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
+}
+
+/* Begin a counter of a budget; must its counts be read? */
+static bool
+begin_counter(GovLoad *load, int number, uint32 b)
+{
+	GovLoaded  *item = &load->items[number];
+	const GovBudget *budget = &item->entity->budgets[b];
+	GovSharedCounter *counter = &item->counters[b];
+	GovKept		kept = GOV_KEPT_NOT;
+
+	counter->id = budget->counter_id;
+	counter->window.start = counter->window.end = DT_NOBEGIN;
+	if (load->claims != NULL)
+		kept = gov_node_claim_has_counter(&load->claims[number], budget, b, load->now);
+	if (kept == GOV_KEPT)
+		return false;			/* renew_counter in node_claim.c sees no later
+								 * window */
+	load->renews |= kept == GOV_KEPT_TO_RENEW;
+	if (item->is_own != NULL && !item->is_own[b])
+		return false;			/* shared memory has it */
+	set_window(load, item->entity, budget, counter);
+	if (item->is_own == NULL)
+		return true;
+	gov_own_counts(counter, &budget->id);
+	return false;
+}
+
+static void
+list_counters(GovReading *reading)
+{
+	GovLoad    *load = reading->load;
+	int			most = 0;
+
+	for (int i = 0; i < load->count; i++)
+		most += load->items[i].entity ? load->items[i].entity->nbudgets : 0;
+	reading->list = palloc(sizeof(GovWanted) * Max(most, 1));
+	load->renews = false;
+
+	for (int i = 0; i < load->count; i++)
+	{
+		GovLoaded  *item = &load->items[i];
+		uint32		nbudgets = item->entity ? item->entity->nbudgets : 0;
+
+		item->counters = MemoryContextAllocZero(load->context,
+												sizeof(GovSharedCounter) * Max(nbudgets, 1));
+		for (uint32 b = 0; b < nbudgets; b++)
+		{
+			if (begin_counter(load, i, b))
+				reading->list[reading->count++] = (GovWanted) {&item->counters[b], &item->entity->budgets[b]};
+		}
+	}
+}
+
+/* Up to which event the ledger is rolled up, for the active snapshot. */
+int64
+gov_load_watermark(void)
+{
+	Oid			index = gov_catalog()->rollup_state_pkey;
+	Relation	rel = try_table_open(gov_catalog()->rollup_state, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+	int64		watermark = 0;
+	bool		isnull;
+
+	if (rel == NULL)
+		gov_error_dropped();
+	ScanKeyInit(&key, GOV_STATE_ID + 1, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(1));
+	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+		watermark = DatumGetInt64(heap_getattr(row, GOV_STATE_WATERMARK + 1,
+											   RelationGetDescr(rel), &isnull));
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	return watermark;
+}
+
+/* The charges of an owner's tail, as the active snapshot has it. */
+GovTally *
+gov_load_tail(const GovOwnerKey *key, int64 watermark, MemoryContext context)
+{
+	GovTally   *tail = gov_tally_create(context);
+	GovTallyRange range = {
+		.owner = key->owner,
+		.owner_length = key->owner_length,
+		.after = watermark,
+		.upto = PG_INT64_MAX,
+		.snapshot = GetActiveSnapshot()
+	};
+
+	gov_tally_add(tail, &range, NULL, NULL);
+	return tail;
+}
+
+static int
+compare_counters(const void *left, const void *right)
+{
+	int64		a = ((const GovWanted *) left)->counter->id;
+	int64		b = ((const GovWanted *) right)->counter->id;
+
+	return (a > b) - (a < b);
+}
+
+/* Count what a tail has of the counters. */
+static void
+add_tail(const GovReading *reading, const GovTally *tail)
+{
+	GovWanted  *sorted = palloc(sizeof(GovWanted) * reading->count);
+	uint32		position = 0;
+	const GovTallied *entry;
+
+	memcpy(sorted, reading->list, sizeof(GovWanted) * reading->count);
+	qsort(sorted, reading->count, sizeof(GovWanted), compare_counters);
+	while ((entry = gov_tally_next(tail, &position)) != NULL)
+	{
+		GovSharedCounter key = {.id = entry->key.counter_id};
+		GovWanted	sought = {.counter = &key};
+		GovWanted  *found = bsearch(&sought, sorted, reading->count, sizeof(GovWanted),
+									compare_counters);
+
+		if (found == NULL)
+			continue;
+		gov_load_count_usage(found->counter, entry->key.window_start, entry->amount);
+		found->counter->last_event = gov_tally_last_id(tail);
+	}
+	pfree(sorted);
+}
+
+/*
+ * Count the tail, unless it is known that the counters have nothing in it; see
+ * tail.c.  What was read of it before the claims serves if nothing was lost since:
+ * then counters that have more by now are in memory.  And those in memory that
+ * the tables know more of are not what is known of.
+ */
+static void
+read_tail(const GovReading *reading)
+{
+	const GovLoad *load = reading->load;
+	bool		is_shared = load->claims != NULL;
+	int64		watermark;
+
+	if (is_shared && !load->renews && gov_tail_is_known(load->key, load->rolled_up))
+		return;
+	watermark = gov_load_watermark();
+	if (is_shared && load->tail != NULL && load->tail->watermark == watermark &&
+		gov_tail_is_unchanged(load->key, load->tail->losses))
+		add_tail(reading, load->tail->tally);
+	else
+		add_tail(reading, gov_load_tail(load->key, watermark, CurrentMemoryContext));
+}
+
+/* Fill in the counters of each item. */
+void
+gov_load_counters(GovLoad *load)
+{
+	GovReading	reading = {.load = load};
+
+	list_counters(&reading);
+	if (reading.count == 0)
+		return;
+	gov_load_usage(&reading);
+	read_tail(&reading);
+	gov_load_holds(&reading);
+	for (int i = 0; i < reading.count; i++)
+		reading.list[i].counter->booked = reading.list[i].counter->total;
+}
+
+static Datum
+counter_id_array(const GovLoad *load)
+{
+	Datum	   *ids;
+	int			count = 0;
+
+	for (int i = 0; i < load->count; i++)
+		count += load->items[i].entity ? load->items[i].entity->nbudgets : 0;
+	ids = palloc(sizeof(Datum) * Max(count, 1));
+	count = 0;
+	for (int i = 0; i < load->count; i++)
+	{
+		const GovEntity *entity = load->items[i].entity;
+
+		for (uint32 b = 0; b < (entity ? entity->nbudgets : 0); b++)
+			ids[count++] = Int64GetDatum(entity->budgets[b].counter_id);
+	}
+	return PointerGetDatum(construct_array(ids, count, INT8OID, 8, FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
+}
+
+/*
+ * Find the budgets that this transaction has made, or given a new counter: they
+ * are invisible to the same snapshot without our own rows.
+ */
+void
+gov_load_own_budgets(GovLoad *load)
+{
+	Datum		args[1] = {counter_id_array(load)};
+	GovSpi		spi;
+	uint64		nvisible;
+	int64		n = 0;
+	uint64		row = 0;
+
+	gov_spi_begin(&spi);
+	nvisible = gov_spi_select(&visible_query, args, NULL);
+
+	for (int i = 0; i < load->count; i++)
+	{
+		GovLoaded  *item = &load->items[i];
+		uint32		nbudgets = item->entity ? item->entity->nbudgets : 0;
+
+		item->is_own = MemoryContextAlloc(load->context, sizeof(bool) * Max(nbudgets, 1));
+		for (uint32 b = 0; b < nbudgets; b++)
+		{
+			bool		isnull;
+
+			n++;
+			item->is_own[b] = row >= nvisible ||
+				DatumGetInt64(gov_spi_value(row, 1, &isnull)) != n;
+			row += item->is_own[b] ? 0 : 1;
+		}
+	}
+	gov_spi_end(&spi);
+}

@@ -1,0 +1,200 @@
+/*
+ * load_usage.c
+ *		Reads the rolled-up usage of counters, for a load.
+ *
+ * CLOCK
+ *		A counter gets the window of the present time.  Usage in a later one
+ *		means that the clock was ahead when it was recorded, or another
+ *		machine's was, before a promotion; it counts when that window comes, for
+ *		which the counter notes that there is one (clock.c).
+ *
+ * MERGED WINDOWS
+ *		Short windows are merged into days long after they have ended
+ *		(usage_merge.c).  If the clock was ahead by more than that and is set
+ *		back, the present window may be one of a merged row, which only the
+ *		whole is known of.  Then all of it counts in the window, and in the
+ *		later ones that the row covers: too much rather than nothing, so that
+ *		no limit is passed.
+ *
+ *		Nobody looks for such a row in vain: no merged row ends after the
+ *		greatest end that the session has read once, or that whoever merges has
+ *		told since (gov_shared).  A standby, which nobody tells, reads it anew.
+ *
+ * FAILURE
+ *		Where the schema's owner has dropped an index the table is read through.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xlog.h"
+#include "catalog/pg_collation.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/lookup.h"
+#include "cache/load_steps.h"
+#include "ledger/columns.h"
+
+/* Windows that are longer stay as they are. */
+#define GOV_MERGED_WINDOW_MAX	(12 * USECS_PER_HOUR)
+
+/* A row of gov_usage. */
+typedef struct Usage
+{
+	TimestampTz start;
+	TimestampTz end;
+	GovAmount	amount;
+	bool		is_merged;		/* of several windows, or rows */
+} Usage;
+
+/* Count usage that is of the counter's window; note whether there is a later one. */
+void
+gov_load_count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amount)
+{
+	if (start == counter->window.start &&
+		!gov_amount_add(counter->total, amount, &counter->total))
+		gov_error_stored_amount();
+	if (start > counter->window.start)
+		counter->has_later = true;
+}
+
+/* Take a row apart; false if it is another owner's. */
+static bool
+read_row(Relation rel, HeapTuple row, Datum owner, Usage *usage)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	AttrNumber	merged = gov_catalog()->usage_merged_windows;
+	Datum		value = heap_getattr(row, GOV_USAGE_OWNER_ID + 1, desc, &usage->is_merged);
+
+	if (!DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, value, owner)))
+		return false;
+	value = heap_getattr(row, GOV_USAGE_WINDOW_START + 1, desc, &usage->is_merged);
+	usage->start = DatumGetTimestampTz(value);
+	value = heap_getattr(row, GOV_USAGE_WINDOW_END + 1, desc, &usage->is_merged);
+	usage->end = DatumGetTimestampTz(value);
+	value = heap_getattr(row, GOV_USAGE_AMOUNT + 1, desc, &usage->is_merged);
+	usage->amount = gov_load_sum(value);
+	usage->is_merged = false;
+	if (AttributeNumberIsValid(merged))
+	{
+		bool		isnull;
+
+		value = heap_getattr(row, merged, desc, &isnull);
+		usage->is_merged = !isnull && DatumGetInt64(value) > 1;
+	}
+	return true;
+}
+
+/* Count a row from the day of the counter's window on, if it is of that window or a later one. */
+static void
+count_row(GovSharedCounter *counter, const Usage *usage)
+{
+	TimestampTz start = usage->start;
+
+	if (start < counter->window.start)
+	{
+		if (!usage->is_merged || usage->end <= counter->window.start)
+			return;
+		start = counter->window.start;	/* the row covers the window */
+	}
+	gov_load_count_usage(counter, start, usage->amount);
+	if (usage->is_merged && usage->end > counter->window.end)
+		counter->has_later = true;
+}
+
+/* Read the usage of a counter from a time on, which is no later than its window. */
+static void
+read_from(Relation rel, const GovLoad *load, GovSharedCounter *counter, TimestampTz from)
+{
+	Oid			index = gov_catalog()->usage_pkey;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	row;
+	Usage		usage;
+
+	ScanKeyInit(&keys[0], GOV_USAGE_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(counter->id));
+	ScanKeyInit(&keys[1], GOV_USAGE_WINDOW_START + 1, BTGreaterEqualStrategyNumber,
+				F_TIMESTAMPTZ_GE, TimestampTzGetDatum(from));
+	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 2, keys);
+	while (HeapTupleIsValid(row = systable_getnext(scan)))
+	{
+		if (read_row(rel, row, load->owner, &usage))
+			count_row(counter, &usage);
+	}
+	systable_endscan(scan);
+}
+
+/* The greatest end of a row that was looked at to be merged. */
+static TimestampTz
+read_merged_until(Relation rel)
+{
+	Datum		end;
+	bool		is_empty;
+
+	if (!gov_lookup_last(rel, gov_catalog()->usage_merged, GOV_USAGE_WINDOW_END + 1,
+						 &end, &is_empty))
+		return DT_NOEND;
+	return is_empty ? DT_NOBEGIN : DatumGetTimestampTz(end);
+}
+
+/* No merged row ends later.  Asked once a session, and then of who merges. */
+static TimestampTz
+merged_until(Relation rel)
+{
+	static TimestampTz known = DT_NOBEGIN;
+	static uint64 generation = 0;
+	TimestampTz told;
+
+	if (!AttributeNumberIsValid(gov_catalog()->usage_merged_windows))
+		return DT_NOBEGIN;
+	if (!gov_shmem_is_available() || RecoveryInProgress())
+		return read_merged_until(rel);
+	if (generation != gov_catalog()->generation)
+	{
+		known = Max(known, read_merged_until(rel));
+		generation = gov_catalog()->generation;
+	}
+	told = (TimestampTz) pg_atomic_read_u64(gov_shmem_merged_until(MyDatabaseId));
+	return Max(known, told);
+}
+
+/*
+ * From where on rows may count in the window: from its start, or, where a merged
+ * row may cover it, from the start of the day that it starts in.
+ */
+static TimestampTz
+first_start(Relation rel, const GovWindow *window)
+{
+	if (TIMESTAMP_NOT_FINITE(window->start) || TIMESTAMP_NOT_FINITE(window->end) ||
+		window->end - window->start > GOV_MERGED_WINDOW_MAX ||
+		window->start >= merged_until(rel))
+		return window->start;
+	return gov_clock_day(window->start);
+}
+
+/* Count the rolled-up usage of what is to be read. */
+void
+gov_load_usage(const GovReading *reading)
+{
+	Relation	rel = try_table_open(gov_catalog()->usage, AccessShareLock);
+
+	if (rel == NULL)
+		gov_error_dropped();
+	for (int i = 0; i < reading->count; i++)
+	{
+		GovSharedCounter *counter = reading->list[i].counter;
+
+		read_from(rel, reading->load, counter, first_start(rel, &counter->window));
+	}
+	table_close(rel, NoLock);
+}

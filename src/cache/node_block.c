@@ -1,0 +1,354 @@
+/*
+ * node_block.c
+ *		The block of shared memory that a node is.
+ *
+ * PURPOSE
+ *		All of a node is one block, so that what a call reads of it lies side by
+ *		side, and is allocated and freed at once.  When a node is loaded again a
+ *		new block takes the place of the former one.
+ *
+ * LAYOUT
+ *		GovSharedNode	state, and the part of the key that the entity has not
+ *		GovEntity		the inner part of it, with its budgets and strings
+ *						(entity.h); of an id that is no entity, the id
+ *		counters		a GovSharedCounter for each budget
+ *
+ *		The outer strings and the owner are names (names.c).  Where there was no
+ *		room for those, the entity is there as a whole, and the owner at the end.
+ *
+ * ATTIC
+ *		A counter moves to the new block, unless it is pinned: transactions have
+ *		its address.  Then it stays where it is until the node is loaded again,
+ *		the new block says where (GOV_PLACE_ELSEWHERE), and the former block hangs on the
+ *		node's attic.  So does one with a pinned counter whose budget is gone:
+ *		an orphan, found again if the budget comes back.  A counter that has
+ *		moved is marked, so that nobody takes it for an orphan.
+ *
+ * LOCKING
+ *		A block is its maker's until it is in the table.  Then the stripe's lock
+ *		protects it, and those in its attic.
+ */
+#include "postgres.h"
+
+#include "cache/names.h"
+#include "cache/node_block.h"
+#include "cache/node_memory.h"
+#include "cache/tail.h"
+#include "cache/threshold.h"
+
+/* Where the parts of a block are. */
+typedef struct Layout
+{
+	Size		counters_at;
+	Size		owner_at;		/* of its string, if that is no name */
+	Size		size;
+} Layout;
+
+static Layout
+lay_out(Size entity_size, uint32 nbudgets, Size owner_size)
+{
+	Layout		layout;
+
+	layout.counters_at = MAXALIGN(sizeof(GovSharedNode)) + MAXALIGN(entity_size);
+	layout.owner_at = layout.counters_at + sizeof(GovSharedCounter) * nbudgets;
+	layout.size = layout.owner_at + owner_size;
+	return layout;
+}
+
+/* What a node takes whose entity's inner part has this size, altogether. */
+Size
+gov_node_block_size(Size inner_size, uint32 nbudgets)
+{
+	return gov_arena_block_size(lay_out(inner_size, nbudgets, 0).size);
+}
+
+/* Give back the names of an entity's outer strings. */
+static void
+give_names(const GovEntity *entity)
+{
+	GovText		last = 0;
+
+	gov_name_give(entity->type_id);
+	gov_name_give(entity->parent_id);
+	for (uint32 i = 0; i < entity->nbudgets; i++)
+	{
+		if (entity->budgets[i].capability_id != last)
+			gov_name_give(last = entity->budgets[i].capability_id);
+	}
+}
+
+/* Exchange a string for a name; null stays null. */
+static bool
+take_name(const GovEntity *entity, GovText *name)
+{
+	const GovChars *chars = gov_chars(entity, *name);
+
+	if (*name == 0)
+		return true;
+	*name = gov_name_take(chars->bytes, chars->length);
+	return *name != 0;
+}
+
+/* The inner part of an entity, with names for the outer; NULL without room for those. */
+static GovEntity *
+with_names(const GovEntity *entity)
+{
+	GovEntity  *copy = palloc(entity->inner_size);
+	bool		is_whole;
+
+	memcpy(copy, entity, entity->inner_size);
+	copy->size = copy->inner_size;
+	is_whole = take_name(entity, &copy->type_id);
+	is_whole &= take_name(entity, &copy->parent_id);
+	for (uint32 i = 0; i < entity->nbudgets; i++)
+	{
+		GovText    *name = &copy->budgets[i].capability_id;
+
+		/* those of one capability are neighbours */
+		if (i > 0 && *name == entity->budgets[i - 1].capability_id)
+			*name = copy->budgets[i - 1].capability_id;
+		else
+			is_whole &= take_name(entity, name);
+	}
+	if (is_whole)
+		return copy;
+	give_names(copy);
+	pfree(copy);
+	return NULL;
+}
+
+/* Allocate a block, and fill in what never changes. */
+static GovRef
+make_block(const GovOwnerKey *key, const char *id, uint32 id_length, Size entity_size,
+		   uint32 nbudgets)
+{
+	GovText		owner = gov_name_take(key->owner, key->owner_length);
+	Layout		layout = lay_out(entity_size, nbudgets, owner != 0 ? 0 :
+								 offsetof(GovChars, bytes) + key->owner_length);
+	GovRef		ref = gov_node_allocate(layout.size);
+	GovSharedNode *node = gov_address(ref);
+
+	if (ref == 0)
+	{
+		gov_name_give(owner);
+		return 0;
+	}
+	memset(node, 0, sizeof(GovSharedNode));
+	node->hash = gov_node_hash(key, id, id_length);
+	node->database = key->database;
+	node->extension = key->extension;
+	node->owner = owner != 0 ? owner : layout.owner_at;
+	node->stripe = key->stripe;
+	node->slot = key->slot;
+	if (owner == 0)
+	{
+		GovChars   *chars = (GovChars *) ((char *) node + layout.owner_at);
+
+		chars->length = key->owner_length;
+		memcpy(chars->bytes, key->owner, key->owner_length);
+	}
+	return ref;
+}
+
+/* A block of what was loaded, not linked anywhere yet; 0 when there is no room. */
+GovRef
+gov_node_block_make(const GovOwnerKey *key, const GovEntity *entity,
+					const GovSharedCounter *counters)
+{
+	const GovChars *id = gov_entity_id(entity);
+	GovEntity  *named = with_names(entity);
+	const GovEntity *content = named != NULL ? named : entity;
+	GovRef		ref = make_block(key, id->bytes, id->length, content->size, content->nbudgets);
+	GovSharedNode *node = gov_address(ref);
+
+	if (ref == 0)
+	{
+		if (named != NULL)
+			give_names(named);
+		return 0;
+	}
+	memcpy(gov_node_content(node), content, content->size);
+	for (uint32 i = 0; i < entity->nbudgets; i++)
+	{
+		GovSharedCounter *counter = &gov_node_counters(node)[i];
+
+		memcpy(counter, &counters[i], sizeof(GovSharedCounter));
+		counter->place = GOV_PLACE_HERE;
+		counter->alert_at = gov_alert_pack(gov_threshold_above(entity,
+															   &entity->budgets[i], 0));
+		pg_atomic_init_u32(&counter->pins, 0);
+	}
+	return ref;
+}
+
+/* A block for an id of which nothing is known yet. */
+GovRef
+gov_node_block_make_empty(const GovOwnerKey *key, const char *id, uint32 id_length)
+{
+	Size		size = MAXALIGN(offsetof(GovEntity, budgets) +
+								offsetof(GovChars, bytes) + id_length + 1);
+	GovRef		ref = make_block(key, id, id_length, size, 0);
+	GovSharedNode *node = gov_address(ref);
+	GovEntity  *entity = gov_node_content(node);
+	GovChars   *chars;
+
+	if (ref == 0)
+		return 0;
+	node->is_absent = true;
+	memset(entity, 0, size);
+	entity->size = entity->inner_size = size;
+	entity->id_hash = gov_entity_text_hash(id, id_length);
+	chars = unconstify(GovChars *, gov_entity_id(entity));
+	chars->length = id_length;
+	memcpy(chars->bytes, id, id_length);
+	return ref;
+}
+
+/* Give back the names of a block that is about to be freed. */
+void
+gov_node_block_give_names(const GovSharedNode *node)
+{
+	gov_name_give(node->owner);
+	give_names(gov_node_content(node));
+}
+
+/* Free a block that is in no table any more, and its attic. */
+void
+gov_node_block_free(GovRef block)
+{
+	while (block != 0)
+	{
+		GovSharedNode *node = gov_address(block);
+		GovRef		attic = node->attic;
+
+		gov_node_block_give_names(node);
+		gov_node_free(block);
+		block = attic;
+	}
+}
+
+/* The counter that a node has of a budget, maybe of one that was gone; NULL: none. */
+static GovSharedCounter *
+find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
+		  GovSharedNode **block)
+{
+	uint32		budget;
+
+	for (;;)
+	{
+		GovSharedCounter *counter = gov_node_counters(node);
+
+		if (gov_node_content_find_budget(node, budget_id, guess, &budget) &&
+			counter[budget].place == GOV_PLACE_HERE)
+		{
+			*block = node;
+			return &counter[budget];
+		}
+		if (node->attic == 0)
+			return NULL;
+		node = gov_address(node->attic);
+	}
+}
+
+/*
+ * A counter that stays is given the loaded id and window if it has another id:
+ * the budget's usage starts afresh, its holds go on.  What was loaded of them
+ * is exact if nobody had any in flight, for nobody can since the claim.  It is
+ * more than the counter knows: a hold that ends while its budget is gone goes
+ * off no counter.  If somebody had some in flight, in any budget of the entity,
+ * what the counter has stays: then such a hold counts until the node leaves
+ * memory, which is too much and never too little.
+ *
+ * And if it was loaded for a later window (gov_counter_must_load).  Nobody has
+ * usage of that in flight: who had when the counter went back to an earlier one
+ * has ended, because only a counter without pins leaves memory.
+ */
+static void
+renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, bool was_pinned)
+{
+	bool		is_other = counter->id != anew->id;
+
+	counter->alert_at = anew->alert_at;
+	if (!is_other && anew->window.start <= counter->window.start)
+		return;
+	counter->id = anew->id;
+	counter->window = anew->window;
+	counter->has_later = anew->has_later;
+	counter->total = anew->total;
+	counter->covered = 0;
+	counter->booked = anew->booked;
+	counter->last_event = Max(counter->last_event, anew->last_event);
+	if (is_other && !was_pinned)
+		counter->held = anew->held;
+}
+
+/* Give a budget of the new block the counter that there was. */
+static void
+carry_counter(GovSharedCounter *counter, GovSharedCounter *kept, GovSharedNode *block,
+			  bool was_pinned)
+{
+	GovSharedCounter anew;
+
+	memcpy(&anew, counter, sizeof(anew));
+	renew_counter(kept, &anew, was_pinned);
+	if (pg_atomic_read_u32(&kept->pins) > 0)
+	{
+		counter->place = GOV_PLACE_ELSEWHERE;
+		counter->elsewhere = kept;
+		block->is_needed = true;
+		return;
+	}
+	memcpy(counter, kept, sizeof(*counter));
+	kept->place = GOV_PLACE_MOVED;
+}
+
+/* Keep of the former blocks those that have pinned counters; returns the others. */
+static GovRef
+sort_out(GovRef former, GovSharedNode *node)
+{
+	GovRef		unneeded = 0;
+	GovRef	   *link = &node->attic;
+
+	while (former != 0)
+	{
+		GovRef		ref = former;
+		GovSharedNode *block = gov_address(ref);
+
+		former = block->attic;
+		block->attic = 0;
+		if (block->is_needed || gov_node_content_has_pins(block))
+		{
+			*link = ref;
+			link = &block->attic;
+		}
+		else
+		{
+			gov_tail_lose_node(gov_stripe(node->stripe), block);
+			block->attic = unneeded;
+			unneeded = ref;
+		}
+		block->is_needed = false;
+	}
+	return unneeded;
+}
+
+/*
+ * Carry the counters of a node over to the block that takes its place.  Returns
+ * the former blocks that nobody needs any more, linked by attic.
+ */
+GovRef
+gov_node_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned)
+{
+	const GovEntity *entity = gov_node_content(node);
+
+	for (uint32 i = 0; i < entity->nbudgets; i++)
+	{
+		GovSharedNode *block;
+		GovSharedCounter *kept = find_kept(gov_address(former), &entity->budgets[i].id, i,
+										   &block);
+
+		if (kept != NULL)
+			carry_counter(&gov_node_counters(node)[i], kept, block, was_pinned);
+	}
+	return sort_out(former, node);
+}

@@ -1,0 +1,234 @@
+/*
+ * node_claim.c
+ *		One backend loads a node; the others wait for it.
+ *
+ * PURPOSE
+ *		Between gov_node_claim() and gov_node_claim_install() a backend reads the
+ *		tables for a node.  A claim is not a lock but a flag that others wait
+ *		for, so that no lock is held meanwhile.  A backend that holds claims
+ *		waits for nobody.
+ *
+ * LOCKING
+ *		The stripe's lock, for the moment that it takes to set the flag or to
+ *		swap in what was read.  Memory is allocated before and freed after.
+ *
+ * INVARIANTS
+ *		A counter with pins is not freed, and what its transactions have in
+ *		flight, which is in no table, stays in it.  Counters are found again
+ *		by their budget when budgets are loaded anew, even if it was gone in
+ *		between (node_block.c); one that has got another id starts its usage afresh
+ *		and keeps its holds.
+ *
+ * FAILURE
+ *		gov_node_claim_abandon() undoes a claim and cannot fail; it is called when
+ *		the transaction of a load aborts (load.c).
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "cache/node_block.h"
+#include "cache/node_claim.h"
+#include "cache/node_memory.h"
+#include "cache/node_table.h"
+#include "cache/tail.h"
+
+/*
+ * Ids that are no entity may take a quarter of a stripe's nodes, or so many;
+ * more than the 1,000 that one call may name, so that a call does not evict
+ * what it is about to use.
+ */
+#define GOV_ABSENT_PER_STRIPE_MIN	2048
+
+/* Under the lock: claim the node if it is there and nobody else has. */
+static GovNodeStatus
+claim_locked(const GovOwnerKey *key, GovRef ref, const GovFreshness *since, GovClaim *claim)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+	GovSharedNode *node = gov_address(ref);
+	GovNodeStatus status = gov_node_status(node, since);
+
+	if (status != GOV_NODE_MISSING)
+		return status;
+	node->is_loading = true;
+	node->is_stale = false;
+	claim->node = ref;
+	claim->key = key;
+	claim->stripe = stripe;
+	claim->changes = stripe->changes;
+	claim->was_pinned = gov_node_is_pinned(node);
+	claim->generation = pg_atomic_read_u64(gov_shmem_generation(node->database));
+	return GOV_NODE_MISSING;
+}
+
+/*
+ * Claim a node for loading, made if it is not there.  GOV_NODE_MISSING says
+ * that the claim is ours; otherwise somebody else has loaded it or is.
+ */
+GovNodeStatus
+gov_node_claim(const GovOwnerKey *key, const char *id, uint32 id_length,
+			   const GovFreshness *since, GovClaim *claim)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+	GovNodeStatus status = GOV_NODE_FULL;
+	GovRef		made = gov_node_block_make_empty(key, id, id_length);
+	GovRef		ref;
+
+	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	ref = gov_node_find_ref(key, id, id_length);
+	if (ref == 0 && made != 0)
+	{
+		gov_node_table_insert(stripe, made);
+		gov_arena_offer(made, true);
+		ref = made;
+		made = 0;
+	}
+	if (ref != 0)
+		status = claim_locked(key, ref, since, claim);
+	gov_stripe_unlock(stripe);
+
+	if (made != 0)
+		gov_node_block_free(made);
+	return status;
+}
+
+static GovSharedNode *
+claimed_node(const GovClaim *claim)
+{
+	GovSharedNode *node = gov_address(claim->node);
+
+	Assert(node->is_loading);
+	return node;
+}
+
+/* Is the budget's counter kept from before, so that it need not be loaded? */
+GovKept
+gov_node_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint32 guess,
+						   TimestampTz now)
+{
+	GovSharedNode *node;
+	uint32		number;
+	GovKept		result = GOV_KEPT_NOT;
+
+	gov_stripe_lock(claim->stripe, LW_SHARED);
+	node = claimed_node(claim);
+	if (gov_node_find_budget(node, &budget->id, guess, &number))
+	{
+		const GovSharedCounter *counter = gov_node_counter(node, number);
+
+		if (counter->id == budget->counter_id)
+			result = gov_counter_must_load(counter, now) ? GOV_KEPT_TO_RENEW : GOV_KEPT;
+	}
+	else if ((node->is_absent || node->attic != 0) && gov_tail_has_rows(node))
+		result = GOV_KEPT_TO_RENEW; /* it may have been, with more of a later
+									 * window */
+	gov_stripe_unlock(claim->stripe);
+	return result;
+}
+
+static void
+make_room_for_absent(GovSharedStripe *stripe)
+{
+	if (stripe->nabsent >= GOV_ABSENT_PER_STRIPE_MIN &&
+		stripe->nabsent >= stripe->nnodes / 4)
+		gov_node_evict_absent(stripe);
+}
+
+/* What was read is now what the node says.  Ends the claim. */
+static void
+finish_claim(GovClaim *claim, GovSharedNode *node, bool was_absent)
+{
+	claim->stripe->owners[node->slot].installs++;
+	claim->stripe->nabsent += node->is_absent - was_absent;
+	node->loaded_changes = claim->changes;
+	node->generation = claim->generation;
+	node->is_loaded = true;
+	node->is_loading = false;
+	node->was_used = true;
+}
+
+/* Let a block take the place of the claimed node; returns what is to be freed. */
+static GovRef
+replace_claimed(GovClaim *claim, GovRef made)
+{
+	GovSharedNode *former = claimed_node(claim);
+	GovSharedNode *node = gov_address(made);
+	GovRef		unneeded;
+	bool		was_absent = former->is_loaded && former->is_absent;
+
+	*gov_node_table_link(claim->stripe, claim->node) = made;
+	node->next = former->next;
+	node->is_stale = former->is_stale;
+	node->is_draining = former->is_draining;
+	gov_arena_offer(claim->node, false);
+	gov_arena_offer(made, true);
+	if (gov_node_content(former)->nbudgets > 0)
+		claim->stripe->owners[node->slot].unlinks++;
+	unneeded = gov_node_block_carry_over(claim->node, node, claim->was_pinned);
+	finish_claim(claim, node, was_absent);
+	return unneeded;
+}
+
+/*
+ * The id is no entity.  The block stays, with what it said before, whose counters
+ * may be pinned.
+ */
+static void
+make_absent(GovClaim *claim)
+{
+	GovSharedNode *node = claimed_node(claim);
+	bool		was_absent = node->is_loaded && node->is_absent;
+
+	if (!node->is_absent && gov_node_content(node)->nbudgets > 0)
+		claim->stripe->owners[node->slot].unlinks++;
+	node->is_absent = true;
+	finish_claim(claim, node, was_absent);
+}
+
+/*
+ * Install what was loaded for a claimed node: an entity with a counter for each
+ * budget (those that the claim had already are not looked at), or NULL for an
+ * id that is no entity.  Ends the claim, unless there is no room: then false.
+ */
+bool
+gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
+					   const GovSharedCounter *loaded)
+{
+	GovSharedStripe *stripe = claim->stripe;
+	GovRef		made = 0;
+	GovRef		unneeded = 0;
+
+	if (entity == NULL)
+		make_room_for_absent(stripe);
+	else if ((made = gov_node_block_make(claim->key, entity, loaded)) == 0)
+		return false;
+
+	gov_stripe_lock(stripe, LW_EXCLUSIVE);
+	START_CRIT_SECTION();
+	if (entity == NULL)
+		make_absent(claim);
+	else
+		unneeded = replace_claimed(claim, made);
+	END_CRIT_SECTION();
+	gov_stripe_unlock(stripe);
+
+	gov_node_block_free(unneeded);
+	claim->node = 0;
+	ConditionVariableBroadcast(&stripe->loaded);
+	pg_atomic_fetch_add_u64(&gov_shared->loads, 1);
+	return true;
+}
+
+/* Give a claim up; the node is as before, and stale if it was loaded. */
+void
+gov_node_claim_abandon(GovClaim *claim)
+{
+	if (claim->node == 0)
+		return;
+	gov_stripe_lock(claim->stripe, LW_EXCLUSIVE);
+	claimed_node(claim)->is_stale = true;
+	claimed_node(claim)->is_loading = false;
+	gov_stripe_unlock(claim->stripe);
+	claim->node = 0;
+	ConditionVariableBroadcast(&claim->stripe->loaded);
+}

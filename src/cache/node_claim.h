@@ -1,0 +1,38 @@
+/*
+ * node_claim.h
+ *		One backend loads a node; the others wait for it.
+ */
+#ifndef GOV_NODE_CLAIM_H
+#define GOV_NODE_CLAIM_H
+
+#include "cache/node.h"
+
+/* What of a budget's count is in memory already. */
+typedef enum GovKept
+{
+	GOV_KEPT_NOT,
+	GOV_KEPT,					/* it need not be loaded */
+	GOV_KEPT_TO_RENEW			/* the tables know more of the present window */
+} GovKept;
+
+/* A node that this backend is loading. */
+typedef struct GovClaim
+{
+	GovRef		node;
+	const GovOwnerKey *key;		/* the caller's */
+	GovSharedStripe *stripe;
+	uint64		changes;
+	uint64		generation;
+	bool		was_pinned;		/* some counter of the node was */
+} GovClaim;
+
+extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,
+									uint32 id_length, const GovFreshness *since,
+									GovClaim *claim);
+extern GovKept gov_node_claim_has_counter(const GovClaim *claim, const GovBudget *budget,
+										  uint32 guess, TimestampTz now);
+extern bool gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
+								   const GovSharedCounter *loaded);
+extern void gov_node_claim_abandon(GovClaim *claim);
+
+#endif							/* GOV_NODE_CLAIM_H */

@@ -1,0 +1,20 @@
+/*
+ * own_counts.h
+ *		What a transaction has charged to budgets that only it has.
+ */
+#ifndef GOV_OWN_COUNTS_H
+#define GOV_OWN_COUNTS_H
+
+#include "cache/node.h"
+
+extern void gov_own_make_room(int ncharges);
+extern void gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter,
+						   const pg_uuid_t *budget_id, GovAmount usage, GovAmount held);
+extern void gov_own_counts(GovSharedCounter *counter, const pg_uuid_t *budget_id);
+
+extern void gov_own_announce(void);
+extern void gov_own_end(void);
+extern void gov_own_abort(int level);
+extern void gov_own_merge(int level);
+
+#endif							/* GOV_OWN_COUNTS_H */

@@ -1,0 +1,284 @@
+/*
+ * hold_call.c
+ *		Makes holds and ends them.
+ *
+ * PURPOSE
+ *		A hold keeps an amount free on every budget of its set for a call whose
+ *		true cost is known only later.  It is a row (hold_row.c) and a part of the
+ *		counters; settling it records what the call came to.
+ *
+ * PROTOCOL
+ *		A new hold is charged and then written, like a use (record.c).  To end
+ *		one its row is locked first, which decides who of several does it; then
+ *		its budgets are relieved, and in the same step charged if it is
+ *		settled; then the row is changed.
+ *
+ * TIME
+ *		A hold past its time is expired whether or not anybody has got round to
+ *		saying so in its row.
+ *
+ * FAILURE
+ *		42704 for a hold that there is not or that another owner has, 55000 for
+ *		one in the wrong state, 22023 for a ttl that is not positive, 22003 for
+ *		a row whose amount somebody has made one that cannot be.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/guc.h"
+#include "base/owner.h"
+#include "base/worker_slots.h"
+#include "call/dimensions.h"
+#include "call/hold_call.h"
+#include "call/hold_expire.h"
+#include "call/write.h"
+#include "ledger/keys.h"
+
+#define GOV_TTL_MAX_YEARS	100000
+#define GOV_TTL_MIN_YEARS	(-5000) /* timestamps begin some 6,700 years ago */
+
+static void
+raise_bad_ttl(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"ttl\" must be a positive interval"),
+			 errdetail("%s", detail),
+			 errhint("Write it like interval '5 minutes'.")));
+}
+
+/* The end of a hold that begins now. */
+static TimestampTz
+add_ttl(TimestampTz now, Interval *ttl)
+{
+	double		years = ttl->month / 12.0 + ttl->day / 365.0 +
+	ttl->time / (365.0 * USECS_PER_DAY);
+	TimestampTz end;
+
+	if (years > GOV_TTL_MAX_YEARS)
+		raise_bad_ttl(psprintf("It is longer than %d years.", GOV_TTL_MAX_YEARS));
+	if (years < GOV_TTL_MIN_YEARS)
+		raise_bad_ttl("It is negative.");
+	end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												  TimestampTzGetDatum(now),
+												  IntervalPGetDatum(ttl)));
+	if (end <= now)
+		raise_bad_ttl("It ends before it begins.");
+	return end;
+}
+
+static void
+require_ttl(Interval *ttl)
+{
+	if (ttl == NULL)
+		gov_error_null_argument("ttl");
+	add_ttl(gov_clock(), ttl);
+}
+
+/* Put into the hold what was resolved. */
+static void
+set_budgets(GovHold *hold, const GovResolution *resolution, Interval *ttl)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * Max(resolution->nbudgets, 1));
+
+	for (int i = 0; i < resolution->nbudgets; i++)
+		ids[i] = UUIDPGetDatum(&resolution->budgets[i].id);
+	hold->assignment_ids = construct_array(ids, resolution->nbudgets, UUIDOID, UUID_LEN,
+										   false, TYPALIGN_CHAR);
+	hold->created_at = resolution->now;
+	hold->expires_at = add_ttl(resolution->now, ttl);
+}
+
+/* Charge and write; false when another transaction has just taken the key. */
+static bool
+charge_and_write(const GovRequest *request, Interval *ttl, GovHold *hold,
+				 GovReserved *reserved, GovDecision *decision,
+				 GovResolution **resolution)
+{
+	gov_write_gate(request, GOV_USE_RESERVE, resolution, decision);
+	if (!decision->is_granted)
+		return true;
+	set_budgets(hold, *resolution, ttl);
+	if (!gov_hold_row_insert(hold))
+	{
+		gov_gate_take_back(request, GOV_USE_RESERVE, *resolution);
+		return false;
+	}
+	reserved->is_held = true;
+	reserved->id = hold->id;
+	reserved->state = GOV_HOLD_OPEN;
+	reserved->expires_at = hold->expires_at;
+	return true;
+}
+
+/* What the row of a hold says, or will say in a moment. */
+static GovHoldState
+present_state(const GovHold *hold)
+{
+	if (hold->state == GOV_HOLD_OPEN && hold->expires_at <= gov_clock())
+		return GOV_HOLD_EXPIRED;
+	return hold->state;
+}
+
+/* The hold that an earlier call made under the same key. */
+static void
+answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
+{
+	GovHold		hold;
+
+	if (!gov_hold_row_find(id, &hold))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("hold with the same idempotency key was deleted concurrently"),
+				 errhint("Retry the transaction.")));
+	reserved->is_duplicate = true;
+	reserved->id = hold.id;
+	reserved->state = present_state(&hold);
+	reserved->expires_at = hold.expires_at;
+}
+
+/* Make a hold, or find the one made under the same key. */
+GovReserved
+gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
+				 GovResolution **resolution)
+{
+	static const char *const call = "gov_reserve()";
+	GovReserved reserved = {0};
+	GovRequest	request;
+	GovHold		hold = {0};
+	bool		is_done = false;
+
+	gov_write_begin(call);
+	gov_write_lock(gov_catalog()->reservations);
+	require_ttl(ttl);
+	gov_request_init(&request, arguments, false);
+	hold.owner = unconstify(char *, request.owner.owner);
+	hold.capability = arguments->capability;
+	hold.amount = request.amount;
+	hold.entity_ids = arguments->entity_ids;
+	hold.dimensions = gov_dimensions_stored(arguments->dimensions);
+	hold.key = arguments->key;
+	if (hold.key != NULL)
+	{
+		gov_request_check_key("idempotency_key", hold.key);
+		hold.request_hash = gov_request_hash(call, &request, arguments);
+	}
+
+	while (!is_done)
+	{
+		GovKey		key = {hold.owner, hold.key};
+		GovKeyHolder holder;
+
+		if (hold.key != NULL && gov_key_find(&key, &holder))
+		{
+			gov_write_require_same_call(hold.key, hold.request_hash, holder.request_hash);
+			answer_duplicate(&holder.hold_id, &reserved);
+			return reserved;
+		}
+		is_done = charge_and_write(&request, ttl, &hold, &reserved, decision, resolution);
+	}
+	if (reserved.is_held)
+		gov_worker_wanted();
+	return reserved;
+}
+
+/* Lock a hold that this session may see. */
+static void
+lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
+{
+	gov_write_begin(call);
+	if (id == NULL)
+		gov_error_null_argument("reservation_id");
+	gov_write_lock(gov_catalog()->reservations);
+	if (!gov_hold_row_lock(id, gov_owner_pin(), hold))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("hold \"%s\" does not exist",
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
+				 errhint("Pass the reservation_id that gov_reserve returned.")));
+}
+
+static void
+raise_wrong_state(const GovHold *hold, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("hold \"%s\" is %s",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id))),
+					gov_hold_row_state_name(present_state(hold))),
+			 errhint("%s", hint)));
+}
+
+/* Record what a hold came to; null: the amount held. */
+GovRecorded
+gov_hold_settle(const pg_uuid_t *id, Numeric amount)
+{
+	GovRecorded recorded = {0};
+	GovArguments arguments = {0};
+	GovRequest	request;
+	GovHold		hold;
+
+	lock_hold("gov_settle()", id, &hold);
+	gov_write_lock(gov_catalog()->events);
+	if (hold.state == GOV_HOLD_RELEASED)
+		raise_wrong_state(&hold, "Record the use with gov_ingest.");
+	if (hold.state == GOV_HOLD_SETTLED)
+	{
+		recorded.event_id = hold.event_id;
+		recorded.is_duplicate = true;
+		return recorded;
+	}
+	if (hold.has_bad_amount)
+		gov_error_stored_amount();
+	arguments.owner = cstring_to_text(hold.owner);
+	arguments.capability = hold.capability;
+	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
+	arguments.dimensions = hold.dimensions;
+	arguments.entity_ids = hold.entity_ids;
+	gov_request_init(&request, &arguments, false);
+	if (hold.state == GOV_HOLD_OPEN)
+		gov_hold_give_back(&request, &hold);
+	recorded.event_id = gov_record_settled(&request, &arguments);
+	recorded.is_recorded = true;
+	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, request.amount, recorded.event_id);
+	return recorded;
+}
+
+/* End a hold without usage; false if it is not open any more. */
+bool
+gov_hold_release(const pg_uuid_t *id)
+{
+	GovHold		hold;
+	bool		is_open;
+
+	lock_hold("gov_release()", id, &hold);
+	if (hold.state != GOV_HOLD_OPEN)
+		return false;
+	is_open = present_state(&hold) == GOV_HOLD_OPEN;
+	if (!gov_hold_end(&hold, is_open ? GOV_HOLD_RELEASED : GOV_HOLD_EXPIRED))
+		gov_error_cache_full();
+	return is_open;
+}
+
+/* Give an open hold another time, from now on. */
+TimestampTz
+gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
+{
+	GovHold		hold;
+	TimestampTz expires_at;
+
+	require_ttl(ttl);
+	lock_hold("gov_extend()", id, &hold);
+	if (present_state(&hold) != GOV_HOLD_OPEN)
+		raise_wrong_state(&hold, "Make a new hold with gov_reserve.");
+	expires_at = add_ttl(gov_clock(), ttl);
+	gov_hold_row_extend(&hold, expires_at);
+	return expires_at;
+}

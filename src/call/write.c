@@ -1,0 +1,143 @@
+/*
+ * write.c
+ *		What the writing calls have in common.
+ *
+ * FAILURE
+ *		25006 in a read-only transaction or on a standby, 55000 when the
+ *		library is not preloaded, 53400 when the cache is full, 23505 for a key
+ *		that stands for another call, 22023 for a time too far ahead.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+
+#include "base/errors.h"
+#include "base/shmem.h"
+#include "base/worker_slots.h"
+#include "cache/pending.h"
+#include "call/hold_expire.h"
+#include "call/write.h"
+#include "gate/hold_overdue.h"
+
+/* A writing call begins: may it write? */
+void
+gov_write_begin(const char *call)
+{
+	PreventCommandIfReadOnly(call);
+	PreventCommandIfParallelMode(call);
+	PreventCommandDuringRecovery(call);
+	if (!gov_shmem_is_available())
+		gov_error_not_preloaded();
+	gov_pending_note_write();
+}
+
+/*
+ * Lock a table that a row will be written to, before anything else.  A load
+ * locks its indexes, so that to lock it afterwards could deadlock with REINDEX;
+ * and what is charged should not stand in memory while a call waits.
+ */
+void
+gov_write_lock(Oid table)
+{
+	LockRelationOid(table, RowExclusiveLock);
+}
+
+/* A key stands for the call that it was first used with. */
+void
+gov_write_require_same_call(text *key, bytea *hash, bytea *stored)
+{
+	if (stored != NULL &&
+		VARSIZE_ANY_EXHDR(stored) == VARSIZE_ANY_EXHDR(hash) &&
+		memcmp(VARDATA_ANY(stored), VARDATA_ANY(hash), VARSIZE_ANY_EXHDR(hash)) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("idempotency key \"%s\" was used for another call",
+					gov_error_shown_bytes(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key))),
+			 errdetail("The call, capability, amount, entities or dimensions differ."),
+			 errhint("Use a new key for each use.")));
+}
+
+static void
+raise_too_far_ahead(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"occurred_at\" is in the future"),
+			 errdetail("It may be at most %d seconds ahead of the server's clock.",
+					   GOV_AHEAD_MAX_S),
+			 errhint("Leave it out for an event of now.")));
+}
+
+static void
+gate_once(const GovRequest *request, GovUse use, GovResolution **resolution,
+		  GovDecision *decision)
+{
+	switch (gov_gate(request, use, true, resolution, decision))
+	{
+		case GOV_GATE_ANSWERED:
+			break;
+		case GOV_GATE_CACHE_FULL:
+			gov_error_cache_full();
+			break;
+		case GOV_GATE_TOO_FAR_AHEAD:
+			raise_too_far_ahead();
+			break;
+	}
+}
+
+/*
+ * Resolve, decide and charge; what the gate cannot do is an error.  Rather than
+ * deny a call because of holds past their time, have those expired.  The worker
+ * does it best, because then what they give back is everybody's at once; but it
+ * does not see those that this transaction has made, and there may be none.
+ */
+void
+gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution,
+			   GovDecision *decision)
+{
+	const char *owner = request->owner.owner;
+	bool		has_asked_worker = false;
+	bool		has_expired_all = false;
+
+	for (;;)
+	{
+		TimestampTz now;
+
+		gate_once(request, use, resolution, decision);
+		if (use == GOV_USE_RECORD || decision->is_granted)
+			return;
+		now = (*resolution)->now;
+		if (has_expired_all || !gov_hold_overdue_may_deny(*resolution, decision) ||
+			!gov_hold_overdue_exists(owner, now))
+			break;
+		if (!has_asked_worker)
+		{
+			has_asked_worker = true;
+			if (gov_worker_sweep())
+				continue;
+		}
+		has_expired_all = gov_hold_expire_owners(owner, now) == 0;
+	}
+	gov_gate_note_denial(request);
+}
+
+/* What a call with a used key answers: granted then, and the budgets of now. */
+void
+gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,
+					 GovDecision *decision)
+{
+	GovRequest	request;
+
+	gov_request_init(&request, arguments, false);
+	request.amount = 0;
+	if (gov_gate(&request, GOV_USE_LOOK, true, resolution, decision) != GOV_GATE_ANSWERED)
+		gov_error_cache_full();
+	decision->is_granted = true;
+	decision->denial = GOV_DENIAL_NONE;
+	decision->has_retry_at = false;
+}

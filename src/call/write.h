@@ -1,0 +1,19 @@
+/*
+ * write.h
+ *		What the writing calls have in common.
+ */
+#ifndef GOV_WRITE_H
+#define GOV_WRITE_H
+
+#include "call/request.h"
+#include "gate/gate.h"
+
+extern void gov_write_begin(const char *call);
+extern void gov_write_lock(Oid table);
+extern void gov_write_require_same_call(text *key, bytea *hash, bytea *stored);
+extern void gov_write_gate(const GovRequest *request, GovUse use,
+						   GovResolution **resolution, GovDecision *decision);
+extern void gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,
+								 GovDecision *decision);
+
+#endif							/* GOV_WRITE_H */

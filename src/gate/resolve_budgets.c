@@ -1,0 +1,308 @@
+/*
+ * resolve_budgets.c
+ *		Which budgets of the resolved set count, and how much each has used.
+ *
+ * PURPOSE
+ *		Those for the capability, on an entity of the set that is not archived,
+ *		whose whole scope lies in the set; each with its counter, turned to the
+ *		window of the present time.
+ *
+ * LOCKING
+ *		As in resolve.c: the caller has the stripe's lock, nothing here
+ *		allocates, raises or waits.  gov_resolve_compute_turns(), which looks
+ *		up time zones, is called without it.
+ *
+ * INVARIANTS
+ *		A budget stands once in the answer.  A counter's window moves only
+ *		forward, and only under the exclusive lock.
+ */
+#include "postgres.h"
+
+#include "base/errors.h"
+#include "base/fault.h"
+#include "cache/pending.h"
+#include "cache/threshold.h"
+#include "gate/resolve_walk.h"
+
+/* Copy an id that the caller has to do something about. */
+void
+gov_resolve_note_other(GovWalk *walk, const char *id, uint32 id_length)
+{
+	Assert(id_length <= sizeof(walk->out->other_id));
+	memcpy(walk->out->other_id, id, id_length);
+	walk->out->other_id_length = id_length;
+}
+
+static bool
+scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *budget)
+{
+	const GovText *scope = gov_budget_scope(entity, budget);
+
+	for (uint32 i = 0; i < gov_budget_more(entity, budget)->nscope; i++)
+	{
+		const GovChars *id = gov_chars(entity, scope[i]);
+
+		if (gov_resolve_set_find(out, id->bytes, id->length, gov_entity_text_hash(id->bytes, id->length)) < 0)
+			return false;
+	}
+	return true;
+}
+
+/* The counter that shared memory has for a budget of a private view, or NULL. */
+static GovSharedCounter *
+find_shared_counter(const GovSource *source, const GovResolvedEntity *resolved,
+					uint32 number)
+{
+	uint32		shared_number;
+
+	if (!source->uses_shared ||
+		!gov_node_find_budget(resolved->node, &resolved->entity->budgets[number].id,
+							  number, &shared_number))
+		return NULL;
+	return gov_node_counter(resolved->node, shared_number);
+}
+
+/*
+ * Find the counters of a budget.  In a private view they are shared memory's
+ * whenever that has them, so that others see what we take.  It has none for a
+ * budget that this transaction has made, and if we have given a budget a new
+ * counter only that of its holds.  False if it lacks what somebody else has
+ * made since the shared node was loaded.
+ */
+static bool
+find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32 number,
+			  GovResolvedBudget *budget)
+{
+	GovSharedCounter *shared;
+
+	if (!source->uses_private)
+	{
+		budget->counter = gov_node_counter(resolved->node, number);
+		budget->holds = budget->counter;
+		budget->is_shared = budget->holds_are_shared = true;
+		return true;
+	}
+	shared = find_shared_counter(source, resolved, number);
+	budget->holds_are_shared = shared != NULL;
+	budget->is_shared = shared != NULL && shared->id == budget->budget->counter_id;
+	if (source->uses_shared && !budget->is_shared && !resolved->loaded->is_own[number])
+		return false;
+	budget->counter = budget->is_shared ? shared : &resolved->loaded->counters[number];
+	budget->holds = shared != NULL ? shared : budget->counter;
+	return true;
+}
+
+/* Among those that were computed after an earlier walk. */
+static GovTurn *
+find_turn(GovResolution *out, int64 counter_id)
+{
+	int			low = 0;
+	int			high = out->nsorted;
+
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+		GovTurn    *turn = &out->turns[out->turn_order[middle]];
+
+		if (turn->counter_id == counter_id)
+			return turn;
+		if (turn->counter_id < counter_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+/*
+ * Note that a counter's window is over, with what it takes to compute the next.
+ * Of this walk it is the only note, because a budget stands once in the set.
+ */
+static void
+note_turn(GovWalk *walk, const GovEntity *entity, const GovBudget *budget)
+{
+	GovResolution *out = walk->out;
+	GovTurn    *turn = find_turn(out, budget->counter_id);
+
+	if (turn == NULL && out->nturns >= out->turns_capacity)
+	{
+		walk->is_full = true;
+		return;
+	}
+	if (turn == NULL)
+		turn = &out->turns[out->nturns++];
+	turn->counter_id = budget->counter_id;
+	turn->cadence = budget->cadence;
+	turn->anchor = gov_budget_more(entity, budget)->anchor;
+	turn->has_anchor = gov_budget_more(entity, budget)->has_anchor;
+	strlcpy(turn->timezone, gov_budget_timezone(entity, budget), sizeof(turn->timezone));
+	turn->is_computed = false;
+}
+
+/*
+ * Has the counter a window that the present time lies in, or can it be given
+ * one?  A later one that it has it keeps: see clock.c.
+ */
+static bool
+turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
+			GovSharedCounter *counter, bool is_shared)
+{
+	TimestampTz now = walk->out->now;
+	GovTurn    *turn;
+
+	if (now < counter->window.end)
+		return true;
+	if (gov_counter_must_load(counter, now))
+	{
+		gov_resolve_note_other(walk, gov_entity_id(entity)->bytes, gov_entity_id(entity)->length);
+		walk->is_outdated = true;
+		return true;
+	}
+	turn = find_turn(walk->out, budget->counter_id);
+	if (turn == NULL || !turn->is_computed ||
+		now < turn->window.start || now >= turn->window.end)
+	{
+		note_turn(walk, entity, budget);
+		return false;
+	}
+	if (is_shared && !walk->is_exclusive)
+		return false;
+	Assert(turn->window.start > counter->window.start);
+	counter->window = turn->window;
+	counter->total = 0;
+	counter->covered = 0;
+	counter->booked = 0;
+	counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
+	return true;
+}
+
+/* What is used and held for this transaction, which sees what it gives back. */
+static void
+read_state(const GovResolvedBudget *resolved, GovBudgetState *state)
+{
+	const GovBudget *budget = resolved->budget;
+	GovCharge	relief = {0};
+
+	if (resolved->holds_are_shared)
+		relief = gov_pending_relief(resolved->holds);
+	state->usage = resolved->counter->total;
+	state->held = resolved->holds->held + relief.held;
+	if (resolved->is_shared)
+	{
+		/* else usage is counted anew, and nothing of it is covered */
+		state->usage += relief.usage;
+		state->held -= resolved->holds->covered - relief.covered;
+	}
+	state->limit = budget->limit;
+	state->has_limit = budget->has_limit;
+	state->is_soft = budget->is_soft;
+	state->window_end = resolved->counter->window.end;
+}
+
+static bool
+append_budget(GovWalk *walk, int entity, uint32 number)
+{
+	GovResolution *out = walk->out;
+	const GovResolvedEntity *resolved = &out->entities[entity];
+	GovResolvedBudget *budget;
+
+	if (out->nbudgets >= out->budgets_capacity)
+	{
+		walk->is_full = true;
+		return true;
+	}
+	budget = &out->budgets[out->nbudgets];
+	budget->entity = entity;
+	budget->budget = &resolved->entity->budgets[number];
+	budget->id = budget->budget->id;
+	budget->ends_hold = false;
+	if (!find_counters(walk->source, resolved, number, budget))
+	{
+		gov_resolve_note_other(walk, gov_entity_id(resolved->entity)->bytes,
+							   gov_entity_id(resolved->entity)->length);
+		walk->is_outdated = true;
+		return true;
+	}
+	if (!turn_window(walk, resolved->entity, budget->budget, budget->counter,
+					 budget->is_shared))
+		return false;
+	budget->window = budget->counter->window;
+	read_state(budget, &out->states[out->nbudgets]);
+	out->nbudgets++;
+	return true;
+}
+
+/* Returns whether every counter has the window of the present time. */
+bool
+gov_resolve_budgets(GovWalk *walk)
+{
+	const GovRequest *request = walk->request;
+	GovResolution *out = walk->out;
+	bool		are_current = true;
+
+	for (int i = 0; i < out->nentities; i++)
+	{
+		const GovEntity *entity = out->entities[i].entity;
+		uint32		first = 0;
+		uint32		count = 0;
+
+		if (!entity->is_archived)
+			gov_entity_budgets_of(entity, request->capability_id,
+								  request->capability_length,
+								  request->capability_hash, &first, &count);
+		out->entities[i].first_budget = out->nbudgets;
+		for (uint32 b = first; b < first + count; b++)
+		{
+			if (scope_holds(out, entity, &entity->budgets[b]))
+				are_current &= append_budget(walk, i, b);
+		}
+		out->entities[i].nbudgets = out->nbudgets - out->entities[i].first_budget;
+	}
+	return are_current;
+}
+
+static int
+compare_turns(const void *left, const void *right, void *arg)
+{
+	const GovTurn *turns = arg;
+	int64		a = turns[*(const int *) left].counter_id;
+	int64		b = turns[*(const int *) right].counter_id;
+
+	return (a > b) - (a < b);
+}
+
+/* So that the next walk, under the lock, finds each at once. */
+static void
+sort_turns(GovResolution *resolution)
+{
+	for (int i = 0; i < resolution->nturns; i++)
+		resolution->turn_order[i] = i;
+	qsort_arg(resolution->turn_order, resolution->nturns, sizeof(int), compare_turns,
+			  resolution->turns);
+	resolution->nsorted = resolution->nturns;
+}
+
+/* Compute the windows that were found to be over.  No lock is held. */
+void
+gov_resolve_compute_turns(GovResolution *resolution)
+{
+	for (int i = 0; i < resolution->nturns; i++)
+	{
+		GovTurn    *turn = &resolution->turns[i];
+		pg_tz	   *tz = gov_window_timezone(turn->timezone);
+
+		if (turn->is_computed)
+			continue;
+		GOV_FAULT(GOV_FAULT_MEMORY);
+		if (tz == NULL ||
+			!gov_window_at(&turn->cadence, turn->has_anchor, turn->anchor, tz,
+						   resolution->now, &turn->window))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+					 errmsg("cannot compute the present window of a budget"),
+					 errdetail("Its time zone is \"%s\".", gov_error_shown(turn->timezone)),
+					 errhint("Change the cadence, anchor_at or timezone of that budget.")));
+		turn->is_computed = true;
+	}
+	sort_turns(resolution);
+}

@@ -1,0 +1,83 @@
+/*
+ * resolve_held.c
+ *		The counters that a hold is held against.
+ *
+ * PURPOSE
+ *		A hold that ends goes off the budgets it was made on, whatever has
+ *		become of the entities since: moved, archived, given other budgets.  So
+ *		they are not resolved but looked up, each on its entity.
+ *
+ * LOCKING
+ *		As in resolve.c: the caller has the stripe's lock, nothing here
+ *		allocates, raises or waits.
+ *
+ * INVARIANTS
+ *		A budget that the node of its entity does not have is gone, and its
+ *		counter with it.
+ */
+#include "postgres.h"
+
+#include "cache/private_view.h"
+#include "gate/resolve_walk.h"
+
+/* A budget of this transaction's own, which shared memory does not know. */
+static void
+find_private(GovWalk *walk, GovHeld *held)
+{
+	const GovName *name = &held->entity;
+	GovLoaded  *loaded = gov_private_find(name->id, name->id_length);
+	uint32		nbudgets;
+
+	if (loaded == NULL)
+	{
+		gov_resolve_note_missing(walk, name->id, name->id_length);
+		return;
+	}
+	nbudgets = loaded->entity ? loaded->entity->nbudgets : 0;
+	for (uint32 i = 0; i < nbudgets; i++)
+	{
+		if (!gov_uuid_is(&loaded->entity->budgets[i].id, &held->budget_id))
+			continue;
+		if (loaded->is_own[i])
+			held->counter = &loaded->counters[i];
+		else
+		{
+			/* somebody else has made it since the shared node was loaded */
+			gov_resolve_note_other(walk, name->id, name->id_length);
+			walk->is_outdated = true;
+		}
+		return;
+	}
+}
+
+/* Find the counters of the hold that the request ends. */
+void
+gov_resolve_held(GovWalk *walk)
+{
+	const GovRequest *request = walk->request;
+	GovSharedNode *previous = NULL;
+	uint32		number = 0;
+
+	for (int i = 0; i < request->nheld; i++)
+	{
+		GovHeld    *held = &request->held[i];
+		GovSharedNode *node;
+
+		held->counter = NULL;
+		held->is_shared = false;
+		walk->name = &held->entity;
+		node = gov_resolve_find_node(walk, held->entity.id, held->entity.id_length);
+		if (node == NULL)
+			continue;
+		/* they are in the order of the node's own, so the next is not far */
+		if (gov_node_find_budget(node, &held->budget_id, node == previous ? number + 1 : 0,
+								 &number))
+		{
+			held->counter = gov_node_counter(node, number);
+			held->is_shared = true;
+			previous = node;
+		}
+		else if (walk->source->uses_private)
+			find_private(walk, held);
+	}
+}

@@ -1,0 +1,432 @@
+/*
+ * hold_row.c
+ *		The rows of holds.
+ *
+ * PURPOSE
+ *		Writes, locks, reads and closes rows of gov_reservations.  A hold is
+ *		open until it is settled, released, or expired; a load counts every
+ *		open one, whatever its time, so only the change of its state ends it.
+ *
+ * LOCKING
+ *		Whoever is to change a hold locks its row first, to the end of the
+ *		transaction: of settling, releasing, extending and expiring one at a
+ *		time.  Expiring skips what is locked.
+ *
+ * FAILURE
+ *		40001 when the row was changed since a REPEATABLE READ or SERIALIZABLE
+ *		transaction began.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/guc.h"
+#include "base/spi.h"
+#include "ledger/append.h"
+#include "ledger/columns.h"
+#include "ledger/hold_row.h"
+#include "ledger/keys.h"
+
+#define GOV_HOLD_SELECT \
+	"select r.id, r.owner_id, r.capability_id, r.amount, r.entity_ids, r.dimensions," \
+	" r.state, r.expires_at, r.event_id, r.assignment_ids" \
+	" from @gov_reservations r"
+
+static GovQuery find_query = {
+	.sql = GOV_HOLD_SELECT " where r.id = $1",
+	.nargs = 1,
+	.argtypes = {UUIDOID}
+};
+
+static GovQuery lock_query = {
+	.sql = GOV_HOLD_SELECT
+	" where r.id = $1 and r.owner_id = coalesce($2, r.owner_id) for update",
+	.nargs = 2,
+	.argtypes = {UUIDOID, TEXTOID}
+};
+
+static GovQuery lock_overdue_query = {
+	.sql = GOV_HOLD_SELECT
+	" where r.state = 'open' and r.expires_at > $3 and r.expires_at <= $1"
+	" order by r.expires_at limit $2 for update skip locked",
+	.nargs = 3,
+	.argtypes = {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID}
+};
+
+static GovQuery lock_owners_overdue_query = {
+	.sql = GOV_HOLD_SELECT
+	" where r.state = 'open' and r.owner_id = $3 and (r.owner_id, r.expires_at) <= ($3, $1)"
+	" order by r.owner_id, r.expires_at limit $2 for update skip locked",
+	.nargs = 3,
+	.argtypes = {TIMESTAMPTZOID, INT8OID, TEXTOID}
+};
+
+static GovQuery budgets_query = {
+	.sql =
+	"select u.n, a.id, a.entity_id from unnest($1) with ordinality as u(id, n),"
+	"  lateral (select g.id, g.entity_id from @gov_assignments g"
+	"           where g.id = u.id offset 0) a"
+	" order by u.n",
+	.nargs = 1,
+	.argtypes = {UUIDARRAYOID}
+};
+
+static GovQuery close_query = {
+	.sql =
+	"update @gov_reservations"
+	" set state = $2, settled_amount = $3, event_id = $4, updated_at = $5"
+	" where id = $1",
+	.nargs = 5,
+	.argtypes = {UUIDOID, TEXTOID, NUMERICOID, INT8OID, TIMESTAMPTZOID}
+};
+
+static GovQuery extend_query = {
+	.sql =
+	"update @gov_reservations set expires_at = $2, updated_at = $3"
+	" where id = $1",
+	.nargs = 3,
+	.argtypes = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static GovQuery next_expiry_query = {
+	.sql = "select r.expires_at from @gov_reservations r"
+	" where r.state = 'open' and r.expires_at > $1 order by r.expires_at limit 1",
+	.nargs = 1,
+	.argtypes = {TIMESTAMPTZOID}
+};
+
+static const char *const state_names[] = {
+	[GOV_HOLD_OPEN] = "open",
+	[GOV_HOLD_SETTLED] = "settled",
+	[GOV_HOLD_RELEASED] = "released",
+	[GOV_HOLD_EXPIRED] = "expired"
+};
+
+const char *
+gov_hold_row_state_name(GovHoldState state)
+{
+	return state_names[state];
+}
+
+static GovHoldState
+state_named(const char *name)
+{
+	for (int state = 0; state < lengthof(state_names); state++)
+	{
+		if (strcmp(state_names[state], name) == 0)
+			return (GovHoldState) state;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("stored state \"%s\" of a hold is unknown", gov_error_shown(name)),
+			 errhint("Run ALTER EXTENSION governance UPDATE.")));
+}
+
+static void
+store_hold(GovAppend *append, const GovHold *hold)
+{
+	Datum	   *values = append->slot->tts_values;
+	bool	   *nulls = append->slot->tts_isnull;
+
+	gov_append_clear(append);
+	memset(nulls, false, sizeof(bool) * GOV_HOLD_COLUMNS);
+	values[GOV_HOLD_ID] = UUIDPGetDatum(&hold->id);
+	values[GOV_HOLD_OWNER_ID] = CStringGetTextDatum(hold->owner);
+	values[GOV_HOLD_CAPABILITY_ID] = PointerGetDatum(hold->capability);
+	values[GOV_HOLD_AMOUNT] = NumericGetDatum(gov_amount_to_numeric(hold->amount));
+	values[GOV_HOLD_ENTITY_IDS] = PointerGetDatum(hold->entity_ids ? hold->entity_ids :
+												  construct_empty_array(TEXTOID));
+	values[GOV_HOLD_DIMENSIONS] = JsonbPGetDatum(hold->dimensions);
+	values[GOV_HOLD_IDEMPOTENCY_KEY] = PointerGetDatum(hold->key);
+	nulls[GOV_HOLD_IDEMPOTENCY_KEY] = hold->key == NULL;
+	values[GOV_HOLD_REQUEST_HASH] = PointerGetDatum(hold->request_hash);
+	nulls[GOV_HOLD_REQUEST_HASH] = hold->request_hash == NULL;
+	values[GOV_HOLD_CALLER] = CStringGetTextDatum(gov_guc_caller_name());
+	values[GOV_HOLD_STATE] = CStringGetTextDatum(state_names[GOV_HOLD_OPEN]);
+	values[GOV_HOLD_EXPIRES_AT] = TimestampTzGetDatum(hold->expires_at);
+	nulls[GOV_HOLD_SETTLED_AMOUNT] = true;
+	nulls[GOV_HOLD_EVENT_ID] = true;
+	values[GOV_HOLD_ASSIGNMENT_IDS] = PointerGetDatum(hold->assignment_ids);
+	values[GOV_HOLD_CREATED_AT] = TimestampTzGetDatum(hold->created_at);
+	values[GOV_HOLD_UPDATED_AT] = values[GOV_HOLD_CREATED_AT];
+}
+
+/*
+ * Append an open hold under a new id.  False when its key has just been taken:
+ * nothing was written then.
+ */
+bool
+gov_hold_row_insert(GovHold *hold)
+{
+	const GovCatalog *catalog = gov_catalog();
+	GovAppend	append;
+	GovKey		key = {hold->owner, hold->key};
+	bool		is_done = true;
+
+	hold->id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
+	gov_append_open(&append, catalog->reservations, GOV_HOLD_COLUMNS,
+					catalog->reservations_key, hold->key != NULL);
+	store_hold(&append, hold);
+	if (hold->key == NULL)
+		gov_append_row(&append);
+	else
+		is_done = gov_append_key_row(&append, gov_key_has_event, &key);
+	gov_append_close(&append);
+	return is_done;
+}
+
+/* What SPI has, copied into the caller's memory. */
+static void
+read_hold(uint64 row, MemoryContext context, GovHold *hold)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Numeric		amount;
+	bool		isnull;
+
+	memset(hold, 0, sizeof(*hold));
+	hold->id = *DatumGetUUIDP(gov_spi_value(row, 1, &isnull));
+	hold->owner = gov_spi_text(row, 2);
+	hold->capability = DatumGetTextPCopy(gov_spi_value(row, 3, &isnull));
+	amount = DatumGetNumeric(gov_spi_value(row, 4, &isnull));
+	hold->has_bad_amount = gov_amount_from_numeric(amount, &hold->amount) != GOV_AMOUNT_OK;
+	hold->entity_ids = DatumGetArrayTypePCopy(gov_spi_value(row, 5, &isnull));
+	hold->dimensions = DatumGetJsonbPCopy(gov_spi_value(row, 6, &isnull));
+	hold->state = state_named(gov_spi_text(row, 7));
+	hold->expires_at = DatumGetTimestampTz(gov_spi_value(row, 8, &isnull));
+	hold->event_id = DatumGetInt64(gov_spi_value(row, 9, &isnull));
+	hold->assignment_ids = DatumGetArrayTypePCopy(gov_spi_value(row, 10, &isnull));
+	MemoryContextSwitchTo(old);
+}
+
+/* The budgets of some holds, one after the other; ends says where each one's do. */
+static Datum
+all_budgets(const GovHold *holds, int count, int64 *ends)
+{
+	ArrayBuildState *all = initArrayResult(UUIDOID, CurrentMemoryContext, false);
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum	   *ids;
+		int			nids;
+
+		deconstruct_array(holds[i].assignment_ids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR,
+						  &ids, NULL, &nids);
+		for (int j = 0; j < nids; j++)
+			accumArrayResult(all, ids[j], false, UUIDOID, CurrentMemoryContext);
+		ends[i] = (i > 0 ? ends[i - 1] : 0) + nids;
+	}
+	return makeArrayResult(all, CurrentMemoryContext);
+}
+
+/* Which of the holds' budgets there still are, and on which entities. */
+static void
+read_budgets(GovHold *holds, int count, MemoryContext context)
+{
+	int64	   *ends = palloc(sizeof(int64) * Max(count, 1));
+	Datum		args[1] = {all_budgets(holds, count, ends)};
+	uint64		nrows;
+	uint64		row = 0;
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	nrows = gov_spi_select(&budgets_query, args, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		GovHold    *hold = &holds[i];
+		int			most = ends[i] - (i > 0 ? ends[i - 1] : 0);
+		bool		isnull;
+
+		hold->nbudgets = 0;
+		hold->budgets = MemoryContextAlloc(context, sizeof(GovHoldBudget) * Max(most, 1));
+		for (; row < nrows && DatumGetInt64(gov_spi_value(row, 1, &isnull)) <= ends[i]; row++)
+		{
+			GovHoldBudget *budget = &hold->budgets[hold->nbudgets++];
+
+			budget->id = *DatumGetUUIDP(gov_spi_value(row, 2, &isnull));
+			budget->entity_id = MemoryContextStrdup(context, gov_spi_text(row, 3));
+		}
+	}
+	SPI_freetuptable(SPI_tuptable);
+	gov_spi_pop_snapshot();
+}
+
+/* Run a query that locks rows, and copy the holds that it returns. */
+static int
+lock_holds(GovQuery *query, Datum *args, const char *nulls, MemoryContext context,
+		   GovHold **holds)
+{
+	int			count;
+
+	CommandCounterIncrement();	/* the running command may have made them */
+	count = (int) gov_spi_modify(query, args, nulls);
+	*holds = MemoryContextAlloc(context, sizeof(GovHold) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		read_hold(i, context, &(*holds)[i]);
+	SPI_freetuptable(SPI_tuptable);
+	if (count > 0)
+		read_budgets(*holds, count, context);
+	return count;
+}
+
+/* A hold as it is for this transaction; false if there is no such row. */
+bool
+gov_hold_row_find(const pg_uuid_t *id, GovHold *hold)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		args[1] = {UUIDPGetDatum(id)};
+	GovSpi		spi;
+	bool		found;
+
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	found = gov_spi_select(&find_query, args, NULL) > 0;
+	if (found)
+		read_hold(0, context, hold);
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+	return found;
+}
+
+/*
+ * Lock a hold's row, waiting for whoever has; false if there is no such row, or
+ * an owner is given that it is not of.
+ */
+bool
+gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		args[2] = {UUIDPGetDatum(id), (Datum) 0};
+	char		nulls[2] = {' ', owner != NULL ? ' ' : 'n'};
+	GovHold    *holds;
+	GovSpi		spi;
+	int			count;
+
+	gov_spi_begin(&spi);
+	if (owner != NULL)
+		args[1] = CStringGetTextDatum(owner);
+	count = lock_holds(&lock_query, args, nulls, context, &holds);
+	gov_spi_end(&spi);
+	if (count > 0)
+		*hold = holds[0];
+	return count > 0;
+}
+
+/* Lock an owner's open holds past their time that nobody else has locked. */
+int
+gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
+								 GovHold **holds)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		args[3] = {TimestampTzGetDatum(now), Int64GetDatum(most), (Datum) 0};
+	GovSpi		spi;
+	int			count;
+
+	gov_spi_begin(&spi);
+	args[2] = CStringGetTextDatum(owner);
+	count = lock_holds(&lock_owners_overdue_query, args, NULL, context, holds);
+	gov_spi_end(&spi);
+	return count;
+}
+
+/* The same for all owners; of holds whose time is after another one. */
+int
+gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most, GovHold **holds)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		args[3] = {
+		TimestampTzGetDatum(now), Int64GetDatum(most), TimestampTzGetDatum(after)
+	};
+	GovSpi		spi;
+	int			count;
+
+	gov_spi_begin(&spi);
+	count = lock_holds(&lock_overdue_query, args, NULL, context, holds);
+	gov_spi_end(&spi);
+	return count;
+}
+
+/* What is said of the counters must be said of the row. */
+static void
+require_one(uint64 nrows)
+{
+	if (nrows != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("hold was not changed"),
+				 errdetail("A trigger or rule on \"gov_reservations\" has prevented it."),
+				 errhint("Drop that trigger or rule.")));
+}
+
+/* End a locked hold.  The counters that it is held against are pinned. */
+void
+gov_hold_row_close(const GovHold *hold, GovHoldState state, GovAmount settled_amount,
+				   int64 event_id)
+{
+	bool		is_settled = state == GOV_HOLD_SETTLED;
+	char		nulls[5] = {' ', ' ', is_settled ? ' ' : 'n', is_settled ? ' ' : 'n', ' '};
+	Datum		args[5];
+	GovSpi		spi;
+
+	gov_spi_begin(&spi);
+	args[0] = UUIDPGetDatum(&hold->id);
+	args[1] = CStringGetTextDatum(state_names[state]);
+	args[2] = NumericGetDatum(gov_amount_to_numeric(settled_amount));
+	args[3] = Int64GetDatum(event_id);
+	args[4] = TimestampTzGetDatum(gov_clock());
+	require_one(gov_spi_modify(&close_query, args, nulls));
+	gov_spi_end(&spi);
+}
+
+/* Give a locked hold another time. */
+void
+gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at)
+{
+	Datum		args[3] = {
+		UUIDPGetDatum(&hold->id), TimestampTzGetDatum(expires_at),
+		TimestampTzGetDatum(gov_clock())
+	};
+	GovSpi		spi;
+
+	gov_spi_begin(&spi);
+	require_one(gov_spi_modify(&extend_query, args, NULL));
+	gov_spi_end(&spi);
+}
+
+/* The first time after another one that an open hold has; false if none is open. */
+bool
+gov_hold_row_next_expiry(TimestampTz after, TimestampTz *expires_at)
+{
+	Datum		args[1] = {TimestampTzGetDatum(after)};
+	GovSpi		spi;
+	bool		found;
+	bool		isnull;
+
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	found = gov_spi_select(&next_expiry_query, args, NULL) > 0;
+	if (found)
+		*expires_at = DatumGetTimestampTz(gov_spi_value(0, 1, &isnull));
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+	return found;
+}
+
+/* Is a transaction under way that has written holds? */
+bool
+gov_hold_row_is_in_flight(void)
+{
+	LOCKTAG		tag;
+	int			count;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, gov_catalog()->reservations);
+	(void) GetLockConflicts(&tag, ShareLock, &count);
+	return count > 0;
+}

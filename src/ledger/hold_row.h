@@ -1,0 +1,66 @@
+/*
+ * hold_row.h
+ *		The rows of holds.
+ */
+#ifndef GOV_HOLD_ROW_H
+#define GOV_HOLD_ROW_H
+
+#include "utils/array.h"
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+#include "datatype/timestamp.h"
+
+#include "pure/amount.h"
+
+typedef enum GovHoldState
+{
+	GOV_HOLD_OPEN,
+	GOV_HOLD_SETTLED,
+	GOV_HOLD_RELEASED,
+	GOV_HOLD_EXPIRED
+} GovHoldState;
+
+/* A budget that a hold is held against. */
+typedef struct GovHoldBudget
+{
+	pg_uuid_t	id;
+	char	   *entity_id;
+} GovHoldBudget;
+
+/* A hold; what is not said of both is of an existing one. */
+typedef struct GovHold
+{
+	pg_uuid_t	id;
+	char	   *owner;
+	text	   *capability;
+	GovAmount	amount;
+	bool		has_bad_amount; /* the row has one that we did not write */
+	ArrayType  *entity_ids;		/* as the call gave them; NULL: none */
+	Jsonb	   *dimensions;
+	text	   *key;			/* of a new one; NULL: none */
+	bytea	   *request_hash;	/* of a new one; NULL without a key */
+	ArrayType  *assignment_ids;
+	GovHoldState state;
+	TimestampTz expires_at;
+	TimestampTz created_at;		/* of a new one */
+	int64		event_id;		/* when settled */
+	int			nbudgets;		/* those that there still are */
+	GovHoldBudget *budgets;
+} GovHold;
+
+extern bool gov_hold_row_insert(GovHold *hold);
+extern bool gov_hold_row_find(const pg_uuid_t *id, GovHold *hold);
+extern bool gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold);
+extern int	gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
+											 GovHold **holds);
+extern int	gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most,
+									  GovHold **holds);
+extern void gov_hold_row_close(const GovHold *hold, GovHoldState state,
+							   GovAmount settled_amount, int64 event_id);
+extern void gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at);
+extern bool gov_hold_row_is_in_flight(void);
+extern bool gov_hold_row_next_expiry(TimestampTz after, TimestampTz *expires_at);
+extern const char *gov_hold_row_state_name(GovHoldState state);
+
+#endif							/* GOV_HOLD_ROW_H */
