@@ -116,6 +116,16 @@ as $$
       and not exists (select from unnest(a.scope_entity_ids) as s (id) where s.id not in (select r.id from resolved as r))
 $$;
 
+-- Until when an entity of the resolved set is blocked, the one for longest; null: none is.
+create function oracle.blocked_until(owner text, dims jsonb, ids text[], at timestamptz) returns timestamptz
+language sql stable
+as $$
+    select max(coalesce(e.blocked_until, 'infinity'))
+    from oracle.named(owner, dims, ids) as n, oracle.chain(owner, n.id) as c
+    join gov_entities as e on e.owner_id = owner and e.id = c.id
+    where e.blocked_at is not null and (e.blocked_until is null or e.blocked_until > at)
+$$;
+
 -- The holds that count at a time: those in the tables, and those that others have in flight. Until somebody expires a hold past its
 -- time, which nobody can as long as another transaction is at its row, it is in the engine's counters. Of such holds those that
 -- are "overdue" count here as well: none of them, those that are "locked", or all.
@@ -160,6 +170,7 @@ as $$
 declare
     asked numeric := round(amount, 9);
     decision oracle.decision;
+    blocked_until timestamptz := oracle.blocked_until(owner, dims, ids, at);
 begin
     with hold as materialized (
         select h.*
@@ -199,7 +210,9 @@ begin
         ) as o
     ), budget as materialized (
         select s.*,
-               s.enforcement = 'soft' or s.usage_limit is null or s.usage + s.held + asked <= s.usage_limit as allows,
+               s.enforcement = 'soft'
+                   or (s.usage_limit is null or s.usage + s.held + asked <= s.usage_limit) and (s.call_limit is null or asked <= s.call_limit) as allows,
+               s.enforcement = 'hard' and coalesce(asked > s.call_limit, false) as is_too_large,
                s.enforcement = 'hard' and s.usage_limit is not null as limits
         from state as s
     ), node as materialized (
@@ -232,13 +245,20 @@ begin
     select coalesce(bool_and(b.allows), true),
            case
                when not bool_and(b.allows) then
-                   case when bool_or(b.limits and asked > b.usage_limit) then 'RequestedUsageExceedingLimit' else 'BudgetExceeded' end
+                   case when bool_or(b.limits and asked > b.usage_limit or b.is_too_large) then 'RequestedUsageExceedingLimit' else 'BudgetExceeded' end
            end,
            min(b.usage_limit - b.usage - b.held) filter (where b.limits),
-           case when bool_and(isfinite(b.window_end)) filter (where not b.allows) then max(b.window_end) filter (where not b.allows) end,
+           case when bool_and(isfinite(b.window_end) and not b.is_too_large) filter (where not b.allows) then max(b.window_end) filter (where not b.allows) end,
            (select coalesce(jsonb_agg(c.nodes order by c.place), '[]') from chain as c)
     into decision
     from budget as b;
+    if blocked_until is not null then
+        decision.retry_at := case
+            when isfinite(blocked_until) and (decision.is_granted or decision.retry_at is not null) then greatest(blocked_until, decision.retry_at)
+        end;
+        decision.is_granted := false;
+        decision.denied_reason := 'Blocked';
+    end if;
     return decision;
 end
 $$;

@@ -253,6 +253,29 @@ comment on table @extschema@.gov_usage is 'what each budget had used per window 
 comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; of merged windows that of the last';
 comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged (since 1.1.0)';
 
+-- Blocks, and the most that one call may use.
+alter table @extschema@.gov_entities
+    add column blocked_at timestamptz,
+    add column blocked_until timestamptz,
+    add column blocked_reason text,
+    add constraint gov_entities_blocked_at_check check (isfinite(blocked_at)),
+    add constraint gov_entities_blocked_until_check check (blocked_until is null or isfinite(blocked_until) and blocked_at is not null),
+    add constraint gov_entities_blocked_reason_check check (blocked_reason is null or length(blocked_reason) between 1 and 1000 and blocked_at is not null);
+
+comment on column @extschema@.gov_entities.blocked_at is 'when it was blocked; null: it is not. What involves a blocked entity is denied; gov_block() (since 1.1.0)';
+comment on column @extschema@.gov_entities.blocked_until is 'when the block ends by itself; null: not before gov_unblock() (since 1.1.0)';
+comment on column @extschema@.gov_entities.blocked_reason is 'why, for people to read (since 1.1.0)';
+comment on constraint gov_entities_blocked_at_check on @extschema@.gov_entities is 'The time of blocking is finite.';
+comment on constraint gov_entities_blocked_until_check on @extschema@.gov_entities is 'The end of a block is finite, or null for none, and there is a block (blocked_at).';
+comment on constraint gov_entities_blocked_reason_check on @extschema@.gov_entities is 'The reason of a block has 1 to 1000 characters, and there is a block (blocked_at).';
+
+alter table @extschema@.gov_assignments
+    add column call_limit numeric,
+    add constraint gov_assignments_call_limit_check check (call_limit >= 0 and call_limit < 1000000000000000000);
+
+comment on column @extschema@.gov_assignments.call_limit is 'the most that one call may use, whatever is left, exact to 9 decimals; null = as much as is left (since 1.1.0)';
+comment on constraint gov_assignments_call_limit_check on @extschema@.gov_assignments is 'A limit of a call is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
+
 -- Columns that 1.0.0 said nothing about.
 comment on column @extschema@.gov_entity_types.description is 'free text, for people to read';
 comment on column @extschema@.gov_entity_types.created_at is 'when the row was made';

@@ -142,6 +142,16 @@ find_function(const GovCatalog *catalog, const char *name)
 						   ObjectIdGetDatum(catalog->schema));
 }
 
+/*
+ * A column that 1.1 has added: behind those that users had added before.  Invalid
+ * in an extension that is not updated yet.
+ */
+static AttrNumber
+find_column(Oid table, const char *name)
+{
+	return OidIsValid(table) ? get_attnum(table, name) : InvalidAttrNumber;
+}
+
 static bool
 look_up(GovCatalog *catalog)
 {
@@ -157,9 +167,12 @@ look_up(GovCatalog *catalog)
 	catalog->entity_types = find_relation(catalog, "gov_entity_types");
 	catalog->capabilities = find_relation(catalog, "gov_capabilities");
 	catalog->entities = find_relation(catalog, "gov_entities");
+	catalog->entities_blocked_at = find_column(catalog->entities, "blocked_at");
+	catalog->entities_blocked_until = find_column(catalog->entities, "blocked_until");
 	catalog->entities_pkey = find_index(catalog, "gov_entities_pkey", catalog->entities);
 	catalog->entities_parent = find_index(catalog, "gov_entities_parent_id_idx", catalog->entities);
 	catalog->assignments = find_relation(catalog, "gov_assignments");
+	catalog->assignments_call_limit = find_column(catalog->assignments, "call_limit");
 	catalog->assignments_key = find_index(catalog, "gov_assignments_key", catalog->assignments);
 	catalog->assignments_counter = find_index(catalog, "gov_assignments_counter_id_key",
 											  catalog->assignments);
@@ -173,8 +186,7 @@ look_up(GovCatalog *catalog)
 	catalog->usage = find_relation(catalog, "gov_usage");
 	catalog->usage_pkey = find_index(catalog, "gov_usage_pkey", catalog->usage);
 	catalog->usage_merged = find_index(catalog, "gov_usage_merged", catalog->usage);
-	catalog->usage_merged_windows = OidIsValid(catalog->usage) ?
-		get_attnum(catalog->usage, "merged_windows") : InvalidAttrNumber;
+	catalog->usage_merged_windows = find_column(catalog->usage, "merged_windows");
 	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");
 	catalog->alerts = find_relation(catalog, "gov_alerts");
 	catalog->alert_policies = find_relation(catalog, "gov_alert_policies");

@@ -18,9 +18,13 @@ typedef struct GovCatalog
 	Oid			entity_types;
 	Oid			capabilities;
 	Oid			entities;
+	AttrNumber	entities_blocked_at;	/* columns, from 1 on; invalid in an
+										 * older extension */
+	AttrNumber	entities_blocked_until;
 	Oid			entities_pkey;	/* index on (owner_id, id) */
 	Oid			entities_parent;	/* index on (owner_id, parent_id) */
 	Oid			assignments;
+	AttrNumber	assignments_call_limit;
 	Oid			assignments_key;	/* index on (owner_id, entity_id,
 									 * capability_id, ...) */
 	Oid			assignments_counter;	/* index on (counter_id); invalid when

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
 #include "base/errors.h"
 #include "cache/load_steps.h"
 #include "ledger/columns.h"
@@ -137,6 +138,22 @@ is_text(Datum value, const char *expected)
 		memcmp(VARDATA_ANY(actual), expected, length) == 0;
 }
 
+/* Append what hardly any budget has. */
+static void
+add_bounds(StringInfo block, const GovRow *row, GovBudgetMore *more)
+{
+	AttrNumber	call_limit = gov_catalog()->assignments_call_limit;
+	GovBounds	bounds = {0};
+
+	bounds.has_call_limit = call_limit != InvalidAttrNumber && !row->nulls[call_limit - 1];
+	if (!bounds.has_call_limit)
+		return;
+	bounds.call_limit = gov_load_sum(row->values[call_limit - 1]);
+	align_block(block, MAXIMUM_ALIGNOF);
+	more->bounds = block->len;
+	appendBinaryStringInfo(block, (char *) &bounds, offsetof(GovBounds, steps));
+}
+
 /* Append what few budgets have; returns where it is, or 0 if this one has none of it. */
 static uint32
 add_more(const GovLoad *load, StringInfo block, const GovRow *row)
@@ -151,7 +168,9 @@ add_more(const GovLoad *load, StringInfo block, const GovRow *row)
 	if (!is_text(row->values[GOV_ASSIGNMENT_TIMEZONE], "UTC"))
 		more.timezone = add_column(block, row, GOV_ASSIGNMENT_TIMEZONE);
 	add_alerts(load, block, row, &more);
-	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0)
+	add_bounds(block, row, &more);
+	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0 &&
+		more.bounds == 0)
 		return 0;
 	align_block(block, MAXIMUM_ALIGNOF);
 	offset = block->len;
@@ -195,6 +214,25 @@ add_budget(const GovLoad *load, StringInfo block, const GovRow *row, uint32 numb
 	budget.more = add_more(load, block, row);
 	memcpy(block->data + offsetof(GovEntity, budgets) + number * sizeof(GovBudget),
 		   &budget, sizeof(GovBudget));
+}
+
+/* Append until when the entity is blocked; returns where it is, or 0 if it is not. */
+static uint32
+add_block(StringInfo block, const GovRow *row)
+{
+	AttrNumber	at = gov_catalog()->entities_blocked_at;
+	AttrNumber	until = gov_catalog()->entities_blocked_until;
+	TimestampTz end = DT_NOEND;
+	uint32		offset;
+
+	if (at == InvalidAttrNumber || until == InvalidAttrNumber || row->nulls[at - 1])
+		return 0;
+	if (!row->nulls[until - 1])
+		end = DatumGetTimestampTz(row->values[until - 1]);
+	align_block(block, MAXIMUM_ALIGNOF);
+	offset = block->len;
+	appendBinaryStringInfo(block, (char *) &end, sizeof(end));
+	return offset;
 }
 
 /* Append the outer strings; budgets of one capability share its id. */
@@ -282,6 +320,7 @@ gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovRow *
 	add_string(&block, item->id, item->id_length);
 	for (uint32 i = 0; i < nbudgets; i++)
 		add_budget(load, &block, &budgets[i], i);
+	head.block = add_block(&block, row);
 	align_block(&block, MAXIMUM_ALIGNOF);
 	head.inner_size = block.len;
 	add_outer(&block, &head, row, budgets);

@@ -178,7 +178,7 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 
 /* What is used and held for this transaction, which sees what it gives back. */
 static void
-read_state(const GovResolvedBudget *resolved, GovBudgetState *state)
+read_state(const GovEntity *entity, const GovResolvedBudget *resolved, GovBudgetState *state)
 {
 	const GovBudget *budget = resolved->budget;
 	GovCharge	relief = {0};
@@ -196,6 +196,7 @@ read_state(const GovResolvedBudget *resolved, GovBudgetState *state)
 	state->limit = budget->limit;
 	state->has_limit = budget->has_limit;
 	state->is_soft = budget->is_soft;
+	state->bounds = gov_budget_bounds(entity, budget);
 	state->window_end = resolved->counter->window.end;
 }
 
@@ -227,9 +228,20 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 					 budget->is_shared))
 		return false;
 	budget->window = budget->counter->window;
-	read_state(budget, &out->states[out->nbudgets]);
+	read_state(resolved->entity, budget, &out->states[out->nbudgets]);
+	out->has_bounds |= out->states[out->nbudgets].bounds != NULL;
 	out->nbudgets++;
 	return true;
+}
+
+/* Note that an entity is blocked, unless another one is for longer. */
+static void
+note_block(GovResolution *out, int entity, TimestampTz until)
+{
+	if (out->blocked >= 0 && out->blocked_until >= until)
+		return;
+	out->blocked = entity;
+	out->blocked_until = until;
 }
 
 /* Returns whether every counter has the window of the present time. */
@@ -240,12 +252,17 @@ gov_resolve_budgets(GovWalk *walk)
 	GovResolution *out = walk->out;
 	bool		are_current = true;
 
+	out->blocked = -1;
+	out->has_bounds = false;
 	for (int i = 0; i < out->nentities; i++)
 	{
 		const GovEntity *entity = out->entities[i].entity;
 		uint32		first = 0;
 		uint32		count = 0;
+		TimestampTz until;
 
+		if (gov_entity_is_blocked(entity, out->now, &until))
+			note_block(out, i, until);
 		if (!entity->is_archived)
 			gov_entity_budgets_of(entity, request->capability_id,
 								  request->capability_length,

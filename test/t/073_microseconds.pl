@@ -131,6 +131,28 @@ foreach my $way (sort keys %ways)
 	gov_ask($session, 'reset governance.use_cache');
 }
 
+# ---------------------------------------------------------------- a block
+
+foreach my $way (sort keys %ways)
+{
+	my $owner = "block $way";
+	my $turn = sub { gov_ask($session, $ways{$way}) if $ways{$way} };
+
+	gov_ask($session, "call customer('$owner')");
+	stop_clock('2040-05-05 12:20:00+00', 0);
+	gov_ask($session, qq{select gov_block('$owner', 'org', '2040-05-05 12:20:00.000002+00')});
+	stop_clock('2040-05-05 12:20:00+00', 1);
+	$turn->();
+	is_answer(qq{select is_granted, denied_reason, retry_at from gov_check('$owner', 'tokens', 1, null, '{org}')}, 'f|Blocked|2040-05-05 12:20:00.000002+00',
+		"$way: blocked until a time, a microsecond before it");
+	is_answer(calls('gov_consume', $owner, 1), 'f', "$way: for a call that charges too");
+	stop_clock('2040-05-05 12:20:00+00', 2);
+	$turn->();
+	is_answer(calls('gov_check', $owner, 1), 't', "$way: and not at it");
+	is_answer(calls('gov_consume', $owner, 10), 't', "$way: nor for a call that charges");
+	gov_ask($session, 'reset governance.use_cache');
+}
+
 # ---------------------------------------------------------------- the time of an event
 
 gov_ask($session, q{call customer('ahead')});
