@@ -62,6 +62,7 @@ as $$
             ('_gov_library_version', '{reader}'),
             ('gov_cached_counters', '{reader}'),
             ('_gov_cached_counters', '{reader}'),
+            ('_gov_verify_owner', '{reader}'),
             ('gov_engine_facts', '{reader}'),
             ('gov_cache_needed', '{reader}'),
             ('_gov_budget_bytes', '{reader}'),

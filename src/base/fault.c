@@ -15,7 +15,8 @@
  *		governance.fault_at			counted down here: 0 is never, or done, so
  *									what SHOW says after a history is whether
  *									it has met its fault
- *		governance.fault_action		error, fatal, crash, pause
+ *		governance.fault_action		error, fatal, crash, pause, queue: wait for the
+ *									advisory lock 1, which a test has, and go on
  *		governance.fault_clock		stops the clock, so that a test can stand on
  *									the very microsecond at which something ends
  *
@@ -31,6 +32,7 @@
 
 #include "miscadmin.h"
 #include "storage/latch.h"
+#include "utils/fmgrprotos.h"
 #include "utils/wait_event.h"
 
 #include "base/fault.h"
@@ -55,6 +57,16 @@ pause_here(void)
 	}
 }
 
+/* Go on when the test has let go of its lock. */
+static void
+queue_here(void)
+{
+	Datum		lock = Int64GetDatum(1);
+
+	DirectFunctionCall1(pg_advisory_lock_shared_int8, lock);
+	DirectFunctionCall1(pg_advisory_unlock_shared_int8, lock);
+}
+
 /*
  * Allocating looks at no interrupts: it may fail, but a session does not end in
  * it.  And a full queue of NOTIFY fails nothing: it counts when asked for by name.
@@ -68,7 +80,7 @@ is_possible(GovFaultPoint point)
 		(point != GOV_FAULT_CACHE && point != GOV_FAULT_MEMORY);
 }
 
-/* Count a point.  True when it is to fail, unless the session ends here. */
+/* Count a point.  True when it is to fail, unless the session ends here or waits. */
 bool
 gov_fault_is_due(GovFaultPoint point)
 {
@@ -88,6 +100,9 @@ gov_fault_is_due(GovFaultPoint point)
 		case GOV_FAULT_PAUSE:
 			pause_here();
 			break;
+		case GOV_FAULT_QUEUE:
+			queue_here();
+			return false;
 	}
 	return true;
 }

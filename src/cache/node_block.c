@@ -232,11 +232,10 @@ gov_node_block_free(GovRef block)
 /* The counter that a node has of a budget, maybe of one that was gone; NULL: none. */
 static GovSharedCounter *
 find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
-		  GovSharedNode **block, bool *is_orphan)
+		  GovSharedNode **block)
 {
 	uint32		budget;
 
-	*is_orphan = node->is_absent || !gov_node_content_find_budget(node, budget_id, guess, &budget);
 	for (;;)
 	{
 		GovSharedCounter *counter = gov_node_counters(node);
@@ -256,7 +255,11 @@ find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
 /*
  * A counter that stays is given the loaded id and window if it has another id:
  * the budget's usage starts afresh, its holds go on.  What was loaded of them
- * is exact if nobody had any in flight, for nobody can since the claim.
+ * is exact if nobody had any in flight, for nobody can since the claim.  It is
+ * more than the counter knows: a hold that ends while its budget is gone goes
+ * off no counter.  If somebody had some in flight, in any budget of the entity,
+ * what the counter has stays: then such a hold counts until the node leaves
+ * memory, which is too much and never too little.
  *
  * And if it was loaded for a later window (gov_counter_must_load).  Nobody has
  * usage of that in flight: who had when the counter went back to an earlier one
@@ -346,12 +349,11 @@ gov_node_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned)
 	for (uint32 i = 0; i < entity->nbudgets; i++)
 	{
 		GovSharedNode *block;
-		bool		is_orphan;
 		GovSharedCounter *kept = find_kept(gov_address(former), &entity->budgets[i].id, i,
-										   &block, &is_orphan);
+										   &block);
 
 		if (kept != NULL)
-			carry_counter(&gov_node_counters(node)[i], kept, block, was_pinned || is_orphan);
+			carry_counter(&gov_node_counters(node)[i], kept, block, was_pinned);
 	}
 	return sort_out(former, node);
 }

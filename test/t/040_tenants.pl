@@ -100,6 +100,7 @@ my %FUNCTIONS = (
 
 	# Internal. Those that are not listed must be in SQL, with the rights of their caller, and are for readers and tenants.
 	_gov_cached_counters => [ 'reader', '42501', q{_gov_cached_counters('globex')} ],
+	_gov_verify_owner => [ 'reader', '42501', q{_gov_verify_owner('globex')} ],
 	_gov_library_version => [ 'reader', 'shared', '_gov_library_version()' ],
 	_gov_budgets_of_entity => [ 'reader tenant', 'shared', q{_gov_budgets_of_entity('globex', 'sekrit-team', '2026-01-01')} ],
 	_gov_budget_bytes => [ 'reader', 'shared', '_gov_budget_bytes(1, 0, 0, 0, false, 0)' ],
