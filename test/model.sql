@@ -490,7 +490,7 @@ begin
         where e.owner_id = owner and x.counter_id = c.counter_id and x.window_start = c.window_start
     ) as u
     where u.amount > 0
-        and u.amount >= a.usage_limit * t.threshold * 0.01
+        and u.amount >= oracle.limit_at(a, oracle.now()) * t.threshold * 0.01
         and not exists (select from gov_alerts as l where l.assignment_id = a.id and l.window_start = c.window_start and l.threshold = t.threshold)
     limit 1;
     if wrong is not null then

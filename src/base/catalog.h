@@ -30,8 +30,7 @@ typedef struct GovCatalog
 	Oid			assignments_counter;	/* index on (counter_id); invalid when
 										 * dropped */
 	Oid			boosts;			/* invalid in an older extension */
-	Oid			boosts_budget;	/* index on (owner_id, entity_id,
-								 * valid_until) */
+	Oid			boosts_budget;	/* index on (owner_id, entity_id, valid_until) */
 	Oid			counter_seq;
 	Oid			assignments_strict; /* index of strict ones on (owner_id,
 									 * entity_id) */

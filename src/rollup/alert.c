@@ -284,7 +284,7 @@ write_alerts(const GovCrossings *crossings, Datum xids, MemoryContext context, i
 	args[8] = TimestampTzGetDatum(gov_clock());
 	CommandCounterIncrement();
 	count = (int) gov_spi_modify(gov_load_has_boosts() ? &boosted_raise_query : &raise_query,
-								args, NULL);
+								 args, NULL);
 	*ids = MemoryContextAllocHuge(context, sizeof(int64) * (count + 1));
 	for (int i = 0; i < count; i++)
 	{

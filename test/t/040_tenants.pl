@@ -22,6 +22,7 @@ my %RELATIONS = (
 	gov_alerts_id_seq => [''],
 	gov_allocations => ['reader tenant admin'],
 	gov_assignments => [ 'reader tenant admin', 'tenant admin' ],
+	gov_boosts => [ 'reader tenant admin', 'admin' ],
 	gov_budgets => ['reader tenant admin'],
 	gov_capabilities => [ 'reader tenant admin', 'admin' ],
 	gov_counter_seq => [''],
@@ -50,6 +51,7 @@ my %FUNCTIONS = (
 	gov_archive_entities => [ '', '42501', q{gov_archive_entities('globex', '{sekrit-team}')} ],
 	gov_attribution => [ 'reader tenant', '42501', q{gov_attribution('globex', 'tokens', '{team}', '-infinity', 'infinity')} ],
 	gov_block => [ '', '42501', q{gov_block('globex', 'sekrit-team')} ],
+	gov_boost => [ '', '42501', q{gov_boost('globex', 'sekrit-team', 'tokens', 1)} ],
 	gov_unblock => [ '', '42501', q{gov_unblock('globex', 'sekrit-team')} ],
 	gov_backtest => [ 'reader tenant', '42501', "gov_backtest('globex', '[$budget]', '-infinity', 'infinity')" ],
 	gov_cached_counters => [ 'reader', 'shared', 'gov_cached_counters()' ],
@@ -139,6 +141,7 @@ foreach my $owner (qw(acme globex))
 			('$owner', '${x}old', 'team', '${x}team', null, '{}', now());
 		insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, locked, alert_thresholds) values
 			('$owner', '${x}team', 'tokens', '${x}open', 100, false, '{50}'), ('$owner', '${x}team', 'tokens', '${x}locked', 1000, true, '{50}');
+		insert into gov_boosts (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 0.5);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}');
 		set governance.caller = '${x}caller';
 		select gov_ingest('$owner', 'tokens', 60, '{"feature": "${x}chat"}', '{${x}team}', '${x}key')});
