@@ -12,7 +12,7 @@ alter table @extschema@.gov_entities enable row level security;
 alter table @extschema@.gov_assignments enable row level security;
 alter table @extschema@.gov_events enable row level security;
 alter table @extschema@.gov_usage enable row level security;
-alter table @extschema@.gov_usage_hourly enable row level security;
+alter table @extschema@.gov_usage_by_time enable row level security;
 alter table @extschema@.gov_reservations enable row level security;
 alter table @extschema@.gov_alerts enable row level security;
 alter table @extschema@.gov_alert_policies enable row level security;
@@ -21,7 +21,7 @@ create policy gov_entities_select on @extschema@.gov_entities for select using (
 create policy gov_assignments_select on @extschema@.gov_assignments for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_events_select on @extschema@.gov_events for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_usage_select on @extschema@.gov_usage for select using (@extschema@.gov_owner_visible(owner_id));
-create policy gov_usage_hourly_select on @extschema@.gov_usage_hourly for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_usage_by_time_select on @extschema@.gov_usage_by_time for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_reservations_select on @extschema@.gov_reservations for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_alerts_select on @extschema@.gov_alerts for select using (@extschema@.gov_owner_visible(owner_id));
 

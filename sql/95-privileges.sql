@@ -46,6 +46,48 @@ begin
 end
 $$;
 
+-- So does gov_attribution; and who may ask it may ask gov_usage_sums, which reports do that read hours before.
+do $$
+declare
+    item record;
+begin
+    for item in
+        select a.grantee::regrole as grantee, n.oid::regprocedure as added
+        from pg_proc p
+        cross join lateral aclexplode(p.proacl) a
+        join pg_proc n on n.pronamespace = p.pronamespace
+            and n.proname in (
+                'gov_attribution', '_gov_attribution', '_gov_bucket_of', '_gov_is_calendar', '_gov_require_bucket', '_gov_require_timezone',
+                'gov_usage_sums', '_gov_usage_sums', '_gov_grain_serves', '_gov_is_grain_start', '_gov_is_within_bucket', '_gov_refuse_grain',
+                '_gov_refuse_sum')
+        where p.oid = '@extschema@.gov_attribution(text, text, text[], timestamptz, timestamptz, interval)'::regprocedure
+            and a.grantee not in (0, p.proowner)
+            and a.privilege_type = 'EXECUTE'
+    loop
+        execute format('grant execute on function %s to %s', item.added, item.grantee);
+    end loop;
+end
+$$;
+
+-- gov_usage_hourly was a table, and is a view of it: who could read the one reads the other.
+do $$
+declare
+    item record;
+begin
+    for item in
+        select distinct on (a.grantee) a.grantee::regrole as grantee, a.is_grantable
+        from pg_class c
+        cross join lateral aclexplode(c.relacl) a
+        where c.oid = '@extschema@.gov_usage_by_time'::regclass
+            and a.grantee not in (0, c.relowner)
+            and a.privilege_type = 'SELECT'
+        order by a.grantee, a.is_grantable desc
+    loop
+        execute format('grant select on @extschema@.gov_usage_hourly to %s%s', item.grantee, case when item.is_grantable then ' with grant option' else '' end);
+    end loop;
+end
+$$;
+
 -- Whoever can create objects beside ours cannot get them called by ours, but by whoever calls ours by an unqualified name, or
 -- leaves out an argument.
 do $$

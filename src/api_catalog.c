@@ -71,10 +71,14 @@ static GovQuery delete_queries[] = {
 	DELETE_FROM_WHERE("gov_reservations", " and state <> 'open'"),
 	DELETE_FROM("gov_events"),
 	DELETE_FROM("gov_usage"),
-	DELETE_FROM("gov_usage_hourly"),
 	DELETE_FROM("gov_alerts"),
 	DELETE_FROM("gov_alert_policies")
 };
+
+static GovQuery delete_by_time_query = DELETE_FROM("gov_usage_by_time");
+
+/* The same in an extension that is not updated yet. */
+static GovQuery delete_hourly_1_0_query = DELETE_FROM("gov_usage_hourly");
 
 /* gov_delete_owner(owner_id text) returns void */
 Datum
@@ -96,6 +100,8 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 	gov_hierarchy_lock(DatumGetTextPP(args[0]), ExclusiveLock);
 	for (int i = 0; i < lengthof(delete_queries); i++)
 		gov_spi_modify(&delete_queries[i], args, NULL);
+	gov_spi_modify(gov_catalog()->has_1_1_tables ? &delete_by_time_query : &delete_hourly_1_0_query,
+				   args, NULL);
 	gov_spi_end(&spi);
 	PG_RETURN_VOID();
 }

@@ -240,7 +240,6 @@ create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations
 
 -- What is there is rewritten as it is updated, or by VACUUM FULL.
 alter table @extschema@.gov_usage set (fillfactor = 45);
-alter table @extschema@.gov_usage_hourly set (fillfactor = 45);
 
 alter table @extschema@.gov_usage
     add column merged_windows bigint;
@@ -252,6 +251,32 @@ create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) 
 comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay, short ones merged into days';
 comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; of merged windows that of the last';
 comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged (since 1.1.0)';
+
+-- gov_usage_hourly becomes a view, by the parts below. Its table goes on under another name, with its rows, its rights, and what
+-- users have put on it: all of them are of whole hours, and none is rewritten.
+alter table @extschema@.gov_usage_hourly rename to gov_usage_by_time;
+
+alter table @extschema@.gov_usage_by_time
+    add column minute smallint not null default 0,
+    add column grain_minutes smallint not null default 60;
+
+alter table @extschema@.gov_usage_by_time set (fillfactor = 45);
+
+drop index @extschema@.gov_usage_hourly_key;
+
+create unique index gov_usage_by_time_key on @extschema@.gov_usage_by_time
+    (owner_id, hour, md5(capability_id || chr(1) || entity_id), minute);
+
+drop policy gov_usage_hourly_select on @extschema@.gov_usage_by_time;
+
+comment on table @extschema@.gov_usage_by_time is 'what each entity and its descendants used per hour, or part of an hour, up to the rollup''s watermark (since 1.1.0)';
+comment on column @extschema@.gov_usage_by_time.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_usage_by_time.capability_id is 'the capability that was used';
+comment on column @extschema@.gov_usage_by_time.amount is 'what was used, in the capability''s unit, in grain_minutes from that minute of the hour on';
+comment on column @extschema@.gov_usage_by_time.event_count is 'how many events that were';
+comment on column @extschema@.gov_usage_by_time.minute is 'how many minutes after the start of the hour the row''s time begins';
+comment on column @extschema@.gov_usage_by_time.grain_minutes is 'how long it is: governance.usage_grain when the row was written, or longer. Where the setting has changed, a shorter row may lie within a longer one; each event is counted in one of them';
+comment on column @extschema@.gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_by_time, later ones are not';
 
 -- Columns that 1.0.0 said nothing about.
 comment on column @extschema@.gov_entity_types.description is 'free text, for people to read';
@@ -273,10 +298,6 @@ comment on column @extschema@.gov_usage.owner_id is 'one of the vendor''s custom
 comment on column @extschema@.gov_usage.assignment_id is 'the budget';
 comment on column @extschema@.gov_usage.amount is 'what was used in the window, in the capability''s unit';
 comment on column @extschema@.gov_usage.event_count is 'how many events that were';
-comment on column @extschema@.gov_usage_hourly.owner_id is 'one of the vendor''s customers';
-comment on column @extschema@.gov_usage_hourly.capability_id is 'the capability that was used';
-comment on column @extschema@.gov_usage_hourly.amount is 'what was used in the hour, in the capability''s unit';
-comment on column @extschema@.gov_usage_hourly.event_count is 'how many events that were';
 comment on column @extschema@.gov_reservations.id is 'its id, the reservation_id of the calls';
 comment on column @extschema@.gov_reservations.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_reservations.capability_id is 'the capability of which it holds an amount';

@@ -62,7 +62,7 @@ relation_changed(Datum arg, Oid relid)
 		relid == current.events_owner || relid == current.events_pkey ||
 		relid == current.events_id_seq || relid == current.usage ||
 		relid == current.usage_pkey || relid == current.usage_merged ||
-		relid == current.usage_hourly || relid == current.alerts ||
+		relid == current.usage_by_time || relid == current.alerts ||
 		relid == current.alert_policies || relid == current.alert_policies_key ||
 		relid == current.reservations || relid == current.reservations_key ||
 		relid == current.reservations_open ||
@@ -175,7 +175,9 @@ look_up(GovCatalog *catalog)
 	catalog->usage_merged = find_index(catalog, "gov_usage_merged", catalog->usage);
 	catalog->usage_merged_windows = OidIsValid(catalog->usage) ?
 		get_attnum(catalog->usage, "merged_windows") : InvalidAttrNumber;
-	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");
+	catalog->usage_by_time = find_relation(catalog, "gov_usage_by_time");
+	if (!OidIsValid(catalog->usage_by_time))
+		catalog->usage_by_time = find_relation(catalog, "gov_usage_hourly");
 	catalog->alerts = find_relation(catalog, "gov_alerts");
 	catalog->alert_policies = find_relation(catalog, "gov_alert_policies");
 	catalog->alert_policies_key = find_index(catalog, "gov_alert_policies_key",

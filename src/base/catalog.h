@@ -34,7 +34,7 @@ typedef struct GovCatalog
 	Oid			usage_pkey;		/* index on (counter_id, window_start); invalid when dropped */
 	AttrNumber	usage_merged_windows;	/* the column, from 1 on */
 	Oid			usage_merged;	/* index of looked-at rows on (window_end, ...); likewise */
-	Oid			usage_hourly;
+	Oid			usage_by_time;	/* gov_usage_hourly in an extension that is not updated yet */
 	Oid			alerts;
 	Oid			alert_policies;
 	Oid			alert_policies_key; /* index on (owner_id); invalid when dropped */

@@ -103,7 +103,7 @@ cmp_ok(updates('gov_rollup_state'), '>=', $before + 2, 'which it was');
 
 # ---------------------------------------------------------------- bloat
 
-my $pages = q{select sum(pg_relation_size(c)) / 8192 from unnest('{gov_usage,gov_usage_hourly}'::regclass[]) c};
+my $pages = q{select sum(pg_relation_size(c)) / 8192 from unnest('{gov_usage,gov_usage_by_time}'::regclass[]) c};
 my $first;
 foreach my $round (1 .. 6)
 {
@@ -112,7 +112,7 @@ foreach my $round (1 .. 6)
 	$first = sql($pages) if $round == 1;
 }
 cmp_ok(sql($pages), '<=', $first + 4, 'the tables do not grow');
-my $hot = q{select round(100.0 * sum(n_tup_hot_upd) / sum(n_tup_upd)) from pg_stat_user_tables where relname in ('gov_usage', 'gov_usage_hourly')};
+my $hot = q{select round(100.0 * sum(n_tup_hot_upd) / sum(n_tup_upd)) from pg_stat_user_tables where relname in ('gov_usage', 'gov_usage_by_time')};
 $node->poll_query_until('postgres', "select ($hot) >= 95");
 cmp_ok(sql($hot), '>=', 95, 'and updates touch no index');
 
