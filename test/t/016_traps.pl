@@ -107,6 +107,11 @@ sub calls
 		q{gov_tree('acme'::text, array['tokens']::text[], 'org-1'::text)}, q{gov_tree('acme'::text, null::text[], null::text)},
 		q{gov_report('acme'::text, 'tokens'::text, 'org-1'::text, 5::int)}, q{gov_report('acme'::text, null::text, null::text, null::int)},
 		(map { qq{gov_attribution('acme'::text, 'tokens'::text, array['org', 'model']::text[], $now, } . $_ . '::interval)' } "'1 day'", "'1 month'", "'6 hours'", 'null'),
+		qq{gov_attribution('acme'::text, 'tokens'::text, array['org', 'model']::text[], $now, '1 day'::interval, 'Asia/Kolkata'::text)},
+		qq{gov_attribution('acme'::text, 'tokens'::text, array['org']::text[], $now, '1 day'::interval, 'Mars'::text)},
+		(map { "gov_usage_sums('2020-01-01'::timestamptz, 'infinity'::timestamptz, $_, array['acme']::text[], array['tokens']::text[])" }
+			"'1 day'::interval, 'UTC'::text", "'1 month'::interval, null::text", "'6 hours'::interval, 'UTC'::text", "null::interval, 'UTC'::text",
+			"'1 day'::interval, 'Asia/Kolkata'::text", "'0'::interval, 'UTC'::text"),
 		qq{gov_backtest('acme'::text, '[{"entityId": "agent-1", "capabilityId": "tokens", "usageLimit": 1, "cadence": "P1D"}]'::jsonb, $now)},
 		qq{gov_backtest('acme'::text, '[{"entityId": "agent-1", "capabilityId": "tokens", "usageLimit": -1, "cadence": "P1D"}]'::jsonb, $now)},
 		q{gov_archive_entities('acme'::text, array['agent-2']::text[])}, q{gov_archive_entities('acme'::text, array['nobody']::text[])}, q{gov_archive_entities('acme'::text, '{{a},{b}}'::text[])},
