@@ -169,9 +169,13 @@ as $$
 begin
     raise exception using
         errcode = 'invalid_parameter_value',
-        message = 'older sums do not add up to what is asked for',
-        detail = format('One is of %s minutes from %s on, in time zone "%s".', grain_minutes, starts_at, current_setting('timezone')),
-        hint = 'It was rolled up when governance.usage_grain was longer, and stays as it is. Ask for a later time, or ask gov_attribution, which adds up the events.';
+        message = format('a sum of %s minutes does not add up to what is asked for', grain_minutes),
+        detail = format('It is of the time from %s on, and lies in two buckets of time zone "%s".', starts_at, current_setting('timezone')),
+        hint = case
+            when make_interval(mins => grain_minutes) > coalesce(current_setting('governance.usage_grain', true), '1h')::interval
+            then 'It was rolled up when governance.usage_grain was longer, and stays as it is. Ask for a later time, or ask gov_attribution, which adds up the events.'
+            else 'No value of governance.usage_grain helps. Ask for a later time, or ask gov_attribution, which adds up the events.'
+        end;
 end
 $$;
 
