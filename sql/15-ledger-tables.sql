@@ -91,6 +91,7 @@ comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row 
 
 -- A row is of one grain: an hour, or the part of it that governance.usage_grain said when it was first rolled up. Grains of
 -- different lengths may lie side by side. Their hour is a column of its own, so that gov_usage_hourly finds hours by the index.
+-- What tells parts of an hour is null in rows of whole hours, and so takes no room there.
 create table @extschema@.gov_usage_by_time
 (
     owner_id text collate "C" not null,
@@ -99,8 +100,8 @@ create table @extschema@.gov_usage_by_time
     hour timestamptz not null,
     amount numeric not null,
     event_count bigint not null,
-    minute smallint not null default 0,
-    grain_minutes smallint not null default 60
+    minute smallint,
+    grain_minutes smallint
 )
 using heap
 with (fillfactor = 45);
@@ -108,7 +109,7 @@ with (fillfactor = 45);
 -- One row per owner, capability, entity and start of a grain. The ids can be 255 characters of 4 bytes each: together they would
 -- not fit into a row of an index. None contains a control character, so that none can look like another pair.
 create unique index gov_usage_by_time_key on @extschema@.gov_usage_by_time
-    (owner_id, hour, md5(capability_id || chr(1) || entity_id), minute);
+    (owner_id, hour, md5(capability_id || chr(1) || entity_id), coalesce(minute, '0'::smallint));
 
 -- Without, a publication FOR ALL TABLES would refuse the rollup's updates.
 alter table @extschema@.gov_usage_by_time replica identity full;
@@ -118,10 +119,10 @@ comment on column @extschema@.gov_usage_by_time.owner_id is 'one of the vendor''
 comment on column @extschema@.gov_usage_by_time.capability_id is 'the capability that was used';
 comment on column @extschema@.gov_usage_by_time.entity_id is 'empty for events that resolved to nothing';
 comment on column @extschema@.gov_usage_by_time.hour is 'the start of the hour of occurred_at, in UTC';
-comment on column @extschema@.gov_usage_by_time.amount is 'what was used, in the capability''s unit, in grain_minutes from that minute of the hour on';
+comment on column @extschema@.gov_usage_by_time.amount is 'what was used in that time, in the capability''s unit';
 comment on column @extschema@.gov_usage_by_time.event_count is 'how many events that were';
-comment on column @extschema@.gov_usage_by_time.minute is 'how many minutes after the start of the hour the row''s time begins';
-comment on column @extschema@.gov_usage_by_time.grain_minutes is 'how long it is: governance.usage_grain when the row was written, or longer. Where the setting has changed, a shorter row may lie within a longer one; each event is counted in one of them';
+comment on column @extschema@.gov_usage_by_time.minute is 'null: the row is of the whole hour; else how many minutes after the start of the hour its time begins';
+comment on column @extschema@.gov_usage_by_time.grain_minutes is 'null: the row is of the whole hour; else how long its time is, governance.usage_grain when it was written, or longer. Where the setting has changed, a shorter row may lie within a longer one; each event is counted in one of them';
 
 create table @extschema@.gov_reservations
 (

@@ -160,7 +160,7 @@ $$;
 comment on function @extschema@._gov_refuse_grain(interval, interval, interval, timestamptz, timestamptz) is
     'internal: refuses what sums of the length of governance.usage_grain cannot serve (22023), and says which length can';
 
-create function @extschema@._gov_refuse_sum(starts_at timestamptz, grain_minutes smallint)
+create function @extschema@._gov_refuse_sum(starts_at timestamptz, grain_minutes int)
 returns timestamptz
 language plpgsql
 stable
@@ -179,7 +179,7 @@ begin
 end
 $$;
 
-comment on function @extschema@._gov_refuse_sum(timestamptz, smallint) is 'internal: refuses a row of gov_usage_by_time that lies in two buckets (22023)';
+comment on function @extschema@._gov_refuse_sum(timestamptz, int) is 'internal: refuses a row of gov_usage_by_time that lies in two buckets (22023)';
 
 create function @extschema@._gov_usage_sums
 (
@@ -252,15 +252,16 @@ begin
         (
             select u.owner_id, u.capability_id, u.entity_id, u.amount, u.event_count,
                 case
-                    when u.grain_minutes <= $6 and u.hour >= $7 and u.hour < $8
+                    when g.minutes <= $6 and u.hour >= $7 and u.hour < $8
                         or g.starts_at >= $1 and g.ends_at <= $2 and %1$s._gov_is_within_bucket($3, g.starts_at, g.ends_at)
                     then case when $3 is not null then %1$s._gov_bucket_start($3, g.starts_at) end
-                    else %1$s._gov_refuse_sum(g.starts_at, u.grain_minutes)
+                    else %1$s._gov_refuse_sum(g.starts_at, g.minutes)
                 end as start
             from %1$s.gov_usage_by_time u
             cross join lateral
             (
-                select u.hour + make_interval(mins => u.minute) as starts_at, u.hour + make_interval(mins => u.minute + u.grain_minutes) as ends_at
+                select coalesce(u.grain_minutes, 60) as minutes, u.hour + make_interval(mins => coalesce(u.minute, 0)) as starts_at,
+                    u.hour + make_interval(mins => coalesce(u.minute + u.grain_minutes, 60)) as ends_at
             ) g
             where u.hour > $1 - interval '1 hour'
                 and u.hour < $2

@@ -78,7 +78,7 @@ values
     ('index', 'gov_usage', 'gov_usage_assignment_id_idx', 'O', 'create index gov_usage_assignment_id_idx on @extschema@.gov_usage (owner_id, assignment_id)'),
     ('index', 'gov_usage', 'gov_usage_unmerged', 'O', 'create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is null'),
     ('index', 'gov_usage', 'gov_usage_merged', 'O', 'create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null'),
-    ('index', 'gov_usage_by_time', 'gov_usage_by_time_key', 'O', 'create unique index gov_usage_by_time_key on @extschema@.gov_usage_by_time (owner_id, hour, md5(capability_id || chr(1) || entity_id), minute)'),
+    ('index', 'gov_usage_by_time', 'gov_usage_by_time_key', 'O', 'create unique index gov_usage_by_time_key on @extschema@.gov_usage_by_time (owner_id, hour, md5(capability_id || chr(1) || entity_id), coalesce(minute, ''0''::smallint))'),
     ('index', 'gov_reservations', 'gov_reservations_key', 'O', 'create unique index gov_reservations_key on @extschema@.gov_reservations (owner_id, idempotency_key) where idempotency_key is not null'),
     ('index', 'gov_reservations', 'gov_reservations_expires_at_idx', 'O', 'create index gov_reservations_expires_at_idx on @extschema@.gov_reservations (expires_at) where state = ''open'''),
     ('index', 'gov_reservations', 'gov_reservations_updated_at_idx', 'O', 'create index gov_reservations_updated_at_idx on @extschema@.gov_reservations (updated_at) where state <> ''open'''),

@@ -257,25 +257,25 @@ comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row 
 alter table @extschema@.gov_usage_hourly rename to gov_usage_by_time;
 
 alter table @extschema@.gov_usage_by_time
-    add column minute smallint not null default 0,
-    add column grain_minutes smallint not null default 60;
+    add column minute smallint,
+    add column grain_minutes smallint;
 
 alter table @extschema@.gov_usage_by_time set (fillfactor = 45);
 
 drop index @extschema@.gov_usage_hourly_key;
 
 create unique index gov_usage_by_time_key on @extschema@.gov_usage_by_time
-    (owner_id, hour, md5(capability_id || chr(1) || entity_id), minute);
+    (owner_id, hour, md5(capability_id || chr(1) || entity_id), coalesce(minute, '0'::smallint));
 
 drop policy gov_usage_hourly_select on @extschema@.gov_usage_by_time;
 
 comment on table @extschema@.gov_usage_by_time is 'what each entity and its descendants used per hour, or part of an hour, up to the rollup''s watermark (since 1.1.0)';
 comment on column @extschema@.gov_usage_by_time.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_usage_by_time.capability_id is 'the capability that was used';
-comment on column @extschema@.gov_usage_by_time.amount is 'what was used, in the capability''s unit, in grain_minutes from that minute of the hour on';
+comment on column @extschema@.gov_usage_by_time.amount is 'what was used in that time, in the capability''s unit';
 comment on column @extschema@.gov_usage_by_time.event_count is 'how many events that were';
-comment on column @extschema@.gov_usage_by_time.minute is 'how many minutes after the start of the hour the row''s time begins';
-comment on column @extschema@.gov_usage_by_time.grain_minutes is 'how long it is: governance.usage_grain when the row was written, or longer. Where the setting has changed, a shorter row may lie within a longer one; each event is counted in one of them';
+comment on column @extschema@.gov_usage_by_time.minute is 'null: the row is of the whole hour; else how many minutes after the start of the hour its time begins';
+comment on column @extschema@.gov_usage_by_time.grain_minutes is 'null: the row is of the whole hour; else how long its time is, governance.usage_grain when it was written, or longer. Where the setting has changed, a shorter row may lie within a longer one; each event is counted in one of them';
 comment on column @extschema@.gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_by_time, later ones are not';
 
 -- Columns that 1.0.0 said nothing about.

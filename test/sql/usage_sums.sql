@@ -5,14 +5,14 @@ insert into gov_capabilities (id) values ('sums-tokens'), ('sums-calls');
 insert into gov_entities (owner_id, id, type_id) select o, e, 'sums-team' from unnest('{sums,sums-2}'::text[]) o, unnest('{eng,ops}'::text[]) e;
 insert into gov_usage_by_time (owner_id, capability_id, entity_id, hour, amount, event_count, minute, grain_minutes)
 values
-    ('sums', 'sums-tokens', 'eng', '2026-03-01 00:00Z', 1, 1, 0, 60),
-    ('sums', 'sums-tokens', 'eng', '2026-03-01 23:00Z', 20.50, 2, 0, 60),
-    ('sums', 'sums-tokens', 'eng', '2026-03-02 00:00Z', 300, 3, 0, 60),
+    ('sums', 'sums-tokens', 'eng', '2026-03-01 00:00Z', 1, 1, null, null),
+    ('sums', 'sums-tokens', 'eng', '2026-03-01 23:00Z', 20.50, 2, null, null),
+    ('sums', 'sums-tokens', 'eng', '2026-03-02 00:00Z', 300, 3, null, null),
     ('sums', 'sums-tokens', 'eng', '2026-03-31 22:00Z', 4000, 4, 0, 30),
     ('sums', 'sums-tokens', 'eng', '2026-03-31 22:00Z', 50000, 5, 30, 15),
-    ('sums', 'sums-tokens', '', '2026-03-01 00:00Z', 7, 1, 0, 60),
-    ('sums', 'sums-calls', 'ops', '2026-03-02 00:00Z', -1, 1, 0, 60),
-    ('sums-2', 'sums-tokens', 'eng', '2026-03-02 00:00Z', 9, 1, 0, 60);
+    ('sums', 'sums-tokens', '', '2026-03-01 00:00Z', 7, 1, null, null),
+    ('sums', 'sums-calls', 'ops', '2026-03-02 00:00Z', -1, 1, null, null),
+    ('sums-2', 'sums-tokens', 'eng', '2026-03-02 00:00Z', 9, 1, null, null);
 
 -- The hours have no parts.
 select entity_id, hour, amount, event_count from gov_usage_hourly where owner_id = 'sums' and capability_id = 'sums-tokens' order by hour, entity_id;
