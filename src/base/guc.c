@@ -279,7 +279,7 @@ define_worker_settings(void)
 							&gov_rollup_interval_ms, -1, -1, 3600000,
 							PGC_SIGHUP, GUC_UNIT_MS, interval_is_sane, NULL, NULL);
 	DefineCustomEnumVariable("governance.usage_grain",
-							 "Length of the times that gov_usage_by_time has a sum of.",
+							 "Span of time that one row of gov_usage_by_time covers.",
 							 "It holds for what is rolled up from then on. Days that begin at half past an hour of UTC, as in India, "
 							 "need 30min, and those of Nepal 15min; that makes up to two and four times as many rows.",
 							 &gov_usage_grain_minutes, GOV_USAGE_GRAIN_HOUR, usage_grain_options,

@@ -46,6 +46,7 @@ select * from gov_attribution('attr', 'tokens', '{}', '-infinity', 'infinity', '
 select * from gov_attribution('attr', 'tokens', '{}', '-infinity', 'infinity', '1 day', 'Asia/Kolkata');
 select * from gov_attribution('attr', 'tokens', '{}', '-infinity', 'infinity', bucket => '1 month', timezone => null);
 show timezone;
+\set SHOW_CONTEXT never
 select * from gov_attribution('attr', 'tokens', '{}', '-infinity', 'infinity', '1 day', 'Asia/Kolkatta');
 select * from gov_attribution('attr', 'tokens', '{}', '-infinity', 'infinity', '1 day', 'UTC+5:30');
 

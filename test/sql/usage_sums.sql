@@ -1,5 +1,6 @@
 -- gov_usage_sums: what was used by days, months and hours of a time zone, from the sums of gov_usage_by_time; test/t/110_zones.pl asks in all zones.
 set timezone = 'UTC';
+\set SHOW_CONTEXT never
 insert into gov_entity_types (id) values ('sums-team');
 insert into gov_capabilities (id) values ('sums-tokens'), ('sums-calls');
 insert into gov_entities (owner_id, id, type_id) select o, e, 'sums-team' from unnest('{sums,sums-2}'::text[]) o, unnest('{eng,ops}'::text[]) e;
