@@ -26,33 +26,6 @@ comment on column @extschema@.gov_usage_hourly.hour is 'the start of the hour of
 comment on column @extschema@.gov_usage_hourly.amount is 'what was used in the hour, in the capability''s unit';
 comment on column @extschema@.gov_usage_hourly.event_count is 'how many events that were';
 
--- A dump of 1.0 copies into gov_usage_hourly, which was the table.
-create function @extschema@.gov_usage_hourly_restored()
-returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    insert into @extschema@.gov_usage_by_time (owner_id, capability_id, entity_id, hour, amount, event_count)
-    values (new.owner_id, new.capability_id, new.entity_id, new.hour, new.amount, new.event_count);
-    return new;
-end
-$$;
-
-comment on function @extschema@.gov_usage_hourly_restored() is 'trigger: puts rows of gov_usage_hourly that a dump of 1.0 has into gov_usage_by_time';
-
-create trigger gov_usage_hourly_restored
-    instead of insert on @extschema@.gov_usage_hourly
-    for each row
-    execute function @extschema@.gov_usage_hourly_restored();
-
--- It fires for a restore with session_replication_role = replica too, which would lose the rows without a word. ALTER TABLE
--- says so of tables only.
-update pg_trigger
-set tgenabled = 'A'
-where tgrelid = '@extschema@.gov_usage_hourly'::regclass
-    and tgname = 'gov_usage_hourly_restored';
-
 -- The times of these functions are of the time zone that is set, as those of 60-attribution.sql.
 
 -- A grain in which the clocks are set forward or back is taken for all of the local time that either side could make it: one that

@@ -74,6 +74,14 @@ all_is_as_recorded('once');
 sql($use);
 all_is_as_recorded('on top of what there is');
 ok(sql('select count(*) > 500 from gov_usage_hourly'), 'there is something to look at');
+foreach my $grain (qw(15min 1h 30min 1h))
+{
+	gov_set($node, 'governance.usage_grain', $grain);
+	sql($use);
+	all_is_as_recorded("in rows of $grain");
+}
+is(sql('select count(*) > 0 from gov_usage_by_time where grain_minutes = 60 or minute + grain_minutes > 60 or minute is null <> (grain_minutes is null)'), 'f', 'and rows are of an hour or of a part of one');
+is(sql('select count(distinct coalesce(grain_minutes, 60)) from gov_usage_by_time'), '3', 'of each length');
 
 # ---------------------------------------------------------------- dead rows, gaps, batches
 
