@@ -256,6 +256,23 @@ comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row 
 -- users have put on it: all of them are of whole hours, and none is rewritten.
 alter table @extschema@.gov_usage_hourly rename to gov_usage_by_time;
 
+-- PostgreSQL 18 names what is not null after its table.
+do $$
+declare
+    named name;
+begin
+    for named in
+        select c.conname
+        from pg_constraint c
+        where c.conrelid = '@extschema@.gov_usage_by_time'::regclass
+            and c.contype = 'n'
+            and c.conname ~ '^gov_usage_hourly_'
+    loop
+        execute format('alter table @extschema@.gov_usage_by_time rename constraint %I to %I', named, replace(named, 'gov_usage_hourly_', 'gov_usage_by_time_'));
+    end loop;
+end
+$$;
+
 alter table @extschema@.gov_usage_by_time
     add column minute smallint,
     add column grain_minutes smallint;

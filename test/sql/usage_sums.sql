@@ -31,7 +31,7 @@ select count(*) from gov_usage_sums('-infinity', owner_ids => '{}');
 -- The session's time zone is that of the buckets, and stays what it is.
 set timezone = 'Asia/Tokyo';
 select bucket_start, local_start, amount from gov_usage_sums('2026-03-01 00:00Z', '2026-03-03 00:00Z', '1 day', owner_ids => '{sums}', capability_ids => '{sums-tokens}');
-select bucket_start, local_start, amount from gov_usage_sums('2026-03-01 00:00Z', '2026-03-03 00:00Z', '1 day', 'CET', '{sums}', '{sums-tokens}');
+select bucket_start, local_start, amount from gov_usage_sums('2026-03-01 00:00Z', '2026-03-03 00:00Z', '1 day', 'Europe/Berlin', '{sums}', '{sums-tokens}');
 show timezone;
 set timezone = 'UTC';
 
