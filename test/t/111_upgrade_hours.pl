@@ -127,8 +127,8 @@ like($dump, qr/^GRANT ALL ON FUNCTION public\.gov_check\(.* TO hours_app;$/m, 's
 # ---------------------------------------------------------------- a dump of 1.0
 
 # Into gov_usage_hourly nothing can be copied, and that is said. So while it is restored the table has the name that it had.
-my @before = ('create extension governance', 'alter view gov_usage_hourly rename to gov_usage_hours', 'alter table gov_usage_by_time rename to gov_usage_hourly');
-my @after = ('alter table gov_usage_hourly rename to gov_usage_by_time', 'alter view gov_usage_hours rename to gov_usage_hourly');
+my @before = ('create extension governance', 'alter view gov_usage_hourly rename to usage_hourly_view', 'alter table gov_usage_by_time rename to gov_usage_hourly');
+my @after = ('alter table gov_usage_hourly rename to gov_usage_by_time', 'alter view usage_hourly_view rename to gov_usage_hourly');
 
 foreach ([ 'unprepared', '' ], [ 'prepared', '' ], [ 'as a replica', '-c session_replication_role=replica', '-j2' ])
 {
