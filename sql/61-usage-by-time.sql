@@ -185,6 +185,8 @@ declare
     -- What is judged before any row is looked at; a row of another time is judged by itself.
     judged_to timestamptz := least(to_time, @extschema@.gov_now() + interval '1 day');
     judged_from timestamptz := greatest(from_time, judged_to - interval '2 years');
+    lengths constant interval[] := '{1 hour, 30 minutes, 15 minutes}';
+    length interval;
     longest interval;
     missing text := case when from_time is null then 'from_time' when to_time is null then 'to_time' end;
     chosen text;
@@ -206,12 +208,12 @@ begin
     end if;
 
     perform set_config('timezone', timezone, true);
-    select g.length
-    into longest
-    from (values (interval '1 hour'), ('30 minutes'), ('15 minutes')) g (length)
-    where @extschema@._gov_grain_serves(g.length, bucket, from_time, to_time, judged_from, judged_to)
-    order by g.length desc
-    limit 1;
+    foreach length in array lengths loop
+        if @extschema@._gov_grain_serves(length, bucket, from_time, to_time, judged_from, judged_to) then
+            longest := length;
+            exit;
+        end if;
+    end loop;
     if longest is null or longest < grain then
         perform @extschema@._gov_refuse_grain(grain, longest, bucket, from_time, to_time);
     end if;

@@ -98,7 +98,7 @@ begin
             and a.privilege_type = 'SELECT'
         order by a.grantee, a.is_grantable desc
     loop
-        execute format('grant select on @extschema@.gov_usage_hourly to %s%s', item.grantee, case when item.is_grantable then ' with grant option' else '' end);
+        execute format('grant select on %s.gov_usage_hourly to %s%s', '@extschema@', item.grantee, case when item.is_grantable then ' with grant option' else '' end);
     end loop;
 end
 $$;

@@ -268,7 +268,7 @@ begin
             and c.contype = 'n'
             and c.conname ~ '^gov_usage_hourly_'
     loop
-        execute format('alter table @extschema@.gov_usage_by_time rename constraint %I to %I', named, replace(named, 'gov_usage_hourly_', 'gov_usage_by_time_'));
+        execute format('alter table %s.gov_usage_by_time rename constraint %I to %I', '@extschema@', named, replace(named, 'gov_usage_hourly_', 'gov_usage_by_time_'));
     end loop;
 end
 $$;

@@ -27,14 +27,14 @@ sql(q{
 	insert into gov_entity_types (id) values ('agent');
 	insert into gov_capabilities (id) values ('tokens');
 	insert into gov_entities (owner_id, id, type_id) values ('acme', 'a', 'agent'), ('acme', 'b', 'agent'), ('gone', 'c', 'agent');
-	select gov_ingest('acme', 'tokens', 10 + n, null, array['a', 'b'], null, '2026-03-01 18:00Z'::timestamptz + n * interval '10 minutes') from generate_series(0, 11) n;
+	select gov_ingest('acme', 'tokens', 10 + n, null, array['a', 'b'], null, '2025-03-01 18:00Z'::timestamptz + n * interval '10 minutes') from generate_series(0, 11) n;
 	select gov_ingest('gone', 'tokens', 1, null, '{c}')});
 gov_roll_up($node, 'postgres');
 is(sql(q{select entity_id, hour, amount, event_count from gov_usage_hourly where owner_id = 'acme' order by 1, 2}), <<'HOURS' =~ s/\n\z//r, 'hours are rolled up, whatever the setting');
-a|2026-03-01 18:00:00+00|75|6
-a|2026-03-01 19:00:00+00|111|6
-b|2026-03-01 18:00:00+00|75|6
-b|2026-03-01 19:00:00+00|111|6
+a|2025-03-01 18:00:00+00|75|6
+a|2025-03-01 19:00:00+00|111|6
+b|2025-03-01 18:00:00+00|75|6
+b|2025-03-01 19:00:00+00|111|6
 HOURS
 sql(q{select gov_delete_owner('gone')});
 is(sql(q{select count(*) from gov_usage_hourly where owner_id = 'gone'}), '0', 'and go with their owner');
@@ -95,27 +95,27 @@ is(seen_by('hours_reader', q{(select group_key ->> 'agent' as entity_id from gov
 # The clock of 1.0 rolled up hours; what is recorded now goes into quarters, and what is of an hour that is there too.
 sql(q{
 	truncate noted;
-	select gov_ingest('acme', 'tokens', 1000, null, '{a}', null, '2026-03-01 18:05Z'), gov_ingest('acme', 'tokens', 2000, null, '{a}', null, '2026-03-01 18:40Z')});
+	select gov_ingest('acme', 'tokens', 1000, null, '{a}', null, '2025-03-01 18:05Z'), gov_ingest('acme', 'tokens', 2000, null, '{a}', null, '2025-03-01 18:40Z')});
 gov_roll_up($node, 'postgres');
 is(sql(q{select hour, minute, grain_minutes, amount, event_count from gov_usage_by_time where entity_id = 'a' order by 1, 2 nulls first}), <<'ROWS' =~ s/\n\z//r, 'each use is counted in one row');
-2026-03-01 18:00:00+00|||1075|7
-2026-03-01 18:00:00+00|30|15|2000|1
-2026-03-01 19:00:00+00|||111|6
+2025-03-01 18:00:00+00|||1075|7
+2025-03-01 18:00:00+00|30|15|2000|1
+2025-03-01 19:00:00+00|||111|6
 ROWS
-is(sql(q{select hour, amount, event_count from gov_usage_hourly where entity_id = 'a' order by 1}), "2026-03-01 18:00:00+00|3075|8\n2026-03-01 19:00:00+00|111|6", 'and once in its hour');
+is(sql(q{select hour, amount, event_count from gov_usage_hourly where entity_id = 'a' order by 1}), "2025-03-01 18:00:00+00|3075|8\n2025-03-01 19:00:00+00|111|6", 'and once in its hour');
 is(sql('select count(*) from noted'), '2', 'a trigger fires on');
-is(sql(q{select bucket_start, amount from gov_usage_sums('2026-03-01', bucket => '1 day', timezone => 'UTC') where entity_id = 'a'}), '2026-03-01 00:00:00+00|3186', 'days of UTC have both');
-gov_raises($node, 'postgres', q{select * from gov_usage_sums('2026-01-01', bucket => '1 day', timezone => 'Asia/Kolkata')}, '22023', 'days of India, with an hour from before at their boundary');
-is(sql(q{select local_start, sum(amount) from gov_usage_sums('2026-03-01 19:00Z', bucket => '1 day', timezone => 'Asia/Kolkata') where entity_id = 'a' group by 1}), '2026-03-02 00:00:00|111', 'and from after it on');
+is(sql(q{select bucket_start, amount from gov_usage_sums('2025-03-01', bucket => '1 day', timezone => 'UTC') where entity_id = 'a'}), '2025-03-01 00:00:00+00|3186', 'days of UTC have both');
+gov_raises($node, 'postgres', q{select * from gov_usage_sums('2025-01-01', bucket => '1 day', timezone => 'Asia/Kolkata')}, '22023', 'days of India, with an hour from before at their boundary');
+is(sql(q{select local_start, sum(amount) from gov_usage_sums('2025-03-01 19:00Z', bucket => '1 day', timezone => 'Asia/Kolkata') where entity_id = 'a' group by 1}), '2025-03-02 00:00:00|111', 'and from after it on');
 
 # Back to hours: a row that was of a part of an hour becomes one of all of it.
-sql(q{select gov_ingest('acme', 'tokens', 5, null, '{b}', null, '2026-03-05 10:05Z'), gov_ingest('acme', 'tokens', 6, null, '{b}', null, '2026-03-05 10:50Z')});
+sql(q{select gov_ingest('acme', 'tokens', 5, null, '{b}', null, '2025-03-05 10:05Z'), gov_ingest('acme', 'tokens', 6, null, '{b}', null, '2025-03-05 10:50Z')});
 gov_roll_up($node, 'postgres');
 gov_set($node, 'governance.usage_grain', '1h');
-sql(q{select gov_ingest('acme', 'tokens', 7, null, '{b}', null, '2026-03-05 10:20Z')});
+sql(q{select gov_ingest('acme', 'tokens', 7, null, '{b}', null, '2025-03-05 10:20Z')});
 gov_roll_up($node, 'postgres');
-is(sql(q{select minute, grain_minutes, amount, event_count from gov_usage_by_time where hour = '2026-03-05 10:00Z' order by 1 nulls first}), "||12|2\n45|15|6|1", 'nothing is lost or counted twice');
-is(sql(q{select amount, event_count from gov_usage_hourly where hour = '2026-03-05 10:00Z'}), '18|3', 'in the hour neither');
+is(sql(q{select minute, grain_minutes, amount, event_count from gov_usage_by_time where hour = '2025-03-05 10:00Z' order by 1 nulls first}), "||12|2\n45|15|6|1", 'nothing is lost or counted twice');
+is(sql(q{select amount, event_count from gov_usage_hourly where hour = '2025-03-05 10:00Z'}), '18|3', 'in the hour neither');
 is(sql('select * from gov_verify()'), '', 'gov_verify finds nothing');
 is(sql('select * from gov_setup_check()'), '', 'nothing of the extension is missing');
 
@@ -123,6 +123,20 @@ is(sql('select * from gov_setup_check()'), '', 'nothing of the extension is miss
 my ($dump) = run_command([ 'pg_dump', '-s', '-d', $node->connstr('postgres') ]);
 like($dump, qr/^GRANT SELECT ON TABLE public\.$_ TO hours_reader;$/m, "$_: the right to read it is dumped") foreach qw(gov_usage gov_usage_by_time gov_usage_hourly);
 like($dump, qr/^GRANT ALL ON FUNCTION public\.gov_check\(.* TO hours_app;$/m, 'so is that to call');
+
+# In a schema whose name must be quoted.
+sql('create database quoted');
+$node->safe_psql('quoted', q{
+	create schema "of its own, 100%";
+	create extension governance schema "of its own, 100%" version '1.0.0';
+	set search_path = "of its own, 100%";
+	select gov_grant('hours_reader', 'reader');
+	alter extension governance update});
+is($node->safe_psql('quoted', q{
+		set role hours_reader;
+		set search_path = "of its own, 100%";
+		select count(*) from gov_usage_hourly, gov_usage_sums('-infinity', bucket => '1 day'), gov_attribution('acme', 'tokens', '{}', '-infinity', 'infinity', '1 day', 'UTC')}),
+	'0', 'rights go on in any schema');
 
 # ---------------------------------------------------------------- a dump of 1.0
 
@@ -150,7 +164,7 @@ foreach ([ 'unprepared', '' ], [ 'prepared', '' ], [ 'as a replica', '-c session
 		is($node->safe_psql('restored', $all), $hours, "$how: with its hours");
 		is($node->safe_psql('restored', 'select minute, grain_minutes, count(*) from gov_usage_by_time group by 1, 2'), '||4', "$how: as rows of an hour");
 		is($node->safe_psql('restored', 'select * from gov_verify()'), '', "$how: gov_verify finds nothing");
-		$node->safe_psql('restored', q{select gov_ingest('acme', 'tokens', 1, null, '{a}', null, '2026-03-01 18:30Z')});
+		$node->safe_psql('restored', q{select gov_ingest('acme', 'tokens', 1, null, '{a}', null, '2025-03-01 18:30Z')});
 		gov_roll_up($node, 'restored');
 		is($node->safe_psql('restored', q{select sum(amount) from gov_usage_hourly where entity_id = 'a'}), '187', "$how: and they go on");
 	}
