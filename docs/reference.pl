@@ -47,18 +47,27 @@ my %functions;
 foreach (rows(qq{
 	select p.proname, p.proretset, format_type(p.prorettype, null), obj_description(p.oid, 'pg_proc'),
 		a.n, coalesce(p.proargmodes[a.n]::text, 'i'), p.proargnames[a.n], format_type(a.type, null),
-		pg_get_function_arg_default(p.oid, a.n)
+		pg_get_function_arg_default(p.oid, a.n), p.oid
 	from $members
 	join pg_proc p on d.classid = 'pg_proc'::regclass and p.oid = d.objid
 	left join lateral unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])) with ordinality b (type, n) on true
 	left join lateral (select b.type, b.n::int) a on true
 	where p.proname !~ '^_' and p.prorettype <> 'trigger'::regtype
-	order by 1, a.n}))
+	order by 1, p.pronargs, p.oid, a.n}))
 {
-	my ($name, $is_set, $returns, $comment, $n, $mode, $argument, $type, $default) = @$_;
+	my ($name, $is_set, $returns, $comment, $n, $mode, $argument, $type, $default, $oid) = @$_;
 	my $function = $functions{$name} //= {
-		returns => $returns, is_set => $is_set eq 't', comment => $comment, in => [], out => [] };
+		oid => $oid, returns => $returns, is_set => $is_set eq 't', comment => $comment, in => [], out => [] };
 
+	# one of the same name, with more arguments
+	if ($function->{oid} ne $oid)
+	{
+		my $others = $function->{others} //= [];
+
+		push @$others, { oid => $oid, returns => $returns, is_set => $is_set eq 't', comment => $comment, in => [], out => [] }
+		  unless @$others && $others->[-1]{oid} eq $oid;
+		$function = $others->[-1];
+	}
 	next if $n eq '';
 	push @{ $function->{ $mode eq 'i' ? 'in' : 'out' } },
 	  { name => $argument, type => $type, default => $default };
@@ -175,8 +184,8 @@ sub pieces
 
 sub parsed
 {
-	my ($name) = @_;
-	my ($about, $rest) = split /\n\n/, $functions{$name}{comment}, 2;
+	my ($function) = @_;
+	my ($about, $rest) = split /\n\n/, $function->{comment}, 2;
 	my (@arguments, %keys);
 
 	$about =~ s/\s+/ /g;
@@ -230,7 +239,7 @@ sub item
 
 sub arguments
 {
-	my ($name, $function, $lines) = @_;
+	my ($name, $function, $lines, @known) = @_;
 	my @names = map { $_->{name} } @{ $function->{in} };
 	my %missing = map { $_ => 1 } @names;
 	my $out = '';
@@ -243,6 +252,7 @@ sub arguments
 		%missing = () if $text =~ /^arguments\b/;
 		$out .= $names ne '' ? item($names, marked($text)) : '- ' . marked($text) . "\n";
 	}
+	delete @missing{@known};
 	die "$name: the comment says nothing of " . join(', ', sort keys %missing) . "\n" if %missing;
 	return $out eq '' ? '' : "$out\n";
 }
@@ -263,21 +273,29 @@ sub result
 	return "$out\n";
 }
 
+# What is said of a function; of one of the same name that has been shown the arguments are known.
+sub described
+{
+	my ($name, $function, @known) = @_;
+	my ($about, $arguments, $keys) = parsed($function);
+	my $out = "```\n" . signature($name, $function) . "\n```\n\n" . sqlstates($about) . "\n\n";
+
+	$out .= arguments($name, $function, $arguments, @known);
+	$out .= result($function, $keys->{result}) if $keys->{result};
+	$out .= "**Errors:**\n\n" . join('', map { "- " . sqlstates($_) . "\n" } split /; /, $keys->{errors}) . "\n" if $keys->{errors};
+	$out .= "**Since:** $keys->{since}\n\n" if $keys->{since};
+	return $out;
+}
+
 sub function
 {
 	my ($name) = @_;
 	my $function = $functions{$name} or die "there is no function $name\n";
-	my ($about, $arguments, $keys) = parsed($name);
+	my @known = map { $_->{name} } @{ $function->{in} };
 
 	$here = $name;
-	my $out = "#### $name\n\n```\n" . signature($name, $function) . "\n```\n\n" . sqlstates($about) . "\n\n";
-
-	$out .= arguments($name, $function, $arguments);
-	$out .= result($function, $keys->{result}) if $keys->{result};
-	$out .= "**Errors:**\n\n" . join('', map { "- " . sqlstates($_) . "\n" } split /; /, $keys->{errors}) . "\n" if $keys->{errors};
-	$out .= "**Since:** $keys->{since}\n\n" if $keys->{since};
 	$function->{is_shown} = 1;
-	return $out;
+	return "#### $name\n\n" . join '', described($name, $function), map { described($name, $_, @known) } @{ $function->{others} // [] };
 }
 
 sub functions
@@ -288,7 +306,7 @@ sub functions
 	foreach my $name (@names)
 	{
 		die "there is no function $name\n" unless $functions{$name};
-		my ($about, undef, $keys) = parsed($name);
+		my ($about, undef, $keys) = parsed($functions{$name});
 
 		$here = $name;
 		$about =~ s/(?<=\w)\. .*$/./;

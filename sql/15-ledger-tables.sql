@@ -89,33 +89,40 @@ comment on column @extschema@.gov_usage.pruned_amount is 'the part of amount who
 comment on column @extschema@.gov_usage.pruned_count is 'the part of event_count whose ledger rows retention has deleted';
 comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged (since 1.1.0)';
 
-create table @extschema@.gov_usage_hourly
+-- A row is of one grain: an hour, or the part of it that governance.usage_grain said when it was first rolled up. Grains of
+-- different lengths may lie side by side. Their hour is a column of its own, so that gov_usage_hourly finds hours by the index.
+-- What tells parts of an hour is null in rows of whole hours, and so takes no room there.
+create table @extschema@.gov_usage_by_time
 (
     owner_id text collate "C" not null,
     capability_id text collate "C" not null,
     entity_id text collate "C" not null,
     hour timestamptz not null,
     amount numeric not null,
-    event_count bigint not null
+    event_count bigint not null,
+    minute smallint,
+    grain_minutes smallint
 )
 using heap
 with (fillfactor = 45);
 
--- One row per owner, capability, entity and hour. The ids can be 255 characters of 4 bytes each: together they would not
--- fit into a row of an index. None contains a control character, so that none can look like another pair.
-create unique index gov_usage_hourly_key on @extschema@.gov_usage_hourly
-    (owner_id, hour, md5(capability_id || chr(1) || entity_id));
+-- One row per owner, capability, entity and start of a grain. The ids can be 255 characters of 4 bytes each: together they would
+-- not fit into a row of an index. None contains a control character, so that none can look like another pair.
+create unique index gov_usage_by_time_key on @extschema@.gov_usage_by_time
+    (owner_id, hour, md5(capability_id || chr(1) || entity_id), coalesce(minute, '0'::smallint));
 
 -- Without, a publication FOR ALL TABLES would refuse the rollup's updates.
-alter table @extschema@.gov_usage_hourly replica identity full;
+alter table @extschema@.gov_usage_by_time replica identity full;
 
-comment on table @extschema@.gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark';
-comment on column @extschema@.gov_usage_hourly.owner_id is 'one of the vendor''s customers';
-comment on column @extschema@.gov_usage_hourly.capability_id is 'the capability that was used';
-comment on column @extschema@.gov_usage_hourly.entity_id is 'empty for events that resolved to nothing';
-comment on column @extschema@.gov_usage_hourly.hour is 'the start of the hour of occurred_at, in UTC';
-comment on column @extschema@.gov_usage_hourly.amount is 'what was used in the hour, in the capability''s unit';
-comment on column @extschema@.gov_usage_hourly.event_count is 'how many events that were';
+comment on table @extschema@.gov_usage_by_time is 'what each entity and its descendants used per hour, or part of an hour, up to the rollup''s watermark (since 1.1.0)';
+comment on column @extschema@.gov_usage_by_time.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_usage_by_time.capability_id is 'the capability that was used';
+comment on column @extschema@.gov_usage_by_time.entity_id is 'empty for events that resolved to nothing';
+comment on column @extschema@.gov_usage_by_time.hour is 'the start of the hour of occurred_at, in UTC';
+comment on column @extschema@.gov_usage_by_time.amount is 'what was used in that time, in the capability''s unit';
+comment on column @extschema@.gov_usage_by_time.event_count is 'how many events that were';
+comment on column @extschema@.gov_usage_by_time.minute is 'null: the row is of the whole hour; else how many minutes after the start of the hour its time begins';
+comment on column @extschema@.gov_usage_by_time.grain_minutes is 'null: the row is of the whole hour; else how long its time is, governance.usage_grain when it was written, or longer. Where the setting has changed, a shorter row may lie within a longer one; each event is counted in one of them';
 
 create table @extschema@.gov_reservations
 (
@@ -261,7 +268,7 @@ using heap;
 
 comment on table @extschema@.gov_rollup_state is 'how far the ledger is rolled up';
 comment on column @extschema@.gov_rollup_state.id is '1: there is one row';
-comment on column @extschema@.gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_hourly, later ones are not';
+comment on column @extschema@.gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_by_time, later ones are not';
 comment on column @extschema@.gov_rollup_state.events_deleted_until is 'governance.event_retention has left no event up to this id (since 1.1.0)';
 comment on column @extschema@.gov_rollup_state.events_looked_until is 'how far the present pass of governance.event_retention has come (since 1.1.0)';
 comment on column @extschema@.gov_rollup_state.events_pass_at is 'when that pass began; null before the first (since 1.1.0)';

@@ -2,38 +2,97 @@
 /* Reports                                                                                                          */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
--- Where a report's bucket begins that a time falls into: counted from Monday 2001-01-01 00:00 local, as windows are; months,
--- days and weeks are local calendar arithmetic, what is shorter is elapsed time.
+-- Buckets are counted from Monday 2001-01-01 00:00 local, as windows are; months, days and weeks are local calendar arithmetic, what
+-- is shorter is elapsed time. None of these functions has a subquery or a setting, so that they become part of the query.
+
+create function @extschema@._gov_is_calendar(bucket interval)
+returns boolean
+language sql
+immutable
+parallel safe
+return bucket >= interval '1 day' and extract(epoch from bucket - date_trunc('day', bucket)) = 0;
+
+comment on function @extschema@._gov_is_calendar(interval) is 'internal: whether buckets are of local days or months, and not of elapsed time';
+
+create function @extschema@._gov_bucket_of(bucket interval, local_time timestamp)
+returns timestamp
+language sql
+immutable
+parallel safe
+return case
+    when extract(day from bucket) > 0 then date_bin(bucket, local_time, timestamp '2001-01-01')
+    else timestamp '2001-01-01' + make_interval(months => (
+        floor(((extract(year from local_time) - 2001) * 12 + extract(month from local_time) - 1)
+            / (extract(year from bucket) * 12 + extract(month from bucket)))
+        * (extract(year from bucket) * 12 + extract(month from bucket)))::int)
+end;
+
+comment on function @extschema@._gov_bucket_of(interval, timestamp) is 'internal: the start of the bucket of days or months that a local time falls into';
+
 create function @extschema@._gov_bucket_start(bucket interval, at timestamptz)
 returns timestamptz
 language sql
 stable
 return case
-    when extract(epoch from bucket - date_trunc('day', bucket)) > 0 or bucket < interval '1 day' then
-        date_bin(bucket, at, timestamp '2001-01-01'::timestamptz)
-    when extract(day from bucket) > 0 then
-        date_bin(bucket, at::timestamp, timestamp '2001-01-01')::timestamptz
-    else
-        (
-            select (timestamp '2001-01-01' + make_interval(months => (floor(m.since / m.wanted) * m.wanted)::int))::timestamptz
-            from (
-                select
-                    (extract(year from at::timestamp) - 2001) * 12 + extract(month from at::timestamp) - 1 as since,
-                    extract(year from bucket) * 12 + extract(month from bucket) as wanted
-            ) m
-        )
+    when @extschema@._gov_is_calendar(bucket) then @extschema@._gov_bucket_of(bucket, at::timestamp)::timestamptz
+    else date_bin(bucket, at, timestamp '2001-01-01'::timestamptz)
 end;
 
-comment on function @extschema@._gov_bucket_start(interval, timestamptz) is 'internal: the start of the bucket of gov_attribution that a time falls into';
+comment on function @extschema@._gov_bucket_start(interval, timestamptz) is 'internal: the start of the bucket of a report that a time falls into, in the time zone that is set';
 
-create function @extschema@.gov_attribution
+create function @extschema@._gov_require_bucket(bucket interval)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    units int := (extract(year from bucket) * 12 + extract(month from bucket) <> 0)::int
+        + (extract(day from bucket) <> 0)::int
+        + (extract(epoch from bucket - date_trunc('day', bucket)) <> 0)::int;
+begin
+    if bucket is not null and (bucket <= interval '0' or units <> 1) then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = 'argument "bucket" must be a positive interval of months, of days, or of time',
+            hint = 'Write it like interval ''1 day'', ''1 month'' or ''6 hours''.';
+    end if;
+end
+$$;
+
+comment on function @extschema@._gov_require_bucket(interval) is 'internal: refuses a bucket that is not positive or of more than one unit (22023)';
+
+create function @extschema@._gov_require_timezone(timezone text)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if timezone is null then
+        return current_setting('timezone');
+    end if;
+    if not @extschema@.gov_is_timezone(timezone) then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('invalid value for "timezone": "%s"', left(timezone, 200)),
+            hint = 'Write a name of pg_timezone_names, such as UTC or Europe/Berlin.';
+    end if;
+    return timezone;
+end
+$$;
+
+comment on function @extschema@._gov_require_timezone(text) is 'internal: the time zone of a report, that of the session for null; refuses a name that is none (22023)';
+
+create function @extschema@._gov_attribution
 (
     owner_id text,
     capability_id text,
     group_by text[],
     from_time timestamptz,
     to_time timestamptz,
-    bucket interval default null
+    bucket interval,
+    timezone text
 )
 returns table
 (
@@ -48,6 +107,8 @@ set search_path = pg_catalog, pg_temp
 -- Groups are found by hashing, however many the planner expects: sorting arrays and jsonb costs more than all the rest.
 set enable_sort = off
 set jit = off
+-- So that the one that is set below ends with the call. AT TIME ZONE is no way: it takes CET, MET, EET and WET for abbreviations.
+set timezone = 'UTC'
 as $$
 declare
     max_names constant int := 32;
@@ -58,9 +119,6 @@ declare
         when from_time is null then 'from_time'
         when to_time is null then 'to_time'
     end;
-    units int := (extract(year from bucket) * 12 + extract(month from bucket) <> 0)::int
-        + (extract(day from bucket) <> 0)::int
-        + (extract(epoch from bucket - date_trunc('day', bucket)) <> 0)::int;
     name text;
     number int := 0;
     pairs text := '';
@@ -75,12 +133,7 @@ begin
             message = format('argument "%s" must not be null', missing),
             hint = format('Pass a value for "%s".', missing);
     end if;
-    if bucket is not null and (bucket <= interval '0' or units <> 1) then
-        raise exception using
-            errcode = 'invalid_parameter_value',
-            message = 'argument "bucket" must be a positive interval of months, of days, or of time',
-            hint = 'Write it like interval ''1 day'', ''1 month'' or ''6 hours''.';
-    end if;
+    perform @extschema@._gov_require_bucket(bucket);
     perform @extschema@._gov_require_list('group_by', array_ndims(group_by));
     if cardinality(group_by) > max_names then
         raise exception using
@@ -90,6 +143,7 @@ begin
             hint = 'Group by fewer, or query gov_events.';
     end if;
     perform @extschema@._gov_require_owner(owner_id);
+    perform set_config('timezone', timezone, true);
 
     -- Events of the same entities and dimensions are added up first: there are few kinds of them, and each one's arrays are taken
     -- apart once. Then one column for each name: the entities of that type, each in a row of its own, or the value of the dimension.
@@ -160,6 +214,57 @@ begin
 end
 $$;
 
+comment on function @extschema@._gov_attribution(text, text, text[], timestamptz, timestamptz, interval, text) is 'internal: gov_attribution, in a time zone that is there';
+
+create function @extschema@.gov_attribution
+(
+    owner_id text,
+    capability_id text,
+    group_by text[],
+    from_time timestamptz,
+    to_time timestamptz,
+    bucket interval default null
+)
+returns table
+(
+    group_key jsonb,
+    bucket_start timestamptz,
+    amount numeric,
+    event_count bigint
+)
+language sql
+stable
+begin atomic
+    select *
+    from @extschema@._gov_attribution(owner_id, capability_id, group_by, from_time, to_time, bucket, current_setting('timezone'));
+end;
+
+-- A function of its own, not an argument more with a default: what users' views call is not to be dropped in an upgrade.
+create function @extschema@.gov_attribution
+(
+    owner_id text,
+    capability_id text,
+    group_by text[],
+    from_time timestamptz,
+    to_time timestamptz,
+    bucket interval,
+    timezone text
+)
+returns table
+(
+    group_key jsonb,
+    bucket_start timestamptz,
+    amount numeric,
+    event_count bigint
+)
+language sql
+stable
+begin atomic
+    select *
+    from @extschema@._gov_attribution(
+        owner_id, capability_id, group_by, from_time, to_time, bucket, @extschema@._gov_require_timezone(timezone));
+end;
+
 comment on function @extschema@.gov_attribution(text, text, text[], timestamptz, timestamptz, interval) is
 $$Who and what used how much: the ledger's sums by any mix of entity types and dimensions, and by time.
 
@@ -168,7 +273,14 @@ owner_id, capability_id: what is summed; group_by: at most 32 names, each an ent
     from_time, to_time: by occurred_at, from_time included, to_time not; bucket: months, days or time, such as interval '1 day', begun
     in the session's time zone, weeks on Monday; null for no buckets
 result: a row per group and bucket, by bucket; group_key: an object with a key for each name, null for what an event lacks; an event
-    with two entities of one type counts under each; bucket_start: null without buckets; amount, event_count: the sum of the events, and how many they are
+    with two entities of one type counts under each; bucket_start: null without buckets, else as date_trunc has it; amount,
+    event_count: the sum of the events, and how many they are
 errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit, group_by of two dimensions; 42501 an owner
     that the session may not see; 54000 more than 32 names$$;
 
+comment on function @extschema@.gov_attribution(text, text, text[], timestamptz, timestamptz, interval, text) is
+$$The same, with buckets that begin in another time zone than the session's.
+
+timezone: a name of pg_timezone_names, such as Asia/Kolkata; null for the session's
+errors: 22023 unknown time zone
+since: 1.1.0$$;

@@ -225,10 +225,10 @@ from
                 ('@extschema@.gov_events_id_seq'::regclass, 'RowExclusiveLock'),
                 ('@extschema@.gov_rollup_state'::regclass, 'ShareLock'))
             or l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock')
-                and l.relation in ('@extschema@.gov_events'::regclass, '@extschema@.gov_usage'::regclass, '@extschema@.gov_usage_hourly'::regclass, '@extschema@.gov_alerts'::regclass)
+                and l.relation in ('@extschema@.gov_events'::regclass, '@extschema@.gov_usage'::regclass, '@extschema@.gov_usage_by_time'::regclass, '@extschema@.gov_alerts'::regclass)
             or l.mode = 'AccessExclusiveLock'
                 and l.relation in (
-                    '@extschema@.gov_events'::regclass, '@extschema@.gov_usage'::regclass, '@extschema@.gov_usage_hourly'::regclass, '@extschema@.gov_alerts'::regclass,
+                    '@extschema@.gov_events'::regclass, '@extschema@.gov_usage'::regclass, '@extschema@.gov_usage_by_time'::regclass, '@extschema@.gov_alerts'::regclass,
                     '@extschema@.gov_assignments'::regclass, '@extschema@.gov_alert_policies'::regclass, '@extschema@.gov_rollup_state'::regclass))
 ) w
 left join pg_stat_activity a on a.pid = w.pid;
@@ -317,7 +317,7 @@ comment on function @extschema@.gov_maintain() is
 $$Does what the background worker does, as far as it can without waiting. Call it in a transaction of its own: until that ends,
 no budget can be deleted.
 
-result: expired: holds whose time had passed; rolled_up: events moved into gov_usage and gov_usage_hourly; pruned: rows deleted
+result: expired: holds whose time had passed; rolled_up: events moved into gov_usage and gov_usage_by_time; pruned: rows deleted
     because of governance.event_retention, usage_retention and alert_retention; events_left: the ids from the first committed event
     that is not rolled up yet to the last, so no fewer than there are such events, and 0 without any; waits_for: what they wait for,
     null when nothing is left. A step that fails is undone, named there with its SQLSTATE, and told as a warning; the

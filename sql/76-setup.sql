@@ -96,7 +96,7 @@ values
     ('index', 'gov_usage', 'gov_usage_assignment_id_idx', 'O', 'create index gov_usage_assignment_id_idx on @extschema@.gov_usage (owner_id, assignment_id)'),
     ('index', 'gov_usage', 'gov_usage_unmerged', 'O', 'create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is null'),
     ('index', 'gov_usage', 'gov_usage_merged', 'O', 'create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null'),
-    ('index', 'gov_usage_hourly', 'gov_usage_hourly_key', 'O', 'create unique index gov_usage_hourly_key on @extschema@.gov_usage_hourly (owner_id, hour, md5(capability_id || chr(1) || entity_id))'),
+    ('index', 'gov_usage_by_time', 'gov_usage_by_time_key', 'O', 'create unique index gov_usage_by_time_key on @extschema@.gov_usage_by_time (owner_id, hour, md5(capability_id || chr(1) || entity_id), coalesce(minute, ''0''::smallint))'),
     ('index', 'gov_reservations', 'gov_reservations_key', 'O', 'create unique index gov_reservations_key on @extschema@.gov_reservations (owner_id, idempotency_key) where idempotency_key is not null'),
     ('index', 'gov_reservations', 'gov_reservations_expires_at_idx', 'O', 'create index gov_reservations_expires_at_idx on @extschema@.gov_reservations (expires_at) where state = ''open'''),
     ('index', 'gov_reservations', 'gov_reservations_updated_at_idx', 'O', 'create index gov_reservations_updated_at_idx on @extschema@.gov_reservations (updated_at) where state <> ''open'''),
@@ -164,7 +164,7 @@ values
     ('policy', 'gov_increase_requests', 'gov_increase_requests_delete', 'O', 'create policy gov_increase_requests_delete on @extschema@.gov_increase_requests for delete using (@extschema@.gov_owner_changeable(owner_id))'),
     ('policy', 'gov_events', 'gov_events_select', 'O', 'create policy gov_events_select on @extschema@.gov_events for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_usage', 'gov_usage_select', 'O', 'create policy gov_usage_select on @extschema@.gov_usage for select using (@extschema@.gov_owner_visible(owner_id))'),
-    ('policy', 'gov_usage_hourly', 'gov_usage_hourly_select', 'O', 'create policy gov_usage_hourly_select on @extschema@.gov_usage_hourly for select using (@extschema@.gov_owner_visible(owner_id))'),
+    ('policy', 'gov_usage_by_time', 'gov_usage_by_time_select', 'O', 'create policy gov_usage_by_time_select on @extschema@.gov_usage_by_time for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_reservations', 'gov_reservations_select', 'O', 'create policy gov_reservations_select on @extschema@.gov_reservations for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_alerts', 'gov_alerts_select', 'O', 'create policy gov_alerts_select on @extschema@.gov_alerts for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_entities', 'gov_entities_insert', 'O', 'create policy gov_entities_insert on @extschema@.gov_entities for insert with check (@extschema@.gov_owner_changeable(owner_id))'),
@@ -193,11 +193,11 @@ values
     ('row-level security', 'gov_increase_requests', 'gov_increase_requests', 'O', 'alter table @extschema@.gov_increase_requests enable row level security'),
     ('row-level security', 'gov_events', 'gov_events', 'O', 'alter table @extschema@.gov_events enable row level security'),
     ('row-level security', 'gov_usage', 'gov_usage', 'O', 'alter table @extschema@.gov_usage enable row level security'),
-    ('row-level security', 'gov_usage_hourly', 'gov_usage_hourly', 'O', 'alter table @extschema@.gov_usage_hourly enable row level security'),
+    ('row-level security', 'gov_usage_by_time', 'gov_usage_by_time', 'O', 'alter table @extschema@.gov_usage_by_time enable row level security'),
     ('row-level security', 'gov_reservations', 'gov_reservations', 'O', 'alter table @extschema@.gov_reservations enable row level security'),
     ('row-level security', 'gov_alerts', 'gov_alerts', 'O', 'alter table @extschema@.gov_alerts enable row level security'),
     ('row-level security', 'gov_alert_policies', 'gov_alert_policies', 'O', 'alter table @extschema@.gov_alert_policies enable row level security'),
-    ('replica identity', 'gov_usage_hourly', 'gov_usage_hourly', 'O', 'alter table @extschema@.gov_usage_hourly replica identity full'),
+    ('replica identity', 'gov_usage_by_time', 'gov_usage_by_time', 'O', 'alter table @extschema@.gov_usage_by_time replica identity full'),
     ('replica identity', 'gov_alert_policies', 'gov_alert_policies', 'O', 'alter table @extschema@.gov_alert_policies replica identity full')
 $$;
 

@@ -13,7 +13,7 @@ select pg_extension_config_dump('@extschema@.gov_boosts', '');
 select pg_extension_config_dump('@extschema@.gov_increase_requests', '');
 select pg_extension_config_dump('@extschema@.gov_events', '');
 select pg_extension_config_dump('@extschema@.gov_usage', '');
-select pg_extension_config_dump('@extschema@.gov_usage_hourly', '');
+select pg_extension_config_dump('@extschema@.gov_usage_by_time', '');
 select pg_extension_config_dump('@extschema@.gov_reservations', '');
 select pg_extension_config_dump('@extschema@.gov_alerts', '');
 select pg_extension_config_dump('@extschema@.gov_alert_policies', '');

@@ -2,7 +2,18 @@
 /* Privileges                                                                                                       */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
--- Nothing is for everybody. The loop goes over what the extension has, so that nothing can be forgotten here.
+-- What an update gives to roles of users' is no part of the extension, and is dumped.
+create function @extschema@._gov_keep_initial_privileges(is_kept boolean)
+returns void
+language c
+strict
+as 'MODULE_PATHNAME', 'gov_keep_initial_privileges_1_1';
+
+comment on function @extschema@._gov_keep_initial_privileges(boolean) is
+    'internal: true lets the running script of the extension grant what is no initial privilege, until false; refuses a call outside of one (55000)';
+
+-- Nothing is for everybody. The loop goes over what the extension has, so that nothing can be forgotten here. It passes over what
+-- PUBLIC has no right to: a REVOKE in an update makes all rights that users have given initial ones, which pg_dump leaves out.
 do $$
 declare
     object record;
@@ -14,15 +25,19 @@ begin
         from pg_depend d
         join pg_extension e on e.oid = d.refobjid
         left join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+        left join pg_proc p on d.classid = 'pg_proc'::regclass and p.oid = d.objid
         where d.refclassid = 'pg_extension'::regclass
             and d.deptype = 'e'
             and e.extname = 'governance'
             and (d.classid = 'pg_proc'::regclass or c.relkind in ('r', 'v', 'S'))
+            and coalesce((select bool_or(a.grantee = 0) from aclexplode(coalesce(p.proacl, c.relacl)) a), true)
     loop
         execute format('revoke all on %s %s from public', object.kind, object.name);
     end loop;
 end
 $$;
+
+select @extschema@._gov_keep_initial_privileges(true);
 
 -- gov_stats and gov_verify call what 1.0 did not have with their reader's rights: who could read them before an upgrade still can.
 do $$
@@ -46,6 +61,50 @@ begin
     end loop;
 end
 $$;
+
+-- So do gov_attribution and others; and who may ask that may ask gov_usage_sums, which reports do that read hours before.
+do $$
+declare
+    item record;
+begin
+    for item in
+        select a.grantee::regrole as grantee, r.object
+        from pg_proc p
+        cross join lateral aclexplode(p.proacl) a
+        cross join @extschema@._gov_profile_rights() r
+        where p.oid = '@extschema@.gov_attribution(text, text, text[], timestamptz, timestamptz, interval)'::regprocedure
+            and a.grantee not in (0, p.proowner)
+            and a.privilege_type = 'EXECUTE'
+            and r.kind = 'function'
+            and r.object ~ '\m(_gov_\w+|gov_attribution|gov_usage_sums)\('
+        group by a.grantee, r.object
+        having array_agg(r.profile) @> '{reader, tenant}'
+    loop
+        execute format('grant execute on function %s to %s', item.object, item.grantee);
+    end loop;
+end
+$$;
+
+-- gov_usage_hourly was a table, and is a view of it: who could read the one reads the other.
+do $$
+declare
+    item record;
+begin
+    for item in
+        select distinct on (a.grantee) a.grantee::regrole as grantee, a.is_grantable
+        from pg_class c
+        cross join lateral aclexplode(c.relacl) a
+        where c.oid = '@extschema@.gov_usage_by_time'::regclass
+            and a.grantee not in (0, c.relowner)
+            and a.privilege_type = 'SELECT'
+        order by a.grantee, a.is_grantable desc
+    loop
+        execute format('grant select on %s.gov_usage_hourly to %s%s', '@extschema@', item.grantee, case when item.is_grantable then ' with grant option' else '' end);
+    end loop;
+end
+$$;
+
+select @extschema@._gov_keep_initial_privileges(false);
 
 -- Whoever can create objects beside ours cannot get them called by ours, but by whoever calls ours by an unqualified name, or
 -- leaves out an argument.

@@ -71,14 +71,15 @@ static GovQuery delete_queries[] = {
 	DELETE_FROM_WHERE("gov_reservations", " and state <> 'open'"),
 	DELETE_FROM("gov_events"),
 	DELETE_FROM("gov_usage"),
-	DELETE_FROM("gov_usage_hourly"),
 	DELETE_FROM("gov_alerts"),
 	DELETE_FROM("gov_alert_policies")
 };
 
-/* An extension that is not updated yet has no such tables. */
+/* What 1.1 has, and what an extension that is not updated yet has in its place. */
+static GovQuery delete_by_time_query = DELETE_FROM("gov_usage_by_time");
 static GovQuery delete_boosts_query = DELETE_FROM("gov_boosts");
 static GovQuery delete_requests_query = DELETE_FROM("gov_increase_requests");
+static GovQuery delete_hourly_1_0_query = DELETE_FROM("gov_usage_hourly");
 
 /* gov_delete_owner(owner_id text) returns void */
 Datum
@@ -102,9 +103,12 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 		gov_spi_modify(&delete_queries[i], args, NULL);
 	if (gov_catalog()->has_1_1_tables)
 	{
+		gov_spi_modify(&delete_by_time_query, args, NULL);
 		gov_spi_modify(&delete_boosts_query, args, NULL);
 		gov_spi_modify(&delete_requests_query, args, NULL);
 	}
+	else
+		gov_spi_modify(&delete_hourly_1_0_query, args, NULL);
 	gov_spi_end(&spi);
 	PG_RETURN_VOID();
 }

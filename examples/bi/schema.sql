@@ -50,12 +50,12 @@ from gov_events e
 left join prices m on m.capability_id = e.capability_id
     and m.model = e.dimensions ->> 'model'
     and m.model <> ''
-    and e.occurred_at >= m.valid_from
-    and e.occurred_at < m.valid_to
+    and e.occurred_at::date >= m.valid_from
+    and e.occurred_at::date < m.valid_to
 left join prices p on p.capability_id = e.capability_id
     and p.model = ''
-    and e.occurred_at >= p.valid_from
-    and e.occurred_at < p.valid_to;
+    and e.occurred_at::date >= p.valid_from
+    and e.occurred_at::date < p.valid_to;
 
 -- A role for the tools: it reads, every owner, and cannot keep the server busy for ever.
 create role bi login;

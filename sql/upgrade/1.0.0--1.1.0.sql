@@ -240,7 +240,6 @@ create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations
 
 -- What is there is rewritten as it is updated, or by VACUUM FULL.
 alter table @extschema@.gov_usage set (fillfactor = 45);
-alter table @extschema@.gov_usage_hourly set (fillfactor = 45);
 
 alter table @extschema@.gov_usage
     add column merged_windows bigint;
@@ -391,6 +390,49 @@ comment on constraint gov_increase_requests_reason_check on @extschema@.gov_incr
 comment on constraint gov_increase_requests_note_check on @extschema@.gov_increase_requests is 'The note of an answer has 1 to 1000 characters.';
 comment on constraint gov_increase_requests_state_check on @extschema@.gov_increase_requests is 'A request is "open", "approved", "declined" or "withdrawn".';
 
+-- gov_usage_hourly becomes a view, by the parts below. Its table goes on under another name, with its rows, its rights, and what
+-- users have put on it: all of them are of whole hours, and none is rewritten.
+alter table @extschema@.gov_usage_hourly rename to gov_usage_by_time;
+
+-- PostgreSQL 18 names what is not null after its table.
+do $$
+declare
+    named name;
+begin
+    for named in
+        select c.conname
+        from pg_constraint c
+        where c.conrelid = '@extschema@.gov_usage_by_time'::regclass
+            and c.contype = 'n'
+            and c.conname ~ '^gov_usage_hourly_'
+    loop
+        execute format('alter table %s.gov_usage_by_time rename constraint %I to %I', '@extschema@', named, replace(named, 'gov_usage_hourly_', 'gov_usage_by_time_'));
+    end loop;
+end
+$$;
+
+alter table @extschema@.gov_usage_by_time
+    add column minute smallint,
+    add column grain_minutes smallint;
+
+alter table @extschema@.gov_usage_by_time set (fillfactor = 45);
+
+drop index @extschema@.gov_usage_hourly_key;
+
+create unique index gov_usage_by_time_key on @extschema@.gov_usage_by_time
+    (owner_id, hour, md5(capability_id || chr(1) || entity_id), coalesce(minute, '0'::smallint));
+
+drop policy gov_usage_hourly_select on @extschema@.gov_usage_by_time;
+
+comment on table @extschema@.gov_usage_by_time is 'what each entity and its descendants used per hour, or part of an hour, up to the rollup''s watermark (since 1.1.0)';
+comment on column @extschema@.gov_usage_by_time.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_usage_by_time.capability_id is 'the capability that was used';
+comment on column @extschema@.gov_usage_by_time.amount is 'what was used in that time, in the capability''s unit';
+comment on column @extschema@.gov_usage_by_time.event_count is 'how many events that were';
+comment on column @extschema@.gov_usage_by_time.minute is 'null: the row is of the whole hour; else how many minutes after the start of the hour its time begins';
+comment on column @extschema@.gov_usage_by_time.grain_minutes is 'null: the row is of the whole hour; else how long its time is, governance.usage_grain when it was written, or longer. Where the setting has changed, a shorter row may lie within a longer one; each event is counted in one of them';
+comment on column @extschema@.gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_by_time, later ones are not';
+
 -- Columns that 1.0.0 said nothing about.
 comment on column @extschema@.gov_entity_types.description is 'free text, for people to read';
 comment on column @extschema@.gov_entity_types.created_at is 'when the row was made';
@@ -411,10 +453,6 @@ comment on column @extschema@.gov_usage.owner_id is 'one of the vendor''s custom
 comment on column @extschema@.gov_usage.assignment_id is 'the budget';
 comment on column @extschema@.gov_usage.amount is 'what was used in the window, in the capability''s unit';
 comment on column @extschema@.gov_usage.event_count is 'how many events that were';
-comment on column @extschema@.gov_usage_hourly.owner_id is 'one of the vendor''s customers';
-comment on column @extschema@.gov_usage_hourly.capability_id is 'the capability that was used';
-comment on column @extschema@.gov_usage_hourly.amount is 'what was used in the hour, in the capability''s unit';
-comment on column @extschema@.gov_usage_hourly.event_count is 'how many events that were';
 comment on column @extschema@.gov_reservations.id is 'its id, the reservation_id of the calls';
 comment on column @extschema@.gov_reservations.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_reservations.capability_id is 'the capability of which it holds an amount';

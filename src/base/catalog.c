@@ -70,7 +70,7 @@ static const KnownRelation known[] = {
 	RELATION(usage, "gov_usage"),
 	INDEX(usage_pkey, "gov_usage_pkey", usage),
 	INDEX(usage_merged, "gov_usage_merged", usage),
-	RELATION(usage_hourly, "gov_usage_hourly"),
+	RELATION(usage_by_time, "gov_usage_by_time"),
 	REQUIRED(alerts, "gov_alerts"),
 	REQUIRED(alert_policies, "gov_alert_policies"),
 	INDEX(alert_policies_key, "gov_alert_policies_key", alert_policies),
@@ -235,6 +235,8 @@ look_up(GovCatalog *catalog)
 	catalog->entities_blocked_until = find_column(catalog->entities, "blocked_until");
 	catalog->assignments_call_limit = find_column(catalog->assignments, "call_limit");
 	catalog->usage_merged_windows = find_column(catalog->usage, "merged_windows");
+	if (!OidIsValid(catalog->usage_by_time))
+		catalog->usage_by_time = find_relation(catalog, "gov_usage_hourly");
 	catalog->has_1_1_tables = OidIsValid(catalog->rollup_state) &&
 		get_attnum(catalog->rollup_state, "events_deleted_until") != InvalidAttrNumber;
 	catalog->read_every_owner = find_function(catalog, "_gov_read_every_owner");

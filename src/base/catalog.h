@@ -46,7 +46,8 @@ typedef struct GovCatalog
 	AttrNumber	usage_merged_windows;	/* the column, from 1 on */
 	Oid			usage_merged;	/* index of looked-at rows on (window_end,
 								 * ...); likewise */
-	Oid			usage_hourly;
+	Oid			usage_by_time;	/* gov_usage_hourly in an extension that is
+								 * not updated yet */
 	Oid			alerts;
 	Oid			alert_policies;
 	Oid			alert_policies_key; /* index on (owner_id); invalid when

@@ -70,6 +70,7 @@ int			gov_cache_size_kb = GOV_CACHE_SIZE_DEFAULT_KB;
 int			gov_rollup_interval_ms = -1;
 int			gov_event_retention_s = 0;
 int			gov_usage_retention_s = 0;
+int			gov_usage_grain_minutes = GOV_USAGE_GRAIN_HOUR;
 int			gov_usage_merge_after_s = GOV_USAGE_MERGE_AFTER_DEFAULT_S;
 int			gov_alert_retention_s = 0;
 int			gov_log_rollup_waits_ms = 60000;
@@ -97,6 +98,13 @@ static const struct config_enum_entry on_ungoverned_options[] = {
 	{"grant", GOV_ON_UNGOVERNED_GRANT, false},
 	{"deny", GOV_ON_UNGOVERNED_DENY, false},
 	{"error", GOV_ON_UNGOVERNED_ERROR, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry usage_grain_options[] = {
+	{"15min", GOV_USAGE_GRAIN_QUARTER, false},
+	{"30min", GOV_USAGE_GRAIN_HALF, false},
+	{"1h", GOV_USAGE_GRAIN_HOUR, false},
 	{NULL, 0, false}
 };
 
@@ -270,14 +278,20 @@ define_worker_settings(void)
 							"after the last one, which costs least. Budgets, alerts at the commit and holds do not wait for it.",
 							&gov_rollup_interval_ms, -1, -1, 3600000,
 							PGC_SIGHUP, GUC_UNIT_MS, interval_is_sane, NULL, NULL);
+	DefineCustomEnumVariable("governance.usage_grain",
+							 "Span of time that one row of gov_usage_by_time covers.",
+							 "It holds for what is rolled up from then on. Days that begin at half past an hour of UTC, as in India, "
+							 "need 30min, and those of Nepal 15min; that makes up to two and four times as many rows.",
+							 &gov_usage_grain_minutes, GOV_USAGE_GRAIN_HOUR, usage_grain_options,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.event_retention",
 							"Age at which rolled-up events and ended holds are deleted; 0 keeps them.",
-							"Their sums in gov_usage and gov_usage_hourly stay; idempotency keys go with their event or hold.",
+							"Their sums in gov_usage and gov_usage_by_time stay; idempotency keys go with their event or hold.",
 							&gov_event_retention_s, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.usage_retention",
 							"Age at which usage is deleted of which the ledger has no events left; 0 keeps it.",
-							"Usage is windows of gov_usage and hours of gov_usage_hourly. "
+							"Usage is windows of gov_usage and hours of gov_usage_by_time. "
 							"Without governance.event_retention the ledger keeps its events, so nothing is deleted.",
 							&gov_usage_retention_s, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);

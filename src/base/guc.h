@@ -21,10 +21,19 @@ typedef enum GovOnUngoverned
 	GOV_ON_UNGOVERNED_ERROR
 } GovOnUngoverned;
 
+/* The values are minutes, and each divides the next: see hourly.c. */
+typedef enum GovUsageGrain
+{
+	GOV_USAGE_GRAIN_QUARTER = 15,
+	GOV_USAGE_GRAIN_HALF = 30,
+	GOV_USAGE_GRAIN_HOUR = 60
+} GovUsageGrain;
+
 extern int	gov_cache_size_kb;
 extern int	gov_rollup_interval_ms; /* -1: as the ledger grows */
 extern int	gov_event_retention_s;
 extern int	gov_usage_retention_s;
+extern int	gov_usage_grain_minutes;	/* a GovUsageGrain */
 extern int	gov_usage_merge_after_s;
 extern int	gov_alert_retention_s;
 extern int	gov_log_rollup_waits_ms;

@@ -1,11 +1,15 @@
 /*
  * hourly.c
- *		Adds up what ledger rows attribute to entities, by the hour.
+ *		Adds up what ledger rows attribute to entities, by time.
  *
  * PURPOSE
  *		A row counts for every entity that it was resolved to.  What a batch of
  *		rows comes to is written once for each owner, capability, entity and
- *		hour, however many rows there are (rollup_write.c).
+ *		grain, however many rows there are (rollup_write.c).
+ *
+ *		A grain is an hour, a half or a quarter of one, as
+ *		governance.usage_grain says.  Grains begin with the hours of UTC, so
+ *		those of each length lie within those of every longer one.
  *
  * LAYOUT
  *		Two hash tables: the texts, each kept once, so that keys are compared by
@@ -78,20 +82,22 @@ struct GovHourly
 	MemoryContext context;
 	texts_hash *texts;
 	sums_hash  *sums;
+	int			grain_minutes;
 };
 
 StaticAssertDecl(sizeof(GovHourlyKey) == 3 * sizeof(void *) + sizeof(TimestampTz),
 				 "a key is compared and hashed whole");
 
-/* An empty one. */
+/* An empty one, for grains of so many minutes. */
 GovHourly *
-gov_hourly_create(MemoryContext context)
+gov_hourly_create(MemoryContext context, int grain_minutes)
 {
 	GovHourly  *hourly = MemoryContextAlloc(context, sizeof(GovHourly));
 
 	hourly->context = context;
 	hourly->texts = texts_create(context, 64, NULL);
 	hourly->sums = sums_create(context, 64, NULL);
+	hourly->grain_minutes = grain_minutes;
 	return hourly;
 }
 
@@ -114,15 +120,24 @@ known_text(GovHourly *hourly, const text *spelled)
 	return known->key;
 }
 
-/* The hour that a time falls into, in UTC. */
-static TimestampTz
-hour_of(TimestampTz time)
+/* When the grain of so many minutes begins that a time falls into. */
+TimestampTz
+gov_hourly_start(TimestampTz time, int grain_minutes)
 {
-	TimestampTz past = time % USECS_PER_HOUR;
+	int64		grain = grain_minutes * USECS_PER_MINUTE;
+	TimestampTz past = time % grain;
 
+	Assert(USECS_PER_HOUR % grain == 0);
 	if (TIMESTAMP_NOT_FINITE(time))
 		return time;
-	return time - (past < 0 ? past + USECS_PER_HOUR : past);
+	return time - (past < 0 ? past + grain : past);
+}
+
+/* How many minutes its grains have. */
+int
+gov_hourly_grain(const GovHourly *hourly)
+{
+	return hourly->grain_minutes;
 }
 
 static void
@@ -154,7 +169,8 @@ gov_hourly_add(GovHourly *hourly, const Datum *values, const bool *nulls)
 		gov_error_stored_amount();
 	key.owner = known_text(hourly, DatumGetTextPP(values[GOV_EVENT_OWNER_ID]));
 	key.capability = known_text(hourly, DatumGetTextPP(values[GOV_EVENT_CAPABILITY_ID]));
-	key.hour = hour_of(DatumGetTimestampTz(values[GOV_EVENT_OCCURRED_AT]));
+	key.starts_at = gov_hourly_start(DatumGetTimestampTz(values[GOV_EVENT_OCCURRED_AT]),
+									 hourly->grain_minutes);
 	deconstruct_array(DatumGetArrayTypeP(values[GOV_EVENT_ENTITY_IDS]), TEXTOID, -1, false,
 					  TYPALIGN_INT, &entities, NULL, &count);
 	for (int i = 0; i < Max(count, 1); i++)
@@ -186,14 +202,14 @@ compare_sums(const void *a, const void *b)
 	const GovHourlyKey *right = &(*(GovHourlySum *const *) b)->key;
 	int			result = compare_texts(left->owner, right->owner);
 
-	if (result == 0 && left->hour != right->hour)
-		result = left->hour < right->hour ? -1 : 1;
+	if (result == 0 && left->starts_at != right->starts_at)
+		result = left->starts_at < right->starts_at ? -1 : 1;
 	if (result == 0)
 		result = compare_texts(left->capability, right->capability);
 	return result != 0 ? result : compare_texts(left->entity, right->entity);
 }
 
-/* The sums by owner, hour, capability and entity, as rows are to be written. */
+/* The sums by owner, time, capability and entity, as rows are to be written. */
 const GovHourlySum **
 gov_hourly_sorted(const GovHourly *hourly)
 {

@@ -1,6 +1,6 @@
 /*
  * hourly.h
- *		Adds up what ledger rows attribute to entities, by the hour.
+ *		Adds up what ledger rows attribute to entities, by time.
  */
 #ifndef GOV_HOURLY_H
 #define GOV_HOURLY_H
@@ -17,10 +17,10 @@ typedef struct GovHourlyKey
 	const text *owner;
 	const text *capability;
 	const text *entity;			/* empty: of rows that resolved to nothing */
-	TimestampTz hour;
+	TimestampTz starts_at;		/* of a grain: an hour, or a part of one */
 } GovHourlyKey;
 
-/* What some rows attribute to one entity in one hour. */
+/* What some rows attribute to one entity in one grain. */
 typedef struct GovHourlySum
 {
 	GovHourlyKey key;
@@ -32,7 +32,9 @@ typedef struct GovHourlySum
 
 typedef struct GovHourly GovHourly;
 
-extern GovHourly *gov_hourly_create(MemoryContext context);
+extern TimestampTz gov_hourly_start(TimestampTz time, int grain_minutes);
+extern GovHourly *gov_hourly_create(MemoryContext context, int grain_minutes);
+extern int	gov_hourly_grain(const GovHourly *hourly);
 extern const text *gov_hourly_add(GovHourly *hourly, const Datum *values, const bool *nulls);
 extern uint32 gov_hourly_count(const GovHourly *hourly);
 extern const GovHourlySum **gov_hourly_sorted(const GovHourly *hourly);

@@ -1,6 +1,6 @@
 /*
  * rollup.c
- *		Moves the ledger's sums into gov_usage and gov_usage_hourly.
+ *		Moves the ledger's sums into gov_usage and gov_usage_by_time.
  *
  * PURPOSE
  *		A load reads the rolled-up usage and the ledger's tail behind the
@@ -186,7 +186,7 @@ read_batch(Batch *batch, int64 from, int64 to)
 
 	memset(batch, 0, sizeof(*batch));
 	batch->tally = gov_tally_create(CurrentMemoryContext);
-	batch->hourly = gov_hourly_create(CurrentMemoryContext);
+	batch->hourly = gov_hourly_create(CurrentMemoryContext, gov_rollup_grain());
 	batch->may_end = OidIsValid(gov_catalog()->events_pkey) && !IgnoreSystemIndexes;
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	range.snapshot = GetActiveSnapshot();
@@ -264,7 +264,7 @@ try_lock(void)
 		ConditionalLockRelationOid(catalog->usage, RowExclusiveLock) &&
 		ConditionalLockRelationOid(catalog->alerts, RowExclusiveLock) &&
 		ConditionalLockRelationOid(catalog->alert_policies, AccessShareLock) &&
-		ConditionalLockRelationOid(catalog->usage_hourly, RowExclusiveLock);
+		ConditionalLockRelationOid(catalog->usage_by_time, RowExclusiveLock);
 }
 
 /* Roll up one batch, as far as that goes without waiting. */

@@ -1,6 +1,6 @@
 /*
  * rollup.h
- *		Moves the ledger's sums into gov_usage and gov_usage_hourly.
+ *		Moves the ledger's sums into gov_usage and gov_usage_by_time.
  */
 #ifndef GOV_ROLLUP_H
 #define GOV_ROLLUP_H

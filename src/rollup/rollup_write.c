@@ -3,7 +3,7 @@
  *		Writes what a batch of the ledger comes to.
  *
  * PURPOSE
- *		Each row of gov_usage and gov_usage_hourly that the batch concerns is
+ *		Each row of gov_usage and gov_usage_by_time that the batch concerns is
  *		written once, by one statement for each table, so that users' triggers
  *		and their own columns are honoured.  They are written in the order of
  *		their keys: rows of one page come one after the other.
@@ -18,6 +18,13 @@
  *		again for another cadence) is dropped: nothing will ever ask for it.  So
  *		is one of an owner to a budget of another, which the engine never makes.
  *
+ * GRAIN
+ *		Rows of gov_usage_by_time remember how many minutes they are of, but for
+ *		those of whole hours.  After governance.usage_grain has changed, rows of
+ *		both lengths lie side by side.  Where two begin at the same minute they
+ *		are one row, which has the longer length: a sum is of that time or of a
+ *		part of it, and nothing is counted twice.
+ *
  * LOCKING
  *		The round's (rollup.c): nobody else writes to these tables meanwhile.
  */
@@ -29,7 +36,9 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
 #include "base/clock.h"
+#include "base/guc.h"
 #include "base/spi.h"
 #include "cache/load_steps.h"
 #include "rollup/alert.h"
@@ -74,7 +83,46 @@ static GovQuery usage_query = {
 	TIMESTAMPTZARRAYOID, NUMERICARRAYOID, INT8ARRAYOID}
 };
 
-static GovQuery hourly_query = {
+/* Rows of whole hours: where one begins that was of a part of the hour, it is of all of it. */
+static GovQuery hours_query = {
+	.sql =
+	"insert into @gov_usage_by_time as h"
+	" (owner_id, capability_id, entity_id, hour, amount, event_count)"
+	" select s.owner_id, s.capability_id, s.entity_id, s.hour, s.amount, s.event_count"
+	" from unnest($1, $2, $3, $4, $5, $6)"
+	"  as s(owner_id, capability_id, entity_id, hour, amount, event_count)"
+	" on conflict (owner_id, hour, md5(capability_id || chr(1) || entity_id), coalesce(minute, '0'::smallint))"
+	" do update"
+	" set amount = trim_scale(h.amount + excluded.amount),"
+	"  event_count = h.event_count + excluded.event_count,"
+	"  minute = null,"
+	"  grain_minutes = null",
+	.nargs = 6,
+	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+	NUMERICARRAYOID, INT8ARRAYOID}
+};
+
+/* Rows of parts of an hour: where one begins that is longer, it stays as long. */
+static GovQuery parts_query = {
+	.sql =
+	"insert into @gov_usage_by_time as h"
+	" (owner_id, capability_id, entity_id, hour, amount, event_count, minute, grain_minutes)"
+	" select s.owner_id, s.capability_id, s.entity_id, s.hour, s.amount, s.event_count, s.minute, $8"
+	" from unnest($1, $2, $3, $4, $5, $6, $7)"
+	"  as s(owner_id, capability_id, entity_id, hour, amount, event_count, minute)"
+	" on conflict (owner_id, hour, md5(capability_id || chr(1) || entity_id), coalesce(minute, '0'::smallint))"
+	" do update"
+	" set amount = trim_scale(h.amount + excluded.amount),"
+	"  event_count = h.event_count + excluded.event_count,"
+	"  grain_minutes = case when h.grain_minutes is not null"
+	"   then greatest(h.grain_minutes, excluded.grain_minutes) end",
+	.nargs = 8,
+	.argtypes = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+	NUMERICARRAYOID, INT8ARRAYOID, INT2ARRAYOID, INT2OID}
+};
+
+/* Rows of whole hours in an extension that is not updated yet. */
+static GovQuery hours_1_0_query = {
 	.sql =
 	"insert into @gov_usage_hourly as h"
 	" (owner_id, capability_id, entity_id, hour, amount, event_count)"
@@ -255,15 +303,33 @@ gov_rollup_write_usage(const GovTally *tally, GovReached **reached)
 	return find_reached(charges, count, write_usage(charges, count), *reached);
 }
 
-/* Add what a batch attributes to gov_usage_hourly. */
+/* The length of the rows to come; an extension that is not updated yet knows hours alone. */
+int
+gov_rollup_grain(void)
+{
+	return gov_catalog()->has_1_1_tables ? gov_usage_grain_minutes : GOV_USAGE_GRAIN_HOUR;
+}
+
+/* The statement that writes rows of so many minutes. */
+static GovQuery *
+by_time_query(int grain_minutes)
+{
+	if (!gov_catalog()->has_1_1_tables)
+		return &hours_1_0_query;
+	return grain_minutes == GOV_USAGE_GRAIN_HOUR ? &hours_query : &parts_query;
+}
+
+/* Add what a batch attributes to gov_usage_by_time. */
 void
 gov_rollup_write_hourly(const GovHourly *hourly)
 {
-	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, NUMERICOID, INT8OID};
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, NUMERICOID, INT8OID, INT2OID};
 	const GovHourlySum **sums = gov_hourly_sorted(hourly);
 	int			count = gov_hourly_count(hourly);
+	GovQuery   *query = by_time_query(gov_hourly_grain(hourly));
+	int			ncolumns = Min(query->nargs, lengthof(types));
 	Datum	   *columns[lengthof(types)];
-	Datum		args[lengthof(types)];
+	Datum		args[lengthof(types) + 1];
 
 	if (count == 0)
 		return;
@@ -271,14 +337,19 @@ gov_rollup_write_hourly(const GovHourly *hourly)
 		columns[column] = palloc(sizeof(Datum) * count);
 	for (int i = 0; i < count; i++)
 	{
+		TimestampTz starts_at = sums[i]->key.starts_at;
+		TimestampTz hour = gov_hourly_start(starts_at, GOV_USAGE_GRAIN_HOUR);
+
 		columns[0][i] = PointerGetDatum(sums[i]->key.owner);
 		columns[1][i] = PointerGetDatum(sums[i]->key.capability);
 		columns[2][i] = PointerGetDatum(sums[i]->key.entity);
-		columns[3][i] = TimestampTzGetDatum(sums[i]->key.hour);
+		columns[3][i] = TimestampTzGetDatum(hour);
 		columns[4][i] = NumericGetDatum(gov_amount_to_numeric(sums[i]->amount));
 		columns[5][i] = Int64GetDatum(sums[i]->event_count);
+		columns[6][i] = Int16GetDatum((starts_at - hour) / USECS_PER_MINUTE);
 	}
-	for (int column = 0; column < lengthof(types); column++)
+	for (int column = 0; column < ncolumns; column++)
 		args[column] = gov_rollup_array(columns[column], count, types[column]);
-	gov_spi_modify(&hourly_query, args, NULL);
+	args[lengthof(types)] = Int16GetDatum(gov_hourly_grain(hourly));
+	gov_spi_modify(query, args, NULL);
 }

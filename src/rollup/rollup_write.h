@@ -22,6 +22,7 @@ typedef struct GovReached
 /* rollup_write.c */
 extern Datum gov_rollup_array(Datum *elements, int count, Oid type);
 extern int	gov_rollup_write_usage(const GovTally *tally, GovReached **reached);
+extern int	gov_rollup_grain(void);
 extern void gov_rollup_write_hourly(const GovHourly *hourly);
 
 /* rollup_alert.c */

@@ -16,7 +16,7 @@
  *		and day, from the start of the first to the end of the last window that
  *		was used, and merged_windows says of how many rows it was made.
  *
- *		A day is one of UTC, as the hours of gov_usage_hourly are: a window
+ *		A day is one of UTC, as the hours of gov_usage_by_time are: a window
  *		belongs to the day that it starts in.  So rows of a counter do not
  *		overlap, but for the case that follows.
  *

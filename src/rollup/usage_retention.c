@@ -3,7 +3,7 @@
  *		Deletes usage and alerts that are older than their retention.
  *
  * PURPOSE
- *		governance.usage_retention bounds gov_usage and gov_usage_hourly,
+ *		governance.usage_retention bounds gov_usage and gov_usage_by_time,
  *		governance.alert_retention bounds gov_alerts.
  *
  * WHAT STAYS
@@ -22,7 +22,8 @@
  *		(pass.c).  Windows go by their end, once they have been merged
  *		(usage_merge.c), alerts by id.  The hours have an index by owner, hour
  *		and the rest: an owner whose first hour is not due is passed over at the
- *		cost of finding that hour.  As no hour becomes due within one, a pass
+ *		cost of finding that hour, and one hour's rows go together, whatever
+ *		parts of it they are of.  As no hour becomes due within one, a pass
  *		over all owners is made once for each that the clock shows.
  *
  * LOCKING
@@ -87,7 +88,7 @@ static GovQuery windows_query = {
 
 static GovQuery next_hour_query = {
 	.sql =
-	"select h.owner_id, h.hour from @gov_usage_hourly h"
+	"select h.owner_id, h.hour from @gov_usage_by_time h"
 	" where (h.owner_id, h.hour) > ($1, $2) order by h.owner_id, h.hour limit 1",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TIMESTAMPTZOID}
@@ -105,7 +106,7 @@ static const GovQuery recorded_query = {
 
 static GovQuery delete_hours_query = {
 	.sql =
-	"delete from @gov_usage_hourly h"
+	"delete from @gov_usage_by_time h"
 	" using unnest($1, $2) as w(owner_id, hour)"
 	" where h.owner_id = w.owner_id and h.hour = w.hour",
 	.nargs = 2,
@@ -346,7 +347,8 @@ prune_hours(TimestampTz due_before, uint64 *ndeleted)
 		move_to(NULL, DT_NOBEGIN);
 		hours_done_until = DT_NOBEGIN;
 	}
-	if (due_before <= hours_done_until || !try_lock(gov_catalog()->usage_hourly) ||
+	if (due_before <= hours_done_until || !gov_catalog()->has_1_1_tables ||
+		!try_lock(gov_catalog()->usage_by_time) ||
 		!ConditionalLockRelationOid(gov_catalog()->events, AccessShareLock))
 		return false;
 	hours = palloc0(sizeof(Hours));

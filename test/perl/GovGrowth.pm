@@ -99,7 +99,7 @@ sub gov_grow_ledger
 	$node->safe_psql($db, qq{
 		select count(gov_ingest('$owner', 'tokens', 1, null, array['agent-1-' || n % 10 + 1])) from generate_series(1, $events) n});
 	gov_roll_up($node, $db);
-	$node->safe_psql($db, 'vacuum analyze gov_events, gov_usage, gov_usage_hourly, gov_entities, gov_assignments, gov_rollup_state');
+	$node->safe_psql($db, 'vacuum analyze gov_events, gov_usage, gov_usage_by_time, gov_entities, gov_assignments, gov_rollup_state');
 	return;
 }
 

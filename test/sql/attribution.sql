@@ -42,6 +42,14 @@ select * from gov_attribution('attr', 'tokens', '{}', '-infinity', '2025-11-03',
 set timezone = 'UTC';
 select * from gov_attribution('attr', 'tokens', '{}', '-infinity', 'infinity', '1 month');
 
+-- In another time zone than the session's, which stays what it is.
+select * from gov_attribution('attr', 'tokens', '{}', '-infinity', 'infinity', '1 day', 'Asia/Kolkata');
+select * from gov_attribution('attr', 'tokens', '{}', '-infinity', 'infinity', bucket => '1 month', timezone => null);
+show timezone;
+\set SHOW_CONTEXT never
+select * from gov_attribution('attr', 'tokens', '{}', '-infinity', 'infinity', '1 day', 'Asia/Kolkatta');
+select * from gov_attribution('attr', 'tokens', '{}', '-infinity', 'infinity', '1 day', 'UTC+5:30');
+
 -- An entity that is gone is unknown, its use is not.
 delete from gov_entities where owner_id = 'attr' and id = 'cat';
 select * from gov_attribution('attr', 'tokens', '{agent}', '-infinity', 'infinity');

@@ -124,7 +124,7 @@ insert into gov_assignments (owner_id, entity_id, capability_id)
 select owner_id, id, 'entities-tokens' from gov_entities where owner_id in ('acme', 'other');
 insert into gov_usage (owner_id, assignment_id, counter_id, window_start, window_end, amount, event_count)
 select owner_id, id, counter_id, '-infinity', 'infinity', 1, 1 from gov_assignments where owner_id in ('acme', 'other');
-insert into gov_usage_hourly (owner_id, capability_id, entity_id, hour, amount, event_count)
+insert into gov_usage_by_time (owner_id, capability_id, entity_id, hour, amount, event_count)
 select owner_id, 'entities-tokens', '', now(), 1, 1 from (values ('acme'), ('other')) o (owner_id);
 insert into gov_events (owner_id, capability_id, amount, entity_ids, occurred_at, recorded_at)
 select owner_id, 'entities-tokens', 1, '{}', now(), now() from (values ('acme'), ('other')) o (owner_id);

@@ -58,13 +58,14 @@ select m.kind, m.name
 from members m
 where case m.kind when 'function' then obj_description(m.name::regprocedure, 'pg_proc') else obj_description(m.name::regclass, 'pg_class') end is null;
 
--- Every function with a body in SQL has a search path of its own, or is a helper that only those call.
+-- Every function with a body in SQL was parsed when it was made, has a search path of its own, or is a helper that only those call.
 select m.name
 from members m
 join pg_proc p on p.oid = case when m.kind = 'function' then m.name::regprocedure end
 join pg_language l on l.oid = p.prolang
 where l.lanname in ('sql', 'plpgsql')
     and p.proname !~ '^_gov_'
+    and p.prosqlbody is null
     and not coalesce(p.proconfig::text, '') ~ 'search_path=pg_catalog, ';
 
 -- Every table and sequence is dumped with its rows.

@@ -79,6 +79,10 @@ is( $standby->safe_psql('postgres', q{
 		where r ->> 'entityId' in ('agent-1', 'dept-1', 'org-1', 'team-1', 'user-1')}),
 	gov_counts($standby, 'postgres'),
 	'gov_query answers');
+foreach my $report (q{gov_usage_sums('-infinity', bucket => '1 day', timezone => 'Asia/Tokyo')}, q{gov_attribution('acme', 'tokens', '{}', '-infinity', 'infinity', '1 day', 'Asia/Tokyo')})
+{
+	is($standby->safe_psql('postgres', "select * from $report"), $primary->safe_psql('postgres', "select * from $report"), "$report answers");
+}
 is($standby->safe_psql('postgres', "select gov_report('acme')"), $primary->safe_psql('postgres', "select gov_report('acme')"), 'gov_report answers');
 
 gov_raises($standby, 'postgres',

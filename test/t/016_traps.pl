@@ -107,6 +107,11 @@ sub calls
 		q{gov_tree('acme'::text, array['tokens']::text[], 'org-1'::text)}, q{gov_tree('acme'::text, null::text[], null::text)},
 		q{gov_report('acme'::text, 'tokens'::text, 'org-1'::text, 5::int)}, q{gov_report('acme'::text, null::text, null::text, null::int)},
 		(map { qq{gov_attribution('acme'::text, 'tokens'::text, array['org', 'model']::text[], $now, } . $_ . '::interval)' } "'1 day'", "'1 month'", "'6 hours'", 'null'),
+		qq{gov_attribution('acme'::text, 'tokens'::text, array['org', 'model']::text[], $now, '1 day'::interval, 'Asia/Kolkata'::text)},
+		qq{gov_attribution('acme'::text, 'tokens'::text, array['org']::text[], $now, '1 day'::interval, 'Mars'::text)},
+		(map { "gov_usage_sums('2020-01-01'::timestamptz, 'infinity'::timestamptz, $_, array['acme']::text[], array['tokens']::text[])" }
+			"'1 day'::interval, 'UTC'::text", "'1 month'::interval, null::text", "'6 hours'::interval, 'UTC'::text", "null::interval, 'UTC'::text",
+			"'1 day'::interval, 'Asia/Kolkata'::text", "'0'::interval, 'UTC'::text"),
 		qq{gov_backtest('acme'::text, '[{"entityId": "agent-1", "capabilityId": "tokens", "usageLimit": 1, "cadence": "P1D"}]'::jsonb, $now)},
 		qq{gov_backtest('acme'::text, '[{"entityId": "agent-1", "capabilityId": "tokens", "usageLimit": -1, "cadence": "P1D"}]'::jsonb, $now)},
 		q{gov_archive_entities('acme'::text, array['agent-2']::text[])}, q{gov_archive_entities('acme'::text, array['nobody']::text[])}, q{gov_archive_entities('acme'::text, '{{a},{b}}'::text[])},
@@ -120,7 +125,7 @@ sub calls
 	return (
 		(map { "select $schema.$_" } @calls),
 		(map { "select * from $schema.$_" } qw(gov_entity_types gov_capabilities gov_entities gov_assignments gov_events gov_usage
-			  gov_usage_hourly gov_reservations gov_holds gov_event_log gov_usage_log gov_alert_log gov_alerts gov_alert_policies gov_budgets gov_allocations gov_stats gov_rollup_waits)),
+			  gov_usage_by_time gov_usage_hourly gov_reservations gov_holds gov_event_log gov_usage_log gov_alert_log gov_alerts gov_alert_policies gov_budgets gov_allocations gov_stats gov_rollup_waits)),
 		"insert into $schema.gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, scope_entity_ids, timezone, alert_thresholds)
 			values ('acme', 'org-1', 'calls', 10::numeric, 'P1D', array['agent-2', 'agent-1']::text[], 'Europe/Berlin', array[90, 80]::numeric[])",
 		"update $schema.gov_assignments set usage_limit = 7::numeric, cadence = 'P1W', anchor_at = '2024-01-01'::timestamptz, timezone = 'UTC',

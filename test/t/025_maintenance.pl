@@ -95,7 +95,7 @@ EOS
 		'vacuum full gov_events',
 		'reindex table gov_usage',
 		'vacuum full gov_usage',
-		'reindex table concurrently gov_usage_hourly')
+		'reindex table concurrently gov_usage_by_time')
 	{
 		my ($ret, $stdout, $stderr) = $node->psql('postgres', $command);
 

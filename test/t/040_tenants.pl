@@ -41,6 +41,7 @@ my %RELATIONS = (
 	gov_rollup_waits => ['reader admin'],
 	gov_stats => ['reader admin'],
 	gov_usage => ['reader tenant admin'],
+	gov_usage_by_time => ['reader tenant admin'],
 	gov_usage_hourly => ['reader tenant admin']);
 
 # Function: who but the administrator may call it; calls of it against owner globex from a session pinned to acme (a hold of
@@ -51,7 +52,8 @@ my $use = q{'globex', 'tokens', 1, null, '{sekrit-team}'};
 my %FUNCTIONS = (
 	gov_allowed => [ 'app reader', '42501', "gov_allowed($use)" ],
 	gov_archive_entities => [ '', '42501', q{gov_archive_entities('globex', '{sekrit-team}')} ],
-	gov_attribution => [ 'reader tenant', '42501', q{gov_attribution('globex', 'tokens', '{team}', '-infinity', 'infinity')} ],
+	gov_attribution => [ 'reader tenant', '42501', q{gov_attribution('globex', 'tokens', '{team}', '-infinity', 'infinity')},
+		q{gov_attribution('globex', 'tokens', '{team}', '-infinity', 'infinity', '1 day', 'Asia/Kolkata')} ],
 	gov_block => [ '', '42501', q{gov_block('globex', 'sekrit-team')} ],
 	gov_boost => [ '', '42501', q{gov_boost('globex', 'sekrit-team', 'tokens', 1)} ],
 	gov_request_increase => [ 'tenant', '42501', q{gov_request_increase('globex', 'sekrit-team', 'tokens', 1)} ],
@@ -102,13 +104,17 @@ my %FUNCTIONS = (
 	gov_upsert_capabilities => [ '', '42501', q{gov_upsert_capabilities('[{"id": "tokens", "unit": "changed"}]')} ],
 	gov_upsert_entities => [ '', '42501', q{gov_upsert_entities('globex', '[{"id": "sekrit-team", "displayName": "changed"}]')} ],
 	gov_upsert_entity_types => [ '', '42501', q{gov_upsert_entity_types('[{"id": "team", "displayName": "changed"}]')} ],
+	gov_usage_sums => [ 'reader tenant', '42501', q{gov_usage_sums('-infinity', owner_ids => '{globex}')} ],
 	gov_verify => [ 'reader', '42501', q{gov_verify('globex')} ],
 	gov_window => [ 'app reader tenant', 'shared', q{gov_window('P1M')} ],
 
 	# Internal. Those that are not listed must be in SQL, with the rights of their caller, and are for readers and tenants.
 	_gov_cached_counters => [ 'reader', '42501', q{_gov_cached_counters('globex')} ],
 	_gov_verify_owner => [ 'reader', '42501', q{_gov_verify_owner('globex')} ],
+	_gov_keep_initial_privileges => [ '', '55000', '_gov_keep_initial_privileges(true)' ],
 	_gov_library_version => [ 'reader', 'shared', '_gov_library_version()' ],
+	_gov_attribution => [ 'reader tenant', '42501', q{_gov_attribution('globex', 'tokens', '{team}', '-infinity', 'infinity', null, 'UTC')} ],
+	_gov_usage_sums => [ 'reader tenant', '42501', q{_gov_usage_sums('-infinity', 'infinity', null, 'UTC', '{globex}', null)} ],
 	_gov_budgets_of_entity => [ 'reader tenant', 'shared', q{_gov_budgets_of_entity('globex', 'sekrit-team', '2026-01-01')} ],
 	_gov_budget_bytes => [ 'reader', 'shared', '_gov_budget_bytes(1, 0, 0, 0, false, 0)' ],
 	_gov_change_every_owner => [ '', 'shared', '_gov_change_every_owner()' ],

@@ -145,11 +145,11 @@ begin
 	return coalesce(new, old);
 end
 $$;
-create trigger stop_here before insert on gov_usage_hourly for each row when (new.entity_id = 'team-2') execute function stop_here();
+create trigger stop_here before insert on gov_usage_by_time for each row when (new.entity_id = 'team-2') execute function stop_here();
 create trigger stop_here before insert or update on gov_usage for each row when (new.window_end < 'infinity') execute function stop_here();
 create trigger stop_here before insert or update on gov_rollup_state for each row execute function stop_here();
 create trigger stop_here before delete on gov_events for each row when (old.id % 10 = 5) execute function stop_here();
-alter table gov_usage_hourly disable trigger stop_here;
+alter table gov_usage_by_time disable trigger stop_here;
 alter table gov_usage disable trigger stop_here;
 alter table gov_rollup_state disable trigger stop_here;
 alter table gov_events disable trigger stop_here;
@@ -229,7 +229,7 @@ sub crash_at
 
 $node->safe_psql('postgres', 'call use(100)');
 roll_up('at first');
-crash_at('gov_usage_hourly', $_) foreach sort keys %disasters;
+crash_at('gov_usage_by_time', $_) foreach sort keys %disasters;
 crash_at('gov_usage', 'the worker is killed');
 crash_at('gov_rollup_state', 'the worker is killed');
 
@@ -282,7 +282,7 @@ SKIP:
 $node->append_conf('postgresql.conf', 'max_worker_processes = 8');
 $node->restart;
 crash_at('gov_events', $_) foreach sort keys %disasters;
-crash_at('gov_usage_hourly', 'the worker is killed');
+crash_at('gov_usage_by_time', 'the worker is killed');
 ok($node->poll_query_until('postgres', 'select count(*) = 0 from gov_events, gov_maintain()'), 'in the end the ledger is empty');
 all_is_right('and nothing is lost');
 is( $node->safe_psql('postgres', q{select sum(amount) from gov_usage_hourly where owner_id = 'acme' and capability_id = 'tokens' and entity_id = 'org'}),

@@ -184,8 +184,8 @@ answers('finance/forecast.sql', q{string_agg(concat_ws(' ', owner_id, capability
 	qq{select string_agg(concat_ws(' ', owner_id, capability_id, team, trim_scale(coalesce(month, 0)), round(coalesce(month, 0) + coalesce(week, 0)
 			* (extract(epoch from $this_month + interval '1 month' - now()) / 604800)::numeric, 2)), ',' order by owner_id, capability_id, team)
 		from (select owner_id, capability_id, team, sum(amount) filter (where date_trunc('hour', occurred_at) >= $this_month) as month,
-				sum(amount) filter (where date_trunc('hour', occurred_at) >= now() - interval '7 days') as week
-			from gov_events e, unnest('{eng,ops}'::text[]) team where team = any (entity_ids) and date_trunc('hour', occurred_at) >= least($this_month, now() - interval '7 days') group by 1, 2, 3) s}, 'the ledger, and the week\'s rate for the rest of the month');
+				sum(amount) filter (where occurred_at >= date_trunc('day', now()) - interval '7 days' and occurred_at < date_trunc('day', now())) as week
+			from gov_events e, unnest('{eng,ops}'::text[]) team where team = any (entity_ids) and occurred_at >= least($this_month, date_trunc('day', now()) - interval '7 days') group by 1, 2, 3) s}, 'the ledger, and the week\'s rate for the rest of the month');
 answers('finance/unattributed.sql', 'sum(without_entity), sum(without_team)',
 	"select sum(amount) filter (where entity_ids = '{}'), sum(amount) filter (where entity_ids <> '{}') $ledger date_trunc('day', now()) - interval '1 month' and not entity_ids && '{eng,ops}'", 'nobody\'s, and no team\'s');
 answers('finance/chargeback.sql', 'sum(events), sum(amount), sum(cost)',

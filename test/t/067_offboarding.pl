@@ -109,7 +109,7 @@ sub digest_of
 
 my %keep = map { $_ => 1 } @owned;
 
-is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_events gov_usage gov_usage_hourly gov_reservations gov_alerts gov_alert_policies)),
+is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_alert_policies)),
 	'', 'the tables with owners are known');
 build('sekrit-owner', 'sekrit-');
 build('other', '');
@@ -237,7 +237,7 @@ foreach my $ending ('commit', 'rollback')
 	$user->ask($ending);
 	is($warm{checks}->ask($check), 't|[]', "and after its $ending");
 	# (by now it may be rolled up)
-	is(rows_of('sekrit-owner', 'sekrit-') =~ s/\ngov_usage_hourly.*//gr, $ending eq 'rollback' ? '' : <<'LEFT' =~ s/\n\z//r, "what it left with its $ending");
+	is(rows_of('sekrit-owner', 'sekrit-') =~ s/\ngov_usage_by_time.*//gr, $ending eq 'rollback' ? '' : <<'LEFT' =~ s/\n\z//r, "what it left with its $ending");
 gov_events 1
 gov_events names it 1 times
 gov_reservations 1

@@ -75,7 +75,7 @@ ok($node->poll_query_until('postgres', $rolled_up), 'then the rollup moves');
 # ---------------------------------------------------------------- LOCK TABLE
 
 my $locker = $node->background_psql('postgres', on_error_stop => 0);
-gov_ask($locker, q{set application_name = 'migration'; begin; lock table gov_usage_hourly in share mode});
+gov_ask($locker, q{set application_name = 'migration'; begin; lock table gov_usage_by_time in share mode});
 gov_use($node, 'postgres', 2);
 await_named(3);
 like((named())[2] // '', qr/^process \d+ \(role \w+, migration, /, 'a lock on a table that the rollup writes');

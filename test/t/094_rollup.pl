@@ -74,6 +74,14 @@ all_is_as_recorded('once');
 sql($use);
 all_is_as_recorded('on top of what there is');
 ok(sql('select count(*) > 500 from gov_usage_hourly'), 'there is something to look at');
+foreach my $grain (qw(15min 1h 30min 1h))
+{
+	gov_set($node, 'governance.usage_grain', $grain);
+	sql($use);
+	all_is_as_recorded("in rows of $grain");
+}
+is(sql('select count(*) > 0 from gov_usage_by_time where grain_minutes = 60 or minute + grain_minutes > 60 or minute is null <> (grain_minutes is null)'), 'f', 'and rows are of an hour or of a part of one');
+is(sql('select count(distinct coalesce(grain_minutes, 60)) from gov_usage_by_time'), '3', 'of each length');
 
 # ---------------------------------------------------------------- dead rows, gaps, batches
 
@@ -103,7 +111,7 @@ cmp_ok(updates('gov_rollup_state'), '>=', $before + 2, 'which it was');
 
 # ---------------------------------------------------------------- bloat
 
-my $pages = q{select sum(pg_relation_size(c)) / 8192 from unnest('{gov_usage,gov_usage_hourly}'::regclass[]) c};
+my $pages = q{select sum(pg_relation_size(c)) / 8192 from unnest('{gov_usage,gov_usage_by_time}'::regclass[]) c};
 my $first;
 foreach my $round (1 .. 6)
 {
@@ -112,7 +120,7 @@ foreach my $round (1 .. 6)
 	$first = sql($pages) if $round == 1;
 }
 cmp_ok(sql($pages), '<=', $first + 4, 'the tables do not grow');
-my $hot = q{select round(100.0 * sum(n_tup_hot_upd) / sum(n_tup_upd)) from pg_stat_user_tables where relname in ('gov_usage', 'gov_usage_hourly')};
+my $hot = q{select round(100.0 * sum(n_tup_hot_upd) / sum(n_tup_upd)) from pg_stat_user_tables where relname in ('gov_usage', 'gov_usage_by_time')};
 $node->poll_query_until('postgres', "select ($hot) >= 95");
 cmp_ok(sql($hot), '>=', 95, 'and updates touch no index');
 

@@ -114,6 +114,11 @@ my $differences = q{
 	select format('%s: %s %s', w.entity_id, w, c) from wanted w full join counted c using (counter_id, day)
 	where (w.amount, w.events) is distinct from (c.amount, c.events)};
 
+my $hourly = q{
+	with wanted as (select date_trunc('hour', at, 'UTC') as hour, trim_scale(sum(amount)), count(*) from used group by 1),
+		shown as (select hour, amount, event_count from gov_usage_hourly where entity_id = 'never')
+	select count(*) from ((table wanted except all table shown) union all (table shown except all table wanted)) d};
+
 # ---------------------------------------------------------------- merging
 
 is(maintain(), '0', 'nothing to do yet');
@@ -121,6 +126,7 @@ foreach my $step (1 .. $steps)
 {
 	my $what = rand;
 
+	configure(usage_grain => (qw(15min 30min 1h))[ $step % 3 ]) if $step % 4 == 0;
 	if ($what < 0.4) { use_some(1 + int rand 100, 3); }
 	elsif ($what < 0.6) { use_some(1 + int rand 30, 24 * 8); }
 	elsif ($what < 0.75) { pass_hours(1 + int rand 30); }
@@ -128,6 +134,7 @@ foreach my $step (1 .. $steps)
 	{
 		maintain();
 		is(ask($differences), '', "step $step: the sums are those used") or last;
+		is(ask($hourly), '0', "step $step: so are the hours, of rows of any length") or last;
 	}
 	is_exact("step $step") if $step % 5 == 0;
 }
@@ -188,6 +195,7 @@ foreach my $step (1 .. $steps)
 {
 	my $what = rand;
 
+	configure(usage_grain => (qw(15min 30min 1h))[ $step % 3 ]) if $step % 4 == 0;
 	if ($what < 0.4) { use_some(1 + int rand 40, 3); }
 	elsif ($what < 0.6) { use_some(1 + int rand 10, 24 * 14); }
 	elsif ($what < 0.75) { pass_hours(1 + int rand 30); }
@@ -214,7 +222,7 @@ pass_hours(24 * 40);
 maintain();
 is(ask('select count(*) from gov_events'), '0', 'no events are left');
 is(ask(q{select string_agg(a.entity_id, ' ') from gov_usage u join gov_assignments a using (counter_id) where u.window_end < gov_now() - interval '8 days'}), '', 'nor windows of before');
-is(ask(q{select count(*) from gov_usage_hourly}), '0', 'nor hours');
+is(ask(q{select count(*) from gov_usage_by_time}), '0', 'nor hours');
 is_exact('long after');
 
 # A late use of a window that is gone: counted from zero, as long as its event is there.

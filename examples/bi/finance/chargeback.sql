@@ -11,8 +11,9 @@ with use as materialized (
         sum(amount) as amount,
         sum(cost) as cost
     from ai_costs
-    where occurred_at >= date_trunc('month', now()) - interval '1 month'
-        and occurred_at < date_trunc('month', now())
+    where occurred_at >= date_trunc('month', now()) - interval '1 month' - interval '1 day'
+        and occurred_at::timestamp >= date_trunc('month', localtimestamp) - interval '1 month'
+        and occurred_at::timestamp < date_trunc('month', localtimestamp)
     group by owner_id, entity_ids, capability_id, model, price, currency
 ),
 first_team as materialized (

@@ -6,12 +6,13 @@ with use as materialized (
         capability_id,
         dimensions ->> 'feature' as product,
         dimensions ->> 'model' as model,
-        date_trunc('day', occurred_at)::date as day,
+        occurred_at::date as day,
         sum(amount) as amount,
         sum(cost) as cost,
         currency
     from ai_costs
-    where occurred_at >= date_trunc('month', now()) - interval '1 month'
+    where occurred_at >= date_trunc('month', now()) - interval '1 month' - interval '1 day'
+        and occurred_at::timestamp >= date_trunc('month', localtimestamp) - interval '1 month'
     group by owner_id, entity_ids, capability_id, product, model, day, currency
 ),
 first_team as materialized (

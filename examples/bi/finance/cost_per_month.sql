@@ -6,12 +6,13 @@ with use as materialized (
         capability_id,
         dimensions ->> 'feature' as product,
         dimensions ->> 'model' as model,
-        date_trunc('month', occurred_at)::date as month,
+        date_trunc('month', occurred_at::timestamp)::date as month,
         sum(amount) as amount,
         sum(cost) as cost,
         currency
     from ai_costs
-    where occurred_at >= date_trunc('month', now()) - interval '11 months'
+    where occurred_at >= date_trunc('month', now()) - interval '11 months' - interval '1 day'
+        and occurred_at::timestamp >= date_trunc('month', localtimestamp) - interval '11 months'
     group by owner_id, entity_ids, capability_id, product, model, month, currency
 ),
 first_team as materialized (

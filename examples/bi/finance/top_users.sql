@@ -9,10 +9,10 @@ from (
         e.display_name,
         sum(h.amount) as amount,
         round(100 * sum(h.amount) / nullif(sum(sum(h.amount)) over (partition by h.owner_id, h.capability_id), 0), 1) as percent
-    from gov_usage_hourly h
+    from gov_usage_sums(date_trunc('month', now()) - interval '1 day', bucket => '1 month') h
     join gov_entities e on e.owner_id = h.owner_id and e.id = h.entity_id
     where e.type_id = 'user'
-        and h.hour >= date_trunc('month', now())
+        and h.local_start = date_trunc('month', localtimestamp)
     group by h.owner_id, h.capability_id, h.entity_id, e.display_name
 ) r
 where r.place <= 20

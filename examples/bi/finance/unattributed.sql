@@ -2,13 +2,14 @@
 with use as materialized (
     select
         owner_id,
-        date_trunc('day', occurred_at)::date as day,
+        occurred_at::date as day,
         capability_id,
         entity_ids,
         caller,
         sum(amount) as amount
     from gov_events
-    where occurred_at >= date_trunc('day', now()) - interval '1 month'
+    where occurred_at >= date_trunc('day', now()) - interval '1 month' - interval '1 day'
+        and occurred_at::timestamp >= date_trunc('day', localtimestamp) - interval '1 month'
     group by owner_id, day, capability_id, entity_ids, caller
 ),
 without_team as materialized (
