@@ -3,10 +3,10 @@
  *		Entities that are below themselves.
  *
  * PURPOSE
- *		The triggers let no cycle in (hierarchy.c).  With triggers disabled or
- *		session_replication_role = replica anybody may who can write the table.
- *		Then no answer about those entities, or what is below them, would be
- *		right, so whatever walks parents raises, and names them.
+ *		The triggers refuse a cycle (hierarchy.c).  With triggers disabled, or
+ *		session_replication_role = replica, whoever can write the table can make
+ *		one.  No answer about those entities, or about what is below them, would
+ *		be right: so whatever walks parents raises an error that names them.
  *
  * WHO ASKS
  *		Walks end where they meet an entity again, and come here: the engine's

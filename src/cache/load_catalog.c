@@ -1,6 +1,6 @@
 /*
  * load_catalog.c
- *		Reads entities and budgets, and has built what nodes contain of them.
+ *		Reads entities and budgets from their tables.
  *
  * PURPOSE
  *		Runs inside a load (load.c), under its snapshot, and fills in the entity
@@ -14,8 +14,8 @@
  *		the extension's owner.
  *
  * POLICIES
- *		The thresholds that budgets without their own have are read when the
- *		first such budget is, and under the snapshot that it is read with.
+ *		The thresholds that apply to budgets without their own are read with the
+ *		first such budget, under the same snapshot.
  *
  * FAILURE
  *		Where the schema's owner has dropped an index the table is read through.
@@ -95,7 +95,10 @@ find_policy(Relation rel, ScanKey key)
 	return result;
 }
 
-/* The same of the owner's policy, or else everybody's, by two look-ups. */
+/*
+ * The thresholds of the owner's policy, or else of everybody's; 0 if there is
+ * neither.  Found by two look-ups.
+ */
 static Datum
 look_policy_up(Relation rel, Datum owner)
 {
@@ -111,7 +114,10 @@ look_policy_up(Relation rel, Datum owner)
 	return find_policy(rel, &key);
 }
 
-/* The same by reading all of them. */
+/*
+ * The thresholds of the owner's policy, or else of everybody's; 0 if there is
+ * neither.  Found by reading all policies.
+ */
 static Datum
 search_policies(Relation rel, Datum owner)
 {
@@ -135,7 +141,10 @@ search_policies(Relation rel, Datum owner)
 	return result;
 }
 
-/* The owner's policy, or else everybody's.  Most installations have none, or one. */
+/*
+ * Read the policy that applies to the load's owner.  Most installations have
+ * none, or one.
+ */
 static void
 read_policy(GovLoad *load)
 {

@@ -3,9 +3,9 @@
  *		Reads the open holds of budgets, for a load.
  *
  * WHICH COUNT
- *		Of shared memory every open hold is a part, whatever its time: only the
- *		change of its state ends it, for all at once.  A check that answers
- *		from the tables leaves out those past their time.
+ *		The counters in shared memory have every open hold, whatever its time:
+ *		only the change of its state takes it out, for everybody at once.  A
+ *		check that answers from the tables leaves out those past their time.
  *
  * READING
  *		Most owners have no open hold, or a few: they are found by the index of
@@ -88,7 +88,9 @@ count_hold(const Part *part, Datum numeric, Datum budgets)
 	}
 }
 
-/* Where the owner's open holds are that count; false if they are not few. */
+/*
+ * Find where the owner's open holds are that count; false if they are not few.
+ */
 static bool
 find_few(Relation rel, Datum owner, TimestampTz after, ItemPointerData *tids, int *ntids)
 {

@@ -16,9 +16,10 @@
  *		later ones that the row covers: too much rather than nothing, so that
  *		no limit is passed.
  *
- *		Nobody looks for such a row in vain: no merged row ends after the
- *		greatest end that the session has read once, or that whoever merges has
- *		told since (gov_shared).  A standby, which nobody tells, reads it anew.
+ *		Such a row is looked for only where there can be one.  No merged row
+ *		ends after the greatest end that the session has read once, or that
+ *		whoever merges has told since (gov_shared).  A standby is told nothing,
+ *		and reads it anew.
  *
  * FAILURE
  *		Where the schema's owner has dropped an index the table is read through.
@@ -147,7 +148,10 @@ read_merged_until(Relation rel)
 	return is_empty ? DT_NOBEGIN : DatumGetTimestampTz(end);
 }
 
-/* No merged row ends later.  Asked once a session, and then of who merges. */
+/*
+ * The time after which no merged row ends.  Read once a session; after that,
+ * whoever merges tells.
+ */
 static TimestampTz
 merged_until(Relation rel)
 {
