@@ -157,7 +157,10 @@ find_extension(GovCatalog *catalog)
 	return found;
 }
 
-/* While the extension is being created or dropped a relation may be absent. */
+/*
+ * Find a relation by its name.  It may be absent while the extension is
+ * created or dropped.
+ */
 static Oid
 find_relation(const GovCatalog *catalog, const char *name)
 {
@@ -165,8 +168,8 @@ find_relation(const GovCatalog *catalog, const char *name)
 }
 
 /*
- * An index of one of our tables.  Whoever owns the schema may drop an index,
- * and give its name to one of a table of his own.
+ * Find an index of one of our tables.  Whoever owns the schema may drop an
+ * index, and give its name to an index of another table.
  */
 static Oid
 find_index(const GovCatalog *catalog, const char *name, Oid table)
@@ -229,8 +232,8 @@ look_up(GovCatalog *catalog)
 }
 
 /*
- * Is the extension in this schema?  Also while something is missing that we
- * need: whoever owns the schema may have dropped it.
+ * Is the extension in this schema?  The answer does not need our tables:
+ * whoever owns the schema may have dropped some.
  */
 bool
 gov_catalog_is_schema(Oid schema)

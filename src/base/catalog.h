@@ -39,7 +39,7 @@ typedef struct GovCatalog
 								 * invalid when dropped */
 	AttrNumber	usage_merged_windows;	/* the column, from 1 on */
 	Oid			usage_merged;	/* index of looked-at rows on (window_end,
-								 * ...); likewise */
+								 * ...); invalid when dropped */
 	Oid			usage_hourly;
 	Oid			alerts;
 	Oid			alert_policies;
