@@ -11,9 +11,9 @@
  *
  * COST
  *		The names of entities and capabilities are numbered once, so that a use
- *		costs a look-up for each entity of its set and no comparison of string for
- *		each budget.  Memory is taken when the replay is made and by nothing
- *		that comes later: any number of uses fits.
+ *		costs a look-up for each entity of its set, and no comparison of strings
+ *		for each budget.  Memory is allocated when the replay is made and not
+ *		later, so any number of uses fits.
  *
  * INVARIANTS
  *		Times never run backwards, so a budget has one window at a time and its
@@ -21,7 +21,8 @@
  *		use: the list of each entity is walked once.
  *
  * FAILURE
- *		Says so and is of no use any more; the caller knows the words.
+ *		Functions return that something failed, and the caller raises.  The replay
+ *		is of no use after that.
  */
 #include "postgres.h"
 
@@ -188,7 +189,7 @@ scope_holds(const GovBacktest *backtest, const GovTrial *trial)
 	return true;
 }
 
-/* Collect the budgets that have a say in the use. */
+/* Collect the budgets that the use counts against. */
 static int
 collect_concerned(GovBacktest *backtest, int capability, TimestampTz at)
 {

@@ -5,8 +5,8 @@
  * PURPOSE
  *		The one rule of the engine, in one place: a use is granted when every
  *		budget of its set allows it, and a budget allows it when it has no
- *		limit, is soft, or usage + held + amount <= limit.  The shared cache,
- *		a transaction's overlay and the slow path all decide here.
+ *		limit, is soft, or usage + held + amount <= limit.  Whether budgets come
+ *		from shared memory, a private view or the tables, it is decided here.
  *
  * INVARIANTS
  *		Runs under a stripe's lock: no allocation, no error, no clock, no loop
@@ -84,7 +84,7 @@ note_denial(const GovBudgetState *budget, GovDecision *decision)
 
 /*
  * Decide about an amount over the distinct budgets of a set.  An empty set
- * grants: whether that is wanted is the caller's to know.
+ * grants; the caller decides whether that is wanted.
  */
 void
 gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,
