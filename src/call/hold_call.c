@@ -8,19 +8,19 @@
  *		counters; settling it records what the call came to.
  *
  * PROTOCOL
- *		A new hold is charged and then written, like a use (record.c).  To end
- *		one its row is locked first, which decides who of several does it; then
- *		its budgets are relieved, and in the same step charged if it is
- *		settled; then the row is changed.
+ *		A new hold is charged and then written, like a use (record.c).  To end a
+ *		hold its row is locked first, so that one session of several ends it.
+ *		Then the hold is taken off its budgets; if it is settled, they are
+ *		charged in the same step.  Then the row is changed.
  *
  * TIME
- *		A hold past its time is expired whether or not anybody has got round to
- *		saying so in its row.
+ *		A hold past its time counts as expired, whether or not its row says so
+ *		yet.
  *
  * FAILURE
- *		42704 for a hold that there is not or that another owner has, 55000 for
- *		one in the wrong state, 22023 for a ttl that is not positive, 22003 for
- *		a row whose amount somebody has made one that cannot be.
+ *		42704 for a hold that does not exist or is of another owner, 55000 for
+ *		one in the wrong state, 22023 for a ttl that is not positive, 22003 for a
+ *		row whose amount somebody has changed to one that cannot be.
  */
 #include "postgres.h"
 
@@ -79,7 +79,7 @@ require_ttl(Interval *ttl)
 	add_ttl(gov_clock(), ttl);
 }
 
-/* Put into the hold what was resolved. */
+/* Set the hold's budgets and times, from what was resolved. */
 static void
 set_budgets(GovHold *hold, const GovResolution *resolution, Interval *ttl)
 {
@@ -93,7 +93,10 @@ set_budgets(GovHold *hold, const GovResolution *resolution, Interval *ttl)
 	hold->expires_at = add_ttl(resolution->now, ttl);
 }
 
-/* Charge and write; false when another transaction has just taken the key. */
+/*
+ * Charge the budgets and write the hold; false when another transaction has
+ * just taken the key.
+ */
 static bool
 charge_and_write(const GovRequest *request, Interval *ttl, GovHold *hold,
 				 GovReserved *reserved, GovDecision *decision,
@@ -115,7 +118,10 @@ charge_and_write(const GovRequest *request, Interval *ttl, GovHold *hold,
 	return true;
 }
 
-/* What the row of a hold says, or will say in a moment. */
+/*
+ * The state of a hold: an open one past its time has expired, even if its row
+ * does not say so yet.
+ */
 static GovHoldState
 present_state(const GovHold *hold)
 {
@@ -124,7 +130,7 @@ present_state(const GovHold *hold)
 	return hold->state;
 }
 
-/* The hold that an earlier call made under the same key. */
+/* Answer with the hold that an earlier call made under the same key. */
 static void
 answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
 {

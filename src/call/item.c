@@ -21,7 +21,7 @@
 #include "call/item.h"
 #include "pure/bytes.h"
 
-/* Is this the key? */
+/* Is this key the one with that name? */
 bool
 gov_item_is_key(const JsonbValue *key, const char *name)
 {
