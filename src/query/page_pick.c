@@ -72,7 +72,7 @@ fixed_primary(const Picking *picking, const GovSheetEntity *entity, uint32 numbe
 	}
 }
 
-/* Has a page before this one shown the row, or passed its place? */
+/* Has an earlier page shown the row, or passed its place? */
 static bool
 was_passed(const Picking *picking, const GovSheetEntity *entity, const GovPageRow *row)
 {
@@ -97,7 +97,10 @@ was_passed(const Picking *picking, const GovSheetEntity *entity, const GovPageRo
 	return row->number < picking->next_number;
 }
 
-/* Is it enough?  Without a limit it is not. */
+/*
+ * Does the row reach the utilization that is asked for?  One without a limit
+ * does not.
+ */
 static bool
 is_utilized(const Picking *picking, const GovPageRow *row, double utilization)
 {
@@ -114,7 +117,10 @@ is_utilized(const Picking *picking, const GovPageRow *row, double utilization)
 											NumericGetDatum(picking->request->min_utilization)));
 }
 
-/* A row whose usage is known, if it is needed. */
+/*
+ * Judge a row whose usage is known, where it is needed, and offer it to the
+ * page.
+ */
 static inline void
 judge_row(const Picking *picking, GovPageRow *row)
 {
@@ -148,7 +154,10 @@ judge_row(const Picking *picking, GovPageRow *row)
 	gov_page_offer(picking->sheet, picking->request, picking->page, row);
 }
 
-/* The full page rules out what comes after its last row. */
+/*
+ * Set the bound of a full page: rows that would come after its last row are
+ * ruled out.
+ */
 static void
 set_bound(Picking *picking)
 {
@@ -171,7 +180,10 @@ set_bound(Picking *picking)
 		scan->bound = DBL_MIN;
 }
 
-/* Judge those that wait for it; false if the sheet must be opened again. */
+/*
+ * Read the usage of the rows that wait for it, and judge them; false if the
+ * sheet must be opened again.
+ */
 static bool
 judge_waiting(Picking *picking)
 {
@@ -256,7 +268,7 @@ pick_rows(Picking *picking, uint32 first, uint32 end)
 	return true;
 }
 
-/* In tree mode: an entity is a node whole, and has no utilization. */
+/* Pick an entity, in tree mode.  It has no utilization. */
 static void
 pick_entity(Picking *picking, const GovSheetEntity *entity)
 {
@@ -314,7 +326,10 @@ mark_texts(const GovSheet *sheet, const GovString *list, uint32 count, const Gov
 	return marks;
 }
 
-/* Whose places are asked for?  Nobody's, if the entity is not there. */
+/*
+ * Set the range of places that is asked for: that of the entities below one;
+ * none, if it is not there.
+ */
 static void
 set_places(Picking *picking, const text *id)
 {
@@ -357,7 +372,7 @@ begin_picking(Picking *picking)
 							 &picking->next_number);
 }
 
-/* Rows that were not chosen by their usage show it nevertheless. */
+/* Read the usage of the page's rows, if they were not chosen by it. */
 static bool
 read_usage(Picking *picking)
 {
@@ -378,7 +393,7 @@ read_usage(Picking *picking)
 	return true;
 }
 
-/* Go through those that pass the filters of entities. */
+/* Go through the entities that pass the filters of entities. */
 static bool
 pick_passing(Picking *picking)
 {

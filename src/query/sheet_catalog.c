@@ -13,7 +13,7 @@
  *		by which every query breaks ties.
  *
  * FAILURE
- *		What raises leaves a sheet that nobody has seen.
+ *		An error leaves a sheet that nobody has seen, which goes with the query.
  */
 #include "postgres.h"
 
@@ -319,7 +319,9 @@ compare_drafts(const void *left, const void *right, void *arg)
 	return order != 0 ? order : compare_strings(sheet, a->name, b->name);
 }
 
-/* The budgets of one entity, which the rows [first, end) tell of. */
+/*
+ * Read the budgets of one entity, which are in the rows [first, end) of SPI.
+ */
 static void
 read_budgets_of(Reading *reading, uint32 entity, uint64 first, uint64 end)
 {

@@ -111,7 +111,10 @@ list_wanted(Wanted *wanted)
 			  sheet->budgets);
 }
 
-/* What the sheet has stored of a counter, if it is wanted. */
+/*
+ * Where the sheet stores what the tables say of a counter; NULL if that is not
+ * wanted.
+ */
 static GovSheetStored *
 find_counter(const Wanted *wanted, int64 id)
 {
@@ -155,7 +158,10 @@ find_budget(const Wanted *wanted, const pg_uuid_t *id)
 	return NULL;
 }
 
-/* Count an amount, if it is of the present window; note a later window. */
+/*
+ * Count the amount of a row of SPI if it is of the present window; note a
+ * later window.
+ */
 static void
 count_usage(GovSheet *sheet, GovSheetStored *stored, uint64 row)
 {
