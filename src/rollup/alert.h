@@ -15,7 +15,10 @@
 	" (select p.thresholds from @gov_alert_policies p where p.owner_id = " a ".owner_id)," \
 	" (select p.thresholds from @gov_alert_policies p where p.owner_id is null))"
 
-/* The usage that reaches one: of a limit of 0 the first, however small. */
+/*
+ * In a statement: the usage that reaches a threshold; of a limit of 0 any
+ * usage does. gov_amount_from_share() computes the same for the counters.
+ */
 #define GOV_ALERT_AMOUNT(a, t) \
 	"greatest(" a ".usage_limit * " t ".threshold * 0.01, 1e-9)"
 

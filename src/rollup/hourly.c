@@ -83,7 +83,7 @@ struct GovHourly
 StaticAssertDecl(sizeof(GovHourlyKey) == 3 * sizeof(void *) + sizeof(TimestampTz),
 				 "a key is compared and hashed whole");
 
-/* An empty one. */
+/* Make an empty one. */
 GovHourly *
 gov_hourly_create(MemoryContext context)
 {
@@ -95,7 +95,7 @@ gov_hourly_create(MemoryContext context)
 	return hourly;
 }
 
-/* The one copy of a text. */
+/* The one copy of a text that is kept; made if need be. */
 static const text *
 known_text(GovHourly *hourly, const text *spelled)
 {
@@ -165,7 +165,7 @@ gov_hourly_add(GovHourly *hourly, const Datum *values, const bool *nulls)
 	return key.owner;
 }
 
-/* How many sums? */
+/* How many sums are there, one for each owner, capability, entity and hour? */
 uint32
 gov_hourly_count(const GovHourly *hourly)
 {

@@ -34,7 +34,10 @@
 #include "rollup/alert.h"
 #include "rollup/rollup_write.h"
 
-/* The budgets of these counters, and the usage that reaches their first threshold. */
+/*
+ * Select the budgets of these counters, and the usage that reaches the first
+ * threshold of each.
+ */
 static GovQuery budgets_query = {
 	.sql =
 	"select c.n, a.id, case when a.usage_limit is not null then"
@@ -161,7 +164,10 @@ find_budgets(Charge *charges, int count)
 	return (int) nfound;
 }
 
-/* Write the charges; returns how many rows, in the order of the charges. */
+/*
+ * Write the charges; SPI returns the rows, in the order of the charges.
+ * Returns how many they are.
+ */
 static uint64
 write_usage(const Charge *charges, int count)
 {
@@ -191,9 +197,9 @@ write_usage(const Charge *charges, int count)
 }
 
 /*
- * Which of the rows just written have reached a threshold?  A row that a user's
- * trigger has kept from being written is not among them, nor one that covers
- * more than the window: it says nothing of the window alone (usage_merge.c).
+ * Find which of the rows just written have reached a threshold.  Left out are
+ * rows that a user's trigger has kept from being written, and merged rows,
+ * which say nothing of one window alone (usage_merge.c).
  */
 static int
 find_reached(const Charge *charges, int count, uint64 nrows, GovReached *reached)

@@ -7,27 +7,26 @@
  *		governance.alert_retention bounds gov_alerts.
  *
  * WHAT STAYS
- *		Of usage, all that the ledger still has events of: gov_verify compares
- *		them, and reports add up hours instead of events.  So nothing is deleted
- *		before its events are, which is to say never without
- *		governance.event_retention.  A late event is counted in a new row, which
- *		goes when the event has gone.
+ *		Usage stays while the ledger has events of it, because gov_verify compares
+ *		the two, and reports add up hours instead of events.  So without
+ *		governance.event_retention no usage is ever deleted.  A late event is
+ *		counted in a new row, which goes when the event has gone.
  *
- *		Of alerts, those of the present window of a budget and of later ones,
- *		however old: without the row the next use would raise the alert again.
- *		And those that a user's foreign key refers to (referred.c).
+ *		Alerts of the present window of a budget, and of later ones, stay however
+ *		old they are: without the row the next use would raise the alert again.
+ *		Alerts that a user's foreign key refers to stay, too (referred.c).
  *
  * PROTOCOL
  *		A batch in each transaction, going on where the last one stopped
- *		(pass.c).  Windows go by their end, once they have been merged
- *		(usage_merge.c), alerts by id.  The hours have an index by owner, hour
- *		and the rest: an owner whose first hour is not due is passed over at the
- *		cost of finding that hour.  As no hour becomes due within one, a pass
- *		over all owners is made once for each that the clock shows.
+ *		(pass.c).  Windows are deleted in the order of their ends, once they have
+ *		been merged (usage_merge.c), and alerts in that of their ids.  The hours
+ *		have an index that begins with owner and hour, so that an owner whose
+ *		first hour is not due costs one look-up.  Hours become due once an hour,
+ *		so a pass over all owners is made once in each hour.
  *
  * LOCKING
- *		As usage_merge.c: neither the rollup nor the deletion of a budget is
- *		under way.
+ *		ShareUpdateExclusiveLock on gov_rollup_state, as in usage_merge.c: neither
+ *		a round of the rollup nor the deletion of a budget is under way.
  */
 #include "postgres.h"
 
@@ -58,7 +57,10 @@ static char *hours_owner = NULL;	/* NULL at the start */
 static TimestampTz hours_done_until = DT_NOBEGIN;	/* earlier ones are done
 													 * with */
 
-/* A row that a late use lies in the span of waits until that is folded in. */
+/*
+ * Delete windows.  A merged row waits while a late use has a row of its own in
+ * its span.
+ */
 static GovQuery windows_query = {
 	.sql =
 	"with due as materialized ("
@@ -93,7 +95,7 @@ static GovQuery next_hour_query = {
 	.argtypes = {TEXTOID, TIMESTAMPTZOID}
 };
 
-/* What the ledger has of some hours. */
+/* Select the hours that the ledger has events of. */
 static const GovQuery recorded_query = {
 	.sql =
 	"select distinct e.owner_id, date_trunc('hour', e.occurred_at, 'UTC')"
@@ -112,7 +114,10 @@ static GovQuery delete_hours_query = {
 	.argtypes = {TEXTARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
-/* One that was raised in the future, because the clock was ahead, is passed over. */
+/*
+ * The alerts of a batch that are to be deleted.  One that was raised in the
+ * future, because the clock was ahead, is passed over.
+ */
 #define GOV_DOOMED_ALERTS \
 	"with batch as materialized (" \
 	" select l.id, l.assignment_id, l.window_start, l.raised_at < $2 as is_old," \
@@ -152,7 +157,10 @@ static GovQuery alerts_query = {
 	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
 };
 
-/* Lock a table and who may change it, without waiting. */
+/*
+ * Lock a table, and keep the rollup away, without waiting; false if that
+ * cannot be had.
+ */
 static bool
 try_lock(Oid table)
 {
@@ -160,7 +168,7 @@ try_lock(Oid table)
 		ConditionalLockRelationOid(table, RowExclusiveLock);
 }
 
-/* Usage of before that may go; false when none may. */
+/* The time before which usage may go; false when none may. */
 static bool
 usage_due_before(TimestampTz *result)
 {
@@ -256,7 +264,9 @@ find_due(Hours *hours, TimestampTz due_before)
 	return true;
 }
 
-/* The ledger has events of an hour: it stays, if it is one of ours. */
+/*
+ * Note an hour that the ledger has events of: it stays if it is in the batch.
+ */
 static void
 keep_recorded(TupleTableSlot *row, void *state)
 {
@@ -274,7 +284,11 @@ keep_recorded(TupleTableSlot *row, void *state)
 	}
 }
 
-/* In a scope of its own, because other statements must not be planned as this scan may be. */
+/*
+ * Find which hours of a batch the ledger has events of.  In a scope of its
+ * own, because other statements must not be planned with the scans that are
+ * allowed here.
+ */
 static void
 look_into_ledger(Hours *hours)
 {
@@ -332,7 +346,7 @@ find_hours(Hours *hours, TimestampTz due_before)
 	return has_more;
 }
 
-/* Delete a batch of hours: those that the ledger has nothing of. */
+/* Delete those hours of a batch that the ledger has no events of. */
 static bool
 prune_hours(TimestampTz due_before, uint64 *ndeleted)
 {
@@ -382,7 +396,10 @@ gov_usage_retention_prune_usage(uint64 *ndeleted)
 
 /* ---------------------------------------------------------------- alerts */
 
-/* Move on past what a batch has seen; true when there may be more. */
+/*
+ * Move the pass over alerts on past what a batch has seen; true when there may
+ * be more.
+ */
 static bool
 note_alerts(void)
 {
