@@ -4,8 +4,8 @@
  *		at a time.
  *
  * PURPOSE
- *		The rule itself is in allocation_rule.c.  Here is which rows can break
- *		it, and who waits for whom.
+ *		allocation_rule.c has the rule itself.  This file decides which rows can
+ *		break it, and who waits for whom.
  *
  * WHEN
  *		At the end of a statement, over the rows that it wrote: they may come in
@@ -18,13 +18,13 @@
  *		The lock on the allocation of an owner is one of STRIPES, chosen by hash,
  *		each a sub-object of gov_assignments, and is held to the end of the
  *		transaction.  README.md has its three modes, why it comes last, and
- *		which deadlocks are accepted.  What gives room back takes no lock: until it
- *		is committed others count it as it was.
+ *		which deadlocks are accepted.  A change that only gives room back takes no
+ *		lock: until it is committed, others count as before.
  *
  * INVARIANTS
- *		Who adds to what a strict budget bounds has the owner's lock until that
- *		is committed or undone.  A savepoint that takes changes back, and their
- *		locks, comes back to a state that was judged when it was reached.
+ *		Whoever adds to what a strict budget bounds has the owner's lock until
+ *		that is committed or undone.  ROLLBACK TO a savepoint undoes changes and
+ *		releases their locks; what it comes back to was judged before.
  *
  * FAILURE
  *		As with the rules of the hierarchy, the triggers do not fire for rows
@@ -101,7 +101,7 @@ static const char *const entity_columns[] = {
 	"owner_id", "id", "parent_id", "archived_at"
 };
 
-/* A limit as it counts: that of no row, or without a limit, as nothing. */
+/* A limit as it counts: where there is no row, or no limit, it is nothing. */
 static Datum
 counted_limit(const GovTransition *rows, TupleTableSlot *row)
 {
@@ -113,7 +113,9 @@ counted_limit(const GovTransition *rows, TupleTableSlot *row)
 	return isnull ? NumericGetDatum(int64_to_numeric(0)) : limit;
 }
 
-/* Is it one of those that the parent's budgets bound? */
+/*
+ * Is the budget of a row one of those that the parent's strict budgets bound?
+ */
 static bool
 is_bounded(const GovTransition *rows)
 {
@@ -166,7 +168,10 @@ begin_changes(Changes *changes)
 	changes->asked = NULL;
 }
 
-/* The next row that may have broken something; what it names is there until the one after it. */
+/*
+ * The next row that may have broken the rule.  What it points to is valid
+ * until the next call.
+ */
 static bool
 next_change(Changes *changes, GovAllocationChange *change)
 {
@@ -228,7 +233,10 @@ tag_of(int stripe)
 	return tag;
 }
 
-/* For others who judge all budgets of an owner; to the end of the transaction. */
+/*
+ * Lock the allocation of an owner to the end of the transaction, for triggers
+ * that judge all its budgets.
+ */
 void
 gov_allocation_lock(Datum owner, LOCKMODE mode)
 {
@@ -263,9 +271,10 @@ lock_owners(Changes *changes, LOCKMODE *modes)
 }
 
 /*
- * Keep others away from those with strict budgets; false if there are none.
- * The weaker lock is let go of before: who has the stronger one, and goes on
- * to make another budget strict, does not wait for us while we wait for him.
+ * Lock those owners exclusively that have strict budgets; false if none has.
+ * The weaker lock is released before: a transaction that has the stronger one,
+ * and goes on to make another budget strict, must not wait for us while we
+ * wait for it.
  */
 static bool
 lock_strict_owners(Changes *changes, const LOCKMODE *modes)

@@ -8,13 +8,12 @@
  *		bounded number of budgets per capability.
  *
  * WHEN
- *		At the end of a statement, over the rows that it wrote: a hundred
- *		thousand of them cost a few microseconds each, and a trigger that is
- *		fired for each row costs that by itself.  It fires before the trigger
- *		that judges strict budgets, whose lock comes after all locks on rows
- *		(allocation.c).  The keys of a budget do not change, so an UPDATE breaks
- *		no rule.  In a catalog of 1.0.0 that is not updated yet the trigger is
- *		one for each row.
+ *		At the end of a statement, over the rows that it wrote: that costs a few
+ *		microseconds a row, which the firing of a trigger for each row would cost
+ *		by itself.  It fires before the trigger that judges strict budgets, whose
+ *		lock comes after all locks on rows (allocation.c).  The keys of a budget
+ *		do not change, so an UPDATE breaks no rule.  In a catalog of 1.0.0 that is
+ *		not updated yet there is a trigger for each row.
  *
  * LOCKS
  *		Entities that a scope names are locked FOR KEY SHARE, as a foreign key
@@ -26,9 +25,9 @@
  *		what it has deleted as well.
  *
  * COST
- *		Most entities have few budgets.  The entries that the index has for an
- *		entity and a capability, dead ones included, are no fewer than its
- *		budgets: only where those are too many are rows read.
+ *		Most entities have few budgets.  The index has at least as many entries
+ *		for an entity and a capability, dead ones included, as there are budgets:
+ *		only where it has too many are rows read.
  *
  * RACES ACCEPTED
  *		Two sessions that add the last budget at once may both be refused, and
@@ -74,7 +73,7 @@ static const char *const columns[] = {
 	"owner_id", "entity_id", "capability_id", "scope_entity_ids"
 };
 
-/* What of a budget the rules concern. */
+/* What the rules look at of a budget. */
 typedef struct Budget
 {
 	Datum		owner;
@@ -253,7 +252,7 @@ gov_assignment_placed_1_1(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* The same for each row, in a catalog of 1.0.0. */
+/* AFTER INSERT of gov_assignments, for each row, in a catalog of 1.0.0. */
 Datum
 gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 {

@@ -3,18 +3,17 @@
  *		Triggers that keep rows of the catalog in form, before they are written.
  *
  * PURPOSE
- *		However a row comes, by a function, in plain SQL or by COPY: lists are
- *		sorted and distinct, numbers are rounded to 9 decimals, a time zone is
- *		one that there is, an id is drawn where none is given, the counter is
- *		drawn here and nowhere else, and the times of a row say when it was made
- *		and when it last changed.  Rows are written a hundred thousand in a
- *		statement, so this is in C.
+ *		Whether a row comes by a function, in plain SQL or by COPY: lists become
+ *		sorted and distinct, numbers are rounded to 9 decimals, a time zone must
+ *		exist, an id is drawn where none is given, the counter is drawn here and
+ *		nowhere else, and the times of a row say when it was made and when it last
+ *		changed.  A statement may write a hundred thousand rows, so this is in C.
  *
  * FAILURE
- *		23514 for what no check constraint can judge, with the name of the one
- *		that it would be; 55000 and 42501 for a counter that is not the row's.
- *		A null where none may be is left to the constraint.  The triggers do not
- *		fire for rows that replication applies.
+ *		23514 for what no check constraint can judge, with the name that such a
+ *		constraint would have; 55000 and 42501 for a counter that is not the
+ *		row's.  A null in a column that is NOT NULL is left to the constraint.
+ *		The triggers do not fire for rows that replication applies.
  */
 #include "postgres.h"
 
@@ -85,7 +84,10 @@ static GovQuery drawn_query = {
 
 /* ---------------------------------------------------------------- rows */
 
-/* Looked up once for each time the trigger is made ready to fire. */
+/*
+ * The places of a table's columns, looked up once for each FmgrInfo of the
+ * trigger.
+ */
 static const int *
 places_of(FunctionCallInfo fcinfo, Relation table, int ncolumns)
 {
@@ -139,7 +141,10 @@ null_of(const Row *row, int column)
 	return &row->nulls[row->places[column]];
 }
 
-/* As "is distinct from"; what has no equality differs when its bytes do. */
+/*
+ * Do two rows differ in a column, as by "is distinct from"?  Values of a type
+ * without equality differ if their bytes do.
+ */
 static bool
 value_differs(const Row *one, const Row *other, TupleDesc desc, int place)
 {
@@ -213,8 +218,8 @@ compare_numbers(const void *one, const void *other)
 }
 
 /*
- * The distinct items of a list in order, null as the last; one of more
- * dimensions as it is, for the check constraint to refuse.
+ * The distinct items of a list, in order, null as the last.  A list of more
+ * dimensions is left as it is, for the check constraint to refuse.
  */
 static Datum
 sort_list(Datum list, Oid type)
@@ -275,7 +280,9 @@ put_in_form(Row *row, Relation table)
 
 /* ---------------------------------------------------------------- windows */
 
-/* NULL when there is no such time zone, or none is given. */
+/*
+ * The time zone of a row; NULL when there is no such zone, or none is given.
+ */
 static pg_tz *
 timezone_of(const Row *row)
 {
@@ -297,7 +304,7 @@ check_timezone(const Row *row, Relation table)
 			 errtableconstraint(table, "gov_assignments_timezone_check")));
 }
 
-/* A budget that is counted from an anchor has a present window. */
+/* Raise unless a budget with an anchor has a present window. */
 static void
 check_window(const Row *row, Relation table)
 {
@@ -372,9 +379,9 @@ was_drawn(Datum counter)
 }
 
 /*
- * A number that a new budget brings with it.  A restore gives a budget the
- * counter that it had.  One that was drawn here has counted for another budget,
- * or for one that is gone, and its usage with it.
+ * Judge a counter that a new budget brings with it.  A restore gives a budget
+ * the counter that it had.  A counter that was drawn here has counted for
+ * another budget, or for one that is gone together with its usage.
  */
 static void
 check_counter(const Row *row, Relation table)
