@@ -45,7 +45,10 @@
 
 PG_FUNCTION_INFO_V1(gov_replay_1_0);
 
-/* To ask each event whether it names one of these pays while they are few. */
+/*
+ * Up to so many entities it pays to ask each event whether it names one of
+ * them.
+ */
 #define FILTER_MAX_ENTITIES	4
 
 /* the arguments, by position */

@@ -4,17 +4,17 @@
  *		gov_allocations ask for them.
  *
  * PURPOSE
- *		A view cannot know how much of an owner its query will ask for.  Entities
- *		are read one by one, which costs what they have, until that has cost
- *		about as much as the whole owner would; then the owner is read whole, and
- *		answers from memory.  So a query pays at most twice what the better of
- *		the two would have cost.
+ *		A view cannot know how much of an owner its query will ask for.  So
+ *		entities are read one by one, until that has cost about as much as to
+ *		read the whole owner.  Then the owner is read whole, and further entities
+ *		are answered from memory.  A query costs at most twice what the better of
+ *		the two ways would have cost.
  *
- *		What is read is up to the two functions in SQL that this calls with the
- *		rights of its caller: _gov_budgets_of, of a whole owner and of some
+ *		What is read is decided by the two functions in SQL that this calls with
+ *		the rights of its caller: _gov_budgets_of, of a whole owner and of some
  *		entities.  How many budgets an owner has is asked with the engine's
- *		rights, but of no owner whom the caller may not see: what a query costs
- *		would tell.
+ *		rights, but not of an owner whom the caller may not see, because the cost
+ *		of the query would tell.
  *
  * MEMORY
  *		The whole of one owner, in the memory of the query.  The views ask owner
@@ -131,7 +131,10 @@ get_reader(FunctionCallInfo fcinfo)
 
 /* ---------------------------------------------------------------- owners */
 
-/* Forget the owner before, but for how it was asked for. */
+/*
+ * Begin with another owner.  Of the one before it is remembered whether most
+ * of it was asked for.
+ */
 static void
 begin_owner(Reader *reader, const text *owner, TimestampTz at)
 {
@@ -149,7 +152,10 @@ begin_owner(Reader *reader, const text *owner, TimestampTz at)
 	reader->next = 0;
 }
 
-/* Has the owner no more budgets than these?  It is asked again for twice as many at least. */
+/*
+ * Has the owner at most so many budgets?  Counting goes on to twice as many at
+ * least, so that it is seldom done again.
+ */
 static bool
 has_at_most(Reader *reader, int64 count)
 {
@@ -171,7 +177,7 @@ has_at_most(Reader *reader, int64 count)
 	return count < reader->limit;
 }
 
-/* As the policies of the tables ask it (policy.c). */
+/* May the caller see an owner, by the policies of the tables (policy.c)? */
 static bool
 may_see(const text *owner)
 {
@@ -290,7 +296,7 @@ put_rows(Reader *reader, text *entity, ReturnSetInfo *result)
 	reader->next = at;
 }
 
-/* Read one entity; what that takes counts. */
+/* Read one entity, and count what that has cost. */
 static Datum
 read_part(Reader *reader, FunctionCallInfo fcinfo)
 {
