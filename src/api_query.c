@@ -69,14 +69,13 @@ word_argument(FunctionCallInfo fcinfo, int argno, const char *name,
 	{
 		if (gov_bytes_are(value, words[i], strlen(words[i])))
 			return i;
-		appendStringInfo(&list, "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ",
-						 words[i]);
+		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : ", ", words[i]);
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid value for \"%s\": \"%s\"", name,
 					gov_error_shown_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value))),
-			 errhint("Give %s.", list.data)));
+			 errhint("Give one of %s.", list.data)));
 }
 
 static text *

@@ -203,15 +203,21 @@ lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
 				 errhint("Pass the reservation_id that gov_reserve returned.")));
 }
 
-static void
-raise_wrong_state(const GovHold *hold, const char *hint)
+/* The hold has ended, in whichever way. */
+static int
+errmsg_ended(const GovHold *hold)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("hold \"%s\" is %s",
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id))),
-					gov_hold_row_state_name(present_state(hold))),
-			 errhint("%s", hint)));
+	const char *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id)));
+
+	switch (present_state(hold))
+	{
+		case GOV_HOLD_SETTLED:
+			return errmsg("hold \"%s\" was settled", id);
+		case GOV_HOLD_RELEASED:
+			return errmsg("hold \"%s\" was released", id);
+		default:
+			return errmsg("hold \"%s\" has expired", id);
+	}
 }
 
 /* Record what a hold came to; null: the amount held. */
@@ -226,7 +232,10 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 	lock_hold("gov_settle()", id, &hold);
 	gov_write_lock(gov_catalog()->events);
 	if (hold.state == GOV_HOLD_RELEASED)
-		raise_wrong_state(&hold, "Record the use with gov_ingest.");
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_ended(&hold),
+				 errhint("Record the use with gov_ingest.")));
 	if (hold.state == GOV_HOLD_SETTLED)
 	{
 		recorded.event_id = hold.event_id;
@@ -275,7 +284,10 @@ gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
 	require_ttl(ttl);
 	lock_hold("gov_extend()", id, &hold);
 	if (present_state(&hold) != GOV_HOLD_OPEN)
-		raise_wrong_state(&hold, "Make a new hold with gov_reserve.");
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_ended(&hold),
+				 errhint("Make a new hold with gov_reserve.")));
 	expires_at = add_ttl(gov_clock(), ttl);
 	gov_hold_row_extend(&hold, expires_at);
 	return expires_at;

@@ -52,7 +52,7 @@ log_waits(void)
 		ereport(WARNING,
 				(errmsg("the rollup of governance has waited for an open transaction for %ld s",
 						TimestampDifferenceMilliseconds(blocked_since, GetCurrentTimestamp()) / 1000),
-				 errdetail("It is %s.", culprits),
+				 errdetail("These are in its way: %s.", culprits),
 				 errhint("End it, and set idle_in_transaction_session_timeout for such roles.")));
 	gov_spi_pop_snapshot();
 	gov_spi_end(&spi);

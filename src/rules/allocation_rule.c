@@ -394,16 +394,18 @@ gov_allocation_raise(GovAllocation *allocation, Relation written)
 
 	if (budget == NULL)
 		return;
-	name = text_to_cstring(budget->name);
+	name = gov_error_shown(text_to_cstring(budget->name));
 	cadence = budget->cadence ? text_to_cstring(budget->cadence) : NULL;
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
 			 errmsg("limits of the children of entity \"%s\" for \"%s\" add up to %s, past its strict limit of %s",
 					gov_error_shown(text_to_cstring(budget->entity)), gov_error_shown(text_to_cstring(budget->capability)),
 					shown_amount(allocation->allocated), shown_amount(budget->limit)),
-			 errdetail("Its budget %s%s%swith %s%s has strict_allocation: it bounds the unnamed node-wide budgets with the same cadence of the children that are not archived.",
-					   *name ? "\"" : "", gov_error_shown(name), *name ? "\" " : "",
-					   cadence ? "cadence " : "no cadence", cadence ? cadence : ""),
+			 cadence != NULL ?
+			 errdetail("Its budget \"%s\" with cadence %s has strict_allocation: it bounds the unnamed node-wide budgets with the same cadence of the children that are not archived.",
+					   name, cadence) :
+			 errdetail("Its budget \"%s\" without cadence has strict_allocation: it bounds the unnamed node-wide budgets without cadence of the children that are not archived.",
+					   name),
 			 errhint("Lower limits of its children first, raise its limit, or turn strict_allocation off."),
 			 errtableconstraint(written, "gov_assignments_allocation")));
 }
