@@ -4,7 +4,7 @@
 
 create sequence @extschema@.gov_counter_seq as bigint;
 
-comment on sequence @extschema@.gov_counter_seq is 'numbers the counters of budgets; one number is never used for two windows'' worth of rules';
+comment on sequence @extschema@.gov_counter_seq is 'numbers the counters of budgets; a number is never given to a second budget, nor to the same one with other windows';
 
 create sequence @extschema@.gov_events_id_seq as bigint cache 1;
 
@@ -42,7 +42,7 @@ using heap;
 
 comment on table @extschema@.gov_entity_types is 'the kinds of things that are governed, such as org, team, user, agent or model; shared by all owners';
 comment on column @extschema@.gov_entity_types.id is '1 to 255 characters without control characters; does not change';
-comment on column @extschema@.gov_entity_types.display_name is 'the id where no other name is inserted; never empty';
+comment on column @extschema@.gov_entity_types.display_name is 'for people to read; the id where none is given';
 comment on column @extschema@.gov_entity_types.description is 'free text, for people to read';
 comment on column @extschema@.gov_entity_types.attribution_keys is 'the dimension keys whose values are ids of entities of this type; stored sorted and distinct';
 comment on column @extschema@.gov_entity_types.created_at is 'when the row was made';

@@ -39,8 +39,8 @@ comment on column @extschema@.gov_events.id is 'its id; ids are drawn in order a
 comment on column @extschema@.gov_events.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_events.capability_id is 'the capability that was used';
 comment on column @extschema@.gov_events.amount is 'in the capability''s unit, exact to 9 decimals; negative for a correction';
-comment on column @extschema@.gov_events.entity_ids is 'the resolved set: every entity named or resolved with its ancestors, in order of first appearance';
-comment on column @extschema@.gov_events.dimensions is 'the dimensions of the call, also those that resolved to nothing';
+comment on column @extschema@.gov_events.entity_ids is 'the resolved set: every entity that the call named, with all their ancestors, in order of first appearance';
+comment on column @extschema@.gov_events.dimensions is 'the dimensions of the call, including those that name no entity';
 comment on column @extschema@.gov_events.idempotency_key is 'unique per owner over events and holds';
 comment on column @extschema@.gov_events.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
 comment on column @extschema@.gov_events.caller is 'governance.caller, or else application_name, of the session that recorded it';
@@ -82,12 +82,12 @@ comment on column @extschema@.gov_usage.owner_id is 'one of the vendor''s custom
 comment on column @extschema@.gov_usage.assignment_id is 'the budget';
 comment on column @extschema@.gov_usage.counter_id is 'the counter of the budget at that time; it changes with cadence, anchor and timezone';
 comment on column @extschema@.gov_usage.window_start is '-infinity for a budget that never resets';
-comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; of merged windows that of the last';
+comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; where windows were merged, the end of the last';
 comment on column @extschema@.gov_usage.amount is 'what was used in the window, in the capability''s unit';
 comment on column @extschema@.gov_usage.event_count is 'how many events that were';
 comment on column @extschema@.gov_usage.pruned_amount is 'the part of amount whose ledger rows retention has deleted';
 comment on column @extschema@.gov_usage.pruned_count is 'the part of event_count whose ledger rows retention has deleted';
-comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged (since 1.1.0)';
+comment on column @extschema@.gov_usage.merged_windows is 'of how many rows this one was made, for windows that started on one day; 1: it was looked at and stays as it is; null: it may still be merged (since 1.1.0)';
 
 create table @extschema@.gov_usage_hourly
 (
@@ -209,7 +209,7 @@ comment on column @extschema@.gov_alerts.threshold is 'per cent of the limit';
 comment on column @extschema@.gov_alerts.window_start is 'the start of the window in which it was crossed; -infinity for a budget that never resets';
 comment on column @extschema@.gov_alerts.usage is 'the usage right after the crossing';
 comment on column @extschema@.gov_alerts.usage_limit is 'the limit at the crossing';
-comment on column @extschema@.gov_alerts.event_id is 'the ledger row that crossed; null when it was the limit or the thresholds that changed';
+comment on column @extschema@.gov_alerts.event_id is 'the ledger row that crossed it; null when a changed limit or threshold did';
 comment on column @extschema@.gov_alerts.raised_at is 'when the alert was raised';
 
 create table @extschema@.gov_alert_policies

@@ -183,7 +183,7 @@ as $$
 $$;
 
 comment on function @extschema@.gov_get_entity(text, text) is
-$$An entity of an owner, also an archived one.
+$$An entity of an owner, archived or not.
 
 owner_id, id: of the entity
 result: the entity as an object, null when there is none
@@ -229,7 +229,7 @@ $$A page of the entities of an owner, by id.
 
 owner_id: one of the vendor's customers
 after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100;
-type_id: only those of this type; include_archived: also the archived ones
+type_id: only those of this type; include_archived: whether to include archived ones
 result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}
 errors: 22004 null owner; 42501 an owner that the session may not see; 22023 page_size out of range, both cursors, not a cursor of this list$$;
 

@@ -234,7 +234,7 @@ $$Gives a role the privileges of a profile; those of several add up.
 
 role: as in pg_roles; profile: app (the run-time calls), reader (checks, queries, views), admin (everything) or tenant (queries, and
     the unlocked budgets and the alert policy of the owner that the role is pinned to)
-errors: 22004 null; 22023 unknown profile, or a tenant that row-level security does not hold; 42501 not the extension's owner, or
+errors: 22004 null; 22023 unknown profile, or profile tenant for a role that row-level security does not apply to; 42501 not the extension's owner, or
     in a session pinned to an owner; 42704 unknown role$$;
 
 create function @extschema@.gov_revoke(role name)
