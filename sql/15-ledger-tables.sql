@@ -2,7 +2,7 @@
 /* Tables: what was used                                                                                            */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
--- Written by the engine only. It has no foreign keys and no check constraints: its insert is the price of every call.
+-- Written by the engine only. It has no foreign keys and no check constraints, because every call pays for the insert.
 create table @extschema@.gov_events
 (
     id bigint not null default nextval('@extschema@.gov_events_id_seq'),
@@ -30,8 +30,8 @@ create unique index gov_events_key on @extschema@.gov_events (owner_id, idempote
 -- An owner's part of the tail that is not rolled up yet.
 create index gov_events_owner_id_idx on @extschema@.gov_events (owner_id, id);
 
--- Events come nearly in the order of their time, so that an index of block ranges will do, and costs a call next to nothing.
--- Autovacuum summarizes each range once it is full: what has no summary is read whole, whatever time is asked for.
+-- Events come nearly in the order of their times, so an index of block ranges serves, and costs a call next to nothing.
+-- Autovacuum summarizes each range once it is full; a range without a summary is read whole, whatever time is asked for.
 create index gov_events_occurred_at_idx on @extschema@.gov_events using brin (occurred_at) with (autosummarize = on);
 
 comment on table @extschema@.gov_events is 'the ledger: one row per recorded use, append-only';
@@ -72,7 +72,8 @@ with (fillfactor = 45);
 
 create index gov_usage_assignment_id_idx on @extschema@.gov_usage (owner_id, assignment_id);
 
--- What is to be merged, and then to be deleted, in the order in which it becomes due. No update of the rollup's changes a column of them.
+-- The windows that are to be merged, and those that are to be deleted after that, each in the order in which they become due. The
+-- rollup updates no column of these indexes.
 create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is null;
 
 create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null;
@@ -106,7 +107,7 @@ with (fillfactor = 45);
 create unique index gov_usage_hourly_key on @extschema@.gov_usage_hourly
     (owner_id, hour, md5(capability_id || chr(1) || entity_id));
 
--- Without, a publication FOR ALL TABLES would refuse the rollup's updates.
+-- Without a replica identity, a publication FOR ALL TABLES would make the rollup's updates fail.
 alter table @extschema@.gov_usage_hourly replica identity full;
 
 comment on table @extschema@.gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark';
@@ -154,12 +155,12 @@ create index gov_reservations_updated_at_idx on @extschema@.gov_reservations (up
 create index gov_reservations_open on @extschema@.gov_reservations (owner_id, expires_at)
     where state = 'open';
 
--- An owner's holds that have ended: its deletion asks for them.
+-- An owner's holds that have ended, which the owner's deletion looks for.
 create index gov_reservations_ended_idx on @extschema@.gov_reservations (owner_id)
     where state <> 'open';
 
--- The open holds of a budget. Its condition is as the engine writes it, and no other index has it so: see read_holds.c. Without
--- a pending list, which whoever reads would go through.
+-- The open holds of a budget. Its condition is written as the engine writes it, and as no other index has it: see load_holds.c.
+-- There is no list of pending entries, because every reader would go through it.
 create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations using gin (assignment_ids)
     with (fastupdate = off)
     where state >= 'open' and state <= 'open';

@@ -81,7 +81,7 @@ begin
             '{typeRefId, typeId, entityTypeId}'::text[],
             is_required => earlier is null
                 and not exists (select from @extschema@.gov_entities e where e.owner_id = owner and e.id = entity));
-        -- No index could take it; where it is too long, no such type exists.
+        -- An id this long fits into no index, so no such type exists.
         if length(type) > 255 then
             perform @extschema@._gov_raise_broken_rule('@extschema@.gov_entities'::regclass, 'gov_entities_type_id_fkey', format('It has %s characters.', length(type)));
         end if;
@@ -116,7 +116,7 @@ begin
                     and e.parent_id is distinct from w.value ->> 'parentId'));
     end if;
 
-    -- "offset 0": each is looked up, where the planner might read all that the owner has to join them.
+    -- "offset 0" has each looked up; without it the planner might read all that the owner has, to join them.
     insert into @extschema@.gov_entities as t (owner_id, id, type_id, parent_id, display_name, metadata)
     select owner, p.id, p.type_id, p.parent_id, p.display_name, p.metadata
     from jsonb_each(wanted) w

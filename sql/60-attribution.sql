@@ -2,8 +2,8 @@
 /* Reports                                                                                                          */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
--- Where a report's bucket begins that a time falls into: counted from Monday 2001-01-01 00:00 local, as windows are; months,
--- days and weeks are local calendar arithmetic, what is shorter is elapsed time.
+-- The start of the bucket of a report that a time falls into. Buckets are counted from Monday 2001-01-01 00:00 local time, as
+-- windows are; months, weeks and days by the local calendar, shorter ones by elapsed time.
 create function @extschema@._gov_bucket_start(bucket interval, at timestamptz)
 returns timestamptz
 language sql

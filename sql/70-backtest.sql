@@ -2,7 +2,7 @@
 /* Backtest (src/pure/backtest.c, src/api_backtest.c)                                                               */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
--- What a column may hold is said once, by the constraints of the table; here they are asked about rows that are not stored.
+-- Only the constraints of the table say what a column may hold; here they judge rows that are not stored.
 create function @extschema@._gov_require_storable(owner text, budgets @extschema@.gov_assignments[])
 returns void
 language plpgsql

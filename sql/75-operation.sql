@@ -247,7 +247,7 @@ with state as
 (
     select (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r) as watermark
 ),
--- The two ends of what is not rolled up. To count what lies between them would take the longer the more that is.
+-- The two ends of what is not rolled up. To count the events between them would take longer the more there are.
 tail as
 (
     select
@@ -543,7 +543,7 @@ begin
                     and m.window_start <= c.window_start
                     and m.window_end > c.window_start
                 offset 0)
-            -- Nobody has asked since its window ended, and what that came to may be merged or deleted.
+            -- The counter was not used since its window ended, and the usage of that window may have been merged or deleted.
             and (c.window_end > @extschema@.gov_now()
                 or u.merged_windows is null
                     and u.counter_id is not null

@@ -175,7 +175,7 @@ begin
             hint = 'Run it as the owner of the extension or a superuser.';
     end if;
 
-    -- Two at a time would update the same rows of the catalogs. Nobody who is granted something can take this lock.
+    -- Two calls at a time would update the same rows of the catalogs. No role that is granted something can take this lock.
     lock table @extschema@.gov_entity_types in share update exclusive mode;
 end
 $$;

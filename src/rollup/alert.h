@@ -17,7 +17,8 @@
 
 /*
  * In a statement: the usage that reaches a threshold; of a limit of 0 any
- * usage does. gov_amount_from_share() computes the same for the counters.
+ * usage does.  The counters have the least amount that is no less
+ * (gov_amount_from_share).
  */
 #define GOV_ALERT_AMOUNT(a, t) \
 	"greatest(" a ".usage_limit * " t ".threshold * 0.01, 1e-9)"
