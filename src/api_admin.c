@@ -208,17 +208,17 @@ gov_worker_failures_1_1(PG_FUNCTION_ARGS)
 /* ---------------------------------------------------------------- gov_maintain */
 
 /* What a step does, and has done. */
-typedef struct Work
+typedef struct GovStepWork
 {
 	const GovTidying *tidying;
 	uint64		done;
-} Work;
+} GovStepWork;
 
 /* Expire the holds whose time has passed and that nobody has locked. */
 static void
 expire_all(void *arg)
 {
-	Work	   *work = arg;
+	GovStepWork *work = arg;
 	TimestampTz now = gov_clock();
 	TimestampTz after = DT_NOBEGIN;
 
@@ -232,7 +232,7 @@ expire_all(void *arg)
 static void
 roll_up(void *arg)
 {
-	Work	   *work = arg;
+	GovStepWork *work = arg;
 	uint64		nevents;
 
 	while (gov_rollup_round(&nevents) == GOV_ROLLUP_MOVED)
@@ -242,7 +242,7 @@ roll_up(void *arg)
 static void
 tidy_database(void *arg)
 {
-	Work	   *work = arg;
+	GovStepWork *work = arg;
 
 	while (work->tidying->batch(&work->done))
 		CHECK_FOR_INTERRUPTS();
@@ -275,7 +275,7 @@ is_no_steps_fault(int sqlerrcode)
 static uint64
 try_step(GovStep step, void (*body) (void *arg), const GovTidying *tidying, StringInfo failures)
 {
-	Work		work = {.tidying = tidying};
+	GovStepWork work = {.tidying = tidying};
 	ErrorData  *error = gov_attempt(body, &work);
 
 	if (error == NULL)

@@ -82,11 +82,11 @@ static GovQuery uses_query = {
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
-typedef struct Replay
+typedef struct GovReplay
 {
 	GovBacktest *backtest;
 	MemoryContext use_context;	/* reset with each use */
-} Replay;
+} GovReplay;
 
 pg_noreturn static void
 raise_bad_budget(const char *column)
@@ -275,7 +275,7 @@ raise_failure(GovBacktestStatus status, TimestampTz at)
 static void
 replay_use(TupleTableSlot *row, void *state)
 {
-	Replay	   *replay = state;
+	GovReplay  *replay = state;
 	Datum	   *values = row->tts_values;
 	text	   *capability;
 	TimestampTz at = DatumGetTimestampTz(values[USE_OCCURRED_AT]);
@@ -306,7 +306,7 @@ replay_use(TupleTableSlot *row, void *state)
 static void
 replay_ledger(FunctionCallInfo fcinfo, GovBacktest *backtest, Datum *budgets, int count)
 {
-	Replay		replay = {.backtest = backtest};
+	GovReplay	replay = {.backtest = backtest};
 	ArrayType  *entities = distinct_values(backtest, budgets, count, true);
 	Datum		args[] = {
 		PG_GETARG_DATUM(ARG_OWNER_ID),

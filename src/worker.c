@@ -144,7 +144,7 @@ forget_or_note(TimestampTz now)
 }
 
 /* The state of a round. */
-typedef struct Round
+typedef struct GovRound
 {
 	Oid			extension;
 	TimestampTz began_at;
@@ -155,7 +155,7 @@ typedef struct Round
 	bool		is_idle;		/* there was nothing to do */
 	const GovTidying *tidying;	/* the step that is under way */
 	bool		in_batch;		/* of that, and its transaction is not over */
-} Round;
+} GovRound;
 
 /*
  * Expire the holds whose time has come, a batch in each transaction, and look
@@ -164,7 +164,7 @@ typedef struct Round
 static void
 sweep_holds(void *arg)
 {
-	Round	   *round = arg;
+	GovRound   *round = arg;
 	TimestampTz now = gov_clock();
 	TimestampTz after = swept_until;
 	uint64		ndone = 0;
@@ -203,7 +203,7 @@ sweep_holds(void *arg)
 
 /* Run a sweep of the holds.  False when the worker has to leave. */
 static bool
-run_sweep(Round *round)
+run_sweep(GovRound *round)
 {
 	gov_worker_begin_sweep();
 	if (!gov_step_run(GOV_STEP_EXPIRY, sweep_holds, round))
@@ -219,7 +219,7 @@ run_sweep(Round *round)
 static void
 roll_up(void *arg)
 {
-	Round	   *round = arg;
+	GovRound   *round = arg;
 	uint64		ndone;
 
 	begin_step_transaction("rolling up the ledger");
@@ -241,7 +241,7 @@ roll_up(void *arg)
 static void
 tidy_tables(void *arg)
 {
-	Round	   *round = arg;
+	GovRound   *round = arg;
 	TimestampTz began_at = GetCurrentTimestamp();
 	uint64		ndone = 0;
 	bool		has_more;
@@ -261,7 +261,7 @@ tidy_tables(void *arg)
 }
 
 static void
-tidy_all(Round *round)
+tidy_all(GovRound *round)
 {
 	for (int i = 0; i < GOV_TIDYINGS; i++)
 	{
@@ -280,7 +280,7 @@ tidy_all(Round *round)
  * something, and small batches cost more.  False when the worker has to leave.
  */
 static bool
-work_round(Round *round)
+work_round(GovRound *round)
 {
 	round->is_idle = true;
 	do
@@ -331,7 +331,7 @@ sleep_until_due(int timeout_ms)
 static bool
 leave_unless_needed(Oid extension)
 {
-	Round		round = {.extension = extension, .began_at = GetCurrentTimestamp()};
+	GovRound	round = {.extension = extension, .began_at = GetCurrentTimestamp()};
 
 	gov_worker_leave();
 	if (!work_round(&round))
@@ -343,7 +343,7 @@ leave_unless_needed(Oid extension)
 
 /* How long after the last round began the next one is due. */
 static int
-interval_ms(const Round *last)
+interval_ms(const GovRound *last)
 {
 	if (gov_rollup_interval_ms >= 0)
 		return gov_rollup_interval_ms;
@@ -357,7 +357,7 @@ interval_ms(const Round *last)
  * transaction of a few milliseconds.
  */
 static int
-due_in_ms(const Round *last, TimestampTz last_at, int retry_ms)
+due_in_ms(const GovRound *last, TimestampTz last_at, int retry_ms)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			wait_ms = interval_ms(last);
@@ -374,7 +374,7 @@ due_in_ms(const Round *last, TimestampTz last_at, int retry_ms)
 static void
 work_until_unwanted(Oid extension)
 {
-	Round		round = {.extension = extension};
+	GovRound	round = {.extension = extension};
 	TimestampTz busy_at = GetCurrentTimestamp();
 	TimestampTz last_at = 0;	/* when the round began, or its last try */
 	int			retry_ms = 0;	/* 0 once the round is done */

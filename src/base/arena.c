@@ -45,41 +45,41 @@
 #define FITS_TRIED			16	/* blocks of a bin that may be too small */
 #define SIZE_MAX_GRANULES	((uint32) 1 << 30)
 
-typedef struct BlockHead
+typedef struct GovBlockHead
 {
 	uint32		size:30;		/* granules, with this head */
 	uint32		is_free:1;
 	uint32		is_offered:1;	/* written by the user of a block in use */
 	uint32		previous_size;	/* of the block before; 0: there is none */
-} BlockHead;
+} GovBlockHead;
 
-typedef struct FreeLinks
+typedef struct GovFreeLinks
 {
 	GovRef		next;
 	GovRef		previous;
-} FreeLinks;
+} GovFreeLinks;
 
-StaticAssertDecl(sizeof(BlockHead) + sizeof(FreeLinks) <= GOV_GRANULE,
+StaticAssertDecl(sizeof(GovBlockHead) + sizeof(GovFreeLinks) <= GOV_GRANULE,
 				 "the smallest block can be free");
 
 char	   *gov_memory = NULL;
 
-static BlockHead *
+static GovBlockHead *
 head_of(GovRef block)
 {
-	return (BlockHead *) ((char *) gov_address(block) - sizeof(BlockHead));
+	return (GovBlockHead *) ((char *) gov_address(block) - sizeof(GovBlockHead));
 }
 
-static FreeLinks *
+static GovFreeLinks *
 links_of(GovRef block)
 {
-	return (FreeLinks *) gov_address(block);
+	return (GovFreeLinks *) gov_address(block);
 }
 
 static uint32
 granules_for(Size size)
 {
-	return (size + sizeof(BlockHead) + GOV_GRANULE - 1) / GOV_GRANULE;
+	return (size + sizeof(GovBlockHead) + GOV_GRANULE - 1) / GOV_GRANULE;
 }
 
 /* The memory that a block takes altogether, given the size of its content. */
@@ -111,7 +111,7 @@ bin_of(uint32 size)
 static void
 set_block(GovRef block, uint32 size, bool is_free)
 {
-	BlockHead  *head = head_of(block);
+	GovBlockHead *head = head_of(block);
 
 	head->size = size;
 	head->is_free = is_free;
@@ -136,7 +136,7 @@ static void
 remove_from_bin(GovArena *arena, GovRef block)
 {
 	int			bin = bin_of(head_of(block)->size);
-	FreeLinks	links = *links_of(block);
+	GovFreeLinks links = *links_of(block);
 
 	if (links.next != 0)
 		links_of(links.next)->previous = links.previous;

@@ -34,13 +34,13 @@
 #include "base/compat.h"
 
 /* A table, index or sequence of ours, and where GovCatalog has its OID. */
-typedef struct KnownRelation
+typedef struct GovKnownRelation
 {
 	const char *name;
 	Size		field;
 	Size		table;			/* of an index: the field of its table; else 0 */
 	bool		is_required;	/* nothing works without it */
-} KnownRelation;
+} GovKnownRelation;
 
 #define RELATION(field, name)		{name, offsetof(GovCatalog, field)}
 #define REQUIRED(field, name)		{name, offsetof(GovCatalog, field), 0, true}
@@ -49,7 +49,7 @@ typedef struct KnownRelation
 	{name, offsetof(GovCatalog, field), offsetof(GovCatalog, table), true}
 
 /* A table stands before its indexes. */
-static const KnownRelation known[] = {
+static const GovKnownRelation known[] = {
 	RELATION(entity_types, "gov_entity_types"),
 	RELATION(capabilities, "gov_capabilities"),
 	RELATION(entities, "gov_entities"),

@@ -61,7 +61,7 @@ GovSegment *gov_segments = NULL;
 #define BYTES_PER_NAME		128
 
 /* How the memory is divided. */
-typedef struct Division
+typedef struct GovMemoryDivision
 {
 	Size		size;
 	uint32		ndirectories;	/* of each stripe */
@@ -71,7 +71,7 @@ typedef struct Division
 	Size		name_buckets_at;
 	Size		names_at;
 	Size		arena_at;
-} Division;
+} GovMemoryDivision;
 
 static Size
 head_size(void)
@@ -85,10 +85,10 @@ memory_size(void)
 	return (Size) gov_cache_size_kb * 1024;
 }
 
-static Division
+static GovMemoryDivision
 divide_memory(void)
 {
-	Division	division = {.size = memory_size()};
+	GovMemoryDivision division = {.size = memory_size()};
 	Size		nbuckets = division.size / BYTES_PER_BUCKET * 4 / 3;
 
 	division.nsegments = nbuckets / GOV_SEGMENT_BUCKETS * (GOV_SEGMENT_BUCKETS + 1) /
@@ -136,7 +136,7 @@ init_stripe(GovSharedStripe *stripe, uint32 *directories)
 static void
 init_shared(void)
 {
-	Division	division = divide_memory();
+	GovMemoryDivision division = divide_memory();
 
 	memset(gov_shared, 0, sizeof(GovShared));
 	gov_shared->stripe_tranche = LWLockNewTrancheId();

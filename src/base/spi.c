@@ -315,12 +315,12 @@ gov_spi_modify(GovQuery *query, Datum *args, const char *nulls)
 }
 
 /* A receiver that passes each row of a scan to a callback. */
-typedef struct RowReceiver
+typedef struct GovRowReceiver
 {
 	DestReceiver receiver;
 	GovRowCallback callback;
 	void	   *state;
-} RowReceiver;
+} GovRowReceiver;
 
 static void
 begin_rows(DestReceiver *self, int operation, TupleDesc tupdesc)
@@ -330,7 +330,7 @@ begin_rows(DestReceiver *self, int operation, TupleDesc tupdesc)
 static bool
 receive_row(TupleTableSlot *row, DestReceiver *self)
 {
-	RowReceiver *rows = (RowReceiver *) self;
+	GovRowReceiver *rows = (GovRowReceiver *) self;
 
 	slot_getallattrs(row);
 	rows->callback(row, rows->state);
@@ -361,7 +361,7 @@ static void
 hand_over_rows(const GovQuery *query, SPIPlanPtr plan, ParamListInfo params,
 			   GovRowCallback callback, void *state)
 {
-	RowReceiver rows = {.callback = callback, .state = state};
+	GovRowReceiver rows = {.callback = callback, .state = state};
 	SPIExecuteOptions options = {.read_only = true, .params = params};
 
 	rows.receiver.receiveSlot = receive_row;

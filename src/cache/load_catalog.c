@@ -44,13 +44,13 @@
 #define GOV_BUDGETS_AT_FIRST	8	/* room for so many of an entity */
 
 /* The tables while a load reads them. */
-typedef struct Tables
+typedef struct GovCatalogTables
 {
 	Relation	entities;
 	Relation	assignments;
 	GovRow	   *budgets;		/* of the entity at hand */
 	uint32		capacity;
-} Tables;
+} GovCatalogTables;
 
 static Relation
 open_table(Oid relid)
@@ -168,7 +168,7 @@ read_policy(GovLoad *load)
 }
 
 static void
-keep_budget(GovLoad *load, Tables *tables, HeapTuple tuple, uint32 number)
+keep_budget(GovLoad *load, GovCatalogTables *tables, HeapTuple tuple, uint32 number)
 {
 	GovRow		row = keep_row(tables->assignments, tuple);
 
@@ -184,7 +184,7 @@ keep_budget(GovLoad *load, Tables *tables, HeapTuple tuple, uint32 number)
 
 /* The budgets of an entity; returns how many there are. */
 static uint32
-read_budgets(GovLoad *load, Tables *tables, Datum id)
+read_budgets(GovLoad *load, GovCatalogTables *tables, Datum id)
 {
 	Oid			index = gov_catalog()->assignments_key;
 	ScanKeyData keys[2];
@@ -204,7 +204,7 @@ read_budgets(GovLoad *load, Tables *tables, Datum id)
 
 /* Read an entity with its budgets; NULL if there is none. */
 static GovEntity *
-read_entity(GovLoad *load, Tables *tables, const GovLoaded *item)
+read_entity(GovLoad *load, GovCatalogTables *tables, const GovLoaded *item)
 {
 	Oid			index = gov_catalog()->entities_pkey;
 	Datum		id = PointerGetDatum(cstring_to_text_with_len(item->id, item->id_length));
@@ -237,7 +237,7 @@ gov_load_entities(GovLoad *load, int first)
 	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext, "governance load rows",
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = CurrentMemoryContext;
-	Tables		tables = {.capacity = GOV_BUDGETS_AT_FIRST};
+	GovCatalogTables tables = {.capacity = GOV_BUDGETS_AT_FIRST};
 
 	Assert(first < load->count);
 	GOV_FAULT(GOV_FAULT_STATEMENT);

@@ -24,15 +24,15 @@ typedef struct GovIdBytes
 	uint32		length;
 } GovIdBytes;
 
-typedef struct MetId
+typedef struct GovMetId
 {
 	GovIdBytes	id;
 	char		status;
-} MetId;
+} GovMetId;
 
 /* What a private load has met already. */
 #define SH_PREFIX met
-#define SH_ELEMENT_TYPE MetId
+#define SH_ELEMENT_TYPE GovMetId
 #define SH_KEY_TYPE GovIdBytes
 #define SH_KEY id
 #define SH_HASH_KEY(tb, key) gov_entity_text_hash((key).bytes, (key).length)

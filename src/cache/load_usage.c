@@ -49,13 +49,13 @@
 #define GOV_MERGED_WINDOW_MAX	(12 * USECS_PER_HOUR)
 
 /* A row of gov_usage. */
-typedef struct Usage
+typedef struct GovUsageRow
 {
 	TimestampTz start;
 	TimestampTz end;
 	GovAmount	amount;
 	bool		is_merged;		/* of several windows, or rows */
-} Usage;
+} GovUsageRow;
 
 /* Count usage that is of the counter's window; note whether there is a later one. */
 void
@@ -70,7 +70,7 @@ gov_load_count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amo
 
 /* Take a row apart; false if it is another owner's. */
 static bool
-read_row(Relation rel, HeapTuple row, Datum owner, Usage *usage)
+read_row(Relation rel, HeapTuple row, Datum owner, GovUsageRow *usage)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	AttrNumber	merged = gov_catalog()->usage_merged_windows;
@@ -97,7 +97,7 @@ read_row(Relation rel, HeapTuple row, Datum owner, Usage *usage)
 
 /* Count a row from the day of the counter's window on, if it is of that window or a later one. */
 static void
-count_row(GovSharedCounter *counter, const Usage *usage)
+count_row(GovSharedCounter *counter, const GovUsageRow *usage)
 {
 	TimestampTz start = usage->start;
 
@@ -120,7 +120,7 @@ read_from(Relation rel, const GovLoad *load, GovSharedCounter *counter, Timestam
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	row;
-	Usage		usage;
+	GovUsageRow usage;
 
 	ScanKeyInit(&keys[0], GOV_USAGE_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
 				Int64GetDatum(counter->id));

@@ -278,18 +278,18 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 }
 
 /* Which owners something has changed of. */
-typedef struct ConcernedOwners
+typedef struct GovConcernedOwners
 {
 	Oid			database;
 	Oid			extension;
 	GovOwnerTest are_concerned;
-} ConcernedOwners;
+} GovConcernedOwners;
 
 /* Make the nodes in a bucket stale that are of owners concerned. */
 static void
 invalidate_bucket(GovSharedStripe *stripe, GovRef *bucket, void *arg)
 {
-	const ConcernedOwners *concerned = arg;
+	const GovConcernedOwners *concerned = arg;
 
 	for (GovRef ref = *bucket; ref != 0;)
 	{
@@ -314,7 +314,7 @@ void
 gov_node_invalidate_owners(int stripe, Oid database, Oid extension,
 						   GovOwnerTest are_concerned)
 {
-	ConcernedOwners concerned = {database, extension, are_concerned};
+	GovConcernedOwners concerned = {database, extension, are_concerned};
 	uint32		next = 0;
 
 	while (gov_node_table_walk(gov_stripe(stripe), &next, invalidate_bucket, &concerned))

@@ -38,17 +38,17 @@
 #include "cache/threshold.h"
 
 /* Where the parts of a block are. */
-typedef struct Layout
+typedef struct GovBlockLayout
 {
 	Size		counters_at;
 	Size		owner_at;		/* of its string, if that is no name */
 	Size		size;
-} Layout;
+} GovBlockLayout;
 
-static Layout
+static GovBlockLayout
 lay_out(Size entity_size, uint32 nbudgets, Size owner_size)
 {
-	Layout		layout;
+	GovBlockLayout layout;
 
 	layout.counters_at = MAXALIGN(sizeof(GovSharedNode)) + MAXALIGN(entity_size);
 	layout.owner_at = layout.counters_at + sizeof(GovSharedCounter) * nbudgets;
@@ -130,8 +130,8 @@ make_block(const GovOwnerKey *key, const char *id, uint32 id_length, Size entity
 		   uint32 nbudgets)
 {
 	GovText		owner = gov_name_take(key->owner, key->owner_length);
-	Layout		layout = lay_out(entity_size, nbudgets, owner != 0 ? 0 :
-								 offsetof(GovChars, bytes) + key->owner_length);
+	GovBlockLayout layout = lay_out(entity_size, nbudgets, owner != 0 ? 0 :
+									offsetof(GovChars, bytes) + key->owner_length);
 	GovRef		ref = gov_node_allocate(layout.size);
 	GovSharedNode *node = gov_address(ref);
 

@@ -31,10 +31,10 @@
 #include "call/wanted.h"
 
 /* What the expression of a call remembers, in fn_extra. */
-typedef struct GovWanted
+typedef struct GovWantedColumns
 {
 	uint32		columns;
-} GovWanted;
+} GovWantedColumns;
 
 /* Is this the scan of nothing but the call? */
 static bool
@@ -47,14 +47,14 @@ is_scan_of(const Plan *plan, const Node *call)
 }
 
 /* A scan, and what has it as a child: NULL at the top. */
-typedef struct GovScan
+typedef struct GovCallScan
 {
 	const FunctionScan *scan;	/* NULL where this file does not look */
 	const Plan *parent;
-} GovScan;
+} GovCallScan;
 
 static void
-find_scan(const Plan *plan, const Plan *parent, const Node *call, GovScan *found)
+find_scan(const Plan *plan, const Plan *parent, const Node *call, GovCallScan *found)
 {
 	if (plan == NULL || found->scan != NULL)
 		return;
@@ -95,7 +95,7 @@ read_by_loop(const NestLoop *loop, int child)
  * join reads.
  */
 static Bitmapset *
-read_by_scan(const GovScan *found)
+read_by_scan(const GovCallScan *found)
 {
 	const FunctionScan *scan = found->scan;
 	Bitmapset  *passed_on = NULL;
@@ -124,7 +124,7 @@ read_by_scan(const GovScan *found)
  * read all.
  */
 static uint32
-columns_read(const GovScan *found)
+columns_read(const GovCallScan *found)
 {
 	Bitmapset  *read = read_by_scan(found);
 	uint32		columns = 0;
@@ -146,7 +146,7 @@ wanted_columns(FunctionCallInfo fcinfo)
 	const ReturnSetInfo *result = (const ReturnSetInfo *) fcinfo->resultinfo;
 	const Node *call = fcinfo->flinfo->fn_expr;
 	const PlannedStmt *query;
-	GovScan		found = {NULL};
+	GovCallScan found = {NULL};
 	ListCell   *cell;
 
 	if (result == NULL || !IsA(result, ReturnSetInfo) || call == NULL ||
@@ -166,7 +166,7 @@ bool
 gov_wanted_any(FunctionCallInfo fcinfo, uint32 columns)
 {
 	FmgrInfo   *function = fcinfo->flinfo;
-	GovWanted  *wanted = function->fn_extra;
+	GovWantedColumns *wanted = function->fn_extra;
 
 	if (wanted == NULL)
 	{

@@ -141,13 +141,13 @@ gov_amount_from_sum(Numeric num, GovAmount *result)
 }
 
 /* What shares are computed with, as numerics. */
-typedef struct Constants
+typedef struct GovAmountConstants
 {
 	Datum		units;			/* of a per cent of one */
 	Datum		unit;
 	Datum		too_large;		/* a limit times a percentage that no sum
 								 * reaches */
-} Constants;
+} GovAmountConstants;
 
 static Datum
 numeric_of(const char *string)
@@ -156,10 +156,10 @@ numeric_of(const char *string)
 							   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 }
 
-static const Constants *
+static const GovAmountConstants *
 numeric_constants(void)
 {
-	static Constants values;
+	static GovAmountConstants values;
 	static bool are_made = false;
 	MemoryContext caller;
 
@@ -181,7 +181,7 @@ numeric_constants(void)
 GovAmountStatus
 gov_amount_from_share(Numeric limit, Numeric percentage, GovAmount *result)
 {
-	const Constants *with = numeric_constants();
+	const GovAmountConstants *with = numeric_constants();
 	Datum		product = DirectFunctionCall2(numeric_mul, NumericGetDatum(limit),
 											  NumericGetDatum(percentage));
 	Datum		units;

@@ -51,7 +51,7 @@
 #define MAX_CORRECTIONS			3
 
 /* Windows made by calendar arithmetic. */
-typedef struct Calendar
+typedef struct GovCalendar
 {
 	TimestampTz anchor;			/* where window 0 starts */
 	struct pg_tm local;			/* the anchor's local time */
@@ -59,7 +59,7 @@ typedef struct Calendar
 	pg_tz	   *tz;
 	int64		months;			/* length of a window: either months ... */
 	int64		days;			/* ... or days; the other is 0 */
-} Calendar;
+} GovCalendar;
 
 /* Division that rounds down, also for what lies before the anchor. */
 static inline int64
@@ -102,7 +102,7 @@ default_anchor(pg_tz *tz, TimestampTz *result)
 
 /* Where window n of a calendar starts; false when out of range. */
 static bool
-calendar_start(const Calendar *calendar, int64 n, TimestampTz *result)
+calendar_start(const GovCalendar *calendar, int64 n, TimestampTz *result)
 {
 	struct pg_tm local = calendar->local;
 
@@ -137,7 +137,7 @@ calendar_start(const Calendar *calendar, int64 n, TimestampTz *result)
 
 /* The window of a calendar that a local date falls into, give or take one. */
 static int64
-calendar_estimate(const Calendar *calendar, const struct pg_tm *at)
+calendar_estimate(const GovCalendar *calendar, const struct pg_tm *at)
 {
 	const struct pg_tm *anchor = &calendar->local;
 
@@ -165,7 +165,7 @@ is_too_far(int *ncorrections)
 
 /* The window of a calendar that a point in time falls into. */
 static bool
-calendar_window(const Calendar *calendar, TimestampTz at, GovWindow *result)
+calendar_window(const GovCalendar *calendar, TimestampTz at, GovWindow *result)
 {
 	struct pg_tm local;
 	fsec_t		fsec;
@@ -228,7 +228,7 @@ static bool
 calendar_window_at(const GovCadence *cadence, TimestampTz anchor, pg_tz *tz,
 				   TimestampTz at, GovWindow *result)
 {
-	Calendar	calendar = {0};
+	GovCalendar calendar = {0};
 	int			offset;
 
 	calendar.anchor = anchor;

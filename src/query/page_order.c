@@ -22,11 +22,11 @@
 
 #include "query/page.h"
 
-typedef struct Ordering
+typedef struct GovPageOrder
 {
 	const GovSheet *sheet;
 	const GovPageRequest *request;
-} Ordering;
+} GovPageOrder;
 
 /* usage / limit as SQL computes it, without trailing zeros; 1 for a limit of 0. */
 Numeric
@@ -79,7 +79,7 @@ compare_near(const GovSheet *sheet, const GovPageRow *a, const GovPageRow *b)
 }
 
 static inline int
-compare_primary(const Ordering *by, const GovPageRow *a, const GovPageRow *b)
+compare_primary(const GovPageOrder *by, const GovPageRow *a, const GovPageRow *b)
 {
 	if (by->request->sort != GOV_SORT_UTILIZATION)
 		return (a->primary > b->primary) - (a->primary < b->primary);
@@ -91,7 +91,7 @@ compare_primary(const Ordering *by, const GovPageRow *a, const GovPageRow *b)
 
 /* Which row stands before the other? */
 static inline int
-compare_rows(const Ordering *by, const GovPageRow *a, const GovPageRow *b)
+compare_rows(const GovPageOrder *by, const GovPageRow *a, const GovPageRow *b)
 {
 	int			order = 0;
 
@@ -111,7 +111,7 @@ compare_rows(const Ordering *by, const GovPageRow *a, const GovPageRow *b)
  * is on top.
  */
 static void
-sift_down(const Ordering *by, GovPageRow *rows, int nrows, int i, const GovPageRow *row)
+sift_down(const GovPageOrder *by, GovPageRow *rows, int nrows, int i, const GovPageRow *row)
 {
 	for (;;)
 	{
@@ -130,7 +130,7 @@ sift_down(const Ordering *by, GovPageRow *rows, int nrows, int i, const GovPageR
 }
 
 static void
-sift_up(const Ordering *by, GovPageRow *rows, int i, const GovPageRow *row)
+sift_up(const GovPageOrder *by, GovPageRow *rows, int i, const GovPageRow *row)
 {
 	while (i > 0)
 	{
@@ -152,7 +152,7 @@ void
 gov_page_offer(const GovSheet *sheet, const GovPageRequest *request, GovPage *page,
 			   const GovPageRow *row)
 {
-	Ordering	by = {sheet, request};
+	GovPageOrder by = {sheet, request};
 
 	if (page->nrows <= request->size)
 		sift_up(&by, page->rows, page->nrows++, row);
@@ -164,7 +164,7 @@ gov_page_offer(const GovSheet *sheet, const GovPageRequest *request, GovPage *pa
 void
 gov_page_finish(const GovSheet *sheet, const GovPageRequest *request, GovPage *page)
 {
-	Ordering	by = {sheet, request};
+	GovPageOrder by = {sheet, request};
 
 	for (int n = page->nrows - 1; n > 0; n--)
 	{

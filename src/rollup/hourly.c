@@ -28,12 +28,12 @@
 #include "pure/bytes.h"
 #include "rollup/hourly.h"
 
-typedef struct KnownText
+typedef struct GovKnownText
 {
 	const text *key;
 	uint32		hash;
 	char		status;
-} KnownText;
+} GovKnownText;
 
 static inline uint32
 hash_text(const text *key)
@@ -42,7 +42,7 @@ hash_text(const text *key)
 }
 
 #define SH_PREFIX texts
-#define SH_ELEMENT_TYPE KnownText
+#define SH_ELEMENT_TYPE GovKnownText
 #define SH_KEY_TYPE const text *
 #define SH_KEY key
 #define SH_HASH_KEY(tb, key) hash_text(key)
@@ -100,7 +100,7 @@ static const text *
 known_text(GovHourly *hourly, const text *spelled)
 {
 	bool		found;
-	KnownText  *known = texts_insert(hourly->texts, spelled, &found);
+	GovKnownText *known = texts_insert(hourly->texts, spelled, &found);
 
 	if (!found)
 	{

@@ -54,13 +54,13 @@
 #define GOV_QUEUE_SHARE			0.75
 #define GOV_TELL_INTERVAL_MS	60000
 
-typedef struct Noted
+typedef struct GovNotedAlert
 {
 	int64		id;
 	int			level;			/* of the (sub)transaction */
-} Noted;
+} GovNotedAlert;
 
-static Noted *noted = NULL;
+static GovNotedAlert *noted = NULL;
 static int	nnoted = 0;
 static int	capacity = 0;
 
@@ -76,12 +76,12 @@ gov_notify_alerts(const int64 *ids, int nids)
 
 		GOV_FAULT(GOV_FAULT_MEMORY);
 		noted = noted == NULL ?
-			MemoryContextAllocHuge(TopMemoryContext, sizeof(Noted) * wanted) :
-			repalloc_huge(noted, sizeof(Noted) * wanted);
+			MemoryContextAllocHuge(TopMemoryContext, sizeof(GovNotedAlert) * wanted) :
+			repalloc_huge(noted, sizeof(GovNotedAlert) * wanted);
 		capacity = wanted;
 	}
 	for (int i = 0; i < nids; i++)
-		noted[nnoted++] = (Noted) {ids[i], level};
+		noted[nnoted++] = (GovNotedAlert) {ids[i], level};
 }
 
 bool

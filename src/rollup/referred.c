@@ -121,7 +121,7 @@ static struct
 }			kept[lengthof(tables)];
 
 /* A foreign key to one of our tables. */
-typedef struct Key
+typedef struct GovReferringKey
 {
 	Oid			table;			/* that refers */
 	int			ncolumns;
@@ -130,7 +130,7 @@ typedef struct Key
 	Oid			operators[INDEX_MAX_KEYS];	/* ours = theirs */
 	GovReferredTable referred;
 	Oid			referred_id;
-} Key;
+} GovReferringKey;
 
 static Oid
 table_oid(GovReferredTable table)
@@ -189,7 +189,7 @@ gov_referred_is_any(GovReferredTable table)
 
 /* Read a key; false when it is gone. */
 static bool
-read_key(Oid constraint, Key *key)
+read_key(Oid constraint, GovReferringKey *key)
 {
 	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
 	Form_pg_constraint form;
@@ -213,7 +213,7 @@ is_plain(Oid type)
 }
 
 static bool
-has_plain_columns(const Key *key)
+has_plain_columns(const GovReferringKey *key)
 {
 	for (int i = 0; i < key->ncolumns; i++)
 	{
@@ -228,7 +228,7 @@ has_plain_columns(const Key *key)
  * that the key refers to.
  */
 static char *
-values_sql(const Key *key)
+values_sql(const GovReferringKey *key)
 {
 	StringInfoData sql;
 
@@ -242,7 +242,7 @@ values_sql(const Key *key)
 }
 
 static void
-append_comparison(StringInfo sql, const Key *key, int i)
+append_comparison(StringInfo sql, const GovReferringKey *key, int i)
 {
 	Oid			type;
 	int32		typmod;
@@ -275,7 +275,7 @@ append_comparison(StringInfo sql, const Key *key, int i)
  * child tables do not count, because a foreign key is not inherited.
  */
 static char *
-referred_sql(const Key *key)
+referred_sql(const GovReferringKey *key)
 {
 	StringInfoData sql;
 
@@ -297,18 +297,18 @@ referred_sql(const Key *key)
 }
 
 /* The values that a key refers to our rows by. */
-typedef struct Values
+typedef struct GovReferredValues
 {
 	MemoryContext context;
 	int			ncolumns;
 	Datum		arrays[1 + INDEX_MAX_KEYS]; /* the ids first; 0: there are no
 											 * rows */
-} Values;
+} GovReferredValues;
 
 static void
 take_values(TupleTableSlot *row, void *state)
 {
-	Values	   *values = state;
+	GovReferredValues *values = state;
 	MemoryContext caller = MemoryContextSwitchTo(values->context);
 
 	for (int i = 0; i < values->ncolumns; i++)
@@ -332,7 +332,7 @@ take_referred(TupleTableSlot *row, void *state)
  * here.
  */
 static void
-read_values(const Key *key, Datum ids, Values *values)
+read_values(const GovReferringKey *key, Datum ids, GovReferredValues *values)
 {
 	GovQuery	query = {.sql = values_sql(key), .nargs = 1};
 	GovSpi		spi;
@@ -347,9 +347,9 @@ read_values(const Key *key, Datum ids, Values *values)
 
 /* Add the rows, of some, that a key refers to. */
 static void
-add_referred(const Key *key, Datum ids, ArrayBuildState *referred)
+add_referred(const GovReferringKey *key, Datum ids, ArrayBuildState *referred)
 {
-	Values		values = {.context = CurrentMemoryContext, .ncolumns = key->ncolumns + 1};
+	GovReferredValues values = {.context = CurrentMemoryContext, .ncolumns = key->ncolumns + 1};
 	GovQuery	query = {.nargs = key->ncolumns + 1};
 	GovSpi		spi;
 
@@ -378,7 +378,7 @@ find_referred(GovReferredTable table, Datum ids, ArrayBuildState *referred)
 
 	foreach(cell, keys)
 	{
-		Key			key = {.referred = table};
+		GovReferringKey key = {.referred = table};
 
 		if (!read_key(lfirst_oid(cell), &key))
 			continue;

@@ -60,7 +60,7 @@ static TimestampTz left_until = DT_NOEND;	/* when the first of them was
 											 * recorded */
 
 /* The pass, as gov_rollup_state has it for every process. */
-typedef struct EventsState
+typedef struct GovEventsState
 {
 	int64		deleted_until;
 	int64		looked_until;
@@ -68,9 +68,9 @@ typedef struct EventsState
 	int64		kept;			/* by the last pass, or by this one if it is
 								 * more */
 	int64		kept_so_far;	/* by this one */
-} EventsState;
+} GovEventsState;
 
-static EventsState events_state;
+static GovEventsState events_state;
 
 static GovQuery state_query = {
 	.sql =
@@ -200,7 +200,7 @@ retention_begin(void)
  * Read the state of the pass as others have left it, whatever our snapshot is.
  */
 static void
-read_state(EventsState *state)
+read_state(GovEventsState *state)
 {
 	bool		isnull;
 
@@ -220,7 +220,7 @@ read_state(EventsState *state)
  * it.
  */
 static void
-note_state(const EventsState *state)
+note_state(const GovEventsState *state)
 {
 	Datum		args[5] = {Int64GetDatum(state->deleted_until), Int64GetDatum(state->looked_until),
 		TimestampTzGetDatum(state->begun_at), Int64GetDatum(state->kept),
@@ -233,7 +233,7 @@ note_state(const EventsState *state)
 static void
 begin_events(TimestampTz now)
 {
-	EventsState *state = &events_state;
+	GovEventsState *state = &events_state;
 
 	first_left_id = PG_INT64_MAX;
 	left_until = DT_NOEND;
@@ -246,7 +246,7 @@ begin_events(TimestampTz now)
 static void
 adopt_events(void)
 {
-	EventsState *state = &events_state;
+	GovEventsState *state = &events_state;
 
 	first_left_id = state->deleted_until < state->looked_until ?
 		state->deleted_until + 1 : PG_INT64_MAX;
@@ -263,7 +263,7 @@ continue_events(TimestampTz due_before, bool has_keys)
 	TimestampTz now = gov_clock();
 	bool		is_new = gov_pass_continue(&events_pass);
 	bool		has_come = left_until < due_before;
-	EventsState *state = &events_state;
+	GovEventsState *state = &events_state;
 
 	if (!is_new && !has_come && (state->kept == 0 || has_keys))
 		return;
@@ -284,8 +284,8 @@ continue_events(TimestampTz due_before, bool has_keys)
 static bool
 note_events(int64 nkept)
 {
-	EventsState *state = &events_state;
-	EventsState before = *state;
+	GovEventsState *state = &events_state;
+	GovEventsState before = *state;
 	bool		isnull;
 	int64		nseen = DatumGetInt64(gov_spi_value(0, 2, &isnull));
 	int64		last_id = DatumGetInt64(gov_spi_value(0, 3, &isnull));

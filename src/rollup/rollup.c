@@ -150,7 +150,7 @@ read_positions(int64 *watermark, int64 *last_id)
 }
 
 /* A batch of the ledger, added up. */
-typedef struct Batch
+typedef struct GovRollupBatch
 {
 	GovTally   *tally;
 	GovHourly  *hourly;
@@ -158,13 +158,13 @@ typedef struct Batch
 	int64		nevents;
 	bool		may_end;		/* its rows come in the order of their ids */
 	bool		is_full;
-} Batch;
+} GovRollupBatch;
 
 /* Add a row of the ledger to the batch, if there is room. */
 static const void *
 add_event(const Datum *values, const bool *nulls, void *state)
 {
-	Batch	   *batch = state;
+	GovRollupBatch *batch = state;
 
 	if (batch->may_end &&
 		(batch->nevents >= GOV_BATCH_EVENTS ||
@@ -182,7 +182,7 @@ add_event(const Datum *values, const bool *nulls, void *state)
  * Add up the events after one id and up to another, at most a batch of them.
  */
 static void
-read_batch(Batch *batch, int64 from, int64 to)
+read_batch(GovRollupBatch *batch, int64 from, int64 to)
 {
 	GovTallyRange range = {.after = from, .upto = to};
 
@@ -205,7 +205,7 @@ read_batch(Batch *batch, int64 from, int64 to)
 static int64
 move_watermark(int64 from, int64 to, uint64 *nevents)
 {
-	Batch		batch;
+	GovRollupBatch batch;
 	Datum		args[2];
 	GovReached *reached;
 	int			nreached;

@@ -212,14 +212,14 @@ prune_windows(TimestampTz due_before, uint64 *ndeleted)
 /* ---------------------------------------------------------------- hours */
 
 /* The hours of a batch, in order. */
-typedef struct Hours
+typedef struct GovHours
 {
 	MemoryContext context;
 	int			count;
 	Datum		owners[GOV_HOURS_BATCH];
 	Datum		hours[GOV_HOURS_BATCH];
 	bool		is_recorded[GOV_HOURS_BATCH];
-} Hours;
+} GovHours;
 
 static void
 move_to(const char *owner, TimestampTz hour)
@@ -234,7 +234,7 @@ move_to(const char *owner, TimestampTz hour)
 
 /* Find the next hours that are due; false when there are no more. */
 static bool
-find_due(Hours *hours, TimestampTz due_before)
+find_due(GovHours *hours, TimestampTz due_before)
 {
 	for (int nsteps = 0; nsteps < GOV_HOURS_BATCH; nsteps++)
 	{
@@ -270,7 +270,7 @@ find_due(Hours *hours, TimestampTz due_before)
 static void
 keep_recorded(TupleTableSlot *row, void *state)
 {
-	Hours	   *hours = state;
+	GovHours   *hours = state;
 	text	   *owner = DatumGetTextPP(row->tts_values[0]);
 	TimestampTz hour = DatumGetTimestampTz(row->tts_values[1]);
 
@@ -290,7 +290,7 @@ keep_recorded(TupleTableSlot *row, void *state)
  * allowed here.
  */
 static void
-look_into_ledger(Hours *hours)
+look_into_ledger(GovHours *hours)
 {
 	TimestampTz first = DatumGetTimestampTz(hours->hours[0]);
 	TimestampTz last = first;
@@ -312,7 +312,7 @@ look_into_ledger(Hours *hours)
 }
 
 static uint64
-delete_hours(const Hours *hours)
+delete_hours(const GovHours *hours)
 {
 	Datum		owners[GOV_HOURS_BATCH];
 	Datum		starts[GOV_HOURS_BATCH];
@@ -335,7 +335,7 @@ delete_hours(const Hours *hours)
 }
 
 static bool
-find_hours(Hours *hours, TimestampTz due_before)
+find_hours(GovHours *hours, TimestampTz due_before)
 {
 	GovSpi		spi;
 	bool		has_more;
@@ -350,7 +350,7 @@ find_hours(Hours *hours, TimestampTz due_before)
 static bool
 prune_hours(TimestampTz due_before, uint64 *ndeleted)
 {
-	Hours	   *hours;
+	GovHours   *hours;
 	GovSpi		spi;
 	bool		has_more;
 
@@ -363,7 +363,7 @@ prune_hours(TimestampTz due_before, uint64 *ndeleted)
 	if (due_before <= hours_done_until || !try_lock(gov_catalog()->usage_hourly) ||
 		!ConditionalLockRelationOid(gov_catalog()->events, AccessShareLock))
 		return false;
-	hours = palloc0(sizeof(Hours));
+	hours = palloc0(sizeof(GovHours));
 	hours->context = CurrentMemoryContext;
 	has_more = find_hours(hours, due_before);
 	if (hours->count > 0)

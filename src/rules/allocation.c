@@ -60,7 +60,7 @@
 PG_FUNCTION_INFO_V1(gov_assignment_allocated_1_0);
 PG_FUNCTION_INFO_V1(gov_entity_allocated_1_0);
 
-typedef struct Changes
+typedef struct GovAllocationChanges
 {
 	GovTransition rows;
 	void		(*examine) (const GovTransition *rows, GovAllocationChange *change);
@@ -68,7 +68,7 @@ typedef struct Changes
 	Relation	assignments;
 	text	   *asked;			/* the owner last asked for, and the answer */
 	bool		has_strict;
-} Changes;
+} GovAllocationChanges;
 
 /* ---------------------------------------------------------------- which rows */
 
@@ -162,7 +162,7 @@ examine_entity(const GovTransition *rows, GovAllocationChange *change)
 }
 
 static void
-begin_changes(Changes *changes)
+begin_changes(GovAllocationChanges *changes)
 {
 	gov_transition_rewind(&changes->rows);
 	changes->asked = NULL;
@@ -173,7 +173,7 @@ begin_changes(Changes *changes)
  * until the next call.
  */
 static bool
-next_change(Changes *changes, GovAllocationChange *change)
+next_change(GovAllocationChanges *changes, GovAllocationChange *change)
 {
 	while (gov_transition_next(&changes->rows))
 	{
@@ -192,7 +192,7 @@ next_change(Changes *changes, GovAllocationChange *change)
 
 /* Has the owner a strict budget, in the active snapshot? */
 static bool
-has_strict(Changes *changes, Datum owner)
+has_strict(GovAllocationChanges *changes, Datum owner)
 {
 	text	   *name = DatumGetTextPP(owner);
 	GovLookupKey key = {"owner_id", PointerGetDatum(name)};
@@ -247,7 +247,7 @@ gov_allocation_lock(Datum owner, LOCKMODE mode)
 
 /* Lock the owners of all changes, in one order; false if there are none. */
 static bool
-lock_owners(Changes *changes, LOCKMODE *modes)
+lock_owners(GovAllocationChanges *changes, LOCKMODE *modes)
 {
 	bool		found = false;
 	GovAllocationChange change;
@@ -277,7 +277,7 @@ lock_owners(Changes *changes, LOCKMODE *modes)
  * wait for it.
  */
 static bool
-lock_strict_owners(Changes *changes, const LOCKMODE *modes)
+lock_strict_owners(GovAllocationChanges *changes, const LOCKMODE *modes)
 {
 	bool		is_strict[STRIPES] = {false};
 	bool		found = false;
@@ -308,7 +308,7 @@ lock_strict_owners(Changes *changes, const LOCKMODE *modes)
 
 /* Have the changes of owners with strict budgets judged. */
 static void
-judge_changes(Changes *changes)
+judge_changes(GovAllocationChanges *changes)
 {
 	GovAllocation allocation;
 	GovAllocationChange change;
@@ -331,7 +331,7 @@ judge_changes(Changes *changes)
 }
 
 static Datum
-judge_statement(Changes *changes)
+judge_statement(GovAllocationChanges *changes)
 {
 	LOCKMODE	modes[STRIPES] = {NoLock};
 
@@ -350,7 +350,7 @@ judge_statement(Changes *changes)
 Datum
 gov_assignment_allocated_1_0(PG_FUNCTION_ARGS)
 {
-	Changes		changes = {.examine = examine_assignment};
+	GovAllocationChanges changes = {.examine = examine_assignment};
 
 	gov_transition_begin(&changes.rows,
 						 gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT) | GOV_FIRES(TRIGGER_EVENT_UPDATE),
@@ -363,7 +363,7 @@ gov_assignment_allocated_1_0(PG_FUNCTION_ARGS)
 Datum
 gov_entity_allocated_1_0(PG_FUNCTION_ARGS)
 {
-	Changes		changes = {.examine = examine_entity};
+	GovAllocationChanges changes = {.examine = examine_entity};
 
 	gov_transition_begin(&changes.rows,
 						 gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE), gov_catalog()->entities),

@@ -74,15 +74,15 @@ static const char *const columns[] = {
 };
 
 /* What the rules look at of a budget. */
-typedef struct Budget
+typedef struct GovNewBudget
 {
 	Datum		owner;
 	Datum		entity;
 	Datum		capability;
 	Datum		scope;
-} Budget;
+} GovNewBudget;
 
-typedef struct Placement
+typedef struct GovPlacement
 {
 	Relation	assignments;
 	Relation	entities;
@@ -90,12 +90,12 @@ typedef struct Placement
 	MemoryContext row_context;	/* what judging one row takes */
 	Datum		owner;			/* whose scope was last seen to, or 0, */
 	Datum		scope;			/* and that scope */
-} Placement;
+} GovPlacement;
 
 /* ---------------------------------------------------------------- scopes */
 
 static bool
-is_last_scope(const Placement *placement, const Budget *budget)
+is_last_scope(const GovPlacement *placement, const GovNewBudget *budget)
 {
 	return DatumGetPointer(placement->owner) != NULL &&
 		datumIsEqual(placement->scope, budget->scope, false, -1) &&
@@ -103,7 +103,7 @@ is_last_scope(const Placement *placement, const Budget *budget)
 }
 
 static void
-remember_scope(Placement *placement, const Budget *budget)
+remember_scope(GovPlacement *placement, const GovNewBudget *budget)
 {
 	if (DatumGetPointer(placement->owner) != NULL)
 	{
@@ -116,7 +116,7 @@ remember_scope(Placement *placement, const Budget *budget)
 
 /* The entities of a scope must exist, and stay until we have committed. */
 static void
-keep_scope(const Placement *placement, const Budget *budget)
+keep_scope(const GovPlacement *placement, const GovNewBudget *budget)
 {
 	Datum	   *ids;
 	int			nids;
@@ -139,7 +139,7 @@ keep_scope(const Placement *placement, const Budget *budget)
 
 /* How many budgets an entity has for a capability, those of open transactions included. */
 static int
-count_budgets(Relation assignments, const Budget *budget)
+count_budgets(Relation assignments, const GovNewBudget *budget)
 {
 	GovLookupKey keys[] = {
 		{"owner_id", budget->owner}, {"entity_id", budget->entity}, {"capability_id", budget->capability}
@@ -167,7 +167,7 @@ count_budgets(Relation assignments, const Budget *budget)
 }
 
 static void
-check_budgets(Placement *placement, const Budget *budget)
+check_budgets(GovPlacement *placement, const GovNewBudget *budget)
 {
 	Datum		keys[] = {budget->owner, budget->entity, budget->capability};
 
@@ -187,7 +187,7 @@ check_budgets(Placement *placement, const Budget *budget)
 /* ---------------------------------------------------------------- triggers */
 
 static void
-begin_placement(Placement *placement, const TriggerData *trigger)
+begin_placement(GovPlacement *placement, const TriggerData *trigger)
 {
 	GOV_FAULT(GOV_FAULT_STATEMENT);
 	placement->assignments = trigger->tg_relation;
@@ -199,7 +199,7 @@ begin_placement(Placement *placement, const TriggerData *trigger)
 }
 
 static void
-end_placement(Placement *placement)
+end_placement(GovPlacement *placement)
 {
 	gov_lookup_entries_end(&placement->entries);
 	MemoryContextDelete(placement->row_context);
@@ -207,7 +207,7 @@ end_placement(Placement *placement)
 }
 
 static void
-place_budget(Placement *placement, const Budget *budget)
+place_budget(GovPlacement *placement, const GovNewBudget *budget)
 {
 	MemoryContext caller;
 
@@ -231,14 +231,14 @@ gov_assignment_placed_1_1(PG_FUNCTION_ARGS)
 	TriggerData *trigger =
 	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT), gov_catalog()->assignments);
 	GovTransition rows;
-	Placement	placement;
+	GovPlacement placement;
 
 	gov_transition_begin(&rows, trigger, columns, lengthof(columns));
 	begin_placement(&placement, trigger);
 	gov_transition_rewind(&rows);
 	while (gov_transition_next(&rows))
 	{
-		Budget		budget = {
+		GovNewBudget budget = {
 			gov_transition_key(&rows, rows.after, OWNER),
 			gov_transition_key(&rows, rows.after, ENTITY),
 			gov_transition_key(&rows, rows.after, CAPABILITY),
@@ -260,13 +260,13 @@ gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW),
 						gov_catalog()->assignments);
 	HeapTuple	row = trigger->tg_trigtuple;
-	Budget		budget = {
+	GovNewBudget budget = {
 		gov_trigger_key(trigger, row, columns[OWNER]),
 		gov_trigger_key(trigger, row, columns[ENTITY]),
 		gov_trigger_key(trigger, row, columns[CAPABILITY]),
 		gov_trigger_key(trigger, row, columns[SCOPE])
 	};
-	Placement	placement;
+	GovPlacement placement;
 
 	begin_placement(&placement, trigger);
 	place_budget(&placement, &budget);

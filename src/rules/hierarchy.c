@@ -248,15 +248,15 @@ find_parent(Relation entities, Datum owner, Datum id, Datum *parent)
 	return !is_root;
 }
 
-typedef enum Chain
+typedef enum GovChainState
 {
 	CHAIN_GOOD,
 	CHAIN_CYCLE,				/* an entity comes twice */
 	CHAIN_TOO_LONG
-} Chain;
+} GovChainState;
 
 /* Walk up from an entity, one step further than is allowed at most. */
-static Chain
+static GovChainState
 judge_chain(Relation entities, Datum owner, Datum id)
 {
 	Datum		ids[GOV_CHAIN_MAX + 1];
@@ -278,7 +278,7 @@ judge_chain(Relation entities, Datum owner, Datum id)
 static void
 check_chain(const TriggerData *trigger, Datum owner, Datum id)
 {
-	Chain		chain;
+	GovChainState chain;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	chain = judge_chain(trigger->tg_relation, owner, id);

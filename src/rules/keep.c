@@ -68,12 +68,12 @@ static const char *const columns[NCOLUMNS] = {
 #define NTIMES		(UPDATED_AT + 1)	/* columns that every table has */
 
 /* All columns of a row, and the places of those that are named above. */
-typedef struct Row
+typedef struct GovKeptRow
 {
 	Datum	   *values;
 	bool	   *nulls;
 	const int  *places;
-} Row;
+} GovKeptRow;
 
 /* A counter that has been drawn. */
 static GovQuery drawn_query = {
@@ -110,7 +110,7 @@ places_of(FunctionCallInfo fcinfo, Relation table, int ncolumns)
 }
 
 static void
-read_row(Row *row, HeapTuple tuple, TupleDesc desc, const int *places)
+read_row(GovKeptRow *row, HeapTuple tuple, TupleDesc desc, const int *places)
 {
 	row->values = palloc(desc->natts * sizeof(Datum));
 	row->nulls = palloc(desc->natts * sizeof(bool));
@@ -119,7 +119,7 @@ read_row(Row *row, HeapTuple tuple, TupleDesc desc, const int *places)
 }
 
 static HeapTuple
-make_row(const Row *row, HeapTuple from, TupleDesc desc)
+make_row(const GovKeptRow *row, HeapTuple from, TupleDesc desc)
 {
 	HeapTuple	tuple = heap_form_tuple(desc, row->values, row->nulls);
 
@@ -130,13 +130,13 @@ make_row(const Row *row, HeapTuple from, TupleDesc desc)
 }
 
 static Datum *
-value_of(const Row *row, int column)
+value_of(const GovKeptRow *row, int column)
 {
 	return &row->values[row->places[column]];
 }
 
 static bool *
-null_of(const Row *row, int column)
+null_of(const GovKeptRow *row, int column)
 {
 	return &row->nulls[row->places[column]];
 }
@@ -146,7 +146,7 @@ null_of(const Row *row, int column)
  * without equality differ if their bytes do.
  */
 static bool
-value_differs(const Row *one, const Row *other, TupleDesc desc, int place)
+value_differs(const GovKeptRow *one, const GovKeptRow *other, TupleDesc desc, int place)
 {
 	Form_pg_attribute attribute = TupleDescAttr(desc, place);
 	TypeCacheEntry *type;
@@ -166,14 +166,14 @@ value_differs(const Row *one, const Row *other, TupleDesc desc, int place)
 }
 
 static bool
-column_differs(const Row *one, const Row *other, TupleDesc desc, int column)
+column_differs(const GovKeptRow *one, const GovKeptRow *other, TupleDesc desc, int column)
 {
 	return value_differs(one, other, desc, one->places[column]);
 }
 
 /* An UPDATE moves updated_at when it changes a value, and created_at never. */
 static void
-keep_times(Row *row, const Row *before, TupleDesc desc)
+keep_times(GovKeptRow *row, const GovKeptRow *before, TupleDesc desc)
 {
 	*value_of(row, CREATED_AT) = *value_of(before, CREATED_AT);
 	*null_of(row, CREATED_AT) = *null_of(before, CREATED_AT);
@@ -259,7 +259,7 @@ sort_list(Datum list, Oid type)
 }
 
 static void
-put_in_form(Row *row, Relation table)
+put_in_form(GovKeptRow *row, Relation table)
 {
 	if (!*null_of(row, THRESHOLDS) &&
 		ARR_NDIM(DatumGetArrayTypeP(*value_of(row, THRESHOLDS))) > 1)
@@ -284,14 +284,14 @@ put_in_form(Row *row, Relation table)
  * The time zone of a row; NULL when there is no such zone, or none is given.
  */
 static pg_tz *
-timezone_of(const Row *row)
+timezone_of(const GovKeptRow *row)
 {
 	return *null_of(row, TIMEZONE) ? NULL :
 		gov_window_timezone(TextDatumGetCString(*value_of(row, TIMEZONE)));
 }
 
 static void
-check_timezone(const Row *row, Relation table)
+check_timezone(const GovKeptRow *row, Relation table)
 {
 	if (*null_of(row, TIMEZONE) || timezone_of(row) != NULL)
 		return;
@@ -306,7 +306,7 @@ check_timezone(const Row *row, Relation table)
 
 /* Raise unless a budget with an anchor has a present window. */
 static void
-check_window(const Row *row, Relation table)
+check_window(const GovKeptRow *row, Relation table)
 {
 	TimestampTz anchor = DatumGetTimestampTz(*value_of(row, ANCHOR_AT));
 	GovCadence	cadence;
@@ -339,7 +339,7 @@ check_window(const Row *row, Relation table)
 #define GOV_COUNTER_TO_DRAW	0	/* the sequence starts at 1 */
 
 static bool
-is_to_be_drawn(Row *row)
+is_to_be_drawn(GovKeptRow *row)
 {
 	static const pg_uuid_t nil = {0};
 
@@ -348,7 +348,7 @@ is_to_be_drawn(Row *row)
 }
 
 static void
-draw_id(Row *row)
+draw_id(GovKeptRow *row)
 {
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
 
@@ -358,7 +358,7 @@ draw_id(Row *row)
 }
 
 static void
-draw_counter(Row *row)
+draw_counter(GovKeptRow *row)
 {
 	*value_of(row, COUNTER_ID) = Int64GetDatum(nextval_internal(gov_catalog()->counter_seq, false));
 	*null_of(row, COUNTER_ID) = false;
@@ -384,7 +384,7 @@ was_drawn(Datum counter)
  * another budget, or for one that is gone together with its usage.
  */
 static void
-check_counter(const Row *row, Relation table)
+check_counter(const GovKeptRow *row, Relation table)
 {
 	/*
 	 * a number that is still to be drawn would be taken from another owner's
@@ -409,7 +409,7 @@ check_counter(const Row *row, Relation table)
 /* ---------------------------------------------------------------- triggers */
 
 static void
-keep_new(Row *row, Relation table)
+keep_new(GovKeptRow *row, Relation table)
 {
 	check_timezone(row, table);
 	check_window(row, table);
@@ -422,7 +422,7 @@ keep_new(Row *row, Relation table)
 }
 
 static void
-keep_changed(Row *row, const Row *before, Relation table)
+keep_changed(GovKeptRow *row, const GovKeptRow *before, Relation table)
 {
 	TupleDesc	desc = RelationGetDescr(table);
 	bool		has_zone = column_differs(row, before, desc, TIMEZONE);
@@ -457,8 +457,8 @@ gov_keep_assignment_1_1(PG_FUNCTION_ARGS)
 	bool		is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 	HeapTuple	tuple = is_update ? trigger->tg_newtuple : trigger->tg_trigtuple;
 	const int  *places = places_of(fcinfo, table, NCOLUMNS);
-	Row			row;
-	Row			before;
+	GovKeptRow	row;
+	GovKeptRow	before;
 
 	read_row(&row, tuple, desc, places);
 	put_in_form(&row, table);
@@ -481,8 +481,8 @@ gov_keep_row_1_1(PG_FUNCTION_ARGS)
 	Relation	table = trigger->tg_relation;
 	TupleDesc	desc = RelationGetDescr(table);
 	const int  *places;
-	Row			row;
-	Row			before;
+	GovKeptRow	row;
+	GovKeptRow	before;
 
 	if (RelationGetRelid(table) != gov_catalog()->entities &&
 		RelationGetRelid(table) != gov_catalog()->capabilities)

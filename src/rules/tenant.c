@@ -194,13 +194,13 @@ check_cadence(const GovTransition *rows)
 /*
  * Rows that were added, whose owners and entities have their budgets counted.
  */
-typedef struct Batch
+typedef struct GovTenantBatch
 {
 	int			count;
 	Datum		owners[GOV_TENANT_BATCH];
 	Datum		entities[GOV_TENANT_BATCH];
 	Datum		capabilities[GOV_TENANT_BATCH];
-} Batch;
+} GovTenantBatch;
 
 static void
 check_owners(Datum owners, const char *role, Relation table)
@@ -245,7 +245,7 @@ text_array(Datum *values, int count)
  * batch.
  */
 static void
-check_counts(Batch *batch, Relation table)
+check_counts(GovTenantBatch *batch, Relation table)
 {
 	Datum		owners = text_array(batch->owners, batch->count);
 	char	   *role = GetUserNameFromId(GetUserId(), false);
@@ -281,7 +281,7 @@ check_added(GovTransition *rows)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "governance tenant",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	Batch	   *batch = MemoryContextAllocZero(caller, sizeof(Batch));
+	GovTenantBatch *batch = MemoryContextAllocZero(caller, sizeof(GovTenantBatch));
 
 	gov_transition_rewind(rows);
 	while (gov_transition_next(rows))
