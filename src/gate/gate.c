@@ -413,6 +413,18 @@ refuse_nesting(void)
 				 errhint("Drop that index.")));
 }
 
+/* Empty the working space, and choose where the call is answered from. */
+static void
+begin_call(GovGate *gate)
+{
+	Assert(!gov_stripe_is_held() && !gov_load_has_claims());
+	refuse_nesting();
+	work.now = 0;
+	work.nturns = work.nsorted = 0;
+	work.copy_wanted = 0;
+	choose_source(gate);
+}
+
 /* Make room for what the attempt may charge, so that nothing is allocated in it. */
 static void
 make_room(const GovGate *gate)
@@ -441,12 +453,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 		.decision = decision
 	};
 
-	Assert(!gov_stripe_is_held() && !gov_load_has_claims());
-	refuse_nesting();
-	work.now = 0;
-	work.nturns = work.nsorted = 0;
-	work.copy_wanted = 0;
-	choose_source(&gate);
+	begin_call(&gate);
 	for (;; gate.attempts++)
 	{
 		CHECK_FOR_INTERRUPTS();
