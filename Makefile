@@ -4,6 +4,7 @@
 # make growth   what each operation reads at three sizes of the data, and how that grows
 # make docs     docs/reference.md, from the comments in the catalogs
 # make format   src/ as PostgreSQL formats its own C
+# make dist     governance-VERSION.zip and .tar.gz of what is committed, for PGXN and packages
 #
 # These need Debian and nothing else: they find PostgreSQL, or install it.  Choose one
 # with PG_MAJOR=17 or PG_CONFIG=/path/to/pg_config.  The usual PGXS targets are
@@ -43,9 +44,9 @@ PROVE_TESTS = test/t/*.pl
 
 PG_CONFIG ?= pg_config
 
-ifneq (,$(filter check demo bench growth docs format,$(MAKECMDGOALS)))
+ifneq (,$(filter check demo bench growth docs format dist,$(MAKECMDGOALS)))
 
-.PHONY: check demo bench growth docs format
+.PHONY: check demo bench growth docs format dist
 check:
 	@test/check
 demo:
@@ -58,6 +59,16 @@ docs:
 	@docs/build
 format:
 	@test/format
+
+# One commit makes the same bytes everywhere: a zip has local times, a tarball the modes that git's settings say.
+# What is left out is in .gitattributes.
+DIST = $(EXTENSION)-$(EXTVERSION)
+ARCHIVE = TZ=UTC git -C $(HERE) -c core.autocrlf=false -c tar.umask=0022 -c tar.tar.gz.command='gzip -9n' archive --prefix=$(DIST)/
+dist:
+	@[ -z "$$(git -C $(HERE) status --porcelain)" ] || { echo "error: what is not committed would be missing" >&2; exit 1; }
+	@$(ARCHIVE) --format=zip -9 --output=$(CURDIR)/$(DIST).zip HEAD
+	@$(ARCHIVE) --format=tar.gz --output=$(CURDIR)/$(DIST).tar.gz HEAD
+	@echo $(DIST).zip $(DIST).tar.gz
 
 else
 

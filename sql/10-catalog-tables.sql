@@ -101,6 +101,9 @@ create table @extschema@.gov_entities
     archived_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    blocked_at timestamptz,
+    blocked_until timestamptz,
+    blocked_reason text,
 
     constraint gov_entities_pkey primary key (owner_id, id),
     constraint gov_entities_type_id_fkey foreign key (type_id) references @extschema@.gov_entity_types (id),
@@ -121,7 +124,13 @@ create table @extschema@.gov_entities
                 metadata,
                 'strict $.keyvalue() ? (@.key == "" || @.key like_regex "[\\u0001-\\u001f\\u007f]" || @.key like_regex "^.{255}.")')),
     constraint gov_entities_archived_at_check
-        check (isfinite(archived_at))
+        check (isfinite(archived_at)),
+    constraint gov_entities_blocked_at_check
+        check (isfinite(blocked_at)),
+    constraint gov_entities_blocked_until_check
+        check (blocked_until is null or isfinite(blocked_until) and blocked_at is not null),
+    constraint gov_entities_blocked_reason_check
+        check (blocked_reason is null or length(blocked_reason) between 1 and 1000 and blocked_at is not null)
 )
 using heap;
 
@@ -141,6 +150,9 @@ comment on column @extschema@.gov_entities.metadata is 'a flat object of strings
 comment on column @extschema@.gov_entities.archived_at is 'while not null, the entity''s own budgets are suspended';
 comment on column @extschema@.gov_entities.created_at is 'when the row was made';
 comment on column @extschema@.gov_entities.updated_at is 'when a value of the row last changed';
+comment on column @extschema@.gov_entities.blocked_at is 'when it was blocked; null: it is not. What involves a blocked entity is denied; gov_block() (since 1.1.0)';
+comment on column @extschema@.gov_entities.blocked_until is 'when the block ends by itself; null: not before gov_unblock() (since 1.1.0)';
+comment on column @extschema@.gov_entities.blocked_reason is 'why, for people to read (since 1.1.0)';
 comment on constraint gov_entities_type_id_fkey on @extschema@.gov_entities is 'An entity has a type that exists; gov_upsert_entity_types() creates one.';
 comment on constraint gov_entities_owner_id_check on @extschema@.gov_entities is 'An owner is 1 to 255 characters without control characters.';
 comment on constraint gov_entities_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters.';
@@ -149,6 +161,9 @@ comment on constraint gov_entities_parent_id_check on @extschema@.gov_entities i
 comment on constraint gov_entities_display_name_check on @extschema@.gov_entities is 'A display name is 1 to 255 characters without control characters.';
 comment on constraint gov_entities_metadata_check on @extschema@.gov_entities is 'Metadata is a flat object of strings, with keys of 1 to 255 characters without control characters.';
 comment on constraint gov_entities_archived_at_check on @extschema@.gov_entities is 'The time of archiving is finite.';
+comment on constraint gov_entities_blocked_at_check on @extschema@.gov_entities is 'The time of blocking is finite.';
+comment on constraint gov_entities_blocked_until_check on @extschema@.gov_entities is 'The end of a block is finite, or null for none, and there is a block (blocked_at).';
+comment on constraint gov_entities_blocked_reason_check on @extschema@.gov_entities is 'The reason of a block has 1 to 1000 characters, and there is a block (blocked_at).';
 
 create table @extschema@.gov_assignments
 (
@@ -169,6 +184,7 @@ create table @extschema@.gov_assignments
     counter_id bigint not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    call_limit numeric,
 
     constraint gov_assignments_pkey primary key (id),
     constraint gov_assignments_key unique (owner_id, entity_id, capability_id, scope_entity_ids, name),
@@ -192,6 +208,8 @@ create table @extschema@.gov_assignments
         check (name = '' or length(name) <= 255 and name !~ '[\u0001-\u001f\u007f]'),
     constraint gov_assignments_usage_limit_check
         check (usage_limit >= 0 and usage_limit < 1000000000000000000),
+    constraint gov_assignments_call_limit_check
+        check (call_limit >= 0 and call_limit < 1000000000000000000),
     constraint gov_assignments_cadence_check
         check (cadence in ('P1M', 'P1D') or cadence ~ '^P([1-9][0-9]{0,3}[YMWD]|T[1-9][0-9]{0,3}[HMS])$'),
     constraint gov_assignments_anchor_at_check
@@ -243,6 +261,7 @@ comment on column @extschema@.gov_assignments.alert_thresholds is 'at most 10 pe
 comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at or timezone change';
 comment on column @extschema@.gov_assignments.created_at is 'when the row was made';
 comment on column @extschema@.gov_assignments.updated_at is 'when a value of the row last changed';
+comment on column @extschema@.gov_assignments.call_limit is 'the most that one call may use, whatever is left, exact to 9 decimals; null = as much as is left (since 1.1.0)';
 comment on constraint gov_assignments_entity_id_fkey on @extschema@.gov_assignments is 'A budget belongs to an entity of the owner that exists; gov_upsert_entities() creates one.';
 comment on constraint gov_assignments_capability_id_fkey on @extschema@.gov_assignments is 'A budget limits a capability that exists; gov_upsert_capabilities() creates one.';
 comment on constraint gov_assignments_owner_id_check on @extschema@.gov_assignments is 'An owner is 1 to 255 characters without control characters.';
@@ -251,6 +270,7 @@ comment on constraint gov_assignments_capability_id_check on @extschema@.gov_ass
 comment on constraint gov_assignments_scope_entity_ids_check on @extschema@.gov_assignments is 'A scope is a list of ids, each of 1 to 255 characters without control characters.';
 comment on constraint gov_assignments_name_check on @extschema@.gov_assignments is 'A name is 0 to 255 characters without control characters.';
 comment on constraint gov_assignments_usage_limit_check on @extschema@.gov_assignments is 'A limit is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
+comment on constraint gov_assignments_call_limit_check on @extschema@.gov_assignments is 'A limit of a call is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 comment on constraint gov_assignments_cadence_check on @extschema@.gov_assignments is 'A cadence is one ISO 8601 duration of one unit, 1 to 9999, such as P1Y, P1M, P30D, P1W, P1D, PT1H, PT5M or PT10S, or null for a budget that never resets.';
 comment on constraint gov_assignments_anchor_at_check on @extschema@.gov_assignments is 'An anchor is a finite time, or null for the calendar.';
 comment on constraint gov_assignments_timezone_check on @extschema@.gov_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
@@ -258,3 +278,52 @@ comment on constraint gov_assignments_enforcement_check on @extschema@.gov_assig
 comment on constraint gov_assignments_strict_allocation_check on @extschema@.gov_assignments is 'Only a node-wide budget, with no scope, can have strict allocation.';
 comment on constraint gov_assignments_alert_thresholds_check on @extschema@.gov_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
 
+create table @extschema@.gov_boosts
+(
+    id uuid not null default gen_random_uuid(),
+    owner_id text collate "C" not null,
+    entity_id text collate "C" not null,
+    capability_id text collate "C" not null,
+    scope_entity_ids text[] collate "C" not null default '{}',
+    name text collate "C" not null default '',
+    amount numeric not null,
+    valid_from timestamptz not null default now(),
+    valid_until timestamptz,
+    reason text,
+    created_by text collate "C" not null default session_user,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_boosts_pkey primary key (id),
+    constraint gov_boosts_amount_check
+        check (amount <> 0 and abs(amount) < 1000000000000000000),
+    constraint gov_boosts_valid_from_check
+        check (isfinite(valid_from)),
+    constraint gov_boosts_valid_until_check
+        check (valid_until is null or isfinite(valid_until) and valid_until > valid_from),
+    constraint gov_boosts_reason_check
+        check (length(reason) between 1 and 1000)
+)
+using heap;
+
+-- What has not ended of an entity's budgets.
+create index gov_boosts_budget_idx on @extschema@.gov_boosts (owner_id, entity_id, valid_until);
+
+comment on table @extschema@.gov_boosts is 'what is added to the limits of budgets for a time, or taken off them; nothing has to run for one to begin or end (since 1.1.0)';
+comment on column @extschema@.gov_boosts.id is 'its id, drawn where it is not given';
+comment on column @extschema@.gov_boosts.owner_id is 'one of the vendor''s customers; does not change';
+comment on column @extschema@.gov_boosts.entity_id is 'the entity whose budget it is of; does not change';
+comment on column @extschema@.gov_boosts.capability_id is 'the capability of that budget; does not change';
+comment on column @extschema@.gov_boosts.scope_entity_ids is 'the scope of that budget, sorted and distinct; does not change';
+comment on column @extschema@.gov_boosts.name is 'the name of that budget; does not change';
+comment on column @extschema@.gov_boosts.amount is 'what is added to the limit, in the capability''s unit, exact to 9 decimals; negative: taken off, to no less than 0';
+comment on column @extschema@.gov_boosts.valid_from is 'from when on';
+comment on column @extschema@.gov_boosts.valid_until is 'until when, exclusive; null: for ever';
+comment on column @extschema@.gov_boosts.reason is 'why, for people to read';
+comment on column @extschema@.gov_boosts.created_by is 'the role that had logged in';
+comment on column @extschema@.gov_boosts.created_at is 'when the row was made';
+comment on column @extschema@.gov_boosts.updated_at is 'when a value of the row last changed';
+comment on constraint gov_boosts_amount_check on @extschema@.gov_boosts is 'The amount of a boost is a number other than 0 with at most 18 digits before the point.';
+comment on constraint gov_boosts_valid_from_check on @extschema@.gov_boosts is 'A boost begins at a finite time.';
+comment on constraint gov_boosts_valid_until_check on @extschema@.gov_boosts is 'A boost ends after it begins, at a finite time, or not at all (null).';
+comment on constraint gov_boosts_reason_check on @extschema@.gov_boosts is 'The reason of a boost has 1 to 1000 characters.';

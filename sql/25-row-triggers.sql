@@ -147,12 +147,120 @@ $$;
 
 comment on function @extschema@.gov_keep_alert_policy() is 'trigger: sorts the thresholds, rounds them to 9 decimals, keeps the times';
 
+create function @extschema@.gov_keep_boost()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    max_boosts constant int := 16;
+    base numeric;
+begin
+    if array_ndims(new.scope_entity_ids) > 1 then
+        perform @extschema@._gov_refuse_dimensions(tg_table_name, 'scope_entity_ids'::name);
+    end if;
+    new.amount := trim_scale(round(new.amount, 9));
+    new.scope_entity_ids := @extschema@._gov_sorted(new.scope_entity_ids);
+    if tg_op = 'UPDATE' then
+        new.created_at := old.created_at;
+        new.updated_at := old.updated_at;
+        if new is distinct from old then
+            new.updated_at := clock_timestamp();
+        end if;
+    end if;
+
+    -- Locked, so that two that are made at once are counted one after the other, and that no boost is left of a budget that is
+    -- being deleted. No foreign key says so: then TRUNCATE of the budgets would need CASCADE.
+    select a.usage_limit
+    into base
+    from @extschema@.gov_assignments a
+    where a.owner_id = new.owner_id
+        and a.entity_id = new.entity_id
+        and a.capability_id = new.capability_id
+        and a.scope_entity_ids = new.scope_entity_ids
+        and a.name = new.name
+    for no key update;
+    if not found then
+        raise exception using
+            errcode = 'foreign_key_violation',
+            message = format('entity "%s" has no such budget for capability "%s"', left(new.entity_id, 200), left(new.capability_id, 200)),
+            detail = format('Owner "%s" has none with the name "%s" and the scope %s.', left(new.owner_id, 200), left(new.name, 200), left(new.scope_entity_ids::text, 200)),
+            hint = 'A boost is of a budget that exists; gov_upsert_assignments() creates one.',
+            table = tg_table_name;
+    end if;
+    if base is null and (new.valid_until > @extschema@.gov_now()) is not false then
+        raise exception using
+            errcode = 'check_violation',
+            message = 'a budget without a limit cannot be boosted',
+            detail = format('The usage_limit of the budget of entity "%s" for capability "%s" is null.', left(new.entity_id, 200), left(new.capability_id, 200)),
+            hint = 'Give the budget a limit first.',
+            table = tg_table_name,
+            column = 'amount';
+    end if;
+    if (new.valid_until > @extschema@.gov_now()) is not false
+        and (
+            select count(*)
+            from @extschema@.gov_boosts b
+            where b.owner_id = new.owner_id
+                and b.entity_id = new.entity_id
+                and b.capability_id = new.capability_id
+                and b.scope_entity_ids = new.scope_entity_ids
+                and b.name = new.name
+                and b.id <> new.id
+                and (b.valid_until is null or b.valid_until > @extschema@.gov_now())) >= max_boosts
+    then
+        raise exception using
+            errcode = 'program_limit_exceeded',
+            message = format('a budget has at most %s boosts that have not ended', max_boosts),
+            detail = format('The budget of entity "%s" for capability "%s" has them.', left(new.entity_id, 200), left(new.capability_id, 200)),
+            hint = 'Delete boosts that are not needed, or change the limit.',
+            table = tg_table_name;
+    end if;
+    return new;
+end
+$$;
+
+comment on function @extschema@.gov_keep_boost() is
+    'trigger: sorts the scope, rounds the amount to 9 decimals, keeps the times, and refuses a boost of no budget (23503), of one without limit (23514) and a 17th (54000)';
+
+create function @extschema@.gov_end_boosts()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moment constant timestamptz := @extschema@.gov_now();
+begin
+    delete from @extschema@.gov_boosts b
+    where b.owner_id = new.owner_id
+        and b.entity_id = new.entity_id
+        and b.capability_id = new.capability_id
+        and b.scope_entity_ids = new.scope_entity_ids
+        and b.name = new.name
+        and b.valid_from >= moment;
+
+    update @extschema@.gov_boosts b
+    set valid_until = moment
+    where b.owner_id = new.owner_id
+        and b.entity_id = new.entity_id
+        and b.capability_id = new.capability_id
+        and b.scope_entity_ids = new.scope_entity_ids
+        and b.name = new.name
+        and (b.valid_until > moment) is not false;
+    return null;
+end
+$$;
+
+comment on function @extschema@.gov_end_boosts() is 'trigger: ends the boosts of a budget whose limit was taken away';
+
 create function @extschema@.gov_forget_budget()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_forget_budget_1_0';
 
-comment on function @extschema@.gov_forget_budget() is 'trigger: deletes the usage and alerts of a budget that was deleted';
+comment on function @extschema@.gov_forget_budget() is 'trigger: deletes the usage, alerts and boosts of a budget that was deleted';
 
 -- BEFORE triggers fire by name: …_keep puts a row in form before …_key compares it.
 
@@ -201,6 +309,12 @@ create trigger gov_assignments_key
         is distinct from (old.id, old.owner_id, old.entity_id, old.capability_id, old.scope_entity_ids, old.name))
     execute function @extschema@.gov_refuse_key_change('id, owner_id, entity_id, capability_id, scope_entity_ids, name');
 
+create trigger gov_assignments_unlimited
+    after update on @extschema@.gov_assignments
+    for each row
+    when (new.usage_limit is null and old.usage_limit is not null)
+    execute function @extschema@.gov_end_boosts();
+
 create trigger gov_assignments_forget
     after delete on @extschema@.gov_assignments
     for each row
@@ -210,6 +324,18 @@ create trigger gov_assignments_forget_all
     after truncate on @extschema@.gov_assignments
     for each statement
     execute function @extschema@.gov_forget_budget();
+
+create trigger gov_boosts_keep
+    before insert or update on @extschema@.gov_boosts
+    for each row
+    execute function @extschema@.gov_keep_boost();
+
+create trigger gov_boosts_key
+    before update on @extschema@.gov_boosts
+    for each row
+    when ((new.id, new.owner_id, new.entity_id, new.capability_id, new.scope_entity_ids, new.name)
+        is distinct from (old.id, old.owner_id, old.entity_id, old.capability_id, old.scope_entity_ids, old.name))
+    execute function @extschema@.gov_refuse_key_change('id, owner_id, entity_id, capability_id, scope_entity_ids, name');
 
 create trigger gov_alert_policies_keep
     before insert or update on @extschema@.gov_alert_policies

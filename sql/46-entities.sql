@@ -11,6 +11,9 @@ return jsonb_build_object(
     'metadata', stored.metadata,
     'parentId', stored.parent_id,
     'archivedAt', @extschema@._gov_json(stored.archived_at),
+    'blockedAt', @extschema@._gov_json(stored.blocked_at),
+    'blockedUntil', @extschema@._gov_json(stored.blocked_until),
+    'blockedReason', stored.blocked_reason,
     'createdAt', @extschema@._gov_json(stored.created_at),
     'updatedAt', @extschema@._gov_json(stored.updated_at));
 
@@ -164,8 +167,8 @@ owner_id: one of the vendor's customers
 entities: an array of 1 to 100 objects, or {"entities": [...]}, with the keys
     id (required), typeRefId or typeId or entityTypeId (required on create), displayName (null or "": none),
     metadata (an object of strings, merged; "" takes a key away), parentId (null: a root); omitted keys keep their value
-result: the stored entities as an array in the order given: id, typeId, displayName, metadata, parentId, archivedAt,
-    createdAt, updatedAt
+result: the stored entities as an array in the order given: id, typeId, displayName, metadata, parentId, archivedAt, blockedAt,
+    blockedUntil, blockedReason, createdAt, updatedAt
 errors: 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle, limits past a strict budget;
     42501 an owner that the session may not see or change; 54000 more than 100 items, more than 64 entities in a chain; 55000 an entity with children would move$$;
 

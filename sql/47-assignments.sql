@@ -11,6 +11,7 @@ return jsonb_build_object(
     'scopeEntityIds', stored.scope_entity_ids,
     'name', stored.name,
     'usageLimit', stored.usage_limit,
+    'callLimit', stored.call_limit,
     'cadence', stored.cadence,
     'anchorAt', @extschema@._gov_exact_json(stored.anchor_at),
     'timezone', stored.timezone,
@@ -46,6 +47,9 @@ begin
     stored.name := item ->> 'name';
     if item ? 'usageLimit' then
         stored.usage_limit := round((item ->> 'usageLimit')::numeric, 9);
+    end if;
+    if item ? 'callLimit' then
+        stored.call_limit := round((item ->> 'callLimit')::numeric, 9);
     end if;
     if item ? 'cadence' then
         stored.cadence := item ->> 'cadence';
@@ -122,6 +126,7 @@ declare
         "scopeEntityIds": "an array of strings",
         "name": "a string",
         "usageLimit": "a number or null",
+        "callLimit": "a number or null",
         "cadence": "a string or null",
         "anchorAt": "a string or null",
         "timezone": "a string",
@@ -180,6 +185,8 @@ declare
     wanted jsonb := '{}';
     parents jsonb := '{}';
     keys text[] := '{}';
+    more_columns text := '';
+    more_values text := '';
     item jsonb;
     n int;
     key text;
@@ -204,6 +211,11 @@ begin
 
         if item ? 'parentId' then
             parents := parents || jsonb_build_object(item ->> 'entityId', item -> 'parentId');
+        end if;
+        -- Not everybody has the right to it.
+        if item ? 'callLimit' then
+            more_columns := ', call_limit';
+            more_values := ', p.call_limit';
         end if;
         wanted := wanted || jsonb_build_object(key, coalesce(wanted -> key, '{}') || item);
         keys := keys || key;
@@ -254,9 +266,9 @@ begin
         $moved$ else '' end || $written$
         insert into @extschema@.gov_assignments as t
             (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone,
-             enforcement, strict_allocation, locked, alert_thresholds)
+             enforcement, strict_allocation, locked, alert_thresholds$written$ || more_columns || $written$)
         select $1, p.entity_id, p.capability_id, p.scope_entity_ids, p.name, p.usage_limit, p.cadence, p.anchor_at, p.timezone,
-            p.enforcement, p.strict_allocation, p.locked, p.alert_thresholds
+            p.enforcement, p.strict_allocation, p.locked, p.alert_thresholds$written$ || more_values || $written$
         from jsonb_each($2) w
         left join lateral
         (
@@ -272,9 +284,9 @@ begin
         cross join lateral @extschema@._gov_patched(s.budget, w.value) p
         order by w.key collate "C"
         on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update
-            set (usage_limit, cadence, anchor_at, timezone, enforcement, strict_allocation, locked, alert_thresholds) = (
+            set (usage_limit, cadence, anchor_at, timezone, enforcement, strict_allocation, locked, alert_thresholds$written$ || more_columns || $written$) = (
                 select p.usage_limit, p.cadence, p.anchor_at, p.timezone, p.enforcement, p.strict_allocation, p.locked,
-                    p.alert_thresholds
+                    p.alert_thresholds$written$ || more_values || $written$
                 from @extschema@._gov_patched(t, $2 -> @extschema@._gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name)) p)
             where t is distinct from
                 @extschema@._gov_patched(t, $2 -> @extschema@._gov_assignment_key(t.entity_id, t.capability_id, t.scope_entity_ids, t.name))
@@ -317,7 +329,8 @@ $$Creates budgets of an owner's entities and changes existing ones, which entity
 owner_id: one of the vendor's customers
 assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the keys
     entityId (required), capabilityId or featureId or currencyId (required), scopeEntityIds (default []: everywhere),
-    name (default ""), usageLimit (per window, in the capability's unit; null: no limit), cadence (such as "P1M"; null: never
+    name (default ""), usageLimit (per window, in the capability's unit; null: no limit), callLimit (for one call, since 1.1.0; null,
+    the default: as much as is left), cadence (such as "P1M"; null: never
     resets), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
     strictAllocation (default false; true: the children's limits may not add up to more), locked (default false),
     alertThresholds (per cent; null: the alert policy's), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value

@@ -6,7 +6,7 @@
 -- average: to join many row by row, as suits a few, takes minutes. So they are joined here, by hashing, and what belongs to the
 -- owner is found by an index whatever the tables' statistics say. For roles subject to row-level security no index is searched
 -- for an expression such as coalesce(), which the planner takes for leaky: such expressions are computed beforehand.
-create function @extschema@._gov_budgets_of(owner text, at timestamptz)
+create function @extschema@._gov_budgets_at(owner text, at timestamptz)
 returns table
 (
     entity_id text,
@@ -27,7 +27,8 @@ returns table
     usage_period_end timestamptz,
     enforcement text,
     locked boolean,
-    strict_allocation boolean
+    strict_allocation boolean,
+    base_limit numeric
 )
 language plpgsql
 stable
@@ -120,6 +121,21 @@ begin
             and (r.owner_id, r.expires_at) > (owner, at)
         group by x.assignment_id
     ),
+    -- What is added to limits just now.
+    boosted as
+    (
+        select
+            x.entity_id,
+            x.capability_id,
+            x.scope_entity_ids,
+            x.name,
+            sum(x.amount) as amount
+        from @extschema@.gov_boosts x
+        where x.owner_id = owner
+            and x.valid_from <= at
+            and (x.valid_until > at) is not false
+        group by x.entity_id, x.capability_id, x.scope_entity_ids, x.name
+    ),
     -- What children are given.
     given as
     (
@@ -144,18 +160,19 @@ begin
         b.capability_id,
         b.scope_entity_ids,
         b.name,
-        b.usage_limit,
+        s.in_force,
         trim_scale(s.used),
         trim_scale(s.held),
-        trim_scale(b.usage_limit - s.used - s.held),
+        trim_scale(s.in_force - s.used - s.held),
         case when b.scope_entity_ids = '{}' then trim_scale(coalesce(g.amount, 0)) end,
-        case when b.usage_limit = 0 then 1 else trim_scale(s.used / b.usage_limit) end,
+        case when s.in_force = 0 then 1 else trim_scale(s.used / s.in_force) end,
         b.cadence,
         w.window_start,
         w.window_end,
         b.enforcement,
         b.locked,
-        b.strict_allocation
+        b.strict_allocation,
+        b.usage_limit
     from @extschema@.gov_assignments b
     join entity e on e.id = b.entity_id and not e.is_archived
     join turn w
@@ -175,13 +192,21 @@ begin
     -- join, could look cheaper than one of the owner's.
     left join counted c on c.counter_id = b.counter_id + 0 and c.window_start = w.counted_from
     left join held r on r.assignment_id = b.id
+    left join boosted x
+        on x.entity_id = b.entity_id
+        and x.capability_id = b.capability_id
+        and x.scope_entity_ids = b.scope_entity_ids
+        and x.name = b.name
     left join given g
         on g.parent_id = b.entity_id
         and g.capability_id = b.capability_id
         and g.cadence = coalesce(b.cadence, '')
     cross join lateral
     (
-        select coalesce(u.amount, 0) + coalesce(c.amount, 0) as used, coalesce(r.amount, 0) as held
+        select
+            coalesce(u.amount, 0) + coalesce(c.amount, 0) as used,
+            coalesce(r.amount, 0) as held,
+            case when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
     ) s
     where b.owner_id = owner
         -- An archived entity that passes no place on to its children is below a cycle of archived ones. Checked once, before the
@@ -198,5 +223,5 @@ begin
 end
 $$;
 
-comment on function @extschema@._gov_budgets_of(text, timestamptz) is 'internal: the rows of gov_budgets and gov_allocations of one owner, as far as the caller may see them';
+comment on function @extschema@._gov_budgets_at(text, timestamptz) is 'internal: the rows of gov_budgets and gov_allocations of one owner, as far as the caller may see them';
 

@@ -76,7 +76,7 @@ comment on function @extschema@._gov_shown_parent(text, text) is
 
 -- The budgets of some entities of an owner at a point in time, each looked up by an index, so that a part costs what it has:
 -- "offset 0" keeps the planner from joining whole tables. What is not rolled up yet is read once for all of them.
-create function @extschema@._gov_budgets_of(owner text, at timestamptz, ids text[])
+create function @extschema@._gov_budgets_at(owner text, at timestamptz, ids text[])
 returns table
 (
     entity_id text,
@@ -97,7 +97,8 @@ returns table
     usage_period_end timestamptz,
     enforcement text,
     locked boolean,
-    strict_allocation boolean
+    strict_allocation boolean,
+    base_limit numeric
 )
 language plpgsql
 stable
@@ -118,11 +119,12 @@ declare
     max_few constant int := 8;
     counters bigint[];
     budgets uuid[];
+    has_boosts constant boolean := ids is not null and exists (select from @extschema@.gov_boosts b where b.owner_id = owner);
 begin
     if ids is null then
         return query
         select b.*
-        from @extschema@._gov_budgets_of(owner, at) b;
+        from @extschema@._gov_budgets_at(owner, at) b;
         return;
     end if;
 
@@ -229,18 +231,19 @@ begin
         b.capability_id,
         b.scope_entity_ids,
         b.name,
-        b.usage_limit,
+        s.in_force,
         trim_scale(s.used),
         trim_scale(s.held),
-        trim_scale(b.usage_limit - s.used - s.held),
+        trim_scale(s.in_force - s.used - s.held),
         case when b.scope_entity_ids = '{}' then trim_scale(coalesce(g.amount, 0)) end,
-        case when b.usage_limit = 0 then 1 else trim_scale(s.used / b.usage_limit) end,
+        case when s.in_force = 0 then 1 else trim_scale(s.used / s.in_force) end,
         b.cadence,
         b.window_start,
         b.window_end,
         b.enforcement,
         b.locked,
-        b.strict_allocation
+        b.strict_allocation,
+        b.usage_limit
     from budget b
     left join place p on p.parent_id = b.parent_id
     left join lateral
@@ -253,18 +256,35 @@ begin
     ) u on true
     left join counted c on c.counter_id = b.counter_id and c.window_start = b.counted_from
     left join @extschema@._gov_held(owner, at, budgets) r on r.assignment_id = b.id
+    left join lateral
+    (
+        select sum(k.amount) as amount
+        from @extschema@.gov_boosts k
+        where has_boosts
+            and k.owner_id = owner
+            and k.entity_id = b.entity_id
+            and k.capability_id = b.capability_id
+            and k.scope_entity_ids = b.scope_entity_ids
+            and k.name = b.name
+            and k.valid_from <= at
+            and (k.valid_until > at) is not false
+        offset 0
+    ) x on true
     left join given g
         on g.parent_id = b.entity_id
         and g.capability_id = b.capability_id
         and g.cadence = coalesce(b.cadence, '')
     cross join lateral
     (
-        select coalesce(u.amount, 0) + coalesce(c.amount, 0) as used, coalesce(r.amount, 0) as held
+        select
+            coalesce(u.amount, 0) + coalesce(c.amount, 0) as used,
+            coalesce(r.amount, 0) as held,
+            case when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
     ) s;
 end
 $$;
 
-comment on function @extschema@._gov_budgets_of(text, timestamptz, text[]) is
+comment on function @extschema@._gov_budgets_at(text, timestamptz, text[]) is
     'internal: the same of some entities, null for all of the owner';
 
 create function @extschema@._gov_budgets_of_entity(owner text, entity text, at timestamptz)
@@ -288,7 +308,8 @@ returns table
     usage_period_end timestamptz,
     enforcement text,
     locked boolean,
-    strict_allocation boolean
+    strict_allocation boolean,
+    base_limit numeric
 )
 language c
 stable

@@ -20,7 +20,8 @@ select
     b.usage_period_start,
     b.usage_period_end,
     b.enforcement collate "C" as enforcement,
-    b.locked
+    b.locked,
+    b.base_limit
 from
 (
     select a.owner_id, a.entity_id
@@ -40,7 +41,7 @@ comment on column @extschema@.gov_budgets.parent_id is 'the nearest entity above
 comment on column @extschema@.gov_budgets.capability_id is 'the capability that it limits';
 comment on column @extschema@.gov_budgets.scope_entity_ids is 'the budget holds only where all these entities are resolved too; {} = everywhere';
 comment on column @extschema@.gov_budgets.name is 'tells budgets of one entity, capability and scope apart; may be empty';
-comment on column @extschema@.gov_budgets.usage_limit is 'null = no limit';
+comment on column @extschema@.gov_budgets.usage_limit is 'the limit in force, with its boosts; null = no limit';
 comment on column @extschema@.gov_budgets.current_usage is 'used in the present window, committed or by this transaction';
 comment on column @extschema@.gov_budgets.reserved_usage is 'held by open holds whose time has not passed';
 comment on column @extschema@.gov_budgets.remaining is 'limit - usage - held, negative when over the limit; null without a limit';
@@ -52,6 +53,7 @@ comment on column @extschema@.gov_budgets.usage_period_start is 'the start of th
 comment on column @extschema@.gov_budgets.usage_period_end is 'its end, exclusive; null for a budget that never resets';
 comment on column @extschema@.gov_budgets.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
 comment on column @extschema@.gov_budgets.locked is 'true = tenants may not change it';
+comment on column @extschema@.gov_budgets.base_limit is 'the limit without boosts (since 1.1.0)';
 
 create view @extschema@.gov_allocations with (security_invoker = true) as
 select
@@ -60,9 +62,9 @@ select
     b.capability_id collate "C" as capability_id,
     b.name collate "C" as name,
     b.cadence collate "C" as cadence,
-    b.usage_limit,
+    b.base_limit as usage_limit,
     b.allocated,
-    trim_scale(b.usage_limit - b.allocated) as unallocated,
+    trim_scale(b.base_limit - b.allocated) as unallocated,
     b.strict_allocation
 from
 (
@@ -81,9 +83,11 @@ comment on column @extschema@.gov_allocations.entity_id is 'the entity whose bud
 comment on column @extschema@.gov_allocations.capability_id is 'the capability that it limits';
 comment on column @extschema@.gov_allocations.name is 'tells budgets of one entity and capability apart; may be empty';
 comment on column @extschema@.gov_allocations.cadence is 'the length of a window, such as P1M; null for a budget that never resets';
-comment on column @extschema@.gov_allocations.usage_limit is 'null = no limit';
+comment on column @extschema@.gov_allocations.usage_limit is 'the limit without boosts; null = no limit';
 comment on column @extschema@.gov_allocations.allocated is
     'the sum of the limits of the children''s unnamed node-wide budgets of this capability and cadence, archived children left out';
 comment on column @extschema@.gov_allocations.unallocated is 'limit - allocated, negative when more is allocated than there is; null without a limit';
 comment on column @extschema@.gov_allocations.strict_allocation is 'true = no more may be allocated than the limit';
 
+-- What the views of 1.0.0 read.
+drop function if exists @extschema@._gov_budgets_of(text, timestamptz);

@@ -226,7 +226,7 @@ begin
     left join
     (
         select x.*
-        from @extschema@._gov_budgets_of(
+        from @extschema@._gov_budgets_at(
             owner_id,
             @extschema@.gov_now(),
             case when under_entity_id is not null then array(select w.id from place w) end) x

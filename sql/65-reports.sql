@@ -169,7 +169,7 @@ begin
         left join
         (
             select x.*
-            from @extschema@._gov_budgets_of(
+            from @extschema@._gov_budgets_at(
                 gov_report.owner_id,
                 now,
                 case when under_entity_id is not null or max_depth is not null then array(select w.entity_id from shown w) end) x

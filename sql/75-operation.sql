@@ -385,7 +385,17 @@ after ALTER TABLE ... ENABLE TRIGGER ALL.
 
 errors: 42501 when a trigger needs repair and the caller does not own the table, and in a session pinned to an owner$$;
 
-create function @extschema@._gov_differences(owner text)
+-- The counters are those of shared memory that have nothing in flight. STABLE, so that the ledger is read with the snapshot of the
+-- caller's statement, which goes with them.
+create function @extschema@._gov_differences
+(
+    owner text,
+    cached_ids bigint[],
+    cached_starts timestamptz[],
+    cached_ends timestamptz[],
+    cached_amounts numeric[],
+    cached_held numeric[]
+)
 returns table
 (
     owner_id text,
@@ -400,7 +410,7 @@ returns table
     recorded numeric
 )
 language plpgsql
-volatile
+stable
 parallel unsafe
 set search_path = pg_catalog, pg_temp
 -- Planned for the owner that is asked for, or for all: "is null or =" in a plan for both would read every table whole.
@@ -456,10 +466,10 @@ begin
             and (owner is null or r.owner_id = owner)
         group by x.assignment_id
     ),
-    cached as materialized
+    cached (counter_id, window_start, window_end, amount, held) as materialized
     (
-        select c.*
-        from @extschema@._gov_cached_counters(owner) c
+        select *
+        from unnest(cached_ids, cached_starts, cached_ends, cached_amounts, cached_held)
     ),
     -- Rows of gov_usage and of the ledger side by side; the spans of merged rows do not overlap, so that the last one to begin
     -- before a window is the only one that can have it.
@@ -532,8 +542,7 @@ begin
         join cached c on c.counter_id = b.counter_id
         left join ledger l on l.counter_id = c.counter_id and l.window_start = c.window_start
         left join rolled_up u on u.counter_id = c.counter_id and u.window_start = c.window_start and u.owner_id = b.owner_id
-        where not c.is_pinned
-            and c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
+        where c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
             -- A window that is merged although it is present, after a jump of the clock, counts as the whole row.
             and not exists (
                 select
@@ -563,8 +572,7 @@ begin
         from budget b
         join cached c on c.counter_id = b.counter_id
         left join open_hold h on h.assignment_id = b.id
-        where not c.is_pinned
-            and c.held <> coalesce(h.amount, 0)
+        where c.held <> coalesce(h.amount, 0)
     )
     select
         b.owner_id,
@@ -583,7 +591,59 @@ begin
 end
 $$;
 
-comment on function @extschema@._gov_differences(text) is 'internal: what gov_verify returns, of one owner; null for all';
+comment on function @extschema@._gov_differences(text, bigint[], timestamptz[], timestamptz[], numeric[], numeric[]) is
+    'internal: what gov_verify returns, of one owner, with these counters of shared memory; null for all owners';
+
+create function @extschema@._gov_verify_owner
+(
+    owner text,
+    out owner_id text,
+    out assignment_id uuid,
+    out entity_id text,
+    out capability_id text,
+    out scope_entity_ids text[],
+    out name text,
+    out window_start timestamptz,
+    out counted_by text,
+    out counted numeric,
+    out recorded numeric
+)
+returns setof record
+language c
+volatile
+strict
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_verify_owner_1_1';
+
+comment on function @extschema@._gov_verify_owner(text) is
+    'internal: gov_verify of one owner: the counters and the ledger as of one moment';
+
+-- All at once, as of one moment only while nobody commits: those that differ are suspect, and looked at one by one.
+create function @extschema@._gov_suspect_owners()
+returns setof text
+language sql
+volatile
+parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+    select distinct d.owner_id
+    from
+    (
+        select
+            array_agg(c.counter_id) as ids,
+            array_agg(c.window_start) as starts,
+            array_agg(c.window_end) as ends,
+            array_agg(c.amount) as amounts,
+            array_agg(c.held) as held
+        from @extschema@._gov_cached_counters(null) c
+        where not c.is_pinned
+    ) c
+    cross join lateral @extschema@._gov_differences(null, c.ids, c.starts, c.ends, c.amounts, c.held) d
+    order by 1
+$$;
+
+comment on function @extschema@._gov_suspect_owners() is
+    'internal: the owners whose counts differ from the ledger, or were changed meanwhile';
 
 create function @extschema@.gov_verify(owner_id text default null)
 returns table
@@ -604,13 +664,22 @@ volatile
 parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
-    select d.*
-    from @extschema@._gov_differences(gov_verify.owner_id) d
+    select v.*
+    from
+    (
+        select gov_verify.owner_id as id
+        where gov_verify.owner_id is not null
+        union all
+        select s.id
+        from @extschema@._gov_suspect_owners() s (id)
+        where gov_verify.owner_id is null
+    ) o
+    cross join lateral @extschema@._gov_verify_owner(o.id) v
 $$;
 
 comment on function @extschema@.gov_verify(text) is
-$$Compares every count with the ledger. Exact when no call is under way, in a READ COMMITTED transaction; counters with changes
-in flight are left out.
+$$Compares every count with the ledger. What others commit meanwhile makes no difference: the counts of an owner are compared as of
+one moment, the latest at every isolation level. Counters with changes in flight are left out.
 
 owner_id: only the budgets of this owner; null for all that the session may see
 result: a row per budget, window (or day of merged ones) and count that differs, none when all is well; counted_by: rollup (gov_usage), cache (shared

@@ -10,6 +10,7 @@ alter table @extschema@.gov_entity_types enable row level security;
 alter table @extschema@.gov_capabilities enable row level security;
 alter table @extschema@.gov_entities enable row level security;
 alter table @extschema@.gov_assignments enable row level security;
+alter table @extschema@.gov_boosts enable row level security;
 alter table @extschema@.gov_events enable row level security;
 alter table @extschema@.gov_usage enable row level security;
 alter table @extschema@.gov_usage_hourly enable row level security;
@@ -19,6 +20,7 @@ alter table @extschema@.gov_alert_policies enable row level security;
 
 create policy gov_entities_select on @extschema@.gov_entities for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_assignments_select on @extschema@.gov_assignments for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_boosts_select on @extschema@.gov_boosts for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_events_select on @extschema@.gov_events for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_usage_select on @extschema@.gov_usage for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_usage_hourly_select on @extschema@.gov_usage_hourly for select using (@extschema@.gov_owner_visible(owner_id));
@@ -28,6 +30,10 @@ create policy gov_alerts_select on @extschema@.gov_alerts for select using (@ext
 create policy gov_entities_insert on @extschema@.gov_entities for insert with check (@extschema@.gov_owner_changeable(owner_id));
 create policy gov_entities_update on @extschema@.gov_entities for update using (@extschema@.gov_owner_changeable(owner_id));
 create policy gov_entities_delete on @extschema@.gov_entities for delete using (@extschema@.gov_owner_changeable(owner_id));
+
+create policy gov_boosts_insert on @extschema@.gov_boosts for insert with check (@extschema@.gov_owner_changeable(owner_id));
+create policy gov_boosts_update on @extschema@.gov_boosts for update using (@extschema@.gov_owner_changeable(owner_id));
+create policy gov_boosts_delete on @extschema@.gov_boosts for delete using (@extschema@.gov_owner_changeable(owner_id));
 
 -- The functions' OIDs are constants here: no search_path puts another in their place.
 

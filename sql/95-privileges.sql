@@ -35,7 +35,8 @@ begin
         from (
             values
                 ('@extschema@.gov_engine_facts()'::regprocedure, '@extschema@.gov_worker_failures()'::regprocedure),
-                ('@extschema@.gov_cached_counters()', '@extschema@._gov_cached_counters(text)')
+                ('@extschema@.gov_cached_counters()', '@extschema@._gov_cached_counters(text)'),
+                ('@extschema@.gov_cached_counters()', '@extschema@._gov_verify_owner(text)')
         ) f (had, added)
         join pg_proc p on p.oid = f.had
         cross join lateral aclexplode(p.proacl) a

@@ -97,7 +97,7 @@ put_counters_of(FunctionCallInfo fcinfo, const char *owner)
 
 		if (owner != NULL && s != key.stripe)
 			continue;
-		count = gov_inspect_counters(s, extension, owner, &copies);
+		count = gov_inspect_counters(s, extension, owner, &copies, NULL);
 		put_counters(result, copies, count);
 		pfree(copies);
 	}

@@ -151,6 +151,23 @@ read_limit(HeapTupleHeader row, GovTrial *trial)
 }
 
 static void
+read_call_limit(HeapTupleHeader row, GovTrial *trial)
+{
+	bool		isnull;
+	Datum		limit = GetAttributeByName(row, "call_limit", &isnull);
+	GovBounds  *bounds;
+
+	if (isnull)
+		return;
+	bounds = palloc0(offsetof(GovBounds, steps));
+	bounds->has_call_limit = true;
+	if (gov_amount_from_numeric(DatumGetNumeric(limit), &bounds->call_limit) != GOV_AMOUNT_OK ||
+		bounds->call_limit < 0)
+		raise_bad_budget("call_limit");
+	trial->state.bounds = bounds;
+}
+
+static void
 read_windows(HeapTupleHeader row, GovTrial *trial)
 {
 	bool		isnull;
@@ -181,6 +198,7 @@ add_trial(GovBacktest *backtest, HeapTupleHeader row, TimestampTz suspended_from
 	for (int i = 0; i < trial.nscope; i++)
 		trial.scope[i] = name_of(backtest, scope[i]);
 	read_limit(row, &trial);
+	read_call_limit(row, &trial);
 	read_windows(row, &trial);
 	gov_backtest_add(backtest, &trial);
 }

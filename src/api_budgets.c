@@ -11,7 +11,7 @@
  *		the two ways would have cost.
  *
  *		What is read is decided by the two functions in SQL that this calls with
- *		the rights of its caller: _gov_budgets_of, of a whole owner and of some
+ *		the rights of its caller: _gov_budgets_at, of a whole owner and of some
  *		entities.  How many budgets an owner has is asked with the engine's
  *		rights, but not of an owner whom the caller may not see, because the cost
  *		of the query would tell.
@@ -102,7 +102,7 @@ find_function(GovBudgetsReader *reader, FmgrInfo *function, Oid namespace, int n
 {
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID};
 	List	   *name = list_make2(makeString(get_namespace_name(namespace)),
-								  makeString(pstrdup("_gov_budgets_of")));
+								  makeString(pstrdup("_gov_budgets_at")));
 
 	fmgr_info_cxt(LookupFuncName(name, nargs, types, false), function, reader->context);
 }
@@ -333,7 +333,7 @@ require_materialize(FunctionCallInfo fcinfo)
 				 errhint("Query gov_budgets.")));
 }
 
-/* _gov_budgets_of_entity(owner text, entity text, at timestamptz) returns the columns of _gov_budgets_of */
+/* _gov_budgets_of_entity(owner text, entity text, at timestamptz) returns the columns of _gov_budgets_at */
 Datum
 gov_budgets_of_entity_1_1(PG_FUNCTION_ARGS)
 {

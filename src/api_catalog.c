@@ -40,6 +40,7 @@
 #include "base/owner.h"
 #include "base/spi.h"
 #include "cache/changes.h"
+#include "cache/load_steps.h"
 #include "rules/hierarchy.h"
 
 PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
@@ -78,6 +79,9 @@ static GovQuery delete_queries[] = {
 	DELETE_FROM("gov_alert_policies")
 };
 
+/* An extension that is not updated yet has no such table. */
+static GovQuery delete_boosts_query = DELETE_FROM("gov_boosts");
+
 /* gov_delete_owner(owner_id text) returns void */
 Datum
 gov_delete_owner_1_0(PG_FUNCTION_ARGS)
@@ -98,6 +102,8 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 	gov_hierarchy_lock(DatumGetTextPP(args[0]), ExclusiveLock);
 	for (int i = 0; i < lengthof(delete_queries); i++)
 		gov_spi_modify(&delete_queries[i], args, NULL);
+	if (gov_load_has_boosts())
+		gov_spi_modify(&delete_boosts_query, args, NULL);
 	gov_spi_end(&spi);
 	PG_RETURN_VOID();
 }

@@ -63,6 +63,8 @@ denial_hint(const GovDecision *decision)
 		return "Assign a budget with gov_upsert_assignments.";
 	if (decision->denial == GOV_DENIAL_EXCEEDING_LIMIT)
 		return "Use less at a time, or raise the limit.";
+	if (decision->denial == GOV_DENIAL_BLOCKED)
+		return "End the block with gov_unblock.";
 	if (!decision->has_retry_at)
 		return "Raise the limit.";
 	return psprintf("Retry after %s, or raise the limit.",
@@ -77,6 +79,8 @@ raise_denied(const GovArguments *arguments, const GovDecision *decision,
 			(errcode(GOV_ERRCODE_DENIED),
 			 errmsg("use of \"%s\" denied: %s", gov_error_shown(text_to_cstring(arguments->capability)),
 					gov_decide_reason(decision->denial)),
+			 decision->denial == GOV_DENIAL_BLOCKED ?
+			 errdetail("%s", gov_answer_block(resolution)) :
 			 errdetail("Failing budgets: %s", gov_answer_failing(resolution)),
 			 errhint("%s", denial_hint(decision))));
 }

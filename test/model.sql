@@ -217,11 +217,14 @@ begin
     end if;
     perform model.same('gov_require', jsonb_build_object('message', message, 'failing', (
             select jsonb_agg(n order by n)
-            from jsonb_array_elements(regexp_replace(failing, '^Failing budgets: ', '')::jsonb) as n
+            from jsonb_array_elements(case
+                when failing not like 'Entity % is blocked until %.' then regexp_replace(failing, '^Failing budgets: ', '')::jsonb
+            end) as n
         )), variadic array(
             select jsonb_build_object('message', format('use of "%s" denied: %s', capability, e ->> 'denied_reason'), 'failing', (
                 select jsonb_agg(distinct n)
                 from jsonb_path_query((e ->> 'chains')::jsonb, '$[*][*] ? (@.isGranted == false)') as n
+                where e ->> 'denied_reason' <> 'Blocked'
             ))
             from unnest(expected) as e
             where not (e -> 'is_granted')::boolean
@@ -351,7 +354,7 @@ begin
 end
 $$;
 
--- Extend a hold that is open.
+-- Extend a hold that is open; refused while something that it involves is blocked.
 create function model.extend(id uuid, ttl interval) returns jsonb
 language plpgsql
 as $$
@@ -360,9 +363,20 @@ declare
     held gov_reservations;
     hold gov_reservations;
     until timestamptz;
+    refusal text;
 begin
     select * into strict held from gov_reservations as r where r.id = extend.id;
-    until := gov_extend(id, ttl);
+    begin
+        until := gov_extend(id, ttl);
+    exception
+        when sqlstate 'GV001' then
+            get stacked diagnostics refusal = message_text;
+    end;
+    perform model.same('gov_extend', jsonb_build_object('refusal', refusal),
+        jsonb_build_object('refusal', case when oracle.blocked_until(held.owner_id, held.dimensions, held.entity_ids, oracle.now()) is not null then format('extension of hold "%s" denied: Blocked', id) end));
+    if refusal is not null then
+        return '{"refused": true}';
+    end if;
     select * into strict hold from gov_reservations as r where r.id = extend.id;
     if until not between since + ttl and oracle.now() + ttl then
         raise exception 'model: % from % is not %', ttl, since, until;
@@ -476,7 +490,7 @@ begin
         where e.owner_id = owner and x.counter_id = c.counter_id and x.window_start = c.window_start
     ) as u
     where u.amount > 0
-        and u.amount >= a.usage_limit * t.threshold * 0.01
+        and u.amount >= oracle.limit_at(a, oracle.now()) * t.threshold * 0.01
         and not exists (select from gov_alerts as l where l.assignment_id = a.id and l.window_start = c.window_start and l.threshold = t.threshold)
     limit 1;
     if wrong is not null then

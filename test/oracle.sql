@@ -116,6 +116,40 @@ as $$
       and not exists (select from unnest(a.scope_entity_ids) as s (id) where s.id not in (select r.id from resolved as r))
 $$;
 
+-- Until when an entity of the resolved set is blocked, the one for longest; null: none is.
+create function oracle.blocked_until(owner text, dims jsonb, ids text[], at timestamptz) returns timestamptz
+language sql stable
+as $$
+    select max(coalesce(e.blocked_until, 'infinity'))
+    from oracle.named(owner, dims, ids) as n, oracle.chain(owner, n.id) as c
+    join gov_entities as e on e.owner_id = owner and e.id = c.id
+    where e.blocked_at is not null and (e.blocked_until is null or e.blocked_until > at)
+$$;
+
+-- The limit of a budget that is in force at a time.
+create function oracle.limit_at(budget gov_assignments, at timestamptz) returns numeric
+language sql stable
+as $$
+    select case when budget.usage_limit is not null then greatest(0, budget.usage_limit + coalesce(sum(b.amount), 0)) end
+    from gov_boosts as b
+    where (b.owner_id, b.entity_id, b.capability_id, b.scope_entity_ids, b.name)
+        = (budget.owner_id, budget.entity_id, budget.capability_id, budget.scope_entity_ids, budget.name)
+      and b.valid_from <= at
+      and coalesce(b.valid_until, 'infinity') > at
+$$;
+
+-- The first time after another at which it is so much; infinity if it never is.
+create function oracle.limit_reaches(budget gov_assignments, wanted numeric, at timestamptz) returns timestamptz
+language sql stable
+as $$
+    select coalesce(min(m.moment), 'infinity')
+    from gov_boosts as b, unnest(array[b.valid_from, b.valid_until]) as m (moment)
+    where (b.owner_id, b.entity_id, b.capability_id, b.scope_entity_ids, b.name)
+        = (budget.owner_id, budget.entity_id, budget.capability_id, budget.scope_entity_ids, budget.name)
+      and m.moment > at
+      and oracle.limit_at(budget, m.moment) >= wanted
+$$;
+
 -- The holds that count at a time: those in the tables, and those that others have in flight. Until somebody expires a hold past its
 -- time, which nobody can as long as another transaction is at its row, it is in the engine's counters. Of such holds those that
 -- are "overdue" count here as well: none of them, those that are "locked", or all.
@@ -160,12 +194,13 @@ as $$
 declare
     asked numeric := round(amount, 9);
     decision oracle.decision;
+    blocked_until timestamptz := oracle.blocked_until(owner, dims, ids, at);
 begin
     with hold as materialized (
         select h.*
         from oracle.holds(owner, at, in_flight, overdue) as h
     ), state as materialized (
-        select b.*, w.window_start, w.window_end, coalesce(e.used, 0) + coalesce(f.used, 0) as usage, coalesce(h.held, 0) - coalesce(f.covered, 0) + coalesce(o.used, 0) as held
+        select b as budget, b.*, oracle.limit_at(b, at) as in_force, w.window_start, w.window_end, coalesce(e.used, 0) + coalesce(f.used, 0) as usage, coalesce(h.held, 0) - coalesce(f.covered, 0) + coalesce(o.used, 0) as held
         from oracle.budgets(owner, capability, dims, ids) as b
         cross join oracle.window_at(b.cadence, b.anchor_at, b.timezone, at) as w
         cross join lateral (
@@ -199,8 +234,14 @@ begin
         ) as o
     ), budget as materialized (
         select s.*,
-               s.enforcement = 'soft' or s.usage_limit is null or s.usage + s.held + asked <= s.usage_limit as allows,
-               s.enforcement = 'hard' and s.usage_limit is not null as limits
+               s.enforcement = 'soft'
+                   or (s.in_force is null or s.usage + s.held + asked <= s.in_force) and (s.call_limit is null or asked <= s.call_limit) as allows,
+               s.enforcement = 'hard' and coalesce(asked > s.call_limit, false) as is_too_large,
+               s.enforcement = 'hard' and s.in_force is not null as limits,
+               case
+                   when s.enforcement = 'hard' and asked > s.call_limit then 'infinity'
+                   else least(s.window_end, oracle.limit_reaches(s.budget, s.usage + s.held + asked, at))
+               end as retry_at
         from state as s
     ), node as materialized (
         select n.place, c.distance, b.*
@@ -213,12 +254,12 @@ begin
                        'entityId', n.entity_id,
                        'scopeEntityIds', to_jsonb(n.scope_entity_ids),
                        'name', n.name,
-                       'usageLimit', trim_scale(n.usage_limit),
+                       'usageLimit', trim_scale(n.in_force),
                        'currentUsage', trim_scale(n.usage),
                        'reservedUsage', trim_scale(n.held),
-                       'remaining', trim_scale(n.usage_limit - n.usage - n.held),
+                       'remaining', trim_scale(n.in_force - n.usage - n.held),
                        'isGranted', n.allows,
-                       'isOverLimit', coalesce(n.usage > n.usage_limit, false),
+                       'isOverLimit', coalesce(n.usage > n.in_force, false),
                        'enforcement', n.enforcement,
                        'cadence', n.cadence,
                        'usagePeriodStart', oracle.moment(n.window_start),
@@ -232,13 +273,20 @@ begin
     select coalesce(bool_and(b.allows), true),
            case
                when not bool_and(b.allows) then
-                   case when bool_or(b.limits and asked > b.usage_limit) then 'RequestedUsageExceedingLimit' else 'BudgetExceeded' end
+                   case when bool_or(b.limits and asked > b.in_force or b.is_too_large) then 'RequestedUsageExceedingLimit' else 'BudgetExceeded' end
            end,
-           min(b.usage_limit - b.usage - b.held) filter (where b.limits),
-           case when bool_and(isfinite(b.window_end)) filter (where not b.allows) then max(b.window_end) filter (where not b.allows) end,
+           min(b.in_force - b.usage - b.held) filter (where b.limits),
+           case when bool_and(isfinite(b.retry_at)) filter (where not b.allows) then max(b.retry_at) filter (where not b.allows) end,
            (select coalesce(jsonb_agg(c.nodes order by c.place), '[]') from chain as c)
     into decision
     from budget as b;
+    if blocked_until is not null then
+        decision.retry_at := case
+            when isfinite(blocked_until) and (decision.is_granted or decision.retry_at is not null) then greatest(blocked_until, decision.retry_at)
+        end;
+        decision.is_granted := false;
+        decision.denied_reason := 'Blocked';
+    end if;
     return decision;
 end
 $$;

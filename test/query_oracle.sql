@@ -41,7 +41,7 @@ as $$
         select s.id, s.created_at, b.capability_id, b.scope_entity_ids, b.name, b.usage_limit, b.current_usage, b.utilization,
                jsonb_build_object(
                    'entityId', s.id, 'displayName', s.display_name, 'typeId', s.type_id, 'parentId', s.parent_id,
-                   'capabilityId', b.capability_id, 'scopeEntityIds', b.scope_entity_ids, 'name', b.name, 'usageLimit', b.usage_limit,
+                   'capabilityId', b.capability_id, 'scopeEntityIds', b.scope_entity_ids, 'name', b.name, 'usageLimit', b.usage_limit, 'baseLimit', b.base_limit,
                    'currentUsage', b.current_usage, 'reservedUsage', b.reserved_usage, 'remaining', b.remaining,
                    'allocated', b.allocated, 'utilization', b.utilization, 'cadence', b.cadence,
                    'usagePeriodStart', oracle.json(b.usage_period_start), 'usagePeriodEnd', oracle.json(b.usage_period_end),

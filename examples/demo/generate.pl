@@ -1,11 +1,16 @@
 #!/usr/bin/perl
-# An hour of LLM traffic, the same every time, in the columns of the Azure LLM inference trace: bursts of
-# arrivals, and log-normal token counts with that trace's means.
+# generate.pl [REQUESTS [SECONDS]]: LLM traffic, the same every time, in the columns of the Azure LLM inference
+# trace: bursts of arrivals, and log-normal token counts with that trace's means.  As many requests in an hour as that
+# trace has, unless told otherwise; five hours at most.
 
 use strict;
 use warnings;
 
-use constant { SEED => 2023, REQUESTS => 19_366, SECONDS => 3600 };
+use constant SEED => 2023;
+
+my ($requests, $seconds) = @ARGV;
+$requests //= 19_366;
+$seconds //= 3600;
 
 srand SEED;
 
@@ -25,12 +30,12 @@ sub log_normal
 my @at;
 my $load = 1;
 my $now = 0;
-foreach (1 .. REQUESTS)
+foreach (1 .. $requests)
 {
 	$load = 0.98 * $load + 0.02 * exp(0.6 * normal());
 	push @at, $now += exponential() / $load;
 }
-my $scale = SECONDS / $now;
+my $scale = $seconds / $now;
 
 print "TIMESTAMP,ContextTokens,GeneratedTokens\n";
 foreach my $at (map { $_ * $scale } @at)

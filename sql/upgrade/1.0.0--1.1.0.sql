@@ -259,6 +259,79 @@ comment on column @extschema@.gov_events.entity_ids is 'the resolved set: every 
 comment on column @extschema@.gov_events.dimensions is 'the dimensions of the call, including those that name no entity';
 comment on column @extschema@.gov_alerts.event_id is 'the ledger row that crossed it; null when a changed limit or threshold did';
 
+-- Blocks, and the most that one call may use.
+alter table @extschema@.gov_entities
+    add column blocked_at timestamptz,
+    add column blocked_until timestamptz,
+    add column blocked_reason text,
+    add constraint gov_entities_blocked_at_check check (isfinite(blocked_at)),
+    add constraint gov_entities_blocked_until_check check (blocked_until is null or isfinite(blocked_until) and blocked_at is not null),
+    add constraint gov_entities_blocked_reason_check check (blocked_reason is null or length(blocked_reason) between 1 and 1000 and blocked_at is not null);
+
+comment on column @extschema@.gov_entities.blocked_at is 'when it was blocked; null: it is not. What involves a blocked entity is denied; gov_block() (since 1.1.0)';
+comment on column @extschema@.gov_entities.blocked_until is 'when the block ends by itself; null: not before gov_unblock() (since 1.1.0)';
+comment on column @extschema@.gov_entities.blocked_reason is 'why, for people to read (since 1.1.0)';
+comment on constraint gov_entities_blocked_at_check on @extschema@.gov_entities is 'The time of blocking is finite.';
+comment on constraint gov_entities_blocked_until_check on @extschema@.gov_entities is 'The end of a block is finite, or null for none, and there is a block (blocked_at).';
+comment on constraint gov_entities_blocked_reason_check on @extschema@.gov_entities is 'The reason of a block has 1 to 1000 characters, and there is a block (blocked_at).';
+
+alter table @extschema@.gov_assignments
+    add column call_limit numeric,
+    add constraint gov_assignments_call_limit_check check (call_limit >= 0 and call_limit < 1000000000000000000);
+
+comment on column @extschema@.gov_assignments.call_limit is 'the most that one call may use, whatever is left, exact to 9 decimals; null = as much as is left (since 1.1.0)';
+comment on constraint gov_assignments_call_limit_check on @extschema@.gov_assignments is 'A limit of a call is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
+
+create table @extschema@.gov_boosts
+(
+    id uuid not null default gen_random_uuid(),
+    owner_id text collate "C" not null,
+    entity_id text collate "C" not null,
+    capability_id text collate "C" not null,
+    scope_entity_ids text[] collate "C" not null default '{}',
+    name text collate "C" not null default '',
+    amount numeric not null,
+    valid_from timestamptz not null default now(),
+    valid_until timestamptz,
+    reason text,
+    created_by text collate "C" not null default session_user,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_boosts_pkey primary key (id),
+    constraint gov_boosts_amount_check
+        check (amount <> 0 and abs(amount) < 1000000000000000000),
+    constraint gov_boosts_valid_from_check
+        check (isfinite(valid_from)),
+    constraint gov_boosts_valid_until_check
+        check (valid_until is null or isfinite(valid_until) and valid_until > valid_from),
+    constraint gov_boosts_reason_check
+        check (length(reason) between 1 and 1000)
+)
+using heap;
+
+-- What has not ended of an entity's budgets.
+create index gov_boosts_budget_idx on @extschema@.gov_boosts (owner_id, entity_id, valid_until);
+
+comment on table @extschema@.gov_boosts is 'what is added to the limits of budgets for a time, or taken off them; nothing has to run for one to begin or end (since 1.1.0)';
+comment on column @extschema@.gov_boosts.id is 'its id, drawn where it is not given';
+comment on column @extschema@.gov_boosts.owner_id is 'one of the vendor''s customers; does not change';
+comment on column @extschema@.gov_boosts.entity_id is 'the entity whose budget it is of; does not change';
+comment on column @extschema@.gov_boosts.capability_id is 'the capability of that budget; does not change';
+comment on column @extschema@.gov_boosts.scope_entity_ids is 'the scope of that budget, sorted and distinct; does not change';
+comment on column @extschema@.gov_boosts.name is 'the name of that budget; does not change';
+comment on column @extschema@.gov_boosts.amount is 'what is added to the limit, in the capability''s unit, exact to 9 decimals; negative: taken off, to no less than 0';
+comment on column @extschema@.gov_boosts.valid_from is 'from when on';
+comment on column @extschema@.gov_boosts.valid_until is 'until when, exclusive; null: for ever';
+comment on column @extschema@.gov_boosts.reason is 'why, for people to read';
+comment on column @extschema@.gov_boosts.created_by is 'the role that had logged in';
+comment on column @extschema@.gov_boosts.created_at is 'when the row was made';
+comment on column @extschema@.gov_boosts.updated_at is 'when a value of the row last changed';
+comment on constraint gov_boosts_amount_check on @extschema@.gov_boosts is 'The amount of a boost is a number other than 0 with at most 18 digits before the point.';
+comment on constraint gov_boosts_valid_from_check on @extschema@.gov_boosts is 'A boost begins at a finite time.';
+comment on constraint gov_boosts_valid_until_check on @extschema@.gov_boosts is 'A boost ends after it begins, at a finite time, or not at all (null).';
+comment on constraint gov_boosts_reason_check on @extschema@.gov_boosts is 'The reason of a boost has 1 to 1000 characters.';
+
 -- Columns that 1.0.0 said nothing about.
 comment on column @extschema@.gov_entity_types.description is 'free text, for people to read';
 comment on column @extschema@.gov_entity_types.created_at is 'when the row was made';

@@ -59,6 +59,8 @@ static const GovKnownRelation known[] = {
 	INDEX(assignments_key, "gov_assignments_key", assignments),
 	INDEX(assignments_counter, "gov_assignments_counter_id_key", assignments),
 	INDEX(assignments_strict, "gov_assignments_strict", assignments),
+	RELATION(boosts, "gov_boosts"),
+	INDEX(boosts_budget, "gov_boosts_budget_idx", boosts),
 	RELATION(counter_seq, "gov_counter_seq"),
 	RELATION(events, "gov_events"),
 	REQUIRED_INDEX(events_key, "gov_events_key", events),
@@ -191,6 +193,16 @@ find_function(const GovCatalog *catalog, const char *name)
 						   ObjectIdGetDatum(catalog->schema));
 }
 
+/*
+ * A column that 1.1 has added: behind those that users had added before.  Invalid
+ * in an extension that is not updated yet.
+ */
+static AttrNumber
+find_column(Oid table, const char *name)
+{
+	return OidIsValid(table) ? get_attnum(table, name) : InvalidAttrNumber;
+}
+
 /* Look the relations up; false if one is missing that nothing works without. */
 static bool
 find_relations(GovCatalog *catalog)
@@ -222,8 +234,10 @@ look_up(GovCatalog *catalog)
 	strlcpy(catalog->schema_name, quote_identifier(schema_name),
 			sizeof(catalog->schema_name));
 	has_required = find_relations(catalog);
-	catalog->usage_merged_windows = OidIsValid(catalog->usage) ?
-		get_attnum(catalog->usage, "merged_windows") : InvalidAttrNumber;
+	catalog->entities_blocked_at = find_column(catalog->entities, "blocked_at");
+	catalog->entities_blocked_until = find_column(catalog->entities, "blocked_until");
+	catalog->assignments_call_limit = find_column(catalog->assignments, "call_limit");
+	catalog->usage_merged_windows = find_column(catalog->usage, "merged_windows");
 	catalog->has_1_1_tables = OidIsValid(catalog->rollup_state) &&
 		get_attnum(catalog->rollup_state, "events_deleted_until") != InvalidAttrNumber;
 	catalog->read_every_owner = find_function(catalog, "_gov_read_every_owner");

@@ -18,13 +18,19 @@ typedef struct GovCatalog
 	Oid			entity_types;
 	Oid			capabilities;
 	Oid			entities;
+	AttrNumber	entities_blocked_at;	/* columns, from 1 on; invalid in an
+										 * older extension */
+	AttrNumber	entities_blocked_until;
 	Oid			entities_pkey;	/* index on (owner_id, id) */
 	Oid			entities_parent;	/* index on (owner_id, parent_id) */
 	Oid			assignments;
+	AttrNumber	assignments_call_limit;
 	Oid			assignments_key;	/* index on (owner_id, entity_id,
 									 * capability_id, ...) */
 	Oid			assignments_counter;	/* index on (counter_id); invalid when
 										 * dropped */
+	Oid			boosts;			/* invalid in an older extension */
+	Oid			boosts_budget;	/* index on (owner_id, entity_id, valid_until) */
 	Oid			counter_seq;
 	Oid			assignments_strict; /* index of strict ones on (owner_id,
 									 * entity_id) */

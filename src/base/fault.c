@@ -13,7 +13,8 @@
  *		governance.fault_point		only points of this kind count, or all
  *		governance.fault_at			counted down at each point; 0: no fault.
  *									SHOW tells a test whether the fault came
- *		governance.fault_action		error, fatal, crash, pause
+ *		governance.fault_action		error, fatal, crash, pause, queue: wait for the
+ *									advisory lock 1, which a test has, and go on
  *		governance.fault_clock		stops the clock, so that a test can stand on
  *									the very microsecond at which something ends
  *
@@ -29,6 +30,7 @@
 
 #include "miscadmin.h"
 #include "storage/latch.h"
+#include "utils/fmgrprotos.h"
 #include "utils/wait_event.h"
 
 #include "base/fault.h"
@@ -53,6 +55,16 @@ pause_here(void)
 	}
 }
 
+/* Go on when the test has let go of its lock. */
+static void
+queue_here(void)
+{
+	Datum		lock = Int64GetDatum(1);
+
+	DirectFunctionCall1(pg_advisory_lock_shared_int8, lock);
+	DirectFunctionCall1(pg_advisory_unlock_shared_int8, lock);
+}
+
 /*
  * Can the point fail in the way that is asked for?  An allocation may raise an
  * error, but it handles no interrupts, so no session ends in it.  A full queue
@@ -67,7 +79,7 @@ is_possible(GovFaultPoint point)
 		(point != GOV_FAULT_CACHE && point != GOV_FAULT_MEMORY);
 }
 
-/* Count a point.  True when it is to fail, unless the session ends here. */
+/* Count a point.  True when it is to fail, unless the session ends here or waits. */
 bool
 gov_fault_is_due(GovFaultPoint point)
 {
@@ -87,6 +99,9 @@ gov_fault_is_due(GovFaultPoint point)
 		case GOV_FAULT_PAUSE:
 			pause_here();
 			break;
+		case GOV_FAULT_QUEUE:
+			queue_here();
+			return false;
 	}
 	return true;
 }

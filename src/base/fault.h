@@ -30,8 +30,10 @@ typedef enum GovFaultAction
 	GOV_FAULT_ERROR,			/* what the real failure would raise */
 	GOV_FAULT_FATAL,			/* the session is terminated there */
 	GOV_FAULT_CRASH,			/* the process is killed there, as by kill -9 */
-	GOV_FAULT_PAUSE				/* it stays there until it is cancelled or
+	GOV_FAULT_PAUSE,			/* it stays there until it is cancelled or
 								 * terminated */
+	GOV_FAULT_QUEUE				/* it waits there for an advisory lock, and
+								 * goes on */
 } GovFaultAction;
 
 extern bool gov_fault_is_due(GovFaultPoint point);

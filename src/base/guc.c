@@ -335,6 +335,7 @@ static const struct config_enum_entry fault_action_options[] = {
 	{"fatal", GOV_FAULT_FATAL, false},
 	{"crash", GOV_FAULT_CRASH, false},
 	{"pause", GOV_FAULT_PAUSE, false},
+	{"queue", GOV_FAULT_QUEUE, false},
 	{NULL, 0, false}
 };
 

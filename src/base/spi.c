@@ -194,7 +194,7 @@ gov_spi_is_engine(void)
 	return nscopes > 0;
 }
 
-/* Put the schema's name before every "@gov_". */
+/* Put the schema's name before every "@gov_" and "@_gov_". */
 static char *
 qualify_names(const char *sql, const char *schema_name)
 {
@@ -203,10 +203,13 @@ qualify_names(const char *sql, const char *schema_name)
 	const char *at;
 
 	initStringInfo(&buf);
-	while ((at = strstr(from, "@gov_")) != NULL)
+	while ((at = strchr(from, '@')) != NULL)
 	{
 		appendBinaryStringInfo(&buf, from, at - from);
-		appendStringInfo(&buf, "%s.", schema_name);
+		if (strncmp(at, "@gov_", 5) == 0 || strncmp(at, "@_gov_", 6) == 0)
+			appendStringInfo(&buf, "%s.", schema_name);
+		else
+			appendStringInfoChar(&buf, '@');
 		from = at + 1;
 	}
 	appendStringInfoString(&buf, from);

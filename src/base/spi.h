@@ -13,7 +13,8 @@
 
 /*
  * One statement, a static variable of the file that runs it.  In the text
- * "@gov_x" stands for the schema-qualified name of the extension's gov_x.
+ * "@gov_x" stands for the schema-qualified name of the extension's gov_x, and
+ * "@_gov_x" for that of its _gov_x.
  */
 typedef struct GovQuery
 {

@@ -14,6 +14,7 @@
 #include "pure/amount.h"
 #include "pure/bytes.h"
 #include "pure/cadence.h"
+#include "pure/bounds.h"
 #include "pure/window.h"
 
 /*
@@ -47,6 +48,7 @@ typedef struct GovBudgetMore
 	uint32		alerts;			/* offset of nalerts GovAmounts, ascending */
 	uint16		nalerts;
 	bool		has_anchor;
+	uint32		bounds;			/* offset of a GovBounds; 0: none */
 } GovBudgetMore;
 
 typedef struct GovBudget
@@ -83,6 +85,8 @@ typedef struct GovEntity
 	GovText		type_id;		/* outer */
 	GovText		parent_id;		/* outer; null: a root */
 	bool		is_archived;
+	uint32		block;			/* offset of the TimestampTz that it is
+								 * blocked until; 0: it is not */
 	GovBudget	budgets[FLEXIBLE_ARRAY_MEMBER];
 } GovEntity;
 
@@ -122,11 +126,30 @@ gov_entity_id(const GovEntity *entity)
 	return (const GovChars *) &entity->budgets[entity->nbudgets];
 }
 
+/* Is it blocked at a time?  DT_NOEND: until somebody ends that. */
+static inline bool
+gov_entity_is_blocked(const GovEntity *entity, TimestampTz at, TimestampTz *until)
+{
+	if (likely(entity->block == 0))
+		return false;
+	*until = *(const TimestampTz *) ((const char *) entity + entity->block);
+	return at < *until;
+}
+
 static inline const GovBudgetMore *
 gov_budget_more(const GovEntity *entity, const GovBudget *budget)
 {
 	return budget->more == 0 ? &gov_no_more :
 		(const GovBudgetMore *) ((const char *) entity + budget->more);
+}
+
+/* What else bounds it than its limit; NULL for nearly all. */
+static inline const GovBounds *
+gov_budget_bounds(const GovEntity *entity, const GovBudget *budget)
+{
+	uint32		bounds = gov_budget_more(entity, budget)->bounds;
+
+	return bounds == 0 ? NULL : (const GovBounds *) ((const char *) entity + bounds);
 }
 
 static inline const GovText *

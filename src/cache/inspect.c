@@ -7,11 +7,23 @@
  *		nodes: this is for the administrator, not for the gate.  Memory for the
  *		copies is allocated with no lock held; if there turn out to be more
  *		counters than fit, the stripe is gone through again.
+ *
+ * SNAPSHOT
+ *		A counter and the rows that it sums can be compared only as of one
+ *		moment, and neither tells whether it has changed and changed back.  So
+ *		the snapshot for the rows is taken with the stripe still locked.
+ *		Whoever changes a counter, or a row that it sums, pins the counter
+ *		first, under this lock, and unpins it after its transaction has ended
+ *		for everybody: a counter without pins has nothing in flight, and what it
+ *		sums is what this snapshot sees.  Taking it waits for nothing but
+ *		ProcArrayLock, with which nobody waits for a stripe.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/snapmgr.h"
 
+#include "base/fault.h"
 #include "cache/inspect.h"
 #include "cache/node_table.h"
 
@@ -52,10 +64,10 @@ is_asked_for(const GovSharedNode *node, Oid extension, const char *owner)
 		(owner == NULL || gov_chars_are(gov_node_owner(node), owner, strlen(owner)));
 }
 
-/* Copy what fits. */
+/* Copy what fits; and take the snapshot of that moment, if one is asked for. */
 static void
 copy_stripe_counters(GovSharedStripe *stripe, Oid extension, const char *owner,
-					 GovCounterCopies *copies)
+					 GovCounterCopies *copies, Snapshot *snapshot)
 {
 	copies->count = 0;
 	gov_stripe_lock(stripe, LW_SHARED);
@@ -72,26 +84,36 @@ copy_stripe_counters(GovSharedStripe *stripe, Oid extension, const char *owner,
 			ref = node->next;
 		}
 	}
+	if (snapshot != NULL)
+		*snapshot = GetLatestSnapshot();
 	gov_stripe_unlock(stripe);
 }
 
-/* The counters of this database on one stripe, of one owner or all; returns how many. */
+/*
+ * The counters of this database on one stripe, of one owner or all; returns how
+ * many.  The snapshot, if not NULL, gets what the rows are to be read with; it
+ * is to be pushed before another is taken.
+ */
 int
 gov_inspect_counters(int stripe, Oid extension, const char *owner,
-					 GovCounterCopy **result)
+					 GovCounterCopy **result, Snapshot *snapshot)
 {
 	GovCounterCopies copies = {NULL, 0, 0};
 
+	GOV_FAULT(GOV_FAULT_WAIT);
+	if (snapshot != NULL)
+		GetLatestSnapshot();	/* the first one allocates */
 	for (;;)
 	{
 		copies.items = palloc_extended(sizeof(GovCounterCopy) * Max(copies.capacity, 1),
 									   MCXT_ALLOC_HUGE);
-		copy_stripe_counters(gov_stripe(stripe), extension, owner, &copies);
+		copy_stripe_counters(gov_stripe(stripe), extension, owner, &copies, snapshot);
 		if (copies.count <= copies.capacity)
 			break;
 		pfree(copies.items);
 		copies.capacity = 2 * copies.count;
 	}
+	GOV_FAULT(GOV_FAULT_WAIT);
 	*result = copies.items;
 	return copies.count;
 }

@@ -5,6 +5,8 @@
 #ifndef GOV_INSPECT_H
 #define GOV_INSPECT_H
 
+#include "utils/snapshot.h"
+
 #include "cache/node.h"
 
 typedef struct GovCounterCopy
@@ -17,6 +19,6 @@ typedef struct GovCounterCopy
 } GovCounterCopy;
 
 extern int	gov_inspect_counters(int stripe, Oid extension, const char *owner,
-								 GovCounterCopy **copies);
+								 GovCounterCopy **copies, Snapshot *snapshot);
 
 #endif							/* GOV_INSPECT_H */

@@ -318,6 +318,9 @@ lock_what_is_read(void)
 	lock_table(catalog->assignments);
 	lock_index(catalog->assignments_key);
 	lock_index(catalog->assignments_counter);
+	if (OidIsValid(catalog->boosts))
+		lock_table(catalog->boosts);
+	lock_index(catalog->boosts_budget);
 	lock_table(catalog->alert_policies);
 	lock_index(catalog->alert_policies_key);
 	lock_table(catalog->events);

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
 #include "base/errors.h"
 #include "cache/load_steps.h"
 #include "ledger/columns.h"
@@ -134,9 +135,32 @@ is_text(Datum value, const char *expected)
 	return gov_bytes_are(DatumGetTextPP(value), expected, strlen(expected));
 }
 
+/* Append what hardly any budget has. */
+static void
+add_bounds(const GovLoad *load, StringInfo block, const GovRow *row, const GovBoosts *boosts,
+		   GovBudgetMore *more)
+{
+	AttrNumber	call_limit = gov_catalog()->assignments_call_limit;
+	GovBounds	bounds = {0};
+	GovLimitStep *steps = NULL;
+
+	bounds.has_call_limit = call_limit != InvalidAttrNumber && !row->nulls[call_limit - 1];
+	if (bounds.has_call_limit)
+		bounds.call_limit = gov_load_sum(row->values[call_limit - 1]);
+	if (boosts->count > 0)
+		bounds.nsteps = gov_load_limit_steps(load, boosts, row, &steps);
+	if (!bounds.has_call_limit && bounds.nsteps == 0)
+		return;
+	align_block(block, MAXIMUM_ALIGNOF);
+	more->bounds = block->len;
+	appendBinaryStringInfo(block, (char *) &bounds, offsetof(GovBounds, steps));
+	if (bounds.nsteps > 0)
+		appendBinaryStringInfo(block, (char *) steps, sizeof(GovLimitStep) * bounds.nsteps);
+}
+
 /* Append what few budgets have; returns where it is, or 0 if this one has none of it. */
 static uint32
-add_more(const GovLoad *load, StringInfo block, const GovRow *row)
+add_more(const GovLoad *load, StringInfo block, const GovRow *row, const GovBoosts *boosts)
 {
 	GovBudgetMore more = {0};
 	uint32		offset;
@@ -148,7 +172,9 @@ add_more(const GovLoad *load, StringInfo block, const GovRow *row)
 	if (!is_text(row->values[GOV_ASSIGNMENT_TIMEZONE], "UTC"))
 		more.timezone = add_column(block, row, GOV_ASSIGNMENT_TIMEZONE);
 	add_alerts(load, block, row, &more);
-	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0)
+	add_bounds(load, block, row, boosts, &more);
+	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0 &&
+		more.bounds == 0)
 		return 0;
 	align_block(block, MAXIMUM_ALIGNOF);
 	offset = block->len;
@@ -172,8 +198,9 @@ read_cadence(const GovRow *row, GovCadence *cadence)
 
 /* Read a budget, and append the inner part of what belongs to it. */
 static void
-add_budget(const GovLoad *load, StringInfo block, const GovRow *row, uint32 number)
+add_budget(const GovLoad *load, StringInfo block, const GovEntityRows *rows, uint32 number)
 {
+	const GovRow *row = &rows->budgets[number];
 	GovBudget	budget = {0};
 	text	   *name = DatumGetTextPP(row->values[GOV_ASSIGNMENT_NAME]);
 	text	   *capability = DatumGetTextPP(row->values[GOV_ASSIGNMENT_CAPABILITY_ID]);
@@ -189,9 +216,28 @@ add_budget(const GovLoad *load, StringInfo block, const GovRow *row, uint32 numb
 		budget.limit = gov_load_sum(row->values[GOV_ASSIGNMENT_USAGE_LIMIT]);
 	read_cadence(row, &budget.cadence);
 	budget.is_soft = is_text(row->values[GOV_ASSIGNMENT_ENFORCEMENT], "soft");
-	budget.more = add_more(load, block, row);
+	budget.more = add_more(load, block, row, &rows->boosts);
 	memcpy(block->data + offsetof(GovEntity, budgets) + number * sizeof(GovBudget),
 		   &budget, sizeof(GovBudget));
+}
+
+/* Append until when the entity is blocked; returns where it is, or 0 if it is not. */
+static uint32
+add_block(StringInfo block, const GovRow *row)
+{
+	AttrNumber	at = gov_catalog()->entities_blocked_at;
+	AttrNumber	until = gov_catalog()->entities_blocked_until;
+	TimestampTz end = DT_NOEND;
+	uint32		offset;
+
+	if (at == InvalidAttrNumber || until == InvalidAttrNumber || row->nulls[at - 1])
+		return 0;
+	if (!row->nulls[until - 1])
+		end = DatumGetTimestampTz(row->values[until - 1]);
+	align_block(block, MAXIMUM_ALIGNOF);
+	offset = block->len;
+	appendBinaryStringInfo(block, (char *) &end, sizeof(end));
+	return offset;
 }
 
 /* Append the outer strings; budgets of one capability share its id. */
@@ -261,27 +307,27 @@ sort_budgets(GovEntity *entity)
 
 /* Build an entity from its row and those of its budgets. */
 GovEntity *
-gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovRow *row,
-					  const GovRow *budgets, uint32 nbudgets)
+gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovEntityRows *rows)
 {
 	StringInfoData block;
 	GovEntity	head = {0};
-	Size		start = offsetof(GovEntity, budgets) + nbudgets * sizeof(GovBudget);
+	Size		start = offsetof(GovEntity, budgets) + rows->nbudgets * sizeof(GovBudget);
 	GovEntity  *entity;
 
-	head.nbudgets = nbudgets;
+	head.nbudgets = rows->nbudgets;
 	head.id_hash = gov_entity_text_hash(item->id, item->id_length);
-	head.is_archived = !row->nulls[GOV_ENTITY_ARCHIVED_AT];
+	head.is_archived = !rows->entity.nulls[GOV_ENTITY_ARCHIVED_AT];
 	initStringInfo(&block);
 	enlargeStringInfo(&block, start);
 	block.len = start;
 
 	add_string(&block, item->id, item->id_length);
-	for (uint32 i = 0; i < nbudgets; i++)
-		add_budget(load, &block, &budgets[i], i);
+	for (uint32 i = 0; i < rows->nbudgets; i++)
+		add_budget(load, &block, rows, i);
+	head.block = add_block(&block, &rows->entity);
 	align_block(&block, MAXIMUM_ALIGNOF);
 	head.inner_size = block.len;
-	add_outer(&block, &head, row, budgets);
+	add_outer(&block, &head, &rows->entity, rows->budgets);
 	align_block(&block, MAXIMUM_ALIGNOF);
 	head.size = block.len;
 	memcpy(block.data, &head, offsetof(GovEntity, budgets));

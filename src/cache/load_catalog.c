@@ -48,8 +48,9 @@ typedef struct GovCatalogTables
 {
 	Relation	entities;
 	Relation	assignments;
-	GovRow	   *budgets;		/* of the entity at hand */
-	uint32		capacity;
+	Relation	boosts;			/* NULL: there are none */
+	GovEntityRows rows;			/* of the entity at hand */
+	uint32		capacity;		/* of its budgets */
 } GovCatalogTables;
 
 static Relation
@@ -175,9 +176,10 @@ keep_budget(GovLoad *load, GovCatalogTables *tables, HeapTuple tuple, uint32 num
 	if (number >= tables->capacity)
 	{
 		tables->capacity *= 2;
-		tables->budgets = repalloc_huge(tables->budgets, sizeof(GovRow) * tables->capacity);
+		tables->rows.budgets = repalloc_huge(tables->rows.budgets,
+											 sizeof(GovRow) * tables->capacity);
 	}
-	tables->budgets[number] = row;
+	tables->rows.budgets[number] = row;
 	if (!load->policy.is_read && row.nulls[GOV_ASSIGNMENT_ALERT_THRESHOLDS])
 		read_policy(load);
 }
@@ -220,10 +222,14 @@ read_entity(GovLoad *load, GovCatalogTables *tables, const GovLoaded *item)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		GovRow		row = keep_row(tables->entities, tuple);
-		uint32		nbudgets = read_budgets(load, tables, id);
+		GovEntityRows *rows = &tables->rows;
 
-		entity = gov_load_build_entity(load, item, &row, tables->budgets, nbudgets);
+		rows->entity = keep_row(tables->entities, tuple);
+		rows->nbudgets = read_budgets(load, tables, id);
+		memset(&rows->boosts, 0, sizeof(rows->boosts));
+		if (tables->boosts != NULL && rows->nbudgets > 0)
+			gov_load_boosts(load, tables->boosts, id, &rows->boosts);
+		entity = gov_load_build_entity(load, item, rows);
 	}
 	systable_endscan(scan);
 	return entity;
@@ -243,7 +249,8 @@ gov_load_entities(GovLoad *load, int first)
 	GOV_FAULT(GOV_FAULT_STATEMENT);
 	tables.entities = open_table(catalog->entities);
 	tables.assignments = open_table(catalog->assignments);
-	tables.budgets = palloc(sizeof(GovRow) * tables.capacity);
+	tables.boosts = gov_load_open_boosts();
+	tables.rows.budgets = palloc(sizeof(GovRow) * tables.capacity);
 	MemoryContextSwitchTo(rows);
 	for (int i = first; i < load->count; i++)
 	{
@@ -253,7 +260,9 @@ gov_load_entities(GovLoad *load, int first)
 	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(rows);
-	pfree(tables.budgets);
+	pfree(tables.rows.budgets);
+	if (tables.boosts != NULL)
+		table_close(tables.boosts, NoLock);
 	table_close(tables.assignments, NoLock);
 	table_close(tables.entities, NoLock);
 }

@@ -57,6 +57,34 @@ typedef struct GovRow
 	const bool *nulls;
 } GovRow;
 
+/* What is added to the limit of a budget for a time. */
+typedef struct GovBoost
+{
+	Datum		capability_id;
+	Datum		scope_entity_ids;
+	Datum		name;
+	GovAmount	amount;
+	TimestampTz from;
+	TimestampTz until;			/* DT_NOEND: for ever */
+} GovBoost;
+
+/* All that has not ended of an entity's budgets. */
+typedef struct GovBoosts
+{
+	int			count;
+	int			capacity;
+	GovBoost   *items;
+} GovBoosts;
+
+/* What the tables say of an entity. */
+typedef struct GovEntityRows
+{
+	GovRow		entity;
+	GovRow	   *budgets;
+	uint32		nbudgets;
+	GovBoosts	boosts;
+} GovEntityRows;
+
 /* A counter to be read. */
 typedef struct GovWanted
 {
@@ -85,7 +113,14 @@ extern void gov_load_entities(GovLoad *load, int first);
 
 /* load_build.c */
 extern GovEntity *gov_load_build_entity(const GovLoad *load, const GovLoaded *item,
-										const GovRow *row, const GovRow *budgets, uint32 nbudgets);
+										const GovEntityRows *rows);
+
+/* load_boosts.c */
+extern Relation gov_load_open_boosts(void);
+extern bool gov_load_has_boosts(void);
+extern void gov_load_boosts(const GovLoad *load, Relation rel, Datum id, GovBoosts *boosts);
+extern uint32 gov_load_limit_steps(const GovLoad *load, const GovBoosts *boosts,
+								   const GovRow *budget, GovLimitStep **steps);
 
 /* load_counts.c */
 extern void gov_load_own_budgets(GovLoad *load);

@@ -243,11 +243,10 @@ gov_node_block_free(GovRef block)
  */
 static GovSharedCounter *
 find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
-		  GovSharedNode **block, bool *is_orphan)
+		  GovSharedNode **block)
 {
 	uint32		budget;
 
-	*is_orphan = node->is_absent || !gov_node_content_find_budget(node, budget_id, guess, &budget);
 	for (;;)
 	{
 		GovSharedCounter *counter = gov_node_counters(node);
@@ -269,7 +268,11 @@ find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
  *
  * If it has another id, it gets the loaded one: the budget's usage starts
  * afresh, and its holds go on.  The holds that were loaded are exact if nobody
- * had any in flight, because nobody can have since the claim.
+ * had any in flight, because nobody can have since the claim.  The counter may
+ * know less: a hold that ends while its budget is gone is taken off no counter.
+ * If somebody had holds in flight, in any budget of the entity, those of the
+ * counter stay.  Then such an ended hold counts until the node leaves memory,
+ * which is too much and never too little.
  *
  * If it was loaded for a later window (gov_counter_must_load), it turns to
  * that.  Nobody has usage of that window in flight: whoever had some when the
@@ -363,12 +366,11 @@ gov_node_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned)
 	for (uint32 i = 0; i < entity->nbudgets; i++)
 	{
 		GovSharedNode *block;
-		bool		is_orphan;
 		GovSharedCounter *kept = find_kept(gov_address(former), &entity->budgets[i].id, i,
-										   &block, &is_orphan);
+										   &block);
 
 		if (kept != NULL)
-			carry_counter(&gov_node_counters(node)[i], kept, block, was_pinned || is_orphan);
+			carry_counter(&gov_node_counters(node)[i], kept, block, was_pinned);
 	}
 	return sort_out(former, node);
 }

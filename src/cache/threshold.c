@@ -18,6 +18,9 @@
  *		has passed.  It only ever errs on the side of looking: usage that falls
  *		and rises again need not be looked at, but may.
  *
+ *		A budget whose limit changes with time is looked at whenever it is used:
+ *		what was dealt with under one limit is not under a lower one.
+ *
  * LIMITS
  *		No threshold of a budget is 0: of a limit of 0 it is the smallest
  *		amount that there is.
@@ -35,7 +38,10 @@ gov_threshold_above(const GovEntity *entity, const GovBudget *budget, GovAmount 
 {
 	const GovBudgetMore *more = gov_budget_more(entity, budget);
 	const GovAmount *amounts = (const GovAmount *) ((const char *) entity + more->alerts);
+	const GovBounds *bounds = gov_budget_bounds(entity, budget);
 
+	if (more->nalerts > 0 && bounds != NULL && bounds->nsteps > 0)
+		return GOV_ALERT_ANY;
 	for (uint32 i = 0; i < more->nalerts; i++)
 	{
 		Assert(amounts[i] > 0 && (i == 0 || amounts[i] >= amounts[i - 1]));

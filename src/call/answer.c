@@ -21,6 +21,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "base/errors.h"
 #include "call/answer.h"
 #include "pure/json.h"
 
@@ -238,6 +239,18 @@ gov_answer_failing(const GovResolution *resolution)
 	gov_json_end(&json, &links, NULL);
 	array = DatumGetJsonbP(gov_json_done(&json));
 	return JsonbToCString(NULL, &array->root, VARSIZE(array));
+}
+
+/* Which entity is blocked, as a sentence. */
+char *
+gov_answer_block(const GovResolution *resolution)
+{
+	const char *id = gov_entity_id(resolution->entities[resolution->blocked].entity)->bytes;
+
+	if (TIMESTAMP_IS_NOEND(resolution->blocked_until))
+		return psprintf("Entity \"%s\" is blocked until it is unblocked.", gov_error_shown(id));
+	return psprintf("Entity \"%s\" is blocked until %s.", gov_error_shown(id),
+					timestamptz_to_str(resolution->blocked_until));
 }
 
 static Datum

@@ -33,6 +33,7 @@
 #include "base/errors.h"
 #include "base/owner.h"
 #include "base/worker_slots.h"
+#include "call/answer.h"
 #include "call/dimensions.h"
 #include "call/hold_call.h"
 #include "call/hold_expire.h"
@@ -220,12 +221,23 @@ errmsg_ended(const GovHold *hold)
 	}
 }
 
+/* The arguments that a hold was made with; the amount is its own. */
+static void
+hold_arguments(const GovHold *hold, GovArguments *arguments)
+{
+	memset(arguments, 0, sizeof(*arguments));
+	arguments->owner = cstring_to_text(hold->owner);
+	arguments->capability = hold->capability;
+	arguments->dimensions = hold->dimensions;
+	arguments->entity_ids = hold->entity_ids;
+}
+
 /* Record what a hold came to; null: the amount held. */
 GovRecorded
 gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 {
 	GovRecorded recorded = {0};
-	GovArguments arguments = {0};
+	GovArguments arguments;
 	GovRequest	request;
 	GovHold		hold;
 
@@ -244,11 +256,8 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 	}
 	if (hold.has_bad_amount)
 		gov_error_stored_amount();
-	arguments.owner = cstring_to_text(hold.owner);
-	arguments.capability = hold.capability;
+	hold_arguments(&hold, &arguments);
 	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
-	arguments.dimensions = hold.dimensions;
-	arguments.entity_ids = hold.entity_ids;
 	gov_request_init(&request, &arguments, false);
 	if (hold.state == GOV_HOLD_OPEN)
 		gov_hold_give_back(&request, &hold);
@@ -274,6 +283,30 @@ gov_hold_release(const pg_uuid_t *id)
 	return is_open;
 }
 
+/* Nothing is held for longer while an entity of the resolved set is blocked. */
+static void
+refuse_blocked(const GovHold *hold)
+{
+	GovArguments arguments;
+	GovRequest	request;
+	GovResolution *resolution;
+	GovDecision decision;
+
+	hold_arguments(hold, &arguments);
+	arguments.amount = gov_amount_to_numeric(0);
+	gov_request_init(&request, &arguments, false);
+	if (gov_gate(&request, GOV_USE_LOOK, true, &resolution, &decision) != GOV_GATE_ANSWERED)
+		gov_error_cache_full();
+	if (decision.denial == GOV_DENIAL_BLOCKED)
+		ereport(ERROR,
+				(errcode(GOV_ERRCODE_DENIED),
+				 errmsg("extension of hold \"%s\" denied: %s",
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id))),
+						gov_decide_reason(decision.denial)),
+				 errdetail("%s", gov_answer_block(resolution)),
+				 errhint("Settle or release the hold, or end the block with gov_unblock.")));
+}
+
 /* Give an open hold another time, from now on. */
 TimestampTz
 gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
@@ -288,6 +321,7 @@ gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg_ended(&hold),
 				 errhint("Make a new hold with gov_reserve.")));
+	refuse_blocked(&hold);
 	expires_at = add_ttl(gov_clock(), ttl);
 	gov_hold_row_extend(&hold, expires_at);
 	return expires_at;

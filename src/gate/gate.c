@@ -142,13 +142,14 @@ set_time(GovGate *gate)
 }
 
 /*
- * Must the answer's entities be copied?  Those of a private view stay where
- * they are.
+ * Must what was found be readable once the lock is released?  Limits may have
+ * to be, to decide again without holds past their time.  Entities of a private
+ * view stay where they are.
  */
 static bool
 must_copy(const GovGate *gate)
 {
-	return gate->want_details && !gate->source.uses_private;
+	return (gate->want_details || work.has_bounds) && !gate->source.uses_private;
 }
 
 static Size
@@ -175,10 +176,12 @@ copy_entities(void)
 		memcpy(place, entity, entity->size);
 		for (int b = 0; b < resolved->nbudgets; b++)
 		{
-			GovResolvedBudget *budget = &work.budgets[resolved->first_budget + b];
+			int			number = resolved->first_budget + b;
+			GovResolvedBudget *budget = &work.budgets[number];
 
 			budget->budget = (const GovBudget *)
 				(place + ((const char *) budget->budget - (const char *) entity));
+			work.states[number].bounds = gov_budget_bounds((const GovEntity *) place, budget->budget);
 		}
 		resolved->entity = (const GovEntity *) place;
 		place += MAXALIGN(entity->size);
@@ -191,10 +194,12 @@ decide_attempt(GovGate *gate)
 {
 	GovAmount	amount = gate->request->amount;
 
-	gov_decide(work.states, work.nbudgets, amount, gate->decision);
+	gov_decide(work.states, work.nbudgets, amount, work.now, gate->decision);
 	for (int i = 0; i < work.nbudgets; i++)
 		work.budgets[i].allows = gate->decision->is_granted ||
 			gov_decide_allows(&work.states[i], amount);
+	if (unlikely(work.blocked >= 0))
+		gov_decide_blocked(work.blocked_until, gate->decision);
 }
 
 #ifdef USE_ASSERT_CHECKING
@@ -388,7 +393,7 @@ finish_attempts(GovGate *gate)
 		gov_worker_wanted();
 		decide_attempt(gate);
 	}
-	if (work.nbudgets == 0 && use_judges(gate->use))
+	if (work.nbudgets == 0 && use_judges(gate->use) && gate->decision->is_granted)
 		decide_ungoverned(gate->request, gate->decision);
 	if (gate->use == GOV_USE_CHECK && !gate->decision->is_granted)
 		gov_gate_note_denial(gate->request);

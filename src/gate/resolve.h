@@ -108,10 +108,14 @@ typedef struct GovResolution
 	int			nchains;
 	int			chains_capacity;
 	int		   *chains;			/* the entity that each chain begins with */
+	int			blocked;		/* index of an entity that is blocked, the one
+								 * for longest; or -1 */
+	TimestampTz blocked_until;	/* DT_NOEND: until somebody ends that */
 	int			nbudgets;
 	int			budgets_capacity;
 	GovResolvedBudget *budgets;
 	GovBudgetState *states;		/* parallel to budgets */
+	bool		has_bounds;		/* some state has */
 	int			nmissing;
 	int			missing_capacity;
 	GovLoaded  *missing;		/* ids that must be loaded first */

@@ -189,7 +189,8 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
  * it gives back when it commits.
  */
 static void
-read_state(const GovResolvedBudget *resolved, GovBudgetState *state)
+read_state(const GovEntity *entity, const GovResolvedBudget *resolved, TimestampTz now,
+		   GovBudgetState *state)
 {
 	const GovBudget *budget = resolved->budget;
 	GovCharge	relief = {0};
@@ -207,6 +208,9 @@ read_state(const GovResolvedBudget *resolved, GovBudgetState *state)
 	state->limit = budget->limit;
 	state->has_limit = budget->has_limit;
 	state->is_soft = budget->is_soft;
+	state->bounds = gov_budget_bounds(entity, budget);
+	if (unlikely(state->bounds != NULL) && state->bounds->nsteps > 0)
+		state->limit = gov_bounds_at(state->bounds, now);
 	state->window_end = resolved->counter->window.end;
 }
 
@@ -239,9 +243,20 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 		return false;
 	budget->window = budget->counter->window;
 	Assert(walk->is_outdated || walk->out->now < budget->window.end);
-	read_state(budget, &out->states[out->nbudgets]);
+	read_state(resolved->entity, budget, out->now, &out->states[out->nbudgets]);
+	out->has_bounds |= out->states[out->nbudgets].bounds != NULL;
 	out->nbudgets++;
 	return true;
+}
+
+/* Note that an entity is blocked, unless another one is for longer. */
+static void
+note_block(GovResolution *out, int entity, TimestampTz until)
+{
+	if (out->blocked >= 0 && out->blocked_until >= until)
+		return;
+	out->blocked = entity;
+	out->blocked_until = until;
 }
 
 /*
@@ -255,12 +270,17 @@ gov_resolve_budgets(GovWalk *walk)
 	GovResolution *out = walk->out;
 	bool		are_current = true;
 
+	out->blocked = -1;
+	out->has_bounds = false;
 	for (int i = 0; i < out->nentities; i++)
 	{
 		const GovEntity *entity = out->entities[i].entity;
 		uint32		first = 0;
 		uint32		count = 0;
+		TimestampTz until;
 
+		if (gov_entity_is_blocked(entity, out->now, &until))
+			note_block(out, i, until);
 		if (!entity->is_archived)
 			gov_entity_budgets_of(entity, request->capability_id,
 								  request->capability_length,

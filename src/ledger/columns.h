@@ -37,6 +37,20 @@ enum
 	GOV_ASSIGNMENT_COUNTER_ID
 };
 
+/* The columns of gov_boosts that are read, in order */
+enum
+{
+	GOV_BOOST_ID,
+	GOV_BOOST_OWNER_ID,
+	GOV_BOOST_ENTITY_ID,
+	GOV_BOOST_CAPABILITY_ID,
+	GOV_BOOST_SCOPE_ENTITY_IDS,
+	GOV_BOOST_NAME,
+	GOV_BOOST_AMOUNT,
+	GOV_BOOST_VALID_FROM,
+	GOV_BOOST_VALID_UNTIL
+};
+
 /* The columns of gov_alert_policies that are read, in order */
 enum
 {

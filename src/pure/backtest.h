@@ -21,7 +21,7 @@ typedef struct GovTrial
 	TimestampTz anchor;
 	pg_tz	   *tz;
 	TimestampTz suspended_from; /* DT_NOEND: never */
-	GovBudgetState state;		/* given: limit, has_limit, is_soft */
+	GovBudgetState state;		/* given: limit, has_limit, is_soft, bounds */
 	int			capability;		/* a number of gov_backtest_name(), as ... */
 	int			entity;
 	int			nscope;

@@ -4,9 +4,10 @@
  *
  * PURPOSE
  *		The one rule of the engine, in one place: a use is granted when every
- *		budget of its set allows it, and a budget allows it when it has no
- *		limit, is soft, or usage + held + amount <= limit.  Whether budgets come
- *		from shared memory, a private view or the tables, it is decided here.
+ *		budget of its set allows it, and a budget allows it when it is soft, or
+ *		else amount <= call limit and usage + held + amount <= limit, as far as
+ *		it has these limits.  Whether budgets come from shared memory, a private
+ *		view or the tables, it is decided here.
  *
  * INVARIANTS
  *		Runs under a stripe's lock: no allocation, no error, no clock, no loop
@@ -60,25 +61,51 @@ headroom_of(const GovBudgetState *budget)
 							   budget->held);
 }
 
+/* Is the amount larger than the budget allows at once, however much is left? */
+static inline bool
+exceeds_call_limit(const GovBudgetState *budget, GovAmount amount)
+{
+	return unlikely(budget->bounds != NULL) && !budget->is_soft &&
+		!gov_bounds_allow_call(budget->bounds, amount);
+}
+
+/* What the limit would have to be for the amount to fit under it. */
+static inline GovAmount
+wanted_limit(const GovBudgetState *budget, GovAmount amount)
+{
+	return saturating_add(saturating_add(budget->usage, budget->held), amount);
+}
+
 /* Does one budget allow the amount? */
 bool
 gov_decide_allows(const GovBudgetState *budget, GovAmount amount)
 {
 	Assert(!budget->has_limit || budget->limit >= 0);
 
-	if (!is_hard(budget))
-		return true;
-	return saturating_add(saturating_add(budget->usage, budget->held),
-						  amount) <= budget->limit;
+	if (exceeds_call_limit(budget, amount))
+		return false;
+	return !is_hard(budget) || wanted_limit(budget, amount) <= budget->limit;
+}
+
+/* When a budget that does not allow the amount may do so; DT_NOEND: never. */
+static TimestampTz
+retry_at(const GovBudgetState *budget, GovAmount amount, TimestampTz now)
+{
+	if (likely(budget->bounds == NULL))
+		return budget->window_end;
+	if (exceeds_call_limit(budget, amount))
+		return DT_NOEND;
+	return Min(budget->window_end,
+			   gov_bounds_reach(budget->bounds, wanted_limit(budget, amount), now));
 }
 
 /* Note a budget that does not allow the amount. */
 static void
-note_denial(const GovBudgetState *budget, GovDecision *decision)
+note_denial(TimestampTz may_allow_at, GovDecision *decision)
 {
-	/* The last window to end decides when it is worth trying again. */
-	if (decision->is_granted || budget->window_end > decision->retry_at)
-		decision->retry_at = budget->window_end;
+	/* The last one to allow it decides when it is worth trying again. */
+	if (decision->is_granted || may_allow_at > decision->retry_at)
+		decision->retry_at = may_allow_at;
 	decision->is_granted = false;
 }
 
@@ -88,7 +115,7 @@ note_denial(const GovBudgetState *budget, GovDecision *decision)
  */
 void
 gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,
-		   GovDecision *decision)
+		   TimestampTz now, GovDecision *decision)
 {
 	bool		exceeds_limit = false;
 
@@ -104,7 +131,8 @@ gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,
 		GovAmount	left;
 
 		if (!gov_decide_allows(budget, amount))
-			note_denial(budget, decision);
+			note_denial(retry_at(budget, amount, now), decision);
+		exceeds_limit |= exceeds_call_limit(budget, amount);
 		if (!is_hard(budget))
 			continue;
 
@@ -118,10 +146,23 @@ gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,
 	if (decision->is_granted)
 		return;
 
-	Assert(decision->has_remaining);
 	decision->denial = exceeds_limit ? GOV_DENIAL_EXCEEDING_LIMIT :
 		GOV_DENIAL_BUDGET_EXCEEDED;
 	decision->has_retry_at = !TIMESTAMP_IS_NOEND(decision->retry_at);
+}
+
+/*
+ * An entity of the set is blocked until a time: whatever the budgets say, the
+ * answer is no.  What they deny as well has to end too.
+ */
+void
+gov_decide_blocked(TimestampTz until, GovDecision *decision)
+{
+	decision->has_retry_at = (decision->is_granted || decision->has_retry_at) &&
+		!TIMESTAMP_IS_NOEND(until);
+	decision->retry_at = decision->is_granted ? until : Max(until, decision->retry_at);
+	decision->is_granted = false;
+	decision->denial = GOV_DENIAL_BLOCKED;
 }
 
 /* The reason as callers see it; NULL when nothing was denied. */
@@ -138,6 +179,8 @@ gov_decide_reason(GovDenial denial)
 			return "BudgetExceeded";
 		case GOV_DENIAL_UNGOVERNED:
 			return "Ungoverned";
+		case GOV_DENIAL_BLOCKED:
+			return "Blocked";
 		case GOV_DENIAL_UNAVAILABLE:
 			return "Unavailable";
 	}

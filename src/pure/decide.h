@@ -10,14 +10,17 @@
 #include "datatype/timestamp.h"
 
 #include "pure/amount.h"
+#include "pure/bounds.h"
 
 typedef struct GovBudgetState
 {
 	GovAmount	usage;
 	GovAmount	held;
-	GovAmount	limit;			/* meaningful only when has_limit */
+	GovAmount	limit;			/* in force now; meaningful only when
+								 * has_limit */
 	bool		has_limit;
 	bool		is_soft;
+	const GovBounds *bounds;	/* what else bounds it; NULL: nothing */
 	TimestampTz window_end;		/* DT_NOEND when it never resets */
 } GovBudgetState;
 
@@ -27,6 +30,7 @@ typedef enum GovDenial
 	GOV_DENIAL_EXCEEDING_LIMIT,
 	GOV_DENIAL_BUDGET_EXCEEDED,
 	GOV_DENIAL_UNGOVERNED,
+	GOV_DENIAL_BLOCKED,
 	GOV_DENIAL_UNAVAILABLE
 } GovDenial;
 
@@ -37,12 +41,13 @@ typedef struct GovDecision
 	bool		has_remaining;
 	GovAmount	remaining;		/* least headroom of the hard budgets */
 	bool		has_retry_at;
-	TimestampTz retry_at;		/* latest window end of the failing budgets */
+	TimestampTz retry_at;		/* when all that denies will have ended */
 } GovDecision;
 
 extern bool gov_decide_allows(const GovBudgetState *budget, GovAmount amount);
 extern void gov_decide(const GovBudgetState *budgets, int nbudgets,
-					   GovAmount amount, GovDecision *decision);
+					   GovAmount amount, TimestampTz now, GovDecision *decision);
+extern void gov_decide_blocked(TimestampTz until, GovDecision *decision);
 extern const char *gov_decide_reason(GovDenial denial);
 
 #endif							/* GOV_DECIDE_H */

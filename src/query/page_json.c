@@ -25,7 +25,7 @@
 static const char *const row_keys[] = {
 	"name", "locked", "typeId", "cadence",
 	"entityId", "parentId", "allocated",
-	"remaining", "usageLimit", "displayName",
+	"baseLimit", "remaining", "usageLimit", "displayName",
 	"enforcement", "utilization", "capabilityId",
 	"currentUsage", "reservedUsage", "scopeEntityIds",
 	"usagePeriodEnd", "usagePeriodStart"
@@ -93,6 +93,7 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	put_string(json, &object, sheet, entity->id);
 	put_parent(json, &object, sheet, entity);
 	gov_json_put_amount(json, &object, budget->nscope > 0, budget->allocated);
+	gov_json_put_amount(json, &object, !budget->has_limit, budget->base_limit);
 	gov_json_put_amount(json, &object, !budget->has_limit, budget->limit - usage - held);
 	gov_json_put_amount(json, &object, !budget->has_limit, budget->limit);
 	put_string(json, &object, sheet, entity->display_name);
@@ -123,7 +124,7 @@ put_entity(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	put_nulls(json, &object, 1);
 	put_string(json, &object, sheet, entity->id);
 	put_parent(json, &object, sheet, entity);
-	put_nulls(json, &object, 3);
+	put_nulls(json, &object, 4);
 	put_string(json, &object, sheet, entity->display_name);
 	put_nulls(json, &object, 8);
 	gov_json_end(json, &object, in);

@@ -45,7 +45,8 @@ typedef struct GovSheetEntity
 typedef struct GovSheetBudget
 {
 	pg_uuid_t	id;
-	GovAmount	limit;
+	GovAmount	limit;			/* in force at the sheet's time */
+	GovAmount	base_limit;		/* without boosts */
 	GovAmount	allocated;
 	GovString	name;
 	uint32		entity;			/* index */
@@ -114,6 +115,7 @@ typedef struct GovSheet
 	TimestampTz now;			/* windows are those of this time */
 	TimestampTz last_turn;		/* when the last of them began */
 	TimestampTz next_turn;		/* when the first of them is over */
+	TimestampTz next_boost;		/* when a limit changes next */
 	TimestampTz next_recorded;	/* when a later one begins that the tables
 								 * have usage of */
 	bool		is_whole;		/* nothing that keeps it right has failed */

@@ -267,6 +267,17 @@ read_scope(GovSheet *sheet, uint64 row, GovSheetBudget *budget)
 	pfree(ids);
 }
 
+/* The sheet is right until a boost begins or ends. */
+static void
+read_next_boost(GovSheet *sheet, uint64 row)
+{
+	bool		isnull;
+	Datum		moment = gov_spi_value(row, 14, &isnull);
+
+	if (!isnull)
+		sheet->next_boost = Min(sheet->next_boost, DatumGetTimestampTz(moment));
+}
+
 static void
 read_budget(GovSheetReading *reading, uint64 row, uint32 entity, GovSheetDraft *draft)
 {
@@ -278,8 +289,10 @@ read_budget(GovSheetReading *reading, uint64 row, uint32 entity, GovSheetDraft *
 	budget->id = *DatumGetUUIDP(gov_spi_value(row, 11, &isnull));
 	read_scope(sheet, row, budget);
 	budget->name = add_column(sheet, row, 4);
-	budget->limit = gov_load_amount(row, 5, &isnull);
+	budget->base_limit = gov_load_amount(row, 5, &isnull);
 	budget->has_limit = !isnull;
+	budget->limit = Max(budget->base_limit + gov_load_amount(row, 13, &isnull), 0);
+	read_next_boost(sheet, row);
 	budget->is_soft = DatumGetBool(gov_spi_value(row, 9, &isnull));
 	budget->is_locked = DatumGetBool(gov_spi_value(row, 10, &isnull));
 	budget->entity = entity;

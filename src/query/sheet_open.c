@@ -76,12 +76,13 @@ compute_window(GovSheet *sheet, GovSheetWindow *window)
 
 /*
  * Can the stored counts of the sheet serve at a time?  Not in windows before
- * theirs, and not in later ones that have usage already.
+ * theirs, not in later ones that have usage already, and not under other
+ * limits.
  */
 static bool
 serves_at(const GovSheet *sheet, TimestampTz now)
 {
-	return now >= sheet->last_turn && now < sheet->next_recorded;
+	return now >= sheet->last_turn && now < sheet->next_recorded && now < sheet->next_boost;
 }
 
 /*
@@ -225,7 +226,7 @@ find_kept(const GovOwnerKey *owner, const char *part, const GovSheetMarks *marks
 
 /* Make an empty sheet, in memory that goes with the query. */
 static GovSheet *
-make_sheet(const GovOwnerKey *owner, const char *part)
+make_sheet(const GovOwnerKey *owner, const char *part, TimestampTz now)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "governance sheet",
@@ -240,6 +241,8 @@ make_sheet(const GovOwnerKey *owner, const char *part)
 	sheet->owner.owner = name;
 	sheet->part = part != NULL ? MemoryContextStrdup(context, part) : NULL;
 	sheet->catalog = gov_catalog()->generation;
+	sheet->now = now;
+	sheet->next_boost = DT_NOEND;
 	sheet->next_recorded = DT_NOEND;
 	return sheet;
 }
@@ -289,7 +292,7 @@ gov_sheet_open(const char *owner, uint32 owner_length, const char *part, int att
 	is_new = sheet == NULL;
 	if (is_new)
 	{
-		sheet = make_sheet(&key, part);
+		sheet = make_sheet(&key, part, now);
 		sheet->is_live = is_live;
 		sheet->sees_own = sees_own;
 		sheet->marks = marks;

@@ -19,8 +19,10 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "base/spi.h"
+#include "cache/load_steps.h"
 #include "query/sheet_read.h"
 
 static GovQuery entities_query = {
@@ -60,21 +62,49 @@ static GovQuery part_entities_query = {
 	"a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.usage_limit, a.cadence," \
 	" a.anchor_at, a.timezone, a.enforcement = 'soft', a.locked, a.id, a.counter_id"
 
+/* What is added to each just now, and when that will change; where there are boosts. */
+#define NO_BOOSTS	"null::numeric, null::timestamptz"
+#define BOOSTS \
+	"(select sum(b.amount) from boost b where b.entity_id = a.entity_id" \
+	"  and b.capability_id = a.capability_id and b.scope_entity_ids = a.scope_entity_ids" \
+	"  and b.name = a.name and b.valid_from <= $2)," \
+	" (select min(m.moment) from boost b, unnest(array[b.valid_from, b.valid_until]) m(moment)" \
+	"  where m.moment > $2)"
+#define WITH_BOOSTS \
+	"with boost as materialized (select b.* from @gov_boosts b" \
+	" where b.owner_id = $1 and (b.valid_until > $2) is not false) "
+
+#define BUDGETS_SQL(boosts) \
+	"select " BUDGET_COLUMNS ", " boosts \
+	" from @gov_assignments a where a.owner_id = $1 order by a.owner_id, a.entity_id"
+
+#define PART_BUDGETS_SQL(boosts) \
+	"select b.* from unnest($3) with ordinality e(id, n)," \
+	" lateral (select " BUDGET_COLUMNS ", " boosts " from @gov_assignments a" \
+	"  where a.owner_id = $1 and a.entity_id = e.id offset 0) b order by e.n"
+
 static GovQuery budgets_query = {
-	.sql =
-	"select " BUDGET_COLUMNS
-	" from @gov_assignments a where a.owner_id = $1 order by a.owner_id, a.entity_id",
-	.nargs = 1,
-	.argtypes = {TEXTOID}
+	.sql = BUDGETS_SQL(NO_BOOSTS),
+	.nargs = 2,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID}
+};
+
+static GovQuery boosted_budgets_query = {
+	.sql = WITH_BOOSTS BUDGETS_SQL(BOOSTS),
+	.nargs = 2,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID}
 };
 
 static GovQuery part_budgets_query = {
-	.sql =
-	"select b.* from unnest($2) with ordinality e(id, n),"
-	" lateral (select " BUDGET_COLUMNS " from @gov_assignments a"
-	"  where a.owner_id = $1 and a.entity_id = e.id offset 0) b order by e.n",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTARRAYOID}
+	.sql = PART_BUDGETS_SQL(NO_BOOSTS),
+	.nargs = 3,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID}
+};
+
+static GovQuery boosted_part_budgets_query = {
+	.sql = WITH_BOOSTS PART_BUDGETS_SQL(BOOSTS),
+	.nargs = 3,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID}
 };
 
 static Datum
@@ -112,16 +142,19 @@ gov_sheet_select_entities(GovSheet *sheet)
 uint64
 gov_sheet_select_budgets(const GovSheet *sheet)
 {
-	Datum		args[2];
+	bool		has_boosts = gov_load_has_boosts();
+	Datum		args[3];
 	Datum	   *ids;
 
 	args[0] = owner_of(sheet);
+	args[1] = TimestampTzGetDatum(sheet->now);
 	if (sheet->part == NULL)
-		return gov_spi_select(&budgets_query, args, NULL);
+		return gov_spi_select(has_boosts ? &boosted_budgets_query : &budgets_query, args, NULL);
 	ids = palloc_extended(sizeof(Datum) * ((Size) sheet->nentities + 1), MCXT_ALLOC_HUGE);
 	for (uint32 e = 0; e < sheet->nentities; e++)
 		ids[e] = CStringGetTextDatum(gov_sheet_text(sheet, sheet->entities[e].id));
-	args[1] = PointerGetDatum(construct_array(ids, sheet->nentities, TEXTOID, -1, false,
+	args[2] = PointerGetDatum(construct_array(ids, sheet->nentities, TEXTOID, -1, false,
 											  TYPALIGN_INT));
-	return gov_spi_select(&part_budgets_query, args, NULL);
+	return gov_spi_select(has_boosts ? &boosted_part_budgets_query : &part_budgets_query,
+						  args, NULL);
 }

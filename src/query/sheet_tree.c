@@ -149,7 +149,7 @@ allocate_budgets(GovSheet *sheet, const GovSheetEntity *child, const GovSheetEnt
 			uint32		giver = parent->first_row + j;
 
 			if (shares_allocation(sheet, &sheet->rows[taker], &sheet->rows[giver]))
-				sheet->budgets[giver].allocated += sheet->budgets[taker].limit;
+				sheet->budgets[giver].allocated += sheet->budgets[taker].base_limit;
 		}
 	}
 }

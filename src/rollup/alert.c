@@ -114,47 +114,56 @@ static GovQuery charged_query = {
  * all that was crossed: of the events of a budget, with the usage that each
  * leads to, the first among those above the threshold.
  */
+#define RAISE_SQL(limit) \
+	"with crossed as materialized (" \
+	" select c.*, a.id, a.owner_id, a.usage_limit, t.threshold, r.amount" \
+	" from unnest($1, $2, $3, $4, $5) as c(counter_id, window_start, before, after, above)," \
+	"  lateral (select g.id, g.owner_id, " limit " as usage_limit, g.alert_thresholds" \
+	"           from @gov_assignments g" \
+	"           where g.counter_id = c.counter_id and g.usage_limit is not null offset 0) a," \
+	"  lateral unnest(" GOV_ALERT_THRESHOLDS("a") ") as t(threshold)," \
+	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r" \
+	" where r.amount > c.above and r.amount <= c.after and not exists (" \
+	"  select from @gov_alerts k where k.assignment_id = a.id" \
+	"  and k.window_start = c.window_start and k.threshold = t.threshold offset 0))," \
+	" marks as materialized (" \
+	" select c.id, c.owner_id, c.counter_id, c.window_start, c.after, c.usage_limit," \
+	"  c.threshold, c.amount - c.before as usage, null::bigint as event_id" \
+	" from crossed c" \
+	" union all" \
+	" select null, null, x.counter_id, x.window_start, null, null, null," \
+	"  sum(v.amount) over (partition by x.counter_id, x.window_start order by v.id), v.id" \
+	" from (select distinct c.owner_id from crossed c where $6 <> $7) o," \
+	"  lateral (select e.id, e.amount, e.counter_ids, e.window_starts" \
+	"           from @gov_events e where e.owner_id = o.owner_id and" \
+	GOV_OWN_EVENTS("$6", "$7", "$8") " offset 0) v," \
+	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)" \
+	" where (x.counter_id in (select c.counter_id from crossed c)) is true)," \
+	" judged as materialized (" \
+	" select m.*, min(m.event_id) over" \
+	"  (partition by m.counter_id, m.window_start order by m.usage desc) as first_id" \
+	" from marks m)" \
+	"insert into @gov_alerts" \
+	" (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)" \
+	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(c.after), c.usage_limit," \
+	"  case when $6 = $7 then $6 else c.first_id end, $9" \
+	" from judged c," \
+	"  lateral (select from @gov_assignments g where g.counter_id = c.counter_id" \
+	"           for key share skip locked) l" \
+	" where c.id is not null" \
+	" order by c.id, c.window_start, c.threshold" \
+	" on conflict (assignment_id, window_start, threshold) do nothing" \
+	" returning id"
+
 static GovQuery raise_query = {
-	.sql =
-	"with crossed as materialized ("
-	" select c.*, a.id, a.owner_id, a.usage_limit, t.threshold, r.amount"
-	" from unnest($1, $2, $3, $4, $5) as c(counter_id, window_start, before, after, above),"
-	"  lateral (select g.id, g.owner_id, g.usage_limit, g.alert_thresholds"
-	"           from @gov_assignments g"
-	"           where g.counter_id = c.counter_id and g.usage_limit is not null offset 0) a,"
-	"  lateral unnest(" GOV_ALERT_THRESHOLDS("a") ") as t(threshold),"
-	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r"
-	" where r.amount > c.above and r.amount <= c.after and not exists ("
-	"  select from @gov_alerts k where k.assignment_id = a.id"
-	"  and k.window_start = c.window_start and k.threshold = t.threshold offset 0)),"
-	" marks as materialized ("
-	" select c.id, c.owner_id, c.counter_id, c.window_start, c.after, c.usage_limit,"
-	"  c.threshold, c.amount - c.before as usage, null::bigint as event_id"
-	" from crossed c"
-	" union all"
-	" select null, null, x.counter_id, x.window_start, null, null, null,"
-	"  sum(v.amount) over (partition by x.counter_id, x.window_start order by v.id), v.id"
-	" from (select distinct c.owner_id from crossed c where $6 <> $7) o,"
-	"  lateral (select e.id, e.amount, e.counter_ids, e.window_starts"
-	"           from @gov_events e where e.owner_id = o.owner_id and"
-	GOV_OWN_EVENTS("$6", "$7", "$8") " offset 0) v,"
-	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
-	" where (x.counter_id in (select c.counter_id from crossed c)) is true),"
-	" judged as materialized ("
-	" select m.*, min(m.event_id) over"
-	"  (partition by m.counter_id, m.window_start order by m.usage desc) as first_id"
-	" from marks m)"
-	"insert into @gov_alerts"
-	" (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)"
-	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(c.after), c.usage_limit,"
-	"  case when $6 = $7 then $6 else c.first_id end, $9"
-	" from judged c,"
-	"  lateral (select from @gov_assignments g where g.counter_id = c.counter_id"
-	"           for key share skip locked) l"
-	" where c.id is not null"
-	" order by c.id, c.window_start, c.threshold"
-	" on conflict (assignment_id, window_start, threshold) do nothing"
-	" returning id",
+	.sql = RAISE_SQL("g.usage_limit"),
+	.nargs = 9,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID,
+	NUMERICARRAYOID, INT8OID, INT8OID, XIDARRAYOID, TIMESTAMPTZOID}
+};
+
+static GovQuery boosted_raise_query = {
+	.sql = RAISE_SQL(GOV_BOOSTED_LIMIT("g", "$9")),
 	.nargs = 9,
 	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID,
 	NUMERICARRAYOID, INT8OID, INT8OID, XIDARRAYOID, TIMESTAMPTZOID}
@@ -277,7 +286,8 @@ write_alerts(const GovCrossings *crossings, Datum xids, MemoryContext context, i
 	args[7] = xids;
 	args[8] = TimestampTzGetDatum(gov_clock());
 	CommandCounterIncrement();
-	count = (int) gov_spi_modify(&raise_query, args, NULL);
+	count = (int) gov_spi_modify(gov_load_has_boosts() ? &boosted_raise_query : &raise_query,
+								 args, NULL);
 	*ids = MemoryContextAllocHuge(context, sizeof(int64) * (count + 1));
 	for (int i = 0; i < count; i++)
 	{

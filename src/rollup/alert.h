@@ -16,6 +16,17 @@
 	" (select p.thresholds from @gov_alert_policies p where p.owner_id is null))"
 
 /*
+ * In a statement: the limit of a budget at a time, with its boosts.  For
+ * statements that are run only where there are boosts (gov_load_has_boosts);
+ * others use the column itself.
+ */
+#define GOV_BOOSTED_LIMIT(a, at) \
+	"case when " a ".usage_limit is not null then trim_scale(greatest(" a ".usage_limit + coalesce((select sum(b.amount) from @gov_boosts b" \
+	" where b.owner_id = " a ".owner_id and b.entity_id = " a ".entity_id" \
+	" and b.capability_id = " a ".capability_id and b.scope_entity_ids = " a ".scope_entity_ids" \
+	" and b.name = " a ".name and b.valid_from <= " at " and (b.valid_until > " at ") is not false), 0), 0)) end"
+
+/*
  * In a statement: the usage that reaches a threshold; of a limit of 0 any
  * usage does.  The counters have the least amount that is no less
  * (gov_amount_from_share).

@@ -28,6 +28,7 @@
 
 #include "base/clock.h"
 #include "base/spi.h"
+#include "cache/load_steps.h"
 #include "ledger/statements.h"
 #include "rollup/alert.h"
 #include "rollup/notify.h"
@@ -39,61 +40,70 @@
  * sort finds it for all, as in alert.c.  What comes after the batch counts
  * too, but no event there has crossed yet.
  */
+#define RAISE_SQL(limit) \
+	"with crossed as materialized (" \
+	" select c.*, a.id, a.owner_id, a.usage_limit, t.threshold, r.amount as reached" \
+	" from unnest($1, $2, $3, $4) as c(counter_id, window_start, before, after)," \
+	"  lateral (select g.id, g.owner_id, " limit " as usage_limit, g.alert_thresholds" \
+	"           from @gov_assignments g" \
+	"           where g.counter_id = c.counter_id and g.usage_limit is not null offset 0) a," \
+	"  lateral unnest(" GOV_ALERT_THRESHOLDS("a") ") as t(threshold)," \
+	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r" \
+	" where r.amount <= c.after and not exists (" \
+	"  select from @gov_alerts k where k.assignment_id = a.id" \
+	"  and k.window_start = c.window_start and k.threshold = t.threshold offset 0))," \
+	" concerned as materialized (" \
+	" select distinct c.owner_id from crossed c)," \
+	" marks as materialized (" \
+	" select c.id, c.owner_id, c.counter_id, c.window_start, c.before, c.after, c.usage_limit," \
+	"  c.threshold, c.reached, c.reached - c.before as usage," \
+	"  null::bigint as event_id, 0 as later" \
+	" from crossed c" \
+	" union all" \
+	" select null, null, x.counter_id, x.window_start, null, null, null, null, null," \
+	"  sum(v.amount) over (partition by x.counter_id, x.window_start order by v.id), v.id, 0" \
+	" from concerned o," \
+	"  lateral (select e.id, e.amount, e.counter_ids, e.window_starts" \
+	"           from @gov_events e" \
+	"           where " GOV_SQL_PAST("e", "o.owner_id", "id", "$5") \
+	"            and (e.owner_id, e.id) <= (o.owner_id, $6) offset 0) v," \
+	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)" \
+	" where (x.counter_id in (select c.counter_id from crossed c)) is true" \
+	" union all" \
+	" select null, null, x.counter_id, x.window_start, null, null, null, null, null," \
+	"  null, null, v.amount" \
+	" from concerned o," \
+	"  lateral (select e.amount, e.counter_ids, e.window_starts" \
+	"           from @gov_events e" \
+	"           where " GOV_SQL_PAST("e", "o.owner_id", "id", "$6") \
+	"           offset 0) v," \
+	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)" \
+	" where (x.counter_id in (select c.counter_id from crossed c)) is true)," \
+	" judged as materialized (" \
+	" select m.*," \
+	"  min(m.event_id) over (w order by m.usage desc) as first_id," \
+	"  m.after + sum(m.later) over w as usage_now" \
+	" from marks m" \
+	" window w as (partition by m.counter_id, m.window_start))" \
+	"insert into @gov_alerts" \
+	" (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)" \
+	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(c.usage_now), c.usage_limit," \
+	"  case when c.before < c.reached then c.first_id end, $7" \
+	" from judged c" \
+	" where c.id is not null and c.reached <= c.usage_now" \
+	" order by c.id, c.window_start, c.threshold" \
+	" on conflict (assignment_id, window_start, threshold) do nothing" \
+	" returning id"
+
 static GovQuery raise_query = {
-	.sql =
-	"with crossed as materialized ("
-	" select c.*, a.id, a.owner_id, a.usage_limit, t.threshold, r.amount as reached"
-	" from unnest($1, $2, $3, $4) as c(counter_id, window_start, before, after),"
-	"  lateral (select g.id, g.owner_id, g.usage_limit, g.alert_thresholds"
-	"           from @gov_assignments g"
-	"           where g.counter_id = c.counter_id and g.usage_limit is not null offset 0) a,"
-	"  lateral unnest(" GOV_ALERT_THRESHOLDS("a") ") as t(threshold),"
-	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r"
-	" where r.amount <= c.after and not exists ("
-	"  select from @gov_alerts k where k.assignment_id = a.id"
-	"  and k.window_start = c.window_start and k.threshold = t.threshold offset 0)),"
-	" concerned as materialized ("
-	" select distinct c.owner_id from crossed c),"
-	" marks as materialized ("
-	" select c.id, c.owner_id, c.counter_id, c.window_start, c.before, c.after, c.usage_limit,"
-	"  c.threshold, c.reached, c.reached - c.before as usage,"
-	"  null::bigint as event_id, 0 as later"
-	" from crossed c"
-	" union all"
-	" select null, null, x.counter_id, x.window_start, null, null, null, null, null,"
-	"  sum(v.amount) over (partition by x.counter_id, x.window_start order by v.id), v.id, 0"
-	" from concerned o,"
-	"  lateral (select e.id, e.amount, e.counter_ids, e.window_starts"
-	"           from @gov_events e"
-	"           where " GOV_SQL_PAST("e", "o.owner_id", "id", "$5")
-	"            and (e.owner_id, e.id) <= (o.owner_id, $6) offset 0) v,"
-	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
-	" where (x.counter_id in (select c.counter_id from crossed c)) is true"
-	" union all"
-	" select null, null, x.counter_id, x.window_start, null, null, null, null, null,"
-	"  null, null, v.amount"
-	" from concerned o,"
-	"  lateral (select e.amount, e.counter_ids, e.window_starts"
-	"           from @gov_events e"
-	"           where " GOV_SQL_PAST("e", "o.owner_id", "id", "$6")
-	"           offset 0) v,"
-	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)"
-	" where (x.counter_id in (select c.counter_id from crossed c)) is true),"
-	" judged as materialized ("
-	" select m.*,"
-	"  min(m.event_id) over (w order by m.usage desc) as first_id,"
-	"  m.after + sum(m.later) over w as usage_now"
-	" from marks m"
-	" window w as (partition by m.counter_id, m.window_start))"
-	"insert into @gov_alerts"
-	" (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)"
-	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(c.usage_now), c.usage_limit,"
-	"  case when c.before < c.reached then c.first_id end, $7"
-	" from judged c"
-	" where c.id is not null and c.reached <= c.usage_now"
-	" order by c.id, c.window_start, c.threshold"
-	" on conflict (assignment_id, window_start, threshold) do nothing"
-	" returning id",
+	.sql = RAISE_SQL("g.usage_limit"),
+	.nargs = 7,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID,
+	INT8OID, INT8OID, TIMESTAMPTZOID}
+};
+
+static GovQuery boosted_raise_query = {
+	.sql = RAISE_SQL(GOV_BOOSTED_LIMIT("g", "$7")),
 	.nargs = 7,
 	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID,
 	INT8OID, INT8OID, TIMESTAMPTZOID}
@@ -137,7 +147,8 @@ gov_rollup_raise_alerts(const GovReached *reached, int count, int64 after_id, in
 	args[4] = Int64GetDatum(after_id);
 	args[5] = Int64GetDatum(last_id);
 	args[6] = TimestampTzGetDatum(gov_clock());
-	nids = (int) gov_spi_modify(&raise_query, args, NULL);
+	nids = (int) gov_spi_modify(gov_load_has_boosts() ? &boosted_raise_query : &raise_query,
+								args, NULL);
 	ids = palloc(sizeof(int64) * (nids + 1));
 	for (int i = 0; i < nids; i++)
 	{

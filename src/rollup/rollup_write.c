@@ -29,6 +29,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "base/spi.h"
 #include "cache/load_steps.h"
 #include "rollup/alert.h"
@@ -38,18 +39,26 @@
  * Select the budgets of these counters, and the usage that reaches the first
  * threshold of each.
  */
+#define BUDGETS_SQL(limit) \
+	"select c.n, a.id, case when a.usage_limit is not null then" \
+	" (select least(" GOV_ALERT_AMOUNT("a", "t") ", 1e27)" \
+	"  from unnest((" GOV_ALERT_THRESHOLDS("a") ")[1:1]) as t(threshold)) end" \
+	" from unnest($1, $2) with ordinality as c(counter_id, owner_id, n)," \
+	"  lateral (select g.id, g.owner_id, " limit " as usage_limit, g.alert_thresholds" \
+	"           from @gov_assignments g where g.counter_id = c.counter_id offset 0) a" \
+	" where a.owner_id = c.owner_id" \
+	" order by c.n"
+
 static GovQuery budgets_query = {
-	.sql =
-	"select c.n, a.id, case when a.usage_limit is not null then"
-	" (select least(" GOV_ALERT_AMOUNT("a", "t") ", 1e27)"
-	"  from unnest((" GOV_ALERT_THRESHOLDS("a") ")[1:1]) as t(threshold)) end"
-	" from unnest($1, $2) with ordinality as c(counter_id, owner_id, n),"
-	"  lateral (select g.id, g.owner_id, g.usage_limit, g.alert_thresholds"
-	"           from @gov_assignments g where g.counter_id = c.counter_id offset 0) a"
-	" where a.owner_id = c.owner_id"
-	" order by c.n",
+	.sql = BUDGETS_SQL("g.usage_limit"),
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, TEXTARRAYOID}
+};
+
+static GovQuery boosted_budgets_query = {
+	.sql = BUDGETS_SQL(GOV_BOOSTED_LIMIT("g", "$3")),
+	.nargs = 3,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}
 };
 
 static GovQuery usage_query = {
@@ -137,7 +146,7 @@ find_budgets(GovRollupCharge *charges, int count)
 {
 	Datum	   *counters = palloc(sizeof(Datum) * count);
 	Datum	   *owners = palloc(sizeof(Datum) * count);
-	Datum		args[2];
+	Datum		args[3];
 	uint64		nfound;
 
 	for (int i = 0; i < count; i++)
@@ -147,8 +156,10 @@ find_budgets(GovRollupCharge *charges, int count)
 	}
 	args[0] = gov_rollup_array(counters, count, INT8OID);
 	args[1] = gov_rollup_array(owners, count, TEXTOID);
+	args[2] = TimestampTzGetDatum(gov_clock());
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	nfound = gov_spi_select(&budgets_query, args, NULL);
+	nfound = gov_spi_select(gov_load_has_boosts() ? &boosted_budgets_query : &budgets_query,
+							args, NULL);
 	for (uint64 row = 0; row < nfound; row++)
 	{
 		bool		isnull;

@@ -76,7 +76,7 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 	}
 	if (relid == catalog->entities)
 		id_column = "id";
-	else if (relid == catalog->assignments)
+	else if (relid == catalog->assignments || relid == catalog->boosts)
 		id_column = "entity_id";
 	else if (relid == catalog->entity_types || relid == catalog->capabilities)
 	{
@@ -108,7 +108,7 @@ is_loaded_from(Oid relid)
 
 	return is_ledger(relid) || relid == catalog->usage ||
 		relid == catalog->entity_types || relid == catalog->capabilities ||
-		relid == catalog->entities || relid == catalog->assignments ||
+		relid == catalog->entities || relid == catalog->assignments || relid == catalog->boosts ||
 		relid == catalog->alert_policies;
 }
 

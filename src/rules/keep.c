@@ -51,6 +51,7 @@ enum
 	UPDATED_AT,
 	SCOPE,
 	USAGE_LIMIT,
+	CALL_LIMIT,
 	THRESHOLDS,
 	CADENCE,
 	ANCHOR_AT,
@@ -61,7 +62,7 @@ enum
 };
 
 static const char *const columns[NCOLUMNS] = {
-	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "alert_thresholds",
+	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "call_limit", "alert_thresholds",
 	"cadence", "anchor_at", "timezone", "counter_id", "id"
 };
 
@@ -274,6 +275,8 @@ put_in_form(GovKeptRow *row, Relation table)
 		*value_of(row, SCOPE) = sort_list(*value_of(row, SCOPE), TEXTOID);
 	if (!*null_of(row, USAGE_LIMIT))
 		*value_of(row, USAGE_LIMIT) = round_number(*value_of(row, USAGE_LIMIT));
+	if (!*null_of(row, CALL_LIMIT))
+		*value_of(row, CALL_LIMIT) = round_number(*value_of(row, CALL_LIMIT));
 	if (!*null_of(row, THRESHOLDS))
 		*value_of(row, THRESHOLDS) = sort_list(*value_of(row, THRESHOLDS), NUMERICOID);
 }

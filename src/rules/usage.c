@@ -1,6 +1,6 @@
 /*
  * usage.c
- *		Deleting a budget deletes its usage and its alerts.
+ *		Deleting a budget deletes its usage, its alerts and its boosts.
  *
  * PURPOSE
  *		Done in C, under the latest snapshot, because at REPEATABLE READ the
@@ -19,6 +19,7 @@
 
 #include "base/catalog.h"
 #include "base/spi.h"
+#include "cache/load_steps.h"
 #include "rules/trigger.h"
 
 PG_FUNCTION_INFO_V1(gov_forget_budget_1_0);
@@ -35,8 +36,30 @@ static GovQuery forget_alerts_query = {
 	.argtypes = {UUIDOID}
 };
 
+static GovQuery forget_boosts_query = {
+	.sql =
+	"delete from @gov_boosts b where b.owner_id = $1 and b.entity_id = $2"
+	" and b.capability_id = $3 and b.scope_entity_ids = $4 and b.name = $5",
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID}
+};
+
+static GovQuery forget_all_boosts_query = {.sql = "delete from @gov_boosts"};
 static GovQuery forget_all_usage_query = {.sql = "delete from @gov_usage"};
 static GovQuery forget_all_alerts_query = {.sql = "delete from @gov_alerts"};
+
+static void
+forget_boosts(const TriggerData *trigger)
+{
+	static const char *const key[] = {
+		"owner_id", "entity_id", "capability_id", "scope_entity_ids", "name"
+	};
+	Datum		args[lengthof(key)];
+
+	for (int i = 0; i < lengthof(key); i++)
+		args[i] = gov_trigger_key(trigger, trigger->tg_trigtuple, key[i]);
+	gov_spi_modify(&forget_boosts_query, args, NULL);
+}
 
 static void
 forget_one(const TriggerData *trigger)
@@ -49,6 +72,17 @@ forget_one(const TriggerData *trigger)
 
 	gov_spi_modify(&forget_usage_query, usage_args, NULL);
 	gov_spi_modify(&forget_alerts_query, alerts_args, NULL);
+	if (gov_load_has_boosts())
+		forget_boosts(trigger);
+}
+
+static void
+forget_all(void)
+{
+	gov_spi_modify(&forget_all_usage_query, NULL, NULL);
+	gov_spi_modify(&forget_all_alerts_query, NULL, NULL);
+	if (gov_load_has_boosts())
+		gov_spi_modify(&forget_all_boosts_query, NULL, NULL);
 }
 
 /* AFTER DELETE of gov_assignments, for each row, and AFTER TRUNCATE. */
@@ -68,10 +102,7 @@ gov_forget_budget_1_0(PG_FUNCTION_ARGS)
 	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
 	gov_spi_begin(&spi);
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-	{
-		gov_spi_modify(&forget_all_usage_query, NULL, NULL);
-		gov_spi_modify(&forget_all_alerts_query, NULL, NULL);
-	}
+		forget_all();
 	else
 		forget_one(trigger);
 	gov_spi_end(&spi);

@@ -154,7 +154,7 @@ sub use_and_fail
 	my ($hold) = chance(0.4) ? some_hold($n, 'open') : ();
 	$sql = one_of("gov_settle('$hold', $amount)", "gov_release('$hold')", "gov_extend('$hold', '1 hour')") if defined $hold && $amount >= 0;
 	my $answer = outcome($n, "select 1 / (0 * length(x::text)) from $sql as x");
-	die "a failing use: $answer\n" if $answer !~ /^22012/;
+	die "a failing use: $answer\n" if $answer !~ /^22012|^GV001 extension of hold .* denied: Blocked/;
 	return;
 }
 
@@ -230,6 +230,7 @@ sub extend
 		return;
 	}
 	my $report = expect($n, 'extend', literal($hold), ttl($minutes));
+	return if $report->{refused};
 	remember($n, 'hold', $hold, { %{ known($n, 'hold')->{$hold} }, until => minutes() + $minutes });
 	return;
 }

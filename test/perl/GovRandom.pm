@@ -103,6 +103,7 @@ sub random_budget
 # Changes, as SQL; the arguments pick a budget and an entity.
 my @changes = (
 	[ 3, sub { "update gov_assignments set usage_limit = " . literal(random_limit()) . " where $_[0]" } ],
+	[ 2, sub { "update gov_assignments set call_limit = " . literal(random_limit()) . " where $_[0]" } ],
 	[ 1, sub { "update gov_assignments set enforcement = " . literal(one_of('hard', 'soft')) . " where $_[0]" } ],
 	[ 3, sub { "update gov_assignments set cadence = " . literal(one_of(@cadences)) . " where $_[0]" } ],
 	[ 1, sub { "update gov_assignments set anchor_at = " . literal(one_of(@anchors)) . ", timezone = " . literal(one_of(@timezones)) . " where $_[0]" } ],
@@ -113,10 +114,29 @@ my @changes = (
 	[ 4, \&insert_budget ],
 	[ 2, \&upsert_budget ],
 	[ 1, sub { "update gov_entities set archived_at = case when archived_at is null then now() end where $_[1]" } ],
+	[ 1, \&block_or_not ],
+	[ 3, \&boost ], [ 1, sub { "update gov_boosts set valid_until = greatest(gov_now(), valid_from + interval '1 microsecond') where owner_id = " . literal($owner) . ' and valid_until is null' } ],
+	[ 1, sub { 'delete from gov_boosts where owner_id = ' . literal($owner) . ' and amount ' . one_of('< 0', '> 0') } ],
 	[ 1, sub { "update gov_entities set parent_id = " . literal(chance(0.2) ? undef : random_entity()) . " where $_[1]" } ],
 	[ 1, \&insert_entity ],
 	[ 1, sub { "delete from gov_entities where $_[1]" } ],
 	[ 1, sub { "update gov_entity_types set attribution_keys = " . literal(one_of('{userId}', '{userId}', '{other,userId}')) . " where id = 'user'" } ]);
+
+# For minutes, now or soon, more or less.
+sub boost
+{
+	my $from = one_of('gov_now()', 'gov_now()', "gov_now() + interval '" . one_of(1, 5) . " minutes'");
+
+	return 'insert into gov_boosts (owner_id, entity_id, capability_id, scope_entity_ids, name, amount, valid_from, valid_until)'
+	  . ' select owner_id, entity_id, capability_id, scope_entity_ids, name, ' . one_of(1, 5, 20, -1, -5, -20, '0.000000001') . ", $from, "
+	  . one_of('null', map { "$from + interval '$_ minutes'" } 1, 2, 10) . " from gov_assignments where usage_limit is not null and $_[0]";
+}
+
+sub block_or_not
+{
+	return 'update gov_entities set (blocked_at, blocked_until) = (select b.at, case when b.at is not null then ' . one_of('null::timestamptz', "b.at + interval '" . one_of(1, 2, 10) . " minutes'")
+	  . " end from (select case when blocked_at is null then gov_now() end as at) b) where $_[1]";
+}
 
 # Under its id: what is held against it still is.
 sub make_budget_again

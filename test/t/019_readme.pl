@@ -34,7 +34,7 @@ find(
 	$root);
 
 # Those for users, all of whose names are of SQL.
-my @for_users = qw(README.md SECURITY.md docs/guide.md docs/operations.md docs/reference.md);
+my @for_users = qw(README.md SECURITY.md docs/guide.md docs/recipes.md docs/operations.md docs/reference.md);
 
 foreach my $document (@for_users, 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/architecture.md')
 {
@@ -132,6 +132,7 @@ foreach my $document (sort keys %text)
 	run_document($document, @blocks) if @blocks;
 }
 cmp_ok(scalar blocks($text{'docs/guide.md'}), '>', 40, 'the guide has SQL');
+cmp_ok(scalar blocks($text{'docs/recipes.md'}), '>', 15, 'the recipes have SQL');
 cmp_ok(scalar blocks($text{'README.md'}), '>', 5, 'the README has some');
 
 # ---------------------------------------------------------------- links

@@ -22,6 +22,7 @@ my %RELATIONS = (
 	gov_alerts_id_seq => [''],
 	gov_allocations => ['reader tenant admin'],
 	gov_assignments => [ 'reader tenant admin', 'tenant admin' ],
+	gov_boosts => [ 'reader tenant admin', 'admin' ],
 	gov_budgets => ['reader tenant admin'],
 	gov_capabilities => [ 'reader tenant admin', 'admin' ],
 	gov_counter_seq => [''],
@@ -49,6 +50,9 @@ my %FUNCTIONS = (
 	gov_allowed => [ 'app reader', '42501', "gov_allowed($use)" ],
 	gov_archive_entities => [ '', '42501', q{gov_archive_entities('globex', '{sekrit-team}')} ],
 	gov_attribution => [ 'reader tenant', '42501', q{gov_attribution('globex', 'tokens', '{team}', '-infinity', 'infinity')} ],
+	gov_block => [ '', '42501', q{gov_block('globex', 'sekrit-team')} ],
+	gov_boost => [ '', '42501', q{gov_boost('globex', 'sekrit-team', 'tokens', 1)} ],
+	gov_unblock => [ '', '42501', q{gov_unblock('globex', 'sekrit-team')} ],
 	gov_backtest => [ 'reader tenant', '42501', "gov_backtest('globex', '[$budget]', '-infinity', 'infinity')" ],
 	gov_cached_counters => [ 'reader', 'shared', 'gov_cached_counters()' ],
 	gov_cache_needed => [ 'reader', '42501', q{gov_cache_needed('globex')} ],
@@ -98,6 +102,7 @@ my %FUNCTIONS = (
 
 	# Internal. Those that are not listed must be in SQL, with the rights of their caller, and are for readers and tenants.
 	_gov_cached_counters => [ 'reader', '42501', q{_gov_cached_counters('globex')} ],
+	_gov_verify_owner => [ 'reader', '42501', q{_gov_verify_owner('globex')} ],
 	_gov_library_version => [ 'reader', 'shared', '_gov_library_version()' ],
 	_gov_budgets_of_entity => [ 'reader tenant', 'shared', q{_gov_budgets_of_entity('globex', 'sekrit-team', '2026-01-01')} ],
 	_gov_budget_bytes => [ 'reader', 'shared', '_gov_budget_bytes(1, 0, 0, 0, false, 0)' ],
@@ -136,6 +141,7 @@ foreach my $owner (qw(acme globex))
 			('$owner', '${x}old', 'team', '${x}team', null, '{}', now());
 		insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, locked, alert_thresholds) values
 			('$owner', '${x}team', 'tokens', '${x}open', 100, false, '{50}'), ('$owner', '${x}team', 'tokens', '${x}locked', 1000, true, '{50}');
+		insert into gov_boosts (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 0.5);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}');
 		set governance.caller = '${x}caller';
 		select gov_ingest('$owner', 'tokens', 60, '{"feature": "${x}chat"}', '{${x}team}', '${x}key')});

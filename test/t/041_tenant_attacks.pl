@@ -19,6 +19,7 @@ foreach my $owner (qw(acme globex))
 	$node->safe_psql('postgres', qq{
 		update gov_assignments set locked = true where owner_id = '$owner' and entity_id = 'dept-1';
 		update gov_entities set display_name = 'name of $owner' where owner_id = '$owner';
+		insert into gov_boosts (owner_id, entity_id, capability_id, amount, reason) select owner_id, entity_id, capability_id, 0.5, 'boost of $owner' from gov_assignments where owner_id = '$owner' and entity_id = 'dept-1' limit 1;
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}')});
 	gov_use($node, 'postgres', 5, owner => $owner);
 }
@@ -105,7 +106,7 @@ gives('reset search_path; drop table pg_temp.gov_events', '');
 
 # A cheap function that would be called first, were the planner free to choose.
 gives(q{create function attic.leak(text) returns boolean language plpgsql cost 0.0000001 as $$begin raise notice 'saw %', $1; return true; end$$}, '');
-foreach my $table (qw(gov_entities gov_assignments gov_events gov_usage gov_usage_hourly gov_reservations gov_alerts gov_alert_policies gov_holds gov_event_log gov_usage_log gov_alert_log gov_budgets gov_allocations))
+foreach my $table (qw(gov_entities gov_assignments gov_boosts gov_events gov_usage gov_usage_hourly gov_reservations gov_alerts gov_alert_policies gov_holds gov_event_log gov_usage_log gov_alert_log gov_budgets gov_allocations))
 {
 	foreach my $setting ('seqscan', 'indexscan', 'bitmapscan', 'nestloop')
 	{

@@ -47,12 +47,12 @@ sub is_answer
 
 sub calls { my ($function, $owner, $amount, $more) = @_; return "select is_granted from $function('$owner', 'tokens', $amount, null, '{org}'" . ($more // '') . ')'; }
 
-# What each way of asking says of a budget: used, held, and the start of the window.
+# What each way of asking says of a budget, or those that are chosen: used, held, and the start of the window.
 sub shown
 {
-	my ($owner) = @_;
+	my ($owner, $which) = @_;
 
-	return map { "$_->[0]: " . gov_ask($session, $_->[1]) } (
+	return map { "$_->[0]: " . gov_ask($session, $_->[1]) } grep { !defined $which || "$_->[0]:" =~ $which } (
 		[ headroom => qq{select trim_scale(current_usage), trim_scale(reserved_usage), usage_period_start from gov_headroom('$owner', 'tokens', 0, null, '{org}')} ],
 		[ chains => qq{select (b ->> 'currentUsage')::numeric, (b ->> 'reservedUsage')::numeric, (b ->> 'usagePeriodStart')::timestamptz from gov_check('$owner', 'tokens', 0, null, '{org}') c, jsonb_array_elements(c.chains -> 0) b} ],
 		[ budgets => qq{select trim_scale(current_usage), trim_scale(reserved_usage), usage_period_start from gov_budgets where owner_id = '$owner'} ],
@@ -64,7 +64,7 @@ sub all_show
 {
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my ($owner, $wanted, $name, $which) = @_;
-	my @shown = grep { !defined $which || /$which/ } shown($owner);
+	my @shown = shown($owner, $which);
 
 	is(join("\n", @shown), join("\n", map { s/: .*/: $wanted/r } @shown), $name);
 	return;
@@ -87,7 +87,9 @@ foreach my $way (sort keys %ways)
 	all_show($owner, '10|0|2040-05-05 10:00:00+00', "$way: as all show");
 	stop_clock($end, 0);
 	$turn->();
-	is_answer(calls('gov_check', $owner, 10), 't', "$way: at the end the next window has begun");
+	# what it has kept of the query before is over, though no call has turned the counter yet
+	all_show($owner, '0|0|2040-05-05 11:00:00+00', "$way: at the end a query shows the next window", qr/^query:/);
+	is_answer(calls('gov_check', $owner, 10), 't', "$way: which has begun");
 	all_show($owner, '0|0|2040-05-05 11:00:00+00', "$way: as all show");
 	is_answer(calls('gov_consume', $owner, 4), 't', "$way: which is used");
 	$turn->();
@@ -126,6 +128,61 @@ foreach my $way (sort keys %ways)
 	# a counter in memory has it until it is swept
 	all_show($owner, '0|0|2040-05-05 12:00:00+00', "$way: as all show that read tables", $way eq 'without the cache' ? undef : qr/^(?:budgets|tree):/);
 	is_answer(calls('gov_consume', $owner, 10), 't', "$way: and denies nothing");
+	gov_ask($session, 'reset governance.use_cache');
+}
+
+# ---------------------------------------------------------------- a block
+
+foreach my $way (sort keys %ways)
+{
+	my $owner = "block $way";
+	my $turn = sub { gov_ask($session, $ways{$way}) if $ways{$way} };
+
+	gov_ask($session, "call customer('$owner')");
+	stop_clock('2040-05-05 12:20:00+00', 0);
+	gov_ask($session, qq{select gov_block('$owner', 'org', '2040-05-05 12:20:00.000002+00')});
+	stop_clock('2040-05-05 12:20:00+00', 1);
+	$turn->();
+	is_answer(qq{select is_granted, denied_reason, retry_at from gov_check('$owner', 'tokens', 1, null, '{org}')}, 'f|Blocked|2040-05-05 12:20:00.000002+00',
+		"$way: blocked until a time, a microsecond before it");
+	is_answer(calls('gov_consume', $owner, 1), 'f', "$way: for a call that charges too");
+	stop_clock('2040-05-05 12:20:00+00', 2);
+	$turn->();
+	is_answer(calls('gov_check', $owner, 1), 't', "$way: and not at it");
+	is_answer(calls('gov_consume', $owner, 10), 't', "$way: nor for a call that charges");
+	gov_ask($session, 'reset governance.use_cache');
+}
+
+# ---------------------------------------------------------------- a boost
+
+foreach my $way (sort keys %ways)
+{
+	my $owner = "boost $way";
+	my $turn = sub { gov_ask($session, $ways{$way}) if $ways{$way} };
+	my $limits = sub {
+		return gov_ask($session, qq{
+			select h.usage_limit || ' ' || b.usage_limit || ' ' || (q.r ->> 'usageLimit') || ' ' || t.usage_limit
+			from gov_headroom('$owner', 'tokens', 0, null, '{org}') h, gov_budgets b, gov_tree('$owner', '{tokens}') t,
+				jsonb_path_query(gov_query('$owner', '{tokens}'), '\$.data[*]') q (r)
+			where b.owner_id = '$owner'});
+	};
+
+	gov_ask($session, "call customer('$owner')");
+	stop_clock('2040-05-05 12:20:00+00', 0);
+	gov_ask($session, qq{select gov_boost('$owner', 'org', 'tokens', 5, '2040-05-05 12:20:00.000005+00', valid_from => '2040-05-05 12:20:00.000003+00')});
+	gov_ask($session, calls('gov_consume', $owner, 10));
+	is_answer(qq{select retry_at from gov_check('$owner', 'tokens', 5, null, '{org}')}, '2040-05-05 12:20:00.000003+00', "$way: when to come back");
+	foreach my $case ([ 2, 10, 'a microsecond before it begins' ], [ 3, 15, 'when it begins' ], [ 4, 15, 'a microsecond before it ends' ], [ 5, 10, 'when it ends' ])
+	{
+		my ($at, $limit, $when) = @$case;
+
+		stop_clock('2040-05-05 12:20:00+00', $at);
+		$turn->();
+		is($limits->(), join(' ', ($limit) x 4), "$way: the limit $when");
+		is_answer(calls('gov_check', $owner, 5), $limit == 15 ? 't' : 'f', "$way: what is granted $when");
+		is_answer(calls('gov_consume', $owner, 5), 't', "$way: what charges is granted as long as it lasts") if $at == 4;
+	}
+	is_answer(calls('gov_consume', $owner, 0), 'f', "$way: and not a microsecond later");
 	gov_ask($session, 'reset governance.use_cache');
 }
 

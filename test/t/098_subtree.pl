@@ -111,8 +111,8 @@ sub parts_are_right
 	is($wrong, '', "$when: every part is as in the whole");
 	cmp_ok($compared, '>', 100, "$when: $compared rows");
 	is(sql(qq{
-			with whole as (select b from _gov_budgets_of('$owner', gov_now()) b),
-			part as (select b from gov_entities e, _gov_budgets_of(e.owner_id, gov_now(), array[e.id]) b where e.owner_id = '$owner')
+			with whole as (select b from _gov_budgets_at('$owner', gov_now()) b),
+			part as (select b from gov_entities e, _gov_budgets_at(e.owner_id, gov_now(), array[e.id]) b where e.owner_id = '$owner')
 			select count(*) > 20, (select count(*) from (table whole except all table part union all (table part except all table whole)) x) from whole}),
 		't|0', "$when: entity by entity the budgets are as in the whole");
 	is(sql("select string_agg(l, E'\\n') from gov_report('$owner', max_depth => 1000) l"), sql("select string_agg(l, E'\\n') from gov_report('$owner') l"),

@@ -264,6 +264,7 @@ read_budgets(FunctionCallInfo fcinfo, GovBudgetState *budgets)
 		budgets[i].has_limit = !no_limit[i];
 		budgets[i].limit = no_limit[i] ? 0 : raw_in(limit[i]);
 		budgets[i].is_soft = DatumGetBool(soft[i]);
+		budgets[i].bounds = NULL;
 		budgets[i].window_end = DatumGetTimestampTz(window_end[i]);
 	}
 	return n;
@@ -294,7 +295,7 @@ test_decide(PG_FUNCTION_ARGS)
 	bool		nulls[4];
 
 	gov_decide(budgets, read_budgets(fcinfo, budgets),
-			   raw_in(PG_GETARG_DATUM(5)), &decision);
+			   raw_in(PG_GETARG_DATUM(5)), DT_NOBEGIN, &decision);
 	reason = gov_decide_reason(decision.denial);
 
 	nulls[0] = false;
