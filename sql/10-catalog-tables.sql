@@ -327,3 +327,68 @@ comment on constraint gov_boosts_amount_check on @extschema@.gov_boosts is 'The 
 comment on constraint gov_boosts_valid_from_check on @extschema@.gov_boosts is 'A boost begins at a finite time.';
 comment on constraint gov_boosts_valid_until_check on @extschema@.gov_boosts is 'A boost ends after it begins, at a finite time, or not at all (null).';
 comment on constraint gov_boosts_reason_check on @extschema@.gov_boosts is 'The reason of a boost has 1 to 1000 characters.';
+
+create table @extschema@.gov_increase_requests
+(
+    id uuid not null default gen_random_uuid(),
+    owner_id text collate "C" not null,
+    entity_id text collate "C" not null,
+    capability_id text collate "C" not null,
+    scope_entity_ids text[] collate "C" not null default '{}',
+    name text collate "C" not null default '',
+    amount numeric not null,
+    valid_until timestamptz,
+    reason text,
+    state text collate "C" not null default 'open',
+    requested_by text collate "C" not null default session_user,
+    decided_by text collate "C",
+    decided_at timestamptz,
+    note text,
+    boost_id uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_increase_requests_pkey primary key (id),
+    constraint gov_increase_requests_owner_id_check
+        check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_increase_requests_amount_check
+        check (amount > 0 and amount < 1000000000000000000),
+    constraint gov_increase_requests_valid_until_check
+        check (isfinite(valid_until)),
+    constraint gov_increase_requests_reason_check
+        check (length(reason) between 1 and 1000),
+    constraint gov_increase_requests_note_check
+        check (length(note) between 1 and 1000),
+    constraint gov_increase_requests_state_check
+        check (state in ('open', 'approved', 'declined', 'withdrawn'))
+)
+using heap;
+
+-- What waits for an answer.
+create index gov_increase_requests_open on @extschema@.gov_increase_requests (owner_id, entity_id)
+    where state = 'open';
+
+comment on table @extschema@.gov_increase_requests is 'requests for more, and what was answered (since 1.1.0)';
+comment on column @extschema@.gov_increase_requests.id is 'its id, drawn where it is not given';
+comment on column @extschema@.gov_increase_requests.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_increase_requests.entity_id is 'the entity whose budget it is about';
+comment on column @extschema@.gov_increase_requests.capability_id is 'the capability of that budget';
+comment on column @extschema@.gov_increase_requests.scope_entity_ids is 'the scope of that budget';
+comment on column @extschema@.gov_increase_requests.name is 'the name of that budget';
+comment on column @extschema@.gov_increase_requests.amount is 'how much more is asked for, in the capability''s unit, exact to 9 decimals';
+comment on column @extschema@.gov_increase_requests.valid_until is 'until when it is asked for; null: for ever';
+comment on column @extschema@.gov_increase_requests.reason is 'why, for people to read';
+comment on column @extschema@.gov_increase_requests.state is 'open, approved, declined or withdrawn';
+comment on column @extschema@.gov_increase_requests.requested_by is 'the role that had logged in';
+comment on column @extschema@.gov_increase_requests.decided_by is 'the role that had logged in when it was answered or withdrawn; null while it is open';
+comment on column @extschema@.gov_increase_requests.decided_at is 'when that was';
+comment on column @extschema@.gov_increase_requests.note is 'what was answered, for people to read';
+comment on column @extschema@.gov_increase_requests.boost_id is 'the boost that an approval has made';
+comment on column @extschema@.gov_increase_requests.created_at is 'when it was made';
+comment on column @extschema@.gov_increase_requests.updated_at is 'when a value of the row last changed';
+comment on constraint gov_increase_requests_owner_id_check on @extschema@.gov_increase_requests is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_increase_requests_amount_check on @extschema@.gov_increase_requests is 'What is asked for is a number above 0 with at most 18 digits before the point.';
+comment on constraint gov_increase_requests_valid_until_check on @extschema@.gov_increase_requests is 'What is asked for ends at a finite time, or not at all (null).';
+comment on constraint gov_increase_requests_reason_check on @extschema@.gov_increase_requests is 'The reason of a request has 1 to 1000 characters.';
+comment on constraint gov_increase_requests_note_check on @extschema@.gov_increase_requests is 'The note of an answer has 1 to 1000 characters.';
+comment on constraint gov_increase_requests_state_check on @extschema@.gov_increase_requests is 'A request is "open", "approved", "declined" or "withdrawn".';

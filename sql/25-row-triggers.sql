@@ -224,6 +224,58 @@ $$;
 comment on function @extschema@.gov_keep_boost() is
     'trigger: sorts the scope, rounds the amount to 9 decimals, keeps the times, and refuses a boost of no budget (23503), of one without limit (23514) and a 17th (54000)';
 
+create function @extschema@.gov_keep_request()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    max_open constant int := 100;
+begin
+    if array_ndims(new.scope_entity_ids) > 1 then
+        perform @extschema@._gov_refuse_dimensions(tg_table_name, 'scope_entity_ids'::name);
+    end if;
+    new.amount := trim_scale(round(new.amount, 9));
+    new.scope_entity_ids := @extschema@._gov_sorted(new.scope_entity_ids);
+    if tg_op = 'UPDATE' then
+        new.created_at := old.created_at;
+        new.updated_at := old.updated_at;
+        if new is distinct from old then
+            new.updated_at := clock_timestamp();
+        end if;
+        if old.state <> 'open' and new.state <> old.state then
+            raise exception using
+                errcode = 'object_not_in_prerequisite_state',
+                message = format('request "%s" is not open any more', old.id),
+                detail = format('Its state is "%s".', old.state),
+                hint = 'Make a new request.',
+                table = tg_table_name;
+        end if;
+        if new.state <> old.state then
+            new.decided_by := session_user;
+            new.decided_at := clock_timestamp();
+        end if;
+        return new;
+    end if;
+
+    if new.state = 'open'
+        and (select count(*) from @extschema@.gov_increase_requests r where r.owner_id = new.owner_id and r.state = 'open') >= max_open
+    then
+        raise exception using
+            errcode = 'program_limit_exceeded',
+            message = format('owner "%s" has too many open requests', left(new.owner_id, 200)),
+            detail = format('At most %s may wait for an answer.', max_open),
+            hint = 'Withdraw some, or answer them.',
+            table = tg_table_name;
+    end if;
+    return new;
+end
+$$;
+
+comment on function @extschema@.gov_keep_request() is
+    'trigger: sorts the scope, rounds the amount to 9 decimals, notes who decided, keeps the times, and refuses a second decision (55000) and a 101st open request of an owner (54000)';
+
 create function @extschema@.gov_end_boosts()
 returns trigger
 language plpgsql
@@ -336,6 +388,18 @@ create trigger gov_boosts_key
     when ((new.id, new.owner_id, new.entity_id, new.capability_id, new.scope_entity_ids, new.name)
         is distinct from (old.id, old.owner_id, old.entity_id, old.capability_id, old.scope_entity_ids, old.name))
     execute function @extschema@.gov_refuse_key_change('id, owner_id, entity_id, capability_id, scope_entity_ids, name');
+
+create trigger gov_increase_requests_keep
+    before insert or update on @extschema@.gov_increase_requests
+    for each row
+    execute function @extschema@.gov_keep_request();
+
+create trigger gov_increase_requests_key
+    before update on @extschema@.gov_increase_requests
+    for each row
+    when ((new.id, new.owner_id, new.entity_id, new.capability_id, new.scope_entity_ids, new.name, new.amount, new.valid_until, new.reason, new.requested_by)
+        is distinct from (old.id, old.owner_id, old.entity_id, old.capability_id, old.scope_entity_ids, old.name, old.amount, old.valid_until, old.reason, old.requested_by))
+    execute function @extschema@.gov_refuse_key_change('id, owner_id, entity_id, capability_id, scope_entity_ids, name, amount, valid_until, reason, requested_by');
 
 create trigger gov_alert_policies_keep
     before insert or update on @extschema@.gov_alert_policies

@@ -89,5 +89,80 @@ comment on column @extschema@.gov_allocations.allocated is
 comment on column @extschema@.gov_allocations.unallocated is 'limit - allocated, negative when more is allocated than there is; null without a limit';
 comment on column @extschema@.gov_allocations.strict_allocation is 'true = no more may be allocated than the limit';
 
+create view @extschema@.gov_exceptions with (security_invoker = true) as
+select
+    e.owner_id,
+    e.id as entity_id,
+    'blocked'::text collate "C" as exception,
+    null::text collate "C" as capability_id,
+    null::text[] collate "C" as scope_entity_ids,
+    null::text collate "C" as name,
+    null::numeric as amount,
+    e.blocked_at as since,
+    e.blocked_until as until,
+    e.blocked_reason as reason,
+    null::uuid as id
+from @extschema@.gov_entities e
+where e.blocked_at is not null
+    and (e.blocked_until > @extschema@.gov_now()) is not false
+union all
+select
+    b.owner_id,
+    b.entity_id,
+    'boosted',
+    b.capability_id,
+    b.scope_entity_ids,
+    b.name,
+    b.amount,
+    b.valid_from,
+    b.valid_until,
+    b.reason,
+    b.id
+from @extschema@.gov_boosts b
+where (b.valid_until > @extschema@.gov_now()) is not false
+union all
+select
+    r.owner_id,
+    r.entity_id,
+    'asks for more',
+    r.capability_id,
+    r.scope_entity_ids,
+    r.name,
+    r.amount,
+    r.created_at,
+    r.valid_until,
+    r.reason,
+    r.id
+from @extschema@.gov_increase_requests r
+where r.state = 'open'
+union all
+select
+    b.owner_id,
+    b.entity_id,
+    'over its limit',
+    b.capability_id,
+    b.scope_entity_ids,
+    b.name,
+    trim_scale(b.current_usage - b.usage_limit),
+    b.usage_period_start,
+    b.usage_period_end,
+    null,
+    null
+from @extschema@.gov_budgets b
+where b.current_usage > b.usage_limit;
+
+comment on view @extschema@.gov_exceptions is 'who is blocked, boosted, over a limit, or waiting for an answer, just now or soon (since 1.1.0)';
+comment on column @extschema@.gov_exceptions.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_exceptions.entity_id is 'the entity that it is about';
+comment on column @extschema@.gov_exceptions.exception is 'blocked, boosted, asks for more, or over its limit';
+comment on column @extschema@.gov_exceptions.capability_id is 'the capability of the budget; null for a block, which is for all';
+comment on column @extschema@.gov_exceptions.scope_entity_ids is 'the scope of the budget; null for a block';
+comment on column @extschema@.gov_exceptions.name is 'the name of the budget; null for a block';
+comment on column @extschema@.gov_exceptions.amount is 'what is added to the limit, or asked for, or used over it; null for a block';
+comment on column @extschema@.gov_exceptions.since is 'when it began, or begins; of usage over the limit when the window did (null: it never resets)';
+comment on column @extschema@.gov_exceptions.until is 'when it ends by itself; null: not at all';
+comment on column @extschema@.gov_exceptions.reason is 'why, for people to read';
+comment on column @extschema@.gov_exceptions.id is 'of the boost or the request';
+
 -- What the views of 1.0.0 read.
 drop function if exists @extschema@._gov_budgets_of(text, timestamptz);

@@ -10,6 +10,7 @@ select pg_extension_config_dump('@extschema@.gov_capabilities', '');
 select pg_extension_config_dump('@extschema@.gov_entities', '');
 select pg_extension_config_dump('@extschema@.gov_assignments', '');
 select pg_extension_config_dump('@extschema@.gov_boosts', '');
+select pg_extension_config_dump('@extschema@.gov_increase_requests', '');
 select pg_extension_config_dump('@extschema@.gov_events', '');
 select pg_extension_config_dump('@extschema@.gov_usage', '');
 select pg_extension_config_dump('@extschema@.gov_usage_hourly', '');

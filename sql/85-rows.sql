@@ -11,6 +11,7 @@ alter table @extschema@.gov_capabilities enable row level security;
 alter table @extschema@.gov_entities enable row level security;
 alter table @extschema@.gov_assignments enable row level security;
 alter table @extschema@.gov_boosts enable row level security;
+alter table @extschema@.gov_increase_requests enable row level security;
 alter table @extschema@.gov_events enable row level security;
 alter table @extschema@.gov_usage enable row level security;
 alter table @extschema@.gov_usage_hourly enable row level security;
@@ -21,6 +22,7 @@ alter table @extschema@.gov_alert_policies enable row level security;
 create policy gov_entities_select on @extschema@.gov_entities for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_assignments_select on @extschema@.gov_assignments for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_boosts_select on @extschema@.gov_boosts for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_increase_requests_select on @extschema@.gov_increase_requests for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_events_select on @extschema@.gov_events for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_usage_select on @extschema@.gov_usage for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_usage_hourly_select on @extschema@.gov_usage_hourly for select using (@extschema@.gov_owner_visible(owner_id));
@@ -35,7 +37,20 @@ create policy gov_boosts_insert on @extschema@.gov_boosts for insert with check 
 create policy gov_boosts_update on @extschema@.gov_boosts for update using (@extschema@.gov_owner_changeable(owner_id));
 create policy gov_boosts_delete on @extschema@.gov_boosts for delete using (@extschema@.gov_owner_changeable(owner_id));
 
+create policy gov_increase_requests_delete on @extschema@.gov_increase_requests for delete using (@extschema@.gov_owner_changeable(owner_id));
+
 -- The functions' OIDs are constants here: no search_path puts another in their place.
+
+-- Whoever may not answer a request may make one, and withdraw it.
+
+create policy gov_increase_requests_insert on @extschema@.gov_increase_requests for insert
+    with check (@extschema@.gov_owner_changeable(owner_id)
+        and (state = 'open' or has_function_privilege('@extschema@._gov_change_every_owner()'::regprocedure, 'execute')));
+
+create policy gov_increase_requests_update on @extschema@.gov_increase_requests for update
+    using (@extschema@.gov_owner_changeable(owner_id))
+    with check (@extschema@.gov_owner_changeable(owner_id)
+        and (state = 'withdrawn' or has_function_privilege('@extschema@._gov_change_every_owner()'::regprocedure, 'execute')));
 
 create policy gov_assignments_insert on @extschema@.gov_assignments for insert
     with check (@extschema@.gov_owner_changeable(owner_id)

@@ -40,7 +40,6 @@
 #include "base/owner.h"
 #include "base/spi.h"
 #include "cache/changes.h"
-#include "cache/load_steps.h"
 #include "rules/hierarchy.h"
 
 PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
@@ -79,8 +78,9 @@ static GovQuery delete_queries[] = {
 	DELETE_FROM("gov_alert_policies")
 };
 
-/* An extension that is not updated yet has no such table. */
+/* An extension that is not updated yet has no such tables. */
 static GovQuery delete_boosts_query = DELETE_FROM("gov_boosts");
+static GovQuery delete_requests_query = DELETE_FROM("gov_increase_requests");
 
 /* gov_delete_owner(owner_id text) returns void */
 Datum
@@ -102,8 +102,11 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 	gov_hierarchy_lock(DatumGetTextPP(args[0]), ExclusiveLock);
 	for (int i = 0; i < lengthof(delete_queries); i++)
 		gov_spi_modify(&delete_queries[i], args, NULL);
-	if (gov_load_has_boosts())
+	if (gov_catalog()->has_1_1_tables)
+	{
 		gov_spi_modify(&delete_boosts_query, args, NULL);
+		gov_spi_modify(&delete_requests_query, args, NULL);
+	}
 	gov_spi_end(&spi);
 	PG_RETURN_VOID();
 }

@@ -28,6 +28,8 @@ my %RELATIONS = (
 	gov_counter_seq => [''],
 	gov_entities => [ 'reader tenant admin', 'admin' ],
 	gov_entity_types => [ 'reader tenant admin', 'admin' ],
+	gov_exceptions => ['reader tenant admin'],
+	gov_increase_requests => [ 'reader tenant admin', 'admin' ],
 	gov_events => ['reader tenant admin'],
 	gov_events_id_seq => [''],
 	gov_holds => ['reader tenant admin'],
@@ -52,6 +54,9 @@ my %FUNCTIONS = (
 	gov_attribution => [ 'reader tenant', '42501', q{gov_attribution('globex', 'tokens', '{team}', '-infinity', 'infinity')} ],
 	gov_block => [ '', '42501', q{gov_block('globex', 'sekrit-team')} ],
 	gov_boost => [ '', '42501', q{gov_boost('globex', 'sekrit-team', 'tokens', 1)} ],
+	gov_request_increase => [ 'tenant', '42501', q{gov_request_increase('globex', 'sekrit-team', 'tokens', 1)} ],
+	gov_withdraw_increase => [ 'tenant', '42704', q{gov_withdraw_increase('00000000-0000-0000-0000-000000000001')} ],
+	gov_decide_increase => [ '', '42704', q{gov_decide_increase('00000000-0000-0000-0000-000000000001', true)} ],
 	gov_unblock => [ '', '42501', q{gov_unblock('globex', 'sekrit-team')} ],
 	gov_backtest => [ 'reader tenant', '42501', "gov_backtest('globex', '[$budget]', '-infinity', 'infinity')" ],
 	gov_cached_counters => [ 'reader', 'shared', 'gov_cached_counters()' ],
@@ -141,6 +146,8 @@ foreach my $owner (qw(acme globex))
 			('$owner', '${x}old', 'team', '${x}team', null, '{}', now());
 		insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, locked, alert_thresholds) values
 			('$owner', '${x}team', 'tokens', '${x}open', 100, false, '{50}'), ('$owner', '${x}team', 'tokens', '${x}locked', 1000, true, '{50}');
+		insert into gov_increase_requests (id, owner_id, entity_id, capability_id, name, amount, reason) values ('00000000-0000-0000-0000-000000000001', 'globex', 'sekrit-team', 'tokens', 'sekrit-open', 1, 'sekrit') on conflict do nothing;
+		insert into gov_increase_requests (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 1);
 		insert into gov_boosts (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 0.5);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}');
 		set governance.caller = '${x}caller';

@@ -98,6 +98,29 @@ SQL
 my @lists = told('postgres');
 cmp_ok(scalar @lists, '>', 1, 'three thousand at once are more than one');
 is(join(' ', sort { $a <=> $b } map { @$_ } @lists), ids(q{entity_id like 'crowd-%'}), 'each of them in one');
+# ---------------------------------------------------------------- requests
+
+# Made, answered, withdrawn: each tells the id, at its commit.
+$listener{postgres}->query_safe('listen governance_requests');
+sub is_told_of_request
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($sql, $wanted, $name) = @_;
+
+	$node->safe_psql('postgres', $sql);
+	my @told = $listener{postgres}->query('select') =~ /^Asynchronous notification "governance_requests" with payload "(.*)" received/mg;
+	is(join(' ', map { @{ decode_json($_)->{requestIds} } } @told), $wanted, $name);
+	return;
+}
+$node->safe_psql('postgres', q{create function request(n int) returns uuid language sql as 'select id from gov_increase_requests order by created_at offset n - 1 limit 1'});
+$node->safe_psql('postgres', q{select gov_request_increase('acme', 'agent-1', 'tokens', 5)});
+is_told_of_request('select', $node->safe_psql('postgres', 'select request(1)'), 'a request is told');
+is_told_of_request(q{begin; select gov_request_increase('acme', 'agent-1', 'tokens', 6); rollback}, '', 'one that is rolled back is not');
+is_told_of_request(q{select gov_decide_increase(request(1), true)}, $node->safe_psql('postgres', 'select request(1)'), 'its answer is');
+$node->safe_psql('postgres', q{select gov_request_increase('acme', 'agent-2', 'tokens', 5)});
+$listener{postgres}->query('select');
+is_told_of_request(q{select gov_withdraw_increase(request(2))}, $node->safe_psql('postgres', 'select request(2)'), 'and its withdrawal');
+
 $_->quit foreach values %listener;
 
 # ---------------------------------------------------------------- the example

@@ -43,6 +43,7 @@ sub build_catalog
 			{"entityId": "${x}bot", "capabilityId": "tokens", "usageLimit": 100$zeros, "cadence": "P1M", "enforcement": "soft"},
 			{"entityId": "${x}bot", "capabilityId": "tokens", "usageLimit": 100$zeros, "cadence": null, "scopeEntityIds": ["${x}root"]},
 			{"entityId": "${x}old", "capabilityId": "images", "usageLimit": null, "cadence": "PT1H"}]');
+		select gov_request_increase('$owner', '${x}bot', 'tokens', 5$zeros, reason => '${x}reason');
 		select gov_boost('$owner', '${x}bot', 'tokens', 5$zeros, reason => '${x}reason');
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}')});
 	return;
@@ -108,7 +109,7 @@ sub digest_of
 
 my %keep = map { $_ => 1 } @owned;
 
-is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_boosts gov_events gov_usage gov_usage_hourly gov_reservations gov_alerts gov_alert_policies)),
+is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_events gov_usage gov_usage_hourly gov_reservations gov_alerts gov_alert_policies)),
 	'', 'the tables with owners are known');
 build('sekrit-owner', 'sekrit-');
 build('other', '');
