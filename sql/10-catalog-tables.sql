@@ -4,7 +4,7 @@
 
 create sequence @extschema@.gov_counter_seq as bigint;
 
-comment on sequence @extschema@.gov_counter_seq is 'numbers the counters of budgets; one number is never used for two windows'' worth of rules';
+comment on sequence @extschema@.gov_counter_seq is 'numbers the counters of budgets; a number is never given to a second budget, nor to the same one with other windows';
 
 create sequence @extschema@.gov_events_id_seq as bigint cache 1;
 
@@ -30,7 +30,8 @@ create table @extschema@.gov_entity_types
     constraint gov_entity_types_pkey primary key (id),
     constraint gov_entity_types_id_check
         check (length(id) between 1 and 255 and id !~ '[\u0001-\u001f\u007f]'),
-    -- Judged after the id, which it is taken from when it is not given: checks run in the order of their names.
+    -- Checks run in the order of their names. This one comes after that of the id, from which the name is taken when none is
+    -- given.
     constraint gov_entity_types_name_check
         check (length(display_name) between 1 and 255 and display_name !~ '[\u0001-\u001f\u007f]'),
     constraint gov_entity_types_attribution_keys_check
@@ -42,7 +43,7 @@ using heap;
 
 comment on table @extschema@.gov_entity_types is 'the kinds of things that are governed, such as org, team, user, agent or model; shared by all owners';
 comment on column @extschema@.gov_entity_types.id is '1 to 255 characters without control characters; does not change';
-comment on column @extschema@.gov_entity_types.display_name is 'the id where no other name is inserted; never empty';
+comment on column @extschema@.gov_entity_types.display_name is 'for people to read; the id where none is given';
 comment on column @extschema@.gov_entity_types.description is 'free text, for people to read';
 comment on column @extschema@.gov_entity_types.attribution_keys is 'the dimension keys whose values are ids of entities of this type; stored sorted and distinct';
 comment on column @extschema@.gov_entity_types.created_at is 'when the row was made';
@@ -136,7 +137,7 @@ using heap;
 -- The children of an entity.
 create index gov_entities_parent_id_idx on @extschema@.gov_entities (owner_id, parent_id) where parent_id is not null;
 
--- The entities of a type: its deletion asks for them, and lists show an owner's, by id.
+-- The entities of a type, which its deletion looks for, and which lists show for an owner, by id.
 create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owner_id, id);
 
 comment on table @extschema@.gov_entities is 'what is governed; entities belong to one owner and form trees';
@@ -192,7 +193,7 @@ create table @extschema@.gov_assignments
         foreign key (owner_id, entity_id) references @extschema@.gov_entities (owner_id, id),
     constraint gov_assignments_capability_id_fkey
         foreign key (capability_id) references @extschema@.gov_capabilities (id),
-    -- What most rows have comes first: an expression takes longer to match than all else in a row to compare.
+    -- The condition that most rows satisfy comes first, because matching a regular expression takes longer than all the rest.
     constraint gov_assignments_owner_id_check
         check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_assignments_entity_id_check
@@ -229,11 +230,11 @@ using heap
 -- Room for new versions of rows on their page: a changed limit then seldom makes an entry in each index.
 with (fillfactor = 70);
 
--- The budgets of a capability: its deletion asks for them, and lists show an owner's, by entity.
+-- The budgets of a capability, which its deletion looks for, and which lists show for an owner, by entity.
 create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id, entity_id);
 
--- The budgets of an owner whose scope names an entity: the entity's deletion asks for them. Owners name their entities alike,
--- so the owner is a key too. Without a list of pending entries, which every look-up would read through.
+-- The budgets of an owner whose scope names an entity, which the entity's deletion looks for. Owners give their entities the same
+-- ids, so the owner is a key too. There is no list of pending entries, because every look-up would read through it.
 create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments using gin ((owner_id || scope_entity_ids))
     with (fastupdate = off)
     where scope_entity_ids <> '{}';

@@ -2,7 +2,7 @@
 /* Tables: what was used                                                                                            */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
--- Written by the engine only. It has no foreign keys and no check constraints: its insert is the price of every call.
+-- Written by the engine only. It has no foreign keys and no check constraints, because every call pays for the insert.
 create table @extschema@.gov_events
 (
     id bigint not null default nextval('@extschema@.gov_events_id_seq'),
@@ -30,8 +30,8 @@ create unique index gov_events_key on @extschema@.gov_events (owner_id, idempote
 -- An owner's part of the tail that is not rolled up yet.
 create index gov_events_owner_id_idx on @extschema@.gov_events (owner_id, id);
 
--- Events come nearly in the order of their time, so that an index of block ranges will do, and costs a call next to nothing.
--- Autovacuum summarizes each range once it is full: what has no summary is read whole, whatever time is asked for.
+-- Events come nearly in the order of their times, so an index of block ranges serves, and costs a call next to nothing.
+-- Autovacuum summarizes each range once it is full; a range without a summary is read whole, whatever time is asked for.
 create index gov_events_occurred_at_idx on @extschema@.gov_events using brin (occurred_at) with (autosummarize = on);
 
 comment on table @extschema@.gov_events is 'the ledger: one row per recorded use, append-only';
@@ -39,8 +39,8 @@ comment on column @extschema@.gov_events.id is 'its id; ids are drawn in order a
 comment on column @extschema@.gov_events.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_events.capability_id is 'the capability that was used';
 comment on column @extschema@.gov_events.amount is 'in the capability''s unit, exact to 9 decimals; negative for a correction';
-comment on column @extschema@.gov_events.entity_ids is 'the resolved set: every entity named or resolved with its ancestors, in order of first appearance';
-comment on column @extschema@.gov_events.dimensions is 'the dimensions of the call, also those that resolved to nothing';
+comment on column @extschema@.gov_events.entity_ids is 'the resolved set: every entity that the call named, with all their ancestors, in order of first appearance';
+comment on column @extschema@.gov_events.dimensions is 'the dimensions of the call, including those that name no entity';
 comment on column @extschema@.gov_events.idempotency_key is 'unique per owner over events and holds';
 comment on column @extschema@.gov_events.request_hash is 'SHA-256 of the call, to tell a repeated call from another one with the same key; null without a key';
 comment on column @extschema@.gov_events.caller is 'governance.caller, or else application_name, of the session that recorded it';
@@ -72,7 +72,8 @@ with (fillfactor = 45);
 
 create index gov_usage_assignment_id_idx on @extschema@.gov_usage (owner_id, assignment_id);
 
--- What is to be merged, and then to be deleted, in the order in which it becomes due. No update of the rollup's changes a column of them.
+-- The windows that are to be merged, and those that are to be deleted after that, each in the order in which they become due. The
+-- rollup updates no column of these indexes.
 create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is null;
 
 create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null;
@@ -82,12 +83,12 @@ comment on column @extschema@.gov_usage.owner_id is 'one of the vendor''s custom
 comment on column @extschema@.gov_usage.assignment_id is 'the budget';
 comment on column @extschema@.gov_usage.counter_id is 'the counter of the budget at that time; it changes with cadence, anchor and timezone';
 comment on column @extschema@.gov_usage.window_start is '-infinity for a budget that never resets';
-comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; of merged windows that of the last';
+comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; where windows were merged, the end of the last';
 comment on column @extschema@.gov_usage.amount is 'what was used in the window, in the capability''s unit';
 comment on column @extschema@.gov_usage.event_count is 'how many events that were';
 comment on column @extschema@.gov_usage.pruned_amount is 'the part of amount whose ledger rows retention has deleted';
 comment on column @extschema@.gov_usage.pruned_count is 'the part of event_count whose ledger rows retention has deleted';
-comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged (since 1.1.0)';
+comment on column @extschema@.gov_usage.merged_windows is 'of how many rows this one was made, for windows that started on one day; 1: it was looked at and stays as it is; null: it may still be merged (since 1.1.0)';
 
 -- A row is of one grain: an hour, or the part of it that governance.usage_grain said when it was first rolled up. Grains of
 -- different lengths may lie side by side. Their hour is a column of its own, so that gov_usage_hourly finds hours by the index.
@@ -111,7 +112,7 @@ with (fillfactor = 45);
 create unique index gov_usage_by_time_key on @extschema@.gov_usage_by_time
     (owner_id, hour, md5(capability_id || chr(1) || entity_id), coalesce(minute, '0'::smallint));
 
--- Without, a publication FOR ALL TABLES would refuse the rollup's updates.
+-- Without a replica identity, a publication FOR ALL TABLES would make the rollup's updates fail.
 alter table @extschema@.gov_usage_by_time replica identity full;
 
 comment on table @extschema@.gov_usage_by_time is 'what each entity and its descendants used per hour, or part of an hour, up to the rollup''s watermark (since 1.1.0)';
@@ -161,12 +162,12 @@ create index gov_reservations_updated_at_idx on @extschema@.gov_reservations (up
 create index gov_reservations_open on @extschema@.gov_reservations (owner_id, expires_at)
     where state = 'open';
 
--- An owner's holds that have ended: its deletion asks for them.
+-- An owner's holds that have ended, which the owner's deletion looks for.
 create index gov_reservations_ended_idx on @extschema@.gov_reservations (owner_id)
     where state <> 'open';
 
--- The open holds of a budget. Its condition is as the engine writes it, and no other index has it so: see read_holds.c. Without
--- a pending list, which whoever reads would go through.
+-- The open holds of a budget. Its condition is written as the engine writes it, and as no other index has it: see load_holds.c.
+-- There is no list of pending entries, because every reader would go through it.
 create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations using gin (assignment_ids)
     with (fastupdate = off)
     where state >= 'open' and state <= 'open';
@@ -216,7 +217,7 @@ comment on column @extschema@.gov_alerts.threshold is 'per cent of the limit';
 comment on column @extschema@.gov_alerts.window_start is 'the start of the window in which it was crossed; -infinity for a budget that never resets';
 comment on column @extschema@.gov_alerts.usage is 'the usage right after the crossing';
 comment on column @extschema@.gov_alerts.usage_limit is 'the limit at the crossing';
-comment on column @extschema@.gov_alerts.event_id is 'the ledger row that crossed; null when it was the limit or the thresholds that changed';
+comment on column @extschema@.gov_alerts.event_id is 'the ledger row that crossed it; null when a changed limit or threshold did';
 comment on column @extschema@.gov_alerts.raised_at is 'when the alert was raised';
 
 create table @extschema@.gov_alert_policies

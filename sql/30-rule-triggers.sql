@@ -17,7 +17,7 @@ language c
 as 'MODULE_PATHNAME', 'gov_entity_placed_1_0';
 
 comment on function @extschema@.gov_entity_placed() is
-    'trigger: the parent is an entity of the same owner (23503), above it is no cycle (23514) and at most 64 entities in all (54000)';
+    'trigger: refuses a parent that is no entity of the same owner (23503), a cycle (23514), and more than 64 entities in a chain (54000)';
 
 create function @extschema@.gov_entity_removed()
 returns trigger
@@ -25,7 +25,7 @@ language c
 as 'MODULE_PATHNAME', 'gov_entity_removed_1_0';
 
 comment on function @extschema@.gov_entity_removed() is
-    'trigger: an entity that has children or is named by a scope is not deleted (23503)';
+    'trigger: refuses to delete an entity that has children, or that a scope names (23503)';
 
 create trigger gov_entities_moves
     before update on @extschema@.gov_entities
@@ -58,7 +58,7 @@ language c
 as 'MODULE_PATHNAME', 'gov_assignment_placed_1_1';
 
 comment on function @extschema@.gov_assignment_placed() is
-    'trigger: a scope names entities of the same owner (23503), an entity has at most 256 budgets per capability (54000)';
+    'trigger: refuses a scope that names no entity of the same owner (23503), and more than 256 budgets per entity and capability (54000)';
 
 create function @extschema@.gov_assignment_allocated()
 returns trigger
@@ -66,7 +66,7 @@ language c
 as 'MODULE_PATHNAME', 'gov_assignment_allocated_1_0';
 
 comment on function @extschema@.gov_assignment_allocated() is
-    'trigger: the limits of an entity''s children do not add up to more than its strict budget, after limits were set (23514)';
+    'trigger: refuses limits of an entity''s children that add up to more than its strict budget (23514)';
 
 create function @extschema@.gov_entity_allocated()
 returns trigger
@@ -74,7 +74,7 @@ language c
 as 'MODULE_PATHNAME', 'gov_entity_allocated_1_0';
 
 comment on function @extschema@.gov_entity_allocated() is
-    'trigger: the same after entities were moved or taken back from the archive (23514)';
+    'trigger: refuses to move or unarchive entities where limits of children would add up to more than a strict budget (23514)';
 
 create trigger gov_assignments_added
     after insert on @extschema@.gov_assignments
@@ -102,14 +102,14 @@ language c
 as 'MODULE_PATHNAME', 'gov_assignment_bounded_1_1';
 
 comment on function @extschema@.gov_assignment_bounded() is
-    'trigger: a tenant adds no more budgets, and sets no shorter windows and no more thresholds, than governance.tenant_... say (54000)';
+    'trigger: refuses more budgets, shorter windows and more thresholds of a tenant than governance.tenant_... allow (54000)';
 
 create function @extschema@.gov_alert_policy_bounded()
 returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_alert_policy_bounded_1_1';
 
-comment on function @extschema@.gov_alert_policy_bounded() is 'trigger: a tenant sets no more thresholds than governance.tenant_thresholds says (54000)';
+comment on function @extschema@.gov_alert_policy_bounded() is 'trigger: refuses more thresholds of a tenant than governance.tenant_thresholds allows (54000)';
 
 create trigger gov_assignments_bounded
     after insert on @extschema@.gov_assignments

@@ -112,7 +112,8 @@ create trigger gov_events_note
     for each statement
     execute function @extschema@.gov_note_ledger();
 
--- Only where changes are applied, for which no statement fires: a trigger for each row would slow COPY.
+-- Only for changes that replication applies, for which no statement trigger fires. For other rows a trigger for each row would
+-- slow COPY.
 create trigger gov_events_note_applied
     before insert on @extschema@.gov_events
     for each row

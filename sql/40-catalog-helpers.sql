@@ -242,7 +242,7 @@ declare
     table_name text;
     rule text;
 begin
-    -- The last column of a reference is what it is about; before it comes the owner.
+    -- The last column of a foreign key is the one that is named; the owner comes before it.
     select a.attname, c.contype = 'f', obj_description(c.oid, 'pg_constraint'), r.relname
     into column_name, is_reference, rule, table_name
     from pg_constraint c
@@ -252,12 +252,12 @@ begin
         and c.conname = constraint_name
         and c.contype in ('c', 'f');
 
-    -- What is no rule of a column, such as a cycle, stays what it is.
+    -- An error that does not come from a column's rule, such as a cycle, is raised unchanged.
     if rule is null then
         return;
     end if;
 
-    -- The owner is an argument of the function, the others are keys of its items.
+    -- The owner is an argument of the function; the other columns are keys of its items.
     if column_name <> 'owner_id' then
         column_name := replace(initcap(replace(column_name, '_', ' ')), ' ', '');
         column_name := lower(left(column_name, 1)) || substr(column_name, 2);
@@ -366,8 +366,8 @@ returns jsonb
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
--- A page lies side by side in the index of its order. Where the planner expects a row soon and there is none, as before the first
--- page, another plan looks cheap and reads the table.
+-- The rows of a page are neighbours in the index of its order. Where the planner expects to find a row soon, and there is none,
+-- as before the first page, another plan looks cheap to it and reads the table.
 set enable_seqscan = off
 set enable_bitmapscan = off
 set jit = off
@@ -380,7 +380,8 @@ declare
             ', ' order by f.n)
         from unnest(forms) with ordinality f (form, n));
     is_backward constant boolean := before is not null;
-    -- Compared alone too, the first key bounds the index for those whom policies hold: arrays' comparison is leaky to the planner.
+    -- The first key is compared by itself too: so it bounds the index for roles subject to row-level security, because the
+    -- planner takes the comparison of arrays for leaky.
     forward constant text := format('%s >= $3 ->> 0 and (%s) > (%s)', keys[1], columns, cursor_values);
     backward constant text := format('%s <= $3 ->> 0 and (%s) < (%s)', keys[1], columns, cursor_values);
     ascending constant text := columns;
@@ -432,7 +433,7 @@ begin
     documents := documents[:page_size];
     row_keys := row_keys[:page_size];
 
-    -- Behind the cursor's side of the page there is nothing without a cursor.
+    -- Without a cursor there is nothing on that side of the page.
     if start is not null then
         execute format('select (select true from %s and %s order by %s limit 1) is not null',
             source,

@@ -81,7 +81,7 @@ as $$
 declare
     made text;
 begin
-    -- A longer display name is refused by the rule on it, which is given something that breaks it.
+    -- A longer display name is refused by the rule of its column, which gets a value that breaks it.
     if length(item ->> 'displayName') > 255 then
         return left(item ->> 'displayName', 256);
     end if;
@@ -125,7 +125,8 @@ begin
         id := coalesce(item ->> 'id', @extschema@._gov_made_id(item, n));
         earlier := coalesce(wanted -> id, '{}');
 
-        -- A made id must not rename: neither a type of this call nor, as _gov_patched() sees to, a stored one.
+        -- An id that is made from a name must not rename another type: neither one of this call nor a stored one, which
+        -- _gov_patched() sees to.
         if not item ? 'id' then
             if earlier ? 'displayName' then
                 perform @extschema@._gov_refuse_made_id(id, item ->> 'displayName', coalesce(nullif(earlier ->> 'displayName', ''), id));

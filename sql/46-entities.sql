@@ -84,7 +84,7 @@ begin
             '{typeRefId, typeId, entityTypeId}'::text[],
             is_required => earlier is null
                 and not exists (select from @extschema@.gov_entities e where e.owner_id = owner and e.id = entity));
-        -- No index could take it; where it is too long, no such type exists.
+        -- An id this long fits into no index, so no such type exists.
         if length(type) > 255 then
             perform @extschema@._gov_raise_broken_rule('@extschema@.gov_entities'::regclass, 'gov_entities_type_id_fkey', format('It has %s characters.', length(type)));
         end if;
@@ -119,7 +119,7 @@ begin
                     and e.parent_id is distinct from w.value ->> 'parentId'));
     end if;
 
-    -- "offset 0": each is looked up, where the planner might read all that the owner has to join them.
+    -- "offset 0" has each looked up; without it the planner might read all that the owner has, to join them.
     insert into @extschema@.gov_entities as t (owner_id, id, type_id, parent_id, display_name, metadata)
     select owner, p.id, p.type_id, p.parent_id, p.display_name, p.metadata
     from jsonb_each(wanted) w
@@ -186,7 +186,7 @@ as $$
 $$;
 
 comment on function @extschema@.gov_get_entity(text, text) is
-$$An entity of an owner, also an archived one.
+$$An entity of an owner, archived or not.
 
 owner_id, id: of the entity
 result: the entity as an object, null when there is none
@@ -232,7 +232,7 @@ $$A page of the entities of an owner, by id.
 
 owner_id: one of the vendor's customers
 after: the "next" of an earlier page; before: the "prev" of one, for the page preceding it; page_size: 1 to 100;
-type_id: only those of this type; include_archived: also the archived ones
+type_id: only those of this type; include_archived: whether to include archived ones
 result: {"data": [...], "pagination": {"next": cursor or null, "prev": cursor or null}}
 errors: 22004 null owner; 42501 an owner that the session may not see; 22023 page_size out of range, both cursors, not a cursor of this list$$;
 

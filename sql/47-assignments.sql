@@ -251,8 +251,8 @@ begin
     end if;
 
     -- One statement, so that strict budgets are judged when entities have moved and limits are set. It names the table of
-    -- entities only if there is something to move: others need have no right to. "offset 0": each budget is looked up, where the
-    -- planner might read all that the owner has to join them.
+    -- entities only if something is to be moved, so that other callers need no right to change it. "offset 0" has each budget
+    -- looked up; without it the planner might read all that the owner has, to join them.
     execute case when parents <> '{}' then $moved$
         with moved as
         (

@@ -348,8 +348,8 @@ comment on column @extschema@.gov_holds.created_at is 'when it was made';
 comment on column @extschema@.gov_holds.expires_at is 'when it stops counting, unless it is extended';
 comment on column @extschema@.gov_holds.age is 'since it was made';
 comment on column @extschema@.gov_holds.time_left is 'until it expires';
-comment on column @extschema@.gov_holds.assignment_ids is 'the budgets that it is held against, also those deleted since';
-comment on column @extschema@.gov_holds.budgets is 'those that there still are: assignmentId, entityId, scopeEntityIds, name';
+comment on column @extschema@.gov_holds.assignment_ids is 'the budgets that it is held against, including those deleted since';
+comment on column @extschema@.gov_holds.budgets is 'those of them that still exist: assignmentId, entityId, scopeEntityIds, name';
 
 create function @extschema@.gov_ingest_many
 (

@@ -2,10 +2,10 @@
 /* Budgets as they are now                                                                                          */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
--- One owner's budgets at a point in time. An owner has one or a hundred thousand, and the planner of a query, or of one for all
--- owners, would take it for the average: joined row by row, as few are, many take minutes. So they are joined here, by hashing,
--- and what belongs to the owner is found by an index whatever the tables' statistics say. For whom policies hold, no index is
--- asked for an expression such as coalesce(), which the planner takes for leaky: they are computed beforehand.
+-- One owner's budgets at a point in time. An owner may have one budget or a hundred thousand, and a planner would take it for the
+-- average: to join many row by row, as suits a few, takes minutes. So they are joined here, by hashing, and what belongs to the
+-- owner is found by an index whatever the tables' statistics say. For roles subject to row-level security no index is searched
+-- for an expression such as coalesce(), which the planner takes for leaky: such expressions are computed beforehand.
 create function @extschema@._gov_budgets_at(owner text, at timestamptz)
 returns table
 (
@@ -188,7 +188,8 @@ begin
             and n.window_start = w.counted_from
         offset 0
     ) u on true
-    -- Were it the column itself, all budgets by the index on it, in an order that a merge would want, could look cheaper than the owner's.
+    -- An expression, not the column itself: with that, a scan of all budgets by the index on it, in an order that suits a merge
+    -- join, could look cheaper than one of the owner's.
     left join counted c on c.counter_id = b.counter_id + 0 and c.window_start = w.counted_from
     left join held r on r.assignment_id = b.id
     left join boosted x
@@ -208,7 +209,8 @@ begin
             case when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
     ) s
     where b.owner_id = owner
-        -- An archived entity that hands on no place is below a cycle of archived ones. Asked once, and before the first row.
+        -- An archived entity that passes no place on to its children is below a cycle of archived ones. Checked once, before the
+        -- first row.
         and (
             select case
                 when (select count(*) from hidden) = (select count(*) from entity x where x.is_archived) then true

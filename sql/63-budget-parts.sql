@@ -1,5 +1,6 @@
--- No other index has the condition on the state that finds a few budgets by the index on them: see read_holds.c. For whom policies
--- hold, none is asked for what arrays have in common, which the planner takes for leaky.
+-- The condition on the state is written as only the index on budgets has it, so that a few budgets are found by that index: see
+-- load_holds.c. For roles subject to row-level security no index is searched for what arrays have in common, which the planner
+-- takes for leaky.
 create function @extschema@._gov_held(owner text, at timestamptz, budgets uuid[])
 returns table (assignment_id uuid, amount numeric)
 language plpgsql
@@ -73,8 +74,8 @@ $$;
 comment on function @extschema@._gov_shown_parent(text, text) is
     'internal: the nearest of an entity and those above it that is not archived; null if there is none (23514 for a cycle)';
 
--- The same of some entities, each looked up by an index, so that a part costs what it has: "offset 0" keeps the planner from joining
--- whole tables. What is not rolled up yet is read once for all of them.
+-- The budgets of some entities of an owner at a point in time, each looked up by an index, so that a part costs what it has:
+-- "offset 0" keeps the planner from joining whole tables. What is not rolled up yet is read once for all of them.
 create function @extschema@._gov_budgets_at(owner text, at timestamptz, ids text[])
 returns table
 (
@@ -114,7 +115,7 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
-    -- More are looked for by hashing what the events and holds have.
+    -- More than these are found by hashing what the events and holds have.
     max_few constant int := 8;
     counters bigint[];
     budgets uuid[];

@@ -2,8 +2,9 @@
 /* Trees of entities                                                                                                */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
--- An archived entity hands its own place on to its children. Ids contain no control characters, so that keys of ids that each follow
--- a chr(1) sort depth-first. A part is found by indexes, from its top upwards and then down; all by hashing.
+-- An archived entity passes its own place on to its children. Ids contain no control characters, so keys in which each id follows
+-- a chr(1) sort depth-first. A part of the tree is found by indexes, from its top upwards and then down; the whole tree by
+-- hashing.
 create function @extschema@._gov_places(owner text, under text)
 returns table
 (
@@ -128,7 +129,7 @@ begin
     )
     select p.id, p.display_name, p.type_id, p.shown_id, p.path, p.sort_key
     from place p
-    -- Whom no root leads to is below a cycle. Asked once, and before the first row.
+    -- An entity that no root leads to is below a cycle. Checked once, before the first row.
     where (
             select case
                 when (select count(*) from place) = (select count(*) from entity) then true

@@ -77,7 +77,7 @@ comment on column @extschema@.gov_usage_log.pruned_amount is 'as in gov_usage';
 comment on column @extschema@.gov_usage_log.pruned_count is 'as in gov_usage';
 comment on column @extschema@.gov_usage_log.merged_windows is 'as in gov_usage';
 comment on column @extschema@.gov_usage_log.window_start is 'null for a budget that never resets';
-comment on column @extschema@.gov_usage_log.window_end is 'exclusive; null for a budget that never resets; of merged windows that of the last';
+comment on column @extschema@.gov_usage_log.window_end is 'exclusive; null for a budget that never resets; where windows were merged, the end of the last';
 
 create view @extschema@.gov_alert_log with (security_invoker = true) as
 select

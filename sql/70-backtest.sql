@@ -2,7 +2,7 @@
 /* Backtest (src/pure/backtest.c, src/api_backtest.c)                                                               */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
--- What a column may hold is said once, by the constraints of the table; here they are asked about rows that are not stored.
+-- Only the constraints of the table say what a column may hold; here they judge rows that are not stored.
 create function @extschema@._gov_require_storable(owner text, budgets @extschema@.gov_assignments[])
 returns void
 language plpgsql
@@ -205,13 +205,13 @@ $$;
 comment on function @extschema@.gov_backtest(text, jsonb, timestamptz, timestamptz) is
 $$What budgets would have denied: replays an owner's ledger, by occurred_at and id, against proposed budgets. Changes nothing.
 
-owner_id: one of the vendor's customers; assignments: what one would give gov_upsert_assignments, but up to 10,000 objects; tried
-    are the budgets that it would store, and no others; locked, alertThresholds, strictAllocation and parentId make no difference;
+owner_id: one of the vendor's customers; assignments: what one would give gov_upsert_assignments, but up to 10,000 objects: the
+    budgets that it would store are tried, and no others; locked, alertThresholds, strictAllocation and parentId make no difference;
     from_time, to_time: by occurred_at, from_time included, to_time not
 result: a row per budget, by entity, capability, scope size, scope and name; denied_count, denied_amount: the uses that it would
     have denied, and their sum in the capability's unit; first_denied_at: the occurred_at of the first, null without any. A use that
     any budget denies is counted by none, and denied by each that lacks room for it; a correction (a negative amount) is counted and
-    never denied. Usage starts at 0 at from_time; an archived entity's budgets have no say from its archiving on
+    never denied. Usage starts at 0 at from_time; an archived entity's budgets do not count from its archiving on
 errors: 22004 null argument; 22023 and 23503 as of gov_upsert_assignments; 54000 more than 10,000 objects; 42501 an owner that the
     session may not see; 22003 a sum out of range; 22008 a window out of range$$;
 

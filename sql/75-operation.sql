@@ -234,7 +234,7 @@ from
 left join pg_stat_activity a on a.pid = w.pid;
 
 comment on view @extschema@.gov_rollup_waits is
-    'the processes whose open transactions the rollup of the ledger has to let pass; since and state are null without the rights of pg_read_all_stats';
+    'the processes whose open transactions the rollup of the ledger waits for; since and state are null without the rights of pg_read_all_stats';
 comment on column @extschema@.gov_rollup_waits.pid is 'the process';
 comment on column @extschema@.gov_rollup_waits.role_name is 'the role of its session';
 comment on column @extschema@.gov_rollup_waits.application_name is 'the application_name of its session';
@@ -247,7 +247,7 @@ with state as
 (
     select (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r) as watermark
 ),
--- The two ends of what is not rolled up. To count what lies between them would take the longer the more that is.
+-- The two ends of what is not rolled up. To count the events between them would take longer the more there are.
 tail as
 (
     select
@@ -318,9 +318,9 @@ $$Does what the background worker does, as far as it can without waiting. Call i
 no budget can be deleted.
 
 result: expired: holds whose time had passed; rolled_up: events moved into gov_usage and gov_usage_by_time; pruned: rows deleted
-    because of governance.event_retention, usage_retention and alert_retention; events_left: the ids from the first committed event
-    that is not rolled up yet to the last, so no fewer than there are such events, and 0 without any; waits_for: what they wait for,
-    null when nothing is left. A step that fails is undone, named there with its SQLSTATE, and told as a warning; the
+    because of governance.event_retention, usage_retention and alert_retention; events_left: how many ids there are from the first
+    committed event that is not rolled up yet to the last, at least as many as there are such events; 0 without any; waits_for: what
+    they wait for, null when nothing is left. A step that fails is undone, named there with its SQLSTATE, and told as a warning; the
     others' work stays
 errors: 42501 in a session pinned to an owner; 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
@@ -552,7 +552,7 @@ begin
                     and m.window_start <= c.window_start
                     and m.window_end > c.window_start
                 offset 0)
-            -- Nobody has asked since its window ended, and what that came to may be merged or deleted.
+            -- The counter was not used since its window ended, and the usage of that window may have been merged or deleted.
             and (c.window_end > @extschema@.gov_now()
                 or u.merged_windows is null
                     and u.counter_id is not null

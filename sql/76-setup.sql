@@ -2,8 +2,9 @@
 /* What the extension needs of what users can drop                                                                  */
 /*                                                                                                                  */
 /* Indexes, constraints, triggers and policies of our tables are not members of the extension: migration tools drop */
-/* and disable them. The list has what the files before this one and 85-rows.sql make; test/t/106_setup_check.pl    */
-/* compares.                                                                                                        */
+/* and disable them. The list repeats what the files before this one and 85-rows.sql make, in the form in which it  */
+/* can be made again: there the definitions stand in their tables, where they are read and where the upgrade from   */
+/* 1.0.0 finds them. test/t/106_setup_check.pl compares the two.                                                    */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 create function @extschema@._gov_expected

@@ -64,7 +64,7 @@ create policy gov_assignments_delete on @extschema@.gov_assignments for delete
     using (@extschema@.gov_owner_changeable(owner_id)
         and (not locked or has_function_privilege('@extschema@._gov_change_every_owner()'::regprocedure, 'execute')));
 
--- What all owners share is seen by whoever sees any, and changed in sessions that are not pinned.
+-- What all owners share can be seen by every role that may see an owner, and changed only in sessions that are not pinned.
 
 create policy gov_entity_types_select on @extschema@.gov_entity_types for select
     using (@extschema@.gov_pinned_owner() is not null or @extschema@.gov_owner_visible(null::text));

@@ -187,7 +187,7 @@ begin
             hint = 'Run it as the owner of the extension or a superuser.';
     end if;
 
-    -- Two at a time would update the same rows of the catalogs. Nobody who is granted something can take this lock.
+    -- Two calls at a time would update the same rows of the catalogs. No role that is granted something can take this lock.
     lock table @extschema@.gov_entity_types in share update exclusive mode;
 end
 $$;
@@ -246,7 +246,7 @@ $$Gives a role the privileges of a profile; those of several add up.
 
 role: as in pg_roles; profile: app (the run-time calls), reader (checks, queries, views), admin (everything) or tenant (queries, and
     the unlocked budgets and the alert policy of the owner that the role is pinned to)
-errors: 22004 null; 22023 unknown profile, or a tenant that row-level security does not hold; 42501 not the extension's owner, or
+errors: 22004 null; 22023 unknown profile, or profile tenant for a role that row-level security does not apply to; 42501 not the extension's owner, or
     in a session pinned to an owner; 42704 unknown role$$;
 
 create function @extschema@.gov_revoke(role name)

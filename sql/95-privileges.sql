@@ -39,7 +39,8 @@ $$;
 
 select @extschema@._gov_keep_initial_privileges(true);
 
--- gov_stats and gov_verify call what 1.0 did not have with their reader's rights: who could read them before an upgrade still can.
+-- gov_stats and gov_verify call functions that 1.0 did not have, with their reader's rights: whoever could read them before an
+-- upgrade still can.
 do $$
 declare
     item record;
@@ -106,8 +107,8 @@ $$;
 
 select @extschema@._gov_keep_initial_privileges(false);
 
--- Whoever can create objects beside ours cannot get them called by ours, but by whoever calls ours by an unqualified name, or
--- leaves out an argument.
+-- Whoever can create objects beside ours cannot get ours to call them. But callers may call them by mistake, if they call ours by
+-- an unqualified name or leave out an argument.
 do $$
 declare
     others text;

@@ -49,7 +49,10 @@ PG_FUNCTION_INFO_V1(gov_now_1_0);
 PG_FUNCTION_INFO_V1(gov_reset_clock_1_1);
 PG_FUNCTION_INFO_V1(gov_library_version_1_1);
 
-/* How many events at most, as gov_stats says it. */
+/*
+ * How many events are left at most, as gov_stats says it; and who is in the
+ * rollup's way.
+ */
 static GovQuery left_query = {
 	.sql =
 	"select (select coalesce(1 + max(e.id) - min(e.id), 0) from @gov_events e"
@@ -126,7 +129,7 @@ gov_now_1_0(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(gov_clock());
 }
 
-/* Of the Makefile that has built it. */
+/* The version that the library was built as. */
 Datum
 gov_library_version_1_1(PG_FUNCTION_ARGS)
 {
@@ -205,17 +208,17 @@ gov_worker_failures_1_1(PG_FUNCTION_ARGS)
 /* ---------------------------------------------------------------- gov_maintain */
 
 /* What a step does, and has done. */
-typedef struct Work
+typedef struct GovStepWork
 {
 	const GovTidying *tidying;
 	uint64		done;
-} Work;
+} GovStepWork;
 
 /* Expire the holds whose time has passed and that nobody has locked. */
 static void
 expire_all(void *arg)
 {
-	Work	   *work = arg;
+	GovStepWork *work = arg;
 	TimestampTz now = gov_clock();
 	TimestampTz after = DT_NOBEGIN;
 
@@ -229,7 +232,7 @@ expire_all(void *arg)
 static void
 roll_up(void *arg)
 {
-	Work	   *work = arg;
+	GovStepWork *work = arg;
 	uint64		nevents;
 
 	while (gov_rollup_round(&nevents) == GOV_ROLLUP_MOVED)
@@ -239,13 +242,16 @@ roll_up(void *arg)
 static void
 tidy_database(void *arg)
 {
-	Work	   *work = arg;
+	GovStepWork *work = arg;
 
 	while (work->tidying->batch(&work->done))
 		CHECK_FOR_INTERRUPTS();
 }
 
-/* Not the step's fault, but the server's, its administrator's, or a matter of trying again. */
+/*
+ * Is an error not the step's fault, but the server's, its administrator's, or
+ * one that another try may not meet?
+ */
 static bool
 is_no_steps_fault(int sqlerrcode)
 {
@@ -269,7 +275,7 @@ is_no_steps_fault(int sqlerrcode)
 static uint64
 try_step(GovStep step, void (*body) (void *arg), const GovTidying *tidying, StringInfo failures)
 {
-	Work		work = {.tidying = tidying};
+	GovStepWork work = {.tidying = tidying};
 	ErrorData  *error = gov_attempt(body, &work);
 
 	if (error == NULL)
@@ -287,7 +293,10 @@ try_step(GovStep step, void (*body) (void *arg), const GovTidying *tidying, Stri
 	return 0;
 }
 
-/* Returns how many rows have been deleted. */
+/*
+ * Run all steps that make things small; returns how many rows have been
+ * deleted.
+ */
 static uint64
 tidy_all(StringInfo failures)
 {
@@ -348,8 +357,9 @@ gov_maintain_1_0(PG_FUNCTION_ARGS)
 }
 
 /*
- * Drop what may be dropped.  What this transaction has changed behind the back
- * of our triggers is told again at its commit, and seen by itself until then.
+ * Drop what may be dropped.  If this transaction has changed something without
+ * our triggers, others are told at its commit, and it sees the change itself
+ * until then.
  */
 Datum
 gov_drop_cache_1_0(PG_FUNCTION_ARGS)
@@ -366,7 +376,10 @@ gov_drop_cache_1_0(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Without shared memory there is no counter that could be ahead. */
+/*
+ * Take an owner's counters that are ahead of the clock out of memory.  Without
+ * shared memory there are none.
+ */
 Datum
 gov_reset_clock_1_1(PG_FUNCTION_ARGS)
 {

@@ -45,7 +45,10 @@
 
 PG_FUNCTION_INFO_V1(gov_replay_1_0);
 
-/* To ask each event whether it names one of these pays while they are few. */
+/*
+ * Up to so many entities it pays to ask each event whether it names one of
+ * them.
+ */
 #define FILTER_MAX_ENTITIES	4
 
 /* the arguments, by position */
@@ -79,11 +82,11 @@ static GovQuery uses_query = {
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
-typedef struct Replay
+typedef struct GovReplay
 {
 	GovBacktest *backtest;
 	MemoryContext use_context;	/* reset with each use */
-} Replay;
+} GovReplay;
 
 pg_noreturn static void
 raise_bad_budget(const char *column)
@@ -290,7 +293,7 @@ raise_failure(GovBacktestStatus status, TimestampTz at)
 static void
 replay_use(TupleTableSlot *row, void *state)
 {
-	Replay	   *replay = state;
+	GovReplay  *replay = state;
 	Datum	   *values = row->tts_values;
 	text	   *capability;
 	TimestampTz at = DatumGetTimestampTz(values[USE_OCCURRED_AT]);
@@ -321,7 +324,7 @@ replay_use(TupleTableSlot *row, void *state)
 static void
 replay_ledger(FunctionCallInfo fcinfo, GovBacktest *backtest, Datum *budgets, int count)
 {
-	Replay		replay = {.backtest = backtest};
+	GovReplay	replay = {.backtest = backtest};
 	ArrayType  *entities = distinct_values(backtest, budgets, count, true);
 	Datum		args[] = {
 		PG_GETARG_DATUM(ARG_OWNER_ID),

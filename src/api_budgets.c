@@ -4,17 +4,17 @@
  *		gov_allocations ask for them.
  *
  * PURPOSE
- *		A view cannot know how much of an owner its query will ask for.  Entities
- *		are read one by one, which costs what they have, until that has cost
- *		about as much as the whole owner would; then the owner is read whole, and
- *		answers from memory.  So a query pays at most twice what the better of
- *		the two would have cost.
+ *		A view cannot know how much of an owner its query will ask for.  So
+ *		entities are read one by one, until that has cost about as much as to
+ *		read the whole owner.  Then the owner is read whole, and further entities
+ *		are answered from memory.  A query costs at most twice what the better of
+ *		the two ways would have cost.
  *
- *		What is read is up to the two functions in SQL that this calls with the
- *		rights of its caller: _gov_budgets_at, of a whole owner and of some
+ *		What is read is decided by the two functions in SQL that this calls with
+ *		the rights of its caller: _gov_budgets_at, of a whole owner and of some
  *		entities.  How many budgets an owner has is asked with the engine's
- *		rights, but of no owner whom the caller may not see: what a query costs
- *		would tell.
+ *		rights, but not of an owner whom the caller may not see, because the cost
+ *		of the query would tell.
  *
  * MEMORY
  *		The whole of one owner, in the memory of the query.  The views ask owner
@@ -68,15 +68,15 @@ static GovQuery size_query = {
 };
 
 /* A row of the owner that is read whole. */
-typedef struct Row
+typedef struct GovBudgetsRow
 {
 	text	   *entity;
 	int64		number;			/* as it was read */
 	MinimalTuple tuple;
-} Row;
+} GovBudgetsRow;
 
 /* What a query has asked for. */
-typedef struct Reader
+typedef struct GovBudgetsReader
 {
 	MemoryContext context;		/* of the query */
 	MemoryContext owner_context;	/* of what follows */
@@ -91,14 +91,14 @@ typedef struct Reader
 	bool		wants_whole;	/* as most of the last owner was asked for */
 	int64		nrows;
 	int64		next;			/* after the row that was answered last */
-	Row		   *rows;			/* by entity */
+	GovBudgetsRow *rows;		/* by entity */
 	TupleTableSlot *slot;
-} Reader;
+} GovBudgetsReader;
 
 /* ---------------------------------------------------------------- the functions called */
 
 static void
-find_function(Reader *reader, FmgrInfo *function, Oid namespace, int nargs)
+find_function(GovBudgetsReader *reader, FmgrInfo *function, Oid namespace, int nargs)
 {
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID};
 	List	   *name = list_make2(makeString(get_namespace_name(namespace)),
@@ -108,17 +108,17 @@ find_function(Reader *reader, FmgrInfo *function, Oid namespace, int nargs)
 }
 
 /* The reader of the query that runs. */
-static Reader *
+static GovBudgetsReader *
 get_reader(FunctionCallInfo fcinfo)
 {
 	FmgrInfo   *self = fcinfo->flinfo;
-	Reader	   *reader = self->fn_extra;
+	GovBudgetsReader *reader = self->fn_extra;
 
 	if (reader == NULL)
 	{
 		Oid			namespace = get_func_namespace(self->fn_oid);
 
-		reader = MemoryContextAllocZero(self->fn_mcxt, sizeof(Reader));
+		reader = MemoryContextAllocZero(self->fn_mcxt, sizeof(GovBudgetsReader));
 		reader->context = self->fn_mcxt;
 		reader->owner_context = AllocSetContextCreate(self->fn_mcxt, "governance budgets",
 													  ALLOCSET_DEFAULT_SIZES);
@@ -131,9 +131,12 @@ get_reader(FunctionCallInfo fcinfo)
 
 /* ---------------------------------------------------------------- owners */
 
-/* Forget the owner before, but for how it was asked for. */
+/*
+ * Begin with another owner.  Of the one before it is remembered whether most
+ * of it was asked for.
+ */
 static void
-begin_owner(Reader *reader, const text *owner, TimestampTz at)
+begin_owner(GovBudgetsReader *reader, const text *owner, TimestampTz at)
 {
 	if (reader->is_whole && reader->nrows > GOV_WHOLE_AT_ONCE)
 		reader->wants_whole = reader->asked * GOV_ENTITY_PRICE >= reader->nrows;
@@ -149,9 +152,12 @@ begin_owner(Reader *reader, const text *owner, TimestampTz at)
 	reader->next = 0;
 }
 
-/* Has the owner no more budgets than these?  It is asked again for twice as many at least. */
+/*
+ * Has the owner at most so many budgets?  Counting goes on to twice as many at
+ * least, so that it is seldom done again.
+ */
 static bool
-has_at_most(Reader *reader, int64 count)
+has_at_most(GovBudgetsReader *reader, int64 count)
 {
 	GovSpi		spi;
 	Datum		args[2];
@@ -171,7 +177,7 @@ has_at_most(Reader *reader, int64 count)
 	return count < reader->limit;
 }
 
-/* As the policies of the tables ask it (policy.c). */
+/* May the caller see an owner, by the policies of the tables (policy.c)? */
 static bool
 may_see(const text *owner)
 {
@@ -180,7 +186,7 @@ may_see(const text *owner)
 }
 
 static bool
-is_whole_cheaper(Reader *reader)
+is_whole_cheaper(GovBudgetsReader *reader)
 {
 	return may_see(reader->owner) &&
 		(reader->wants_whole ||
@@ -190,8 +196,8 @@ is_whole_cheaper(Reader *reader)
 static int
 compare_rows(const void *a, const void *b)
 {
-	const Row  *left = a;
-	const Row  *right = b;
+	const GovBudgetsRow *left = a;
+	const GovBudgetsRow *right = b;
 	int			order = gov_bytes_compare(VARDATA_ANY(left->entity),
 										  VARSIZE_ANY_EXHDR(left->entity),
 										  VARDATA_ANY(right->entity),
@@ -202,15 +208,15 @@ compare_rows(const void *a, const void *b)
 
 /* Keep the rows that were read, by entity. */
 static void
-keep_rows(Reader *reader, Tuplestorestate *store)
+keep_rows(GovBudgetsReader *reader, Tuplestorestate *store)
 {
 	MemoryContext caller = MemoryContextSwitchTo(reader->owner_context);
 	int64		capacity = Max(tuplestore_tuple_count(store), 1);
 
-	reader->rows = MemoryContextAllocHuge(reader->owner_context, sizeof(Row) * capacity);
+	reader->rows = MemoryContextAllocHuge(reader->owner_context, sizeof(GovBudgetsRow) * capacity);
 	while (tuplestore_gettupleslot(store, true, false, reader->slot))
 	{
-		Row		   *row = &reader->rows[reader->nrows];
+		GovBudgetsRow *row = &reader->rows[reader->nrows];
 		bool		isnull;
 
 		Assert(reader->nrows < capacity);
@@ -219,12 +225,12 @@ keep_rows(Reader *reader, Tuplestorestate *store)
 		row->tuple = ExecCopySlotMinimalTuple(reader->slot);
 	}
 	ExecClearTuple(reader->slot);
-	qsort(reader->rows, reader->nrows, sizeof(Row), compare_rows);
+	qsort(reader->rows, reader->nrows, sizeof(GovBudgetsRow), compare_rows);
 	MemoryContextSwitchTo(caller);
 }
 
 static void
-read_whole(Reader *reader, FunctionCallInfo fcinfo)
+read_whole(GovBudgetsReader *reader, FunctionCallInfo fcinfo)
 {
 	LOCAL_FCINFO(call, 2);
 	ReturnSetInfo result = *(ReturnSetInfo *) fcinfo->resultinfo;
@@ -249,9 +255,9 @@ read_whole(Reader *reader, FunctionCallInfo fcinfo)
 
 /* The first row of an entity in the owner that is read whole, or where it would be. */
 static int64
-find_row(const Reader *reader, text *entity)
+find_row(const GovBudgetsReader *reader, text *entity)
 {
-	Row			wanted = {.entity = entity, .number = -1};
+	GovBudgetsRow wanted = {.entity = entity, .number = -1};
 	int64		low = 0;
 	int64		high = reader->nrows;
 
@@ -272,7 +278,7 @@ find_row(const Reader *reader, text *entity)
 }
 
 static void
-put_rows(Reader *reader, text *entity, ReturnSetInfo *result)
+put_rows(GovBudgetsReader *reader, text *entity, ReturnSetInfo *result)
 {
 	MemoryContext caller = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
 	int64		at = find_row(reader, entity);
@@ -290,9 +296,9 @@ put_rows(Reader *reader, text *entity, ReturnSetInfo *result)
 	reader->next = at;
 }
 
-/* Read one entity; what that takes counts. */
+/* Read one entity, and count what that has cost. */
 static Datum
-read_part(Reader *reader, FunctionCallInfo fcinfo)
+read_part(GovBudgetsReader *reader, FunctionCallInfo fcinfo)
 {
 	LOCAL_FCINFO(call, 3);
 	Datum		entity = PG_GETARG_DATUM(ARG_ENTITY);
@@ -333,7 +339,7 @@ gov_budgets_of_entity_1_1(PG_FUNCTION_ARGS)
 {
 	text	   *owner = PG_GETARG_TEXT_PP(ARG_OWNER);
 	TimestampTz at = PG_GETARG_TIMESTAMPTZ(ARG_AT);
-	Reader	   *reader;
+	GovBudgetsReader *reader;
 
 	require_materialize(fcinfo);
 	reader = get_reader(fcinfo);

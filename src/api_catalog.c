@@ -8,19 +8,20 @@
  *		The other catalog functions are in sql/45-types.sql and the two after it.
  *
  * CONCURRENCY
- *		The lock that keeps rounds of the rollup out comes first (see rollup.c):
- *		one that runs has committed by then and none starts before we have, so
- *		none puts usage back, or waits for a row of ours.  The owner's lock on
- *		the shape of its trees keeps others from placing entities; the locks on
- *		the entities keep them from giving these budgets, and wait for those
- *		who just have, whose budgets go too.  Budgets and entities go before
- *		the ledger: a use that commits meanwhile finds them, is seen by the
- *		later statements, each of which has a fresh snapshot, and goes too.
+ *		First comes the lock that keeps rounds of the rollup away (rollup.c): a
+ *		round that runs has committed by then, and none starts before we have.  So
+ *		no round puts usage back, or waits for a row of ours.  The owner's lock on
+ *		the shape of its trees keeps others from placing entities.  The locks on
+ *		the entities keep others from giving them budgets, and wait for those who
+ *		just have; these budgets are deleted, too.  Budgets and entities are
+ *		deleted before the ledger: a use that commits meanwhile still finds them,
+ *		and is deleted by the later statements, each of which has a fresh
+ *		snapshot.
  *
- *		Accepted: a use whose transaction is still open when the ledger is
- *		deleted from stays there, as a use of an owner of whom nothing is
- *		governed.  To exclude it would take a lock on the ledger that stops
- *		every owner's traffic; the documentation says to stop the owner's own.
+ *		Accepted: a use whose transaction is still open when the ledger is deleted
+ *		from stays there, as a use of an owner without budgets.  To prevent it
+ *		would take a lock on the ledger that stops the traffic of every owner; the
+ *		documentation says to stop the owner's own traffic before.
  *
  * FAILURE
  *		All in the caller's transaction: an error or a rollback brings back
@@ -52,9 +53,10 @@ PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
 #define DELETE_FROM(table) DELETE_FROM_WHERE(table, "")
 
 /*
- * In this order: what refers to a row goes before it.  Holds that are open and
- * those that have ended are in an index each; one that ends meanwhile is left
- * by the first statement and found by the second.
+ * The deletions, in an order in which what refers to a row is deleted before
+ * it.  Open holds and those that have ended are in an index each: a hold that
+ * ends meanwhile is missed by the first of their statements, and found by the
+ * second.
  */
 static GovQuery delete_queries[] = {
 	DELETE_FROM("gov_assignments"),

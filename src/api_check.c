@@ -27,7 +27,10 @@ PG_FUNCTION_INFO_V1(gov_check_1_0);
 PG_FUNCTION_INFO_V1(gov_allowed_1_0);
 PG_FUNCTION_INFO_V1(gov_headroom_1_0);
 
-/* The engine cannot answer: raise, or decide without it. */
+/*
+ * The engine cannot answer: raise an error, or decide as
+ * governance.on_unavailable says.
+ */
 static void
 decide_unavailable(void (*raise) (void), GovDecision *decision)
 {

@@ -112,7 +112,10 @@ add_name(GovNames *names, const JsonbValue *value)
 	names->ids[names->count++].id_length = value->val.string.len;
 }
 
-/* Whatever else is wrong with the batch is said of its items. */
+/*
+ * Collect the names in a batch.  What is wrong with the items is reported for
+ * each of them later.
+ */
 static void
 collect_names(Jsonb *events, GovNames *names)
 {
@@ -131,7 +134,7 @@ collect_names(Jsonb *events, GovNames *names)
 	}
 }
 
-/* Load all that the events name at once, as far as the caller may record them. */
+/* Load at once all that the events name, if the caller may record them. */
 static void
 preload_events(text *owner, Jsonb *events)
 {

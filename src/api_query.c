@@ -46,14 +46,14 @@ enum
 	ARG_AFTER
 };
 
-/* as the enums of page.h */
+/* the words of an argument, in the order of the enums of page.h */
 static const char *const sorts[] = {
 	"utilization", "currentUsage", "usageLimit", "scopeSize", "id", "createdAt", NULL
 };
 static const char *const orders[] = {"asc", "desc", NULL};
 static const char *const scopes[] = {"all", "nodeWide", "scoped", NULL};
 
-/* One of a few words. */
+/* An argument that is one of a few words; returns its place in the list. */
 static int
 word_argument(FunctionCallInfo fcinfo, int argno, const char *name,
 			  const char *const *words)
@@ -69,14 +69,13 @@ word_argument(FunctionCallInfo fcinfo, int argno, const char *name,
 	{
 		if (gov_bytes_are(value, words[i], strlen(words[i])))
 			return i;
-		appendStringInfo(&list, "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ",
-						 words[i]);
+		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : ", ", words[i]);
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid value for \"%s\": \"%s\"", name,
 					gov_error_shown_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value))),
-			 errhint("Give %s.", list.data)));
+			 errhint("Give one of %s.", list.data)));
 }
 
 static text *
@@ -86,8 +85,8 @@ text_argument(FunctionCallInfo fcinfo, int argno)
 }
 
 /*
- * What is longer than any name is found in none, and so is its beginning: no
- * more of it is turned into lower case.
+ * The string to search for, in lower case.  One that is longer than any name
+ * is found in none; neither is its beginning, so no more of it is used.
  */
 static text *
 search_argument(FunctionCallInfo fcinfo)
@@ -102,7 +101,10 @@ search_argument(FunctionCallInfo fcinfo)
 													 GOV_SEARCH_MAX_CHARS));
 }
 
-/* False if it is null: that filters nothing. */
+/*
+ * An argument that is a list of texts; false if it is null, which filters
+ * nothing.
+ */
 static bool
 texts_argument(FunctionCallInfo fcinfo, int argno, const char *name, GovTexts *texts)
 {
@@ -163,7 +165,7 @@ add_texts(StringInfo bytes, const GovTexts *texts)
 		add_text(bytes, texts->items[i]);
 }
 
-/* What tells the cursors of one query from those of another. */
+/* The hash that tells the cursors of one query from those of another. */
 static uint64
 hash_request(const GovPageRequest *request)
 {

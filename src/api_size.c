@@ -1,6 +1,6 @@
 /*
  * api_size.c
- *		What of the catalog takes how much of the cache: the parts that
+ *		How much of the cache the parts of a catalog take, which
  *		gov_cache_needed() adds up.
  *
  * PURPOSE
@@ -29,7 +29,11 @@ string_size(Size length)
 	return TYPEALIGN(sizeof(uint16), offsetof(GovChars, bytes) + length + 1);
 }
 
-/* A budget in its entity's block: name, length of the scope's ids, how many, time zone, anchor, thresholds. */
+/*
+ * The bytes of a budget in its entity's block, given the length of its name,
+ * the length of its scope's ids and how many they are, the length of its time
+ * zone, whether it has an anchor, and how many thresholds.
+ */
 Datum
 gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
 {
@@ -50,7 +54,10 @@ gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(size);
 }
 
-/* A node, with its place in the hash table: length of the id, budgets, and the bytes of those. */
+/*
+ * The bytes of a node with its place in the hash table, given the length of
+ * its id, how many budgets it has, and their bytes.
+ */
 Datum
 gov_node_bytes_1_1(PG_FUNCTION_ARGS)
 {
@@ -60,7 +67,7 @@ gov_node_bytes_1_1(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(gov_node_block_size(inner_size, PG_GETARG_INT64(1)) + sizeof(GovRef));
 }
 
-/* A string that many nodes have, by its length. */
+/* The bytes of a string that many nodes have, given its length. */
 Datum
 gov_name_bytes_1_1(PG_FUNCTION_ARGS)
 {

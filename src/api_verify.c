@@ -47,7 +47,7 @@ static GovQuery differences_query = {
 };
 
 /* The arguments that follow the owner, an array each. */
-typedef struct Counters
+typedef struct GovVerifyCounters
 {
 	Datum	   *ids;
 	Datum	   *window_starts;
@@ -55,10 +55,10 @@ typedef struct Counters
 	Datum	   *amounts;
 	Datum	   *held;
 	int			count;
-} Counters;
+} GovVerifyCounters;
 
 static void
-add_counter(Counters *counters, const GovCounterCopy *copy)
+add_counter(GovVerifyCounters *counters, const GovCounterCopy *copy)
 {
 	int			i = counters->count++;
 
@@ -70,11 +70,11 @@ add_counter(Counters *counters, const GovCounterCopy *copy)
 }
 
 /* Those that have nothing in flight. */
-static Counters
+static GovVerifyCounters
 settled_counters(const GovCounterCopy *copies, int ncopies)
 {
 	Size		size = sizeof(Datum) * Max(ncopies, 1);
-	Counters	counters = {
+	GovVerifyCounters counters = {
 		.ids = palloc(size),
 		.window_starts = palloc(size),
 		.window_ends = palloc(size),
@@ -115,7 +115,7 @@ put_difference(TupleTableSlot *row, void *state)
 
 /* Compare, under the active snapshot. */
 static void
-put_differences(ReturnSetInfo *result, text *owner, const Counters *counters)
+put_differences(ReturnSetInfo *result, text *owner, const GovVerifyCounters *counters)
 {
 	int			count = counters->count;
 	Datum		args[] = {
@@ -152,7 +152,7 @@ gov_verify_owner_1_1(PG_FUNCTION_ARGS)
 {
 	text	   *owner = PG_GETARG_TEXT_PP(0);
 	GovCounterCopy *copies = NULL;
-	Counters	counters;
+	GovVerifyCounters counters;
 	Snapshot	snapshot;
 	int			ncopies;
 	GovSpi		spi;

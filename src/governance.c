@@ -2,8 +2,8 @@
  * governance.c
  *		Entry point of the library.
  *
- * Without shared_preload_libraries it still loads: calls that need the engine
- * say so.  A server in binary upgrade runs no calls.
+ * The library can be loaded without shared_preload_libraries; calls that need
+ * the engine then raise an error.  A server in binary upgrade runs no calls.
  */
 #include "postgres.h"
 

@@ -7,17 +7,18 @@
  *		read here.
  *
  * ORDER
- *		At commit, others can see our rows already.  Nodes are made stale
- *		first; then usage is booked, which unpins counters.  Before it,
- *		alerts are raised, while one may still write, and told last.  At abort, the
- *		claims of an unfinished load are given up before anything else, and nodes
- *		drain no longer, because others may be waiting for them.
+ *		Before a commit alerts are raised, while one may still write, and are sent
+ *		last.  After a commit others can see our rows already: nodes are made
+ *		stale first, and then what was queued is given back, which unpins the
+ *		counters.  At an abort the claims of an unfinished load are given up, and
+ *		nodes stop draining, before anything else, because others may be waiting
+ *		for them.
  *
  * FAILURE
- *		But for raising alerts, which may fail and then fails the transaction,
- *		these run after the fact: nothing here may raise, wait for anybody, or
- *		read a table.  PREPARE TRANSACTION is refused before the fact: what we
- *		hold in memory could not be found again by another session.
+ *		What runs before a commit may raise, which fails the transaction.  What
+ *		runs after a commit or at an abort may not raise, wait for anybody, or
+ *		read a table.  PREPARE TRANSACTION is refused, because another session
+ *		could not find what we have in memory.
  */
 #include "postgres.h"
 

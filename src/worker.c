@@ -4,32 +4,32 @@
  *
  * PURPOSE
  *		Expires holds, and makes things small and tidy: rolls up the ledger and
- *		applies its retention.  Never needed for a right answer: a call that
- *		holds past their time would deny looks after them itself.
+ *		applies its retention.  No right answer depends on it: a call that would be
+ *		denied because of holds past their time expires them itself.
  *
  * LIFE
- *		There is no list of databases to configure: the first call that writes
- *		starts the database's worker, which leaves when it has been idle for
+ *		There is no list of databases to configure.  The first call that writes
+ *		starts the database's worker.  It leaves when it has been idle for
  *		GOV_WORKER_IDLE_S and no hold is open, and the next such call starts it
- *		again.  It is never restarted by the postmaster.  An error ends the step
- *		that it is in, which is tried again later, and no other (step.c); while
- *		one fails the worker stays.
+ *		again.  The postmaster never restarts it.  An error ends only the step that
+ *		raises it, which is tried again later (step.c); while a step fails the
+ *		worker stays.
  *
  * ROUNDS
- *		A round writes each row once that the events since the last one concern,
- *		so the fewer rounds the less they cost; but loads read what is not rolled
- *		up, and users read what is.  Unless governance.rollup_interval says
- *		otherwise a round begins when GOV_ROLLUP_EVENTS more events were
- *		recorded, or GOV_ROLLUP_AGE_MS after the last one began.  How many were
- *		recorded is known from shared memory, for all databases together: where
- *		there are several, a round may come early.
+ *		A round writes each row once that the events since the last round concern,
+ *		so few rounds cost less than many.  But loads have to read what is not
+ *		rolled up, and users read what is.  Unless governance.rollup_interval says
+ *		otherwise, a round begins when GOV_ROLLUP_EVENTS more events were
+ *		recorded, or GOV_ROLLUP_AGE_MS after the last one began.  Shared memory
+ *		counts the events of all databases together, so where there are several a
+ *		round may begin early.
  *
  * IN NOBODY'S WAY
- *		At most half a second apart it tries, without waiting, for the lock on
+ *		At least every half second the worker tries, without waiting, the lock on
  *		its own database that DROP DATABASE, ALTER DATABASE ... RENAME and CREATE
- *		DATABASE ... TEMPLATE take, and leaves if they have it: they refuse
- *		while a session stays, and wait a few seconds for it to go.  It is
- *		never in a transaction while it sleeps.
+ *		DATABASE ... TEMPLATE take, and leaves if somebody has it.  These commands
+ *		wait a few seconds for sessions to go, and then fail.  The worker is never
+ *		in a transaction while it sleeps.
  */
 #include "postgres.h"
 
@@ -88,7 +88,10 @@ try_object_lock(Oid database, Oid class, Oid object, LOCKMODE mode)
 	return LockAcquire(&tag, mode, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
-/* Nobody wants our database, and the extension that we serve is there. */
+/*
+ * May the worker go on?  Not if somebody wants its database, nor if its
+ * extension is gone.
+ */
 static bool
 may_work(Oid extension)
 {
@@ -120,10 +123,12 @@ end_step_transaction(void)
 }
 
 /*
- * Holds are made with a time in the future: once all up to a time are expired
- * and none was being made, none with such a time will come.  Past it nothing is
- * looked for, because what ended stays in the index until it is vacuumed.  But
- * restored and replicated rows may have any time: so we begin anew now and then.
+ * Note how far holds are expired, or begin anew.  Holds are made with a time
+ * in the future.  Once all up to a time are expired and none was being made,
+ * no hold with such a time will come, and only later ones need to be looked
+ * for: what has ended stays in the index until it is vacuumed.  But restored
+ * and replicated rows may have any time, so now and then everything is looked
+ * at again.
  */
 static void
 forget_or_note(TimestampTz now)
@@ -138,8 +143,8 @@ forget_or_note(TimestampTz now)
 	swept_until = DT_NOBEGIN;
 }
 
-/* What a round works for, and what it has come to. */
-typedef struct Round
+/* The state of a round. */
+typedef struct GovRound
 {
 	Oid			extension;
 	TimestampTz began_at;
@@ -150,16 +155,16 @@ typedef struct Round
 	bool		is_idle;		/* there was nothing to do */
 	const GovTidying *tidying;	/* the step that is under way */
 	bool		in_batch;		/* of that, and its transaction is not over */
-} Round;
+} GovRound;
 
 /*
- * Expire the holds whose time has come, a batch in each transaction, and see
- * when the next one's will.
+ * Expire the holds whose time has come, a batch in each transaction, and look
+ * when the next one expires.
  */
 static void
 sweep_holds(void *arg)
 {
-	Round	   *round = arg;
+	GovRound   *round = arg;
 	TimestampTz now = gov_clock();
 	TimestampTz after = swept_until;
 	uint64		ndone = 0;
@@ -196,9 +201,9 @@ sweep_holds(void *arg)
 	forget_or_note(now);
 }
 
-/* A sweep of the holds.  False when the worker has to leave. */
+/* Run a sweep of the holds.  False when the worker has to leave. */
 static bool
-run_sweep(Round *round)
+run_sweep(GovRound *round)
 {
 	gov_worker_begin_sweep();
 	if (!gov_step_run(GOV_STEP_EXPIRY, sweep_holds, round))
@@ -210,11 +215,11 @@ run_sweep(Round *round)
 	return true;
 }
 
-/* Roll up a batch; or see who is in the way. */
+/* Roll up a batch, or note that somebody is in the way. */
 static void
 roll_up(void *arg)
 {
-	Round	   *round = arg;
+	GovRound   *round = arg;
 	uint64		ndone;
 
 	begin_step_transaction("rolling up the ledger");
@@ -229,13 +234,14 @@ roll_up(void *arg)
 }
 
 /*
- * Make something small, a batch in each transaction; the next round goes on
- * with what takes longer, so that holds expire and the ledger is rolled up.
+ * Run one step that makes things small, a batch in each transaction.  What
+ * takes longer than GOV_TIDY_MAX_MS goes on in the next round, so that holds
+ * expire and the ledger is rolled up in between.
  */
 static void
 tidy_tables(void *arg)
 {
-	Round	   *round = arg;
+	GovRound   *round = arg;
 	TimestampTz began_at = GetCurrentTimestamp();
 	uint64		ndone = 0;
 	bool		has_more;
@@ -255,7 +261,7 @@ tidy_tables(void *arg)
 }
 
 static void
-tidy_all(Round *round)
+tidy_all(GovRound *round)
 {
 	for (int i = 0; i < GOV_TIDYINGS; i++)
 	{
@@ -268,13 +274,13 @@ tidy_all(Round *round)
 }
 
 /*
- * One round, or another try of it: batches, each in a transaction, until what
- * was recorded before it began is rolled up, or something is in the way.  Not
- * until nothing is left: under load there always is, and small batches cost
- * more.  False when the worker has to leave.
+ * Run a round, or try it again: batches, each in a transaction, until what was
+ * recorded before the round began is rolled up, or something is in the way.
+ * It does not go on until nothing is left: under load there always is
+ * something, and small batches cost more.  False when the worker has to leave.
  */
 static bool
-work_round(Round *round)
+work_round(GovRound *round)
 {
 	round->is_idle = true;
 	do
@@ -318,14 +324,14 @@ sleep_until_due(int timeout_ms)
 }
 
 /*
- * Nothing to do for long: leave the slot, so that the next write starts a
- * worker, and then look once more for what was written while it seemed that
- * there was one.  True if this worker has to go on.
+ * There has been nothing to do for long: leave the slot, so that the next
+ * write starts a worker.  Then look once more for what was written while this
+ * one still seemed to be there.  True if this worker has to go on.
  */
 static bool
 leave_unless_needed(Oid extension)
 {
-	Round		round = {.extension = extension, .began_at = GetCurrentTimestamp()};
+	GovRound	round = {.extension = extension, .began_at = GetCurrentTimestamp()};
 
 	gov_worker_leave();
 	if (!work_round(&round))
@@ -335,9 +341,9 @@ leave_unless_needed(Oid extension)
 	return gov_worker_enter_again(extension);
 }
 
-/* How long after a round began the next one is due. */
+/* How long after the last round began the next one is due. */
 static int
-interval_ms(const Round *last)
+interval_ms(const GovRound *last)
 {
 	if (gov_rollup_interval_ms >= 0)
 		return gov_rollup_interval_ms;
@@ -347,11 +353,11 @@ interval_ms(const Round *last)
 
 /*
  * How long until work is due: the next round an interval after the last one
- * began, another try sooner, because what is in the way is mostly a transaction
- * of a few milliseconds.
+ * began; another try of it sooner, because what is in the way is mostly a
+ * transaction of a few milliseconds.
  */
 static int
-due_in_ms(const Round *last, TimestampTz last_at, int retry_ms)
+due_in_ms(const GovRound *last, TimestampTz last_at, int retry_ms)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			wait_ms = interval_ms(last);
@@ -364,11 +370,11 @@ due_in_ms(const Round *last, TimestampTz last_at, int retry_ms)
 	return passed_ms >= wait_ms ? 0 : wait_ms - passed_ms;
 }
 
-/* Work until nobody wants us. */
+/* Work until the worker is not needed any more. */
 static void
 work_until_unwanted(Oid extension)
 {
-	Round		round = {.extension = extension};
+	GovRound	round = {.extension = extension};
 	TimestampTz busy_at = GetCurrentTimestamp();
 	TimestampTz last_at = 0;	/* when the round began, or its last try */
 	int			retry_ms = 0;	/* 0 once the round is done */
@@ -412,7 +418,10 @@ work_until_unwanted(Oid extension)
 	}
 }
 
-/* What a database or role sets for its sessions is not meant for this one. */
+/*
+ * Override settings that a database or role has for its sessions, and that
+ * would break the worker.
+ */
 static void
 override_settings(void)
 {

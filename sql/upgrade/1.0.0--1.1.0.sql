@@ -231,7 +231,7 @@ comment on column @extschema@.gov_assignments.counter_id is 'names the counter; 
 
 alter table @extschema@.gov_entity_types alter display_name set default '';
 
-comment on column @extschema@.gov_entity_types.display_name is 'the id where no other name is inserted; never empty';
+comment on column @extschema@.gov_entity_types.display_name is 'for people to read; the id where none is given';
 
 -- The open holds of a budget.
 create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations using gin (assignment_ids)
@@ -249,8 +249,14 @@ create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id
 create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null;
 
 comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay, short ones merged into days';
-comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; of merged windows that of the last';
-comment on column @extschema@.gov_usage.merged_windows is 'more than 1: the row is of the windows that started on one day, and was made of so many rows, one per window and late arrival; null: it may still be merged (since 1.1.0)';
+comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; where windows were merged, the end of the last';
+comment on column @extschema@.gov_usage.merged_windows is 'of how many rows this one was made, for windows that started on one day; 1: it was looked at and stays as it is; null: it may still be merged (since 1.1.0)';
+
+-- Comments that say it better than those of 1.0.0.
+comment on sequence @extschema@.gov_counter_seq is 'numbers the counters of budgets; a number is never given to a second budget, nor to the same one with other windows';
+comment on column @extschema@.gov_events.entity_ids is 'the resolved set: every entity that the call named, with all their ancestors, in order of first appearance';
+comment on column @extschema@.gov_events.dimensions is 'the dimensions of the call, including those that name no entity';
+comment on column @extschema@.gov_alerts.event_id is 'the ledger row that crossed it; null when a changed limit or threshold did';
 
 -- Blocks, and the most that one call may use.
 alter table @extschema@.gov_entities

@@ -3,25 +3,26 @@
  *		Blocks of any size in memory of a fixed size.
  *
  * PURPOSE
- *		What nodes are made of.  Memory that is free is found by size, at once.
- *		When none fits, a hand goes over the blocks in the order in which they
- *		lie in memory and has those evicted that may be; neighbours that are
- *		free become one.  So a block that is brought in costs about its own size
- *		of others, whatever their sizes: there are no size classes whose pages
+ *		Memory for nodes.  A free block is found by its size, at once.  When none
+ *		fits, a hand goes over the blocks in the order in which they lie in
+ *		memory, and has those evicted that may be; free neighbours become one
+ *		block.  So room for a block takes the eviction of about as many bytes,
+ *		whatever the sizes of the blocks: there are no size classes whose pages
  *		would have to become free as a whole.
  *
  * LAYOUT
  *		The blocks lie side by side, each behind a head of 8 bytes that has its
  *		size and that of the one before.  A free block has, where others have
- *		their content, its neighbours in the list of its bin.  Bins are of one
- *		size up to EXACT_BINS granules, above that of an eighth of a power of two.
+ *		their content, its neighbours in the list of its bin.  Up to EXACT_BINS
+ *		granules each size has a bin; above that a bin has an eighth of the
+ *		sizes between two powers of two.
  *
  * LOCKING
- *		The arena's lock, for some dozens of instructions, and in reclaiming for
- *		at most STEPS_PER_HOLD blocks.  Who evicts is called with it held, and
- *		must wait for nothing.  A block that is in use is its user's, who also
- *		says whether it may be evicted (gov_arena_offer), under whatever lock
- *		protects it.
+ *		The arena's lock is held for some dozens of instructions, and in
+ *		reclaiming for at most STEPS_PER_HOLD blocks.  The function that evicts
+ *		is called with it held, and must wait for nothing.  A block in use
+ *		belongs to its user, who also says whether it may be evicted
+ *		(gov_arena_offer), under whatever lock protects it.
  *
  * INVARIANTS
  *		No two free blocks are neighbours, unless one would be too large.  The
@@ -44,44 +45,44 @@
 #define FITS_TRIED			16	/* blocks of a bin that may be too small */
 #define SIZE_MAX_GRANULES	((uint32) 1 << 30)
 
-typedef struct BlockHead
+typedef struct GovBlockHead
 {
 	uint32		size:30;		/* granules, with this head */
 	uint32		is_free:1;
 	uint32		is_offered:1;	/* written by the user of a block in use */
 	uint32		previous_size;	/* of the block before; 0: there is none */
-} BlockHead;
+} GovBlockHead;
 
-typedef struct FreeLinks
+typedef struct GovFreeLinks
 {
 	GovRef		next;
 	GovRef		previous;
-} FreeLinks;
+} GovFreeLinks;
 
-StaticAssertDecl(sizeof(BlockHead) + sizeof(FreeLinks) <= GOV_GRANULE,
+StaticAssertDecl(sizeof(GovBlockHead) + sizeof(GovFreeLinks) <= GOV_GRANULE,
 				 "the smallest block can be free");
 
 char	   *gov_memory = NULL;
 
-static BlockHead *
+static GovBlockHead *
 head_of(GovRef block)
 {
-	return (BlockHead *) ((char *) gov_address(block) - sizeof(BlockHead));
+	return (GovBlockHead *) ((char *) gov_address(block) - sizeof(GovBlockHead));
 }
 
-static FreeLinks *
+static GovFreeLinks *
 links_of(GovRef block)
 {
-	return (FreeLinks *) gov_address(block);
+	return (GovFreeLinks *) gov_address(block);
 }
 
 static uint32
 granules_for(Size size)
 {
-	return (size + sizeof(BlockHead) + GOV_GRANULE - 1) / GOV_GRANULE;
+	return (size + sizeof(GovBlockHead) + GOV_GRANULE - 1) / GOV_GRANULE;
 }
 
-/* What a block of that size takes altogether. */
+/* The memory that a block takes altogether, given the size of its content. */
 Size
 gov_arena_block_size(Size size)
 {
@@ -110,7 +111,7 @@ bin_of(uint32 size)
 static void
 set_block(GovRef block, uint32 size, bool is_free)
 {
-	BlockHead  *head = head_of(block);
+	GovBlockHead *head = head_of(block);
 
 	head->size = size;
 	head->is_free = is_free;
@@ -135,7 +136,7 @@ static void
 remove_from_bin(GovArena *arena, GovRef block)
 {
 	int			bin = bin_of(head_of(block)->size);
-	FreeLinks	links = *links_of(block);
+	GovFreeLinks links = *links_of(block);
 
 	if (links.next != 0)
 		links_of(links.next)->previous = links.previous;
@@ -149,7 +150,8 @@ remove_from_bin(GovArena *arena, GovRef block)
 
 /*
  * Make an arena of the memory from one granule to another.  Its last block, of
- * one granule, is in use for ever: the others have a neighbour on that side.
+ * one granule, is in use for ever, so that every other block has a neighbour
+ * behind it.
  */
 void
 gov_arena_init(GovArena *arena, GovRef from, GovRef to, int tranche)
@@ -204,7 +206,7 @@ find_free(const GovArena *arena, uint32 size)
 	return 0;
 }
 
-/* Use the beginning of a free block. */
+/* Take a block from the beginning of a free one, and leave the rest free. */
 static void
 take_block(GovArena *arena, GovRef block, uint32 size)
 {
@@ -220,7 +222,7 @@ take_block(GovArena *arena, GovRef block, uint32 size)
 	pg_atomic_fetch_add_u64(&arena->used, (uint64) size * GOV_GRANULE);
 }
 
-/* 0 when no free block is large enough. */
+/* Allocate a block; 0 when no free block is large enough. */
 GovRef
 gov_arena_allocate(GovArena *arena, Size size)
 {
@@ -236,7 +238,10 @@ gov_arena_allocate(GovArena *arena, Size size)
 	return block;
 }
 
-/* Make one of two free neighbours, of which neither is in a bin. */
+/*
+ * Make one block of two free neighbours, which are in no bin; false if it
+ * would be too large.
+ */
 static bool
 join_blocks(GovArena *arena, GovRef block, GovRef next)
 {
@@ -250,7 +255,7 @@ join_blocks(GovArena *arena, GovRef block, GovRef next)
 	return true;
 }
 
-/* Returns the free block that it is part of now. */
+/* Free a block; returns the free block that it is part of now. */
 static GovRef
 free_block(GovArena *arena, GovRef block)
 {
@@ -293,7 +298,7 @@ gov_arena_free(GovArena *arena, GovRef block)
 void
 gov_arena_offer(GovRef block, bool may_evict)
 {
-	pg_write_barrier();			/* what it is comes first */
+	pg_write_barrier();			/* its content is written before */
 	head_of(block)->is_offered = may_evict;
 }
 
@@ -304,10 +309,11 @@ gov_arena_is_offered(GovRef block)
 }
 
 /*
- * Move the hand on until it has brought about a free block of the size, which
- * is allocated, or over a few blocks; by how many granules is added to *passed.
- * False when it has gone round three times: there is nothing to be had, also of
- * what its user spares twice.
+ * Move the hand on, over a few blocks at most, until it comes to a free block
+ * of the size or has had one evicted, which is then allocated.  The way it has
+ * gone, in granules, is added to *passed.  False when it has gone around three
+ * times without success: then nothing can be evicted, not even what its user
+ * spares twice.
  */
 bool
 gov_arena_reclaim(GovArena *arena, Size size, GovArenaEvict evict, void *arg,

@@ -16,7 +16,7 @@
 /* Where something is in the shared memory for nodes, in granules; 0: nowhere. */
 typedef uint32 GovRef;
 
-/* Everything but used is protected by the lock. */
+/* The lock protects all but used. */
 typedef struct GovArena
 {
 	LWLock		lock;
@@ -30,7 +30,10 @@ typedef struct GovArena
 	GovRef		bins[GOV_ARENA_BINS];	/* free blocks by size */
 } GovArena;
 
-/* Take what a block is part of out of use, if that may be: then it is freed. */
+/*
+ * Take out of use what a block is part of, if that may be; then the block is
+ * freed.
+ */
 typedef bool (*GovArenaEvict) (GovRef block, void *arg);
 
 /* The memory that a GovRef counts from; set by shmem.c. */

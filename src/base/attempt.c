@@ -13,7 +13,10 @@
 
 #include "base/attempt.h"
 
-/* Returns NULL, or what went wrong, in the caller's memory. */
+/*
+ * Run the body in a subtransaction.  Returns NULL, or the error that ended it,
+ * in the caller's memory.
+ */
 ErrorData *
 gov_attempt(void (*body) (void *arg), void *arg)
 {
@@ -30,7 +33,10 @@ gov_attempt(void (*body) (void *arg), void *arg)
 	}
 	PG_CATCH();
 	{
-		/* whoever begins a subtransaction ends it, also to raise again */
+		/*
+		 * whoever begins a subtransaction ends it, even to raise the error
+		 * again
+		 */
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();

@@ -34,13 +34,13 @@
 #include "base/compat.h"
 
 /* A table, index or sequence of ours, and where GovCatalog has its OID. */
-typedef struct KnownRelation
+typedef struct GovKnownRelation
 {
 	const char *name;
 	Size		field;
 	Size		table;			/* of an index: the field of its table; else 0 */
 	bool		is_required;	/* nothing works without it */
-} KnownRelation;
+} GovKnownRelation;
 
 #define RELATION(field, name)		{name, offsetof(GovCatalog, field)}
 #define REQUIRED(field, name)		{name, offsetof(GovCatalog, field), 0, true}
@@ -49,7 +49,7 @@ typedef struct KnownRelation
 	{name, offsetof(GovCatalog, field), offsetof(GovCatalog, table), true}
 
 /* A table stands before its indexes. */
-static const KnownRelation known[] = {
+static const GovKnownRelation known[] = {
 	RELATION(entity_types, "gov_entity_types"),
 	RELATION(capabilities, "gov_capabilities"),
 	RELATION(entities, "gov_entities"),
@@ -159,7 +159,10 @@ find_extension(GovCatalog *catalog)
 	return found;
 }
 
-/* While the extension is being created or dropped a relation may be absent. */
+/*
+ * Find a relation by its name.  It may be absent while the extension is
+ * created or dropped.
+ */
 static Oid
 find_relation(const GovCatalog *catalog, const char *name)
 {
@@ -167,8 +170,8 @@ find_relation(const GovCatalog *catalog, const char *name)
 }
 
 /*
- * An index of one of our tables.  Whoever owns the schema may drop an index,
- * and give its name to one of a table of his own.
+ * Find an index of one of our tables.  Whoever owns the schema may drop an
+ * index, and give its name to an index of another table.
  */
 static Oid
 find_index(const GovCatalog *catalog, const char *name, Oid table)
@@ -245,8 +248,8 @@ look_up(GovCatalog *catalog)
 }
 
 /*
- * Is the extension in this schema?  Also while something is missing that we
- * need: whoever owns the schema may have dropped it.
+ * Is the extension in this schema?  The answer does not need our tables:
+ * whoever owns the schema may have dropped some.
  */
 bool
 gov_catalog_is_schema(Oid schema)

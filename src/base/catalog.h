@@ -45,7 +45,7 @@ typedef struct GovCatalog
 								 * invalid when dropped */
 	AttrNumber	usage_merged_windows;	/* the column, from 1 on */
 	Oid			usage_merged;	/* index of looked-at rows on (window_end,
-								 * ...); likewise */
+								 * ...); invalid when dropped */
 	Oid			usage_by_time;	/* gov_usage_hourly in an extension that is
 								 * not updated yet */
 	Oid			alerts;

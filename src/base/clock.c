@@ -3,30 +3,31 @@
  *		The engine's clock: the server's, shifted.
  *
  * PURPOSE
- *		The time of a call is the wall clock's plus governance.clock_offset, and
- *		nobody else's: that is what the record shows, and by it holds end.
+ *		The time of a call is that of the server's clock plus
+ *		governance.clock_offset.  It is what the ledger records, and what the
+ *		time of a hold is compared with.
  *
  * STEPS BACK
- *		What must not go back is a counter's window, for else the engine would
- *		give again what it has given in a window that has turned.  So it is the
- *		counter that remembers: it has its window, which only moves on, and a
- *		call at a time before that window is charged to it (turn_window in
- *		resolve_budgets.c).  A step back of a second at midnight and one of twenty days
- *		are the same in this, and concern the budgets that were used meanwhile:
- *		no other budget, no other owner, and no time.
+ *		A clock may be set back.  A counter's window must not go back with it,
+ *		because the engine would then give again what it has given in a window
+ *		that has turned.  So the window of a counter only moves forward, and a
+ *		call at an earlier time is charged to the window that the counter has
+ *		(turn_window in resolve_budgets.c).  That goes for a step of a second at
+ *		midnight and for one of twenty days.  It concerns only the budgets that
+ *		were used while the clock was ahead.
  *
- *		What was recorded stands in the ledger under the window that it was
- *		charged to.  So a counter that is not in memory is loaded with the
- *		window of the present time and with all that was charged to that, also
- *		where later windows have usage already: nothing is given twice.  Thereby
- *		a restart ends what a jump ahead has left, and gov_reset_clock()
- *		(reset.c) does for one owner, taking out the counters that are ahead
- *		when nothing of them is in flight.  The engine does not do so by itself:
- *		which of two times is wrong it cannot know.
+ *		The ledger has each use under the window that it was charged to.  So a
+ *		counter that is not in memory is loaded with the window of the present
+ *		time and all that was charged to that window, even where later windows
+ *		have usage already: nothing is given twice.  Therefore a restart ends
+ *		what a jump ahead has left.  gov_reset_clock() (reset.c) ends it for one
+ *		owner, by taking the counters that are ahead out of memory once nothing
+ *		of them is in flight.  The engine does not do so by itself, because it
+ *		cannot know which of two times is wrong.
  *
- *		A counter loaded before windows that have usage already knows that
- *		(has_later), and does not turn into another window: it is loaded again
- *		(gov_counter_must_load).
+ *		A counter that is loaded while later windows have usage notes that
+ *		(has_later).  It does not turn into one of these windows, but is loaded
+ *		again (gov_counter_must_load).
  *
  * LOCKING
  *		None.

@@ -11,7 +11,10 @@
 
 extern TimestampTz gov_clock(void);
 
-/* The start of the day of UTC that a finite time is in; a timestamptz counts from one. */
+/*
+ * The start of the day in UTC that a finite time is in.  A timestamptz counts
+ * from the start of such a day.
+ */
 static inline TimestampTz
 gov_clock_day(TimestampTz at)
 {

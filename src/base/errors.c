@@ -54,7 +54,7 @@ gov_error_not_preloaded(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("governance is not loaded at server start"),
+			 errmsg("governance must be loaded via shared_preload_libraries"),
 			 errhint("Add governance to shared_preload_libraries and restart the server, or set governance.on_unavailable.")));
 }
 

@@ -3,26 +3,24 @@
  *		Makes the engine fail where a test says, in a build with -DGOV_FAULTS.
  *
  * PURPOSE
- *		What fails once in a year must leave everything as whole as what never
- *		does.  A point is a place where something can really fail: an
- *		allocation, a statement, a row, a wait.  A backend with
- *		governance.fault_at = n passes n - 1 points and fails at the n-th, so a
- *		test that goes n = 1, 2, ... until a history passes has tried them all
- *		(test/t/031_faults.pl).
+ *		What fails once in a year must leave nothing broken.  A fault point is a
+ *		place where something can really fail: an allocation, a statement, a
+ *		row, a wait.  A backend with governance.fault_at = n passes n - 1 points
+ *		and fails at the n-th.  So a test that runs the same statements with
+ *		n = 1, 2, ... until they pass has tried all points (test/t/031_faults.pl).
  *
  * SETTINGS
  *		governance.fault_point		only points of this kind count, or all
- *		governance.fault_at			counted down here: 0 is never, or done, so
- *									what SHOW says after a history is whether
- *									it has met its fault
+ *		governance.fault_at			counted down at each point; 0: no fault.
+ *									SHOW tells a test whether the fault came
  *		governance.fault_action		error, fatal, crash, pause, queue: wait for the
  *									advisory lock 1, which a test has, and go on
  *		governance.fault_clock		stops the clock, so that a test can stand on
  *									the very microsecond at which something ends
  *
  * INVARIANTS
- *		A point stands where an error may be raised: in no critical section and
- *		with no lock of shared memory held.
+ *		A point stands where an error may be raised: not in a critical section,
+ *		and not under a lock of shared memory.
  */
 #include "postgres.h"
 
@@ -68,8 +66,9 @@ queue_here(void)
 }
 
 /*
- * Allocating looks at no interrupts: it may fail, but a session does not end in
- * it.  And a full queue of NOTIFY fails nothing: it counts when asked for by name.
+ * Can the point fail in the way that is asked for?  An allocation may raise an
+ * error, but it handles no interrupts, so no session ends in it.  A full queue
+ * of NOTIFY fails nothing, so it counts only when it is asked for by name.
  */
 static bool
 is_possible(GovFaultPoint point)

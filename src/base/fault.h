@@ -11,7 +11,7 @@
 
 #include "postgres.h"
 
-/* What can fail there, and how it fails, which is what the caller gets to see. */
+/* What can fail at a point. */
 typedef enum GovFaultPoint
 {
 	GOV_FAULT_ALL,				/* of governance.fault_point: any of them */

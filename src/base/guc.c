@@ -7,23 +7,24 @@
  *		reads the variables and never writes them (but for fault.c, which counts).
  *
  * WHO MAY SET WHAT
- *		What decides over a grant (on_unavailable, on_ungoverned, owner) is
- *		SUSET: a session must not be able to talk itself past its budgets.
- *		So are what bounds a tenant (tenant.c), and dimensions_max: what one passes
- *		is kept for all to read.
- *		caller is a label and anybody's.  owner survives RESET ALL, because a
- *		connection pool that resets its sessions must not unpin a tenant.
+ *		Only a superuser sets what decides over a grant (on_unavailable,
+ *		on_ungoverned, owner), because a session must not be able to get past its
+ *		budgets; what bounds a tenant (tenant.c); and dimensions_max, because
+ *		dimensions are kept for all to read.  caller is a label that anybody may
+ *		set.  owner survives RESET ALL, because a connection pool that resets its
+ *		sessions must not unpin a tenant.
  *
- *		Plans may be made for the pin (policy.c): when it changes they are
- *		dropped, if there can be any.
+ *		Plans may be made for the pin (policy.c).  When it changes, they are
+ *		dropped if there can be any.
  *
  * TRUST
  *		Where the library is not preloaded, governance.owner is a placeholder
- *		until a call loads it, and anybody's to set; a client can so displace
- *		the pin of its role, also by nothing.  PostgreSQL then drops the value
- *		that was not for the client to give, which leaves no pin at all.  So a
- *		session whose placeholder did not come through as it was is pinned to
- *		an owner that cannot be.
+ *		until a call loads the library, and anybody may set a placeholder.  So a
+ *		client can replace the pin of its role, even by an empty value.
+ *		PostgreSQL drops such a value when the library is loaded, because the
+ *		client had no right to set it, and that would leave no pin at all.
+ *		Therefore a session whose placeholder did not become the setting's value
+ *		is pinned to an owner that cannot exist.
  *
  * FAILURE
  *		cache_size sizes shared memory, so it exists only where the library is
@@ -43,27 +44,36 @@
 #include "base/guc.h"
 
 /*
- * Memory is given out in superblocks of 64 kB for each of about 40 sizes: with
- * less than this, one size could keep another from getting any.
+ * The least cache that serves well: below it the fixed parts leave little for
+ * nodes.
  */
 #define GOV_CACHE_SIZE_MIN_KB		(4 * 1024)
 #define GOV_CACHE_SIZE_DEFAULT_KB	(64 * 1024)
 #define GOV_CACHE_SIZE_MAX_KB		(64 * 1024 * 1024)
 
-/* Short windows stay for as long as somebody may ask what happened on Friday. */
+/*
+ * Short windows stay over a weekend, while somebody may ask what happened on
+ * Friday.
+ */
 #define GOV_USAGE_MERGE_AFTER_DEFAULT_S	(3 * SECS_PER_DAY)
 
 /* What gov_query keeps of owners: about 250 bytes a budget. */
 #define GOV_QUERY_MEMORY_DEFAULT_KB	(32 * 1024)
 
-/* What nobody may pass, see hierarchy.c and the check of alert_thresholds. */
+/*
+ * The most that any setting may allow; see assignment.c and the check
+ * constraint of alert_thresholds.
+ */
 #define GOV_ENTITY_BUDGETS_MAX		256
 #define GOV_THRESHOLDS_MAX			10
 #define GOV_DIMENSIONS_MAX_DEFAULT_KB	64
 #define GOV_CALLER_MAX_CHARS	255
 #define GOV_ROLLUP_INTERVAL_MIN_MS	10
 
-/* Ids have no control characters. */
+/*
+ * The owner that a session is pinned to whose pin is in doubt.  No owner has
+ * it, because ids have no control characters.
+ */
 #define GOV_NO_OWNER	"refused\001"
 
 int			gov_cache_size_kb = GOV_CACHE_SIZE_DEFAULT_KB;
@@ -108,7 +118,7 @@ static const struct config_enum_entry usage_grain_options[] = {
 	{NULL, 0, false}
 };
 
-/* Who calls, as rows say it. */
+/* The name of the caller, as rows record it. */
 const char *
 gov_guc_caller_name(void)
 {
@@ -118,9 +128,9 @@ gov_guc_caller_name(void)
 }
 
 /*
- * Each event and hold keeps the caller.  What comes with the start of a session
- * is not checked by the server, and bytes that are no text of this database
- * could be neither read nor restored.
+ * May a value of governance.caller be kept with each event and hold?  The
+ * server does not check what comes with the start of a session, and bytes that
+ * are no text of this database's encoding could be neither read nor restored.
  */
 static bool
 caller_can_be_kept(char **value, void **extra, GucSource source)
@@ -139,7 +149,10 @@ caller_can_be_kept(char **value, void **extra, GucSource source)
 
 static bool has_plans_for_owner = false;
 
-/* A plan is being made that is good for the present value of owner only. */
+/*
+ * Note that a plan is being made which is right for the present value of owner
+ * only.
+ */
 void
 gov_guc_plans_know_owner(void)
 {
@@ -175,7 +188,7 @@ judge_claim(const char *claim)
 	SetConfigOption("governance.owner", GOV_NO_OWNER, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-/* Settings that bear on what a call answers. */
+/* Define the settings that decide what a call answers. */
 static void
 define_decision_settings(void)
 {
@@ -209,7 +222,7 @@ define_decision_settings(void)
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
-/* Settings that bound what calls keep, and how they read. */
+/* Define the settings that bound what calls keep and what queries remember. */
 static void
 define_call_settings(void)
 {
@@ -230,7 +243,7 @@ define_call_settings(void)
 							 PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 }
 
-/* Settings that bound what a tenant may make. */
+/* Define the settings that bound what a tenant may make. */
 static void
 define_tenant_settings(void)
 {
@@ -256,7 +269,7 @@ define_tenant_settings(void)
 							PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
-/* A worker that never sleeps serves nobody. */
+/* Is the interval -1, or long enough for the worker to sleep? */
 static bool
 interval_is_sane(int *value, void **extra, GucSource source)
 {
@@ -268,7 +281,7 @@ interval_is_sane(int *value, void **extra, GucSource source)
 	return true;
 }
 
-/* Settings of the background work. */
+/* Define the settings of the background work. */
 static void
 define_worker_settings(void)
 {
@@ -340,7 +353,7 @@ static const struct config_enum_entry fault_action_options[] = {
 	{NULL, 0, false}
 };
 
-/* Settings of a build that can be made to fail, see fault.c. */
+/* Define the settings of a build that can be made to fail; see fault.c. */
 static void
 define_fault_settings(void)
 {

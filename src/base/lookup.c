@@ -4,28 +4,28 @@
  *
  * PURPOSE
  *		The rules between catalog rows are judged for each row that is written,
- *		a hundred thousand in a statement.  A plan made while the tables were
- *		empty may choose another index, and then each look-up goes through
- *		all of them; and to begin a statement of ours costs more than such a
- *		look-up.  So here no planner chooses, and no statement is run.
+ *		a hundred thousand in a statement.  A plan that was made while the
+ *		tables were empty may choose another index, and then each look-up reads
+ *		the whole table; and to begin a statement costs more than such a look-up.
+ *		So no statement is run here, and no planner chooses.
  *
- *		Where a bound is enough the entries of an index are counted, and no row
- *		is read: there are no fewer than rows, whoever sees those.
+ *		Where an upper bound is enough, the entries of an index are counted and
+ *		no row is read: there are at least as many entries as visible rows.
  *
  * SNAPSHOTS
  *		The active one, which the caller has pushed (gov_spi_push_snapshot), or
- *		one that it names.
+ *		one that it passes.
  *
  * LOCKING
  *		The caller has opened the table, with a lock that it keeps.  A row is
- *		locked as SELECT ... FOR KEY SHARE and the like do: its newest version,
- *		after waiting for whoever is changing it; above READ COMMITTED a row
- *		that was changed since the transaction's snapshot is an error there.
+ *		locked as by SELECT ... FOR KEY SHARE and the like: its newest version,
+ *		after waiting for whoever is changing it.  Above READ COMMITTED a row
+ *		that was changed since the transaction's snapshot raises 40001.
  *
  * FAILURE
  *		Where the schema's owner has dropped the index, the table is read
- *		through, but for the last row, and entries are too many.  40001 as
- *		above.
+ *		through; gov_lookup_last() then says that there is no index, and entries
+ *		count as too many.
  */
 #include "postgres.h"
 
@@ -54,7 +54,7 @@ number_of(Relation table, const char *column)
 	return number;
 }
 
-/* Under another snapshot than the active one. */
+/* Begin to look rows up, under another snapshot than the active one. */
 void
 gov_lookup_begin_at(GovLookup *lookup, Relation table, Oid index, const GovLookupKey *keys,
 					int nkeys, Snapshot snapshot)
@@ -78,7 +78,7 @@ gov_lookup_begin(GovLookup *lookup, Relation table, Oid index, const GovLookupKe
 	gov_lookup_begin_at(lookup, table, index, keys, nkeys, GetActiveSnapshot());
 }
 
-/* The next row, there until the one after it; NULL at the end. */
+/* The next row, valid until the next call; NULL at the end. */
 HeapTuple
 gov_lookup_next(GovLookup *lookup)
 {
@@ -137,8 +137,8 @@ gov_lookup_lock(Relation table, Oid index, const GovLookupKey *keys, int nkeys,
 }
 
 /*
- * A column of the last row in the order of an index, null if there is no row;
- * false if there is no index.
+ * Read a column of the last row in the order of an index. *isnull if the table
+ * has no row; false if there is no index.
  */
 bool
 gov_lookup_last(Relation table, Oid index, AttrNumber column, Datum *value, bool *isnull)
@@ -161,7 +161,10 @@ gov_lookup_last(Relation table, Oid index, AttrNumber column, Datum *value, bool
 
 /* ---------------------------------------------------------------- entries of an index */
 
-/* To count those that have some values in the leading columns, which are text. */
+/*
+ * Begin to count an index's entries that have some values in the leading
+ * columns, which are text.
+ */
 void
 gov_lookup_entries_begin(GovEntries *entries, Relation table, Oid index, int nkeys)
 {
@@ -172,7 +175,7 @@ gov_lookup_entries_begin(GovEntries *entries, Relation table, Oid index, int nke
 		entries->scan = gov_index_beginscan(table, entries->index, SnapshotAny, nkeys);
 }
 
-/* Are there at most so many? */
+/* Has the index at most so many entries with these values? */
 bool
 gov_lookup_entries_are_at_most(GovEntries *entries, const Datum *values, int most)
 {

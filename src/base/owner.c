@@ -7,29 +7,29 @@
  *		pinned.  Everything that takes, shows or changes an owner's things asks
  *		here, in one of three ways:
  *
- *		gov_owner_require() is asked by the run-time calls, once per call, with
- *		the engine's rights ahead of it: a pinned session names its own owner.
- *		Without a pin, EXECUTE on the call is the right to name any.
+ *		gov_owner_require() is for the run-time calls, once per call, before they
+ *		use the engine's rights.  A pinned session may name only its own owner.
+ *		Without a pin, whoever has EXECUTE on the call may name any.
  *
- *		gov_owner_require_visible() is asked by what shows or changes the
- *		catalog: without a pin the role must, besides, have the right to see
- *		every owner.  A tenant has not, so that one whose pin was forgotten
- *		sees nothing instead of everything.
+ *		gov_owner_require_visible() is for what shows or changes the catalog.
+ *		There a session without a pin also needs the right to see every owner.
+ *		Tenants do not have it, so a tenant whose pin was forgotten sees nothing
+ *		instead of everything.
  *
- *		gov_owner_require_unpinned() is asked by what is about no owner but
- *		about the database or the server.
+ *		gov_owner_require_unpinned() is for what concerns the database or the
+ *		server and not one owner.
  *
  * RIGHTS
  *		The right to see, or to change, every owner is EXECUTE on a function
  *		that does nothing: _gov_read_every_owner(), _gov_change_every_owner().
- *		So rights are given, inherited, dumped and shown as all others are.
- *		They are those of the current user, as for any privilege; the pin is
- *		the session's, whoever it works as, so no SET ROLE and no SECURITY
+ *		So these rights are granted, inherited, dumped and shown like all others.
+ *		They are the current user's, like any privilege.  The pin is the
+ *		session's, whichever role it works as: no SET ROLE and no SECURITY
  *		DEFINER function gets around it.
  *
  * FAILURE
- *		42501.  Where the extension is older than the library and has no such
- *		functions, nobody but a superuser has the right.
+ *		42501.  Where the extension is older than the library and lacks these
+ *		functions, only a superuser has the rights.
  */
 #include "postgres.h"
 
@@ -77,14 +77,20 @@ gov_owner_reads_every(void)
 	return may_execute(gov_catalog()->read_every_owner);
 }
 
-/* And change them?  This also is the right to change locked budgets. */
+/*
+ * May the current user change every owner?  That is also the right to change
+ * locked budgets.
+ */
 bool
 gov_owner_changes_every(void)
 {
 	return may_execute(gov_catalog()->change_every_owner);
 }
 
-/* A pinned session names its own owner. */
+/*
+ * Raise unless the session may act for an owner: a pinned session only for its
+ * own.
+ */
 void
 gov_owner_require(const char *owner)
 {
@@ -98,7 +104,10 @@ gov_owner_require(const char *owner)
 				 errhint("Pass \"%s\".", gov_error_shown(pin))));
 }
 
-/* And one that is not pinned needs the right to see every owner. */
+/*
+ * Raise unless the session may see an owner: a pinned session its own, another
+ * one any if its role may see every owner.
+ */
 void
 gov_owner_require_visible(const text *owner)
 {
@@ -114,7 +123,7 @@ gov_owner_require_visible(const text *owner)
 				 errhint("A tenant is pinned with ALTER ROLE ... SET governance.owner, from its next session on.")));
 }
 
-/* What concerns every owner is not for a session that is pinned to one. */
+/* Raise if the session is pinned, because the call concerns every owner. */
 void
 gov_owner_require_unpinned(const char *call)
 {

@@ -3,20 +3,19 @@
  *		What the header of a row says of who is changing it.
  *
  * PURPOSE
- *		xmin, xmax and what they mean are no columns: whoever looks at them
- *		below SPI (keys.c, hold_overdue.c) reads the tuple's header in the buffer,
- *		where others may be changing it.  A pin keeps the tuple there; only a
- *		lock of the buffer makes what is read of it of one moment.
+ *		xmin, xmax and what they mean are no columns.  To look at them below SPI
+ *		(keys.c, hold_overdue.c) one reads the tuple's header in its buffer, where
+ *		others may be changing it.  A pin keeps the tuple in place; but only
+ *		under a lock of the buffer does all that is read belong to one moment.
  *
  * LOCKING
- *		A share lock of the buffer, for the time of a copy.  What the copy says
- *		is looked into afterwards, because members of a multixact are read from
- *		disk.
+ *		A share lock of the buffer, for as long as the header is copied.  What
+ *		the copy means is found out afterwards, because the members of a
+ *		multixact may have to be read from disk.
  *
  * FAILURE
- *		0A000 where the table is not of heap tuples in buffers: it is made with
- *		"using heap", whatever default_table_access_method is, and has been
- *		given another access method since.
+ *		0A000 where the table is not of heap tuples in buffers.  It was made with
+ *		"using heap", so somebody has given it another access method since.
  */
 #include "postgres.h"
 

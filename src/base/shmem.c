@@ -50,15 +50,18 @@ static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
 GovSegment *gov_segments = NULL;
 
-/* A hash table has a bucket for every so many bytes of nodes, and a third more. */
+/* There are enough buckets for nodes of so many bytes, and a third more. */
 #define BYTES_PER_BUCKET	256
 
-/* Names have so much of the memory, and a bucket for every so many of its bytes. */
+/*
+ * The names have this part of the memory, and a bucket for every so many of
+ * its bytes.
+ */
 #define NAMES_SHARE			16
 #define BYTES_PER_NAME		128
 
 /* How the memory is divided. */
-typedef struct Division
+typedef struct GovMemoryDivision
 {
 	Size		size;
 	uint32		ndirectories;	/* of each stripe */
@@ -68,7 +71,7 @@ typedef struct Division
 	Size		name_buckets_at;
 	Size		names_at;
 	Size		arena_at;
-} Division;
+} GovMemoryDivision;
 
 static Size
 head_size(void)
@@ -82,10 +85,10 @@ memory_size(void)
 	return (Size) gov_cache_size_kb * 1024;
 }
 
-static Division
+static GovMemoryDivision
 divide_memory(void)
 {
-	Division	division = {.size = memory_size()};
+	GovMemoryDivision division = {.size = memory_size()};
 	Size		nbuckets = division.size / BYTES_PER_BUCKET * 4 / 3;
 
 	division.nsegments = nbuckets / GOV_SEGMENT_BUCKETS * (GOV_SEGMENT_BUCKETS + 1) /
@@ -108,7 +111,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(add_size(head_size(), memory_size()));
 }
 
-/* Where the parts are: the same in every process, and in the next one's life. */
+/* Find the parts of the memory.  Every process finds the same. */
 static void
 find_memory(void)
 {
@@ -133,7 +136,7 @@ init_stripe(GovSharedStripe *stripe, uint32 *directories)
 static void
 init_shared(void)
 {
-	Division	division = divide_memory();
+	GovMemoryDivision division = divide_memory();
 
 	memset(gov_shared, 0, sizeof(GovShared));
 	gov_shared->stripe_tranche = LWLockNewTrancheId();
@@ -208,7 +211,7 @@ gov_shmem_is_available(void)
 	return gov_shared != NULL;
 }
 
-/* A piece of a hash table, zeroed, or 0 when all are in use. */
+/* Take a segment of a hash table, zeroed; 0 when all are in use. */
 uint32
 gov_shmem_take_segment(void)
 {
@@ -237,7 +240,10 @@ gov_shmem_give_segment(uint32 number)
 	SpinLockRelease(&gov_shared->segments_lock);
 }
 
-/* Bytes of what is cached, with what it takes to find it: none when that is nothing. */
+/*
+ * The bytes that the cached nodes take, with names and tables; 0 when nothing
+ * is cached.
+ */
 Size
 gov_shmem_memory_used(void)
 {
@@ -246,28 +252,34 @@ gov_shmem_memory_used(void)
 		(Size) (gov_shared->nsegments_used - 2 * GOV_STRIPES) * sizeof(GovSegment);
 }
 
-/* Databases share the slots: a neighbour's change costs a reload. */
+/*
+ * The slot of a database.  Databases may share one: then a change in one of
+ * them costs the other a reload.
+ */
 static uint32
 generation_slot(Oid database)
 {
 	return murmurhash32(database) % GOV_GENERATIONS;
 }
 
-/* Counts the changes to entities and budgets that are not told one by one. */
+/*
+ * The number of changes to entities and budgets that concerned the whole
+ * database.
+ */
 pg_atomic_uint64 *
 gov_shmem_generation(Oid database)
 {
 	return &gov_shared->generations[generation_slot(database)];
 }
 
-/* Counts the changes to entity types and capabilities. */
+/* The number of changes to entity types and capabilities. */
 pg_atomic_uint64 *
 gov_shmem_type_generation(Oid database)
 {
 	return &gov_shared->type_generations[generation_slot(database)];
 }
 
-/* No window ends later that was merged since the server started. */
+/* The latest end of the windows that were merged since the server started. */
 pg_atomic_uint64 *
 gov_shmem_merged_until(Oid database)
 {

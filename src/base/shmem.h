@@ -31,15 +31,16 @@ typedef struct GovSharedOwners
 	uint64		changes;		/* catalog changes */
 	uint64		installs;		/* nodes that got new content */
 	uint64		unlinks;		/* counters taken out of nodes, or nodes out */
-	uint64		losses;			/* of counters with rows in the tail; tail.c */
-	int64		lost_event;		/* the last that one of those may have */
-	uint32		announced;		/* losses by transactions that are about to
+	uint64		losses;			/* counters that left memory with rows in the
+								 * tail; tail.c */
+	int64		lost_event;		/* the last event that those may have */
+	uint32		announced;		/* losses of transactions that are about to
 								 * commit */
 } GovSharedOwners;
 
 /*
- * All nodes of one owner hang on one stripe.  The lock protects every field
- * that follows and every node and counter of the stripe, but for the atomics.
+ * A stripe, with all nodes of its owners.  The lock protects the fields that
+ * follow, except the atomics, and every node and counter of the stripe.
  */
 typedef struct GovSharedStripe
 {
@@ -51,8 +52,7 @@ typedef struct GovSharedStripe
 	uint32		nnodes;
 	uint32		nabsent;		/* of them, ids that are no entity */
 	uint32		nbuckets;
-	uint32		nwalks;			/* going over the buckets, with the lock let
-								 * go of */
+	uint32		nwalks;			/* under way over the buckets; node_table.c */
 	uint32		sweep;			/* bucket at which the eviction of absent ids
 								 * goes on */
 	uint32	   *directories;	/* segments that have the numbers of segments */
@@ -173,8 +173,9 @@ gov_stripe(int index)
 extern GovSharedStripe *gov_stripe_last_locked; /* by this backend */
 
 /*
- * Has this backend a stripe locked?  Then it may not allocate, wait, raise, or
- * lock another stripe.  An error has released the lock without telling us.
+ * Has this backend a stripe locked?  Then it must not allocate, wait, raise an
+ * error, or lock another stripe.  LWLockHeldByMe() is asked because an error
+ * releases the lock without gov_stripe_unlock().
  */
 static inline bool
 gov_stripe_is_held(void)
@@ -200,7 +201,7 @@ gov_stripe_lock(GovSharedStripe *stripe, LWLockMode mode)
 	gov_stripe_note_locked(stripe);
 }
 
-/* For whoever has a lock that stripes must not wait for. */
+/* Lock a stripe if nobody has it, for a caller that must not wait. */
 static inline bool
 gov_stripe_lock_if_free(GovSharedStripe *stripe)
 {

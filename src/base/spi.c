@@ -7,8 +7,8 @@
  *		gov_spi_begin() and gov_spi_end() statements run as the owner of the
  *		extension, as a security-restricted operation, with a search path on
  *		which nobody else can put an operator; so a caller needs EXECUTE on our
- *		functions and no right on our tables.  Row-level security does not hold
- *		the owner: whose rows a call may touch is judged before (owner.c).
+ *		functions and no right on our tables.  Row-level security does not apply
+ *		to the owner: which rows a call may touch is judged before (owner.c).
  *
  * SNAPSHOTS
  *		The caller pushes the snapshot that its SELECTs see and pops it; it
@@ -17,13 +17,13 @@
  *		itself.
  *
  * INVARIANTS
- *		Plans are made and run under the same search path, so they are planned
- *		once.  A plan belongs to a generation of the catalog; one of an earlier
- *		generation names tables that may be gone and is made again.  It has the
- *		generation from before it was prepared, because preparing may find out
- *		that the catalog has moved; then it is made once more.  A plan is not
- *		freed while a scope further out may be running it.  A scan of very many
- *		rows is planned each time, for its arguments.
+ *		Plans are made and run under the same search path, so each statement is
+ *		planned once.  A plan belongs to a generation of the catalog; one of an
+ *		earlier generation names tables that may be gone, and is made again.
+ *		The generation is read before the plan is prepared, because preparing
+ *		may process an invalidation; then the plan is made once more.  A plan is
+ *		not freed while a scope further out may be running it.  A scan of very
+ *		many rows is planned each time, for its arguments.
  *
  * FAILURE
  *		On an error the (sub)transaction's abort restores user, security
@@ -66,9 +66,9 @@ set_setting(const char *setting, const char *value)
 }
 
 /*
- * Our statements look up a few rows in tables that may be huge, fresh from a
- * restore and without statistics.  They must use their indexes all the same,
- * row by row, and their plans are the same whatever the arguments.
+ * Have the planner use indexes.  Our statements look up a few rows in tables
+ * that may be huge, and fresh from a restore without statistics.  They must
+ * use their indexes all the same, and the same plan serves all arguments.
  */
 static void
 forbid_scans(void)
@@ -146,8 +146,8 @@ gov_spi_begin(GovSpi *spi)
 }
 
 /*
- * Statements on a table of a user's, which is locked, run as its owner, and see
- * all its rows: as a foreign key looks for them.
+ * Begin statements on a user's table, which is locked.  They run as its owner
+ * and see all its rows, like the look-ups of a foreign key.
  */
 void
 gov_spi_begin_as_owner_of(GovSpi *spi, Oid table)
@@ -176,7 +176,10 @@ gov_spi_end(GovSpi *spi)
 	leave_level();
 }
 
-/* A (sub)transaction has aborted: what it had begun will not be ended. */
+/*
+ * A (sub)transaction has aborted: forget the scopes that it began, because
+ * nobody will end them.
+ */
 void
 gov_spi_abort(int level)
 {
@@ -223,8 +226,8 @@ raise_not_prepared(const char *sql)
 }
 
 /*
- * Free a plan of an earlier generation; but one that may be running, because a
- * trigger has called us in the midst of it, only when nothing is.
+ * Free the plan of an earlier generation.  It may be running, if a trigger has
+ * called us in the midst of it: so it is freed once no statement is.
  */
 static void
 discard_plan(GovQuery *query)
@@ -314,13 +317,13 @@ gov_spi_modify(GovQuery *query, Datum *args, const char *nulls)
 	return SPI_processed;
 }
 
-/* What a scan sends its rows to. */
-typedef struct RowReceiver
+/* A receiver that passes each row of a scan to a callback. */
+typedef struct GovRowReceiver
 {
 	DestReceiver receiver;
 	GovRowCallback callback;
 	void	   *state;
-} RowReceiver;
+} GovRowReceiver;
 
 static void
 begin_rows(DestReceiver *self, int operation, TupleDesc tupdesc)
@@ -330,7 +333,7 @@ begin_rows(DestReceiver *self, int operation, TupleDesc tupdesc)
 static bool
 receive_row(TupleTableSlot *row, DestReceiver *self)
 {
-	RowReceiver *rows = (RowReceiver *) self;
+	GovRowReceiver *rows = (GovRowReceiver *) self;
 
 	slot_getallattrs(row);
 	rows->callback(row, rows->state);
@@ -361,7 +364,7 @@ static void
 hand_over_rows(const GovQuery *query, SPIPlanPtr plan, ParamListInfo params,
 			   GovRowCallback callback, void *state)
 {
-	RowReceiver rows = {.callback = callback, .state = state};
+	GovRowReceiver rows = {.callback = callback, .state = state};
 	SPIExecuteOptions options = {.read_only = true, .params = params};
 
 	rows.receiver.receiveSlot = receive_row;
@@ -374,8 +377,8 @@ hand_over_rows(const GovQuery *query, SPIPlanPtr plan, ParamListInfo params,
 }
 
 /*
- * Run a SELECT under the active snapshot and hand over each row as it comes;
- * none is kept.  The callback runs no statement.
+ * Run a SELECT under the active snapshot and pass each row to a callback; none
+ * is kept.  The callback must not run statements.
  */
 void
 gov_spi_each(GovQuery *query, Datum *args, const char *nulls,
@@ -389,10 +392,10 @@ gov_spi_each(GovQuery *query, Datum *args, const char *nulls,
 }
 
 /*
- * Run a SELECT of very many rows under the active snapshot and hand over each
- * as it comes; none is kept.  It is planned for these arguments, and may scan
- * what it likes.  The callback runs no statement, and in a memory context that
- * lives as long as the scan.
+ * Run a SELECT of very many rows under the active snapshot and pass each row
+ * to a callback; none is kept.  It is planned for these arguments, and may use
+ * any scan.  The callback must not run statements.  Its memory context lives
+ * as long as the scan.
  */
 void
 gov_spi_scan(const GovQuery *query, Datum *args, const char *nulls,
@@ -414,7 +417,7 @@ gov_spi_scan(const GovQuery *query, Datum *args, const char *nulls,
 }
 
 /*
- * Let the active snapshot, which we have pushed, see our own rows or not: a
+ * Have the active snapshot, which we have pushed, see our own rows or not.  A
  * tuple of our own is visible when its command came before the snapshot's
  * curcid, and none came before FirstCommandId.
  */

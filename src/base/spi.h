@@ -21,8 +21,8 @@ typedef struct GovQuery
 	const char *sql;
 	int			nargs;
 	Oid			argtypes[GOV_QUERY_MAX_ARGS];
-	bool		uses_bitmap;	/* an index that has no other way to be
-								 * scanned */
+	bool		uses_bitmap;	/* may use bitmap scans, the only kind that
+								 * some indexes have */
 	/* the rest is spi.c's */
 	SPIPlanPtr	plan;
 	uint64		generation;		/* of the catalog that the plan was made for */

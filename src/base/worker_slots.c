@@ -3,8 +3,8 @@
  *		Which databases have a background worker, and starting one.
  *
  * PURPOSE
- *		There is no list of databases to configure: whoever writes, or meets
- *		an open hold, sees that its database has a worker (worker.c).
+ *		There is no list of databases to configure: a call that writes, or meets
+ *		an open hold, starts the worker of its database (worker.c).
  *
  * LAYOUT
  *		A slot in shared memory for each worker, taken before the postmaster is
@@ -12,8 +12,9 @@
  *
  * SWEEPS
  *		A call that would be denied because of holds past their time asks the
- *		worker to expire them and waits for it: what the worker gives back is
- *		everybody's at once, and the caller's transaction may be a long one.
+ *		worker to expire them, and waits for it.  What the worker gives back is
+ *		everybody's at once; what the caller gave back would be only after its
+ *		own commit.
  *
  * LOCKING
  *		workers_lock protects the slots.
@@ -98,7 +99,10 @@ free_slot(int number)
 	ConditionVariableBroadcast(&slot->swept);
 }
 
-/* False when the server has no process to spare (max_worker_processes). */
+/*
+ * Start the worker of a slot; false when the server has no process to spare
+ * (max_worker_processes).
+ */
 static bool
 start_worker(int slot)
 {
@@ -119,7 +123,10 @@ start_worker(int slot)
 	return false;
 }
 
-/* A look without the lock: wrong by a moment at worst. */
+/*
+ * Is the worker of a slot at work for this extension?  Read without the lock,
+ * so it may be a moment out of date.
+ */
 static bool
 is_at_work(int slot, Oid extension)
 {
@@ -161,7 +168,10 @@ gov_worker_pid(void)
 	return slot < 0 ? 0 : gov_shared->workers[slot].pid;
 }
 
-/* The slot of this database's worker, and of this process if it is one; NULL without. */
+/*
+ * The slot of this process if it is a worker, otherwise that of this
+ * database's worker; NULL if there is none.
+ */
 GovSharedWorker *
 gov_worker_slot(void)
 {
@@ -176,7 +186,7 @@ gov_worker_own_slot(void)
 	return own_slot < 0 ? NULL : &gov_shared->workers[own_slot];
 }
 
-/* Is the sweep over, or will it never be? */
+/* Is the sweep over, or has the worker left, so that it never will be? */
 static bool
 is_swept(int number, uint64 sweep)
 {
@@ -190,9 +200,9 @@ is_swept(int number, uint64 sweep)
 }
 
 /*
- * Have the worker expire the holds past their time, and wait until it has been
- * over them all; or for GOV_SWEEP_WAIT_MS.  False when there is no worker, or it
- * fails to.
+ * Have the worker expire the holds past their time, and wait until it has
+ * tried them all, for GOV_SWEEP_WAIT_MS at most.  False when there is no
+ * worker, or it did not finish.
  */
 bool
 gov_worker_sweep(void)
@@ -224,7 +234,9 @@ gov_worker_sweep(void)
 	return true;
 }
 
-/* The worker begins to expire; whoever asks from now on waits for the next time. */
+/*
+ * The worker begins a sweep.  Whoever asks from now on waits for the next one.
+ */
 void
 gov_worker_begin_sweep(void)
 {
@@ -247,7 +259,9 @@ gov_worker_end_sweep(void)
 	ConditionVariableBroadcast(&slot->swept);
 }
 
-/* There is something for a worker to do: see that this database has one. */
+/*
+ * There is something for a worker to do: start one if this database has none.
+ */
 void
 gov_worker_wanted(void)
 {

@@ -110,7 +110,10 @@ make_table(void)
 						  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 }
 
-/* The engine must be able to tell others at commit without allocating. */
+/*
+ * Look up what the commit needs to tell others: it can read no catalog.  And
+ * count the note.
+ */
 static void
 prepare_to_tell(void)
 {
@@ -189,7 +192,7 @@ gov_changes_note_entity(const char *owner, uint32 owner_length,
 	pfree(buf.data);
 }
 
-/* All entities of an owner. */
+/* All entities of an owner have changed, or may have. */
 void
 gov_changes_note_owner(const char *owner, uint32 owner_length)
 {
@@ -206,7 +209,7 @@ gov_changes_note_types(void)
 	types = true;
 }
 
-/* All of an owner goes. */
+/* An owner is deleted with all it has. */
 void
 gov_changes_note_deleted(const char *owner, uint32 owner_length)
 {
@@ -301,7 +304,10 @@ tell_one_by_one(void)
 	}
 }
 
-/* When nothing of this transaction is in flight any more. */
+/*
+ * Drop what the cache has of deleted owners.  Called when nothing of this
+ * transaction is in flight any more, because pinned nodes stay.
+ */
 void
 gov_changes_drop_deleted(void)
 {
@@ -347,8 +353,8 @@ gov_changes_commit(void)
 }
 
 /*
- * A subtransaction aborts, and with it goes the lock of a TRUNCATE in it: what
- * has been loaded since then saw an empty table.
+ * A subtransaction has aborted, and the lock of a TRUNCATE in it is gone.
+ * What was loaded since that TRUNCATE saw an empty table, so it is made stale.
  */
 void
 gov_changes_abort_sub(void)

@@ -3,10 +3,10 @@
  *		Entities that are below themselves.
  *
  * PURPOSE
- *		The triggers let no cycle in (hierarchy.c).  With triggers disabled or
- *		session_replication_role = replica anybody may who can write the table.
- *		Then no answer about those entities, or what is below them, would be
- *		right, so whatever walks parents raises, and names them.
+ *		The triggers refuse a cycle (hierarchy.c).  With triggers disabled, or
+ *		session_replication_role = replica, whoever can write the table can make
+ *		one.  No answer about those entities, or about what is below them, would
+ *		be right: so whatever walks parents raises an error that names them.
  *
  * WHO ASKS
  *		Walks end where they meet an entity again, and come here: the engine's
@@ -55,22 +55,33 @@ static GovQuery cycle_query = {
 	.argtypes = {TEXTOID, TEXTOID}
 };
 
+/* What is wrong with a cycle: an entity that is its own parent, a few, or many. */
+static int
+errdetail_cycle(const char *named, int nmore, int count)
+{
+	if (count == 1)
+		return errdetail("It is its own parent, which was written with triggers disabled.");
+	if (nmore == 0)
+		return errdetail("Each of the entities %s is below the next one, and the last is below the first: written with triggers disabled.",
+						 named);
+	return errdetail("Each of the entities %s and %d more is below the next one, and the last is below the first: written with triggers disabled.",
+					 named, nmore);
+}
+
 /* Raise: each of these entities is below the next, and the last below the first. */
 void
 gov_cycle_raise(const char *const *ids, int count)
 {
-	StringInfoData chain;
+	StringInfoData named;
+	int			nnamed = Min(count, GOV_NAMED_MAX);
 
-	initStringInfo(&chain);
-	for (int i = 0; i < Min(count, GOV_NAMED_MAX); i++)
-		appendStringInfo(&chain, "\"%s\" is below ", gov_error_shown(ids[i]));
-	if (count > GOV_NAMED_MAX)
-		appendStringInfo(&chain, "%d more, below ", count - GOV_NAMED_MAX);
-	appendStringInfo(&chain, "\"%s\"", gov_error_shown(ids[0]));
+	initStringInfo(&named);
+	for (int i = 0; i < nnamed; i++)
+		appendStringInfo(&named, "%s\"%s\"", i == 0 ? "" : ", ", gov_error_shown(ids[i]));
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
 			 errmsg("entity \"%s\" is below itself", gov_error_shown(ids[0])),
-			 errdetail("%s: written with triggers disabled.", chain.data),
+			 errdetail_cycle(named.data, count - nnamed, count),
 			 errhint("With session_replication_role = replica, set the parent_id of one of them to null; then run gov_refresh().")));
 }
 

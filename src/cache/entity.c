@@ -70,7 +70,10 @@ gov_entity_is_sound(const GovEntity *entity)
 }
 #endif
 
-/* The run of budgets for one capability. */
+/*
+ * Find the budgets for one capability, which are neighbours: the number of the
+ * first, and how many there are.
+ */
 void
 gov_entity_budgets_of(const GovEntity *entity, const char *capability_id,
 					  uint32 length, uint32 hash, uint32 *first, uint32 *count)
@@ -108,7 +111,10 @@ gov_entity_budgets_of(const GovEntity *entity, const char *capability_id,
 	*count = end - low;
 }
 
-/* The window of a budget at a time; looks up a time zone, so not under a lock. */
+/*
+ * Compute the window of a budget that a time falls into; false if there is
+ * none.  It looks up a time zone, so it is not called with a stripe locked.
+ */
 bool
 gov_entity_budget_window(const GovEntity *entity, const GovBudget *budget,
 						 TimestampTz at, GovWindow *window)

@@ -18,24 +18,27 @@
 #include "pure/window.h"
 
 /*
- * Where a string is: at an offset from the start of the block, or, with the
- * flag, a name in shared memory (names.c).  0 is null, or the empty string where
- * there is no null.
+ * Where a string of a block is: at an offset from the start of the block or,
+ * with GOV_TEXT_IS_NAME, a name in shared memory (names.c). 0 stands for null,
+ * and for the empty string of a column that is never null.
  */
 typedef uint32 GovText;
 
 #define GOV_TEXT_IS_NAME	0x80000000U
 #define GOV_ID_MAX_BYTES	(255 * 4)	/* an id has at most 255 characters */
-#define GOV_NAME_CHARS_AT	12	/* in a name */
+#define GOV_NAME_CHARS_AT	12	/* where a name has its GovChars; names.c */
 
-/* What is there; ends with a NUL that length leaves out. */
+/*
+ * A string.  In the block of an entity a NUL follows, which length does not
+ * count.
+ */
 typedef struct GovChars
 {
 	uint16		length;
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];
 } GovChars;
 
-/* What few budgets have. */
+/* The properties that few budgets have; the others need not pay for them. */
 typedef struct GovBudgetMore
 {
 	TimestampTz anchor;
@@ -63,11 +66,15 @@ typedef struct GovBudget
 } GovBudget;
 
 /*
- * Budgets are sorted by capability and, within one, as chains show them:
- * node-wide first, then by scope size, scope and name.  Behind them stands the
- * id.  The outer strings, of which many entities have the same, come last, or
- * are names: then the block ends after the inner part.  They can be read only
- * where the block was found, not in a copy of it.
+ * An entity.  Its budgets are sorted by capability, and within a capability in
+ * the order in which chains show them: those without a scope first, then by
+ * size of the scope, scope and name.  The id follows the budgets.
+ *
+ * The outer strings (type, parent, capabilities) are the same in many
+ * entities.  They are names, and the block ends after its inner part; or,
+ * where there was no room for names, they stand at the end of the block.  In a
+ * copy of a block that others may replace they must not be read: a name goes
+ * with the last block that has it.
  */
 typedef struct GovEntity
 {

@@ -86,7 +86,7 @@ give_claims_up(void)
 	claims_capacity = 0;
 }
 
-/* A (sub)transaction has aborted. */
+/* A (sub)transaction has aborted: give up the claims of its load. */
 void
 gov_load_abandon(void)
 {
@@ -158,8 +158,9 @@ gov_load_copy(const GovLoad *load, const char *id, uint32 id_length)
 }
 
 /*
- * Claim the first of an id and its ancestors that is not in memory; none if all
- * are, or somebody else, or this load, has claimed that.
+ * Claim the first of an id and its ancestors that is not in memory.  Claim
+ * nothing if all are, or if that one is claimed, by somebody else or by this
+ * load.
  */
 static GovNodeStatus
 want_shared(GovLoad *load, const char *id, uint32 id_length)
@@ -186,7 +187,10 @@ want_shared(GovLoad *load, const char *id, uint32 id_length)
 	return GOV_NODE_READY;
 }
 
-/* The same for the parents of the items from one on. */
+/*
+ * Claim what is not in memory of the parents of some items and their
+ * ancestors.
+ */
 static GovNodeStatus
 want_parents(GovLoad *load, int first)
 {
@@ -277,7 +281,10 @@ lock_table(Oid relid)
 	table_close(rel, NoLock);
 }
 
-/* One that its owner may have dropped; whoever has is told when it is read. */
+/*
+ * Lock an index, unless the schema's owner has dropped it; then the table is
+ * read through.
+ */
 static void
 lock_index(Oid index)
 {
@@ -285,7 +292,9 @@ lock_index(Oid index)
 		LockRelationOid(index, AccessShareLock);
 }
 
-/* What a statement may look at. */
+/*
+ * Lock a table with all its indexes, because a statement may use any of them.
+ */
 static void
 lock_table_and_indexes(Oid relid)
 {

@@ -1,6 +1,6 @@
 /*
  * load_catalog.c
- *		Reads entities and budgets, and has built what nodes contain of them.
+ *		Reads entities and budgets from their tables.
  *
  * PURPOSE
  *		Runs inside a load (load.c), under its snapshot, and fills in the entity
@@ -14,8 +14,8 @@
  *		the extension's owner.
  *
  * POLICIES
- *		The thresholds that budgets without their own have are read when the
- *		first such budget is, and under the snapshot that it is read with.
+ *		The thresholds that apply to budgets without their own are read with the
+ *		first such budget, under the same snapshot.
  *
  * FAILURE
  *		Where the schema's owner has dropped an index the table is read through.
@@ -44,14 +44,14 @@
 #define GOV_BUDGETS_AT_FIRST	8	/* room for so many of an entity */
 
 /* The tables while a load reads them. */
-typedef struct Tables
+typedef struct GovCatalogTables
 {
 	Relation	entities;
 	Relation	assignments;
 	Relation	boosts;			/* NULL: there are none */
 	GovEntityRows rows;			/* of the entity at hand */
 	uint32		capacity;		/* of its budgets */
-} Tables;
+} GovCatalogTables;
 
 static Relation
 open_table(Oid relid)
@@ -96,7 +96,10 @@ find_policy(Relation rel, ScanKey key)
 	return result;
 }
 
-/* The same of the owner's policy, or else everybody's, by two look-ups. */
+/*
+ * The thresholds of the owner's policy, or else of everybody's; 0 if there is
+ * neither.  Found by two look-ups.
+ */
 static Datum
 look_policy_up(Relation rel, Datum owner)
 {
@@ -112,7 +115,10 @@ look_policy_up(Relation rel, Datum owner)
 	return find_policy(rel, &key);
 }
 
-/* The same by reading all of them. */
+/*
+ * The thresholds of the owner's policy, or else of everybody's; 0 if there is
+ * neither.  Found by reading all policies.
+ */
 static Datum
 search_policies(Relation rel, Datum owner)
 {
@@ -136,7 +142,10 @@ search_policies(Relation rel, Datum owner)
 	return result;
 }
 
-/* The owner's policy, or else everybody's.  Most installations have none, or one. */
+/*
+ * Read the policy that applies to the load's owner.  Most installations have
+ * none, or one.
+ */
 static void
 read_policy(GovLoad *load)
 {
@@ -160,7 +169,7 @@ read_policy(GovLoad *load)
 }
 
 static void
-keep_budget(GovLoad *load, Tables *tables, HeapTuple tuple, uint32 number)
+keep_budget(GovLoad *load, GovCatalogTables *tables, HeapTuple tuple, uint32 number)
 {
 	GovRow		row = keep_row(tables->assignments, tuple);
 
@@ -177,7 +186,7 @@ keep_budget(GovLoad *load, Tables *tables, HeapTuple tuple, uint32 number)
 
 /* The budgets of an entity; returns how many there are. */
 static uint32
-read_budgets(GovLoad *load, Tables *tables, Datum id)
+read_budgets(GovLoad *load, GovCatalogTables *tables, Datum id)
 {
 	Oid			index = gov_catalog()->assignments_key;
 	ScanKeyData keys[2];
@@ -197,7 +206,7 @@ read_budgets(GovLoad *load, Tables *tables, Datum id)
 
 /* Read an entity with its budgets; NULL if there is none. */
 static GovEntity *
-read_entity(GovLoad *load, Tables *tables, const GovLoaded *item)
+read_entity(GovLoad *load, GovCatalogTables *tables, const GovLoaded *item)
 {
 	Oid			index = gov_catalog()->entities_pkey;
 	Datum		id = PointerGetDatum(cstring_to_text_with_len(item->id, item->id_length));
@@ -234,7 +243,7 @@ gov_load_entities(GovLoad *load, int first)
 	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext, "governance load rows",
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = CurrentMemoryContext;
-	Tables		tables = {.capacity = GOV_BUDGETS_AT_FIRST};
+	GovCatalogTables tables = {.capacity = GOV_BUDGETS_AT_FIRST};
 
 	Assert(first < load->count);
 	GOV_FAULT(GOV_FAULT_STATEMENT);

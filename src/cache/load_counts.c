@@ -56,7 +56,7 @@ gov_load_sum(Datum numeric)
 	return amount;
 }
 
-/* A column of those in a row of SPI. */
+/* A stored amount in a column of SPI's result; 0 for null. */
 GovAmount
 gov_load_amount(uint64 row, int column, bool *isnull)
 {
@@ -95,8 +95,8 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	if (load->claims != NULL)
 		kept = gov_node_claim_has_counter(&load->claims[number], budget, b, load->now);
 	if (kept == GOV_KEPT)
-		return false;			/* renew_counter in node_claim.c sees no later
-								 * window */
+		return false;			/* the loaded window is before every other: it
+								 * is not taken for a later one */
 	load->renews |= kept == GOV_KEPT_TO_RENEW;
 	if (item->is_own != NULL && !item->is_own[b])
 		return false;			/* shared memory has it */
@@ -212,9 +212,9 @@ add_tail(const GovReading *reading, const GovTally *tail)
 
 /*
  * Count the tail, unless it is known that the counters have nothing in it; see
- * tail.c.  What was read of it before the claims serves if nothing was lost since:
- * then counters that have more by now are in memory.  And those in memory that
- * the tables know more of are not what is known of.
+ * tail.c.  What was read of it before the claims serves if nothing was lost
+ * since: then counters that have more rows by now are in memory.  What is
+ * known says nothing of counters that are in memory and must be read again.
  */
 static void
 read_tail(const GovReading *reading)

@@ -3,9 +3,9 @@
  *		Reads the open holds of budgets, for a load.
  *
  * WHICH COUNT
- *		Of shared memory every open hold is a part, whatever its time: only the
- *		change of its state ends it, for all at once.  A check that answers
- *		from the tables leaves out those past their time.
+ *		The counters in shared memory have every open hold, whatever its time:
+ *		only the change of its state takes it out, for everybody at once.  A
+ *		check that answers from the tables leaves out those past their time.
  *
  * READING
  *		Most owners have no open hold, or a few: they are found by the index of
@@ -49,12 +49,12 @@ static GovQuery holds_query = {
 };
 
 /* A part of what is to be read, sorted by budget. */
-typedef struct Part
+typedef struct GovHoldsPart
 {
 	GovLoad    *load;
 	GovWanted  *list;
 	int			count;
-} Part;
+} GovHoldsPart;
 
 static int
 compare_budgets(const void *left, const void *right)
@@ -65,7 +65,7 @@ compare_budgets(const void *left, const void *right)
 
 /* Count a hold on those of its budgets that are in the part. */
 static void
-count_hold(const Part *part, Datum numeric, Datum budgets)
+count_hold(const GovHoldsPart *part, Datum numeric, Datum budgets)
 {
 	GovAmount	amount = gov_load_sum(numeric);
 	Datum	   *ids;
@@ -88,7 +88,9 @@ count_hold(const Part *part, Datum numeric, Datum budgets)
 	}
 }
 
-/* Where the owner's open holds are that count; false if they are not few. */
+/*
+ * Find where the owner's open holds are that count; false if they are not few.
+ */
 static bool
 find_few(Relation rel, Datum owner, TimestampTz after, ItemPointerData *tids, int *ntids)
 {
@@ -117,7 +119,7 @@ find_few(Relation rel, Datum owner, TimestampTz after, ItemPointerData *tids, in
 
 /* Count the holds at some places, as far as the snapshot has them. */
 static void
-count_at(Relation rel, const Part *part, ItemPointerData *tids, int ntids)
+count_at(Relation rel, const GovHoldsPart *part, ItemPointerData *tids, int ntids)
 {
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	IndexFetchTableData *fetch = table_index_fetch_begin(rel);
@@ -140,7 +142,7 @@ count_at(Relation rel, const Part *part, ItemPointerData *tids, int ntids)
 
 /* Count the owner's open holds if they are few. */
 static bool
-read_few(const Part *part, TimestampTz after)
+read_few(const GovHoldsPart *part, TimestampTz after)
 {
 	Relation	rel = try_table_open(gov_catalog()->reservations, AccessShareLock);
 	ItemPointerData tids[GOV_HOLDS_FEW];
@@ -164,7 +166,7 @@ count_row(TupleTableSlot *row, void *state)
 }
 
 static Datum
-budget_array(const Part *part)
+budget_array(const GovHoldsPart *part)
 {
 	Datum		elements[GOV_HOLDS_BUDGETS];
 
@@ -176,7 +178,7 @@ budget_array(const Part *part)
 
 /* Count the holds of a part's budgets. */
 static void
-read_part(Part *part, TimestampTz after)
+read_part(GovHoldsPart *part, TimestampTz after)
 {
 	Datum		args[3] = {
 		budget_array(part), part->load->owner, TimestampTzGetDatum(after)
@@ -191,7 +193,7 @@ gov_load_holds(GovReading *reading)
 {
 	GovLoad    *load = reading->load;
 	TimestampTz after = load->counts_overdue ? DT_NOBEGIN : load->now;
-	Part		part = {load, reading->list, reading->count};
+	GovHoldsPart part = {load, reading->list, reading->count};
 	GovSpi		spi;
 
 	qsort(reading->list, reading->count, sizeof(GovWanted), compare_budgets);

@@ -24,15 +24,15 @@ typedef struct GovIdBytes
 	uint32		length;
 } GovIdBytes;
 
-typedef struct MetId
+typedef struct GovMetId
 {
 	GovIdBytes	id;
 	char		status;
-} MetId;
+} GovMetId;
 
 /* What a private load has met already. */
 #define SH_PREFIX met
-#define SH_ELEMENT_TYPE MetId
+#define SH_ELEMENT_TYPE GovMetId
 #define SH_KEY_TYPE GovIdBytes
 #define SH_KEY id
 #define SH_HASH_KEY(tb, key) gov_entity_text_hash((key).bytes, (key).length)
@@ -88,9 +88,10 @@ read_private(GovLoad *load, const GovLoaded *ids, int nids, GovLoadKnows knows)
 }
 
 /*
- * Read ids and their ancestors for this backend alone, into its own memory: as a
- * transaction has that has changed some of them, beside shared memory, or all
- * that the tables say.
+ * Read ids and their ancestors into this backend's own memory.  With has_own
+ * it is for a transaction that has changed the catalog: of the counts only
+ * those of budgets that nobody else sees are read, because shared memory has
+ * the others.  Without, all counts are read.
  */
 void
 gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,

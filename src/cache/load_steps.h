@@ -19,7 +19,7 @@ typedef struct GovTailRead
 	uint64		losses;
 } GovTailRead;
 
-/* The thresholds of budgets that have none of their own. */
+/* The thresholds that apply to budgets without their own. */
 typedef struct GovPolicyRead
 {
 	bool		is_read;

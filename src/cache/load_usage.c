@@ -16,9 +16,10 @@
  *		later ones that the row covers: too much rather than nothing, so that
  *		no limit is passed.
  *
- *		Nobody looks for such a row in vain: no merged row ends after the
- *		greatest end that the session has read once, or that whoever merges has
- *		told since (gov_shared).  A standby, which nobody tells, reads it anew.
+ *		Such a row is looked for only where there can be one.  No merged row
+ *		ends after the greatest end that the session has read once, or that
+ *		whoever merges has told since (gov_shared).  A standby is told nothing,
+ *		and reads it anew.
  *
  * FAILURE
  *		Where the schema's owner has dropped an index the table is read through.
@@ -48,13 +49,13 @@
 #define GOV_MERGED_WINDOW_MAX	(12 * USECS_PER_HOUR)
 
 /* A row of gov_usage. */
-typedef struct Usage
+typedef struct GovUsageRow
 {
 	TimestampTz start;
 	TimestampTz end;
 	GovAmount	amount;
 	bool		is_merged;		/* of several windows, or rows */
-} Usage;
+} GovUsageRow;
 
 /* Count usage that is of the counter's window; note whether there is a later one. */
 void
@@ -69,7 +70,7 @@ gov_load_count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amo
 
 /* Take a row apart; false if it is another owner's. */
 static bool
-read_row(Relation rel, HeapTuple row, Datum owner, Usage *usage)
+read_row(Relation rel, HeapTuple row, Datum owner, GovUsageRow *usage)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	AttrNumber	merged = gov_catalog()->usage_merged_windows;
@@ -96,7 +97,7 @@ read_row(Relation rel, HeapTuple row, Datum owner, Usage *usage)
 
 /* Count a row from the day of the counter's window on, if it is of that window or a later one. */
 static void
-count_row(GovSharedCounter *counter, const Usage *usage)
+count_row(GovSharedCounter *counter, const GovUsageRow *usage)
 {
 	TimestampTz start = usage->start;
 
@@ -119,7 +120,7 @@ read_from(Relation rel, const GovLoad *load, GovSharedCounter *counter, Timestam
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	row;
-	Usage		usage;
+	GovUsageRow usage;
 
 	ScanKeyInit(&keys[0], GOV_USAGE_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
 				Int64GetDatum(counter->id));
@@ -147,7 +148,10 @@ read_merged_until(Relation rel)
 	return is_empty ? DT_NOBEGIN : DatumGetTimestampTz(end);
 }
 
-/* No merged row ends later.  Asked once a session, and then of who merges. */
+/*
+ * The time after which no merged row ends.  Read once a session; after that,
+ * whoever merges tells.
+ */
 static TimestampTz
 merged_until(Relation rel)
 {

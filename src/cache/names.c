@@ -14,8 +14,8 @@
  *
  * LOCKING
  *		names_lock, for the table and the references; under it the arena's.  It
- *		may be taken with the nodes' arena locked, and not with a stripe.  Who
- *		has a reference reads the bytes without.
+ *		may be taken with the nodes' arena locked, and not with a stripe.
+ *		Whoever has a reference reads the bytes without a lock.
  *
  * FAILURE
  *		Without room for a name the node has the string itself (node_block.c).

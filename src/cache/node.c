@@ -22,12 +22,13 @@
  *		Each stripe numbers the catalog changes to its owners.  A claim notes
  *		the number before the load's snapshot is taken; a node is fresh for a
  *		call if it was loaded at or after the last change to it, or at or after
- *		the changes that the call found when it began.  Changes told not by
- *		entity but by database move the database's generation, likewise.
+ *		the changes that the call found when it began.  A change that concerns
+ *		a whole database moves the database's generation, and nodes are compared
+ *		with that in the same way.
  *
- *		Beside that each stripe numbers, for slots of few owners each, their
- *		changes and what is installed and unlinked of them, for the sheets that
- *		backends keep (live.c).
+ *		For the sheets that backends keep (live.c) each stripe also counts, per
+ *		slot of a few owners, catalog changes, installs of nodes, and unlinks of
+ *		counters.
  *
  * LOOK-UP
  *		By hash, at every call: backends keep no handles to nodes, so none can
@@ -64,7 +65,10 @@ gov_node_owner_key_init(GovOwnerKey *key, Oid database, Oid extension,
 	key->slot = key->hash / GOV_STRIPES % GOV_OWNER_SLOTS;
 }
 
-/* What happens to the owner, and to those that share its slot. */
+/*
+ * The numbers that tell what has happened to the owner, and to those that
+ * share its slot.
+ */
 GovSharedOwners *
 gov_node_owners(const GovOwnerKey *key)
 {
@@ -95,7 +99,7 @@ node_is(const GovSharedNode *node, const GovOwnerKey *key, uint32 hash,
 		gov_node_is_of_owner(node, key);
 }
 
-/* 0 when there is no node of the id. */
+/* Find the node of an id; 0 when there is none.  The stripe is locked. */
 GovRef
 gov_node_find_ref(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
@@ -114,6 +118,7 @@ gov_node_find_ref(const GovOwnerKey *key, const char *id, uint32 id_length)
 	return 0;
 }
 
+/* Find the node of an id; NULL when there is none.  The stripe is locked. */
 GovSharedNode *
 gov_node_find(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
@@ -137,6 +142,9 @@ is_no_newer_than_told(const GovSharedNode *node)
 }
 #endif
 
+/*
+ * What can a call do with a node?  NULL: there is none.  The stripe is locked.
+ */
 GovNodeStatus
 gov_node_status(const GovSharedNode *node, const GovFreshness *since)
 {
@@ -152,7 +160,10 @@ gov_node_status(const GovSharedNode *node, const GovFreshness *since)
 	return GOV_NODE_MISSING;
 }
 
-/* The counter of a budget of the content. */
+/*
+ * The counter of a budget, given the number that the budget has in the node's
+ * content.
+ */
 GovSharedCounter *
 gov_node_counter(const GovSharedNode *node, uint32 budget)
 {
@@ -165,7 +176,9 @@ gov_node_counter(const GovSharedNode *node, uint32 budget)
 	return unlikely(counter->place != GOV_PLACE_HERE) ? counter->elsewhere : counter;
 }
 
-/* Which budget of the content is it?  Searched from a guess on. */
+/*
+ * Find the number of a budget in the content; the search begins at a guess.
+ */
 bool
 gov_node_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
 							 uint32 *budget)
@@ -181,7 +194,10 @@ gov_node_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uin
 	return false;
 }
 
-/* Which budget of the node is it? */
+/*
+ * Find the number of a budget that the node's entity has.  An absent node has
+ * none.
+ */
 bool
 gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 guess,
 					 uint32 *budget)
@@ -189,7 +205,7 @@ gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 gues
 	return !node->is_absent && gov_node_content_find_budget(node, id, guess, budget);
 }
 
-/* Has a transaction changes in flight in a counter that stands in the block? */
+/* Is a counter pinned that stands in this very block? */
 bool
 gov_node_content_has_pins(const GovSharedNode *node)
 {
@@ -205,8 +221,8 @@ gov_node_content_has_pins(const GovSharedNode *node)
 }
 
 /*
- * Has a transaction changes in flight in one of its counters, or in one of a
- * budget that it no longer has?
+ * Is a counter of the node pinned, or one in its attic, whose budget may be
+ * gone?
  */
 bool
 gov_node_is_pinned(const GovSharedNode *node)
@@ -221,8 +237,9 @@ gov_node_is_pinned(const GovSharedNode *node)
 }
 
 /*
- * Thresholds may be others now, and transactions that have charged the counters
- * may commit before anybody loads the node again.
+ * Have the next usage of each counter looked at for alerts.  Thresholds may
+ * have changed, and transactions that have charged the counters may commit
+ * before anybody loads the node again.
  */
 static void
 forget_alerts(const GovSharedNode *node)
@@ -241,7 +258,10 @@ make_stale(GovSharedNode *node)
 	forget_alerts(node);
 }
 
-/* An entity or its budgets have changed.  Called after commit: cannot fail. */
+/*
+ * Make the node of an entity stale, because the entity or its budgets have
+ * changed.  Called after commit: cannot fail.
+ */
 void
 gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 {
@@ -258,18 +278,18 @@ gov_node_invalidate(const GovOwnerKey *key, const char *id, uint32 id_length)
 }
 
 /* Which owners something has changed of. */
-typedef struct ConcernedOwners
+typedef struct GovConcernedOwners
 {
 	Oid			database;
 	Oid			extension;
 	GovOwnerTest are_concerned;
-} ConcernedOwners;
+} GovConcernedOwners;
 
 /* Make the nodes in a bucket stale that are of owners concerned. */
 static void
 invalidate_bucket(GovSharedStripe *stripe, GovRef *bucket, void *arg)
 {
-	const ConcernedOwners *concerned = arg;
+	const GovConcernedOwners *concerned = arg;
 
 	for (GovRef ref = *bucket; ref != 0;)
 	{
@@ -294,14 +314,14 @@ void
 gov_node_invalidate_owners(int stripe, Oid database, Oid extension,
 						   GovOwnerTest are_concerned)
 {
-	ConcernedOwners concerned = {database, extension, are_concerned};
+	GovConcernedOwners concerned = {database, extension, are_concerned};
 	uint32		next = 0;
 
 	while (gov_node_table_walk(gov_stripe(stripe), &next, invalidate_bucket, &concerned))
 		;
 }
 
-/* What was committed by now. */
+/* How fresh nodes must be for a call that begins now. */
 GovFreshness
 gov_node_freshness(const GovOwnerKey *key)
 {
@@ -315,7 +335,7 @@ gov_node_freshness(const GovOwnerKey *key)
 	return since;
 }
 
-/* The status of an id's node, which may be another one at once. */
+/* The status of an id's node.  It may change as soon as this has returned. */
 GovNodeStatus
 gov_node_look(const GovOwnerKey *key, const char *id, uint32 id_length,
 			  const GovFreshness *since)
@@ -329,7 +349,11 @@ gov_node_look(const GovOwnerKey *key, const char *id, uint32 id_length,
 	return status;
 }
 
-/* Go on to the parent of an entity.  The id is a name, or in the node: it stays while locked. */
+/*
+ * Go on from a node to its entity's parent; false if it has none.  The id is
+ * in the node, or a name that the node has: it stays while the stripe is
+ * locked.
+ */
 static bool
 go_up(const GovSharedNode *node, const char **id, uint32 *id_length)
 {
@@ -343,9 +367,9 @@ go_up(const GovSharedNode *node, const char **id, uint32 *id_length)
 }
 
 /*
- * Climb from an id to the first one that cannot be used as it is, the id itself
- * or an ancestor, and say what its status is.  READY if there is none; a cycle
- * has none when one has gone around.
+ * Climb from an id to the first one that cannot be used as it is, the id
+ * itself or an ancestor, and say what its status is.  READY if all can be
+ * used.  In a cycle that ends after a round.
  */
 GovNodeStatus
 gov_node_climb(const GovOwnerKey *key, GovPlaceInChain *place, const GovFreshness *since)
@@ -392,7 +416,10 @@ is_loading(const GovOwnerKey *key, const char *id, uint32 id_length)
 	return result;
 }
 
-/* Wait until nobody is, or GOV_LOAD_WAIT_MS have passed. */
+/*
+ * Wait until nobody loads or drains the node any more, for GOV_LOAD_WAIT_MS at
+ * most.
+ */
 void
 gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length)
 {

@@ -10,7 +10,7 @@
 #include "base/shmem.h"
 #include "cache/entity.h"
 
-/* An owner of this database, as the nodes are keyed. */
+/* What finds the nodes of an owner. */
 typedef struct GovOwnerKey
 {
 	Oid			database;
@@ -22,18 +22,22 @@ typedef struct GovOwnerKey
 	int			slot;			/* of the stripe's owners */
 } GovOwnerKey;
 
-/* Where the counter is that stands in a node's array; see node_block.c. */
+/*
+ * Where the counter of a budget is, as its place in the node's array says; see
+ * node_block.c.
+ */
 typedef enum GovPlace
 {
 	GOV_PLACE_HERE,
-	GOV_PLACE_ELSEWHERE,		/* in a block in the attic, for it was pinned */
-	GOV_PLACE_MOVED				/* to a newer block; this one is dead */
+	GOV_PLACE_ELSEWHERE,		/* in a block in the attic, because it was
+								 * pinned */
+	GOV_PLACE_MOVED				/* in a newer block; nothing is here any more */
 } GovPlace;
 
 /*
- * What one budget counts.  Protected by the stripe's lock, but for pins: those
- * are taken under the lock, and given back without.  Usage belongs to an id
- * and a window; holds count in whichever is current.
+ * The counts of one budget.  The stripe's lock protects them; a pin is taken
+ * under the lock, and given back without it.  Usage belongs to one id and one
+ * window.  Holds count in every window, whichever the id.
  */
 typedef struct GovSharedCounter
 {
@@ -44,14 +48,15 @@ typedef struct GovSharedCounter
 	uint8		place;			/* GovPlace */
 	bool		has_later;		/* the tables had usage of a later window */
 	GovAmount	held;			/* open holds, committed and in flight */
-	GovAmount	covered;		/* of total: by holds whose end is in flight */
-	GovAmount	booked;			/* of usage: by transactions that commit or
-								 * have */
-	int64		last_event;		/* up to which it may have been charged;
-								 * tail.h */
+	GovAmount	covered;		/* of total: in the place of holds that are
+								 * being settled, and are in held too */
+	GovAmount	booked;			/* usage of transactions that have committed,
+								 * or are about to */
+	int64		last_event;		/* it was charged with none after this one;
+								 * tail.c */
 	union
 	{
-		double		alert_at;	/* threshold.h */
+		double		alert_at;	/* usage that must be looked at; threshold.c */
 		struct GovSharedCounter *elsewhere; /* if that is its place */
 	};
 } GovSharedCounter;
@@ -74,8 +79,9 @@ gov_counter_is_sound(const GovSharedCounter *counter)
 }
 
 /*
- * Is the counter's window over, and has a later one usage already?  Then what
- * its next window has used is not nothing: the tables must tell.
+ * Is the counter's window over, and have the tables usage of a later one?
+ * Then the next window does not begin with nothing used, so the counter must
+ * be loaded and not turned.
  */
 static inline bool
 gov_counter_must_load(const GovSharedCounter *counter, TimestampTz now)
@@ -84,8 +90,9 @@ gov_counter_must_load(const GovSharedCounter *counter, TimestampTz now)
 }
 
 /*
- * The beginning of a node's block.  Protected by the stripe's lock, but for what
- * never changes: hash to slot, the owner, and the id, which is the entity's.
+ * The beginning of a node's block.  The stripe's lock protects it, but for
+ * what never changes: hash, database, extension, owner, stripe and slot, and
+ * the id, which is the entity's.
  */
 typedef struct GovSharedNode
 {
@@ -100,19 +107,22 @@ typedef struct GovSharedNode
 	uint8		stripe;
 	uint8		slot;			/* of its owner */
 	bool		is_loaded;
-	bool		is_absent;		/* no entity, or not known yet; what the block
-								 * says of it is over */
-	bool		is_stale;		/* touched since the snapshot of its load */
+	bool		is_absent;		/* there is no such entity, or nothing is
+								 * known yet */
+	bool		is_stale;		/* changed since the snapshot of its load */
 	bool		is_loading;		/* claimed by one backend; not evicted */
 	bool		was_used;		/* since eviction last passed by */
 	bool		was_spared:1;	/* by eviction, for its rows in the tail */
-	bool		is_draining:1;	/* only who has something in flight charges
-								 * it; reset.c */
-	bool		is_needed:1;	/* a former block, while it is judged; see
-								 * node_block.c */
+	bool		is_draining:1;	/* only transactions that have something in
+								 * flight may charge it; reset.c */
+	bool		is_needed:1;	/* a former block, while node_block.c decides
+								 * which of them stay */
 } GovSharedNode;
 
-/* What a call demands of the nodes it uses: changes up to its start. */
+/*
+ * How fresh the nodes must be that a call uses: they know every change told
+ * before the call began.
+ */
 typedef struct GovFreshness
 {
 	uint64		changes;
@@ -127,7 +137,7 @@ typedef struct GovPlaceInChain
 	char		copy[GOV_ID_MAX_BYTES];
 } GovPlaceInChain;
 
-/* Is it one of those that are looked for?  Asked under a stripe's lock. */
+/* Is this owner concerned?  Called with a stripe locked. */
 typedef bool (*GovOwnerTest) (const char *owner, uint32 owner_length);
 
 typedef enum GovNodeStatus
@@ -138,21 +148,27 @@ typedef enum GovNodeStatus
 	GOV_NODE_FULL				/* no memory, and nothing can be evicted */
 } GovNodeStatus;
 
-/* What the block says, which holds if it is not absent. */
+/*
+ * The content of the block.  Of a node that is absent it says what was true
+ * before.
+ */
 static inline GovEntity *
 gov_node_content(const GovSharedNode *node)
 {
 	return (GovEntity *) ((char *) node + MAXALIGN(sizeof(GovSharedNode)));
 }
 
-/* NULL when the id is no entity. */
+/* The entity that the node says there is; NULL when the id is no entity. */
 static inline GovEntity *
 gov_node_entity(const GovSharedNode *node)
 {
 	return node->is_absent ? NULL : gov_node_content(node);
 }
 
-/* The counters of the content's budgets, where they are here. */
+/*
+ * The array of the content's counters; gov_node_counter() follows those that
+ * are elsewhere.
+ */
 static inline GovSharedCounter *
 gov_node_counters(const GovSharedNode *node)
 {

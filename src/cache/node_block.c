@@ -8,7 +8,7 @@
  *		new block takes the place of the former one.
  *
  * LAYOUT
- *		GovSharedNode	state, and the part of the key that the entity has not
+ *		GovSharedNode	state, and the part of the key that is not in the entity
  *		GovEntity		the inner part of it, with its budgets and strings
  *						(entity.h); of an id that is no entity, the id
  *		counters		a GovSharedCounter for each budget
@@ -19,10 +19,11 @@
  * ATTIC
  *		A counter moves to the new block, unless it is pinned: transactions have
  *		its address.  Then it stays where it is until the node is loaded again,
- *		the new block says where (GOV_PLACE_ELSEWHERE), and the former block hangs on the
- *		node's attic.  So does one with a pinned counter whose budget is gone:
- *		an orphan, found again if the budget comes back.  A counter that has
- *		moved is marked, so that nobody takes it for an orphan.
+ *		the new block says where (GOV_PLACE_ELSEWHERE), and the former block
+ *		hangs on the node's attic.  A former block hangs there too while it has
+ *		a pinned counter whose budget is gone: an orphan, which is found again
+ *		if the budget comes back.  A counter that has moved is marked, so that
+ *		nobody takes it for an orphan.
  *
  * LOCKING
  *		A block is its maker's until it is in the table.  Then the stripe's lock
@@ -37,17 +38,17 @@
 #include "cache/threshold.h"
 
 /* Where the parts of a block are. */
-typedef struct Layout
+typedef struct GovBlockLayout
 {
 	Size		counters_at;
 	Size		owner_at;		/* of its string, if that is no name */
 	Size		size;
-} Layout;
+} GovBlockLayout;
 
-static Layout
+static GovBlockLayout
 lay_out(Size entity_size, uint32 nbudgets, Size owner_size)
 {
-	Layout		layout;
+	GovBlockLayout layout;
 
 	layout.counters_at = MAXALIGN(sizeof(GovSharedNode)) + MAXALIGN(entity_size);
 	layout.owner_at = layout.counters_at + sizeof(GovSharedCounter) * nbudgets;
@@ -55,7 +56,10 @@ lay_out(Size entity_size, uint32 nbudgets, Size owner_size)
 	return layout;
 }
 
-/* What a node takes whose entity's inner part has this size, altogether. */
+/*
+ * The memory that a node takes altogether, by the size of its entity's inner
+ * part.
+ */
 Size
 gov_node_block_size(Size inner_size, uint32 nbudgets)
 {
@@ -89,7 +93,10 @@ take_name(const GovEntity *entity, GovText *name)
 	return *name != 0;
 }
 
-/* The inner part of an entity, with names for the outer; NULL without room for those. */
+/*
+ * Copy the inner part of an entity, with names for its outer strings; NULL
+ * where there is no room for those.
+ */
 static GovEntity *
 with_names(const GovEntity *entity)
 {
@@ -123,8 +130,8 @@ make_block(const GovOwnerKey *key, const char *id, uint32 id_length, Size entity
 		   uint32 nbudgets)
 {
 	GovText		owner = gov_name_take(key->owner, key->owner_length);
-	Layout		layout = lay_out(entity_size, nbudgets, owner != 0 ? 0 :
-								 offsetof(GovChars, bytes) + key->owner_length);
+	GovBlockLayout layout = lay_out(entity_size, nbudgets, owner != 0 ? 0 :
+									offsetof(GovChars, bytes) + key->owner_length);
 	GovRef		ref = gov_node_allocate(layout.size);
 	GovSharedNode *node = gov_address(ref);
 
@@ -229,7 +236,11 @@ gov_node_block_free(GovRef block)
 	}
 }
 
-/* The counter that a node has of a budget, maybe of one that was gone; NULL: none. */
+/*
+ * Find the counter that a node has of a budget, in its attic too; NULL if
+ * there is none.  It is an orphan's if the node's entity does not have the
+ * budget.
+ */
 static GovSharedCounter *
 find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
 		  GovSharedNode **block)
@@ -253,17 +264,20 @@ find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
 }
 
 /*
- * A counter that stays is given the loaded id and window if it has another id:
- * the budget's usage starts afresh, its holds go on.  What was loaded of them
- * is exact if nobody had any in flight, for nobody can since the claim.  It is
- * more than the counter knows: a hold that ends while its budget is gone goes
- * off no counter.  If somebody had some in flight, in any budget of the entity,
- * what the counter has stays: then such a hold counts until the node leaves
- * memory, which is too much and never too little.
+ * Bring a counter that stays up to date with what was loaded.
  *
- * And if it was loaded for a later window (gov_counter_must_load).  Nobody has
- * usage of that in flight: who had when the counter went back to an earlier one
- * has ended, because only a counter without pins leaves memory.
+ * If it has another id, it gets the loaded one: the budget's usage starts
+ * afresh, and its holds go on.  The holds that were loaded are exact if nobody
+ * had any in flight, because nobody can have since the claim.  The counter may
+ * know less: a hold that ends while its budget is gone is taken off no counter.
+ * If somebody had holds in flight, in any budget of the entity, those of the
+ * counter stay.  Then such an ended hold counts until the node leaves memory,
+ * which is too much and never too little.
+ *
+ * If it was loaded for a later window (gov_counter_must_load), it turns to
+ * that.  Nobody has usage of that window in flight: whoever had some when the
+ * counter went back to an earlier window has ended, because only a counter
+ * without pins leaves memory.
  */
 static void
 renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, bool was_pinned)
@@ -284,7 +298,10 @@ renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, bool was_
 		counter->held = anew->held;
 }
 
-/* Give a budget of the new block the counter that there was. */
+/*
+ * Give a budget of the new block the counter that it had: moved here, or left
+ * where it is if it is pinned.
+ */
 static void
 carry_counter(GovSharedCounter *counter, GovSharedCounter *kept, GovSharedNode *block,
 			  bool was_pinned)

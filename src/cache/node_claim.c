@@ -34,13 +34,16 @@
 #include "cache/tail.h"
 
 /*
- * Ids that are no entity may take a quarter of a stripe's nodes, or so many;
- * more than the 1,000 that one call may name, so that a call does not evict
- * what it is about to use.
+ * Ids that are no entity may take a quarter of a stripe's nodes, and always
+ * this many.  That is more than the 1,000 that one call may name, so that a
+ * call does not evict what it is about to use.
  */
 #define GOV_ABSENT_PER_STRIPE_MIN	2048
 
-/* Under the lock: claim the node if it is there and nobody else has. */
+/*
+ * Claim a node that is neither fresh nor claimed.  The stripe is locked,
+ * exclusive.
+ */
 static GovNodeStatus
 claim_locked(const GovOwnerKey *key, GovRef ref, const GovFreshness *since, GovClaim *claim)
 {
@@ -63,8 +66,10 @@ claim_locked(const GovOwnerKey *key, GovRef ref, const GovFreshness *since, GovC
 }
 
 /*
- * Claim a node for loading, made if it is not there.  GOV_NODE_MISSING says
- * that the claim is ours; otherwise somebody else has loaded it or is.
+ * Claim the node of an id for loading, and make the node if there is none.
+ * GOV_NODE_MISSING says that the claim is ours.  READY and LOADING say that
+ * somebody else has loaded the node, or is loading it; FULL, that there is no
+ * memory.
  */
 GovNodeStatus
 gov_node_claim(const GovOwnerKey *key, const char *id, uint32 id_length,
@@ -103,7 +108,10 @@ claimed_node(const GovClaim *claim)
 	return node;
 }
 
-/* Is the budget's counter kept from before, so that it need not be loaded? */
+/*
+ * Has the claimed node a counter of the budget that it will keep, so that it
+ * need not be loaded?
+ */
 GovKept
 gov_node_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint32 guess,
 						   TimestampTz now)
@@ -171,7 +179,10 @@ finish_claim(GovClaim *claim, GovSharedNode *node, bool was_absent)
 	node->was_used = true;
 }
 
-/* Let a block take the place of the claimed node; returns what is to be freed. */
+/*
+ * Let a block take the place of the claimed node; returns the former blocks
+ * that are to be freed.
+ */
 static GovRef
 replace_claimed(GovClaim *claim, GovRef made)
 {
@@ -196,8 +207,8 @@ replace_claimed(GovClaim *claim, GovRef made)
 }
 
 /*
- * The id is no entity.  The block stays, with what it said before, whose counters
- * may be pinned.
+ * Note that the id is no entity.  The block keeps what it said before, because
+ * the counters may be pinned.
  */
 static void
 make_absent(GovClaim *claim)
@@ -212,9 +223,9 @@ make_absent(GovClaim *claim)
 }
 
 /*
- * Install what was loaded for a claimed node: an entity with a counter for each
- * budget (those that the claim had already are not looked at), or NULL for an
- * id that is no entity.  Ends the claim, unless there is no room: then false.
+ * Install what was loaded for a claimed node: an entity with a counter for
+ * each budget, or NULL for an id that is no entity.  Counters that the node
+ * keeps are ignored.  Ends the claim, unless there is no room: then false.
  */
 bool
 gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
@@ -246,7 +257,7 @@ gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
 	return true;
 }
 
-/* Give a claim up; the node is as before, and stale if it was loaded. */
+/* Give a claim up.  The node says what it said before, but is stale. */
 void
 gov_node_claim_abandon(GovClaim *claim)
 {

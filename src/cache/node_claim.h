@@ -7,7 +7,7 @@
 
 #include "cache/node.h"
 
-/* What of a budget's count is in memory already. */
+/* Is the count of a budget in memory already? */
 typedef enum GovKept
 {
 	GOV_KEPT_NOT,

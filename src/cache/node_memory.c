@@ -17,10 +17,10 @@
  *		allocation ends soon and evicts three times its size at most, unless
  *		pinned nodes are in the way.
  *
- *		Besides, all of an owner that was deleted is taken out, for nobody will
- *		ask for it again; and those of its nodes that are ahead of the clock,
- *		when gov_reset_clock() says so (reset.c).  Ids that are no entity make
- *		room for each other (node_claim.c).
+ *		Nodes leave for other reasons too.  Those of an owner that was deleted
+ *		go, because nobody will ask for them again; when gov_reset_clock() says
+ *		so (reset.c), those of an owner that are ahead of the clock; and ids that
+ *		are no entity make room for each other (node_claim.c).
  *
  * LOCKING
  *		The hand moves with the arena locked, and takes the lock of a node's
@@ -52,22 +52,23 @@ typedef struct GovReclaim
 {
 	Size		size;			/* of the allocation */
 	Size		freed;			/* bytes */
-	uint32		nspared;		/* that will be worse off the next time */
+	uint32		nspared;		/* nodes that may go the next time */
 	uint32		evicted;
-	GovSharedStripe *busy;		/* that somebody had locked */
+	GovSharedStripe *busy;		/* one that somebody else had locked */
 	GovRef		attics;			/* of evicted nodes: to be freed */
 } GovReclaim;
 
 typedef struct GovSweep
 {
 	bool		only_absent;	/* ids that are no entity */
-	const GovOwnerKey *owner;	/* only his, also those just used; NULL:
+	const GovOwnerKey *owner;	/* only his, even those just used; NULL:
 								 * anybody's */
-	bool		drains;			/* of them, only those ahead of a time */
-	bool		is_first;		/* of the rounds of a drain */
+	bool		drains;			/* only those ahead of a time, of an owner */
+	bool		is_first;		/* the first round of a drain */
 	TimestampTz now;
-	int			nleft;			/* that must drain first */
-	uint32		most;			/* to be evicted in one hold; 0: all */
+	int			nleft;			/* nodes that could not go */
+	uint32		most;			/* to evict while the lock is held once; 0:
+								 * all */
 	GovRef		nodes;			/* taken out of the table, linked by next */
 	uint32		evicted;
 } GovSweep;
@@ -85,7 +86,11 @@ is_ahead(const GovSharedNode *node, TimestampTz now)
 	return false;
 }
 
-/* Does the node have to drain?  Who was loading it may have given it another time. */
+/*
+ * Mark a node that has to drain, and say whether it has: it is ahead of the
+ * clock, or somebody is loading it who may have read the clock before it was
+ * set back.
+ */
 static bool
 drain_node(GovSharedNode *node, const GovSweep *sweep)
 {
@@ -109,7 +114,7 @@ may_go(const GovSharedNode *node)
 	return !node->is_loading && !gov_node_is_pinned(node);
 }
 
-/* Take a node out of its table; it is its evictor's then. */
+/* Take a node out of its table.  Then it is the caller's alone. */
 static void
 unlink_node(GovSharedStripe *stripe, GovRef *link)
 {
@@ -128,7 +133,10 @@ unlink_node(GovSharedStripe *stripe, GovRef *link)
 	gov_tail_lose_node(stripe, node);
 }
 
-/* Is it too good to go, this time?  For the hand, and for a round of all. */
+/*
+ * Is the node to be spared this time, because it was used lately or has rows
+ * in the tail?  It will not be spared for the same reason the next time.
+ */
 static bool
 spare_node(GovSharedNode *node)
 {
@@ -191,7 +199,10 @@ free_swept(GovSweep *sweep)
 	sweep->evicted = 0;
 }
 
-/* The arena frees the node's own block, and we those in its attic, later. */
+/*
+ * Remember the blocks in a node's attic, to be freed later.  The arena frees
+ * the node's own block.
+ */
 static void
 put_attic_aside(GovSharedNode *node, GovReclaim *reclaim)
 {
@@ -250,9 +261,9 @@ wait_for(GovSharedStripe *stripe)
 }
 
 /*
- * Evict until there is room; 0 when there is nothing to evict.  Where a stripe
- * was locked its nodes were passed over, and all may be of that one: that part
- * of the way does not count.
+ * Evict until there is room for a block, and allocate it; 0 when nothing more
+ * can be evicted.  The nodes of a stripe that is locked are passed over, and
+ * they may be all that there are: so that part of the way does not count.
  */
 static GovRef
 evict_for(Size size)
@@ -372,7 +383,7 @@ sweep_owner(GovSweep *sweep)
 	shrink_table(stripe);
 }
 
-/* Drop what may go of one owner.  Called after commit. */
+/* Drop the nodes of one owner, but for those in use.  Called after commit. */
 void
 gov_node_evict_owner(const GovOwnerKey *key)
 {
@@ -382,8 +393,8 @@ gov_node_evict_owner(const GovOwnerKey *key)
 }
 
 /*
- * Drop what may go of an owner's nodes that are ahead of a time, and let those
- * that may not drain; how many are they?  To be called until there are none.
+ * Drop those of an owner's nodes that are ahead of a time.  Those in use
+ * drain; returns how many these are.  To be called until there are none.
  */
 int
 gov_node_drain(const GovOwnerKey *key, TimestampTz now, bool is_first)

@@ -18,9 +18,10 @@
  *
  * LOCKING
  *		The caller has the stripe's lock: exclusive to insert or to shrink.
- *		Who goes over the buckets and lets the lock go on the way counts as a
- *		walk: meanwhile a split moves nodes only to buckets that are still to
- *		come, and no bucket is given back.
+ *		gov_node_table_walk() takes it itself, and releases it between buckets.
+ *		While a walk is under way (nwalks) a split moves nodes only to a bucket
+ *		that the walk has still to visit, and no bucket is given back: so a
+ *		walk meets each node that was there when it began.
  *
  * FAILURE
  *		Without a further segment the table stops splitting: lists grow longer
@@ -67,7 +68,7 @@ gov_node_table_bucket(const GovSharedStripe *stripe, uint32 hash)
 	return gov_node_table_bucket_number(stripe, bucket_number(stripe->nbuckets, hash));
 }
 
-/* What points to a node of the table. */
+/* The link in its bucket's list that points to a node of the table. */
 GovRef *
 gov_node_table_link(const GovSharedStripe *stripe, GovRef node)
 {
@@ -101,7 +102,7 @@ add_bucket(GovSharedStripe *stripe)
 	return true;
 }
 
-/* Which bucket was the last one split from? */
+/* The bucket that a bucket was split from. */
 static uint32
 partner_of(uint32 bucket)
 {
@@ -109,7 +110,10 @@ partner_of(uint32 bucket)
 	return bucket & ((pg_nextpower2_32(bucket + 1) >> 1) - 1);
 }
 
-/* Move what belongs there from the bucket being split into a new one. */
+/*
+ * Add a bucket, and move to it what belongs there from the bucket that is
+ * split.
+ */
 static void
 split_bucket(GovSharedStripe *stripe)
 {
@@ -139,6 +143,7 @@ split_bucket(GovSharedStripe *stripe)
 	}
 }
 
+/* Add a node to the table, which then splits a bucket if it is full. */
 void
 gov_node_table_insert(GovSharedStripe *stripe, GovRef ref)
 {
@@ -155,7 +160,9 @@ gov_node_table_insert(GovSharedStripe *stripe, GovRef ref)
 	stripe->nnodes++;
 }
 
-/* Append the last bucket to the one that it was split from. */
+/*
+ * Give the last bucket back; its nodes go to the one that it was split from.
+ */
 static void
 drop_bucket(GovSharedStripe *stripe)
 {
@@ -204,7 +211,10 @@ gov_node_table_walk(GovSharedStripe *stripe, uint32 *next, GovBucketVisit visit,
 	return has_more;
 }
 
-/* Give back a few buckets of a table that has lost nodes; are there more of them? */
+/*
+ * Give back a few buckets of a table that has lost nodes; true if there are
+ * more.
+ */
 bool
 gov_node_table_shrink(GovSharedStripe *stripe)
 {

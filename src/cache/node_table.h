@@ -7,8 +7,7 @@
 
 #include "cache/node.h"
 
-#define GOV_BUCKETS_PER_HOLD	64	/* so many are gone through with the
-									 * stripe locked */
+#define GOV_BUCKETS_PER_HOLD	64	/* visited with the stripe locked once */
 
 /* Does something to the nodes of a bucket, with the stripe locked exclusively. */
 typedef void (*GovBucketVisit) (GovSharedStripe *stripe, GovRef *bucket, void *arg);

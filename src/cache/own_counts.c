@@ -16,8 +16,8 @@
  *
  * INVARIANTS
  *		Usage belongs to a counter and a window, holds to a budget, whichever
- *		counter that has.  What has been announced is not cut off: no
- *		subtransaction ends that began before.
+ *		counter that has.  An abort cuts off nothing that has been announced:
+ *		every subtransaction that began before has ended.
  *
  * FAILURE
  *		gov_own_make_room() is the only function that allocates and may raise.

@@ -309,7 +309,10 @@ note_event(GovSharedCounter *counter)
 	counter->last_event = Max(counter->last_event, gov_tail_recorded());
 }
 
-/* Book an entry; does it have to be looked at?  The stripe is locked. */
+/*
+ * Book the usage of an entry; true if it may have crossed a threshold.  The
+ * stripe is locked.
+ */
 static bool
 book_entry(GovPendingEntry *entry, bool looks_at_any)
 {
@@ -337,8 +340,10 @@ book_entry(GovPendingEntry *entry, bool looks_at_any)
 }
 
 /*
- * The transaction is about to commit: book its usage; how much is to be looked
- * at?  Counters have not been told when everything has changed meanwhile.
+ * Book the transaction's usage, because it is about to commit; returns how
+ * many entries may have crossed a threshold.  If everything in the database
+ * has changed since the first charge, the counters have not been told: then
+ * every entry is looked at.
  */
 int
 gov_pending_book(void)
@@ -361,7 +366,9 @@ gov_pending_book(void)
 	return count;
 }
 
-/* What is to be looked at, or the first so many of it. */
+/*
+ * Copy what gov_pending_book() has found, at most max of it; returns how many.
+ */
 int
 gov_pending_crossings(GovCrossing *crossings, int max)
 {
@@ -376,8 +383,9 @@ gov_pending_crossings(GovCrossing *crossings, int max)
 }
 
 /*
- * Change a counter by what an entry says, which nothing is covered by any more.
- * Where booked usage is taken back, a threshold may have to be crossed again.
+ * Change the counter of an entry by some amounts, end what the entry covers,
+ * and unpin the counter.  Where booked usage is taken back, a threshold may
+ * have to be crossed again.
  */
 static void
 apply_entry(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount booked)
@@ -417,7 +425,10 @@ trim_pending(void)
 	capacity = 0;
 }
 
-/* Triggers on the alerts may have recorded more since it was booked. */
+/*
+ * Note on the counter what triggers on the alerts have recorded since the
+ * entry was booked.
+ */
 static void
 note_later_event(const GovPendingEntry *entry)
 {

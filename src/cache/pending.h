@@ -12,8 +12,10 @@ typedef struct GovCharge
 {
 	GovAmount	usage;
 	GovAmount	held;
-	GovAmount	covered;		/* of usage > 0, by a hold that ends: held < 0 */
-	GovAmount	withheld;		/* held for others only, and only meanwhile */
+	GovAmount	covered;		/* of usage: in the place of a hold that ends
+								 * (held < 0) */
+	GovAmount	withheld;		/* held against others, not against this
+								 * transaction, until it ends */
 } GovCharge;
 
 /* Usage that has to be looked at, because it may have crossed a threshold. */

@@ -77,7 +77,9 @@ raise_not_drained(const GovOwnerKey *key, int nleft)
 			 errhint("End them (gov_stats names their processes in rollup_waits_for), and call gov_reset_clock again.")));
 }
 
-/* Wait a moment; how long we have waited since the start. */
+/*
+ * Wait a moment; returns how many milliseconds have passed since the start.
+ */
 static int
 wait_since(instr_time start, int step_ms)
 {

@@ -87,8 +87,9 @@ gov_tail_has_begun(Oid extension)
 }
 
 /*
- * Before any counter of it is in memory with rows behind the watermark: the last
- * id that was drawn, and what others see to be rolled up.
+ * Note how far the ledger of this database is: the last id that was drawn, and
+ * the watermark that others see.  Called before any counter with rows behind
+ * the watermark is in memory.
  */
 void
 gov_tail_begin(Oid extension, int64 watermark, int64 last_id)
@@ -107,7 +108,10 @@ gov_tail_begin(Oid extension, int64 watermark, int64 last_id)
 	SpinLockRelease(&tail->lock);
 }
 
-/* Up to which id everything is, and up to which nothing is known if it is not. */
+/*
+ * The id up to which everything is rolled up, as far as is known, and the last
+ * one that was drawn before anything was known.
+ */
 static int64
 rolled_up(Oid database, Oid extension, int64 *first_id)
 {
@@ -124,7 +128,10 @@ rolled_up(Oid database, Oid extension, int64 *first_id)
 	return result;
 }
 
-/* Up to which id everything is; nothing if that is less than at the beginning. */
+/*
+ * The id up to which everything is rolled up; GOV_NOTHING_ROLLED_UP if that
+ * has not passed what was there at the beginning.
+ */
 int64
 gov_tail_rolled_up(Oid extension)
 {
@@ -134,7 +141,10 @@ gov_tail_rolled_up(Oid extension)
 	return result < first_id ? GOV_NOTHING_ROLLED_UP : result;
 }
 
-/* This transaction has moved the watermark, or has found it here. */
+/*
+ * This transaction has moved the watermark, or has read it.  Told when it
+ * commits.
+ */
 void
 gov_tail_note_rolled_up(int64 watermark)
 {
@@ -164,7 +174,7 @@ gov_tail_note_writer(void)
 	is_writer = true;
 }
 
-/* It has ended, or is out of our hands. */
+/* This transaction does not write the ledger without the engine any more. */
 static void
 forget_writer(void)
 {
@@ -190,14 +200,14 @@ has_writers(Oid database)
 	return result;
 }
 
-/* The last that it has recorded. */
+/* The last event that this transaction has recorded; 0 if it has not. */
 int64
 gov_tail_recorded(void)
 {
 	return recorded;
 }
 
-/* It has committed. */
+/* The transaction has committed: tell how far it has rolled up. */
 void
 gov_tail_commit(void)
 {
@@ -219,7 +229,10 @@ gov_tail_commit(void)
 	noted = GOV_NOTHING_ROLLED_UP;
 }
 
-/* It has aborted, or a subtransaction of it, which may have rolled up. */
+/*
+ * The transaction has aborted, or a subtransaction of it, which may have been
+ * the one that moved the watermark.
+ */
 void
 gov_tail_abort(int level)
 {
@@ -231,7 +244,10 @@ gov_tail_abort(int level)
 		forget_writer();
 }
 
-/* It is prepared: when it commits, we shall not hear of it. */
+/*
+ * The transaction is prepared.  This session will not learn of its commit, so
+ * it counts as a writer until the server restarts.
+ */
 void
 gov_tail_prepare(void)
 {
@@ -251,7 +267,10 @@ gov_tail_losses(const GovOwnerKey *key)
 	return result;
 }
 
-/* Have none been lost since then, and will none be by somebody who commits? */
+/*
+ * Has no counter of the owner been lost since there were so many losses, and
+ * is nobody about to commit who will lose one?
+ */
 bool
 gov_tail_is_unchanged(const GovOwnerKey *key, uint64 losses)
 {
@@ -293,7 +312,10 @@ gov_tail_is_known(const GovOwnerKey *key, int64 rolled_up)
 	return result;
 }
 
-/* Claim the owner's own node, to learn the tail: GOV_NODE_MISSING says that we shall. */
+/*
+ * Claim the owner's own node, to learn the tail.  GOV_NODE_MISSING says that
+ * the claim is ours.
+ */
 GovNodeStatus
 gov_tail_claim(const GovOwnerKey *key, GovClaim *claim)
 {
@@ -309,7 +331,7 @@ gov_tail_claim(const GovOwnerKey *key, GovClaim *claim)
 	return status;
 }
 
-/* Is it time to learn the tail, or was that in vain a moment ago? */
+/* May the tail be learned now?  Not shortly after that was in vain. */
 bool
 gov_tail_may_learn(const GovOwnerKey *key, TimestampTz now)
 {
@@ -324,7 +346,10 @@ gov_tail_may_learn(const GovOwnerKey *key, TimestampTz now)
 	return result;
 }
 
-/* It was in vain: nobody learns it until then.  The claim still holds. */
+/*
+ * Learning the tail was in vain: nobody tries again until a time.  Ends no
+ * claim.
+ */
 void
 gov_tail_pause(const GovClaim *claim, TimestampTz until)
 {
@@ -337,8 +362,9 @@ gov_tail_pause(const GovClaim *claim, TimestampTz until)
 }
 
 /*
- * All that the tail names is in memory, if nothing was lost since the claim.  If
- * something soon is, nobody learns it again until then.
+ * All that the tail names was loaded.  If nothing was lost since the claim,
+ * the tail is known and the claim ends; otherwise false.  Should something be
+ * lost soon, nobody learns the tail again before a time.
  */
 bool
 gov_tail_note_learned(const GovOwnerKey *key, GovClaim *claim, TimestampTz until)
@@ -384,7 +410,10 @@ last_event_of_block(const GovSharedNode *node)
 	return result;
 }
 
-/* One of the node, also in its attic, or of what it said before it was absent. */
+/*
+ * The last event that a counter of the node may have been charged with,
+ * including those in its attic, and those of an entity that is gone.
+ */
 static int64
 last_event(const GovSharedNode *node)
 {
@@ -414,7 +443,10 @@ gov_tail_has_rows(const GovSharedNode *node)
 	return has_rows(last_event(node), node->database, node->extension);
 }
 
-/* A counter with rows up to an event goes.  The stripe is locked. */
+/*
+ * Note that a counter leaves memory that may have rows up to an event.  The
+ * stripe is locked.
+ */
 void
 gov_tail_lose(GovSharedStripe *stripe, int slot, int64 event)
 {
@@ -425,7 +457,7 @@ gov_tail_lose(GovSharedStripe *stripe, int slot, int64 event)
 	owners->lost_event = Max(owners->lost_event, event);
 }
 
-/* A node goes, with its attic.  The stripe is locked. */
+/* Note that a node leaves memory, with its attic.  The stripe is locked. */
 void
 gov_tail_lose_node(GovSharedStripe *stripe, const GovSharedNode *node)
 {
@@ -433,7 +465,9 @@ gov_tail_lose_node(GovSharedStripe *stripe, const GovSharedNode *node)
 		gov_tail_lose(stripe, node->slot, last_event(node));
 }
 
-/* Nothing of this database is known any more: gov_refresh(). */
+/*
+ * Forget what is known of the tails of this database, as gov_refresh() asks.
+ */
 void
 gov_tail_lose_all(void)
 {
@@ -452,7 +486,10 @@ gov_tail_lose_all(void)
 	}
 }
 
-/* We are about to commit rows of a counter that is in nobody's memory. */
+/*
+ * Announce a loss: this transaction is about to commit rows of a counter that
+ * is in no shared memory.
+ */
 void
 gov_tail_announce(GovSharedStripe *stripe, int slot)
 {
@@ -461,7 +498,10 @@ gov_tail_announce(GovSharedStripe *stripe, int slot)
 	gov_stripe_unlock(stripe);
 }
 
-/* We have, or have not. */
+/*
+ * The transaction that announced a loss has ended.  The counter, which has
+ * rows up to an event, is lost now.
+ */
 void
 gov_tail_withdraw(GovSharedStripe *stripe, int slot, int64 event)
 {

@@ -90,8 +90,8 @@ read_last_drawn(void)
 }
 
 /*
- * The last id that is in the ledger, where it may be without having been drawn
- * here: it was restored.  Without the index that tells, nothing is known of it.
+ * The last id in the ledger.  A restored one was never drawn here.  Without
+ * the index that tells, every id may be there.
  */
 static int64
 read_last_recorded(void)
@@ -303,7 +303,7 @@ learn_claimed(GovLoad *load)
 		gov_worker_wanted();
 }
 
-/* See to it, if that can be, that the tail of the load's owner is known. */
+/* Make the tail of the load's owner known, if that can be. */
 void
 gov_tail_learn(GovLoad *load)
 {

@@ -32,7 +32,7 @@
 
 #include "cache/threshold.h"
 
-/* The least threshold that is not reached yet. */
+/* The least amount above the usage at which the budget raises an alert. */
 GovAmount
 gov_threshold_above(const GovEntity *entity, const GovBudget *budget, GovAmount usage)
 {
@@ -52,8 +52,8 @@ gov_threshold_above(const GovEntity *entity, const GovBudget *budget, GovAmount 
 }
 
 /*
- * Must usage that goes from one amount to another be looked at?  Then what is
- * to be looked for are thresholds above an amount, up to the other.
+ * Must usage that goes from one amount to another be looked at?  If so, it may
+ * have crossed thresholds above *above, up to after.
  */
 bool
 gov_threshold_crossed(GovAmount alert_at, GovAmount before, GovAmount after,

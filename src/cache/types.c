@@ -31,7 +31,7 @@
 #include "cache/entity.h"
 #include "cache/types.h"
 
-/* A capability (no second text) or a dimension key with a type it names. */
+/* A capability (without a second text), or a dimension key and a type that has it. */
 typedef struct GovPair
 {
 	const char *first;
@@ -109,8 +109,8 @@ is_current(uint64 generation)
 }
 
 /*
- * Make the copy current.  Without shared memory, and while it is replayed from
- * a primary, nobody tells of changes, so it is read at every call.
+ * Make the copy current.  Without shared memory, and on a standby, nobody
+ * tells this backend of changes: there it reads the tables at every call.
  */
 void
 gov_types_refresh(void)
@@ -142,7 +142,7 @@ gov_types_refresh(void)
 	is_loaded = true;
 }
 
-/* Does first come with second (or, if that is NULL, with anything)? */
+/* Is there a pair of these two texts?  A NULL second stands for any. */
 static bool
 contains_pair(const GovPairs *list, const char *first, uint32 first_length,
 			  const char *second, uint32 second_length)
@@ -190,7 +190,10 @@ gov_types_has_attribution_key(const char *type_id, uint32 type_length,
 	return contains_pair(&keys, key, key_length, type_id, type_length);
 }
 
-/* The transaction ends, or part of it aborts. */
+/*
+ * Drop a copy that has this transaction's own changes.  Called when the
+ * transaction ends, and when a part of it aborts.
+ */
 void
 gov_types_forget_own_changes(void)
 {

@@ -39,7 +39,7 @@ typedef struct GovLinkFacts
 	bool		is_over_limit;
 } GovLinkFacts;
 
-/* Build a row; the type of the function's result is looked up once. */
+/* Build a row of a function's result; its type is looked up once and kept. */
 Datum
 gov_answer_row(FunctionCallInfo fcinfo, GovRowType *type, Datum *values, bool *nulls)
 {
@@ -164,7 +164,7 @@ chain_budgets(const GovResolution *resolution, int entity)
 	return count;
 }
 
-/* Chains without a budget are left out. */
+/* How many chains are shown?  Those without a budget are left out. */
 static int
 shown_chains(const GovResolution *resolution)
 {
@@ -271,7 +271,7 @@ scope_datum(const GovEntity *entity, const GovBudget *budget)
 	return PointerGetDatum(construct_array(ids, nscope, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* One row: the chain's number and the columns of a link. */
+/* Put one row: the chain's number and the columns of a link. */
 static void
 put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovLinkFacts *facts)
 {
@@ -307,7 +307,10 @@ put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovLinkFacts
 	tuplestore_putvalues(store, tupdesc, values, nulls);
 }
 
-/* The same as rows; chains are numbered from 1, as in the JSON array. */
+/*
+ * The links of a resolution's chains as rows.  Chains are numbered from 1, in
+ * the order of gov_answer_chains().
+ */
 void
 gov_answer_links(const GovResolution *resolution, Tuplestorestate *store,
 				 TupleDesc tupdesc)
@@ -336,7 +339,10 @@ gov_answer_links(const GovResolution *resolution, Tuplestorestate *store,
 	}
 }
 
-/* The four columns that every decision has: granted, reason, remaining, retry. */
+/*
+ * Fill in the four columns that every decision has: granted, reason,
+ * remaining, retry.
+ */
 void
 gov_answer_decision(const GovDecision *decision, Datum *values, bool *nulls)
 {

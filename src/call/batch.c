@@ -3,18 +3,19 @@
  *		Records many uses in one call.
  *
  * PURPOSE
- *		Each item is judged alone, but a subtransaction for each costs as much
- *		as its use.  So a run of items is a subtransaction: all of them are read,
- *		then each is charged, and the rows of those without a key are written
- *		together (ledger.c).  A row with a key is written at once, for a later item
- *		with the same key to find it.
+ *		Each item is judged alone, but a subtransaction costs as much as the use
+ *		of one item.  So many items, a run, share one: all of them are read, then
+ *		each is charged, and the rows of those without a key are written together
+ *		(ledger.c).  A row with a key is written at once, so that a later item
+ *		with the same key finds it.
  *
  * FAILURE
- *		An error while the run is read has charged nothing: the item at hand is
- *		marked and the run is tried again without it.  A later one undoes the
- *		run, and what was tried of it is recorded item by item, each in a
- *		subtransaction: so an error is of one item, and an item is recorded twice at
- *		most.  What is not the item's fault is raised.
+ *		When an error occurs while a run is read, nothing has been charged: the
+ *		item at hand is marked, and the run is tried again without it.  A later
+ *		error undoes the run.  Its items up to that one are then recorded one by
+ *		one, each in a subtransaction of its own, so that the error is one item's
+ *		and no item is tried more than twice.  What is not the item's fault is
+ *		raised.
  *
  * INVARIANTS
  *		Items are charged in their order, and so are their ids.
@@ -98,7 +99,10 @@ record_run(void *arg)
 	gov_ledger_flush(&rows);
 }
 
-/* What is wrong with the item at hand, if the run failed for its sake. */
+/*
+ * What is wrong with the item at hand; raises the error again if it is not the
+ * item's fault.
+ */
 static char *
 items_error(ErrorData *error)
 {
@@ -107,7 +111,7 @@ items_error(ErrorData *error)
 	return error->message;
 }
 
-/* Undone with a run: record each of its items, up to an end, by itself. */
+/* Record the items of a run that was undone, up to an end, each by itself. */
 static void
 record_each(const GovRun *failed, int end)
 {

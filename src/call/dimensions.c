@@ -15,8 +15,9 @@
 #include "call/dimensions.h"
 
 /*
- * Whoever calls chooses the dimensions, and each event keeps them.  A hold's are
- * not judged again when it is settled.
+ * Refuse dimensions that are larger than governance.dimensions_max.  The
+ * caller chooses them, and each event keeps them.  Those of a hold are not
+ * judged again when it is settled.
  */
 void
 gov_dimensions_check_size(const Jsonb *dimensions)
@@ -30,7 +31,7 @@ gov_dimensions_check_size(const Jsonb *dimensions)
 				 errhint("Pass what is charged and reported by, and keep the rest in a table of your own.")));
 }
 
-/* Refuse what has no such form. */
+/* Raise an error: this is no flat object. */
 void
 gov_dimensions_refuse(const char *detail)
 {
@@ -41,7 +42,7 @@ gov_dimensions_refuse(const char *detail)
 			 errhint("Write it like {\"agentId\": \"agent-7\", \"feature\": \"chat\"}.")));
 }
 
-/* The JSON text of a scalar; false for null, which stands for absent. */
+/* The text of a scalar; false for null, which stands for absent. */
 bool
 gov_dimensions_text(const JsonbValue *value, const char **bytes, uint32 *length)
 {
@@ -118,8 +119,8 @@ without_nulls(Jsonb *dimensions)
 }
 
 /*
- * The dimensions as rows have them: an object, and null stands for absent.  They
- * have been read as a request's.
+ * The dimensions as a row stores them: an object without nulls, because null
+ * stands for absent.  They were checked when the request was read.
  */
 Jsonb *
 gov_dimensions_stored(Jsonb *dimensions)

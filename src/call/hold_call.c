@@ -8,19 +8,19 @@
  *		counters; settling it records what the call came to.
  *
  * PROTOCOL
- *		A new hold is charged and then written, like a use (record.c).  To end
- *		one its row is locked first, which decides who of several does it; then
- *		its budgets are relieved, and in the same step charged if it is
- *		settled; then the row is changed.
+ *		A new hold is charged and then written, like a use (record.c).  To end a
+ *		hold its row is locked first, so that one session of several ends it.
+ *		Then the hold is taken off its budgets; if it is settled, they are
+ *		charged in the same step.  Then the row is changed.
  *
  * TIME
- *		A hold past its time is expired whether or not anybody has got round to
- *		saying so in its row.
+ *		A hold past its time counts as expired, whether or not its row says so
+ *		yet.
  *
  * FAILURE
- *		42704 for a hold that there is not or that another owner has, 55000 for
- *		one in the wrong state, 22023 for a ttl that is not positive, 22003 for
- *		a row whose amount somebody has made one that cannot be.
+ *		42704 for a hold that does not exist or is of another owner, 55000 for
+ *		one in the wrong state, 22023 for a ttl that is not positive, 22003 for a
+ *		row whose amount somebody has changed to one that cannot be.
  */
 #include "postgres.h"
 
@@ -80,7 +80,7 @@ require_ttl(Interval *ttl)
 	add_ttl(gov_clock(), ttl);
 }
 
-/* Put into the hold what was resolved. */
+/* Set the hold's budgets and times, from what was resolved. */
 static void
 set_budgets(GovHold *hold, const GovResolution *resolution, Interval *ttl)
 {
@@ -94,7 +94,10 @@ set_budgets(GovHold *hold, const GovResolution *resolution, Interval *ttl)
 	hold->expires_at = add_ttl(resolution->now, ttl);
 }
 
-/* Charge and write; false when another transaction has just taken the key. */
+/*
+ * Charge the budgets and write the hold; false when another transaction has
+ * just taken the key.
+ */
 static bool
 charge_and_write(const GovRequest *request, Interval *ttl, GovHold *hold,
 				 GovReserved *reserved, GovDecision *decision,
@@ -116,7 +119,10 @@ charge_and_write(const GovRequest *request, Interval *ttl, GovHold *hold,
 	return true;
 }
 
-/* What the row of a hold says, or will say in a moment. */
+/*
+ * The state of a hold: an open one past its time has expired, even if its row
+ * does not say so yet.
+ */
 static GovHoldState
 present_state(const GovHold *hold)
 {
@@ -125,7 +131,7 @@ present_state(const GovHold *hold)
 	return hold->state;
 }
 
-/* The hold that an earlier call made under the same key. */
+/* Answer with the hold that an earlier call made under the same key. */
 static void
 answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
 {
@@ -198,15 +204,21 @@ lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
 				 errhint("Pass the reservation_id that gov_reserve returned.")));
 }
 
-static void
-raise_wrong_state(const GovHold *hold, const char *hint)
+/* The hold has ended, in whichever way. */
+static int
+errmsg_ended(const GovHold *hold)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("hold \"%s\" is %s",
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id))),
-					gov_hold_row_state_name(present_state(hold))),
-			 errhint("%s", hint)));
+	const char *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id)));
+
+	switch (present_state(hold))
+	{
+		case GOV_HOLD_SETTLED:
+			return errmsg("hold \"%s\" was settled", id);
+		case GOV_HOLD_RELEASED:
+			return errmsg("hold \"%s\" was released", id);
+		default:
+			return errmsg("hold \"%s\" has expired", id);
+	}
 }
 
 /* The arguments that a hold was made with; the amount is its own. */
@@ -232,7 +244,10 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 	lock_hold("gov_settle()", id, &hold);
 	gov_write_lock(gov_catalog()->events);
 	if (hold.state == GOV_HOLD_RELEASED)
-		raise_wrong_state(&hold, "Record the use with gov_ingest.");
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_ended(&hold),
+				 errhint("Record the use with gov_ingest.")));
 	if (hold.state == GOV_HOLD_SETTLED)
 	{
 		recorded.event_id = hold.event_id;
@@ -302,7 +317,10 @@ gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
 	require_ttl(ttl);
 	lock_hold("gov_extend()", id, &hold);
 	if (present_state(&hold) != GOV_HOLD_OPEN)
-		raise_wrong_state(&hold, "Make a new hold with gov_reserve.");
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_ended(&hold),
+				 errhint("Make a new hold with gov_reserve.")));
 	refuse_blocked(&hold);
 	expires_at = add_ttl(gov_clock(), ttl);
 	gov_hold_row_extend(&hold, expires_at);

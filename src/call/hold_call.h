@@ -8,7 +8,7 @@
 #include "call/record.h"
 #include "ledger/hold_row.h"
 
-/* What became of a reservation. */
+/* What a call of gov_reserve() has come to. */
 typedef struct GovReserved
 {
 	bool		is_held;		/* false: denied */

@@ -3,10 +3,11 @@
  *		Ends holds, and those whose time has passed.
  *
  * PURPOSE
- *		Expiring is a change of a row like any other, in whoever's transaction
- *		it happens: the worker's, a second at most after the time, or that of a
- *		call which would be denied because of such holds.  What it gives back
- *		is this transaction's at once and others' from its commit.
+ *		To expire a hold is a change of its row like any other.  The worker does
+ *		it, at most a second after the hold's time, or a call that would be denied
+ *		because of such holds does it in its own transaction.  What that gives
+ *		back is available to the transaction at once, and to others when it
+ *		commits.
  *
  * PROTOCOL
  *		Lock the row, then pin the counters (the gate's charge does), then
@@ -14,9 +15,9 @@
  *		so that nothing is subtracted twice.
  *
  * FAILURE
- *		A hold that cannot be expired stays open, because its budgets do not
- *		fit into the cache, a window cannot be computed, or somebody has changed
- *		its amount by hand; the others go.
+ *		A hold that cannot be expired stays open, and the others are expired.  The
+ *		reason may be that its budgets do not fit into the cache, that a window
+ *		cannot be computed, or that somebody has changed its amount by hand.
  */
 #include "postgres.h"
 
@@ -36,7 +37,10 @@
 									 * list */
 #define GOV_TELL_INTERVAL_MS	60000
 
-/* Let a request take a hold off its budgets.  The hold must outlive it. */
+/*
+ * Have a request take a hold off its budgets.  The hold must outlive the
+ * request.
+ */
 void
 gov_hold_give_back(GovRequest *request, const GovHold *hold)
 {
@@ -73,8 +77,8 @@ gov_hold_end(const GovHold *hold, GovHoldState state)
 }
 
 /*
- * Lock the tables that expiring works on, without waiting: for the worker, who
- * is to be in nobody's way.
+ * Lock the tables that expiring works on, without waiting, so that the worker
+ * is in nobody's way; false if a lock cannot be had.
  */
 bool
 gov_hold_expire_try_lock(void)
@@ -90,7 +94,7 @@ gov_hold_expire_try_lock(void)
 		ConditionalLockRelationOid(catalog->rollup_state, AccessShareLock);
 }
 
-/* A batch of locked ones. */
+/* A batch of locked holds. */
 typedef struct GovHolds
 {
 	const GovHold *items;
@@ -112,7 +116,9 @@ expire_one(void *arg)
 	expiry->is_done = gov_hold_end(expiry->hold, GOV_HOLD_EXPIRED);
 }
 
-/* It is the server or its administrator who wants something else. */
+/*
+ * Is an error the server's or its administrator's doing, and not the hold's?
+ */
 static bool
 is_no_holds_fault(int sqlerrcode)
 {
@@ -122,7 +128,7 @@ is_no_holds_fault(int sqlerrcode)
 		category == ERRCODE_INSUFFICIENT_RESOURCES;
 }
 
-/* Tell of a hold that stays open, but not every time somebody tries. */
+/* Log that a hold stays open, but not at every try. */
 static void
 tell_of_failure(const GovHold *hold, const char *message)
 {
@@ -138,7 +144,7 @@ tell_of_failure(const GovHold *hold, const char *message)
 					message)));
 }
 
-/* Load at once what the holds of one owner are held against. */
+/* Load at once the entities that one owner's holds are held against. */
 static void
 preload_held(const GovHold *holds, int count, const char *owner)
 {
@@ -180,7 +186,10 @@ preload_owners(void *arg)
 	}
 }
 
-/* Expire locked holds, each on its own: one that fails keeps no other. */
+/*
+ * Expire locked holds, each in its own subtransaction, so that one that fails
+ * does not stop the others.
+ */
 static int
 expire_each(const GovHold *holds, int count)
 {
@@ -203,7 +212,10 @@ expire_each(const GovHold *holds, int count)
 	return done;
 }
 
-/* Expire some open holds of an owner that are past their time; how many? */
+/*
+ * Expire some open holds of an owner that are past their time; returns how
+ * many.
+ */
 int
 gov_hold_expire_owners(const char *owner, TimestampTz now)
 {
@@ -218,9 +230,9 @@ gov_hold_expire_owners(const char *owner, TimestampTz now)
 }
 
 /*
- * The same of all owners, the next ones after a time, which is moved on: those
- * that cannot be expired must not stand before the others.  False after the
- * last.
+ * Expire the next open holds of any owner past their time, beginning after
+ * *after, which is moved on: holds that cannot be expired do not stand in the
+ * way of the others.  False after the last.
  */
 bool
 gov_hold_expire_next(TimestampTz *after, TimestampTz now, uint64 *ndone)

@@ -21,20 +21,44 @@
 #include "call/item.h"
 #include "pure/bytes.h"
 
-/* Is this the key? */
+/* Is this key the one with that name? */
 bool
 gov_item_is_key(const JsonbValue *key, const char *name)
 {
 	return gov_bytes_equal(key->val.string.val, key->val.string.len, name, strlen(name));
 }
 
+/* What the value of a key must be. */
+typedef enum GovItemForm
+{
+	GOV_ITEM_TEXT,
+	GOV_ITEM_NUMBER,
+	GOV_ITEM_TIME,
+	GOV_ITEM_LIST
+} GovItemForm;
+
+static int
+errmsg_form(const char *key, GovItemForm form)
+{
+	switch (form)
+	{
+		case GOV_ITEM_TEXT:
+			return errmsg("key \"%s\" of an event must be a string", key);
+		case GOV_ITEM_NUMBER:
+			return errmsg("key \"%s\" of an event must be a number", key);
+		case GOV_ITEM_TIME:
+			return errmsg("key \"%s\" of an event must be an ISO 8601 time such as \"2025-01-31T00:00:00Z\"", key);
+		default:
+			return errmsg("key \"%s\" of an event must be an array of strings", key);
+	}
+}
+
 static void
-bad_item(const JsonbValue *key, const char *expected)
+bad_item(const JsonbValue *key, GovItemForm form)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("key \"%s\" of an event must be %s",
-					gov_error_shown_bytes(key->val.string.val, key->val.string.len), expected),
+			 errmsg_form(gov_error_shown_bytes(key->val.string.val, key->val.string.len), form),
 			 errhint("Write an event like {\"capabilityId\": \"ai-tokens\", \"amount\": 120, \"entityIds\": [\"agent-7\"]}.")));
 }
 
@@ -44,7 +68,7 @@ item_text(const JsonbValue *key, const JsonbValue *value)
 	if (value->type == jbvNull)
 		return NULL;
 	if (value->type != jbvString)
-		bad_item(key, "a string");
+		bad_item(key, GOV_ITEM_TEXT);
 	return cstring_to_text_with_len(value->val.string.val, value->val.string.len);
 }
 
@@ -54,7 +78,7 @@ item_amount(const JsonbValue *key, const JsonbValue *value)
 	if (value->type == jbvNull)
 		return NULL;
 	if (value->type != jbvNumeric)
-		bad_item(key, "a number");
+		bad_item(key, GOV_ITEM_NUMBER);
 	return value->val.numeric;
 }
 
@@ -137,7 +161,7 @@ item_time(const JsonbValue *key, const JsonbValue *value, GovArguments *argument
 	if (end != NULL)
 		end = skip_time_of_day(end, &has_zone);
 	if (end == NULL || *end != '\0' || !is_calendar_time(string))
-		bad_item(key, "an ISO 8601 time such as \"2025-01-31T00:00:00Z\"");
+		bad_item(key, GOV_ITEM_TIME);
 	if (!has_zone)
 		string = psprintf("%s UTC", string);
 	arguments->occurred_at =
@@ -158,14 +182,14 @@ item_ids(const JsonbValue *key, const JsonbValue *value)
 	if (value->type == jbvNull)
 		return NULL;
 	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
-		bad_item(key, "an array of strings");
+		bad_item(key, GOV_ITEM_LIST);
 	iterator = JsonbIteratorInit(value->val.binary.data);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
 	{
 		if (token != WJB_ELEM)
 			continue;
 		if (element.type != jbvString && element.type != jbvNull)
-			bad_item(key, "an array of strings");
+			bad_item(key, GOV_ITEM_LIST);
 		accumArrayResult(state,
 						 element.type == jbvNull ? (Datum) 0 :
 						 PointerGetDatum(cstring_to_text_with_len(element.val.string.val,

@@ -3,10 +3,10 @@
  *		Records one use: charge the budgets, write the ledger.
  *
  * PURPOSE
- *		What all calls that record have in common.  Order matters: the key is looked up
- *		first (and waited for), because a duplicate charges nothing; then the
- *		budgets are charged in memory; then the row is written, which may
- *		raise, and then the abort takes the charge back.
+ *		What all calls that record have in common.  Order matters.  The key is
+ *		looked up first, after waiting for whoever is writing it, because a
+ *		duplicate charges nothing.  Then the budgets are charged in memory.  Then
+ *		the row is written; if that raises, the abort takes the charge back.
  *
  * FAILURE
  *		25006 in a read-only transaction or on a standby, 55000 when the
@@ -37,7 +37,10 @@ check_occurred_at(const GovArguments *arguments)
 				 errhint("Leave it out for an event of now.")));
 }
 
-/* An array of so many bytes of elements, which are to be filled in. */
+/*
+ * Make an array with room for so many bytes of elements, for the caller to
+ * fill in.
+ */
 static ArrayType *
 make_array(int count, Size bytes, Oid type)
 {
@@ -78,10 +81,11 @@ make_ids(const GovResolution *resolution)
 }
 
 /*
- * The window that the event falls into: the counter's, even if that is ahead of
- * the clock, but for a late event the one of its time.  One that would begin
- * before time does has all that came before; a tenant can make a budget with
- * such a window yesterday (P9999Y from today), and no use is refused for that.
+ * The window that the event is charged to.  It is the counter's, even if that
+ * is ahead of the clock; for a late event it is the window of its time.  A
+ * window that would begin before the first time that there is has all that
+ * came before: a tenant can make a budget with such a window yesterday (P9999Y
+ * from today), and no use is refused for that.
  */
 static GovWindow
 event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
@@ -98,7 +102,7 @@ event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 	return window;
 }
 
-/* Put into the event what it was resolved to and charged to. */
+/* Set what the event was resolved to and charged to. */
 static void
 set_charges(GovEvent *event, const GovResolution *resolution)
 {
@@ -140,7 +144,10 @@ write_event(const GovEvent *event, GovLedgerRows *rows, int64 *id)
 	return true;
 }
 
-/* Charge and write; false when another transaction has just taken the key. */
+/*
+ * Charge the budgets and write the event; false when another transaction has
+ * just taken the key.
+ */
 static bool
 charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 				 GovLedgerRows *rows, GovRecorded *recorded,
@@ -220,8 +227,9 @@ record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
 }
 
 /*
- * Record a use that was prepared.  It may have been in a subtransaction that is
- * undone, and with it the lock.
+ * Record a use that was prepared.  It may have been prepared in a
+ * subtransaction that was undone, together with its lock: so the table is
+ * locked again.
  */
 GovRecorded
 gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows)

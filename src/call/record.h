@@ -16,7 +16,7 @@ typedef struct GovRecorded
 	bool		is_recorded;	/* false: denied */
 } GovRecorded;
 
-/* A use that is read, and judged as far as that needs no budget. */
+/* A use whose arguments have been read and checked. */
 typedef struct GovPrepared
 {
 	GovRequest	request;

@@ -194,7 +194,10 @@ compare_keys(const void *left, const void *right)
 	return gov_bytes_compare(a->key, a->key_length, b->key, b->key_length);
 }
 
-/* JSON orders keys by length first; chains want them in byte order. */
+/*
+ * Add the names that dimensions have, in byte order of their keys, as chains
+ * show them: JSON orders keys by length first.
+ */
 static void
 add_dimensions(GovRequest *request, Jsonb *dimensions)
 {
@@ -259,7 +262,7 @@ raise_no_hash(pg_cryptohash_ctx *hash)
 			 errhint("Calls with an idempotency key need SHA-256 of the server's OpenSSL.")));
 }
 
-/* Everything goes in as bytes that are the same on every machine. */
+/* Add bytes to a hash, in a form that is the same on every machine. */
 static void
 hash_bytes_of(pg_cryptohash_ctx *hash, const void *bytes, uint32 length)
 {
@@ -290,7 +293,7 @@ compare_ids(const void *left, const void *right)
 	return gov_bytes_compare(a->id, a->id_length, b->id, b->id_length);
 }
 
-/* The ids given, as a set. */
+/* Hash the ids given as a set: in order, each once. */
 static void
 hash_entity_ids(pg_cryptohash_ctx *hash, const GovRequest *request)
 {
@@ -331,7 +334,10 @@ hash_dimensions(pg_cryptohash_ctx *hash, Jsonb *dimensions)
 	}
 }
 
-/* Two calls with one key are the same call if this is the same. */
+/*
+ * The hash by which two calls under one idempotency key are told to be the
+ * same.
+ */
 bytea *
 gov_request_hash(const char *call, const GovRequest *request,
 				 const GovArguments *arguments)

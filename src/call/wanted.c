@@ -4,14 +4,14 @@
  *
  * PURPOSE
  *		The chains take most of the time of a check, and many callers ask for
- *		the verdict alone.  A function is not told which of its columns are read,
- *		but one called in FROM is given the state of its query, whose plan says
- *		it: there the call has a scan of its own, and what is read of that stands
- *		in the scan's target list and conditions, or in those of the nested loop
- *		above it.
+ *		the verdict alone.  A function is not told which of its columns are read.
+ *		But a function called in FROM is given the state of its query, and the
+ *		plan in it tells: the call has a scan of its own, and what is read of it
+ *		stands in the scan's target list and conditions, or in those of the
+ *		nested loop above the scan.
  *
- *		In a target list, as in (gov_consume(...)).is_granted, there is no way
- *		from the call to the plan: all is read.
+ *		From a call in a target list, as in (gov_consume(...)).is_granted, the
+ *		plan cannot be found; then all columns count as read.
  *
  * INVARIANTS
  *		A column is left out only if the plan has been understood.  Whatever is
@@ -31,10 +31,10 @@
 #include "call/wanted.h"
 
 /* What the expression of a call remembers, in fn_extra. */
-typedef struct GovWanted
+typedef struct GovWantedColumns
 {
 	uint32		columns;
-} GovWanted;
+} GovWantedColumns;
 
 /* Is this the scan of nothing but the call? */
 static bool
@@ -47,14 +47,14 @@ is_scan_of(const Plan *plan, const Node *call)
 }
 
 /* A scan, and what has it as a child: NULL at the top. */
-typedef struct GovScan
+typedef struct GovCallScan
 {
 	const FunctionScan *scan;	/* NULL where this file does not look */
 	const Plan *parent;
-} GovScan;
+} GovCallScan;
 
 static void
-find_scan(const Plan *plan, const Plan *parent, const Node *call, GovScan *found)
+find_scan(const Plan *plan, const Plan *parent, const Node *call, GovCallScan *found)
 {
 	if (plan == NULL || found->scan != NULL)
 		return;
@@ -71,7 +71,10 @@ find_scan(const Plan *plan, const Plan *parent, const Node *call, GovScan *found
 	find_scan(plan->righttree, plan, call, found);
 }
 
-/* What a nested loop reads of one of its children, by place in the child's list. */
+/*
+ * Which columns a nested loop reads of one of its children, by their places in
+ * the child's target list.
+ */
 static Bitmapset *
 read_by_loop(const NestLoop *loop, int child)
 {
@@ -87,11 +90,12 @@ read_by_loop(const NestLoop *loop, int child)
 }
 
 /*
- * What a scan reads of its rows.  Under a join it hands over all that it has,
- * because that costs nothing more: there it is the join that counts.
+ * Which columns a scan reads of its rows.  Under a join it passes all its
+ * columns on, because that costs nothing: so there the columns count that the
+ * join reads.
  */
 static Bitmapset *
-read_by_scan(const GovScan *found)
+read_by_scan(const GovCallScan *found)
 {
 	const FunctionScan *scan = found->scan;
 	Bitmapset  *passed_on = NULL;
@@ -115,9 +119,12 @@ read_by_scan(const GovScan *found)
 	return read;
 }
 
-/* The same as columns; a row as a whole is all of them. */
+/*
+ * Which columns of the call's row are read.  To read the row as a whole is to
+ * read all.
+ */
 static uint32
-columns_read(const GovScan *found)
+columns_read(const GovCallScan *found)
 {
 	Bitmapset  *read = read_by_scan(found);
 	uint32		columns = 0;
@@ -139,7 +146,7 @@ wanted_columns(FunctionCallInfo fcinfo)
 	const ReturnSetInfo *result = (const ReturnSetInfo *) fcinfo->resultinfo;
 	const Node *call = fcinfo->flinfo->fn_expr;
 	const PlannedStmt *query;
-	GovScan		found = {NULL};
+	GovCallScan found = {NULL};
 	ListCell   *cell;
 
 	if (result == NULL || !IsA(result, ReturnSetInfo) || call == NULL ||
@@ -159,7 +166,7 @@ bool
 gov_wanted_any(FunctionCallInfo fcinfo, uint32 columns)
 {
 	FmgrInfo   *function = fcinfo->flinfo;
-	GovWanted  *wanted = function->fn_extra;
+	GovWantedColumns *wanted = function->fn_extra;
 
 	if (wanted == NULL)
 	{

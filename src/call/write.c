@@ -21,7 +21,7 @@
 #include "gate/hold_overdue.h"
 #include "pure/bytes.h"
 
-/* A writing call begins: may it write? */
+/* Begin a writing call; raises where it may not write. */
 void
 gov_write_begin(const char *call)
 {
@@ -35,8 +35,8 @@ gov_write_begin(const char *call)
 
 /*
  * Lock a table that a row will be written to, before anything else.  A load
- * locks its indexes, so that to lock it afterwards could deadlock with REINDEX;
- * and what is charged should not stand in memory while a call waits.
+ * locks the table's indexes, so to lock the table after it could deadlock with
+ * REINDEX; and what is charged should not stand in memory while a call waits.
  */
 void
 gov_write_lock(Oid table)
@@ -44,7 +44,7 @@ gov_write_lock(Oid table)
 	LockRelationOid(table, RowExclusiveLock);
 }
 
-/* A key stands for the call that it was first used with. */
+/* Raise unless a key was first used for the same call. */
 static void
 require_same_call(text *key, bytea *hash, bytea *stored)
 {
@@ -102,10 +102,11 @@ gate_once(const GovRequest *request, GovUse use, GovResolution **resolution,
 }
 
 /*
- * Resolve, decide and charge; what the gate cannot do is an error.  Rather than
- * deny a call because of holds past their time, have those expired.  The worker
- * does it best, because then what they give back is everybody's at once; but it
- * does not see those that this transaction has made, and there may be none.
+ * Resolve, decide and charge; what the gate cannot do is raised as an error.
+ * A call is not denied because of holds past their time: these are expired
+ * first.  The worker does that best, because what it gives back is everybody's
+ * at once.  But the worker does not see holds that this transaction has made,
+ * and there may be no worker: then the call expires them itself.
  */
 void
 gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution,
@@ -137,7 +138,10 @@ gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution
 	gov_gate_note_denial(request);
 }
 
-/* What a call with a used key answers: granted then, and the budgets of now. */
+/*
+ * Answer a call whose key was used before: it was granted then, and the
+ * budgets are shown as they are now.
+ */
 void
 gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,
 					 GovDecision *decision)

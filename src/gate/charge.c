@@ -29,7 +29,10 @@
 #include "cache/threshold.h"
 #include "gate/charge.h"
 
-/* What an event adds to a budget's present window: a late one nothing. */
+/*
+ * What the call adds to a budget's present window: nothing if it occurred
+ * before that.
+ */
 static GovAmount
 present_amount(const GovRequest *request, const GovResolution *resolution,
 			   const GovResolvedBudget *budget)
@@ -56,7 +59,10 @@ charge_of(const GovRequest *request, GovChargeKind kind,
 	return charge;
 }
 
-/* The part of a charge to a private counter that others are to see. */
+/*
+ * What a charge to a private counter changes in the shared counter of the same
+ * budget's holds.
+ */
 static GovCharge
 shared_part(const GovCharge *charge)
 {
@@ -79,7 +85,11 @@ set_alert(const GovResolvedEntity *resolved, const GovResolvedBudget *budget)
 															   counter->booked));
 }
 
-/* A counter of the private view is this transaction's alone. */
+/*
+ * Charge one budget: in shared memory, or, where its counter is this
+ * transaction's alone, in the private view.  Then others see only what is
+ * held.
+ */
 static void
 charge_budget(GovSharedStripe *stripe, const GovOwnerKey *owner,
 			  GovResolvedBudget *budget, GovCharge charge)
@@ -94,6 +104,7 @@ charge_budget(GovSharedStripe *stripe, const GovOwnerKey *owner,
 		budget->charged = gov_pending_charge(stripe, budget->holds, &charge);
 }
 
+/* Take back what charge_budget() has charged. */
 static void
 uncharge_budget(const GovOwnerKey *owner, GovResolvedBudget *budget, GovCharge charge)
 {
@@ -190,7 +201,10 @@ gov_charge_undo(GovSharedStripe *stripe, const GovRequest *request, GovChargeKin
 	END_CRIT_SECTION();
 }
 
-/* A sum of very many of the largest amounts: not to be charged. */
+/*
+ * Would a count leave the range of amounts?  That takes very many of the
+ * largest.
+ */
 bool
 gov_charge_would_overflow(const GovRequest *request, const GovResolution *resolution)
 {

@@ -78,7 +78,10 @@ charge_kind(GovUse use)
 	return use == GOV_USE_RESERVE ? GOV_CHARGE_HOLD : GOV_CHARGE_USAGE;
 }
 
-/* What was committed by now must be in the answer.  The stripe is locked. */
+/*
+ * How fresh the nodes must be: the answer knows all that was told by now.  The
+ * stripe is locked.
+ */
 static GovFreshness
 freshness_wanted(const GovSharedStripe *stripe)
 {
@@ -139,9 +142,9 @@ set_time(GovGate *gate)
 }
 
 /*
- * Is what was found to be read once the lock is released?  Limits may be, to
- * decide again without holds past their time.  Entities of a private view stay
- * where they are.
+ * Must what was found be readable once the lock is released?  Limits may have
+ * to be, to decide again without holds past their time.  Entities of a private
+ * view stay where they are.
  */
 static bool
 must_copy(const GovGate *gate)
@@ -304,9 +307,9 @@ load_missing(GovGate *gate)
 }
 
 /*
- * The private view shows a budget that somebody else has just committed, and a
- * shared node does not; or a counter must not turn but be loaded.  Make the node
- * be loaded again, and the view too.
+ * A node is out of date: the private view shows a budget that somebody else
+ * has just committed, and the node does not; or a counter must not be turned
+ * but loaded.  Have the node loaded again, and the private view read again.
  */
 static void
 begin_again(GovGate *gate)
@@ -334,7 +337,9 @@ give_up(GovGate *gate)
 	turn_to_tables(gate);
 }
 
-/* What governance.on_ungoverned says where no budget speaks. */
+/*
+ * Decide as governance.on_ungoverned says, because no budget governs the call.
+ */
 static void
 decide_ungoverned(const GovRequest *request, GovDecision *decision)
 {
@@ -351,12 +356,13 @@ decide_ungoverned(const GovRequest *request, GovDecision *decision)
 }
 
 /*
- * May holds past their time, still in the counters, be seen in the answer?  A
- * worker takes them out within a second, for what is shown; never may a check
- * be denied because of them.
+ * Must holds past their time, which are still in the counters, be left out of
+ * the answer?  For display they are tolerable while a worker is at work, which
+ * takes them out within a second.  But an expired hold must never cause a
+ * denial.
  */
 static bool
-may_show_overdue(const GovGate *gate)
+must_leave_out_overdue(const GovGate *gate)
 {
 	if (use_charges(gate->use) || !gate->source.uses_shared)
 		return false;
@@ -364,7 +370,10 @@ may_show_overdue(const GovGate *gate)
 		(gate->want_details && gov_hold_overdue_is_possible(&work) && !gov_worker_is_at_work());
 }
 
-/* Count a denial; a call that charges may yet be granted, and says so itself. */
+/*
+ * Count a denial.  The gate counts those of checks; a call that charges may be
+ * granted at a second try, so its caller says when it is denied.
+ */
 void
 gov_gate_note_denial(const GovRequest *request)
 {
@@ -378,7 +387,7 @@ finish_attempts(GovGate *gate)
 {
 	if (gate->is_too_far_ahead)
 		return GOV_GATE_TOO_FAR_AHEAD;
-	if (may_show_overdue(gate) &&
+	if (must_leave_out_overdue(gate) &&
 		gov_hold_overdue_leave_out(gate->request->owner.owner, &work))
 	{
 		gov_worker_wanted();
@@ -392,10 +401,11 @@ finish_attempts(GovGate *gate)
 }
 
 /*
- * Code of users may call us in the middle of a call: a trigger on the holds or
- * the alerts, when the call has read what it needs of the working space.  Not
- * as a row is written below SPI, for which expressions of users' indexes are
- * evaluated: the call takes its charge back, or answers, from what is resolved.
+ * Refuse a call that is made while a row is written.  Users' code may call us
+ * in the middle of a call: from a trigger on the holds or the alerts, when the
+ * outer call needs the working space no more.  But while a row is written
+ * below SPI, expressions of users' indexes are evaluated, and the outer call
+ * still needs what is resolved, to answer or to take its charge back.
  */
 static void
 refuse_nesting(void)
@@ -406,6 +416,18 @@ refuse_nesting(void)
 				 errmsg("governance cannot be called while it writes a row"),
 				 errdetail("An expression of an index on one of its tables has called it."),
 				 errhint("Drop that index.")));
+}
+
+/* Empty the working space, and choose where the call is answered from. */
+static void
+begin_call(GovGate *gate)
+{
+	Assert(!gov_stripe_is_held() && !gov_load_has_claims());
+	refuse_nesting();
+	work.now = 0;
+	work.nturns = work.nsorted = 0;
+	work.copy_wanted = 0;
+	choose_source(gate);
 }
 
 /* Make room for what the attempt may charge, so that nothing is allocated in it. */
@@ -436,12 +458,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 		.decision = decision
 	};
 
-	Assert(!gov_stripe_is_held() && !gov_load_has_claims());
-	refuse_nesting();
-	work.now = 0;
-	work.nturns = work.nsorted = 0;
-	work.copy_wanted = 0;
-	choose_source(&gate);
+	begin_call(&gate);
 	for (;; gate.attempts++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -40,10 +40,10 @@ typedef struct GovFound
 } GovFound;
 
 /*
- * Note that an id must be loaded.  In a walk over shared nodes alone that is
- * said of the name being resolved, which is loaded with all its ancestors: the
- * id of an ancestor stands in memory that may be gone once the lock is.  In a
- * private view it stays, and the view's ancestors are not the shared ones.
+ * Note that an id must be loaded.  In a walk over shared nodes alone the name
+ * being resolved is noted in its place, and is loaded with all its ancestors:
+ * the id of an ancestor is in memory that may be gone once the lock is.  In a
+ * private view an id stays, and its ancestors are not the shared ones.
  */
 void
 gov_resolve_note_missing(GovWalk *walk, const char *id, uint32 id_length)
@@ -130,7 +130,10 @@ append_entity(GovWalk *walk, const GovFound *found)
 	return index;
 }
 
-/* The chain has met itself: to be judged, unless that has been done. */
+/*
+ * The chain has come back to where it was.  The tables are asked whether that
+ * is so, unless they were.
+ */
 static void
 note_cycle(GovWalk *walk)
 {
@@ -225,8 +228,9 @@ resolve_entities(GovWalk *walk)
 }
 
 /*
- * Walk.  The caller has set now; turns that have been computed are made.  On
- * any outcome but DONE only what the outcome speaks of is meaningful.
+ * Resolve a request.  The caller has set the time of the call.  Counters turn
+ * to the windows that were computed after an earlier walk.  On any outcome but
+ * DONE only what the outcome speaks of is meaningful.
  */
 GovOutcome
 gov_resolve(const GovRequest *request, const GovSource *source,
@@ -285,7 +289,10 @@ grow_array(void *array, int *capacity, int used, Size element)
 	*capacity = wanted;			/* not before: allocating may raise */
 }
 
-/* The set and its slots; it is emptied, and filled again by the next walk. */
+/*
+ * Make the set larger if it is full.  That empties it, and the next walk fills
+ * it again.
+ */
 static void
 grow_set(GovResolution *resolution)
 {
@@ -318,7 +325,7 @@ free_array(void *array)
 	*place = NULL;
 }
 
-/* The transaction is over that made the arrays large. */
+/* The transaction that made the arrays large is over: free them. */
 static void
 free_arrays(void *arg)
 {
@@ -349,8 +356,8 @@ arrays_size(const GovResolution *resolution)
 }
 
 /*
- * The arrays are about to grow to their present size and so much more.  Let
- * them go with the transaction if a backend should not keep that for ever.
+ * Called before the arrays grow by so many bytes.  If a backend should not
+ * keep that for ever, have them freed with the transaction.
  */
 void
 gov_resolve_keep_bounded(GovResolution *resolution, Size more)

@@ -19,7 +19,7 @@ typedef struct GovName
 	uint32		key_length;
 } GovName;
 
-/* A budget that a hold which the call ends is held against. */
+/* A budget that a hold is held against which the call ends. */
 typedef struct GovHeld
 {
 	GovName		entity;
@@ -96,8 +96,8 @@ typedef struct GovResolution
 {
 	TimestampTz now;			/* the time of the call */
 	TimestampTz occurred_at;
-	bool		is_of_now;		/* not of a time before: counts, whatever the
-								 * windows are */
+	bool		is_of_now;		/* not of an earlier time: it counts in the
+								 * present windows */
 	int			nentities;
 	int			entities_capacity;
 	GovResolvedEntity *entities;
@@ -133,14 +133,14 @@ typedef struct GovResolution
 	bool		is_bounded;		/* the arrays go with the transaction */
 } GovResolution;
 
-/* From where a walk takes what it meets. */
+/* Where a walk finds entities and counters. */
 typedef struct GovSource
 {
 	GovFreshness since;			/* for what is in shared memory */
 	bool		uses_shared;
 	bool		uses_private;
-	bool		ends_cycles;	/* what looks like one is none: nodes differ
-								 * in age */
+	bool		ends_cycles;	/* the tables have none: what looks like one
+								 * is because nodes differ in age */
 } GovSource;
 
 typedef enum GovOutcome

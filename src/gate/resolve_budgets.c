@@ -93,7 +93,10 @@ find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32
 	return true;
 }
 
-/* Among those that were computed after an earlier walk. */
+/*
+ * The turn of a counter that was computed after an earlier walk; NULL if none
+ * was.
+ */
 static GovTurn *
 find_turn(GovResolution *out, int64 counter_id)
 {
@@ -116,8 +119,9 @@ find_turn(GovResolution *out, int64 counter_id)
 }
 
 /*
- * Note that a counter's window is over, with what it takes to compute the next.
- * Of this walk it is the only note, because a budget stands once in the set.
+ * Note that a counter's window is over, with what it takes to compute the
+ * next.  A walk notes each counter once, because a budget stands once in the
+ * set.
  */
 static void
 note_turn(GovWalk *walk, const GovEntity *entity, const GovBudget *budget)
@@ -141,8 +145,9 @@ note_turn(GovWalk *walk, const GovEntity *entity, const GovBudget *budget)
 }
 
 /*
- * Has the counter a window that the present time lies in, or can it be given
- * one?  A later one that it has it keeps: see clock.c.
+ * Turn a counter to the present window; false if that window is to be computed
+ * first, or takes the exclusive lock.  A counter that has a later window keeps
+ * it: see clock.c.
  */
 static bool
 turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
@@ -179,7 +184,10 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 	return true;
 }
 
-/* What is used and held for this transaction, which sees what it gives back. */
+/*
+ * What is used and held of a budget, as this transaction sees it: without what
+ * it gives back when it commits.
+ */
 static void
 read_state(const GovEntity *entity, const GovResolvedBudget *resolved, TimestampTz now,
 		   GovBudgetState *state)
@@ -251,7 +259,10 @@ note_block(GovResolution *out, int entity, TimestampTz until)
 	out->blocked_until = until;
 }
 
-/* Returns whether every counter has the window of the present time. */
+/*
+ * Find the budgets that count; false if a counter has not got the present
+ * window.
+ */
 bool
 gov_resolve_budgets(GovWalk *walk)
 {
@@ -295,7 +306,10 @@ compare_turns(const void *left, const void *right, void *arg)
 	return (a > b) - (a < b);
 }
 
-/* So that the next walk, under the lock, finds each at once. */
+/*
+ * Sort the turns by counter, so that the next walk, under the lock, finds each
+ * at once.
+ */
 static void
 sort_turns(GovResolution *resolution)
 {

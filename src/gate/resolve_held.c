@@ -20,7 +20,10 @@
 #include "cache/private_view.h"
 #include "gate/resolve_walk.h"
 
-/* A budget of this transaction's own, which shared memory does not know. */
+/*
+ * Find the counter of a budget that shared memory does not know, in the
+ * private view.
+ */
 static void
 find_private(GovWalk *walk, GovHeld *held)
 {

@@ -6,20 +6,20 @@
  *		The ledger and the holds are tables, and users add columns with defaults,
  *		generated columns, constraints, foreign keys and triggers to them.  For
  *		such a table an appended row goes through what an INSERT would do with it
- *		(ExecInsert()), as a statement of the caller's; one row, or those of a
- *		batch, are a statement.  A table without is found out once (shape.c),
- *		and none of this is entered.
+ *		(ExecInsert()), as a statement of the caller's: one for a row, or for all
+ *		rows of a batch.  That a table has no such additions is found out once
+ *		(shape.c); then this file is not used.
  *
- *		Columns of ours are what was charged and decided: a BEFORE trigger may
- *		refuse the row by an error, or fill in users' columns, but neither
- *		change ours nor leave the row out.
+ *		Our columns say what was charged and decided.  So a BEFORE trigger may
+ *		refuse the row by an error, or fill in users' columns; it may not change
+ *		our columns, nor leave the row out.
  *
- *		Rules are not honoured: as for COPY.
+ *		Rules are ignored, as by COPY.
  *
  * SECURITY
  *		Defaults, constraints and triggers run as the caller, with his settings
- *		and rights.  A call in the midst of them is refused, because the row is
- *		being written (gate.c); deferred triggers run after that.
+ *		and rights.  They may not call the engine, because a row is being
+ *		written (gate.c).  Deferred triggers run later, and may.
  *
  * FAILURE
  *		Raises what an INSERT would, and 39P01 for such a BEFORE trigger.  The
@@ -54,7 +54,7 @@ struct GovAdditions
 
 /* ---------------------------------------------------------------- is there anything? */
 
-/* Has a column of a user's anything to say about a row without a value for it? */
+/* Does a user's column concern a row that gives it no value? */
 static bool
 says_something(Form_pg_attribute column)
 {
@@ -63,7 +63,7 @@ says_something(Form_pg_attribute column)
 		 column->attgenerated != '\0' || get_typtype(column->atttypid) == TYPTYPE_DOMAIN);
 }
 
-/* Columns of ours that may be null are so, unless a user has forbidden it. */
+/* Has a user made a column of ours NOT NULL that may be null? */
 static bool
 is_null_forbidden(Relation rel)
 {
@@ -108,7 +108,7 @@ has_checks(Relation rel)
 	return false;
 }
 
-/* What notices rows that others write is not for ours. */
+/* Is this a trigger of ours, which is only for rows that others write? */
 static bool
 is_own(const Trigger *trigger)
 {
@@ -182,7 +182,7 @@ gov_additions_open(ResultRelInfo *result_rel, EState *estate, int ncolumns)
 	return additions;
 }
 
-/* End it: what is to be done after it is done, unless it is deferred. */
+/* End the statement, and run its AFTER triggers, unless they are deferred. */
 void
 gov_additions_close(GovAdditions *additions)
 {
@@ -199,7 +199,7 @@ check_domain(Form_pg_attribute column)
 		domain_check((Datum) 0, true, column->atttypid, NULL, NULL);
 }
 
-/* What users' columns have where no value is given. */
+/* Fill in the defaults of users' columns. */
 static void
 fill_in(GovAdditions *additions, TupleTableSlot *slot)
 {
@@ -217,7 +217,10 @@ fill_in(GovAdditions *additions, TupleTableSlot *slot)
 	}
 }
 
-/* A BEFORE trigger has left the row out, or has changed a column of ours. */
+/*
+ * Raise an error: a BEFORE trigger has left the row out (NULL), or has changed
+ * this column of ours.
+ */
 pg_noreturn static void
 refuse_change(const GovAdditions *additions, const char *column)
 {
@@ -274,7 +277,7 @@ gov_additions_before_row(GovAdditions *additions, TupleTableSlot *slot)
 	ExecConstraints(result_rel, slot, additions->estate);
 }
 
-/* The row is inserted. */
+/* The row is inserted: queue its AFTER ROW triggers. */
 void
 gov_additions_after_row(GovAdditions *additions, TupleTableSlot *slot, List *recheck_indexes)
 {

@@ -3,20 +3,21 @@
  *		Appends rows to a table of ours, below SPI.
  *
  * PURPOSE
- *		The row that a call writes is the price of the call, so it goes to the
- *		table and its indexes directly, by what is remembered of them
- *		(shape.c).  Rows with a key are inserted as INSERT
- *		... ON CONFLICT does it: speculatively, and taken back at once if
- *		somebody was faster.  Rows that come together are put into the table
- *		together, a page at a time.  Where users have added something that
- *		concerns the row, the executor does it (additions.c).
+ *		Most of the time of a call goes into the row that it writes.  So the row
+ *		goes to the table and its indexes directly, by what is remembered of
+ *		them (shape.c).  Rows with a key are inserted as INSERT ... ON CONFLICT
+ *		does it: speculatively, and taken back at once if somebody was faster.
+ *		The rows of a batch are put into the table together, a page at a time.
+ *		Where users have added something that concerns the row, the executor
+ *		inserts it (additions.c).
  *
  * LOCKING
  *		RowExclusiveLock on the table and on its indexes, to the end of the
- *		transaction: who wants more of an index waits for the table anyway, and
- *		to take a lock that one has costs a tenth of taking it anew.  While a
- *		row is inserted speculatively its token is held, which others wait for:
- *		see keys.c for who may then wait for whom.
+ *		transaction.  That keeps nobody waiting longer, because whoever wants a
+ *		stronger lock on an index wants one on the table too; and taking a lock
+ *		that one has costs a tenth of taking it anew.  While a row is inserted
+ *		speculatively its token is held, and others wait for that: keys.c says
+ *		who may wait for whom then.
  *
  * FAILURE
  *		Raises what an INSERT would.
@@ -41,7 +42,10 @@
 #include "ledger/append.h"
 #include "ledger/shape.h"
 
-/* The indexes of a shape; their locks stay to the end of the transaction. */
+/*
+ * Open the indexes of a shape.  Their locks stay to the end of the
+ * transaction.
+ */
 static void
 open_indexes(GovAppend *append, bool has_key)
 {
@@ -58,7 +62,10 @@ open_indexes(GovAppend *append, bool has_key)
 	}
 }
 
-/* What an index has kept for the next row refers to its relation, and to our memory. */
+/*
+ * Close the indexes, and drop what they have cached for the next row, because
+ * that refers to the relation and to our memory.
+ */
 static void
 close_indexes(GovAppend *append)
 {
@@ -69,7 +76,10 @@ close_indexes(GovAppend *append)
 	}
 }
 
-/* A key is to be told of, rather than raise an error, if somebody may have it. */
+/*
+ * How an index checks that a key is unique: that of the keys reports a
+ * possible duplicate and raises no error.
+ */
 static IndexUniqueCheck
 unique_check(const GovAppend *append, int i)
 {
@@ -147,7 +157,7 @@ open_executor(GovAppend *append, Oid key_index, bool has_key, const GovShape *sh
 		append->additions = gov_additions_open(append->result_rel, append->estate, ncolumns);
 }
 
-/* What is to be done after the statement is done before the table is left. */
+/* Run what is due after the statement, then close the table. */
 static pg_noinline void
 close_executor(GovAppend *append)
 {
@@ -162,9 +172,10 @@ close_executor(GovAppend *append)
 }
 
 /*
- * Open a table that has so many columns of ours, or more that somebody added,
- * for rows that all have a key or all have none.  Nothing has to be evaluated,
- * unless somebody has added an index, or something else, for which it must.
+ * Open a table for rows that all have a key or all have none.  The table has
+ * ncolumns columns of ours, and maybe some that users have added.  The
+ * executor is not needed, unless somebody has added an index or something else
+ * for which an expression must be evaluated.
  */
 void
 gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool has_key)
@@ -204,7 +215,7 @@ gov_append_close(GovAppend *append)
 	gov_spi_leave_row();
 }
 
-/* Begin a row: all columns null, also those that somebody may have added. */
+/* Begin a row: all columns are null, including those that users have added. */
 void
 gov_append_clear(GovAppend *append)
 {
@@ -214,7 +225,7 @@ gov_append_clear(GovAppend *append)
 	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
 }
 
-/* The slot's row, completed by what users have added to the table. */
+/* Form the slot's row, completed by what users have added to the table. */
 static pg_noinline TupleTableSlot *
 form_executor_row(GovAppend *append)
 {
@@ -229,8 +240,8 @@ form_executor_row(GovAppend *append)
 }
 
 /*
- * The slot's row as the table takes it: as one tuple, if nothing else needs it,
- * which is not copied again.
+ * Form the slot's row as the table takes it: as one tuple, which is not copied
+ * again.
  */
 static TupleTableSlot *
 form_row(GovAppend *append)
@@ -281,9 +292,9 @@ gov_append_row(GovAppend *append)
 }
 
 /*
- * Insert the slot's row, which has no key, together with those that follow it,
- * up to gov_append_flush().  Its values must last until then.  There are so many
- * left, this one included.
+ * Insert the slot's row, which has no key, together with those that follow it
+ * until gov_append_flush().  Its values must stay until then. nleft rows are
+ * left, including this one.
  */
 void
 gov_append_later(GovAppend *append, int nleft)

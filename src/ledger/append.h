@@ -29,7 +29,7 @@ typedef struct GovAppend
 	List	   *key_index;		/* unique; NIL: the rows have none */
 } GovAppend;
 
-/* Is a key, just inserted, taken where our index cannot see it? */
+/* Is a key that was just inserted taken in the other table? */
 typedef bool (*GovIsTaken) (const void *key);
 
 extern void gov_append_open(GovAppend *append, Oid table, int ncolumns,

@@ -5,7 +5,7 @@
 #ifndef GOV_COLUMNS_H
 #define GOV_COLUMNS_H
 
-/* gov_entities, in order; no more of it */
+/* The columns of gov_entities that are read, in order */
 enum
 {
 	GOV_ENTITY_OWNER_ID,
@@ -17,7 +17,7 @@ enum
 	GOV_ENTITY_ARCHIVED_AT
 };
 
-/* gov_assignments, in order; no more of it */
+/* The columns of gov_assignments that are read, in order */
 enum
 {
 	GOV_ASSIGNMENT_ID,
@@ -37,7 +37,7 @@ enum
 	GOV_ASSIGNMENT_COUNTER_ID
 };
 
-/* gov_boosts, in order; no more of it */
+/* The columns of gov_boosts that are read, in order */
 enum
 {
 	GOV_BOOST_ID,
@@ -51,21 +51,21 @@ enum
 	GOV_BOOST_VALID_UNTIL
 };
 
-/* gov_alert_policies, in order; no more of it */
+/* The columns of gov_alert_policies that are read, in order */
 enum
 {
 	GOV_POLICY_OWNER_ID,
 	GOV_POLICY_THRESHOLDS
 };
 
-/* gov_rollup_state, in order; no more of it */
+/* The columns of gov_rollup_state that are read, in order */
 enum
 {
 	GOV_STATE_ID,
 	GOV_STATE_WATERMARK
 };
 
-/* gov_events, in order */
+/* The columns of gov_events, in order */
 enum
 {
 	GOV_EVENT_ID,
@@ -85,7 +85,11 @@ enum
 	GOV_EVENT_COLUMNS
 };
 
-/* gov_usage, in order; no more of it, since what was added later may stand behind others' columns */
+/*
+ * The columns of gov_usage that are read, in order.  Those that a later
+ * version has added may stand behind users' columns, and are looked up by
+ * name.
+ */
 enum
 {
 	GOV_USAGE_OWNER_ID,
@@ -96,7 +100,7 @@ enum
 	GOV_USAGE_AMOUNT
 };
 
-/* gov_reservations, in order */
+/* The columns of gov_reservations, in order */
 enum
 {
 	GOV_HOLD_ID,

@@ -8,9 +8,9 @@
  *		open one, whatever its time, so only the change of its state ends it.
  *
  * LOCKING
- *		Whoever is to change a hold locks its row first, to the end of the
- *		transaction: of settling, releasing, extending and expiring one at a
- *		time.  Expiring skips what is locked.
+ *		Whoever changes a hold locks its row first, to the end of the
+ *		transaction, so only one transaction at a time settles, releases, extends
+ *		or expires it.  Expiring skips rows that are locked.
  *
  * FAILURE
  *		40001 when the row was changed since a REPEATABLE READ or SERIALIZABLE
@@ -185,7 +185,7 @@ gov_hold_row_insert(GovHold *hold)
 	return is_done;
 }
 
-/* What SPI has, copied into the caller's memory. */
+/* Copy a row that SPI has into a hold, in the caller's memory. */
 static void
 read_hold(uint64 row, MemoryContext context, GovHold *hold)
 {
@@ -208,7 +208,10 @@ read_hold(uint64 row, MemoryContext context, GovHold *hold)
 	MemoryContextSwitchTo(old);
 }
 
-/* The budgets of some holds, one after the other; ends says where each one's do. */
+/*
+ * The budgets of all these holds in one array; ends[i] is where those of hold
+ * i end.
+ */
 static Datum
 all_budgets(const GovHold *holds, int count, int64 *ends)
 {
@@ -228,7 +231,7 @@ all_budgets(const GovHold *holds, int count, int64 *ends)
 	return makeArrayResult(all, CurrentMemoryContext);
 }
 
-/* Which of the holds' budgets there still are, and on which entities. */
+/* Read which of the holds' budgets still exist, and on which entities. */
 static void
 read_budgets(GovHold *holds, int count, MemoryContext context)
 {
@@ -277,7 +280,7 @@ lock_holds(GovQuery *query, Datum *args, const char *nulls, MemoryContext contex
 	return count;
 }
 
-/* A hold as it is for this transaction; false if there is no such row. */
+/* Find a hold, as this transaction sees it; false if there is none. */
 bool
 gov_hold_row_find(const pg_uuid_t *id, GovHold *hold)
 {
@@ -297,8 +300,8 @@ gov_hold_row_find(const pg_uuid_t *id, GovHold *hold)
 }
 
 /*
- * Lock a hold's row, waiting for whoever has; false if there is no such row, or
- * an owner is given that it is not of.
+ * Lock a hold's row, after waiting for whoever has it locked.  False if there
+ * is no such row, or if an owner is given and the hold is not of that owner.
  */
 bool
 gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold)
@@ -337,7 +340,10 @@ gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 	return count;
 }
 
-/* The same for all owners; of holds whose time is after another one. */
+/*
+ * Lock open holds of any owner past their time that nobody else has locked,
+ * beginning after a time.
+ */
 int
 gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most, GovHold **holds)
 {
@@ -354,7 +360,7 @@ gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most, GovHold 
 	return count;
 }
 
-/* What is said of the counters must be said of the row. */
+/* Raise unless one row was changed: the counters are changed for it. */
 static void
 require_one(uint64 nrows)
 {
@@ -401,7 +407,10 @@ gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at)
 	gov_spi_end(&spi);
 }
 
-/* The first time after another one that an open hold has; false if none is open. */
+/*
+ * The first time after another time at which an open hold expires; false if
+ * there is none.
+ */
 bool
 gov_hold_row_next_expiry(TimestampTz after, TimestampTz *expires_at)
 {

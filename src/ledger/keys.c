@@ -11,12 +11,13 @@
  *		README.md has the three steps, and who may wait for whom in the third.
  *
  * SNAPSHOTS
- *		A dirty snapshot sees what is being inserted.  But a hold changes its
- *		state, and has its key all the while: so what is committed is looked for
- *		first, and nobody is waited for who only changes it.  A dirty scan beside
- *		such a change can miss both versions; so it is looked for once more
- *		afterwards.  All that is spared where the index has no row at all under
- *		the key, which nearly every new key finds: then none of them would have.
+ *		A dirty snapshot sees what is being inserted.  But a hold keeps its key
+ *		while its state is changed.  So what is committed is looked for first,
+ *		and a transaction that merely updates the hold is not waited for.  A
+ *		dirty scan that runs beside such an update can miss both versions of the
+ *		row, so what is committed is looked for once more after it.  None of
+ *		these is needed where the index has no entry at all under the key, which
+ *		is so for nearly every new key.
  */
 #include "postgres.h"
 
@@ -46,7 +47,10 @@ typedef struct GovKeyWriter
 	ItemPointerData tid;
 } GovKeyWriter;
 
-/* The transaction under way that deletes a row, invalid if none does. */
+/*
+ * The transaction under way that is deleting a row; invalid if there is none,
+ * or if the row is only being updated.
+ */
 static TransactionId
 deleting_transaction(SysScanDesc scan, HeapTuple tuple)
 {
@@ -57,7 +61,8 @@ deleting_transaction(SysScanDesc scan, HeapTuple tuple)
 	if ((header.t_infomask & HEAP_XMAX_INVALID) ||
 		HEAP_XMAX_IS_LOCKED_ONLY(header.t_infomask) ||
 		!ItemPointerEquals(&tuple->t_self, &header.t_ctid))
-		return InvalidTransactionId;	/* nobody, or it is only changed */
+		return InvalidTransactionId;	/* nobody deletes it, or it is only
+										 * updated */
 	xmax = HeapTupleHeaderGetUpdateXid(&header);
 	return TransactionIdIsInProgress(xmax) && !TransactionIdIsCurrentTransactionId(xmax) ?
 		xmax : InvalidTransactionId;
@@ -101,7 +106,7 @@ begin_scan(Relation rel, const GovKey *key, bool is_hold, Snapshot snapshot)
 							  catalog->events_key, true, snapshot, 2, keys);
 }
 
-/* Has any row the key, whoever wrote it and whatever became of it? */
+/* Has the index any entry under the key, whatever became of its row? */
 static bool
 has_trace(Relation rel, const GovKey *key, bool is_hold)
 {
@@ -132,7 +137,10 @@ look_up(Relation rel, const GovKey *key, bool is_hold, Snapshot snapshot,
 	return found;
 }
 
-/* What is committed, and what this transaction's earlier commands wrote. */
+/*
+ * Look for a key among committed rows, and rows of this transaction's earlier
+ * commands.
+ */
 static bool
 look_up_committed(Relation rel, const GovKey *key, GovKeyHolder *holder,
 				  GovKeyWriter *writer)
@@ -144,7 +152,7 @@ look_up_committed(Relation rel, const GovKey *key, GovKeyHolder *holder,
 	return found;
 }
 
-/* What is committed or not. */
+/* Look for a key among all rows, committed or not. */
 static bool
 look_up_dirty(Relation rel, const GovKey *key, bool is_hold, GovKeyHolder *holder,
 			  GovKeyWriter *writer)
@@ -185,7 +193,7 @@ open_table(bool is_hold)
 	return rel;
 }
 
-/* Find a key in one of the tables, when nobody is writing it any more. */
+/* Find a key in one of the tables, after waiting for whoever is writing it. */
 static bool
 find_settled(const GovKey *key, bool is_hold, GovKeyHolder *holder)
 {
@@ -216,7 +224,7 @@ gov_key_find(const GovKey *key, GovKeyHolder *holder)
 	return find_settled(key, false, holder) || find_settled(key, true, holder);
 }
 
-/* Step 3 for a new event. */
+/* Step 3 of the protocol, for a new event: has a hold the key? */
 bool
 gov_key_has_hold(const void *arg)
 {
@@ -232,7 +240,7 @@ gov_key_has_hold(const void *arg)
 	return found;
 }
 
-/* Step 3 for a new hold. */
+/* Step 3 of the protocol, for a new hold: has an event the key? */
 bool
 gov_key_has_event(const void *arg)
 {

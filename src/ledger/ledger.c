@@ -71,7 +71,10 @@ draw_id(void)
 	return nextval_internal(gov_catalog()->events_id_seq, false);
 }
 
-/* Keep an event without a key to be written with others; returns its id. */
+/*
+ * Keep an event without a key, to be written with others later; returns its
+ * id.
+ */
 int64
 gov_ledger_add(GovLedgerRows *rows, const GovEvent *event)
 {
@@ -89,7 +92,7 @@ gov_ledger_add(GovLedgerRows *rows, const GovEvent *event)
 	return row->id;
 }
 
-/* Write what is kept. */
+/* Write the events that were kept. */
 void
 gov_ledger_flush(GovLedgerRows *rows)
 {
@@ -110,8 +113,8 @@ gov_ledger_flush(GovLedgerRows *rows)
 }
 
 /*
- * Append an event.  False when its key has just been taken: nothing was written
- * then, and gov_key_find() will wait for whoever did.
+ * Append an event.  False when its key has just been taken: then nothing was
+ * written, and gov_key_find() waits for whoever has taken it.
  */
 bool
 gov_ledger_insert(const GovEvent *event, int64 *id)

@@ -3,21 +3,22 @@
  *		What a row needs of the table it is appended to.
  *
  * PURPOSE
- *		Opening a table for one row costs the executor a quarter of the row:
- *		its state, a description of each index, a slot.  All that depends on the
- *		catalog alone and is kept, from one transaction to the next.  What the
- *		server counts is not: relations are opened and closed by each call, so
- *		nothing here belongs to a resource owner, a portal or a subtransaction.
+ *		To open a table for one row takes the executor a quarter of the time
+ *		that the row takes: its state, a description of each index, a slot.  All
+ *		that depends on the catalog alone, and is kept from one transaction to the
+ *		next.  Relations are opened and closed by each call, so nothing here
+ *		belongs to a resource owner, a portal or a subtransaction.
  *
  * INVARIANTS
- *		A shape is of a generation of the catalog (catalog.c).  Whatever changes
- *		the columns, constraints, triggers or indexes of a table invalidates the table, and
- *		thereby the generation: in the transaction that did it from the next
- *		command on, again when it is rolled back, and in others when they lock
- *		the table.  It is as fresh as the list of indexes in the relation cache.
- *		The slots have a copy of the table's row type, and the indexes'
- *		descriptions refer to no relation; what an index keeps in its own during
- *		a call is forgotten at the end of it (append.c).
+ *		A shape belongs to a generation of the catalog (catalog.c).  Whatever
+ *		changes the columns, constraints, triggers or indexes of a table
+ *		invalidates the table, and with it the generation: in the transaction
+ *		that did it from the next command on, again when that is rolled back, and
+ *		in others when they lock the table.  So a shape is as fresh as the list
+ *		of indexes in the relation cache.  The slots have a copy of the table's
+ *		row type, and the descriptions of indexes refer to no relation; what an
+ *		index caches in its description during a call is dropped at the end of
+ *		the call (append.c).
  *
  * FAILURE
  *		55000 when the table lacks columns of this version.  A shape that could
@@ -113,7 +114,7 @@ add_key_index(GovShape *shape, Oid id)
 	index_close(index, NoLock);
 }
 
-/* Fill in a shape whose memory is empty. */
+/* Fill in a shape that has a memory context and nothing in it. */
 static void
 build_shape(GovShape *shape, Relation rel, Oid key_index, int ncolumns)
 {
@@ -155,7 +156,9 @@ find_place(Oid table)
 	return &shapes[0];
 }
 
-/* The shape of a table of ours, which is locked. */
+/*
+ * The shape of a table of ours, which the caller has locked; made if need be.
+ */
 const GovShape *
 gov_shape(Relation rel, Oid key_index, int ncolumns)
 {

@@ -5,8 +5,8 @@
  * PURPOSE
  *		A row names every counter that it was charged to.  SQL takes the arrays
  *		of each row apart, sorts and groups; here a row costs a fetch and a
- *		look-up per counter, so that half a million of them are read in less
- *		than half a second, whoever of them was charged.
+ *		look-up per counter, so that half a million rows are read in less than
+ *		half a second, whatever counters they were charged to.
  *
  * LAYOUT
  *		A hash table, one entry per counter and window.  Amounts are exact.
@@ -68,7 +68,7 @@ struct GovTally
 	tallied_hash *table;
 };
 
-/* An empty one. */
+/* Make an empty tally. */
 GovTally *
 gov_tally_create(MemoryContext context)
 {
@@ -79,7 +79,10 @@ gov_tally_create(MemoryContext context)
 	return tally;
 }
 
-/* The charges of a row, or some column of them. */
+/*
+ * One column of a row's charges: the counters, or the starts or ends of their
+ * windows.
+ */
 static const int64 *
 charge_column(const Datum *values, const bool *nulls, int column, int *count)
 {
@@ -157,8 +160,9 @@ range_keys(const GovTallyRange *range, ScanKeyData *keys, int *nkeys)
 }
 
 /*
- * Add the charges of a range of rows, in the order of their ids where there is
- * the index; show each to somebody else, if there is one, who may end it.
+ * Add the charges of a range of rows, in the order of their ids unless the
+ * index is missing.  If a callback is given, it is shown each row before, and
+ * may end the scan.
  */
 void
 gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void *state)
@@ -200,7 +204,7 @@ gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void
 	MemoryContextDelete(row_context);
 }
 
-/* How many counters and windows? */
+/* How many entries has the tally, one for each counter and window? */
 uint32
 gov_tally_count(const GovTally *tally)
 {
@@ -214,7 +218,7 @@ gov_tally_last_id(const GovTally *tally)
 	return tally->last_id;
 }
 
-/* NULL when nothing was charged to that counter in that window. */
+/* The entry of a counter and window; NULL if nothing was charged to it. */
 const GovTallied *
 gov_tally_find(const GovTally *tally, int64 counter_id, TimestampTz window_start)
 {
@@ -223,7 +227,9 @@ gov_tally_find(const GovTally *tally, int64 counter_id, TimestampTz window_start
 	return tallied_lookup(tally->table, key);
 }
 
-/* The next one from a position on, which starts at 0; NULL after the last. */
+/*
+ * The next entry from a position on, which is 0 at first; NULL after the last.
+ */
 const GovTallied *
 gov_tally_next(const GovTally *tally, uint32 *position)
 {

@@ -16,8 +16,8 @@ typedef struct GovTallyKey
 {
 	int64		counter_id;
 	TimestampTz window_start;
-	const void *owner;			/* whose rows, where a GovTallyRow tells; else
-								 * NULL */
+	const void *owner;			/* whose rows, as a GovTallyRow said; without
+								 * one NULL */
 } GovTallyKey;
 
 /* The charges of some rows to one counter in one window. */

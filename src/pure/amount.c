@@ -8,25 +8,26 @@
  *		billionths, and numeric only at the border with SQL.
  *
  * LIMITS
- *		What a caller passes in has at most 18 digits before the point, so a
- *		sum overflows no sooner than after 10^11 of the largest amounts.  Sums
- *		that come back from the tables have at most 28; what goes out may be
- *		whatever it is.
+ *		What a caller passes in has at most 18 digits before the point, so it
+ *		takes 10^11 of the largest amounts for a sum to overflow.  Sums that are
+ *		read from the tables have at most 28 digits there.  An amount of any size
+ *		can be written.
  *
  * READING
- *		A numeric may have any of its forms.  Its string has one, and for the short
- *		numbers that amounts are, taking it apart costs less than any
+ *		A numeric is read from its string.  It has several binary forms and one
+ *		string, and for numbers as short as amounts that costs less than any
  *		combination of the exported arithmetic functions.
  *
  * WRITING
  *		Every call writes some numerics, so they are put together here, in the
- *		short form that tables keep them in, which pg_upgrade has kept since 9.1.
- *		The tests compare them with the server's own, byte by byte.
+ *		short form in which tables keep them.  pg_upgrade has kept that form
+ *		since 9.1.  The tests compare them with the server's own, byte by byte.
  *
  * FAILURE
- *		Nothing here raises an error of the caller's input: the caller knows
- *		which argument was wrong.  No locks, and no state but some constants; all
- *		but gov_amount_add allocate in the current memory context.
+ *		A status says what is wrong with the input: only the caller knows which
+ *		argument it was, and raises.  There are no locks, and no state but some
+ *		constants.  All but gov_amount_add() allocate in the current memory
+ *		context.
  */
 #include "postgres.h"
 
@@ -129,7 +130,10 @@ gov_amount_from_numeric(Numeric num, GovAmount *result)
 	return from_numeric(num, AMOUNT_WHOLE_DIGITS, result);
 }
 
-/* The same for a sum of amounts, which may be larger than any one of them. */
+/*
+ * Convert a numeric that is a sum of amounts, which may be larger than any one
+ * of them, as gov_amount_from_numeric() does.
+ */
 GovAmountStatus
 gov_amount_from_sum(Numeric num, GovAmount *result)
 {
@@ -137,13 +141,13 @@ gov_amount_from_sum(Numeric num, GovAmount *result)
 }
 
 /* What shares are computed with, as numerics. */
-typedef struct Constants
+typedef struct GovAmountConstants
 {
 	Datum		units;			/* of a per cent of one */
 	Datum		unit;
 	Datum		too_large;		/* a limit times a percentage that no sum
 								 * reaches */
-} Constants;
+} GovAmountConstants;
 
 static Datum
 numeric_of(const char *string)
@@ -152,10 +156,10 @@ numeric_of(const char *string)
 							   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 }
 
-static const Constants *
+static const GovAmountConstants *
 numeric_constants(void)
 {
-	static Constants values;
+	static GovAmountConstants values;
 	static bool are_made = false;
 	MemoryContext caller;
 
@@ -177,7 +181,7 @@ numeric_constants(void)
 GovAmountStatus
 gov_amount_from_share(Numeric limit, Numeric percentage, GovAmount *result)
 {
-	const Constants *with = numeric_constants();
+	const GovAmountConstants *with = numeric_constants();
 	Datum		product = DirectFunctionCall2(numeric_mul, NumericGetDatum(limit),
 											  NumericGetDatum(percentage));
 	Datum		units;
@@ -276,7 +280,7 @@ gov_amount_to_numeric(GovAmount amount)
 	}
 	weight = point - first - 1;
 
-	/* None at the end is zero; none is there at all of nothing. */
+	/* No digit at the end is zero, and zero has no digits. */
 	while (end > first && end[-1] == 0)
 		end--;
 	if (first == end)

@@ -11,9 +11,9 @@
  *
  * COST
  *		The names of entities and capabilities are numbered once, so that a use
- *		costs a look-up for each entity of its set and no comparison of string for
- *		each budget.  Memory is taken when the replay is made and by nothing
- *		that comes later: any number of uses fits.
+ *		costs a look-up for each entity of its set, and no comparison of strings
+ *		for each budget.  Memory is allocated when the replay is made and not
+ *		later, so any number of uses fits.
  *
  * INVARIANTS
  *		Times never run backwards, so a budget has one window at a time and its
@@ -21,7 +21,8 @@
  *		use: the list of each entity is walked once.
  *
  * FAILURE
- *		Says so and is of no use any more; the caller knows the words.
+ *		Functions return that something failed, and the caller raises.  The replay
+ *		is of no use after that.
  */
 #include "postgres.h"
 
@@ -32,18 +33,18 @@
 #include "pure/bytes.h"
 #include "pure/window.h"
 
-typedef struct NumberedName
+typedef struct GovNumberedName
 {
 	const char *string;
 	uint32		length;
 	uint32		hash;
 	int			first_trial;	/* of the entity of this name, or -1 */
 	uint64		seen_in;		/* the last use whose set has the entity */
-} NumberedName;
+} GovNumberedName;
 
 struct GovBacktest
 {
-	NumberedName *names;
+	GovNumberedName *names;
 	int			nnames;
 	int			max_names;
 	uint32	   *slots;			/* open addressing; a number + 1, 0 = empty */
@@ -70,7 +71,7 @@ gov_backtest_create(int max_trials, int max_names)
 	backtest->trials = palloc0(sizeof(GovTrial) * max_trials);
 	backtest->concerned = palloc0(sizeof(GovTrial *) * max_trials);
 	backtest->max_names = max_names;
-	backtest->names = palloc0(sizeof(NumberedName) * max_names);
+	backtest->names = palloc0(sizeof(GovNumberedName) * max_names);
 	backtest->present = palloc0(sizeof(int) * max_names);
 	backtest->nslots = pg_nextpower2_32(2 * (uint32) max_names);
 	backtest->slots = palloc0(sizeof(uint32) * backtest->nslots);
@@ -86,7 +87,7 @@ slot_of(const GovBacktest *backtest, const char *string, uint32 length, uint32 h
 
 	while (backtest->slots[slot] != 0)
 	{
-		const NumberedName *name = &backtest->names[backtest->slots[slot] - 1];
+		const GovNumberedName *name = &backtest->names[backtest->slots[slot] - 1];
 
 		if (name->hash == hash && gov_bytes_equal(name->string, name->length, string, length))
 			break;
@@ -114,7 +115,7 @@ gov_backtest_name(GovBacktest *backtest, const char *string, uint32 length)
 {
 	uint32		hash = hash_of(string, length);
 	uint32		slot = slot_of(backtest, string, length, hash);
-	NumberedName *name;
+	GovNumberedName *name;
 
 	if (backtest->slots[slot] == 0)
 	{
@@ -134,7 +135,7 @@ void
 gov_backtest_add(GovBacktest *backtest, const GovTrial *given)
 {
 	GovTrial   *trial = &backtest->trials[backtest->ntrials];
-	NumberedName *name = &backtest->names[given->entity];
+	GovNumberedName *name = &backtest->names[given->entity];
 
 	Assert(backtest->ntrials < backtest->max_trials);
 	Assert(backtest->use == 0);
@@ -167,7 +168,7 @@ void
 gov_backtest_entity(GovBacktest *backtest, const char *id, uint32 length)
 {
 	int			number = find_name(backtest, id, length);
-	NumberedName *name;
+	GovNumberedName *name;
 
 	if (number < 0)
 		return;
@@ -188,7 +189,7 @@ scope_holds(const GovBacktest *backtest, const GovTrial *trial)
 	return true;
 }
 
-/* Collect the budgets that have a say in the use. */
+/* Collect the budgets that the use counts against. */
 static int
 collect_concerned(GovBacktest *backtest, int capability, TimestampTz at)
 {

@@ -6,8 +6,8 @@
  *		The one rule of the engine, in one place: a use is granted when every
  *		budget of its set allows it, and a budget allows it when it is soft, or
  *		else amount <= call limit and usage + held + amount <= limit, as far as
- *		it has these limits.  The shared cache, a transaction's overlay and the
- *		slow path all decide here.
+ *		it has these limits.  Whether budgets come from shared memory, a private
+ *		view or the tables, it is decided here.
  *
  * INVARIANTS
  *		Runs under a stripe's lock: no allocation, no error, no clock, no loop
@@ -111,7 +111,7 @@ note_denial(TimestampTz may_allow_at, GovDecision *decision)
 
 /*
  * Decide about an amount over the distinct budgets of a set.  An empty set
- * grants: whether that is wanted is the caller's to know.
+ * grants; the caller decides whether that is wanted.
  */
 void
 gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,

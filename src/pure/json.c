@@ -3,11 +3,11 @@
  *		Writes jsonb whose shape is known in advance.
  *
  * PURPOSE
- *		The server's own way (pushJsonbValue, JsonbValueToJsonb) makes a tree of
- *		values, sorts the keys, and turns the tree into bytes.  For the chains
- *		that every gov_consume returns that was a third of all it does.  Where
- *		the keys and the numbers of elements are known before, the bytes can be
- *		written as the values come.
+ *		The server's functions (pushJsonbValue, JsonbValueToJsonb) make a tree of
+ *		values, sort the keys, and turn the tree into bytes.  For the chains that
+ *		every gov_consume returns, that was a third of its time.  Where the keys
+ *		and the number of elements are known, the bytes can be written as the
+ *		values come.
  *
  * LAYOUT
  *		That of utils/jsonb.h: a container is a header, a JEntry for each
@@ -135,7 +135,10 @@ gov_json_put_string(StringInfo json, GovJsonContainer *in,
 	note_element(json, in, JENTRY_ISSTRING, length);
 }
 
-/* Write an object's header, its keys, and room for the JEntries of its values. */
+/*
+ * Write the first bytes of an object with these keys, once: its header, the
+ * JEntries of keys and values, and the keys.
+ */
 static void
 write_keys(GovJsonKeys *keys)
 {
@@ -153,7 +156,10 @@ write_keys(GovJsonKeys *keys)
 	MemoryContextSwitchTo(caller);
 }
 
-/* Begin an object with all its keys, which are the same each time: values follow. */
+/*
+ * Begin an object whose keys are known in advance, and write them.  The values
+ * follow.
+ */
 void
 gov_json_begin_values(StringInfo json, GovJsonContainer *object, GovJsonKeys *keys)
 {
@@ -229,7 +235,10 @@ write_time(GovJsonTime *written, TimestampTz time)
 	return true;
 }
 
-/* Budgets share their windows, and keep them for many calls: do not write them anew. */
+/*
+ * Write a time.  Budgets share their windows, and keep them for many calls, so
+ * the text of the last time is kept.
+ */
 void
 gov_json_put_time(StringInfo json, GovJsonContainer *in, GovJsonTime *last,
 				  TimestampTz time)
@@ -240,7 +249,10 @@ gov_json_put_time(StringInfo json, GovJsonContainer *in, GovJsonTime *last,
 		gov_json_put_null(json, in);
 }
 
-/* A container is complete, and an element of another one or (NULL) the whole. */
+/*
+ * End a container, which is an element of another one, or (NULL) the whole
+ * value.
+ */
 void
 gov_json_end(StringInfo json, GovJsonContainer *container, GovJsonContainer *in)
 {

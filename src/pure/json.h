@@ -24,7 +24,7 @@ typedef struct GovJsonContainer
 	uint32		length;			/* of the elements written */
 } GovJsonContainer;
 
-/* The keys of an object, in jsonb's order, and once they are written its first bytes. */
+/* The keys of an object, in jsonb's order; and once written, the object's first bytes. */
 typedef struct GovJsonKeys
 {
 	const char *const *names;

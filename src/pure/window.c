@@ -12,9 +12,10 @@
  *		days are calendar arithmetic on the anchor's local time: every window
  *		starts at the anchor's time of day, and months clamp from the anchor's
  *		day (31 January, 28 February, 31 March).  A local time that a clock
- *		change skips or repeats means what it means to AT TIME ZONE: one in a
- *		gap is read with the offset before it, of two equal ones the second
- *		counts.  Only window 0 starts at the anchor itself, whichever of two.
+ *		change skips or repeats means what it means to AT TIME ZONE: a time in
+ *		a gap is read with the offset from before the gap, and of two equal
+ *		times the second counts.  Window 0 starts at the anchor itself, even
+ *		where that is the first of two equal times.
  *
  * INVARIANTS
  *		start <= at < end, always.  The windows of a budget tile time: asking
@@ -29,10 +30,10 @@
  *		date; clock changes and the time of day move it by very few.
  *
  * FAILURE
- *		False when the window reaches past what timestamptz can hold, or the
- *		clock of a time zone did what none has done (see COST): no loop here is
- *		without a bound.
- *		gov_window_timezone may allocate; gov_window_at does not.
+ *		False when the window reaches past what timestamptz can hold, or when a
+ *		zone's clock was changed by more than any ever was (see COST), because
+ *		every loop has a bound.  gov_window_timezone() may allocate;
+ *		gov_window_at() does not.
  */
 #include "postgres.h"
 
@@ -50,7 +51,7 @@
 #define MAX_CORRECTIONS			3
 
 /* Windows made by calendar arithmetic. */
-typedef struct Calendar
+typedef struct GovCalendar
 {
 	TimestampTz anchor;			/* where window 0 starts */
 	struct pg_tm local;			/* the anchor's local time */
@@ -58,7 +59,7 @@ typedef struct Calendar
 	pg_tz	   *tz;
 	int64		months;			/* length of a window: either months ... */
 	int64		days;			/* ... or days; the other is 0 */
-} Calendar;
+} GovCalendar;
 
 /* Division that rounds down, also for what lies before the anchor. */
 static inline int64
@@ -101,7 +102,7 @@ default_anchor(pg_tz *tz, TimestampTz *result)
 
 /* Where window n of a calendar starts; false when out of range. */
 static bool
-calendar_start(const Calendar *calendar, int64 n, TimestampTz *result)
+calendar_start(const GovCalendar *calendar, int64 n, TimestampTz *result)
 {
 	struct pg_tm local = calendar->local;
 
@@ -136,7 +137,7 @@ calendar_start(const Calendar *calendar, int64 n, TimestampTz *result)
 
 /* The window of a calendar that a local date falls into, give or take one. */
 static int64
-calendar_estimate(const Calendar *calendar, const struct pg_tm *at)
+calendar_estimate(const GovCalendar *calendar, const struct pg_tm *at)
 {
 	const struct pg_tm *anchor = &calendar->local;
 
@@ -149,7 +150,10 @@ calendar_estimate(const Calendar *calendar, const struct pg_tm *at)
 					 calendar->days);
 }
 
-/* The estimate is off by one more: is that more than it can be? */
+/*
+ * Count that the estimate was off by one more; true when that is more than it
+ * can be.
+ */
 static bool
 is_too_far(int *ncorrections)
 {
@@ -161,7 +165,7 @@ is_too_far(int *ncorrections)
 
 /* The window of a calendar that a point in time falls into. */
 static bool
-calendar_window(const Calendar *calendar, TimestampTz at, GovWindow *result)
+calendar_window(const GovCalendar *calendar, TimestampTz at, GovWindow *result)
 {
 	struct pg_tm local;
 	fsec_t		fsec;
@@ -199,7 +203,10 @@ calendar_window(const Calendar *calendar, TimestampTz at, GovWindow *result)
 	return true;
 }
 
-/* The same for windows of a fixed length in microseconds. */
+/*
+ * The window that a point in time falls into, where windows have a fixed
+ * length in microseconds.
+ */
 static bool
 elapsed_window(int64 length, TimestampTz anchor, TimestampTz at,
 			   GovWindow *result)
@@ -221,7 +228,7 @@ static bool
 calendar_window_at(const GovCadence *cadence, TimestampTz anchor, pg_tz *tz,
 				   TimestampTz at, GovWindow *result)
 {
-	Calendar	calendar = {0};
+	GovCalendar calendar = {0};
 	int			offset;
 
 	calendar.anchor = anchor;
@@ -314,15 +321,15 @@ is_database_zone(const char *name)
 }
 
 /*
- * The time zone of a name that pg_timezone_names lists, in any case of letters;
- * NULL when there is none.
+ * The time zone of a name that pg_timezone_names lists, in upper or lower
+ * case; NULL when there is none.
  *
- * pg_tzset also takes POSIX specifications, in which a typing error makes a
- * zone instead of a failure ("America/New_York5").  It gives those away: they
- * have a digit, and it turns them into capitals.  Few zones look like that
- * (EST5EDT).  Only for them the database must be searched, which takes
- * milliseconds, so the last one found is remembered; a pg_tz lives as long as
- * the backend.
+ * pg_tzset() also takes POSIX specifications, in which a typing error makes
+ * another zone instead of a failure ("America/New_York5").  These can be told
+ * by their form: they have a digit, and pg_tzset() turns them into capitals.
+ * Few zones look like that (EST5EDT), and only for them is the database
+ * searched, which takes milliseconds.  So the last one found is remembered; a
+ * pg_tz lives as long as the backend.
  */
 pg_tz *
 gov_window_timezone(const char *name)

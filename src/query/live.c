@@ -21,26 +21,26 @@
  *		costs another look and hides nothing.
  *
  * WINDOWS
- *		A counter whose window is over counts nothing in the present one, as if
- *		it had been turned; unless the tables have usage of later ones, and then
- *		they are asked (gov_counter_must_load).  One that is ahead, because a
- *		call turned it after the sheet's time or because the clock was, is shown
- *		with its own window, as a check shows it.  Stored usage of a window that
- *		is over is likewise nothing: whoever used the next one has installed the
- *		node first, and usage that was there before ends the sheet (serves_at in
- *		sheet_open.c).
+ *		A counter whose window is over shows nothing used, as if it had been
+ *		turned.  If the tables have usage of later windows they are asked
+ *		(gov_counter_must_load).  A counter that is ahead, because a call turned
+ *		it after the sheet's time or because the clock was ahead, is shown with
+ *		its own window, as a check shows it.  Stored usage of a window that is
+ *		over shows nothing used either: whoever used the next window has
+ *		installed the node first, and usage that was there before makes the sheet
+ *		useless (serves_at in sheet_open.c).
  *
  * OWN TRANSACTION
- *		What it has taken is in the counters, what it gives back is added here
- *		(gov_pending_relief), as for a check.  A budget that it charged has its
- *		counter in memory, pinned; so its own rows are missing from no stored
- *		amount, though the snapshot of a kept sheet does not see them.
+ *		What this transaction has taken is in the counters; what it gives back is
+ *		added here (gov_pending_relief), as for a check.  A budget that it has
+ *		charged has a pinned counter in memory.  So no stored amount lacks its
+ *		rows, although the snapshot of a kept sheet does not see them.
  *
  * RACES ACCEPTED
- *		Budgets are read with the lock taken several times, so a page is no snapshot:
- *		each row is as it was at some moment of the call.  The count of a budget
- *		that was deleted and made again under its old id, while a transaction
- *		had usage of the former in flight, lacks that until it is loaded.
+ *		The lock is taken several times, so a page is no snapshot: each row is as
+ *		it was at some moment of the call.  If a budget is deleted and made again
+ *		under its old id while a transaction has usage of the former one in
+ *		flight, its count lacks that usage until the budget is loaded.
  */
 #include "postgres.h"
 
@@ -53,7 +53,7 @@
 #define LOOK_UP_ROWS		64
 #define ROWS_AHEAD			16
 
-/* What has happened to the owner so far. */
+/* Read the numbers that tell what has happened to the owner so far. */
 void
 gov_live_marks(const GovOwnerKey *owner, GovSheetMarks *marks)
 {
@@ -100,7 +100,10 @@ look_up_entity(GovSheet *sheet, const GovSheetEntity *entity, bool has_lost)
 	}
 }
 
-/* Find the counters again; says of each row whether it must be read from the tables. */
+/*
+ * Find the counters of all rows again, and note of each row whether it must be
+ * read from the tables.
+ */
 void
 gov_live_look_up(GovSheet *sheet)
 {
@@ -139,8 +142,9 @@ stored_usage(const GovSheet *sheet, uint32 number)
 }
 
 /*
- * As a check reads it (read_state in resolve_budgets.c).  False if the counter is ahead
- * of the sheet's catalog, or the tables have not been asked where they must be.
+ * Read the usage of a row, as a check does (read_state in resolve_budgets.c).
+ * False if the counter is ahead of the sheet's catalog, or if the tables must
+ * be asked and have not been.
  */
 static pg_attribute_always_inline bool
 read_usage(const GovSheet *sheet, uint32 number, bool has_pending, GovAmount *usage)
@@ -173,7 +177,7 @@ read_usage(const GovSheet *sheet, uint32 number, bool has_pending, GovAmount *us
 	return true;
 }
 
-/* The window that this is the usage of. */
+/* The window whose usage read_usage() reads. */
 static GovWindow
 read_window(const GovSheet *sheet, uint32 number)
 {
@@ -203,7 +207,10 @@ read_held(const GovSheet *sheet, uint32 number)
 	return counter->held + relief.held - (counter->covered - relief.covered);
 }
 
-/* Can the row be of use?  One without a limit has no utilization: no. */
+/*
+ * Can a row be among those that the scan is for?  A row without a limit has no
+ * utilization, and cannot if that is asked for.
+ */
 static pg_attribute_always_inline bool
 is_wanted(const GovLiveScan *scan, GovAmount usage, double per_unit)
 {
@@ -255,8 +262,9 @@ scan_rows(const GovSheet *sheet, const GovLiveScan scan, bool has_pending,
 }
 
 /*
- * Read what some rows have used, and leave those that may be of use.  False if
- * the sheet does not tell any more where that is: open it again.
+ * Read what some rows have used, and keep those that may be wanted.  False if
+ * the sheet no longer says where their counters are: then it must be opened
+ * again.
  */
 bool
 gov_live_scan(const GovSheet *sheet, const GovLiveScan *scan,

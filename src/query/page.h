@@ -12,8 +12,9 @@
 #define GOV_PAGE_MAX	100		/* rows of a page */
 
 /*
- * Doubles further apart than this, relative to the larger, are of quotients in
- * the same order: theirs have 16 digits and more, and ours four roundings.
+ * Doubles that differ by more than this, relative to the larger, are in the
+ * same order as the quotients that SQL computes: those have 16 digits or more,
+ * and ours come from four roundings.
  */
 #define GOV_NEAR	1e-13
 

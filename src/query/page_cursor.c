@@ -106,7 +106,7 @@ take_text(StringInfo bytes)
 	return cstring_to_text_with_len(place, length);
 }
 
-/* The bytes of what may be a cursor. */
+/* Decode the bytes of what may be a cursor; false if it is none. */
 static void
 decode_cursor(const text *after, StringInfo bytes)
 {
@@ -192,7 +192,10 @@ compare_text(const GovSheet *sheet, GovString string, const text *other)
 							 VARDATA_ANY(other), VARSIZE_ANY_EXHDR(other));
 }
 
-/* A row of the cursor's entity and the cursor, in natural order. */
+/*
+ * Compare a row of the cursor's entity with the cursor's row, in natural
+ * order.
+ */
 static int
 compare_row(const GovSheet *sheet, uint32 number, const GovCursor *cursor)
 {
@@ -280,7 +283,7 @@ write_place(StringInfo bytes, const GovSheet *sheet, const GovPageRequest *reque
 		put_budget(bytes, sheet, row->number);
 }
 
-/* What was shown before and what this page shows. */
+/* Write the hashes of the rows that earlier pages and this one have shown. */
 static void
 write_shown(StringInfo bytes, const GovSheet *sheet, const GovPageRequest *request,
 			const GovPage *page)

@@ -6,9 +6,9 @@
  *		Prints what is shown of a row, numbers and times as in chains.
  *
  * HOLDS
- *		One past its time stays in the counters until a worker takes it out,
- *		within a second.  Where no worker is at work it is left out here, as a
- *		check does (gate.c).
+ *		A hold past its time stays in the counters until a worker takes it out,
+ *		within a second.  Where no worker is at work such holds are left out
+ *		here, as a check leaves them out (gate.c).
  */
 #include "postgres.h"
 

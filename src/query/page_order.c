@@ -3,10 +3,11 @@
  *		In which order rows stand, and which of them are the best so far.
  *
  * ORDER
- *		By what is asked for, rows without it last, then by number, which is
- *		the natural order.  Utilization compares as the quotient that SQL
- *		computes from usage and limit: two doubles that are not near each other
- *		are in the order of the quotients, and near ones are not trusted.
+ *		Rows are sorted by what is asked for, those without it last, and then by
+ *		number, which is the natural order.  Utilization is compared as the
+ *		quotient that SQL computes from usage and limit.  Two doubles that are
+ *		not near each other are in the order of these quotients; where they are
+ *		near, the quotients are computed.
  *
  * LAYOUT
  *		A page that is being picked is a heap of the best page_size + 1 rows,
@@ -21,11 +22,11 @@
 
 #include "query/page.h"
 
-typedef struct Ordering
+typedef struct GovPageOrder
 {
 	const GovSheet *sheet;
 	const GovPageRequest *request;
-} Ordering;
+} GovPageOrder;
 
 /* usage / limit as SQL computes it, without trailing zeros; 1 for a limit of 0. */
 Numeric
@@ -51,7 +52,7 @@ is_short(GovAmount usage, GovAmount limit)
 		scaled % limit == 0 && usage / limit < 100000000 && usage / limit > -100000000;
 }
 
-/* Two quotients that are near each other. */
+/* Compare two quotients that are near each other. */
 static int
 compare_near(const GovSheet *sheet, const GovPageRow *a, const GovPageRow *b)
 {
@@ -78,7 +79,7 @@ compare_near(const GovSheet *sheet, const GovPageRow *a, const GovPageRow *b)
 }
 
 static inline int
-compare_primary(const Ordering *by, const GovPageRow *a, const GovPageRow *b)
+compare_primary(const GovPageOrder *by, const GovPageRow *a, const GovPageRow *b)
 {
 	if (by->request->sort != GOV_SORT_UTILIZATION)
 		return (a->primary > b->primary) - (a->primary < b->primary);
@@ -90,7 +91,7 @@ compare_primary(const Ordering *by, const GovPageRow *a, const GovPageRow *b)
 
 /* Which row stands before the other? */
 static inline int
-compare_rows(const Ordering *by, const GovPageRow *a, const GovPageRow *b)
+compare_rows(const GovPageOrder *by, const GovPageRow *a, const GovPageRow *b)
 {
 	int			order = 0;
 
@@ -105,9 +106,12 @@ compare_rows(const Ordering *by, const GovPageRow *a, const GovPageRow *b)
 
 /* ---------------------------------------------------------------- heap */
 
-/* Put a row where its place from i downward is; the last of all is on top. */
+/*
+ * Put a row into its place in the heap, from i downward; the last row of all
+ * is on top.
+ */
 static void
-sift_down(const Ordering *by, GovPageRow *rows, int nrows, int i, const GovPageRow *row)
+sift_down(const GovPageOrder *by, GovPageRow *rows, int nrows, int i, const GovPageRow *row)
 {
 	for (;;)
 	{
@@ -126,7 +130,7 @@ sift_down(const Ordering *by, GovPageRow *rows, int nrows, int i, const GovPageR
 }
 
 static void
-sift_up(const Ordering *by, GovPageRow *rows, int i, const GovPageRow *row)
+sift_up(const GovPageOrder *by, GovPageRow *rows, int i, const GovPageRow *row)
 {
 	while (i > 0)
 	{
@@ -140,12 +144,15 @@ sift_up(const Ordering *by, GovPageRow *rows, int i, const GovPageRow *row)
 	rows[i] = *row;
 }
 
-/* A row that passes: is it among the best? */
+/*
+ * Put a row that passes the filters onto the page, if it is among the best so
+ * far.
+ */
 void
 gov_page_offer(const GovSheet *sheet, const GovPageRequest *request, GovPage *page,
 			   const GovPageRow *row)
 {
-	Ordering	by = {sheet, request};
+	GovPageOrder by = {sheet, request};
 
 	if (page->nrows <= request->size)
 		sift_up(&by, page->rows, page->nrows++, row);
@@ -153,11 +160,11 @@ gov_page_offer(const GovSheet *sheet, const GovPageRequest *request, GovPage *pa
 		sift_down(&by, page->rows, page->nrows, 0, row);
 }
 
-/* Put the heap in order, and leave what is past the page. */
+/* Put the heap in order, and drop the row that is past the page. */
 void
 gov_page_finish(const GovSheet *sheet, const GovPageRequest *request, GovPage *page)
 {
-	Ordering	by = {sheet, request};
+	GovPageOrder by = {sheet, request};
 
 	for (int n = page->nrows - 1; n > 0; n--)
 	{

@@ -29,7 +29,7 @@
 #include "query/page.h"
 #include "query/sheet_read.h"
 
-typedef struct Picking
+typedef struct GovPicking
 {
 	const GovSheet *sheet;
 	const GovPageRequest *request;
@@ -52,12 +52,12 @@ typedef struct Picking
 	uint32		most_waiting;	/* few at first: a full page has a bound */
 	uint32		waiting[GOV_LIVE_ROWS];
 	GovLiveAmounts amounts[GOV_LIVE_ROWS];
-} Picking;
+} GovPicking;
 
 /* ---------------------------------------------------------------- rows */
 
 static int64
-fixed_primary(const Picking *picking, const GovSheetEntity *entity, uint32 number)
+fixed_primary(const GovPicking *picking, const GovSheetEntity *entity, uint32 number)
 {
 	switch (picking->request->sort)
 	{
@@ -72,9 +72,9 @@ fixed_primary(const Picking *picking, const GovSheetEntity *entity, uint32 numbe
 	}
 }
 
-/* Has a page before this one shown the row, or passed its place? */
+/* Has an earlier page shown the row, or passed its place? */
 static bool
-was_passed(const Picking *picking, const GovSheetEntity *entity, const GovPageRow *row)
+was_passed(const GovPicking *picking, const GovSheetEntity *entity, const GovPageRow *row)
 {
 	const GovPageRequest *request = picking->request;
 	const GovCursor *after = request->after;
@@ -97,9 +97,12 @@ was_passed(const Picking *picking, const GovSheetEntity *entity, const GovPageRo
 	return row->number < picking->next_number;
 }
 
-/* Is it enough?  Without a limit it is not. */
+/*
+ * Does the row reach the utilization that is asked for?  One without a limit
+ * does not.
+ */
 static bool
-is_utilized(const Picking *picking, const GovPageRow *row, double utilization)
+is_utilized(const GovPicking *picking, const GovPageRow *row, double utilization)
 {
 	Datum		quotient;
 	const GovSheetBudget *budget = &picking->sheet->budgets[row->number];
@@ -114,9 +117,12 @@ is_utilized(const Picking *picking, const GovPageRow *row, double utilization)
 											NumericGetDatum(picking->request->min_utilization)));
 }
 
-/* A row whose usage is known, if it is needed. */
+/*
+ * Judge a row whose usage is known, where it is needed, and offer it to the
+ * page.
+ */
 static inline void
-judge_row(const Picking *picking, GovPageRow *row)
+judge_row(const GovPicking *picking, GovPageRow *row)
 {
 	const GovSheetRow *known = &picking->sheet->rows[row->number];
 	const GovSheetBudget *budget = &picking->sheet->budgets[row->number];
@@ -148,9 +154,12 @@ judge_row(const Picking *picking, GovPageRow *row)
 	gov_page_offer(picking->sheet, picking->request, picking->page, row);
 }
 
-/* The full page rules out what comes after its last row. */
+/*
+ * Set the bound of a full page: rows that would come after its last row are
+ * ruled out.
+ */
 static void
-set_bound(Picking *picking)
+set_bound(GovPicking *picking)
 {
 	const GovPage *page = picking->page;
 	GovPageSort sort = picking->request->sort;
@@ -171,9 +180,12 @@ set_bound(Picking *picking)
 		scan->bound = DBL_MIN;
 }
 
-/* Judge those that wait for it; false if the sheet must be opened again. */
+/*
+ * Read the usage of the rows that wait for it, and judge them; false if the
+ * sheet must be opened again.
+ */
 static bool
-judge_waiting(Picking *picking)
+judge_waiting(GovPicking *picking)
 {
 	const GovSheet *sheet = picking->sheet;
 	GovPageRow	row = {0};
@@ -200,7 +212,7 @@ judge_waiting(Picking *picking)
 }
 
 static inline bool
-is_asked_for(const Picking *picking, const GovSheetRow *row)
+is_asked_for(const GovPicking *picking, const GovSheetRow *row)
 {
 	GovPageScope scope = picking->request->scope;
 
@@ -210,7 +222,7 @@ is_asked_for(const Picking *picking, const GovSheetRow *row)
 
 /* Pick from rows that need not be looked at one by one. */
 static bool
-pick_every_row(Picking *picking, uint32 first, uint32 end)
+pick_every_row(GovPicking *picking, uint32 first, uint32 end)
 {
 	while (first < end)
 	{
@@ -229,7 +241,7 @@ pick_every_row(Picking *picking, uint32 first, uint32 end)
 
 /* Pick from rows whose entities pass. */
 static bool
-pick_rows(Picking *picking, uint32 first, uint32 end)
+pick_rows(GovPicking *picking, uint32 first, uint32 end)
 {
 	const GovSheet *sheet = picking->sheet;
 	bool		has_cursor = picking->request->after != NULL;
@@ -256,9 +268,9 @@ pick_rows(Picking *picking, uint32 first, uint32 end)
 	return true;
 }
 
-/* In tree mode: an entity is a node whole, and has no utilization. */
+/* Pick an entity, in tree mode.  It has no utilization. */
 static void
-pick_entity(Picking *picking, const GovSheetEntity *entity)
+pick_entity(GovPicking *picking, const GovSheetEntity *entity)
 {
 	GovPageRow	row = {.number = entity - picking->sheet->entities};
 
@@ -275,7 +287,7 @@ pick_entity(Picking *picking, const GovSheetEntity *entity)
 /* ---------------------------------------------------------------- filters */
 
 static bool
-contains_text(const Picking *picking, GovString string)
+contains_text(const GovPicking *picking, GovString string)
 {
 	char	   *lower;
 	bool		found;
@@ -290,7 +302,7 @@ contains_text(const Picking *picking, GovString string)
 }
 
 static bool
-passes_filters(const Picking *picking, const GovSheetEntity *entity)
+passes_filters(const GovPicking *picking, const GovSheetEntity *entity)
 {
 	if (entity->is_archived ||
 		entity->place < picking->first_place || entity->place > picking->last_place ||
@@ -314,9 +326,12 @@ mark_texts(const GovSheet *sheet, const GovString *list, uint32 count, const Gov
 	return marks;
 }
 
-/* Whose places are asked for?  Nobody's, if the entity is not there. */
+/*
+ * Set the range of places that is asked for: that of the entities below one;
+ * none, if it is not there.
+ */
 static void
-set_places(Picking *picking, const text *id)
+set_places(GovPicking *picking, const text *id)
 {
 	int			at;
 
@@ -330,7 +345,7 @@ set_places(Picking *picking, const text *id)
 }
 
 static void
-begin_picking(Picking *picking)
+begin_picking(GovPicking *picking)
 {
 	const GovSheet *sheet = picking->sheet;
 	const GovPageRequest *request = picking->request;
@@ -357,9 +372,9 @@ begin_picking(Picking *picking)
 							 &picking->next_number);
 }
 
-/* Rows that were not chosen by their usage show it nevertheless. */
+/* Read the usage of the page's rows, if they were not chosen by it. */
 static bool
-read_usage(Picking *picking)
+read_usage(GovPicking *picking)
 {
 	GovPage    *page = picking->page;
 	uint32		numbers[GOV_PAGE_MAX];
@@ -378,9 +393,9 @@ read_usage(Picking *picking)
 	return true;
 }
 
-/* Go through those that pass the filters of entities. */
+/* Go through the entities that pass the filters of entities. */
 static bool
-pick_passing(Picking *picking)
+pick_passing(GovPicking *picking)
 {
 	const GovSheet *sheet = picking->sheet;
 	const GovPageRequest *request = picking->request;
@@ -408,9 +423,9 @@ pick_passing(Picking *picking)
 bool
 gov_page_pick(const GovSheet *sheet, const GovPageRequest *request, GovPage *page)
 {
-	Picking		picking;
+	GovPicking	picking;
 
-	memset(&picking, 0, offsetof(Picking, waiting));
+	memset(&picking, 0, offsetof(GovPicking, waiting));
 	picking.sheet = sheet;
 	picking.request = request;
 	picking.page = page;

@@ -12,7 +12,10 @@
 
 #include "cache/node.h"
 
-/* A string in the sheet's texts; bytes end with a NUL that length leaves out. */
+/*
+ * A string in the sheet's texts.  A NUL follows it, which length does not
+ * count.
+ */
 typedef struct GovString
 {
 	uint32		offset;			/* 0 = null */
@@ -35,7 +38,10 @@ typedef struct GovSheetEntity
 	bool		is_archived;
 } GovSheetEntity;
 
-/* What of a budget is only shown.  Rows are as the entities, then in natural order. */
+/*
+ * What is only shown of a budget.  Rows are in the order of their entities,
+ * and for one entity in natural order.
+ */
 typedef struct GovSheetBudget
 {
 	pg_uuid_t	id;
@@ -51,7 +57,7 @@ typedef struct GovSheetBudget
 	bool		is_locked;
 } GovSheetBudget;
 
-/* What of a budget every query looks at. */
+/* What every query looks at of a budget. */
 typedef struct GovSheetRow
 {
 	GovSharedCounter *counter;	/* NULL: not in shared memory when looked up */

@@ -13,7 +13,7 @@
  *		by which every query breaks ties.
  *
  * FAILURE
- *		What raises leaves a sheet that nobody has seen.
+ *		An error leaves a sheet that nobody has seen, which goes with the query.
  */
 #include "postgres.h"
 
@@ -31,14 +31,14 @@
 #include "query/sheet_read.h"
 
 /* A budget as it is read, before the budgets of its entity are in order. */
-typedef struct Draft
+typedef struct GovSheetDraft
 {
 	GovSheetBudget budget;
 	GovSheetRow row;
-} Draft;
+} GovSheetDraft;
 
 /* Texts, types, capabilities and windows that rows share: found by their value. */
-typedef struct Reading
+typedef struct GovSheetReading
 {
 	GovSheet   *sheet;
 	uint32		types_capacity;
@@ -46,9 +46,9 @@ typedef struct Reading
 	uint32		windows_capacity;
 	uint32		nslots;			/* of windows; a power of two */
 	uint32	   *slots;			/* index + 1, or 0 */
-	Draft	   *drafts;			/* of one entity */
+	GovSheetDraft *drafts;		/* of one entity */
 	uint32		drafts_capacity;
-} Reading;
+} GovSheetReading;
 
 static GovString
 add_bytes(GovSheet *sheet, const char *bytes, uint32 length)
@@ -108,7 +108,7 @@ intern_text(GovSheet *sheet, GovString **list, uint32 *count, uint32 *capacity, 
 /* ---------------------------------------------------------------- entities */
 
 static void
-read_entity(Reading *reading, uint64 row)
+read_entity(GovSheetReading *reading, uint64 row)
 {
 	GovSheet   *sheet = reading->sheet;
 	GovSheetEntity *entity = &sheet->entities[row];
@@ -138,7 +138,7 @@ read_parent(GovSheet *sheet, uint64 row)
 }
 
 static void
-read_entities(Reading *reading)
+read_entities(GovSheetReading *reading)
 {
 	GovSheet   *sheet = reading->sheet;
 	uint64		nrows = gov_sheet_select_entities(sheet);
@@ -170,7 +170,7 @@ is_window(const GovSheet *sheet, const GovSheetWindow *window, bool has_anchor,
 }
 
 static void
-add_window(Reading *reading, bool has_anchor, TimestampTz anchor, uint64 row)
+add_window(GovSheetReading *reading, bool has_anchor, TimestampTz anchor, uint64 row)
 {
 	GovSheet   *sheet = reading->sheet;
 	GovSheetWindow *window;
@@ -214,7 +214,7 @@ hash_column(uint64 row, int column)
 
 /* Budgets may have a cadence, anchor or time zone each: windows are found by hash. */
 static uint32
-intern_window(Reading *reading, uint64 row)
+intern_window(GovSheetReading *reading, uint64 row)
 {
 	GovSheet   *sheet = reading->sheet;
 	bool		has_no_anchor;
@@ -279,7 +279,7 @@ read_next_boost(GovSheet *sheet, uint64 row)
 }
 
 static void
-read_budget(Reading *reading, uint64 row, uint32 entity, Draft *draft)
+read_budget(GovSheetReading *reading, uint64 row, uint32 entity, GovSheetDraft *draft)
 {
 	GovSheet   *sheet = reading->sheet;
 	GovSheetBudget *budget = &draft->budget;
@@ -316,14 +316,14 @@ static int
 compare_drafts(const void *left, const void *right, void *arg)
 {
 	const GovSheet *sheet = arg;
-	const GovSheetBudget *a = &((const Draft *) left)->budget;
-	const GovSheetBudget *b = &((const Draft *) right)->budget;
+	const GovSheetBudget *a = &((const GovSheetDraft *) left)->budget;
+	const GovSheetBudget *b = &((const GovSheetDraft *) right)->budget;
 	int			order = 0;
 
-	if (((const Draft *) left)->row.capability != ((const Draft *) right)->row.capability)
+	if (((const GovSheetDraft *) left)->row.capability != ((const GovSheetDraft *) right)->row.capability)
 		return compare_strings(sheet,
-							   sheet->capabilities[((const Draft *) left)->row.capability],
-							   sheet->capabilities[((const Draft *) right)->row.capability]);
+							   sheet->capabilities[((const GovSheetDraft *) left)->row.capability],
+							   sheet->capabilities[((const GovSheetDraft *) right)->row.capability]);
 	if (a->nscope != b->nscope)
 		return a->nscope < b->nscope ? -1 : 1;
 	for (uint32 i = 0; order == 0 && i < a->nscope; i++)
@@ -332,9 +332,11 @@ compare_drafts(const void *left, const void *right, void *arg)
 	return order != 0 ? order : compare_strings(sheet, a->name, b->name);
 }
 
-/* The budgets of one entity, which the rows [first, end) tell of. */
+/*
+ * Read the budgets of one entity, which are in the rows [first, end) of SPI.
+ */
 static void
-read_budgets_of(Reading *reading, uint32 entity, uint64 first, uint64 end)
+read_budgets_of(GovSheetReading *reading, uint32 entity, uint64 first, uint64 end)
 {
 	GovSheet   *sheet = reading->sheet;
 	uint32		count = (uint32) (end - first);
@@ -344,12 +346,12 @@ read_budgets_of(Reading *reading, uint32 entity, uint64 first, uint64 end)
 		reading->drafts_capacity = Max(2 * count, 64);
 		if (reading->drafts != NULL)
 			pfree(reading->drafts);
-		reading->drafts = palloc_extended(sizeof(Draft) * (Size) reading->drafts_capacity,
+		reading->drafts = palloc_extended(sizeof(GovSheetDraft) * (Size) reading->drafts_capacity,
 										  MCXT_ALLOC_HUGE);
 	}
 	for (uint32 i = 0; i < count; i++)
 		read_budget(reading, first + i, entity, &reading->drafts[i]);
-	qsort_arg(reading->drafts, count, sizeof(Draft), compare_drafts, sheet);
+	qsort_arg(reading->drafts, count, sizeof(GovSheetDraft), compare_drafts, sheet);
 	for (uint32 i = 0; i < count; i++)
 	{
 		sheet->rows[sheet->nrows + i] = reading->drafts[i].row;
@@ -361,7 +363,7 @@ read_budgets_of(Reading *reading, uint32 entity, uint64 first, uint64 end)
 
 /* Skip the budgets of an entity that is archived. */
 static void
-read_budgets(Reading *reading)
+read_budgets(GovSheetReading *reading)
 {
 	GovSheet   *sheet = reading->sheet;
 	uint64		nrows = gov_sheet_select_budgets(sheet);
@@ -398,7 +400,7 @@ read_budgets(Reading *reading)
 void
 gov_sheet_read_catalog(GovSheet *sheet)
 {
-	Reading		reading = {.sheet = sheet};
+	GovSheetReading reading = {.sheet = sheet};
 	MemoryContext caller = MemoryContextSwitchTo(sheet->context);
 
 	initStringInfo(&sheet->texts);

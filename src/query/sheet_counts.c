@@ -63,13 +63,13 @@ static GovQuery holds_query = {
 };
 
 /* The rows to be read, in two orders. */
-typedef struct Wanted
+typedef struct GovSheetWanted
 {
 	GovSheet   *sheet;
 	uint32		count;
 	uint32	   *by_counter;
 	uint32	   *by_budget;
-} Wanted;
+} GovSheetWanted;
 
 static int
 compare_counters(const void *left, const void *right, void *arg)
@@ -91,7 +91,7 @@ compare_budgets(const void *left, const void *right, void *arg)
 }
 
 static void
-list_wanted(Wanted *wanted)
+list_wanted(GovSheetWanted *wanted)
 {
 	GovSheet   *sheet = wanted->sheet;
 
@@ -111,9 +111,12 @@ list_wanted(Wanted *wanted)
 			  sheet->budgets);
 }
 
-/* What the sheet has stored of a counter, if it is wanted. */
+/*
+ * Where the sheet stores what the tables say of a counter; NULL if that is not
+ * wanted.
+ */
 static GovSheetStored *
-find_counter(const Wanted *wanted, int64 id)
+find_counter(const GovSheetWanted *wanted, int64 id)
 {
 	uint32		low = 0;
 	uint32		high = wanted->count;
@@ -134,7 +137,7 @@ find_counter(const Wanted *wanted, int64 id)
 }
 
 static GovSheetStored *
-find_budget(const Wanted *wanted, const pg_uuid_t *id)
+find_budget(const GovSheetWanted *wanted, const pg_uuid_t *id)
 {
 	uint32		low = 0;
 	uint32		high = wanted->count;
@@ -155,7 +158,10 @@ find_budget(const Wanted *wanted, const pg_uuid_t *id)
 	return NULL;
 }
 
-/* Count an amount, if it is of the present window; note a later window. */
+/*
+ * Count the amount of a row of SPI if it is of the present window; note a
+ * later window.
+ */
 static void
 count_usage(GovSheet *sheet, GovSheetStored *stored, uint64 row)
 {
@@ -169,7 +175,7 @@ count_usage(GovSheet *sheet, GovSheetStored *stored, uint64 row)
 }
 
 static void
-read_usage(Wanted *wanted)
+read_usage(GovSheetWanted *wanted)
 {
 	GovSheet   *sheet = wanted->sheet;
 	Datum	   *ids = palloc_extended(sizeof(Datum) * ((Size) wanted->count + 1),
@@ -202,7 +208,7 @@ read_usage(Wanted *wanted)
 }
 
 static void
-read_tail(Wanted *wanted, Datum owner)
+read_tail(GovSheetWanted *wanted, Datum owner)
 {
 	uint64		nrows = gov_spi_select(&tail_query, &owner, NULL);
 
@@ -219,7 +225,7 @@ read_tail(Wanted *wanted, Datum owner)
 }
 
 static void
-read_holds(Wanted *wanted, Datum owner)
+read_holds(GovSheetWanted *wanted, Datum owner)
 {
 	Datum		args[2];
 	uint64		nrows;
@@ -246,7 +252,7 @@ read_holds(Wanted *wanted, Datum owner)
 void
 gov_sheet_read_counts(GovSheet *sheet)
 {
-	Wanted		wanted = {.sheet = sheet};
+	GovSheetWanted wanted = {.sheet = sheet};
 	Datum		owner = PointerGetDatum(cstring_to_text_with_len(sheet->owner.owner,
 																 sheet->owner.owner_length));
 

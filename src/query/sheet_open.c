@@ -8,18 +8,20 @@
  *		sheet anew when the owner's catalog has changed.
  *
  * WHEN IT IS RIGHT
- *		Each query begins by comparing the marks of the sheet with those of now
- *		(live.c).  So it shows every catalog change that was committed before
- *		it began, and the counts of some moment since.  The order when
- *		something moved is: look counters up, then take a snapshot, then read
- *		what was not found; when all was read anew: take marks, snapshot, read.
+ *		Each query begins by comparing the marks of the sheet with the present
+ *		ones (live.c).  So it shows every catalog change that was committed
+ *		before it began, and the counts of some moment since.  When something
+ *		has moved, counters are looked up first, then a snapshot is taken, and
+ *		then what was not found is read.  When all is read anew, marks are taken
+ *		first, then the snapshot, and then it is read.
  *
  *		A transaction that has changed the owner's catalog reads a sheet for
  *		each query, which sees its own rows; counters that others see too count
- *		in it as they do in a check (find_counters in resolve_budgets.c).  So does,
- *		without any counters, a query that shared memory cannot serve: on a
- *		standby, where the library is not preloaded, with governance.use_cache
- *		off, and where counters were unlinked again and again as it read.
+ *		in it as they do in a check (find_counters in resolve_budgets.c).  A query
+ *		that shared memory cannot serve reads a sheet too, and uses no counters:
+ *		on a standby, where the library is not preloaded, with
+ *		governance.use_cache = off, and where counters were unlinked again and
+ *		again while it read.
  *
  * FAILURE
  *		A kept sheet that could not be brought up to date is dropped by the next
@@ -73,9 +75,9 @@ compute_window(GovSheet *sheet, GovSheetWindow *window)
 }
 
 /*
- * Can what is stored of the sheet serve at a time?  Not in windows before those
- * that it is of, not in later ones that have usage already, and not under
- * other limits.
+ * Can the stored counts of the sheet serve at a time?  Not in windows before
+ * theirs, not in later ones that have usage already, and not under other
+ * limits.
  */
 static bool
 serves_at(const GovSheet *sheet, TimestampTz now)
@@ -83,7 +85,10 @@ serves_at(const GovSheet *sheet, TimestampTz now)
 	return now >= sheet->last_turn && now < sheet->next_recorded && now < sheet->next_boost;
 }
 
-/* Move on to a time; only the windows that are over by then are computed. */
+/*
+ * Move a sheet on to a time.  Only the windows that are over by then are
+ * computed.
+ */
 static void
 move_to(GovSheet *sheet, TimestampTz now, bool is_first)
 {
@@ -119,7 +124,7 @@ needs_read(const GovSheet *sheet)
 	return false;
 }
 
-/* Read what is needed. */
+/* Read the counts that are needed, under a snapshot of its own. */
 static void
 read_counts(GovSheet *sheet)
 {
@@ -137,7 +142,10 @@ read_counts(GovSheet *sheet)
 	}
 }
 
-/* Counters have moved, or were never looked for. */
+/*
+ * Look the counters up again, because some have moved or they were never
+ * looked up, and read the counts of budgets that have none.
+ */
 static void
 refresh_counts(GovSheet *sheet)
 {
@@ -172,7 +180,10 @@ is_current(const GovSheet *sheet, const GovSheetMarks *marks, TimestampTz now)
 		sheet->marks.generation == marks->generation;
 }
 
-/* Has a sheet all that is asked for?  That of the whole owner has. */
+/*
+ * Has a sheet of this owner all that is asked for?  The sheet of the whole
+ * owner has.
+ */
 static bool
 sheet_covers(const GovSheet *sheet, const GovOwnerKey *owner, const char *part)
 {
@@ -181,7 +192,10 @@ sheet_covers(const GovSheet *sheet, const GovOwnerKey *owner, const char *part)
 		(sheet->part == NULL || (part != NULL && strcmp(sheet->part, part) == 0));
 }
 
-/* A kept sheet, now the first; NULL without one that is right. */
+/*
+ * Find a kept sheet that is right, and make it the first; NULL if there is
+ * none.
+ */
 static GovSheet *
 find_kept(const GovOwnerKey *owner, const char *part, const GovSheetMarks *marks,
 		  TimestampTz now)
@@ -210,7 +224,7 @@ find_kept(const GovOwnerKey *owner, const char *part, const GovSheetMarks *marks
 	return NULL;
 }
 
-/* A sheet that says nothing yet, in memory that goes with the query. */
+/* Make an empty sheet, in memory that goes with the query. */
 static GovSheet *
 make_sheet(const GovOwnerKey *owner, const char *part, TimestampTz now)
 {
@@ -254,9 +268,10 @@ is_served(int attempt)
 }
 
 /*
- * A sheet that is right as of now, and has all that is below an entity (part)
- * or all of the owner (NULL).  If gov_live_scan() finds later that it is not
- * any more, close it and open it again: that is another attempt.
+ * Open a sheet that is right as of now, and has all that is below an entity
+ * (part), or all of the owner (NULL).  If gov_live_scan() finds later that it
+ * is not right any more, it is closed and opened again, which is another
+ * attempt.
  */
 GovSheet *
 gov_sheet_open(const char *owner, uint32 owner_length, const char *part, int attempt)
@@ -296,7 +311,10 @@ gov_sheet_open(const char *owner, uint32 owner_length, const char *part, int att
 	return sheet;
 }
 
-/* Keep as many sheets as may be kept, those used last. */
+/*
+ * Drop kept sheets until the others fit into governance.query_memory; those
+ * used last stay.
+ */
 static void
 trim_sheets(void)
 {

@@ -5,13 +5,14 @@
  * PURPOSE
  *		All of one owner, in two scans over indexes that start with the owner:
  *		what other owners have costs nothing.  Or a part: an entity, those below
- *		it, and those above it, which say where it is shown; each looked up, so
- *		that what is beside them costs nothing.  Below a root, as a rule, is all
- *		that there is, for which looking it up takes three times as long.
+ *		it, and those above it, which say where it is shown.  Each of them is
+ *		looked up, so that what is beside them costs nothing.  Below a root there
+ *		is as a rule everything, and to look that up takes three times as long as
+ *		to scan it: so that part is read as the whole.
  *
  * FAILURE
- *		A part that is on a cycle, or below one, has the cycle too: placing its
- *		entities finds it (sheet_tree.c).
+ *		A part that is on a cycle, or below one, contains the cycle, which is
+ *		found when its entities are placed (sheet_tree.c).
  */
 #include "postgres.h"
 
@@ -40,7 +41,7 @@ static GovQuery root_query = {
 	.argtypes = {TEXTOID, TEXTOID}
 };
 
-/* "union" ends at a cycle. */
+/* An entity, those below it and those above it. "union" ends at a cycle. */
 static GovQuery part_entities_query = {
 	.sql =
 	"with recursive below(id) as (select $2 collate \"C\" union"
@@ -113,7 +114,10 @@ owner_of(const GovSheet *sheet)
 													sheet->owner.owner_length));
 }
 
-/* The entities, in the order of their ids; how many.  The part below a root becomes the whole. */
+/*
+ * Select the entities of a sheet, in the order of their ids; returns how many.
+ * The part below a root becomes the whole.
+ */
 uint64
 gov_sheet_select_entities(GovSheet *sheet)
 {
@@ -131,7 +135,10 @@ gov_sheet_select_entities(GovSheet *sheet)
 	return gov_spi_select(&part_entities_query, args, NULL);
 }
 
-/* Their budgets, in the order of the entities; how many. */
+/*
+ * Select the budgets of a sheet, in the order of their entities; returns how
+ * many.
+ */
 uint64
 gov_sheet_select_budgets(const GovSheet *sheet)
 {

@@ -42,7 +42,10 @@ gov_sheet_find_entity(const GovSheet *sheet, const char *id, uint32 length)
 
 #define NOWHERE		PG_UINT32_MAX	/* a place that was not given */
 
-/* Up from an entity that no root is above there is a cycle; leave its way there out. */
+/*
+ * Raise an error for the cycle above an entity that no root is above.  The way
+ * from there to the cycle is left out.
+ */
 static void
 raise_cycle(const GovSheet *sheet)
 {
@@ -120,7 +123,7 @@ gov_sheet_place_entities(GovSheet *sheet)
 	pfree(sibling);
 }
 
-/* May a limit be allocated from the other? */
+/* Is a child's limit allocated from this limit of its parent? */
 static bool
 shares_allocation(const GovSheet *sheet, const GovSheetRow *a, const GovSheetRow *b)
 {
@@ -131,7 +134,7 @@ shares_allocation(const GovSheet *sheet, const GovSheetRow *a, const GovSheetRow
 		windows[a->window].cadence.count == windows[b->window].cadence.count;
 }
 
-/* Add what the budgets of an entity take of its parent's. */
+/* Add what the budgets of an entity take of those of its parent. */
 static void
 allocate_budgets(GovSheet *sheet, const GovSheetEntity *child, const GovSheetEntity *parent)
 {
@@ -151,7 +154,7 @@ allocate_budgets(GovSheet *sheet, const GovSheetEntity *child, const GovSheetEnt
 	}
 }
 
-/* What children's limits take of each budget. */
+/* Compute how much of each budget the limits of children take. */
 void
 gov_sheet_allocate(GovSheet *sheet)
 {

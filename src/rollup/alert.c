@@ -5,33 +5,34 @@
  * PURPOSE
  *		The transaction whose usage carries a budget to a threshold writes a row
  *		of gov_alerts and tells whoever listens (notify.c); both become visible,
- *		or not, with the usage itself.  That it has crossed is known from the counters
- *		alone, which are asked at every commit (pending.c); the tables are read
- *		only then, by one statement for all that was crossed.
+ *		or not, with the usage itself.  The counters alone tell at every commit
+ *		whether a threshold was crossed (pending.c).  Only then are tables read,
+ *		by one statement for all that was crossed.
  *
  * PROTOCOL
- *		README.md says what is looked at when a transaction is about to commit, and
- *		what is left to the rollup.  Nobody judges a window whose row was merged
- *		with others (usage_merge.c).
+ *		README.md says what is looked at when a transaction is about to commit,
+ *		and what is left to the rollup.  A window whose row was merged with
+ *		others (usage_merge.c) is not judged any more.
  *
  * EXACTLY ONCE
- *		The key of gov_alerts says so, and who meets a row that is there, or
- *		waits for one that somebody is writing, does nothing.  Rows are written
- *		in the order of the key, so that two who wait do so in one order.
+ *		The key of gov_alerts makes each alert unique.  Whoever finds its row
+ *		there, even after waiting for somebody to write it, does nothing.  Rows
+ *		are written in the order of the key, so that transactions that wait for
+ *		each other's rows do so in one order.
  *
  * LOCKING
  *		The rows of the budgets FOR KEY SHARE: deleting a budget deletes its
- *		alerts, and none may come after.  One that somebody is deleting, or is
- *		giving another counter, is skipped and not waited for: if that is rolled
- *		back the rollup finds the crossing.
+ *		alerts, and none may come after that.  A budget that somebody is
+ *		deleting, or giving another counter, is skipped without waiting; if that
+ *		is rolled back, the rollup finds the crossing.
  *
  * RACES ACCEPTED
- *		What others have booked counts although they may still fail, for as
- *		long as their commit takes (a serialization failure, a full disk).  Then
- *		an alert was raised that the next use would have raised.
+ *		What others have booked counts, although their commit may still fail (a
+ *		serialization failure, a full disk).  Then an alert was raised that the
+ *		next use would have raised.
  *
  * FAILURE
- *		An error fails the transaction: it was about to commit, and does not.
+ *		An error fails the transaction, which was about to commit.
  */
 #include "postgres.h"
 
@@ -62,8 +63,9 @@ static int64 last_event = 0;
 static Oid	extension = InvalidOid;
 
 /*
- * The events between two ids that are of these transactions, which are ours.
- * They are looked for in a hash: there is one for each savepoint.
+ * The condition that an event is between two ids and of one of these
+ * transactions, which are ours.  They are looked up in a hash, because there
+ * is one for each savepoint.
  */
 #define GOV_OWN_EVENTS(first, last, xids) \
 	" e.id >= " first " and e.id <= " last \
@@ -107,9 +109,10 @@ static GovQuery charged_query = {
 };
 
 /*
- * The event that crossed is the first of ours, in their order, to reach the
- * threshold.  Found by one sort for all that was crossed: of the events of a
- * budget with what they bring its usage to, the first among those above.
+ * Raise alerts for what was crossed.  The event that crossed a threshold is
+ * the first of ours, in the order of ids, to reach it.  One sort finds it for
+ * all that was crossed: of the events of a budget, with the usage that each
+ * leads to, the first among those above the threshold.
  */
 #define RAISE_SQL(limit) \
 	"with crossed as materialized (" \
@@ -166,14 +169,14 @@ static GovQuery boosted_raise_query = {
 	NUMERICARRAYOID, INT8OID, INT8OID, XIDARRAYOID, TIMESTAMPTZOID}
 };
 
-/* What a transaction has crossed, or may have. */
+/* What a transaction has crossed, or may have crossed. */
 typedef struct GovCrossings
 {
 	int			count;
 	GovCrossing *items;
 } GovCrossings;
 
-/* An event was recorded: ids are drawn in ascending order. */
+/* Note an event that was recorded.  Ids are drawn in ascending order. */
 void
 gov_alert_note_event(int64 id)
 {
@@ -296,7 +299,7 @@ write_alerts(const GovCrossings *crossings, Datum xids, MemoryContext context, i
 	return count;
 }
 
-/* Look at what was crossed, and raise what there is to be raised. */
+/* Look at what was crossed, and raise the alerts that there are. */
 static void
 raise_alerts(int ncrossings)
 {
@@ -322,7 +325,10 @@ raise_alerts(int ncrossings)
 	gov_notify_alerts(ids, nids);
 }
 
-/* The extension may be gone by now, or be another one. */
+/*
+ * Is the extension that the transaction used still installed?  It may be gone,
+ * or be another one.
+ */
 static bool
 is_installed(void)
 {
@@ -349,7 +355,7 @@ gov_alert_before_commit(void)
 									ALLOCSET_SMALL_SIZES);
 	caller = MemoryContextSwitchTo(context);
 
-	/* what it has used it has written; read-only it has been made since */
+	/* it has written, so it was made read-only after that */
 	XactReadOnly = false;
 	raise_alerts(Min(ncrossings, GOV_CROSSINGS_MAX));
 	XactReadOnly = was_read_only;

@@ -16,8 +16,9 @@
 	" (select p.thresholds from @gov_alert_policies p where p.owner_id is null))"
 
 /*
- * The limit of a budget at a time, with its boosts: for statements that are run
- * only where there are any (gov_load_has_boosts), others have the column itself.
+ * In a statement: the limit of a budget at a time, with its boosts.  For
+ * statements that are run only where there are boosts (gov_load_has_boosts);
+ * others use the column itself.
  */
 #define GOV_BOOSTED_LIMIT(a, at) \
 	"case when " a ".usage_limit is not null then trim_scale(greatest(" a ".usage_limit + coalesce((select sum(b.amount) from @gov_boosts b" \
@@ -25,7 +26,11 @@
 	" and b.capability_id = " a ".capability_id and b.scope_entity_ids = " a ".scope_entity_ids" \
 	" and b.name = " a ".name and b.valid_from <= " at " and (b.valid_until > " at ") is not false), 0), 0)) end"
 
-/* The usage that reaches one: of a limit of 0 the first, however small. */
+/*
+ * In a statement: the usage that reaches a threshold; of a limit of 0 any
+ * usage does.  The counters have the least amount that is no less
+ * (gov_amount_from_share).
+ */
 #define GOV_ALERT_AMOUNT(a, t) \
 	"greatest(" a ".usage_limit * " t ".threshold * 0.01, 1e-9)"
 

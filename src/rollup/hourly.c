@@ -32,12 +32,12 @@
 #include "pure/bytes.h"
 #include "rollup/hourly.h"
 
-typedef struct KnownText
+typedef struct GovKnownText
 {
 	const text *key;
 	uint32		hash;
 	char		status;
-} KnownText;
+} GovKnownText;
 
 static inline uint32
 hash_text(const text *key)
@@ -46,7 +46,7 @@ hash_text(const text *key)
 }
 
 #define SH_PREFIX texts
-#define SH_ELEMENT_TYPE KnownText
+#define SH_ELEMENT_TYPE GovKnownText
 #define SH_KEY_TYPE const text *
 #define SH_KEY key
 #define SH_HASH_KEY(tb, key) hash_text(key)
@@ -88,7 +88,7 @@ struct GovHourly
 StaticAssertDecl(sizeof(GovHourlyKey) == 3 * sizeof(void *) + sizeof(TimestampTz),
 				 "a key is compared and hashed whole");
 
-/* An empty one, for grains of so many minutes. */
+/* Make an empty one, for grains of so many minutes. */
 GovHourly *
 gov_hourly_create(MemoryContext context, int grain_minutes)
 {
@@ -101,12 +101,12 @@ gov_hourly_create(MemoryContext context, int grain_minutes)
 	return hourly;
 }
 
-/* The one copy of a text. */
+/* The one copy of a text that is kept; made if need be. */
 static const text *
 known_text(GovHourly *hourly, const text *spelled)
 {
 	bool		found;
-	KnownText  *known = texts_insert(hourly->texts, spelled, &found);
+	GovKnownText *known = texts_insert(hourly->texts, spelled, &found);
 
 	if (!found)
 	{
@@ -181,7 +181,7 @@ gov_hourly_add(GovHourly *hourly, const Datum *values, const bool *nulls)
 	return key.owner;
 }
 
-/* How many sums? */
+/* How many sums are there, one for each owner, capability, entity and hour? */
 uint32
 gov_hourly_count(const GovHourly *hourly)
 {

@@ -7,20 +7,20 @@
  *		PostgreSQL fails the COMMIT of whoever notifies when the server's one
  *		queue is full, and any login can fill it: LISTEN, stay in a transaction,
  *		and let others NOTIFY.  No use may be lost to that.  So while the queue
- *		is nearly full alerts are not told; they are counted, and gov_stats and
- *		the log say so.
+ *		is nearly full alerts are not sent but counted, and gov_stats and the log
+ *		say so.
  *
  * PROTOCOL
- *		Ids are noted while a transaction runs, and told when it is about to
- *		commit.  Then the lock is taken that NOTIFY itself takes there and holds
- *		to the end: nobody can fill the queue between our look and our commit.
- *		It is the last thing that a transaction waits for, with or without us.
- *		What fits is judged generously, as if each id took the most bytes.
+ *		Ids are noted while a transaction runs, and sent when it is about to
+ *		commit.  First the lock is taken that NOTIFY itself takes at that point and
+ *		keeps to the end: so nobody can fill the queue between our look at it and
+ *		our commit.  It is the last thing that a transaction waits for, with or
+ *		without us.  Whether the ids fit is judged as if each took the most bytes.
  *
  * MARGIN
  *		Past three quarters of the queue (8 GB; since PostgreSQL 17
- *		max_notify_queue_pages) the rest is left to those that need it: what
- *		the same transaction notifies of its own comes after us.
+ *		max_notify_queue_pages) the rest is left to others, and to what the same
+ *		transaction notifies of itself, which comes after us.
  *
  * INVARIANTS
  *		The list is in order of nesting: an abort of a subtransaction cuts its
@@ -54,17 +54,17 @@
 #define GOV_QUEUE_SHARE			0.75
 #define GOV_TELL_INTERVAL_MS	60000
 
-typedef struct Noted
+typedef struct GovNotedAlert
 {
 	int64		id;
 	int			level;			/* of the (sub)transaction */
-} Noted;
+} GovNotedAlert;
 
-static Noted *noted = NULL;
+static GovNotedAlert *noted = NULL;
 static int	nnoted = 0;
 static int	capacity = 0;
 
-/* These alerts are to be told of if the transaction commits. */
+/* Note alerts that are to be sent if the transaction commits. */
 void
 gov_notify_alerts(const int64 *ids, int nids)
 {
@@ -76,12 +76,12 @@ gov_notify_alerts(const int64 *ids, int nids)
 
 		GOV_FAULT(GOV_FAULT_MEMORY);
 		noted = noted == NULL ?
-			MemoryContextAllocHuge(TopMemoryContext, sizeof(Noted) * wanted) :
-			repalloc_huge(noted, sizeof(Noted) * wanted);
+			MemoryContextAllocHuge(TopMemoryContext, sizeof(GovNotedAlert) * wanted) :
+			repalloc_huge(noted, sizeof(GovNotedAlert) * wanted);
 		capacity = wanted;
 	}
 	for (int i = 0; i < nids; i++)
-		noted[nnoted++] = (Noted) {ids[i], level};
+		noted[nnoted++] = (GovNotedAlert) {ids[i], level};
 }
 
 bool
@@ -111,7 +111,7 @@ gov_notify_abort(int level)
 	capacity = 0;
 }
 
-/* Do so many ids fit into the queue, and something besides? */
+/* Do so many ids fit into the queue, with some room left for others? */
 static bool
 has_room(int nids)
 {
@@ -122,7 +122,10 @@ has_room(int nids)
 		usage + pages / max_notify_queue_pages < GOV_QUEUE_SHARE;
 }
 
-/* The log is told once a minute, whoever meets the full queue. */
+/*
+ * Is the full queue to be logged now?  Once a minute, whichever session meets
+ * it.
+ */
 static bool
 is_to_be_logged(void)
 {
@@ -148,7 +151,7 @@ count_untold(void)
 				 errhint("End the transaction of the session that listens and does not read: see pg_stat_activity.")));
 }
 
-/* In one notification, unless that would be too long. */
+/* Send the ids, in one notification unless that would be too long. */
 static void
 send_notification(void)
 {
@@ -168,7 +171,7 @@ send_notification(void)
 	pfree(payload.data);
 }
 
-/* The transaction is about to commit: tell of its alerts, or count them. */
+/* The transaction is about to commit: send its alerts, or count them. */
 void
 gov_notify_before_commit(void)
 {

@@ -9,8 +9,8 @@
  *		cost would grow with the square.  So it goes on where it stopped.
  *
  * PROTOCOL
- *		A pass moves forward only, and stays at its end, where looking again
- *		costs a handful of blocks.  What comes behind it (rows with an old time,
+ *		A pass moves forward only, and stays at its end, where another look costs
+ *		a handful of blocks.  What it has passed over (rows with an old time,
  *		rows that were locked) is for the next pass, which begins when this one
  *		is GOV_PASS_S old.
  *
@@ -20,7 +20,7 @@
  *
  * FAILURE
  *		A position is this process's, and moves before its transaction commits.
- *		Whoever sees one fail calls gov_pass_forget_all().
+ *		Whoever sees such a transaction fail calls gov_pass_forget_all().
  */
 #include "postgres.h"
 
@@ -35,14 +35,14 @@
 
 static uint64 current_generation = 1;
 
-/* Every pass of this process begins anew. */
+/* Have every pass of this process begin anew. */
 void
 gov_pass_forget_all(void)
 {
 	current_generation++;
 }
 
-/* Does a pass that began at one time go on at another? */
+/* Is a pass that began at one time still the present one at another? */
 bool
 gov_pass_is_recent(TimestampTz begun_at, TimestampTz now)
 {
@@ -50,7 +50,7 @@ gov_pass_is_recent(TimestampTz begun_at, TimestampTz now)
 		!TimestampDifferenceExceeds(begun_at, now, GOV_PASS_S * 1000);
 }
 
-/* Before a batch; true when a new pass begins with it. */
+/* Called before a batch.  True when a new pass begins with it. */
 bool
 gov_pass_continue(GovPass *pass)
 {
@@ -67,8 +67,8 @@ gov_pass_continue(GovPass *pass)
 }
 
 /*
- * After a batch that has looked at so many rows, and worked on so many for them;
- * false when there were no more.
+ * Called after a batch, with how many rows it has looked at and how much work
+ * they were.  False when there were no more rows.
  */
 bool
 gov_pass_note(GovPass *pass, int64 nread, int64 nworked)

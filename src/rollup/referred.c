@@ -5,12 +5,12 @@
  * PURPOSE
  *		An invoice may refer to the events that it is made of.  Such an event
  *		stays, however old; deleting it would raise 23503 and take a batch of the
- *		retention with it.  Keys ON DELETE CASCADE, SET NULL and SET DEFAULT say
- *		themselves what is to be done, and are none of this file's.
+ *		retention with it.  Keys with ON DELETE CASCADE, SET NULL or SET DEFAULT
+ *		say what is to be done with the rows that refer, and do not matter here.
  *
- *		Where there is no such key, that is all there is to find out, from the
- *		triggers in the relation cache.  They are those that would refuse the
- *		deletion, so nothing is looked for that they would not.
+ *		Whether there is such a key is seen from the table's triggers in the
+ *		relation cache, and where there is none nothing more is done.  They are
+ *		the triggers that would refuse the deletion.
  *
  * SECURITY
  *		Who refers to a row is asked as the owner of the table that does, without
@@ -18,14 +18,16 @@
  *		asks.  The values asked for go there as arguments.
  *
  * LOCKING
- *		RowShareLock on the tables that refer, without waiting: where it is not to
- *		be had nothing can be told.  Rows that are free are locked; those that
- *		somebody else has locked, which is what a new reference does, are skipped.
+ *		RowShareLock on the tables that refer, without waiting; where it cannot be
+ *		had, nobody can tell what is referred to.  Rows of ours that are free are
+ *		locked.  Rows that somebody else has locked are skipped, because a new
+ *		reference locks the row that it refers to.
  *
  * FAILURE
- *		Whoever refers to a row between the question and the lock makes the
- *		deletion fail with 23503: it is tried again, and finds the reference.  So
- *		does each deletion that a key of no plain columns refuses (of arrays).
+ *		If somebody refers to a row between the question and the lock, the
+ *		deletion fails with 23503.  It is tried again, and finds the reference.
+ *		A key on columns that are not plain (arrays) is not asked, so deletions
+ *		that it refuses fail with 23503 each time.
  */
 #include "postgres.h"
 
@@ -119,7 +121,7 @@ static struct
 }			kept[lengthof(tables)];
 
 /* A foreign key to one of our tables. */
-typedef struct Key
+typedef struct GovReferringKey
 {
 	Oid			table;			/* that refers */
 	int			ncolumns;
@@ -128,7 +130,7 @@ typedef struct Key
 	Oid			operators[INDEX_MAX_KEYS];	/* ours = theirs */
 	GovReferredTable referred;
 	Oid			referred_id;
-} Key;
+} GovReferringKey;
 
 static Oid
 table_oid(GovReferredTable table)
@@ -147,7 +149,10 @@ table_oid(GovReferredTable table)
 	pg_unreachable();
 }
 
-/* The foreign keys that refuse that rows of a table are deleted, which is locked. */
+/*
+ * Find the foreign keys that may refuse that rows of a table are deleted.  The
+ * table is locked.
+ */
 static List *
 find_keys(GovReferredTable table)
 {
@@ -168,7 +173,10 @@ find_keys(GovReferredTable table)
 	return result;
 }
 
-/* Does any foreign key refuse that rows of a table are deleted?  It is locked. */
+/*
+ * May any foreign key refuse that rows of a table are deleted?  The table is
+ * locked.
+ */
 bool
 gov_referred_is_any(GovReferredTable table)
 {
@@ -181,7 +189,7 @@ gov_referred_is_any(GovReferredTable table)
 
 /* Read a key; false when it is gone. */
 static bool
-read_key(Oid constraint, Key *key)
+read_key(Oid constraint, GovReferringKey *key)
 {
 	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
 	Form_pg_constraint form;
@@ -197,7 +205,7 @@ read_key(Oid constraint, Key *key)
 	return true;
 }
 
-/* Of arrays that hold them, values of such a type can be unnested. */
+/* Can values of a type be passed in an array, and be unnested? */
 static bool
 is_plain(Oid type)
 {
@@ -205,7 +213,7 @@ is_plain(Oid type)
 }
 
 static bool
-has_plain_columns(const Key *key)
+has_plain_columns(const GovReferringKey *key)
 {
 	for (int i = 0; i < key->ncolumns; i++)
 	{
@@ -215,9 +223,12 @@ has_plain_columns(const Key *key)
 	return true;
 }
 
-/* Arrays of the ids and of what the key refers to by, side by side. */
+/*
+ * A statement that returns arrays, side by side: ids of rows, and the columns
+ * that the key refers to.
+ */
 static char *
-values_sql(const Key *key)
+values_sql(const GovReferringKey *key)
 {
 	StringInfoData sql;
 
@@ -231,7 +242,7 @@ values_sql(const Key *key)
 }
 
 static void
-append_comparison(StringInfo sql, const Key *key, int i)
+append_comparison(StringInfo sql, const GovReferringKey *key, int i)
 {
 	Oid			type;
 	int32		typmod;
@@ -259,9 +270,12 @@ append_comparison(StringInfo sql, const Key *key, int i)
 	ReleaseSysCache(tuple);
 }
 
-/* Which of them are referred to.  A child table's rows are its own. */
+/*
+ * A statement that returns which of these values are referred to.  Rows of
+ * child tables do not count, because a foreign key is not inherited.
+ */
 static char *
-referred_sql(const Key *key)
+referred_sql(const GovReferringKey *key)
 {
 	StringInfoData sql;
 
@@ -282,19 +296,19 @@ referred_sql(const Key *key)
 	return sql.data;
 }
 
-/* What a key refers to our rows by. */
-typedef struct Values
+/* The values that a key refers to our rows by. */
+typedef struct GovReferredValues
 {
 	MemoryContext context;
 	int			ncolumns;
 	Datum		arrays[1 + INDEX_MAX_KEYS]; /* the ids first; 0: there are no
 											 * rows */
-} Values;
+} GovReferredValues;
 
 static void
 take_values(TupleTableSlot *row, void *state)
 {
-	Values	   *values = state;
+	GovReferredValues *values = state;
 	MemoryContext caller = MemoryContextSwitchTo(values->context);
 
 	for (int i = 0; i < values->ncolumns; i++)
@@ -312,9 +326,13 @@ take_referred(TupleTableSlot *row, void *state)
 							referred->mcontext);
 }
 
-/* In a scope of its own, because other statements must not be planned as these scans may be. */
+/*
+ * Read the values that a key refers to some rows by.  In a scope of its own,
+ * because other statements must not be planned with the scans that are allowed
+ * here.
+ */
 static void
-read_values(const Key *key, Datum ids, Values *values)
+read_values(const GovReferringKey *key, Datum ids, GovReferredValues *values)
 {
 	GovQuery	query = {.sql = values_sql(key), .nargs = 1};
 	GovSpi		spi;
@@ -327,11 +345,11 @@ read_values(const Key *key, Datum ids, Values *values)
 	gov_spi_end(&spi);
 }
 
-/* Add those of some rows that a key refers to. */
+/* Add the rows, of some, that a key refers to. */
 static void
-add_referred(const Key *key, Datum ids, ArrayBuildState *referred)
+add_referred(const GovReferringKey *key, Datum ids, ArrayBuildState *referred)
 {
-	Values		values = {.context = CurrentMemoryContext, .ncolumns = key->ncolumns + 1};
+	GovReferredValues values = {.context = CurrentMemoryContext, .ncolumns = key->ncolumns + 1};
 	GovQuery	query = {.nargs = key->ncolumns + 1};
 	GovSpi		spi;
 
@@ -349,7 +367,9 @@ add_referred(const Key *key, Datum ids, ArrayBuildState *referred)
 	gov_spi_end(&spi);
 }
 
-/* Find those of some rows that are referred to; false when it cannot be told now. */
+/*
+ * Find which of some rows are referred to; false when it cannot be told now.
+ */
 static bool
 find_referred(GovReferredTable table, Datum ids, ArrayBuildState *referred)
 {
@@ -358,7 +378,7 @@ find_referred(GovReferredTable table, Datum ids, ArrayBuildState *referred)
 
 	foreach(cell, keys)
 	{
-		Key			key = {.referred = table};
+		GovReferringKey key = {.referred = table};
 
 		if (!read_key(lfirst_oid(cell), &key))
 			continue;
@@ -371,8 +391,8 @@ find_referred(GovReferredTable table, Datum ids, ArrayBuildState *referred)
 }
 
 /*
- * Of some rows, lock those that no key refers to and that nobody else has
- * locked.  Says how many are referred to.
+ * Lock those of some rows that no key refers to and nobody else has locked;
+ * *nkept is how many are referred to.
  */
 static Datum
 lock_free(GovReferredTable table, Datum ids, Datum referred, int64 *nkept)
@@ -387,8 +407,8 @@ lock_free(GovReferredTable table, Datum ids, Datum referred, int64 *nkept)
 }
 
 /*
- * Of the rows that a query finds to be due, those that may be deleted: an array
- * of their ids, 0 for all of them; and how many are kept because something
+ * Find which of the rows that a query returns as due may be deleted: an array
+ * of their ids, or 0 for all of them; and how many are kept because something
  * refers to them.  The query's fifth argument, if it has one, is null.  False
  * when it cannot be told now.
  */
@@ -425,7 +445,10 @@ read_kept(GovReferredTable table)
 	return DatumGetInt64(gov_spi_value(0, 1, &isnull));
 }
 
-/* The row is the rollup's: whose lock is not to be had at once is not waited for. */
+/*
+ * Lock the row of gov_rollup_state, which is the rollup's, without waiting;
+ * false if that cannot be had.
+ */
 static bool
 try_lock_state(void)
 {

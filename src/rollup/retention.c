@@ -4,28 +4,29 @@
  *
  * PURPOSE
  *		governance.event_retention bounds the ledger, and the holds that have
- *		ended.  What an event added to gov_usage stays there, and its part is
- *		noted in the row that has it, so that gov_verify still adds up.  What a
- *		user's foreign key refers to is kept (referred.c).
+ *		ended.  What a deleted event has added to a row of gov_usage stays there,
+ *		and is noted in that row, so that gov_verify still adds up.  What a user's
+ *		foreign key refers to is kept (referred.c).
  *
  * PROTOCOL
  *		A batch in each transaction, going on where the last one stopped
  *		(pass.c).  Events go in the order of their ids, in which they were
- *		recorded, up to the first that is not due.  One that was recorded in
- *		the future, because the clock was ahead, is passed over, and looked at
- *		again when its time has come.  So is one that is referred to, in each
- *		pass: once an hour, or when the last key to the ledger has gone.
+ *		recorded, up to the first that is not due.  An event that was recorded
+ *		in the future, because the clock was ahead, is passed over, and looked
+ *		at again when its time has come.  An event that is referred to is passed
+ *		over too, and looked at again by each pass: once an hour, and when the
+ *		last foreign key to the ledger is gone.
  *
- *		gov_rollup_state knows an id up to which no event is left, so that a pass
+ *		gov_rollup_state has an id up to which no event is left, so that a pass
  *		does not walk over what was deleted; and how far the present pass has
  *		come, so that a new process does not walk over what was kept.
  *
  * LOCKING
- *		ShareUpdateExclusiveLock on gov_rollup_state, as a round of the rollup
+ *		ShareUpdateExclusiveLock on gov_rollup_state, like a round of the rollup
  *		(rollup.c): the watermark stands still, nobody else changes gov_usage,
- *		and no budget is being deleted.  A lock that is not to be had at once
- *		ends the batch.  The holds need none of that: no load sums those that
- *		have ended, so no counter has to be pinned.
+ *		and no budget is being deleted.  A lock that cannot be had at once ends
+ *		the batch.  The holds need none of that: no load counts holds that have
+ *		ended, so no counter has to be pinned.
  *
  * INVARIANTS
  *		An event that is not rolled up stays, however old.  No event is left up
@@ -53,13 +54,13 @@
 static GovPass events_pass;
 static GovPass holds_pass;
 
-/* Of the events that this pass has passed over. */
+/* What this pass knows of the events that it has passed over. */
 static int64 first_left_id;		/* PG_INT64_MAX: it has left none */
 static TimestampTz left_until = DT_NOEND;	/* when the first of them was
 											 * recorded */
 
 /* The pass, as gov_rollup_state has it for every process. */
-typedef struct EventsState
+typedef struct GovEventsState
 {
 	int64		deleted_until;
 	int64		looked_until;
@@ -67,9 +68,9 @@ typedef struct EventsState
 	int64		kept;			/* by the last pass, or by this one if it is
 								 * more */
 	int64		kept_so_far;	/* by this one */
-} EventsState;
+} GovEventsState;
 
-static EventsState events_state;
+static GovEventsState events_state;
 
 static GovQuery state_query = {
 	.sql =
@@ -106,8 +107,9 @@ static GovQuery due_events_query = {
 };
 
 /*
- * A use whose window was merged (usage_merge.c) is noted in the row that covers
- * it: the last one that starts no later, and one of its own comes before that.
+ * Delete events, and note them in gov_usage.  An event whose window was merged
+ * (usage_merge.c) is noted in the row that covers its window: the last row
+ * that starts no later.  If its window has a row of its own, that is the one.
  */
 static GovQuery prune_query = {
 	.sql =
@@ -142,7 +144,9 @@ static GovQuery prune_query = {
 	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
 };
 
-/* With ties, so that a batch ends between two times. */
+/*
+ * Holds that have ended.  With ties, so that a batch ends between two times.
+ */
 #define GOV_ENDED_HOLDS \
 	"with ended as materialized (" \
 	" select v.id, v.updated_at from @gov_reservations v" \
@@ -155,7 +159,7 @@ static GovQuery ended_holds_query = {
 	.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 };
 
-/* Locked ones are for the next pass. */
+/* Delete holds that have ended.  Locked ones are for the next pass. */
 static GovQuery prune_holds_query = {
 	.sql =
 	GOV_ENDED_HOLDS ","
@@ -192,9 +196,11 @@ retention_begin(void)
 	return gov_clock() - gov_event_retention_s * USECS_PER_SEC;
 }
 
-/* As others have left it, of whatever time our snapshot is. */
+/*
+ * Read the state of the pass as others have left it, whatever our snapshot is.
+ */
 static void
-read_state(EventsState *state)
+read_state(GovEventsState *state)
 {
 	bool		isnull;
 
@@ -209,9 +215,12 @@ read_state(EventsState *state)
 	state->kept_so_far = DatumGetInt64(gov_spi_value(0, 5, &isnull));
 }
 
-/* Note it, unless an older extension has no place for it. */
+/*
+ * Write the state of the pass, unless an older extension has no columns for
+ * it.
+ */
 static void
-note_state(const EventsState *state)
+note_state(const GovEventsState *state)
 {
 	Datum		args[5] = {Int64GetDatum(state->deleted_until), Int64GetDatum(state->looked_until),
 		TimestampTzGetDatum(state->begun_at), Int64GetDatum(state->kept),
@@ -224,7 +233,7 @@ note_state(const EventsState *state)
 static void
 begin_events(TimestampTz now)
 {
-	EventsState *state = &events_state;
+	GovEventsState *state = &events_state;
 
 	first_left_id = PG_INT64_MAX;
 	left_until = DT_NOEND;
@@ -233,11 +242,11 @@ begin_events(TimestampTz now)
 	state->kept_so_far = 0;
 }
 
-/* Go on where another process has stopped, which had left some, or none. */
+/* Go on with the pass of another process, which may have kept some events. */
 static void
 adopt_events(void)
 {
-	EventsState *state = &events_state;
+	GovEventsState *state = &events_state;
 
 	first_left_id = state->deleted_until < state->looked_until ?
 		state->deleted_until + 1 : PG_INT64_MAX;
@@ -254,7 +263,7 @@ continue_events(TimestampTz due_before, bool has_keys)
 	TimestampTz now = gov_clock();
 	bool		is_new = gov_pass_continue(&events_pass);
 	bool		has_come = left_until < due_before;
-	EventsState *state = &events_state;
+	GovEventsState *state = &events_state;
 
 	if (!is_new && !has_come && (state->kept == 0 || has_keys))
 		return;
@@ -268,12 +277,15 @@ continue_events(TimestampTz due_before, bool has_keys)
 		state->kept = 0;
 }
 
-/* Move on past what a batch has seen; true when there may be more. */
+/*
+ * Move the pass over events on past what a batch has seen; true when there may
+ * be more.
+ */
 static bool
 note_events(int64 nkept)
 {
-	EventsState *state = &events_state;
-	EventsState before = *state;
+	GovEventsState *state = &events_state;
+	GovEventsState before = *state;
 	bool		isnull;
 	int64		nseen = DatumGetInt64(gov_spi_value(0, 2, &isnull));
 	int64		last_id = DatumGetInt64(gov_spi_value(0, 3, &isnull));
@@ -328,7 +340,10 @@ gov_retention_prune_events(uint64 *ndeleted)
 	return has_more;
 }
 
-/* Move on past what a batch has read; true when there may be more. */
+/*
+ * Move the pass over holds on past what a batch has read; true when there may
+ * be more.
+ */
 static bool
 note_holds(void)
 {

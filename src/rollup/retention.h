@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-/* A batch each: true when there may be more. */
+/* Each does a batch, and returns true when there may be more. */
 extern bool gov_retention_prune_events(uint64 *ndeleted);
 extern bool gov_retention_prune_holds(uint64 *ndeleted);
 

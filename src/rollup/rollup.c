@@ -10,11 +10,11 @@
  * PROTOCOL
  *		README.md explains the fence.  A batch is read in the order of ids and
  *		added up in memory (tally.c, hourly.c); then each row of both tables that
- *		it concerns is written, once (rollup_write.c), alerts are raised for what
- *		nobody has been told of (rollup_alert.c), and the watermark moves to the
- *		last id that was read.  What a batch costs is mostly the rows that it
- *		writes, so it is the cheaper the more events it has of each: the worker
- *		lets them gather (worker.c).
+ *		it concerns is written once (rollup_write.c), alerts are raised that no
+ *		commit has raised (rollup_alert.c), and the watermark moves to the last id
+ *		that was read.  The cost of a batch is mostly that of the rows which it
+ *		writes, so events are cheaper when many are of one row: therefore the
+ *		worker lets them gather (worker.c).
  *
  * LIMITS
  *		A batch ends after GOV_BATCH_EVENTS events or with GOV_BATCH_SUMS sums,
@@ -24,8 +24,8 @@
  *
  * LOCKING
  *		ShareUpdateExclusiveLock on gov_rollup_state, so that there is one round
- *		at a time in a database, then the tables; a lock that is not to be had
- *		at once ends the round.  Whoever deletes a budget takes ShareLock on
+ *		at a time in a database, then the tables; a lock that cannot be had at
+ *		once ends the round.  Whoever deletes a budget takes ShareLock on
  *		gov_rollup_state, so that no round brings back the usage that the
  *		deletion has removed.
  *
@@ -150,7 +150,7 @@ read_positions(int64 *watermark, int64 *last_id)
 }
 
 /* A batch of the ledger, added up. */
-typedef struct Batch
+typedef struct GovRollupBatch
 {
 	GovTally   *tally;
 	GovHourly  *hourly;
@@ -158,13 +158,13 @@ typedef struct Batch
 	int64		nevents;
 	bool		may_end;		/* its rows come in the order of their ids */
 	bool		is_full;
-} Batch;
+} GovRollupBatch;
 
 /* Add a row of the ledger to the batch, if there is room. */
 static const void *
 add_event(const Datum *values, const bool *nulls, void *state)
 {
-	Batch	   *batch = state;
+	GovRollupBatch *batch = state;
 
 	if (batch->may_end &&
 		(batch->nevents >= GOV_BATCH_EVENTS ||
@@ -178,9 +178,11 @@ add_event(const Datum *values, const bool *nulls, void *state)
 	return gov_hourly_add(batch->hourly, values, nulls);
 }
 
-/* Add up the events after one id up to another, or as many as make a batch. */
+/*
+ * Add up the events after one id and up to another, at most a batch of them.
+ */
 static void
-read_batch(Batch *batch, int64 from, int64 to)
+read_batch(GovRollupBatch *batch, int64 from, int64 to)
 {
 	GovTallyRange range = {.after = from, .upto = to};
 
@@ -196,11 +198,14 @@ read_batch(Batch *batch, int64 from, int64 to)
 		batch->last_id = to;
 }
 
-/* Move what is after one id, up to another or as much as makes a batch; returns up to where. */
+/*
+ * Roll up the events after one id and up to another, at most a batch of them;
+ * returns the id up to which that was.
+ */
 static int64
 move_watermark(int64 from, int64 to, uint64 *nevents)
 {
-	Batch		batch;
+	GovRollupBatch batch;
 	Datum		args[2];
 	GovReached *reached;
 	int			nreached;
@@ -241,7 +246,10 @@ roll_up(uint64 *nevents)
 	return GOV_ROLLUP_MOVED;
 }
 
-/* What was recorded before this time is rolled up, as far as this process knows. */
+/*
+ * The time before which everything recorded is rolled up, as far as this
+ * process knows.
+ */
 TimestampTz
 gov_rollup_complete_until(void)
 {
@@ -249,8 +257,9 @@ gov_rollup_complete_until(void)
 }
 
 /*
- * Lock what a round works on, without waiting: only one at a time in a
- * database, and not while a budget is being deleted.
+ * Lock what a round works on, without waiting; false if that cannot be had.
+ * There is one round at a time in a database, and none while a budget is being
+ * deleted.
  */
 static bool
 try_lock(void)

@@ -3,21 +3,22 @@
  *		Raises the alerts that no commit has raised.
  *
  * PURPOSE
- *		What carries a budget to a threshold without being told at its commit
- *		(alert.c) is found when the rollup passes an event of that budget and
- *		window: a late event, one that was in flight when its window ended, a
- *		limit that was lowered, a threshold that was added, a crosser that failed
- *		at its very end.
+ *		A budget may reach a threshold without a commit that raises the alert
+ *		(alert.c): by a late event, or one in flight when its window ended, when a
+ *		limit was lowered or a threshold added, or when the transaction that
+ *		crossed it failed at its very end.  The rollup finds that when it passes
+ *		an event of that budget and window.
  *
  * PROTOCOL
- *		The round knows what it has made of each budget's usage, and asks here
- *		only for those that have reached their first threshold.  Most of these
- *		were told of before: one look into gov_alerts for each threshold says so,
- *		and only for the others is the ledger read again.  They are judged by all
- *		that is committed, because a batch may end in the midst of a transaction.
+ *		A round knows what the usage of each budget has become, and asks here
+ *		only for budgets that have reached their first threshold.  Most of their
+ *		alerts were raised before, as a look into gov_alerts for each threshold
+ *		shows; only for the others is the ledger read again.  They are judged by
+ *		all that is committed, because a batch may end in the midst of a
+ *		transaction.
  *
  * EXACTLY ONCE
- *		As in alert.c.
+ *		The key of gov_alerts makes each alert unique, as in alert.c.
  */
 #include "postgres.h"
 
@@ -34,9 +35,10 @@
 #include "rollup/rollup_write.h"
 
 /*
- * The event that crossed is the first of the batch, in the order of ids, to
- * reach the threshold.  Found by one sort for all that was crossed, as in
- * alert.c; what is behind the batch counts too, but crosses nothing yet.
+ * Raise alerts for budgets that have reached a threshold.  The event that
+ * crossed it is the first of the batch, in the order of ids, to reach it; one
+ * sort finds it for all, as in alert.c.  What comes after the batch counts
+ * too, but no event there has crossed yet.
  */
 #define RAISE_SQL(limit) \
 	"with crossed as materialized (" \
@@ -128,8 +130,9 @@ set_reached(Datum *args, const GovReached *reached, int count)
 }
 
 /*
- * Raise what a batch, the events after one id up to another, has left to be
- * raised of the budgets that have reached a threshold.
+ * Raise the alerts that the commits have left to a batch, which has the events
+ * after one id and up to another, for the budgets that have reached a
+ * threshold.
  */
 void
 gov_rollup_raise_alerts(const GovReached *reached, int count, int64 after_id, int64 last_id)

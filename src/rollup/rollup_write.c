@@ -44,7 +44,10 @@
 #include "rollup/alert.h"
 #include "rollup/rollup_write.h"
 
-/* The budgets of these counters, and the usage that reaches their first threshold. */
+/*
+ * Select the budgets of these counters, and the usage that reaches the first
+ * threshold of each.
+ */
 #define BUDGETS_SQL(limit) \
 	"select c.n, a.id, case when a.usage_limit is not null then" \
 	" (select least(" GOV_ALERT_AMOUNT("a", "t") ", 1e27)" \
@@ -138,19 +141,19 @@ static GovQuery hours_1_0_query = {
 };
 
 /* The charges of a batch to a budget's counter in one window. */
-typedef struct Charge
+typedef struct GovRollupCharge
 {
 	const GovTallied *tallied;
 	Datum		budget_id;
 	GovAmount	alert_from;		/* usage that reaches its first threshold */
 	bool		is_watched;		/* it has one */
-} Charge;
+} GovRollupCharge;
 
 static int
 compare_charges(const void *a, const void *b)
 {
-	const GovTallyKey *left = &((const Charge *) a)->tallied->key;
-	const GovTallyKey *right = &((const Charge *) b)->tallied->key;
+	const GovTallyKey *left = &((const GovRollupCharge *) a)->tallied->key;
+	const GovTallyKey *right = &((const GovRollupCharge *) b)->tallied->key;
 
 	if (left->counter_id != right->counter_id)
 		return left->counter_id < right->counter_id ? -1 : 1;
@@ -159,17 +162,17 @@ compare_charges(const void *a, const void *b)
 	return 0;
 }
 
-static Charge *
+static GovRollupCharge *
 sorted_charges(const GovTally *tally)
 {
-	Charge	   *charges = palloc(sizeof(Charge) * (gov_tally_count(tally) + 1));
+	GovRollupCharge *charges = palloc(sizeof(GovRollupCharge) * (gov_tally_count(tally) + 1));
 	const GovTallied *tallied;
 	uint32		position = 0;
 	int			count = 0;
 
 	while ((tallied = gov_tally_next(tally, &position)) != NULL)
 		charges[count++].tallied = tallied;
-	qsort(charges, count, sizeof(Charge), compare_charges);
+	qsort(charges, count, sizeof(GovRollupCharge), compare_charges);
 	return charges;
 }
 
@@ -187,7 +190,7 @@ gov_rollup_array(Datum *elements, int count, Oid type)
 
 /* Find the budgets of the charges; keep those that have one, and say how many. */
 static int
-find_budgets(Charge *charges, int count)
+find_budgets(GovRollupCharge *charges, int count)
 {
 	Datum	   *counters = palloc(sizeof(Datum) * count);
 	Datum	   *owners = palloc(sizeof(Datum) * count);
@@ -209,7 +212,7 @@ find_budgets(Charge *charges, int count)
 	{
 		bool		isnull;
 		int64		n = DatumGetInt64(gov_spi_value(row, 1, &isnull));
-		Charge	   *charge = &charges[row];
+		GovRollupCharge *charge = &charges[row];
 
 		charge->tallied = charges[n - 1].tallied;
 		charge->budget_id = gov_spi_value(row, 2, &isnull);
@@ -220,9 +223,12 @@ find_budgets(Charge *charges, int count)
 	return (int) nfound;
 }
 
-/* Write the charges; returns how many rows, in the order of the charges. */
+/*
+ * Write the charges; SPI returns the rows, in the order of the charges.
+ * Returns how many they are.
+ */
 static uint64
-write_usage(const Charge *charges, int count)
+write_usage(const GovRollupCharge *charges, int count)
 {
 	static const Oid types[] = {
 		TEXTOID, UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, NUMERICOID, INT8OID
@@ -250,12 +256,12 @@ write_usage(const Charge *charges, int count)
 }
 
 /*
- * Which of the rows just written have reached a threshold?  A row that a user's
- * trigger has kept from being written is not among them, nor one that covers
- * more than the window: it says nothing of the window alone (usage_merge.c).
+ * Find which of the rows just written have reached a threshold.  Left out are
+ * rows that a user's trigger has kept from being written, and merged rows,
+ * which say nothing of one window alone (usage_merge.c).
  */
 static int
-find_reached(const Charge *charges, int count, uint64 nrows, GovReached *reached)
+find_reached(const GovRollupCharge *charges, int count, uint64 nrows, GovReached *reached)
 {
 	int			nreached = 0;
 	uint64		row = 0;
@@ -291,7 +297,7 @@ find_reached(const Charge *charges, int count, uint64 nrows, GovReached *reached
 int
 gov_rollup_write_usage(const GovTally *tally, GovReached **reached)
 {
-	Charge	   *charges = sorted_charges(tally);
+	GovRollupCharge *charges = sorted_charges(tally);
 	int			count = gov_tally_count(tally);
 
 	if (count > 0)

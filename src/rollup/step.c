@@ -11,9 +11,9 @@
  * PROTOCOL
  *		A step that fails is not tried again at once: after GOV_RETRY_MS, twice
  *		as long each time, at most GOV_RETRY_MAX_MS.  Its error goes to the log
- *		when its SQLSTATE is another one than the last time, and so does its
- *		end.  Meanwhile the error is in the worker's slot, where gov_stats finds
- *		it.
+ *		when its SQLSTATE differs from the last time, and so does the end of the
+ *		failures.  Meanwhile the error is in the worker's slot, where gov_stats
+ *		finds it.
  *
  * LOCKING
  *		workers_lock protects what is in the slot; the rest is this process's.
@@ -57,7 +57,7 @@ gov_step_name(GovStep step)
 	return names[step];
 }
 
-/* What the worker of this database says of a step. */
+/* How a step of this database's worker does. */
 GovSharedFailure
 gov_step_failure(GovStep step)
 {
@@ -130,7 +130,7 @@ note_success(GovStep step)
 	publish_step(step);
 }
 
-/* Has it failed a moment ago? */
+/* Has the step failed so short a time ago that it is not to be tried yet? */
 static bool
 is_waiting(GovStep step)
 {
@@ -141,7 +141,7 @@ is_waiting(GovStep step)
 		!TimestampDifferenceExceeds(failures[step].last_at, now, retry_ms[step]);
 }
 
-/* After an error: leave its transaction, and note what it was. */
+/* After an error: end its transaction, and note the error. */
 static void
 recover_step(GovStep step)
 {

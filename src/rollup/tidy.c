@@ -3,8 +3,8 @@
  *		The steps of the worker that make things small.
  *
  * PURPOSE
- *		One list for the worker and gov_maintain().  In this order: usage goes
- *		once its events are gone and its windows are merged.
+ *		One list for the worker and gov_maintain().  The order matters: usage is
+ *		deleted once its events are gone and its windows are merged.
  */
 #include "postgres.h"
 

@@ -3,28 +3,28 @@
  *		Merges the short windows of a day into one row of gov_usage.
  *
  * PURPOSE
- *		A budget of a minute's cadence has 1,440 windows a day.  Each is asked
- *		for while it is the present one, and of interest for some days more; then
- *		one row for the day says enough.  It also is what usage_retention.c
- *		deletes.
+ *		A budget with a cadence of a minute has 1,440 windows a day.  Each is
+ *		needed while it is the present one, and of interest for some days more;
+ *		after that one row for the day says enough.  usage_retention.c deletes
+ *		only rows that this has looked at.
  *
  * LAYOUT
- *		merged_windows of a row is null until the row has been looked at here,
- *		which the index gov_usage_unmerged is the queue of.  Windows of more
- *		than half a day stay as they are, with a 1: of these a day can have two,
- *		when its clock was set forward.  The others become one row per counter
- *		and day, from the start of the first to the end of the last window that
- *		was used, and merged_windows says of how many rows it was made.
+ *		merged_windows of a row is null until the row has been looked at here;
+ *		the index gov_usage_unmerged is the queue of such rows.  Windows of more
+ *		than half a day stay as they are, and get a 1; a day can have two of
+ *		them, when its clock was set forward.  The others become one row per
+ *		counter and day, from the start of the first to the end of the last window
+ *		that was used, and merged_windows says of how many rows it was made.
  *
  *		A day is one of UTC, as the hours of gov_usage_by_time are: a window
  *		belongs to the day that it starts in.  So rows of a counter do not
  *		overlap, but for the case that follows.
  *
- *		A late use, or a correction, adds to the merged row if its window is the
- *		first of it; else the rollup makes a row of its window, which lies in
- *		the span of the merged one until the next pass has folded it in.
- *		Whoever compares with the ledger (gov_verify, retention.c) adds up all
- *		that lies in the span of a merged row.
+ *		A late use, or a correction, is added to the merged row if its window is
+ *		the first one of that row.  Otherwise the rollup makes a row for its
+ *		window, which lies in the span of the merged row until the next pass
+ *		merges it.  Whoever compares with the ledger (gov_verify, retention.c)
+ *		adds up all rows that lie in the span of a merged one.
  *
  * PROTOCOL
  *		A batch takes counters from the queue, and of each the whole day.  What
@@ -37,11 +37,11 @@
  *		at once ends the batch.
  *
  * INVARIANTS
- *		A merged row is of windows that have ended, so no load asks for it,
- *		unless the clock was ahead by more than governance.usage_merge_after
- *		when it was made, and was set back.  For that case loads are told, before
- *		the rows are there to be seen, up to which end windows are merged; in
- *		windows that such a row covers all of its usage counts (load_usage.c).
+ *		A merged row has windows that have ended, so no load needs it, unless the
+ *		clock was ahead by more than governance.usage_merge_after when the row
+ *		was made, and was then set back.  For that case loads are told up to which
+ *		end windows are merged, before the merged rows can be seen.  In a window
+ *		that such a row covers, all of its usage counts (load_usage.c).
  */
 #include "postgres.h"
 
@@ -123,14 +123,14 @@ try_lock(void)
 		ConditionalLockRelationOid(catalog->usage, RowExclusiveLock);
 }
 
-/* Windows that end no later are due. */
+/* The time up to which windows that end are due. */
 static TimestampTz
 due_until(int age_s)
 {
 	return gov_clock_day(gov_clock() - age_s * USECS_PER_SEC);
 }
 
-/* Tell loads that windows which end no later may be merged. */
+/* Tell loads that windows which end by a time may be merged. */
 static void
 tell_loads(TimestampTz until)
 {
@@ -143,8 +143,8 @@ tell_loads(TimestampTz until)
 }
 
 /*
- * Merge a batch of windows.  Where none is to be merged, but usage is to be
- * deleted, they are when that is due.
+ * Merge a batch of windows.  If windows are never to be merged but usage is to
+ * be deleted, they are merged when they are due to be deleted.
  */
 bool
 gov_usage_merge(uint64 *nmerged)

@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-/* A batch: true when there may be more. */
+/* Merges a batch, and returns true when there may be more. */
 extern bool gov_usage_merge(uint64 *nmerged);
 
 #endif							/* GOV_USAGE_MERGE_H */

@@ -7,28 +7,27 @@
  *		governance.alert_retention bounds gov_alerts.
  *
  * WHAT STAYS
- *		Of usage, all that the ledger still has events of: gov_verify compares
- *		them, and reports add up hours instead of events.  So nothing is deleted
- *		before its events are, which is to say never without
- *		governance.event_retention.  A late event is counted in a new row, which
- *		goes when the event has gone.
+ *		Usage stays while the ledger has events of it, because gov_verify compares
+ *		the two, and reports add up hours instead of events.  So without
+ *		governance.event_retention no usage is ever deleted.  A late event is
+ *		counted in a new row, which goes when the event has gone.
  *
- *		Of alerts, those of the present window of a budget and of later ones,
- *		however old: without the row the next use would raise the alert again.
- *		And those that a user's foreign key refers to (referred.c).
+ *		Alerts of the present window of a budget, and of later ones, stay however
+ *		old they are: without the row the next use would raise the alert again.
+ *		Alerts that a user's foreign key refers to stay, too (referred.c).
  *
  * PROTOCOL
  *		A batch in each transaction, going on where the last one stopped
- *		(pass.c).  Windows go by their end, once they have been merged
- *		(usage_merge.c), alerts by id.  The hours have an index by owner, hour
- *		and the rest: an owner whose first hour is not due is passed over at the
- *		cost of finding that hour, and one hour's rows go together, whatever
- *		parts of it they are of.  As no hour becomes due within one, a pass
- *		over all owners is made once for each that the clock shows.
+ *		(pass.c).  Windows are deleted in the order of their ends, once they have
+ *		been merged (usage_merge.c), and alerts in that of their ids.  The hours
+ *		have an index that begins with owner and hour, so that an owner whose
+ *		first hour is not due costs one look-up.  One hour's rows go together,
+ *		whatever parts of it they are of.  No hour becomes due within one, so a
+ *		pass over all owners is made once for each that the clock shows.
  *
  * LOCKING
- *		As usage_merge.c: neither the rollup nor the deletion of a budget is
- *		under way.
+ *		ShareUpdateExclusiveLock on gov_rollup_state, as in usage_merge.c: neither
+ *		a round of the rollup nor the deletion of a budget is under way.
  */
 #include "postgres.h"
 
@@ -59,7 +58,10 @@ static char *hours_owner = NULL;	/* NULL at the start */
 static TimestampTz hours_done_until = DT_NOBEGIN;	/* earlier ones are done
 													 * with */
 
-/* A row that a late use lies in the span of waits until that is folded in. */
+/*
+ * Delete windows.  A merged row waits while a late use has a row of its own in
+ * its span.
+ */
 static GovQuery windows_query = {
 	.sql =
 	"with due as materialized ("
@@ -94,7 +96,7 @@ static GovQuery next_hour_query = {
 	.argtypes = {TEXTOID, TIMESTAMPTZOID}
 };
 
-/* What the ledger has of some hours. */
+/* Select the hours that the ledger has events of. */
 static const GovQuery recorded_query = {
 	.sql =
 	"select distinct e.owner_id, date_trunc('hour', e.occurred_at, 'UTC')"
@@ -113,7 +115,10 @@ static GovQuery delete_hours_query = {
 	.argtypes = {TEXTARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
-/* One that was raised in the future, because the clock was ahead, is passed over. */
+/*
+ * The alerts of a batch that are to be deleted.  One that was raised in the
+ * future, because the clock was ahead, is passed over.
+ */
 #define GOV_DOOMED_ALERTS \
 	"with batch as materialized (" \
 	" select l.id, l.assignment_id, l.window_start, l.raised_at < $2 as is_old," \
@@ -153,7 +158,10 @@ static GovQuery alerts_query = {
 	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
 };
 
-/* Lock a table and who may change it, without waiting. */
+/*
+ * Lock a table, and keep the rollup away, without waiting; false if that
+ * cannot be had.
+ */
 static bool
 try_lock(Oid table)
 {
@@ -161,7 +169,7 @@ try_lock(Oid table)
 		ConditionalLockRelationOid(table, RowExclusiveLock);
 }
 
-/* Usage of before that may go; false when none may. */
+/* The time before which usage may go; false when none may. */
 static bool
 usage_due_before(TimestampTz *result)
 {
@@ -205,14 +213,14 @@ prune_windows(TimestampTz due_before, uint64 *ndeleted)
 /* ---------------------------------------------------------------- hours */
 
 /* The hours of a batch, in order. */
-typedef struct Hours
+typedef struct GovHours
 {
 	MemoryContext context;
 	int			count;
 	Datum		owners[GOV_HOURS_BATCH];
 	Datum		hours[GOV_HOURS_BATCH];
 	bool		is_recorded[GOV_HOURS_BATCH];
-} Hours;
+} GovHours;
 
 static void
 move_to(const char *owner, TimestampTz hour)
@@ -227,7 +235,7 @@ move_to(const char *owner, TimestampTz hour)
 
 /* Find the next hours that are due; false when there are no more. */
 static bool
-find_due(Hours *hours, TimestampTz due_before)
+find_due(GovHours *hours, TimestampTz due_before)
 {
 	for (int nsteps = 0; nsteps < GOV_HOURS_BATCH; nsteps++)
 	{
@@ -257,11 +265,13 @@ find_due(Hours *hours, TimestampTz due_before)
 	return true;
 }
 
-/* The ledger has events of an hour: it stays, if it is one of ours. */
+/*
+ * Note an hour that the ledger has events of: it stays if it is in the batch.
+ */
 static void
 keep_recorded(TupleTableSlot *row, void *state)
 {
-	Hours	   *hours = state;
+	GovHours   *hours = state;
 	text	   *owner = DatumGetTextPP(row->tts_values[0]);
 	TimestampTz hour = DatumGetTimestampTz(row->tts_values[1]);
 
@@ -275,9 +285,13 @@ keep_recorded(TupleTableSlot *row, void *state)
 	}
 }
 
-/* In a scope of its own, because other statements must not be planned as this scan may be. */
+/*
+ * Find which hours of a batch the ledger has events of.  In a scope of its
+ * own, because other statements must not be planned with the scans that are
+ * allowed here.
+ */
 static void
-look_into_ledger(Hours *hours)
+look_into_ledger(GovHours *hours)
 {
 	TimestampTz first = DatumGetTimestampTz(hours->hours[0]);
 	TimestampTz last = first;
@@ -299,7 +313,7 @@ look_into_ledger(Hours *hours)
 }
 
 static uint64
-delete_hours(const Hours *hours)
+delete_hours(const GovHours *hours)
 {
 	Datum		owners[GOV_HOURS_BATCH];
 	Datum		starts[GOV_HOURS_BATCH];
@@ -322,7 +336,7 @@ delete_hours(const Hours *hours)
 }
 
 static bool
-find_hours(Hours *hours, TimestampTz due_before)
+find_hours(GovHours *hours, TimestampTz due_before)
 {
 	GovSpi		spi;
 	bool		has_more;
@@ -333,11 +347,11 @@ find_hours(Hours *hours, TimestampTz due_before)
 	return has_more;
 }
 
-/* Delete a batch of hours: those that the ledger has nothing of. */
+/* Delete those hours of a batch that the ledger has no events of. */
 static bool
 prune_hours(TimestampTz due_before, uint64 *ndeleted)
 {
-	Hours	   *hours;
+	GovHours   *hours;
 	GovSpi		spi;
 	bool		has_more;
 
@@ -351,7 +365,7 @@ prune_hours(TimestampTz due_before, uint64 *ndeleted)
 		!try_lock(gov_catalog()->usage_by_time) ||
 		!ConditionalLockRelationOid(gov_catalog()->events, AccessShareLock))
 		return false;
-	hours = palloc0(sizeof(Hours));
+	hours = palloc0(sizeof(GovHours));
 	hours->context = CurrentMemoryContext;
 	has_more = find_hours(hours, due_before);
 	if (hours->count > 0)
@@ -384,7 +398,10 @@ gov_usage_retention_prune_usage(uint64 *ndeleted)
 
 /* ---------------------------------------------------------------- alerts */
 
-/* Move on past what a batch has seen; true when there may be more. */
+/*
+ * Move the pass over alerts on past what a batch has seen; true when there may
+ * be more.
+ */
 static bool
 note_alerts(void)
 {

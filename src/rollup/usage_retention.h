@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-/* A batch each: true when there may be more. */
+/* Each deletes a batch, and returns true when there may be more. */
 extern bool gov_usage_retention_prune_usage(uint64 *ndeleted);
 extern bool gov_usage_retention_prune_alerts(uint64 *ndeleted);
 

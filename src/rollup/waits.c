@@ -3,19 +3,18 @@
  *		Names who the rollup waits for.
  *
  * PURPOSE
- *		Whoever can write can keep the rollup from moving, by a transaction that
- *		it leaves open: the ledger's tail grows, and others' loads with it.
- *		gov_stats says so to who looks; to the others the log does, once, after
+ *		Whoever can write can keep the rollup from moving, by leaving a
+ *		transaction open: then the ledger's tail grows, and loads take longer.
+ *		gov_stats shows that, and the log says it once, after
  *		governance.log_rollup_waits.
  *
  * INVARIANTS
- *		A rollup is in the way of nobody and has been blocked since a time: then
- *		what blocks it now is a transaction that began before, and only such
- *		ones are named.
+ *		Only transactions are named that began before the rollup was blocked:
+ *		others cannot be what blocks it.
  *
  * FAILURE
- *		Of a transaction that has ended meanwhile nothing is said, and those
- *		that are left are looked for again in the next round.
+ *		A transaction that has just ended is not named.  If none is left, the next
+ *		round looks again.
  */
 #include "postgres.h"
 
@@ -37,7 +36,7 @@ static GovQuery culprits_query = {
 	.argtypes = {TIMESTAMPTZOID}
 };
 
-/* Tell of those who are in the way; false if they have just gone. */
+/* Log who is in the way; false if they have just gone. */
 static bool
 log_waits(void)
 {
@@ -53,14 +52,17 @@ log_waits(void)
 		ereport(WARNING,
 				(errmsg("the rollup of governance has waited for an open transaction for %ld s",
 						TimestampDifferenceMilliseconds(blocked_since, GetCurrentTimestamp()) / 1000),
-				 errdetail("It is %s.", culprits),
+				 errdetail("These are in its way: %s.", culprits),
 				 errhint("End it, and set idle_in_transaction_session_timeout for such roles.")));
 	gov_spi_pop_snapshot();
 	gov_spi_end(&spi);
 	return culprits != NULL;
 }
 
-/* The rollup was tried, in this transaction. */
+/*
+ * Note that the rollup was tried in this transaction, and whether it was
+ * blocked.
+ */
 void
 gov_waits_note(bool is_blocked)
 {

@@ -8,8 +8,8 @@
 #include "postgres.h"
 
 /*
- * A row of gov_rollup_waits in words.  Where the extension is not updated yet
- * the view knows the process alone.
+ * A row of gov_rollup_waits in words.  Where the extension is not updated yet,
+ * the view has only the process.
  */
 #define GOV_ROLLUP_WAITER(w) \
 	"coalesce(to_jsonb(" w ") ->> 'who', 'process ' || " w ".pid)"

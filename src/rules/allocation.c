@@ -4,8 +4,8 @@
  *		at a time.
  *
  * PURPOSE
- *		The rule itself is in allocation_rule.c.  Here is which rows can break
- *		it, and who waits for whom.
+ *		allocation_rule.c has the rule itself.  This file decides which rows can
+ *		break it, and who waits for whom.
  *
  * WHEN
  *		At the end of a statement, over the rows that it wrote: they may come in
@@ -18,13 +18,13 @@
  *		The lock on the allocation of an owner is one of STRIPES, chosen by hash,
  *		each a sub-object of gov_assignments, and is held to the end of the
  *		transaction.  README.md has its three modes, why it comes last, and
- *		which deadlocks are accepted.  What gives room back takes no lock: until it
- *		is committed others count it as it was.
+ *		which deadlocks are accepted.  A change that only gives room back takes no
+ *		lock: until it is committed, others count as before.
  *
  * INVARIANTS
- *		Who adds to what a strict budget bounds has the owner's lock until that
- *		is committed or undone.  A savepoint that takes changes back, and their
- *		locks, comes back to a state that was judged when it was reached.
+ *		Whoever adds to what a strict budget bounds has the owner's lock until
+ *		that is committed or undone.  ROLLBACK TO a savepoint undoes changes and
+ *		releases their locks; what it comes back to was judged before.
  *
  * FAILURE
  *		As with the rules of the hierarchy, the triggers do not fire for rows
@@ -60,7 +60,7 @@
 PG_FUNCTION_INFO_V1(gov_assignment_allocated_1_0);
 PG_FUNCTION_INFO_V1(gov_entity_allocated_1_0);
 
-typedef struct Changes
+typedef struct GovAllocationChanges
 {
 	GovTransition rows;
 	void		(*examine) (const GovTransition *rows, GovAllocationChange *change);
@@ -68,7 +68,7 @@ typedef struct Changes
 	Relation	assignments;
 	text	   *asked;			/* the owner last asked for, and the answer */
 	bool		has_strict;
-} Changes;
+} GovAllocationChanges;
 
 /* ---------------------------------------------------------------- which rows */
 
@@ -101,7 +101,7 @@ static const char *const entity_columns[] = {
 	"owner_id", "id", "parent_id", "archived_at"
 };
 
-/* A limit as it counts: that of no row, or without a limit, as nothing. */
+/* A limit as it counts: where there is no row, or no limit, it is nothing. */
 static Datum
 counted_limit(const GovTransition *rows, TupleTableSlot *row)
 {
@@ -113,7 +113,9 @@ counted_limit(const GovTransition *rows, TupleTableSlot *row)
 	return isnull ? NumericGetDatum(int64_to_numeric(0)) : limit;
 }
 
-/* Is it one of those that the parent's budgets bound? */
+/*
+ * Is the budget of a row one of those that the parent's strict budgets bound?
+ */
 static bool
 is_bounded(const GovTransition *rows)
 {
@@ -160,15 +162,18 @@ examine_entity(const GovTransition *rows, GovAllocationChange *change)
 }
 
 static void
-begin_changes(Changes *changes)
+begin_changes(GovAllocationChanges *changes)
 {
 	gov_transition_rewind(&changes->rows);
 	changes->asked = NULL;
 }
 
-/* The next row that may have broken something; what it names is there until the one after it. */
+/*
+ * The next row that may have broken the rule.  What it points to is valid
+ * until the next call.
+ */
 static bool
-next_change(Changes *changes, GovAllocationChange *change)
+next_change(GovAllocationChanges *changes, GovAllocationChange *change)
 {
 	while (gov_transition_next(&changes->rows))
 	{
@@ -187,7 +192,7 @@ next_change(Changes *changes, GovAllocationChange *change)
 
 /* Has the owner a strict budget, in the active snapshot? */
 static bool
-has_strict(Changes *changes, Datum owner)
+has_strict(GovAllocationChanges *changes, Datum owner)
 {
 	text	   *name = DatumGetTextPP(owner);
 	GovLookupKey key = {"owner_id", PointerGetDatum(name)};
@@ -228,7 +233,10 @@ tag_of(int stripe)
 	return tag;
 }
 
-/* For others who judge all budgets of an owner; to the end of the transaction. */
+/*
+ * Lock the allocation of an owner to the end of the transaction, for triggers
+ * that judge all its budgets.
+ */
 void
 gov_allocation_lock(Datum owner, LOCKMODE mode)
 {
@@ -239,7 +247,7 @@ gov_allocation_lock(Datum owner, LOCKMODE mode)
 
 /* Lock the owners of all changes, in one order; false if there are none. */
 static bool
-lock_owners(Changes *changes, LOCKMODE *modes)
+lock_owners(GovAllocationChanges *changes, LOCKMODE *modes)
 {
 	bool		found = false;
 	GovAllocationChange change;
@@ -263,12 +271,13 @@ lock_owners(Changes *changes, LOCKMODE *modes)
 }
 
 /*
- * Keep others away from those with strict budgets; false if there are none.
- * The weaker lock is let go of before: who has the stronger one, and goes on
- * to make another budget strict, does not wait for us while we wait for him.
+ * Lock those owners exclusively that have strict budgets; false if none has.
+ * The weaker lock is released before: a transaction that has the stronger one,
+ * and goes on to make another budget strict, must not wait for us while we
+ * wait for it.
  */
 static bool
-lock_strict_owners(Changes *changes, const LOCKMODE *modes)
+lock_strict_owners(GovAllocationChanges *changes, const LOCKMODE *modes)
 {
 	bool		is_strict[STRIPES] = {false};
 	bool		found = false;
@@ -299,7 +308,7 @@ lock_strict_owners(Changes *changes, const LOCKMODE *modes)
 
 /* Have the changes of owners with strict budgets judged. */
 static void
-judge_changes(Changes *changes)
+judge_changes(GovAllocationChanges *changes)
 {
 	GovAllocation allocation;
 	GovAllocationChange change;
@@ -322,7 +331,7 @@ judge_changes(Changes *changes)
 }
 
 static Datum
-judge_statement(Changes *changes)
+judge_statement(GovAllocationChanges *changes)
 {
 	LOCKMODE	modes[STRIPES] = {NoLock};
 
@@ -341,7 +350,7 @@ judge_statement(Changes *changes)
 Datum
 gov_assignment_allocated_1_0(PG_FUNCTION_ARGS)
 {
-	Changes		changes = {.examine = examine_assignment};
+	GovAllocationChanges changes = {.examine = examine_assignment};
 
 	gov_transition_begin(&changes.rows,
 						 gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT) | GOV_FIRES(TRIGGER_EVENT_UPDATE),
@@ -354,7 +363,7 @@ gov_assignment_allocated_1_0(PG_FUNCTION_ARGS)
 Datum
 gov_entity_allocated_1_0(PG_FUNCTION_ARGS)
 {
-	Changes		changes = {.examine = examine_entity};
+	GovAllocationChanges changes = {.examine = examine_entity};
 
 	gov_transition_begin(&changes.rows,
 						 gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE), gov_catalog()->entities),

@@ -39,7 +39,7 @@
 #include "base/lookup.h"
 #include "rules/allocation_rule.h"
 
-/* A budget that bounds those of the children; NULL: it has none. */
+/* A budget that bounds the budgets of its entity's children. */
 typedef struct GovStrictBudget
 {
 	pg_uuid_t	id;
@@ -96,7 +96,10 @@ is_same(text *one, text *other)
 												PointerGetDatum(one), PointerGetDatum(other)));
 }
 
-/* Is it one of those that a strict budget of the parent bounds, with a limit above 0? */
+/*
+ * Is a budget one of those that a strict budget of the parent bounds, with a
+ * limit above 0?
+ */
 static bool
 is_bounded(const GovLookup *lookup, HeapTuple row)
 {
@@ -129,7 +132,7 @@ strict_budget(const GovLookup *lookup, HeapTuple row, Datum owner)
 	return budget;
 }
 
-/* The strict budgets of an entity: NULL for a capability stands for all. */
+/* The strict budgets of an entity for a capability, or (NULL) for all. */
 static List *
 strict_budgets(GovAllocation *allocation, Datum owner, Datum entity, text *capability)
 {
@@ -155,7 +158,10 @@ strict_budgets(GovAllocation *allocation, Datum owner, Datum entity, text *capab
 	return budgets;
 }
 
-/* Where an entity stands: false if it is not there, or archived. */
+/*
+ * Find the parent of an entity; false if the entity is not there, or is
+ * archived.
+ */
 static bool
 find_entity(GovAllocation *allocation, Datum owner, Datum id, text **parent)
 {
@@ -252,7 +258,7 @@ compare_texts(text *one, text *other)
 												 PointerGetDatum(one), PointerGetDatum(other)));
 }
 
-/* Is it named before the other, when both are outgrown? */
+/* Is a budget reported rather than another one, when both are outgrown? */
 static bool
 comes_before(const GovStrictBudget *budget, const GovStrictBudget *other)
 {
@@ -265,7 +271,10 @@ comes_before(const GovStrictBudget *budget, const GovStrictBudget *other)
 	return order < 0;
 }
 
-/* A copy that is there until the statement has been judged. */
+/*
+ * Note a budget that children have outgrown.  The copy stays until the
+ * statement has been judged.
+ */
 static void
 note_outgrown(GovAllocation *allocation, const GovStrictBudget *budget, Numeric allocated)
 {
@@ -303,7 +312,10 @@ judge_budget(GovAllocation *allocation, const GovStrictBudget *budget)
 		note_outgrown(allocation, budget, sum);
 }
 
-/* Those of an entity's strict budgets that bound what a child of it is given. */
+/*
+ * Judge those strict budgets of an entity that bound what a child of it is
+ * given.
+ */
 static void
 judge_parent(GovAllocation *allocation, List *budgets, const GovAllocationChange *change)
 {
@@ -382,16 +394,18 @@ gov_allocation_raise(GovAllocation *allocation, Relation written)
 
 	if (budget == NULL)
 		return;
-	name = text_to_cstring(budget->name);
+	name = gov_error_shown(text_to_cstring(budget->name));
 	cadence = budget->cadence ? text_to_cstring(budget->cadence) : NULL;
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
 			 errmsg("limits of the children of entity \"%s\" for \"%s\" add up to %s, past its strict limit of %s",
 					gov_error_shown(text_to_cstring(budget->entity)), gov_error_shown(text_to_cstring(budget->capability)),
 					shown_amount(allocation->allocated), shown_amount(budget->limit)),
-			 errdetail("Its budget %s%s%swith %s%s has strict_allocation: it bounds the unnamed node-wide budgets with the same cadence of the children that are not archived.",
-					   *name ? "\"" : "", gov_error_shown(name), *name ? "\" " : "",
-					   cadence ? "cadence " : "no cadence", cadence ? cadence : ""),
+			 cadence != NULL ?
+			 errdetail("Its budget \"%s\" with cadence %s has strict_allocation: it bounds the unnamed node-wide budgets with the same cadence of the children that are not archived.",
+					   name, cadence) :
+			 errdetail("Its budget \"%s\" without cadence has strict_allocation: it bounds the unnamed node-wide budgets without cadence of the children that are not archived.",
+					   name),
 			 errhint("Lower limits of its children first, raise its limit, or turn strict_allocation off."),
 			 errtableconstraint(written, "gov_assignments_allocation")));
 }

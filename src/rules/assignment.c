@@ -8,13 +8,12 @@
  *		bounded number of budgets per capability.
  *
  * WHEN
- *		At the end of a statement, over the rows that it wrote: a hundred
- *		thousand of them cost a few microseconds each, and a trigger that is
- *		fired for each row costs that by itself.  It fires before the trigger
- *		that judges strict budgets, whose lock comes after all locks on rows
- *		(allocation.c).  The keys of a budget do not change, so an UPDATE breaks
- *		no rule.  In a catalog of 1.0.0 that is not updated yet the trigger is
- *		one for each row.
+ *		At the end of a statement, over the rows that it wrote: that costs a few
+ *		microseconds a row, which the firing of a trigger for each row would cost
+ *		by itself.  It fires before the trigger that judges strict budgets, whose
+ *		lock comes after all locks on rows (allocation.c).  The keys of a budget
+ *		do not change, so an UPDATE breaks no rule.  In a catalog of 1.0.0 that is
+ *		not updated yet there is a trigger for each row.
  *
  * LOCKS
  *		Entities that a scope names are locked FOR KEY SHARE, as a foreign key
@@ -26,9 +25,9 @@
  *		what it has deleted as well.
  *
  * COST
- *		Most entities have few budgets.  The entries that the index has for an
- *		entity and a capability, dead ones included, are no fewer than its
- *		budgets: only where those are too many are rows read.
+ *		Most entities have few budgets.  The index has at least as many entries
+ *		for an entity and a capability, dead ones included, as there are budgets:
+ *		only where it has too many are rows read.
  *
  * RACES ACCEPTED
  *		Two sessions that add the last budget at once may both be refused, and
@@ -74,16 +73,16 @@ static const char *const columns[] = {
 	"owner_id", "entity_id", "capability_id", "scope_entity_ids"
 };
 
-/* What of a budget the rules concern. */
-typedef struct Budget
+/* What the rules look at of a budget. */
+typedef struct GovNewBudget
 {
 	Datum		owner;
 	Datum		entity;
 	Datum		capability;
 	Datum		scope;
-} Budget;
+} GovNewBudget;
 
-typedef struct Placement
+typedef struct GovPlacement
 {
 	Relation	assignments;
 	Relation	entities;
@@ -91,12 +90,12 @@ typedef struct Placement
 	MemoryContext row_context;	/* what judging one row takes */
 	Datum		owner;			/* whose scope was last seen to, or 0, */
 	Datum		scope;			/* and that scope */
-} Placement;
+} GovPlacement;
 
 /* ---------------------------------------------------------------- scopes */
 
 static bool
-is_last_scope(const Placement *placement, const Budget *budget)
+is_last_scope(const GovPlacement *placement, const GovNewBudget *budget)
 {
 	return DatumGetPointer(placement->owner) != NULL &&
 		datumIsEqual(placement->scope, budget->scope, false, -1) &&
@@ -104,7 +103,7 @@ is_last_scope(const Placement *placement, const Budget *budget)
 }
 
 static void
-remember_scope(Placement *placement, const Budget *budget)
+remember_scope(GovPlacement *placement, const GovNewBudget *budget)
 {
 	if (DatumGetPointer(placement->owner) != NULL)
 	{
@@ -117,7 +116,7 @@ remember_scope(Placement *placement, const Budget *budget)
 
 /* The entities of a scope must exist, and stay until we have committed. */
 static void
-keep_scope(const Placement *placement, const Budget *budget)
+keep_scope(const GovPlacement *placement, const GovNewBudget *budget)
 {
 	Datum	   *ids;
 	int			nids;
@@ -140,7 +139,7 @@ keep_scope(const Placement *placement, const Budget *budget)
 
 /* How many budgets an entity has for a capability, those of open transactions included. */
 static int
-count_budgets(Relation assignments, const Budget *budget)
+count_budgets(Relation assignments, const GovNewBudget *budget)
 {
 	GovLookupKey keys[] = {
 		{"owner_id", budget->owner}, {"entity_id", budget->entity}, {"capability_id", budget->capability}
@@ -168,7 +167,7 @@ count_budgets(Relation assignments, const Budget *budget)
 }
 
 static void
-check_budgets(Placement *placement, const Budget *budget)
+check_budgets(GovPlacement *placement, const GovNewBudget *budget)
 {
 	Datum		keys[] = {budget->owner, budget->entity, budget->capability};
 
@@ -188,7 +187,7 @@ check_budgets(Placement *placement, const Budget *budget)
 /* ---------------------------------------------------------------- triggers */
 
 static void
-begin_placement(Placement *placement, const TriggerData *trigger)
+begin_placement(GovPlacement *placement, const TriggerData *trigger)
 {
 	GOV_FAULT(GOV_FAULT_STATEMENT);
 	placement->assignments = trigger->tg_relation;
@@ -200,7 +199,7 @@ begin_placement(Placement *placement, const TriggerData *trigger)
 }
 
 static void
-end_placement(Placement *placement)
+end_placement(GovPlacement *placement)
 {
 	gov_lookup_entries_end(&placement->entries);
 	MemoryContextDelete(placement->row_context);
@@ -208,7 +207,7 @@ end_placement(Placement *placement)
 }
 
 static void
-place_budget(Placement *placement, const Budget *budget)
+place_budget(GovPlacement *placement, const GovNewBudget *budget)
 {
 	MemoryContext caller;
 
@@ -232,14 +231,14 @@ gov_assignment_placed_1_1(PG_FUNCTION_ARGS)
 	TriggerData *trigger =
 	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT), gov_catalog()->assignments);
 	GovTransition rows;
-	Placement	placement;
+	GovPlacement placement;
 
 	gov_transition_begin(&rows, trigger, columns, lengthof(columns));
 	begin_placement(&placement, trigger);
 	gov_transition_rewind(&rows);
 	while (gov_transition_next(&rows))
 	{
-		Budget		budget = {
+		GovNewBudget budget = {
 			gov_transition_key(&rows, rows.after, OWNER),
 			gov_transition_key(&rows, rows.after, ENTITY),
 			gov_transition_key(&rows, rows.after, CAPABILITY),
@@ -253,7 +252,7 @@ gov_assignment_placed_1_1(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* The same for each row, in a catalog of 1.0.0. */
+/* AFTER INSERT of gov_assignments, for each row, in a catalog of 1.0.0. */
 Datum
 gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 {
@@ -261,13 +260,13 @@ gov_assignment_placed_1_0(PG_FUNCTION_ARGS)
 	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW),
 						gov_catalog()->assignments);
 	HeapTuple	row = trigger->tg_trigtuple;
-	Budget		budget = {
+	GovNewBudget budget = {
 		gov_trigger_key(trigger, row, columns[OWNER]),
 		gov_trigger_key(trigger, row, columns[ENTITY]),
 		gov_trigger_key(trigger, row, columns[CAPABILITY]),
 		gov_trigger_key(trigger, row, columns[SCOPE])
 	};
-	Placement	placement;
+	GovPlacement placement;
 
 	begin_placement(&placement, trigger);
 	place_budget(&placement, &budget);

@@ -4,8 +4,8 @@
  *
  * PURPOSE
  *		They begin with the time, so that rows which are made together have
- *		neighbouring entries in an index.  Very many random ones are each a way
- *		down to another page.
+ *		neighbouring entries in an index.  With random ids each entry would be on
+ *		another page.
  *
  * LAYOUT
  *		48 bits of milliseconds since 1970, the version, 12 bits of the fraction
@@ -36,7 +36,9 @@ static uint8 random_bytes[RANDOM_IDS * RANDOM_BYTES];
 static int	nrandom = 0;		/* ids that there are still bits for */
 static uint64 last_time = 0;
 
-/* Milliseconds, with their fraction in the low bits. */
+/*
+ * The time of the next id: milliseconds, with their fraction in the low bits.
+ */
 static uint64
 next_time(void)
 {

@@ -5,19 +5,19 @@
  *
  * PURPOSE
  *		A parent is of the same owner, chains have no cycle and a bounded
- *		length, an entity with children does not move, and one that a scope
- *		names is not deleted.  A foreign key from a table to itself makes every
- *		dump warn, and none can look into an array; a query of a plain trigger
- *		misses what was committed after a REPEATABLE READ transaction began.  So
- *		the rules are judged here, under the latest snapshot, at every isolation
- *		level.
+ *		length, an entity with children does not move, and an entity that a scope
+ *		names is not deleted.  Foreign keys do not serve: one from a table to
+ *		itself makes every dump warn, and none can look into an array.  Triggers
+ *		in SQL do not serve either: their queries miss what was committed after a
+ *		REPEATABLE READ transaction began.  So the rules are judged here, under
+ *		the latest snapshot, at every isolation level.
  *
  * WHEN
- *		What must be there is asked by AFTER triggers, which fire when the
- *		statement is through: rows of one statement may come in any order, as
- *		COPY brings them.  Whether an entity has children is asked by a BEFORE
- *		trigger of the rows as they were before the statement, so that one call
- *		may move an entity and put others below it.
+ *		AFTER triggers judge what must be there, when the statement has written
+ *		all its rows: these may come in any order, as COPY brings them.  A BEFORE
+ *		trigger judges whether an entity that moves has children, by the rows as
+ *		they were before the statement, so that one call may move an entity and
+ *		put others below it.
  *
  * LOCKS
  *		README.md has them: rows that must stay, and the shape of an owner's trees
@@ -65,10 +65,10 @@ PG_FUNCTION_INFO_V1(gov_entity_removed_1_0);
 PG_FUNCTION_INFO_V1(gov_lock_hierarchy_1_0);
 
 /*
- * Of the indexes only the one on scopes will do: an owner may have many
- * budgets, and by the owner each of many deletions would go through them all.
- * It finds the owner and the id among the keys of a budget; which is which, the
- * other conditions say.
+ * A budget whose scope names an entity.  Only the index on scopes serves: an
+ * owner may have many budgets, and each of many deletions would read them all
+ * if it went by the owner.  That index has the owner and the ids of the scope
+ * as its keys; the other conditions say which is which.
  */
 static GovQuery scoped_query = {
 	.sql =
@@ -97,7 +97,10 @@ current_row(const TriggerData *trigger)
 		trigger->tg_newtuple : trigger->tg_trigtuple;
 }
 
-/* Until gov_spi_end(): an index on arrays can be read in no other way. */
+/*
+ * Allow bitmap scans until gov_spi_end(), because an index on arrays can be
+ * read in no other way.
+ */
 static void
 allow_bitmap_scans(void)
 {
@@ -105,7 +108,10 @@ allow_bitmap_scans(void)
 					  GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* See to it that an entity stays until we have committed; false if there is none. */
+/*
+ * Lock an entity, so that it stays until we have committed; false if there is
+ * none.
+ */
 bool
 gov_hierarchy_keep(Relation entities, Datum owner, Datum id)
 {
@@ -144,7 +150,7 @@ gov_lock_hierarchy_1_0(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* A child of an entity in the active snapshot; NULL if it has none. */
+/* Find a child of an entity in the active snapshot; NULL if it has none. */
 static char *
 find_child(Relation entities, Datum owner, Datum id)
 {
@@ -166,10 +172,10 @@ find_child(Relation entities, Datum owner, Datum id)
 }
 
 /*
- * Did the entity have children before the statement?  Tuples of the running
- * statement carry the command of the snapshot that it runs under.  The current
- * command may be a later one: a trigger in PL/pgSQL that fired before this one
- * has counted it up.
+ * Did the entity have children before the statement?  Rows that the running
+ * statement has written carry the command of the snapshot that it runs under.
+ * The current command may be a later one: a PL/pgSQL trigger that fired before
+ * this one has incremented it.
  */
 static bool
 had_children(Relation entities, Datum owner, Datum id)
@@ -205,7 +211,10 @@ gov_entity_moves_1_0(PG_FUNCTION_ARGS)
 	return PointerGetDatum(trigger->tg_newtuple);
 }
 
-/* The parent must exist, and stay until we have committed. */
+/*
+ * Raise unless the parent exists; lock it, so that it stays until we have
+ * committed.
+ */
 static void
 keep_parent(const TriggerData *trigger, Datum owner, Datum parent)
 {
@@ -218,7 +227,7 @@ keep_parent(const TriggerData *trigger, Datum owner, Datum parent)
 				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_fkey")));
 }
 
-/* The entity that an id names in the active snapshot says what its parent is; false at the top. */
+/* Find the parent of an entity in the active snapshot; false at the top. */
 static bool
 find_parent(Relation entities, Datum owner, Datum id, Datum *parent)
 {
@@ -239,15 +248,15 @@ find_parent(Relation entities, Datum owner, Datum id, Datum *parent)
 	return !is_root;
 }
 
-typedef enum Chain
+typedef enum GovChainState
 {
 	CHAIN_GOOD,
 	CHAIN_CYCLE,				/* an entity comes twice */
 	CHAIN_TOO_LONG
-} Chain;
+} GovChainState;
 
 /* Walk up from an entity, one step further than is allowed at most. */
-static Chain
+static GovChainState
 judge_chain(Relation entities, Datum owner, Datum id)
 {
 	Datum		ids[GOV_CHAIN_MAX + 1];
@@ -265,11 +274,11 @@ judge_chain(Relation entities, Datum owner, Datum id)
 	return steps > GOV_CHAIN_MAX ? CHAIN_TOO_LONG : CHAIN_GOOD;
 }
 
-/* Above the entity there must be no cycle, and not too much. */
+/* Raise if there is a cycle above the entity, or its chain is too long. */
 static void
 check_chain(const TriggerData *trigger, Datum owner, Datum id)
 {
-	Chain		chain;
+	GovChainState chain;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	chain = judge_chain(trigger->tg_relation, owner, id);
@@ -310,7 +319,7 @@ gov_entity_placed_1_0(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Nothing may be left below an entity that is deleted. */
+/* Raise if anything is left below an entity that was deleted. */
 static void
 check_no_child(const TriggerData *trigger, Datum owner, Datum id)
 {
@@ -328,7 +337,7 @@ check_no_child(const TriggerData *trigger, Datum owner, Datum id)
 				 errtableconstraint(trigger->tg_relation, "gov_entities_parent_id_fkey")));
 }
 
-/* Nor may a scope name it. */
+/* Raise if the scope of a budget names an entity that was deleted. */
 static void
 check_no_scope(const TriggerData *trigger, Datum owner, Datum id)
 {

@@ -4,13 +4,13 @@
  *
  * PURPOSE
  *		The catalog is plain tables, and plain SQL is a first-class way to
- *		manage them.  Row triggers note what each row concerned, so that COPY,
- *		logical replication and the catalog functions are all the same; they
- *		are ENABLE ALWAYS and not statement triggers, which do not fire when
- *		changes are applied by replication.  A third trigger keeps the ledger
- *		append-only, and a fourth tells of rows that the engine has not written:
- *		for a statement, which costs COPY nothing, and for a row where changes
- *		are applied.
+ *		manage them.  Row triggers note what each row concerned, so it does not
+ *		matter whether a row comes by COPY, logical replication or a catalog
+ *		function.  They are ENABLE ALWAYS, and not statement triggers, because
+ *		those do not fire when replication applies changes.  Another trigger
+ *		notes TRUNCATE.  A third one keeps the ledger append-only.  A fourth
+ *		notes rows that the engine has not written: for each statement, which
+ *		costs COPY nothing, and for each row that replication applies.
  *
  * FAILURE
  *		Triggers disabled by an administrator, or turned into ordinary ones by
@@ -41,7 +41,9 @@ note_row(const TriggerData *trigger, HeapTuple row, const char *id_column)
 							VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
 }
 
-/* The thresholds of an owner's budgets, or of every owner's. */
+/*
+ * Note a change of the thresholds of an owner's budgets, or of every owner's.
+ */
 static void
 note_policy(const TriggerData *trigger)
 {
@@ -90,7 +92,7 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* What a use is recorded in. */
+/* Is this the table that uses are recorded in? */
 static bool
 is_ledger(Oid relid)
 {
@@ -111,8 +113,8 @@ is_loaded_from(Oid relid)
 }
 
 /*
- * AFTER TRUNCATE of a table that nodes are loaded from.  They are loaded again;
- * counters at hand stay as they are.
+ * AFTER TRUNCATE of a table that nodes are loaded from.  All nodes are loaded
+ * again; counters that are in memory stay as they are.
  */
 Datum
 gov_note_truncate_1_0(PG_FUNCTION_ARGS)

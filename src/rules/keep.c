@@ -3,18 +3,17 @@
  *		Triggers that keep rows of the catalog in form, before they are written.
  *
  * PURPOSE
- *		However a row comes, by a function, in plain SQL or by COPY: lists are
- *		sorted and distinct, numbers are rounded to 9 decimals, a time zone is
- *		one that there is, an id is drawn where none is given, the counter is
- *		drawn here and nowhere else, and the times of a row say when it was made
- *		and when it last changed.  Rows are written a hundred thousand in a
- *		statement, so this is in C.
+ *		Whether a row comes by a function, in plain SQL or by COPY: lists become
+ *		sorted and distinct, numbers are rounded to 9 decimals, a time zone must
+ *		exist, an id is drawn where none is given, the counter is drawn here and
+ *		nowhere else, and the times of a row say when it was made and when it last
+ *		changed.  A statement may write a hundred thousand rows, so this is in C.
  *
  * FAILURE
- *		23514 for what no check constraint can judge, with the name of the one
- *		that it would be; 55000 and 42501 for a counter that is not the row's.
- *		A null where none may be is left to the constraint.  The triggers do not
- *		fire for rows that replication applies.
+ *		23514 for what no check constraint can judge, with the name that such a
+ *		constraint would have; 55000 and 42501 for a counter that is not the
+ *		row's.  A null in a column that is NOT NULL is left to the constraint.
+ *		The triggers do not fire for rows that replication applies.
  */
 #include "postgres.h"
 
@@ -70,12 +69,12 @@ static const char *const columns[NCOLUMNS] = {
 #define NTIMES		(UPDATED_AT + 1)	/* columns that every table has */
 
 /* All columns of a row, and the places of those that are named above. */
-typedef struct Row
+typedef struct GovKeptRow
 {
 	Datum	   *values;
 	bool	   *nulls;
 	const int  *places;
-} Row;
+} GovKeptRow;
 
 /* A counter that has been drawn. */
 static GovQuery drawn_query = {
@@ -86,7 +85,10 @@ static GovQuery drawn_query = {
 
 /* ---------------------------------------------------------------- rows */
 
-/* Looked up once for each time the trigger is made ready to fire. */
+/*
+ * The places of a table's columns, looked up once for each FmgrInfo of the
+ * trigger.
+ */
 static const int *
 places_of(FunctionCallInfo fcinfo, Relation table, int ncolumns)
 {
@@ -109,7 +111,7 @@ places_of(FunctionCallInfo fcinfo, Relation table, int ncolumns)
 }
 
 static void
-read_row(Row *row, HeapTuple tuple, TupleDesc desc, const int *places)
+read_row(GovKeptRow *row, HeapTuple tuple, TupleDesc desc, const int *places)
 {
 	row->values = palloc(desc->natts * sizeof(Datum));
 	row->nulls = palloc(desc->natts * sizeof(bool));
@@ -118,7 +120,7 @@ read_row(Row *row, HeapTuple tuple, TupleDesc desc, const int *places)
 }
 
 static HeapTuple
-make_row(const Row *row, HeapTuple from, TupleDesc desc)
+make_row(const GovKeptRow *row, HeapTuple from, TupleDesc desc)
 {
 	HeapTuple	tuple = heap_form_tuple(desc, row->values, row->nulls);
 
@@ -129,20 +131,23 @@ make_row(const Row *row, HeapTuple from, TupleDesc desc)
 }
 
 static Datum *
-value_of(const Row *row, int column)
+value_of(const GovKeptRow *row, int column)
 {
 	return &row->values[row->places[column]];
 }
 
 static bool *
-null_of(const Row *row, int column)
+null_of(const GovKeptRow *row, int column)
 {
 	return &row->nulls[row->places[column]];
 }
 
-/* As "is distinct from"; what has no equality differs when its bytes do. */
+/*
+ * Do two rows differ in a column, as by "is distinct from"?  Values of a type
+ * without equality differ if their bytes do.
+ */
 static bool
-value_differs(const Row *one, const Row *other, TupleDesc desc, int place)
+value_differs(const GovKeptRow *one, const GovKeptRow *other, TupleDesc desc, int place)
 {
 	Form_pg_attribute attribute = TupleDescAttr(desc, place);
 	TypeCacheEntry *type;
@@ -162,14 +167,14 @@ value_differs(const Row *one, const Row *other, TupleDesc desc, int place)
 }
 
 static bool
-column_differs(const Row *one, const Row *other, TupleDesc desc, int column)
+column_differs(const GovKeptRow *one, const GovKeptRow *other, TupleDesc desc, int column)
 {
 	return value_differs(one, other, desc, one->places[column]);
 }
 
 /* An UPDATE moves updated_at when it changes a value, and created_at never. */
 static void
-keep_times(Row *row, const Row *before, TupleDesc desc)
+keep_times(GovKeptRow *row, const GovKeptRow *before, TupleDesc desc)
 {
 	*value_of(row, CREATED_AT) = *value_of(before, CREATED_AT);
 	*null_of(row, CREATED_AT) = *null_of(before, CREATED_AT);
@@ -214,8 +219,8 @@ compare_numbers(const void *one, const void *other)
 }
 
 /*
- * The distinct items of a list in order, null as the last; one of more
- * dimensions as it is, for the check constraint to refuse.
+ * The distinct items of a list, in order, null as the last.  A list of more
+ * dimensions is left as it is, for the check constraint to refuse.
  */
 static Datum
 sort_list(Datum list, Oid type)
@@ -255,7 +260,7 @@ sort_list(Datum list, Oid type)
 }
 
 static void
-put_in_form(Row *row, Relation table)
+put_in_form(GovKeptRow *row, Relation table)
 {
 	if (!*null_of(row, THRESHOLDS) &&
 		ARR_NDIM(DatumGetArrayTypeP(*value_of(row, THRESHOLDS))) > 1)
@@ -278,16 +283,18 @@ put_in_form(Row *row, Relation table)
 
 /* ---------------------------------------------------------------- windows */
 
-/* NULL when there is no such time zone, or none is given. */
+/*
+ * The time zone of a row; NULL when there is no such zone, or none is given.
+ */
 static pg_tz *
-timezone_of(const Row *row)
+timezone_of(const GovKeptRow *row)
 {
 	return *null_of(row, TIMEZONE) ? NULL :
 		gov_window_timezone(TextDatumGetCString(*value_of(row, TIMEZONE)));
 }
 
 static void
-check_timezone(const Row *row, Relation table)
+check_timezone(const GovKeptRow *row, Relation table)
 {
 	if (*null_of(row, TIMEZONE) || timezone_of(row) != NULL)
 		return;
@@ -300,9 +307,9 @@ check_timezone(const Row *row, Relation table)
 			 errtableconstraint(table, "gov_assignments_timezone_check")));
 }
 
-/* A budget that is counted from an anchor has a present window. */
+/* Raise unless a budget with an anchor has a present window. */
 static void
-check_window(const Row *row, Relation table)
+check_window(const GovKeptRow *row, Relation table)
 {
 	TimestampTz anchor = DatumGetTimestampTz(*value_of(row, ANCHOR_AT));
 	GovCadence	cadence;
@@ -335,7 +342,7 @@ check_window(const Row *row, Relation table)
 #define GOV_COUNTER_TO_DRAW	0	/* the sequence starts at 1 */
 
 static bool
-is_to_be_drawn(Row *row)
+is_to_be_drawn(GovKeptRow *row)
 {
 	static const pg_uuid_t nil = {0};
 
@@ -344,7 +351,7 @@ is_to_be_drawn(Row *row)
 }
 
 static void
-draw_id(Row *row)
+draw_id(GovKeptRow *row)
 {
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
 
@@ -354,7 +361,7 @@ draw_id(Row *row)
 }
 
 static void
-draw_counter(Row *row)
+draw_counter(GovKeptRow *row)
 {
 	*value_of(row, COUNTER_ID) = Int64GetDatum(nextval_internal(gov_catalog()->counter_seq, false));
 	*null_of(row, COUNTER_ID) = false;
@@ -375,12 +382,12 @@ was_drawn(Datum counter)
 }
 
 /*
- * A number that a new budget brings with it.  A restore gives a budget the
- * counter that it had.  One that was drawn here has counted for another budget,
- * or for one that is gone, and its usage with it.
+ * Judge a counter that a new budget brings with it.  A restore gives a budget
+ * the counter that it had.  A counter that was drawn here has counted for
+ * another budget, or for one that is gone together with its usage.
  */
 static void
-check_counter(const Row *row, Relation table)
+check_counter(const GovKeptRow *row, Relation table)
 {
 	/*
 	 * a number that is still to be drawn would be taken from another owner's
@@ -405,7 +412,7 @@ check_counter(const Row *row, Relation table)
 /* ---------------------------------------------------------------- triggers */
 
 static void
-keep_new(Row *row, Relation table)
+keep_new(GovKeptRow *row, Relation table)
 {
 	check_timezone(row, table);
 	check_window(row, table);
@@ -418,7 +425,7 @@ keep_new(Row *row, Relation table)
 }
 
 static void
-keep_changed(Row *row, const Row *before, Relation table)
+keep_changed(GovKeptRow *row, const GovKeptRow *before, Relation table)
 {
 	TupleDesc	desc = RelationGetDescr(table);
 	bool		has_zone = column_differs(row, before, desc, TIMEZONE);
@@ -453,8 +460,8 @@ gov_keep_assignment_1_1(PG_FUNCTION_ARGS)
 	bool		is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 	HeapTuple	tuple = is_update ? trigger->tg_newtuple : trigger->tg_trigtuple;
 	const int  *places = places_of(fcinfo, table, NCOLUMNS);
-	Row			row;
-	Row			before;
+	GovKeptRow	row;
+	GovKeptRow	before;
 
 	read_row(&row, tuple, desc, places);
 	put_in_form(&row, table);
@@ -477,8 +484,8 @@ gov_keep_row_1_1(PG_FUNCTION_ARGS)
 	Relation	table = trigger->tg_relation;
 	TupleDesc	desc = RelationGetDescr(table);
 	const int  *places;
-	Row			row;
-	Row			before;
+	GovKeptRow	row;
+	GovKeptRow	before;
 
 	if (RelationGetRelid(table) != gov_catalog()->entities &&
 		RelationGetRelid(table) != gov_catalog()->capabilities)

@@ -3,35 +3,37 @@
  *		What the row-level security policies of the tables ask.
  *
  * PURPOSE
- *		gov_owner_visible(owner_id) is the policy of every table with owners,
- *		gov_owner_changeable(owner_id) that of every change.  They read the pin
- *		where the engine keeps it: current_setting() would believe a
- *		placeholder, which anybody may set where the library is not loaded,
- *		while calling these loads it.
+ *		gov_owner_visible(owner_id) is the policy for reading every table with
+ *		owners, and gov_owner_changeable(owner_id) that for changing it.  They
+ *		read the pin where the engine keeps it.  current_setting() would believe
+ *		a placeholder, which anybody may set where the library is not loaded; a
+ *		call of these functions loads the library.
  *
  * WHO ASKS
- *		The policies are not forced, so the tables' owner passes them by, as
- *		superusers and roles with BYPASSRLS do; the engine's statements run as
- *		the owner (spi.c), and so do the look-ups of foreign keys.  Were they
- *		forced, a pinned session's calls would each pay for a policy that they
- *		have answered already, and a load could find less than there is.
+ *		The policies are not forced, so they do not apply to the tables' owner, nor
+ *		to superusers and roles with BYPASSRLS.  The engine's statements run as
+ *		the owner (spi.c), and so do the look-ups of foreign keys.  If the
+ *		policies were forced, every call of a pinned session would pay for a
+ *		question that it has answered already, and a load could find less than
+ *		there is.
  *
  * SPEED
  *		For each row a policy costs one comparison; whether the role has the
- *		right to every owner is looked up once per execution.  But a function
- *		is nothing an index can be searched for, and a tenant's query must not
- *		read everybody's rows.  So the planner is told, by a support function,
- *		what it comes to: in a pinned session owner_id = the pin, for any index
- *		that begins with the owner, and in others everything.
+ *		right to every owner is looked up once per execution.  But no index can be
+ *		searched for a function, and a tenant's query must not read everybody's
+ *		rows.  So a support function tells the planner what the policy means: in a
+ *		pinned session owner_id = the pin, for any index that begins with the
+ *		owner, and in other sessions everything.
  *
  * INVARIANTS
- *		Rows are judged by the function, at the time they are read; the index
- *		condition is added to it and never stands for it.  A plan that was made
- *		for another pin so finds too little, never another owner's rows; and it
- *		is not used: guc.c drops the plans when the pin changes.
+ *		The function judges each row when it is read; the index condition is
+ *		added to it, and does not replace it.  So a plan that was made for another
+ *		pin would find too little, and never another owner's rows.  Such a plan is
+ *		not used anyway: guc.c drops the plans when the pin changes.
  *
- *		The functions are not LEAKPROOF and need not be: conditions of a policy
- *		come before those of the query, but for leakproof ones such as texteq.
+ *		The functions are not LEAKPROOF and need not be.  The conditions of a
+ *		policy are evaluated before those of the query, except leakproof ones
+ *		such as texteq.
  */
 #include "postgres.h"
 
@@ -134,7 +136,7 @@ pin_constant(const char *pin)
 							  CStringGetTextDatum(pin), false, false);
 }
 
-/* The share of the rows that will pass. */
+/* Estimate the share of the rows that will pass. */
 static bool
 estimate_selectivity(SupportRequestSelectivity *request)
 {
@@ -150,7 +152,7 @@ estimate_selectivity(SupportRequestSelectivity *request)
 	return true;
 }
 
-/* owner_id = the pin, where the index knows equality. */
+/* The condition owner_id = the pin, where the index has that operator. */
 static List *
 index_condition(SupportRequestIndexCondition *request)
 {

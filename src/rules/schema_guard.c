@@ -4,16 +4,16 @@
  *
  * PURPOSE
  *		Functions in SQL find ours by the name that the schema had when the
- *		extension was created.  Who owns the schema, as the owner of a database
- *		owns "public", need not be who owns the extension.  Renamed, and another
- *		put in its place, it would serve his functions for ours, to be run as the
- *		owner of the extension; and without malice it would break every call.
- *		So it is not renamed, as an extension that is not relocatable is not
- *		moved.
+ *		extension was created.  Whoever owns the schema, as the owner of a
+ *		database owns "public", need not own the extension.  He could rename the
+ *		schema, and put another one in its place whose functions would then be run
+ *		as the owner of the extension.  And to rename it without malice would
+ *		break every call.  So the schema cannot be renamed, as an extension that
+ *		is not relocatable cannot be moved.
  *
  * FAILURE
- *		An error ends ALTER SCHEMA.  Where the library is not preloaded nobody
- *		is asked.
+ *		An error ends ALTER SCHEMA.  Where the library is not preloaded, nothing
+ *		prevents it.
  */
 #include "postgres.h"
 

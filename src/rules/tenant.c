@@ -3,21 +3,21 @@
  *		Triggers that bound what a tenant may make.
  *
  * PURPOSE
- *		A tenant manages budgets of its own owner, and whoever uses on that
- *		owner's behalf pays for each of them: at every call for its part of the
- *		ledger's row, at every window for its alerts.  So how many there are, how
- *		short their windows and how many their thresholds is bounded by settings
- *		that a tenant cannot set.  They are no rule of the catalog: the vendor
- *		makes what it likes, and what is there may stay.
+ *		A tenant manages budgets of its own owner, and each budget costs
+ *		something: a part of the ledger's row at every call, alerts in every
+ *		window.  So settings that a tenant cannot change bound how many budgets it
+ *		may make, how short their windows may be, and how many thresholds they may
+ *		have.  These bounds are no rules of the catalog: the vendor may exceed
+ *		them, and what is there may stay.
  *
  * WHO
  *		A tenant is a role that may not change every owner (owner.c).
  *
  * WHEN
  *		At the end of a statement, over the rows that it wrote.  An UPDATE is
- *		judged by what it makes worse: a window that gets shorter, thresholds
- *		that get more.  Budgets are counted once for a statement, by what it has
- *		added to, GOV_TENANT_BATCH rows at a time.
+ *		refused only where it makes something worse: a window shorter, thresholds
+ *		more.  Budgets are counted for the owners and entities that a statement
+ *		has added to, GOV_TENANT_BATCH rows at a time.
  *
  * LOCKS
  *		Rows are counted with the lock on the owner's allocation (allocation.c)
@@ -93,7 +93,10 @@ static GovQuery crowded_owner_query = {
 	.argtypes = {TEXTARRAYOID, INT8OID}
 };
 
-/* The first entity that has them for one capability; planned as in hierarchy.c. */
+/*
+ * The first entity that has at least so many budgets for one capability;
+ * planned as in hierarchy.c.
+ */
 static GovQuery crowded_entity_query = {
 	.sql =
 	"select w.entity_id, w.capability_id"
@@ -114,7 +117,10 @@ static GovQuery crowded_entity_query = {
 
 /* ---------------------------------------------------------------- one row */
 
-/* How many thresholds a row has of its own; that of no row, or null, has none. */
+/*
+ * How many thresholds a row has of its own: none where there is no row, or
+ * null.
+ */
 static int
 count_thresholds(const GovTransition *rows, TupleTableSlot *row, int column)
 {
@@ -142,7 +148,10 @@ check_thresholds(const GovTransition *rows, int column)
 				 errtable(rows->trigger->tg_relation)));
 }
 
-/* The least length of a window; no window at all is the longest. */
+/*
+ * The least length of a row's windows; a budget without a cadence has the
+ * longest.
+ */
 static int64
 window_length_s(const GovTransition *rows, TupleTableSlot *row)
 {
@@ -182,14 +191,16 @@ check_cadence(const GovTransition *rows)
 
 /* ---------------------------------------------------------------- how many there are */
 
-/* Rows that were added, to be counted with what was there. */
-typedef struct Batch
+/*
+ * Rows that were added, whose owners and entities have their budgets counted.
+ */
+typedef struct GovTenantBatch
 {
 	int			count;
 	Datum		owners[GOV_TENANT_BATCH];
 	Datum		entities[GOV_TENANT_BATCH];
 	Datum		capabilities[GOV_TENANT_BATCH];
-} Batch;
+} GovTenantBatch;
 
 static void
 check_owners(Datum owners, const char *role, Relation table)
@@ -229,9 +240,12 @@ text_array(Datum *values, int count)
 	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* Count what the rows of a batch belong to, and begin anew. */
+/*
+ * Count the budgets of the owners and entities of a batch, and begin the next
+ * batch.
+ */
 static void
-check_counts(Batch *batch, Relation table)
+check_counts(GovTenantBatch *batch, Relation table)
 {
 	Datum		owners = text_array(batch->owners, batch->count);
 	char	   *role = GetUserNameFromId(GetUserId(), false);
@@ -260,14 +274,14 @@ copy_key(const GovTransition *rows, int column)
 	return datumCopy(gov_transition_key(rows, rows->after, column), false, -1);
 }
 
-/* Count the budgets of those that got new ones. */
+/* Count the budgets of the owners and entities that got new ones. */
 static void
 check_added(GovTransition *rows)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "governance tenant",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	Batch	   *batch = MemoryContextAllocZero(caller, sizeof(Batch));
+	GovTenantBatch *batch = MemoryContextAllocZero(caller, sizeof(GovTenantBatch));
 
 	gov_transition_rewind(rows);
 	while (gov_transition_next(rows))

@@ -21,7 +21,7 @@
 
 #include "rules/transition.h"
 
-/* Read a table from its start, whoever else reads it. */
+/* Begin to read a transition table, whoever else is reading it. */
 static TupleTableSlot *
 begin_table(const TriggerData *trigger, Tuplestorestate *table)
 {
@@ -97,7 +97,7 @@ gov_transition_value(const GovTransition *rows, TupleTableSlot *row, int column,
 	return slot_getattr(row, rows->numbers[column], isnull);
 }
 
-/* A column that is NOT NULL. */
+/* The value of a column that is NOT NULL. */
 Datum
 gov_transition_key(const GovTransition *rows, TupleTableSlot *row, int column)
 {

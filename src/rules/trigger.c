@@ -25,7 +25,10 @@
 
 StaticAssertDecl(HOW_IT_FIRES < 32, "ways to fire must fit into an uint32");
 
-/* A function was called in another way than by the triggers that it was made for. */
+/*
+ * Raise an error: a function was called in another way than by the triggers
+ * that it is for.
+ */
 void
 gov_trigger_refuse(FunctionCallInfo fcinfo)
 {
@@ -50,7 +53,9 @@ gov_trigger_data(FunctionCallInfo fcinfo, uint32 fires)
 	return trigger;
 }
 
-/* The same for a trigger that is for one table. */
+/*
+ * The trigger's data; it must have fired in one of these ways, for this table.
+ */
 TriggerData *
 gov_trigger_data_of(FunctionCallInfo fcinfo, uint32 fires, Oid relid)
 {
@@ -76,7 +81,7 @@ gov_trigger_column(const TriggerData *trigger, HeapTuple row, const char *name,
 	return heap_getattr(row, number, tupdesc, isnull);
 }
 
-/* A column that is NOT NULL. */
+/* The value of a column that is NOT NULL. */
 Datum
 gov_trigger_key(const TriggerData *trigger, HeapTuple row, const char *name)
 {

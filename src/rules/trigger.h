@@ -12,8 +12,8 @@
 #include "base/compat.h"
 
 /*
- * How a trigger fires: its operation with TRIGGER_EVENT_ROW and
- * TRIGGER_EVENT_BEFORE, or without.  These are added up to what a function is for.
+ * A way in which a trigger fires: its operation, with TRIGGER_EVENT_ROW and
+ * TRIGGER_EVENT_BEFORE where they apply.  A function is for the union of some.
  */
 #define GOV_FIRES(event)	((uint32) 1 << (event))
 

@@ -18,7 +18,7 @@ CONF
 my $rolled_up = 'select watermark = (select max(id) from gov_events) from gov_rollup_state';
 
 # Whom the log has named.
-sub named { my @named = slurp_file($node->logfile) =~ /WARNING:  the rollup of governance has waited for an open transaction for \d+ s\n[^\n]*DETAIL:  It is ([^\n]*)/g; return @named; }
+sub named { my @named = slurp_file($node->logfile) =~ /WARNING:  the rollup of governance has waited for an open transaction for \d+ s\n[^\n]*DETAIL:  These are in its way: ([^\n]*)/g; return @named; }
 
 sub await_named
 {
