@@ -57,6 +57,42 @@ join gov_backtest(:'owner', (
 where owner_id = :'owner'
 order by entity_id;
 
+\echo
+\echo 'Support has used its month. A boost until the end of the week, and an agent in a loop that is stopped:'
+\echo
+create temp table asked (n int, step text, agent text, is_granted boolean, reason text, remaining numeric);
+create function pg_temp.ask(n int, step text, agent text) returns void
+language sql
+begin atomic
+    insert into asked
+    select $1, $2, $3, c.is_granted, c.denied_reason, c.remaining
+    from gov_check('cus-acme', 'ai-tokens', 50000, jsonb_build_object('agentId', $3)) c;
+end;
+\o /dev/null
+select pg_temp.ask(1, 'as it is', 'agent-168');
+select gov_boost(:'owner', 'dept-support', 'ai-tokens', 1000000, until => now() + interval '4 days', reason => 'an outage, many tickets');
+select pg_temp.ask(2, 'boosted', 'agent-168');
+select gov_block(:'owner', 'agent-170', until => now() + interval '1 hour', reason => 'retries without end');
+select pg_temp.ask(3, 'blocked', 'agent-170');
+\o
+select rpad(step, 10) as step,
+       rpad(agent, 10) as asks,
+       case when is_granted then 'granted' else 'denied: ' || reason end as answer,
+       to_char(remaining, '99,999,999') as remaining
+from asked
+order by n;
+\echo
+\echo 'What is out of the ordinary, from the view gov_exceptions:'
+\echo
+select rpad(entity_id, 36) as entity,
+       rpad(exception, 14) as exception,
+       to_char(amount, '99,999,999') as amount,
+       reason
+from gov_exceptions
+where owner_id = :'owner'
+    and exception <> 'over its limit'
+order by exception, entity_id;
+
 \pset tuples_only on
 \pset format unaligned
 
