@@ -301,6 +301,14 @@ as 'MODULE_PATHNAME', 'gov_lock_hierarchy_1_0';
 comment on function @extschema@._gov_lock_hierarchy(text, boolean) is
     'internal: takes an owner''s lock on the shape of its trees to the end of the transaction, shared to place entities, alone to move them';
 
+create function @extschema@._gov_allow_move(owner_id text, id text, parent_id text)
+returns void
+language c
+as 'MODULE_PATHNAME', 'gov_allow_move_1_1';
+
+comment on function @extschema@._gov_allow_move(text, text, text) is
+    'internal: the next change of the parent of an entity, in this transaction, moves it with what is below it, unless that is too deep (54000); takes the lock on the shape of the owner''s trees';
+
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Pages of lists                                                                                                   */
 /*                                                                                                                  */

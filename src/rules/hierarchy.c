@@ -26,7 +26,9 @@
  * INVARIANTS
  *		A chain gets longer only with an entity that was written by the
  *		statement at its lower end, because what moves had no children; so it
- *		is enough that each entity written judges the chain above itself.
+ *		is enough that each entity written judges the chain above itself.  The
+ *		exception is gov_move_entity, which moves what is below as well, and
+ *		has judged how deep that is with the shape locked.
  *
  * FAILURE
  *		The triggers do not fire for rows that replication applies or that are
@@ -43,17 +45,20 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 
 #include "base/catalog.h"
+#include "base/compat.h"
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/lookup.h"
 #include "base/owner.h"
 #include "base/spi.h"
+#include "cache/entity.h"
 #include "rules/hierarchy.h"
 #include "rules/trigger.h"
 
@@ -63,6 +68,7 @@ PG_FUNCTION_INFO_V1(gov_entity_moves_1_0);
 PG_FUNCTION_INFO_V1(gov_entity_placed_1_0);
 PG_FUNCTION_INFO_V1(gov_entity_removed_1_0);
 PG_FUNCTION_INFO_V1(gov_lock_hierarchy_1_0);
+PG_FUNCTION_INFO_V1(gov_allow_move_1_1);
 
 /*
  * A budget whose scope names an entity.  Only the index on scopes serves: an
@@ -190,6 +196,109 @@ had_children(Relation entities, Datum owner, Datum id)
 	return child != NULL;
 }
 
+/*
+ * The entity that gov_move_entity is about to move with what is below it, and
+ * where to: in this transaction that one change of its parent is allowed.
+ */
+static LocalTransactionId moving_in = InvalidLocalTransactionId;
+static char moving_owner[GOV_ID_MAX_BYTES + 1];
+static char moving_id[GOV_ID_MAX_BYTES + 1];
+static char moving_to[GOV_ID_MAX_BYTES + 1];	/* empty: to be a root */
+
+/*
+ * How deep is what moves, and how long the chain that it is to stand below?  A
+ * cycle ends both, and the row's own trigger finds it.
+ */
+static GovQuery depth_query = {
+	.sql =
+	"with recursive down(id, n) as ("
+	" select $2 collate \"C\", 1"
+	" union all"
+	" select c.id, d.n + 1"
+	" from down d, lateral (select x.id from @gov_entities x"
+	"  where x.owner_id = $1 and x.parent_id = d.id offset 0) c"
+	" where d.n <= $4),"
+	" up(id, n) as ("
+	" select $3 collate \"C\", 1 where $3 is not null"
+	" union all"
+	" select p.parent_id, u.n + 1"
+	" from up u, lateral (select x.parent_id from @gov_entities x"
+	"  where x.owner_id = $1 and x.id = u.id and x.parent_id is not null offset 0) p"
+	" where u.n <= $4 and u.id <> $2)"
+	" select d.n, u.n"
+	" from (select max(n) as n from down) d,"
+	"  (select case when bool_or(id = $2) then 0 else coalesce(max(n), 0) end as n from up) u",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT4OID}
+};
+
+static void
+refuse_depth(text *owner, text *id, Datum parent, bool is_root)
+{
+	Datum		args[] = {
+		PointerGetDatum(owner), PointerGetDatum(id), parent, Int32GetDatum(GOV_CHAIN_MAX)
+	};
+	char		nulls[] = {' ', ' ', is_root ? 'n' : ' ', ' '};
+	GovSpi		spi;
+	bool		isnull;
+	int			height;
+	int			above;
+
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	(void) gov_spi_select(&depth_query, args, nulls);
+	height = DatumGetInt32(gov_spi_value(0, 1, &isnull));
+	above = DatumGetInt32(gov_spi_value(0, 2, &isnull));
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+	if (above + height > GOV_CHAIN_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("entity \"%s\" cannot move there with all that is below it",
+						gov_error_shown(text_to_cstring(id))),
+				 errdetail("A chain would have more than %d entities: %d above, and %d that move.",
+						   GOV_CHAIN_MAX, above, height),
+				 errhint("Move it to a place that is nearer to the root.")));
+}
+
+/* _gov_allow_move(owner_id text, id text, parent_id text) returns void */
+Datum
+gov_allow_move_1_1(PG_FUNCTION_ARGS)
+{
+	text	   *owner;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		gov_error_null_argument(PG_ARGISNULL(0) ? "owner_id" : "id");
+	owner = PG_GETARG_TEXT_PP(0);
+	gov_owner_require_visible(owner);
+	PreventCommandIfReadOnly("gov_move_entity()");
+	gov_hierarchy_lock(owner, ExclusiveLock);
+	refuse_depth(owner, PG_GETARG_TEXT_PP(1), PG_GETARG_DATUM(2), PG_ARGISNULL(2));
+	text_to_cstring_buffer(owner, moving_owner, sizeof(moving_owner));
+	text_to_cstring_buffer(PG_GETARG_TEXT_PP(1), moving_id, sizeof(moving_id));
+	moving_to[0] = '\0';
+	if (!PG_ARGISNULL(2))
+		text_to_cstring_buffer(PG_GETARG_TEXT_PP(2), moving_to, sizeof(moving_to));
+	moving_in = gov_local_transaction();
+	PG_RETURN_VOID();
+}
+
+/* Is it this move?  Then no other will be. */
+static bool
+is_allowed(const TriggerData *trigger, Datum owner, Datum id)
+{
+	bool		is_root;
+	Datum		parent = gov_trigger_column(trigger, trigger->tg_newtuple, "parent_id", &is_root);
+
+	if (moving_in != gov_local_transaction() ||
+		strcmp(TextDatumGetCString(owner), moving_owner) != 0 ||
+		strcmp(TextDatumGetCString(id), moving_id) != 0 ||
+		strcmp(is_root ? "" : TextDatumGetCString(parent), moving_to) != 0)
+		return false;
+	moving_in = InvalidLocalTransactionId;
+	return true;
+}
+
 /* BEFORE UPDATE of gov_entities, for each row whose parent changes. */
 Datum
 gov_entity_moves_1_0(PG_FUNCTION_ARGS)
@@ -200,13 +309,13 @@ gov_entity_moves_1_0(PG_FUNCTION_ARGS)
 	Datum		id = gov_trigger_key(trigger, row, "id");
 
 	gov_hierarchy_lock(DatumGetTextPP(owner), ExclusiveLock);
-	if (had_children(trigger->tg_relation, owner, id))
+	if (!is_allowed(trigger, owner, id) && had_children(trigger->tg_relation, owner, id))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("entity \"%s\" has children and does not move",
 						gov_error_shown(TextDatumGetCString(id))),
 				 errdetail("Past usage stays with the ancestors that it was charged to."),
-				 errhint("Move its children first, or insert a new entity at the other place."),
+				 errhint("Use gov_move_entity, which moves it with all that is below it."),
 				 errtable(trigger->tg_relation)));
 	return PointerGetDatum(trigger->tg_newtuple);
 }

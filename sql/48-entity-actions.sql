@@ -107,3 +107,43 @@ owner_id: one of the vendor's customers; entity_id: of its entities
 result: whether it was blocked; of a block that had ended by itself false
 errors: 22004 null argument; 42501 an owner that the session may not see or change; 42704 unknown entity
 since: 1.1.0$$;
+
+/* Moving a part of a tree */
+
+create function @extschema@.gov_move_entity(owner_id text, id text, parent_id text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if $2 is null then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = 'argument "id" must not be null',
+            hint = 'gov_list_entities() shows what there is.';
+    end if;
+    perform @extschema@._gov_require_entity($1, $2);
+    if not has_column_privilege('@extschema@.gov_entities'::regclass, 'parent_id', 'update') then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = 'permission denied to move entities',
+            detail = format('Role "%s" may not change where entities stand.', current_user);
+    end if;
+    perform @extschema@._gov_allow_move($1, $2, $3);
+
+    update @extschema@.gov_entities e
+    set parent_id = $3
+    where e.owner_id = $1
+        and e.id = $2
+        and e.parent_id is distinct from $3;
+end
+$$;
+
+comment on function @extschema@.gov_move_entity(text, text, text) is
+$$Moves an entity with all that is below it. Usage stays where it was recorded: the former ancestors keep what they were charged,
+and the new ones count from now on.
+
+owner_id: one of the vendor's customers; id: of the entity; parent_id: the entity that it is to stand below (null: a root)
+errors: 22004 null owner or id; 23503 unknown parent; 23514 into what is below it, limits past a strict budget; 42501 an owner that
+    the session may not see or change; 42704 unknown entity; 54000 more than 64 entities in a chain
+since: 1.1.0$$;
