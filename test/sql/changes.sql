@@ -4,7 +4,7 @@
 \set ECHO none
 \i :dir/helpers.sql
 call helper.organisation('log');
-call helper.organisation('other');
+call helper.organisation('log-limits');
 set application_name = 'console';
 -- What is new since the last call. The ids of budgets are drawn, and times are left out.
 create sequence helper.changes_seen minvalue 0;
@@ -165,8 +165,8 @@ begin
 end
 $$;
 call helper.moment('before');
-insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('other', 'ann', 'tokens', 10);
-select id as ann from gov_assignments where owner_id = 'other' and entity_id = 'ann' \gset
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('log-limits', 'ann', 'tokens', 10);
+select id as ann from gov_assignments where owner_id = 'log-limits' and entity_id = 'ann' \gset
 call helper.moment('made');
 update gov_assignments set usage_limit = 20 where id = :'ann';
 call helper.moment('twenty');
@@ -174,7 +174,7 @@ update gov_assignments set usage_limit = null where id = :'ann';
 call helper.moment('none');
 update gov_assignments set name = name, locked = true where id = :'ann';
 call helper.moment('locked');
-select count(gov_upsert_assignments('other', '[{"entityId": "ann", "capabilityId": "tokens", "usageLimit": 30.5}]'));
+select count(gov_upsert_assignments('log-limits', '[{"entityId": "ann", "capabilityId": "tokens", "usageLimit": 30.5}]'));
 call helper.moment('thirty');
 insert into helper.moments values ('later', 'infinity');
 select name, gov_limit_at(:'ann', at) from helper.moments where name <> 'before' order by at;
@@ -202,3 +202,4 @@ select count(*) from gov_limit_history where assignment_id = :'ann';
 select helper.outcome(format('select gov_limit_at(%L, now())', :'ann'));
 drop owned by changes_clerk;
 drop role changes_clerk;
+select gov_delete_owner('log-limits');
