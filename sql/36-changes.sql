@@ -117,7 +117,7 @@ begin
             hint = 'Pass the id of a budget, and a time.';
     end if;
 
-    select a.usage_limit, a.created_at
+    select a.owner_id, a.usage_limit, a.created_at
     into budget
     from @extschema@.gov_assignments a
     where a.id = gov_limit_at.assignment_id
@@ -139,7 +139,8 @@ begin
     select h.usage_limit, h.is_known, h.replaced_at
     into replaced
     from @extschema@.gov_limit_history h
-    where h.assignment_id = gov_limit_at.assignment_id
+    where h.owner_id = budget.owner_id
+        and h.assignment_id = gov_limit_at.assignment_id
         and h.replaced_at > gov_limit_at.at
     order by h.replaced_at
     limit 1;

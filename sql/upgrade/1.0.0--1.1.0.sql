@@ -513,22 +513,20 @@ comment on column @extschema@.gov_changes.reason is 'governance.reason of the se
 -- Written by the engine only (src/rules/history_limit.c), and only when a limit changes: the present one is in gov_assignments.
 create table @extschema@.gov_limit_history
 (
+    owner_id text collate "C" not null,
     assignment_id uuid not null,
     replaced_at timestamptz not null,
-    owner_id text collate "C" not null,
     usage_limit numeric,
     is_known boolean not null default true,
 
-    constraint gov_limit_history_pkey primary key (assignment_id, replaced_at)
+    constraint gov_limit_history_pkey primary key (owner_id, assignment_id, replaced_at)
 )
 using heap;
 
-create index gov_limit_history_owner_id_idx on @extschema@.gov_limit_history (owner_id);
-
 comment on table @extschema@.gov_limit_history is 'the limits that budgets have had; gov_limit_at() reads it (since 1.1.0)';
+comment on column @extschema@.gov_limit_history.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_limit_history.assignment_id is 'the budget';
 comment on column @extschema@.gov_limit_history.replaced_at is 'when another limit took its place, by the clock of the engine';
-comment on column @extschema@.gov_limit_history.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_limit_history.usage_limit is 'the limit from the earlier row, or from when the budget was made, up to that time; null = no limit';
 comment on column @extschema@.gov_limit_history.is_known is 'false: up to that time the limit was not recorded, and usage_limit says nothing';
 

@@ -58,16 +58,18 @@ static GovQuery note_query = {
 	"insert into @gov_limit_history (assignment_id, owner_id, replaced_at, usage_limit)"
 	" select w.id, w.owner_id, greatest($4, ("
 	"   select h.replaced_at + interval '1 microsecond' from @gov_limit_history h"
-	"   where h.assignment_id = w.id order by h.replaced_at desc limit 1)), w.usage_limit"
+	"   where h.owner_id = w.owner_id and h.assignment_id = w.id order by h.replaced_at desc limit 1)), w.usage_limit"
 	" from unnest($1, $2, $3) as w(id, owner_id, usage_limit)",
 	.nargs = 4,
 	.argtypes = {UUIDARRAYOID, TEXTARRAYOID, NUMERICARRAYOID, TIMESTAMPTZOID}
 };
 
 static GovQuery forget_query = {
-	.sql = "delete from @gov_limit_history h where h.assignment_id = any ($1)",
-	.nargs = 1,
-	.argtypes = {UUIDARRAYOID}
+	.sql =
+	"delete from @gov_limit_history h using unnest($1, $2) as w(id, owner_id)"
+	" where h.owner_id = w.owner_id and h.assignment_id = w.id",
+	.nargs = 2,
+	.argtypes = {UUIDARRAYOID, TEXTARRAYOID}
 };
 
 /* Budgets, and the limits that they had. */
@@ -82,16 +84,23 @@ typedef struct Batch
 	bool		has_none[GOV_LIMITS_BATCH];
 } Batch;
 
+/* The arguments of both statements: which budgets. */
+static void
+make_ids(Batch *batch, Datum *args)
+{
+	args[0] = PointerGetDatum(construct_array(batch->ids, batch->count,
+											  UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	args[1] = PointerGetDatum(construct_array(batch->owners, batch->count,
+											  TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 static void
 note_limits(Batch *batch)
 {
 	int			lower = 1;
 	Datum		args[4];
 
-	args[0] = PointerGetDatum(construct_array(batch->ids, batch->count, UUIDOID, UUID_LEN, false,
-											  TYPALIGN_CHAR));
-	args[1] = PointerGetDatum(construct_array(batch->owners, batch->count, TEXTOID, -1, false,
-											  TYPALIGN_INT));
+	make_ids(batch, args);
 	args[2] = PointerGetDatum(construct_md_array(batch->limits, batch->has_none, 1, &batch->count,
 												 &lower, NUMERICOID, -1, false, TYPALIGN_INT));
 	args[3] = TimestampTzGetDatum(batch->at);
@@ -101,10 +110,10 @@ note_limits(Batch *batch)
 static void
 forget_limits(Batch *batch)
 {
-	Datum		ids = PointerGetDatum(construct_array(batch->ids, batch->count, UUIDOID, UUID_LEN,
-													  false, TYPALIGN_CHAR));
+	Datum		args[2];
 
-	gov_spi_modify(&forget_query, &ids, NULL);
+	make_ids(batch, args);
+	gov_spi_modify(&forget_query, args, NULL);
 }
 
 /* Do for all budgets of a batch what is to be done, and begin anew. */

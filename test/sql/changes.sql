@@ -111,7 +111,7 @@ select helper.raise_limit('ann');
 reset role;
 select changed_by = session_user as by_session, changed_as, caller, reason, old, new from gov_changes where action = 'UPDATE' order by id desc limit 2;
 select helper.outcome(format('set governance.reason = %L', repeat('x', 1001)));
-select helper.outcome(format('set governance.reason = %L', repeat('ä', 1000)));
+select helper.outcome(format('set governance.reason = %L', repeat('x', 1000)));
 
 -- Rights.
 select gov_revoke('changes_clerk');
