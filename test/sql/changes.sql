@@ -112,6 +112,7 @@ reset role;
 select changed_by = session_user as by_session, changed_as, caller, reason, old, new from gov_changes where action = 'UPDATE' order by id desc limit 2;
 select helper.outcome(format('set governance.reason = %L', repeat('x', 1001)));
 select helper.outcome(format('set governance.reason = %L', repeat('x', 1000)));
+reset governance.reason;
 
 -- Rights.
 select gov_revoke('changes_clerk');
@@ -202,4 +203,34 @@ select count(*) from gov_limit_history where assignment_id = :'ann';
 select helper.outcome(format('select gov_limit_at(%L, now())', :'ann'));
 drop owned by changes_clerk;
 drop role changes_clerk;
+
+-- What users add to the table holds for its rows, as it does for those of the ledger. What their triggers change in turn is not logged.
+create table helper.told (action text, entity text, noted date);
+create function helper.tell() returns trigger language plpgsql as $$
+begin
+    insert into helper.told values (new.action, new.key ->> 'id', new.noted);
+    update gov_capabilities set display_name = new.key ->> 'id' where id = 'tokens';
+    return null;
+end
+$$;
+create function helper.refuse() returns trigger language plpgsql as $$
+begin
+    if new.reason is null then
+        raise exception 'say why' using errcode = 'GR001';
+    end if;
+    return new;
+end
+$$;
+begin;
+alter table gov_changes add column noted date not null default '2026-01-01';
+create trigger tell after insert on gov_changes for each row execute function helper.tell();
+create trigger refuse before insert on gov_changes for each row execute function helper.refuse();
+select setval('helper.changes_seen', max(id)) > 0 from gov_changes;
+select helper.outcome('insert into gov_entities (owner_id, id, type_id) values (''log-limits'', ''new-1'', ''user'')');
+set local governance.reason = 'because';
+insert into gov_entities (owner_id, id, type_id) select 'log-limits', 'new-' || n, 'user' from generate_series(1, 2) n;
+select * from helper.told order by entity;
+select * from helper.changes();
+select display_name is not null from gov_capabilities where id = 'tokens';
+rollback;
 select gov_delete_owner('log-limits');
