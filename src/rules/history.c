@@ -99,7 +99,7 @@ is_restored(const Statement *statement)
 /* ---------------------------------------------------------------- which columns */
 
 /* All that a new or deleted row says. */
-static bool
+static void
 choose_said(Statement *statement, TupleTableSlot *row)
 {
 	for (int i = 0; i < statement->columns->count; i++)
@@ -108,7 +108,6 @@ choose_said(Statement *statement, TupleTableSlot *row)
 
 		statement->set[i] = !column->is_key && !column->is_kept && !row->tts_isnull[i];
 	}
-	return true;
 }
 
 /* What an UPDATE has changed; false if that is nothing. */
@@ -163,8 +162,11 @@ describe_row(Statement *statement, GovHistoryRow *result)
 		slot_getallattrs(before);
 	if (after != NULL)
 		slot_getallattrs(after);
-	if (is_restored(statement) ||
-		!(before != NULL && after != NULL ? choose_changed(statement) : choose_said(statement, row)))
+	if (is_restored(statement))
+		return false;
+	if (before == NULL || after == NULL)
+		choose_said(statement, row);
+	else if (!choose_changed(statement))
 		return false;
 	memset(result, 0, sizeof(*result));
 	if (statement->owner >= 0 && !row->tts_isnull[statement->owner])
