@@ -70,6 +70,18 @@ select gov_set_alert_policy('log', '{50}');
 select gov_set_alert_policy('log', null);
 select owner_id, table_name, action, key, old, new - 'archived_at' as new from helper.changes();
 
+-- Blocks and boosts. That boosts go with their budget is not logged.
+select gov_block('log', 'cyd', null, 'a loop');
+select gov_unblock('log', 'cyd');
+select gov_boost('log', 'ann', 'tokens', 3, '2999-01-01', 'a demo') is not null as boosted;
+update gov_boosts set amount = 4 where owner_id = 'log';
+select table_name, action, key - 'id' as key, old - 'blocked_at' as old, new - '{blocked_at,valid_from,created_by}'::text[] as new from helper.changes();
+begin;
+delete from gov_assignments where owner_id = 'log';
+select table_name, action, key from helper.changes();
+rollback;
+select setval('helper.changes_seen', max(id)) > 0 from gov_changes;
+
 -- Use changes nothing that is logged.
 select is_granted from gov_consume('log', 'tokens', 1, null, '{ann}');
 select * from helper.changes();
