@@ -40,6 +40,7 @@ values
     ('gov_entities', '''id'''),
     ('gov_assignments', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
     ('gov_boosts', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
+    ('gov_increase_requests', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
     ('gov_alert_policies', '''owner_id''')
 $$;
 
