@@ -14,6 +14,10 @@ create sequence @extschema@.gov_alerts_id_seq as bigint;
 
 comment on sequence @extschema@.gov_alerts_id_seq is 'numbers the alerts';
 
+create sequence @extschema@.gov_changes_id_seq as bigint;
+
+comment on sequence @extschema@.gov_changes_id_seq is 'numbers the changes';
+
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Tables: what is governed                                                                                         */
 /* ---------------------------------------------------------------------------------------------------------------- */

@@ -279,3 +279,62 @@ comment on column @extschema@.gov_rollup_state.holds_kept is 'holds past governa
 comment on column @extschema@.gov_rollup_state.alerts_kept is 'alerts past governance.alert_retention that stay because a foreign key refers to them (since 1.1.0)';
 comment on column @extschema@.gov_rollup_state.updated_at is 'when the row last changed';
 
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Tables: who changed what                                                                                         */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- Written by the engine only (src/rules/history.c), a hundred thousand rows in a statement: like the ledger it has no checks.
+create table @extschema@.gov_changes
+(
+    id bigint not null default nextval('@extschema@.gov_changes_id_seq'),
+    at timestamptz not null,
+    owner_id text collate "C",
+    table_name text collate "C",
+    key jsonb not null default '{}',
+    action text collate "C" not null,
+    old jsonb,
+    new jsonb,
+    changed_by text collate "C" not null,
+    changed_as text collate "C" not null,
+    caller text collate "C" not null default '',
+    reason text collate "C",
+
+    constraint gov_changes_pkey primary key (id)
+)
+using heap;
+
+create index gov_changes_owner_id_idx on @extschema@.gov_changes (owner_id, id);
+
+comment on table @extschema@.gov_changes is 'who changed what in the tables that are managed, and who was granted what: one row per row that was changed (since 1.1.0)';
+comment on column @extschema@.gov_changes.id is 'its id; ids are drawn in order and committed in any';
+comment on column @extschema@.gov_changes.at is 'when the statement was through, by the clock of the engine';
+comment on column @extschema@.gov_changes.owner_id is 'the owner whose row it was; null for what all owners share, for TRUNCATE, for rights, and for an owner that was deleted';
+comment on column @extschema@.gov_changes.table_name is 'the table, such as gov_assignments; null for rights and for an owner that was deleted';
+comment on column @extschema@.gov_changes.key is 'which row: the values of its key, and of a budget what it is for; of rights the role';
+comment on column @extschema@.gov_changes.action is 'INSERT, UPDATE, DELETE, TRUNCATE, GRANT, REVOKE or DELETE OWNER';
+comment on column @extschema@.gov_changes.old is 'of an UPDATE the changed columns as they were, of a DELETE all columns that were not null; neither the key, nor created_at, updated_at and counter_id';
+comment on column @extschema@.gov_changes.new is 'of an UPDATE the changed columns as they are, of an INSERT all columns that are not null, of a GRANT the profile; neither the key, nor created_at, updated_at and counter_id';
+comment on column @extschema@.gov_changes.changed_by is 'who was logged in (session_user), whatever function made the change';
+comment on column @extschema@.gov_changes.changed_as is 'the role that the session had taken with SET ROLE, or else the same; not that of a SECURITY DEFINER function';
+comment on column @extschema@.gov_changes.caller is 'governance.caller, or else application_name, of the session';
+comment on column @extschema@.gov_changes.reason is 'governance.reason of the session; null when it is empty';
+
+-- Written by the engine only (src/rules/history_limit.c), and only when a limit changes: the present one is in gov_assignments.
+create table @extschema@.gov_limit_history
+(
+    owner_id text collate "C" not null,
+    assignment_id uuid not null,
+    replaced_at timestamptz not null,
+    usage_limit numeric,
+    is_known boolean not null default true,
+
+    constraint gov_limit_history_pkey primary key (owner_id, assignment_id, replaced_at)
+)
+using heap;
+
+comment on table @extschema@.gov_limit_history is 'the limits that budgets have had; gov_limit_at() reads it (since 1.1.0)';
+comment on column @extschema@.gov_limit_history.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_limit_history.assignment_id is 'the budget';
+comment on column @extschema@.gov_limit_history.replaced_at is 'when another limit took its place, by the clock of the engine';
+comment on column @extschema@.gov_limit_history.usage_limit is 'the limit from the earlier row, or from when the budget was made, up to that time; null = no limit';
+comment on column @extschema@.gov_limit_history.is_known is 'false: up to that time the limit was not recorded, and usage_limit says nothing';

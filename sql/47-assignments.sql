@@ -391,7 +391,8 @@ language c
 as 'MODULE_PATHNAME', 'gov_delete_owner_1_0';
 
 comment on function @extschema@.gov_delete_owner(text) is
-$$Deletes everything of one owner, the ledger and the holds included. An owner without rows is no error.
+$$Deletes everything of one owner, the ledger and the holds included. An owner without rows is no error. A row of gov_changes says
+that it was deleted.
 
 owner_id: one of the vendor's customers. A use or a hold whose transaction is still open at the call is not seen and
     stays: stop the owner's traffic first, or call again.

@@ -84,6 +84,8 @@ values
     ('constraint', 'gov_alert_policies', 'gov_alert_policies_thresholds_check', 'O', 'alter table @extschema@.gov_alert_policies add constraint gov_alert_policies_thresholds_check check (cardinality(thresholds) <= 10 and array_position(thresholds, null) is null and 1 <= all (thresholds) and 1000000000000000000 > all (thresholds))'),
     ('constraint', 'gov_rollup_state', 'gov_rollup_state_pkey', 'O', 'alter table @extschema@.gov_rollup_state add constraint gov_rollup_state_pkey primary key (id)'),
     ('constraint', 'gov_rollup_state', 'gov_rollup_state_id_check', 'O', 'alter table @extschema@.gov_rollup_state add constraint gov_rollup_state_id_check check (id = 1)'),
+    ('constraint', 'gov_changes', 'gov_changes_pkey', 'O', 'alter table @extschema@.gov_changes add constraint gov_changes_pkey primary key (id)'),
+    ('constraint', 'gov_limit_history', 'gov_limit_history_pkey', 'O', 'alter table @extschema@.gov_limit_history add constraint gov_limit_history_pkey primary key (owner_id, assignment_id, replaced_at)'),
     ('index', 'gov_entities', 'gov_entities_parent_id_idx', 'O', 'create index gov_entities_parent_id_idx on @extschema@.gov_entities (owner_id, parent_id) where parent_id is not null'),
     ('index', 'gov_entities', 'gov_entities_type_id_idx', 'O', 'create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owner_id, id)'),
     ('index', 'gov_assignments', 'gov_assignments_capability_id_idx', 'O', 'create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id, entity_id)'),
@@ -105,6 +107,7 @@ values
     ('index', 'gov_reservations', 'gov_reservations_ended_idx', 'O', 'create index gov_reservations_ended_idx on @extschema@.gov_reservations (owner_id) where state <> ''open'''),
     ('index', 'gov_reservations', 'gov_reservations_assignment_ids_idx', 'O', 'create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations using gin (assignment_ids) with (fastupdate = off) where state >= ''open'' and state <= ''open'''),
     ('index', 'gov_alerts', 'gov_alerts_owner_id_idx', 'O', 'create index gov_alerts_owner_id_idx on @extschema@.gov_alerts (owner_id, id)'),
+    ('index', 'gov_changes', 'gov_changes_owner_id_idx', 'O', 'create index gov_changes_owner_id_idx on @extschema@.gov_changes (owner_id, id)'),
     ('trigger', 'gov_entity_types', 'gov_entity_types_keep', 'O', 'create trigger gov_entity_types_keep before insert or update on @extschema@.gov_entity_types for each row execute function @extschema@.gov_keep_entity_type()'),
     ('trigger', 'gov_entity_types', 'gov_entity_types_key', 'O', 'create trigger gov_entity_types_key before update on @extschema@.gov_entity_types for each row when (new.id is distinct from old.id) execute function @extschema@.gov_refuse_key_change(''id'')'),
     ('trigger', 'gov_capabilities', 'gov_capabilities_keep', 'O', 'create trigger gov_capabilities_keep before update on @extschema@.gov_capabilities for each row execute function @extschema@.gov_keep_row()'),
@@ -153,6 +156,12 @@ values
     ('trigger', 'gov_events', 'gov_events_note_applied', 'R', 'create trigger gov_events_note_applied before insert on @extschema@.gov_events for each row execute function @extschema@.gov_note_ledger()'),
     ('trigger', 'gov_events', 'gov_events_guard', 'O', 'create trigger gov_events_guard before update or delete or truncate on @extschema@.gov_events for each statement execute function @extschema@.gov_ledger_guard()'),
     ('trigger', 'gov_reservations', 'gov_reservations_guard', 'O', 'create trigger gov_reservations_guard before update or delete or truncate on @extschema@.gov_reservations for each statement execute function @extschema@.gov_ledger_guard()'),
+    ('trigger', 'gov_assignments', 'gov_assignments_limits', 'O', 'create trigger gov_assignments_limits after update on @extschema@.gov_assignments referencing old table as replaced new table as written for each statement execute function @extschema@.gov_note_limits()'),
+    ('trigger', 'gov_assignments', 'gov_assignments_limits_gone', 'O', 'create trigger gov_assignments_limits_gone after delete on @extschema@.gov_assignments referencing old table as replaced for each statement execute function @extschema@.gov_note_limits()'),
+    ('trigger', 'gov_changes', 'gov_changes_guard', 'O', 'create trigger gov_changes_guard before update or delete or truncate on @extschema@.gov_changes for each statement execute function @extschema@.gov_ledger_guard()'),
+    ('trigger', 'gov_limit_history', 'gov_limit_history_guard', 'O', 'create trigger gov_limit_history_guard before update or delete or truncate on @extschema@.gov_limit_history for each statement execute function @extschema@.gov_ledger_guard()'),
+    ('policy', 'gov_changes', 'gov_changes_select', 'O', 'create policy gov_changes_select on @extschema@.gov_changes for select using (@extschema@.gov_owner_visible(owner_id))'),
+    ('policy', 'gov_limit_history', 'gov_limit_history_select', 'O', 'create policy gov_limit_history_select on @extschema@.gov_limit_history for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_entities', 'gov_entities_select', 'O', 'create policy gov_entities_select on @extschema@.gov_entities for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_assignments', 'gov_assignments_select', 'O', 'create policy gov_assignments_select on @extschema@.gov_assignments for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_boosts', 'gov_boosts_select', 'O', 'create policy gov_boosts_select on @extschema@.gov_boosts for select using (@extschema@.gov_owner_visible(owner_id))'),
@@ -198,8 +207,13 @@ values
     ('row-level security', 'gov_reservations', 'gov_reservations', 'O', 'alter table @extschema@.gov_reservations enable row level security'),
     ('row-level security', 'gov_alerts', 'gov_alerts', 'O', 'alter table @extschema@.gov_alerts enable row level security'),
     ('row-level security', 'gov_alert_policies', 'gov_alert_policies', 'O', 'alter table @extschema@.gov_alert_policies enable row level security'),
+    ('row-level security', 'gov_changes', 'gov_changes', 'O', 'alter table @extschema@.gov_changes enable row level security'),
+    ('row-level security', 'gov_limit_history', 'gov_limit_history', 'O', 'alter table @extschema@.gov_limit_history enable row level security'),
     ('replica identity', 'gov_usage_by_time', 'gov_usage_by_time', 'O', 'alter table @extschema@.gov_usage_by_time replica identity full'),
     ('replica identity', 'gov_alert_policies', 'gov_alert_policies', 'O', 'alter table @extschema@.gov_alert_policies replica identity full')
+union all
+select 'trigger', t.relation, t.name, 'O', t.definition
+from @extschema@._gov_log_triggers() t
 $$;
 
 comment on function @extschema@._gov_expected() is 'internal: what gov_setup_check expects, and the statement that makes it; enabled: as pg_trigger.tgenabled';

@@ -5,6 +5,7 @@
 select pg_extension_config_dump('@extschema@.gov_counter_seq', '');
 select pg_extension_config_dump('@extschema@.gov_events_id_seq', '');
 select pg_extension_config_dump('@extschema@.gov_alerts_id_seq', '');
+select pg_extension_config_dump('@extschema@.gov_changes_id_seq', '');
 select pg_extension_config_dump('@extschema@.gov_entity_types', '');
 select pg_extension_config_dump('@extschema@.gov_capabilities', '');
 select pg_extension_config_dump('@extschema@.gov_entities', '');
@@ -18,4 +19,6 @@ select pg_extension_config_dump('@extschema@.gov_reservations', '');
 select pg_extension_config_dump('@extschema@.gov_alerts', '');
 select pg_extension_config_dump('@extschema@.gov_alert_policies', '');
 select pg_extension_config_dump('@extschema@.gov_rollup_state', '');
+select pg_extension_config_dump('@extschema@.gov_changes', '');
+select pg_extension_config_dump('@extschema@.gov_limit_history', '');
 

@@ -55,6 +55,7 @@ as $$
             ('gov_attribution', '{reader, tenant}'),
             ('gov_usage_sums', '{reader, tenant}'),
             ('gov_backtest', '{reader, tenant}'),
+            ('gov_limit_at', '{reader, tenant}'),
             ('_gov_replay', '{reader, tenant}'),
             ('gov_upsert_assignments', '{tenant}'),
             ('gov_set_alert_policy', '{tenant}'),
@@ -129,6 +130,8 @@ as $$
             ('gov_usage_hourly', '{reader, tenant, admin}', 'select'),
             ('gov_reservations', '{reader, tenant, admin}', 'select'),
             ('gov_alerts', '{reader, tenant, admin}', 'select'),
+            ('gov_changes', '{reader, tenant, admin}', 'select'),
+            ('gov_limit_history', '{reader, tenant, admin}', 'select'),
             ('gov_holds', '{reader, tenant, admin}', 'select'),
             ('gov_event_log', '{reader, tenant, admin}', 'select'),
             ('gov_usage_log', '{reader, tenant, admin}', 'select'),
@@ -224,6 +227,7 @@ begin
     for item in select r.kind, r.object, r.privileges from @extschema@._gov_profile_rights() r where r.profile = gov_grant.profile loop
         execute format('grant %s on %s %s to %I', item.privileges, item.kind, item.object, role);
     end loop;
+    perform @extschema@._gov_log_right('GRANT'::text, role, profile);
 
     if profile = 'tenant' and not exists (
         select
@@ -274,6 +278,7 @@ begin
     if '@extschema@'::regnamespace is distinct from to_regnamespace('public') then
         execute format('revoke usage on schema %s from %I', '@extschema@'::regnamespace, role);
     end if;
+    perform @extschema@._gov_log_right('REVOKE'::text, role, null::text);
 end
 $$;
 

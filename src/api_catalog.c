@@ -41,6 +41,7 @@
 #include "base/spi.h"
 #include "cache/changes.h"
 #include "rules/hierarchy.h"
+#include "rules/history_row.h"
 
 PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
 
@@ -52,6 +53,15 @@ PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
 	}
 #define DELETE_FROM(table) DELETE_FROM_WHERE(table, "")
 
+static GovQuery delete_assignments_query = DELETE_FROM("gov_assignments");
+
+static GovQuery lock_entities_query = {
+	.sql = "select count(*) "
+	"from (select from @gov_entities where owner_id = $1 for update) e",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
 /*
  * The deletions, in an order in which what refers to a row is deleted before
  * it.  Open holds and those that have ended are in an index each: a hold that
@@ -59,14 +69,6 @@ PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
  * second.
  */
 static GovQuery delete_queries[] = {
-	DELETE_FROM("gov_assignments"),
-	{
-		.sql =
-		"select count(*)"
-		" from (select from @gov_entities where owner_id = $1 for update) e",
-		.nargs = 1,
-		.argtypes = {TEXTOID}
-	},
 	DELETE_FROM("gov_assignments"),
 	DELETE_FROM("gov_entities"),
 	DELETE_FROM_WHERE("gov_reservations", " and state = 'open'"),
@@ -78,10 +80,30 @@ static GovQuery delete_queries[] = {
 };
 
 /* What 1.1 has, and what an extension that is not updated yet has in its place. */
-static GovQuery delete_by_time_query = DELETE_FROM("gov_usage_by_time");
-static GovQuery delete_boosts_query = DELETE_FROM("gov_boosts");
-static GovQuery delete_requests_query = DELETE_FROM("gov_increase_requests");
+static GovQuery delete_1_1_queries[] = {
+	DELETE_FROM("gov_usage_by_time"),
+	DELETE_FROM("gov_boosts"),
+	DELETE_FROM("gov_increase_requests"),
+	DELETE_FROM("gov_changes"),
+	DELETE_FROM("gov_limit_history")
+};
 static GovQuery delete_hourly_1_0_query = DELETE_FROM("gov_usage_hourly");
+
+/* Returns how many rows are gone. */
+static uint64
+delete_rows(Datum *owner)
+{
+	uint64		ndeleted = gov_spi_modify(&delete_assignments_query, owner, NULL);
+
+	gov_spi_modify(&lock_entities_query, owner, NULL);
+	for (int i = 0; i < lengthof(delete_queries); i++)
+		ndeleted += gov_spi_modify(&delete_queries[i], owner, NULL);
+	if (!gov_catalog()->has_1_1_tables)
+		return ndeleted + gov_spi_modify(&delete_hourly_1_0_query, owner, NULL);
+	for (int i = 0; i < lengthof(delete_1_1_queries); i++)
+		ndeleted += gov_spi_modify(&delete_1_1_queries[i], owner, NULL);
+	return ndeleted;
+}
 
 /* gov_delete_owner(owner_id text) returns void */
 Datum
@@ -89,6 +111,7 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 {
 	Datum		args[1];
 	GovSpi		spi;
+	uint64		ndeleted;
 
 	if (PG_ARGISNULL(0))
 		gov_error_null_argument("owner_id");
@@ -101,16 +124,9 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 							 VARSIZE_ANY_EXHDR(DatumGetTextPP(args[0])));
 	gov_spi_begin(&spi);
 	gov_hierarchy_lock(DatumGetTextPP(args[0]), ExclusiveLock);
-	for (int i = 0; i < lengthof(delete_queries); i++)
-		gov_spi_modify(&delete_queries[i], args, NULL);
-	if (gov_catalog()->has_1_1_tables)
-	{
-		gov_spi_modify(&delete_by_time_query, args, NULL);
-		gov_spi_modify(&delete_boosts_query, args, NULL);
-		gov_spi_modify(&delete_requests_query, args, NULL);
-	}
-	else
-		gov_spi_modify(&delete_hourly_1_0_query, args, NULL);
+	ndeleted = delete_rows(args);
 	gov_spi_end(&spi);
+	if (ndeleted > 0 && gov_catalog()->has_1_1_tables)
+		gov_history_row_write("DELETE OWNER", "owner_id", TextDatumGetCString(args[0]), NULL, NULL);
 	PG_RETURN_VOID();
 }

@@ -77,6 +77,9 @@ static const GovKnownRelation known[] = {
 	REQUIRED(reservations, "gov_reservations"),
 	REQUIRED_INDEX(reservations_key, "gov_reservations_key", reservations),
 	REQUIRED_INDEX(reservations_open, "gov_reservations_open", reservations),
+	RELATION(changes, "gov_changes"),
+	RELATION(changes_id_seq, "gov_changes_id_seq"),
+	RELATION(limit_history, "gov_limit_history"),
 	REQUIRED(rollup_state, "gov_rollup_state"),
 	INDEX(rollup_state_pkey, "gov_rollup_state_pkey", rollup_state)
 };

@@ -57,6 +57,10 @@ typedef struct GovCatalog
 									 * idempotency_key) */
 	Oid			reservations_open;	/* index of open ones on (owner_id,
 									 * expires_at) */
+	Oid			changes;		/* with what is below it since 1.1.0; invalid
+								 * in an older extension */
+	Oid			changes_id_seq;
+	Oid			limit_history;
 	Oid			rollup_state;
 	Oid			rollup_state_pkey;	/* index on (id); invalid when dropped */
 	bool		has_1_1_tables; /* false in an extension that is not updated

@@ -68,6 +68,7 @@
 #define GOV_THRESHOLDS_MAX			10
 #define GOV_DIMENSIONS_MAX_DEFAULT_KB	64
 #define GOV_CALLER_MAX_CHARS	255
+#define GOV_REASON_MAX_CHARS	1000
 #define GOV_ROLLUP_INTERVAL_MIN_MS	10
 
 /*
@@ -83,6 +84,7 @@ int			gov_usage_retention_s = 0;
 int			gov_usage_grain_minutes = GOV_USAGE_GRAIN_HOUR;
 int			gov_usage_merge_after_s = GOV_USAGE_MERGE_AFTER_DEFAULT_S;
 int			gov_alert_retention_s = 0;
+int			gov_change_retention_s = 0;
 int			gov_log_rollup_waits_ms = 60000;
 int			gov_on_unavailable = GOV_ON_UNAVAILABLE_ERROR;
 int			gov_on_ungoverned = GOV_ON_UNGOVERNED_GRANT;
@@ -96,6 +98,7 @@ int			gov_query_memory_kb = GOV_QUERY_MEMORY_DEFAULT_KB;
 bool		gov_use_cache = true;
 char	   *gov_owner = NULL;
 char	   *gov_caller = NULL;
+char	   *gov_reason = NULL;
 
 static const struct config_enum_entry on_unavailable_options[] = {
 	{"error", GOV_ON_UNAVAILABLE_ERROR, false},
@@ -128,23 +131,37 @@ gov_guc_caller_name(void)
 }
 
 /*
- * May a value of governance.caller be kept with each event and hold?  The
- * server does not check what comes with the start of a session, and bytes that
+ * May a value of governance.caller or governance.reason be kept with each row?
+ * The server does not check what comes with the start of a session, and bytes that
  * are no text of this database's encoding could be neither read nor restored.
  */
 static bool
+can_be_kept(const char *value, int max_chars)
+{
+	int			length = value ? strlen(value) : 0;
+
+	return pg_verify_mbstr(GetDatabaseEncoding(), value ? value : "", length, true) &&
+		pg_mbstrlen_with_len(value ? value : "", length) <= max_chars;
+}
+
+static bool
 caller_can_be_kept(char **value, void **extra, GucSource source)
 {
-	int			length = *value ? strlen(*value) : 0;
+	if (can_be_kept(*value, GOV_CALLER_MAX_CHARS))
+		return true;
+	GUC_check_errdetail("A caller is at most %d characters in the encoding of the database.",
+						GOV_CALLER_MAX_CHARS);
+	return false;
+}
 
-	if (!pg_verify_mbstr(GetDatabaseEncoding(), *value ? *value : "", length, true) ||
-		pg_mbstrlen_with_len(*value ? *value : "", length) > GOV_CALLER_MAX_CHARS)
-	{
-		GUC_check_errdetail("A caller is at most %d characters in the encoding of the database.",
-							GOV_CALLER_MAX_CHARS);
-		return false;
-	}
-	return true;
+static bool
+reason_can_be_kept(char **value, void **extra, GucSource source)
+{
+	if (can_be_kept(*value, GOV_REASON_MAX_CHARS))
+		return true;
+	GUC_check_errdetail("A reason is at most %d characters in the encoding of the database.",
+						GOV_REASON_MAX_CHARS);
+	return false;
 }
 
 static bool has_plans_for_owner = false;
@@ -215,6 +232,11 @@ define_decision_settings(void)
 							   "At most 255 characters in the encoding of the database.",
 							   &gov_caller, "",
 							   PGC_USERSET, 0, caller_can_be_kept, NULL, NULL);
+	DefineCustomStringVariable("governance.reason",
+							   "Why the tables are changed, recorded with each row of gov_changes.",
+							   "At most 1000 characters in the encoding of the database.",
+							   &gov_reason, "",
+							   PGC_USERSET, 0, reason_can_be_kept, NULL, NULL);
 	DefineCustomIntVariable("governance.clock_offset",
 							"Shifts the engine's clock, for testing.",
 							"Windows that have turned do not turn back when it is lowered: see gov_reset_clock.",
@@ -318,6 +340,11 @@ define_worker_settings(void)
 							"Age at which alerts of earlier windows are deleted; 0 keeps them.",
 							"Alerts of a budget's present window are never deleted.",
 							&gov_alert_retention_s, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.change_retention",
+							"Age at which rows of gov_changes are deleted; 0 keeps them.",
+							"What gov_limit_at() reads has no retention.",
+							&gov_change_retention_s, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.log_rollup_waits",
 							"Time after which the log names the open transactions that the rollup waits for; -1 never.",

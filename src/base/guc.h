@@ -36,6 +36,7 @@ extern int	gov_usage_retention_s;
 extern int	gov_usage_grain_minutes;	/* a GovUsageGrain */
 extern int	gov_usage_merge_after_s;
 extern int	gov_alert_retention_s;
+extern int	gov_change_retention_s;
 extern int	gov_log_rollup_waits_ms;
 extern int	gov_on_unavailable;
 extern int	gov_on_ungoverned;
@@ -49,6 +50,7 @@ extern int	gov_tenant_thresholds;
 extern bool gov_use_cache;
 extern char *gov_owner;
 extern char *gov_caller;
+extern char *gov_reason;
 #ifdef GOV_FAULTS
 extern int	gov_fault_point;
 extern int	gov_fault_at;

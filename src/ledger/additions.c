@@ -63,6 +63,17 @@ says_something(Form_pg_attribute column)
 		 column->attgenerated != '\0' || get_typtype(column->atttypid) == TYPTYPE_DOMAIN);
 }
 
+static bool
+is_any_not_null(Relation rel, const int *columns, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (TupleDescAttr(RelationGetDescr(rel), columns[i])->attnotnull)
+			return true;
+	}
+	return false;
+}
+
 /* Has a user made a column of ours NOT NULL that may be null? */
 static bool
 is_null_forbidden(Relation rel)
@@ -70,16 +81,14 @@ is_null_forbidden(Relation rel)
 	static const int of_events[] = {GOV_EVENT_IDEMPOTENCY_KEY, GOV_EVENT_REQUEST_HASH};
 	static const int of_holds[] = {GOV_HOLD_IDEMPOTENCY_KEY, GOV_HOLD_REQUEST_HASH,
 	GOV_HOLD_SETTLED_AMOUNT, GOV_HOLD_EVENT_ID};
-	bool		is_ledger = RelationGetRelid(rel) == gov_catalog()->events;
-	const int  *columns = is_ledger ? of_events : of_holds;
-	int			count = is_ledger ? lengthof(of_events) : lengthof(of_holds);
+	static const int of_changes[] = {GOV_CHANGE_OWNER_ID, GOV_CHANGE_TABLE_NAME, GOV_CHANGE_OLD,
+	GOV_CHANGE_NEW, GOV_CHANGE_REASON};
 
-	for (int i = 0; i < count; i++)
-	{
-		if (TupleDescAttr(RelationGetDescr(rel), columns[i])->attnotnull)
-			return true;
-	}
-	return false;
+	if (RelationGetRelid(rel) == gov_catalog()->events)
+		return is_any_not_null(rel, of_events, lengthof(of_events));
+	if (RelationGetRelid(rel) == gov_catalog()->changes)
+		return is_any_not_null(rel, of_changes, lengthof(of_changes));
+	return is_any_not_null(rel, of_holds, lengthof(of_holds));
 }
 
 static bool

@@ -44,7 +44,8 @@ static const char *const names[GOV_STEPS] = {
 	[GOV_STEP_HOLD_RETENTION] = "hold_retention",
 	[GOV_STEP_USAGE_MERGE] = "usage_merge",
 	[GOV_STEP_USAGE_RETENTION] = "usage_retention",
-	[GOV_STEP_ALERT_RETENTION] = "alert_retention"
+	[GOV_STEP_ALERT_RETENTION] = "alert_retention",
+	[GOV_STEP_CHANGE_RETENTION] = "change_retention"
 };
 
 /* How this process's steps do; sqlerrcode is 0 while one does well. */

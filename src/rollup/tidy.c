@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "rollup/change_retention.h"
 #include "rollup/retention.h"
 #include "rollup/tidy.h"
 #include "rollup/usage_merge.h"
@@ -18,5 +19,6 @@ const GovTidying gov_tidyings[GOV_TIDYINGS] = {
 	{GOV_STEP_HOLD_RETENTION, gov_retention_prune_holds, true, "applying the retention of holds"},
 	{GOV_STEP_USAGE_MERGE, gov_usage_merge, false, "merging windows"},
 	{GOV_STEP_USAGE_RETENTION, gov_usage_retention_prune_usage, true, "applying the retention of usage"},
-	{GOV_STEP_ALERT_RETENTION, gov_usage_retention_prune_alerts, true, "applying the retention of alerts"}
+	{GOV_STEP_ALERT_RETENTION, gov_usage_retention_prune_alerts, true, "applying the retention of alerts"},
+	{GOV_STEP_CHANGE_RETENTION, gov_change_retention_prune, true, "applying the retention of changes"}
 };

@@ -19,7 +19,7 @@ typedef struct GovTidying
 	const char *activity;
 } GovTidying;
 
-#define GOV_TIDYINGS		5
+#define GOV_TIDYINGS		6
 
 extern const GovTidying gov_tidyings[GOV_TIDYINGS];
 

@@ -101,6 +101,15 @@ is_ledger(Oid relid)
 	return relid == catalog->events || relid == catalog->reservations;
 }
 
+/* What says how the catalog came to be as it is. */
+static bool
+is_history(Oid relid)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	return relid == catalog->changes || relid == catalog->limit_history;
+}
+
 static bool
 is_loaded_from(Oid relid)
 {
@@ -127,7 +136,24 @@ gov_note_truncate_1_0(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* BEFORE UPDATE, DELETE or TRUNCATE of the ledger and the holds. */
+/* What to do instead of changing a table that only the engine changes. */
+static int
+hint_at_other_way(const TriggerData *trigger)
+{
+	Oid			relid = RelationGetRelid(trigger->tg_relation);
+
+	if (relid == gov_catalog()->changes)
+		return errhint("Set governance.change_retention to have old rows deleted.");
+	if (relid == gov_catalog()->limit_history)
+		return errhint("Its rows go with their budget.");
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		return errhint("Set governance.event_retention to have old rows deleted, or delete those of one owner with gov_delete_owner.");
+	if (relid == gov_catalog()->events)
+		return errhint("Record a correction with gov_ingest and a negative amount.");
+	return errhint("Use gov_settle, gov_release or gov_extend.");
+}
+
+/* BEFORE UPDATE, DELETE or TRUNCATE of the ledger, the holds and the history. */
 Datum
 gov_ledger_guard_1_0(PG_FUNCTION_ARGS)
 {
@@ -136,18 +162,15 @@ gov_ledger_guard_1_0(PG_FUNCTION_ARGS)
 					 GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_BEFORE) |
 					 GOV_FIRES(TRIGGER_EVENT_TRUNCATE | TRIGGER_EVENT_BEFORE));
 
-	if (!is_ledger(RelationGetRelid(trigger->tg_relation)))
+	if (!is_ledger(RelationGetRelid(trigger->tg_relation)) &&
+		!is_history(RelationGetRelid(trigger->tg_relation)))
 		gov_trigger_refuse(fcinfo);
 	if (!gov_spi_is_engine())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("table \"%s\" is changed by the functions of governance only",
 						RelationGetRelationName(trigger->tg_relation)),
-				 TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) ?
-				 errhint("Set governance.event_retention to have old rows deleted, or delete those of one owner with gov_delete_owner.") :
-				 RelationGetRelid(trigger->tg_relation) == gov_catalog()->events ?
-				 errhint("Record a correction with gov_ingest and a negative amount.") :
-				 errhint("Use gov_settle, gov_release or gov_extend.")));
+				 hint_at_other_way(trigger)));
 	return PointerGetDatum(NULL);
 }
 

@@ -142,28 +142,13 @@ null_of(const GovKeptRow *row, int column)
 	return &row->nulls[row->places[column]];
 }
 
-/*
- * Do two rows differ in a column, as by "is distinct from"?  Values of a type
- * without equality differ if their bytes do.
- */
+/* Do two rows differ in a column, as by "is distinct from"? */
 static bool
 value_differs(const GovKeptRow *one, const GovKeptRow *other, TupleDesc desc, int place)
 {
-	Form_pg_attribute attribute = TupleDescAttr(desc, place);
-	TypeCacheEntry *type;
-
-	/* a generated column is computed later */
-	if (attribute->attisdropped || attribute->attgenerated != '\0')
-		return false;
-	if (one->nulls[place] || other->nulls[place])
-		return one->nulls[place] != other->nulls[place];
-	if (datum_image_eq(one->values[place], other->values[place], attribute->attbyval,
-					   attribute->attlen))
-		return false;
-	type = lookup_type_cache(attribute->atttypid, TYPECACHE_EQ_OPR_FINFO);
-	return !OidIsValid(type->eq_opr_finfo.fn_oid) ||
-		!DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo, attribute->attcollation,
-										one->values[place], other->values[place]));
+	return gov_trigger_value_differs(TupleDescAttr(desc, place), one->values[place],
+									 one->nulls[place], other->values[place],
+									 other->nulls[place]);
 }
 
 static bool

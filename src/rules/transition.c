@@ -34,7 +34,8 @@ void
 gov_transition_begin(GovTransition *rows, const TriggerData *trigger,
 					 const char *const *columns, int ncolumns)
 {
-	if (!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) || trigger->tg_newtable == NULL ||
+	if (!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) ||
+		(trigger->tg_newtable == NULL) != TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ||
 		(trigger->tg_oldtable == NULL) != TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -53,14 +54,15 @@ gov_transition_begin(GovTransition *rows, const TriggerData *trigger,
 					 errhint("Run ALTER EXTENSION governance UPDATE.")));
 	}
 	rows->trigger = trigger;
-	rows->after = begin_table(trigger, trigger->tg_newtable);
+	rows->after = trigger->tg_newtable ? begin_table(trigger, trigger->tg_newtable) : NULL;
 	rows->before = trigger->tg_oldtable ? begin_table(trigger, trigger->tg_oldtable) : NULL;
 }
 
 void
 gov_transition_end(GovTransition *rows)
 {
-	ExecDropSingleTupleTableSlot(rows->after);
+	if (rows->after != NULL)
+		ExecDropSingleTupleTableSlot(rows->after);
 	if (rows->before != NULL)
 		ExecDropSingleTupleTableSlot(rows->before);
 }
@@ -68,7 +70,8 @@ gov_transition_end(GovTransition *rows)
 void
 gov_transition_rewind(GovTransition *rows)
 {
-	tuplestore_rescan(rows->trigger->tg_newtable);
+	if (rows->after != NULL)
+		tuplestore_rescan(rows->trigger->tg_newtable);
 	if (rows->before != NULL)
 		tuplestore_rescan(rows->trigger->tg_oldtable);
 }
@@ -77,18 +80,19 @@ gov_transition_rewind(GovTransition *rows)
 bool
 gov_transition_next(GovTransition *rows)
 {
-	bool		found = tuplestore_gettupleslot(rows->trigger->tg_newtable, true, false, rows->after);
-	bool		has_pair = rows->before == NULL ||
-	tuplestore_gettupleslot(rows->trigger->tg_oldtable, true, false, rows->before) == found;
+	bool		has_after = rows->after != NULL &&
+	tuplestore_gettupleslot(rows->trigger->tg_newtable, true, false, rows->after);
+	bool		has_before = rows->before != NULL &&
+	tuplestore_gettupleslot(rows->trigger->tg_oldtable, true, false, rows->before);
 
 	CHECK_FOR_INTERRUPTS();
-	if (!has_pair)
+	if (rows->after != NULL && rows->before != NULL && has_after != has_before)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("the rows of table \"%s\" before and after a statement differ in number",
 						RelationGetRelationName(rows->trigger->tg_relation)),
 				 errhint("Please report this.")));
-	return found;
+	return has_after || has_before;
 }
 
 Datum

@@ -17,7 +17,7 @@ typedef struct GovTransition
 {
 	const TriggerData *trigger;
 	TupleTableSlot *before;		/* NULL for an INSERT */
-	TupleTableSlot *after;
+	TupleTableSlot *after;		/* NULL for a DELETE */
 	int			numbers[GOV_TRANSITION_COLUMNS];
 } GovTransition;
 

@@ -15,8 +15,10 @@
 
 #include "access/htup_details.h"
 #include "executor/spi.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/typcache.h"
 
 #include "rules/trigger.h"
 
@@ -90,4 +92,26 @@ gov_trigger_key(const TriggerData *trigger, HeapTuple row, const char *name)
 
 	Assert(!isnull);
 	return value;
+}
+
+/*
+ * As "is distinct from", for a column of two rows; what has no equality differs
+ * when its bytes do.
+ */
+bool
+gov_trigger_value_differs(Form_pg_attribute column, Datum one, bool one_is_null,
+						  Datum other, bool other_is_null)
+{
+	TypeCacheEntry *type;
+
+	/* a generated column follows from others */
+	if (column->attisdropped || column->attgenerated != '\0')
+		return false;
+	if (one_is_null || other_is_null)
+		return one_is_null != other_is_null;
+	if (datum_image_eq(one, other, column->attbyval, column->attlen))
+		return false;
+	type = lookup_type_cache(column->atttypid, TYPECACHE_EQ_OPR_FINFO);
+	return !OidIsValid(type->eq_opr_finfo.fn_oid) ||
+		!DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo, column->attcollation, one, other));
 }

@@ -24,5 +24,7 @@ extern Datum gov_trigger_column(const TriggerData *trigger, HeapTuple row,
 								const char *name, bool *isnull);
 extern Datum gov_trigger_key(const TriggerData *trigger, HeapTuple row,
 							 const char *name);
+extern bool gov_trigger_value_differs(Form_pg_attribute column, Datum one, bool one_is_null,
+									  Datum other, bool other_is_null);
 
 #endif							/* GOV_TRIGGER_H */

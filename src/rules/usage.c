@@ -5,7 +5,8 @@
  * PURPOSE
  *		Done in C, under the latest snapshot, because at REPEATABLE READ the
  *		transaction's own does not see the rows that the rollup has written
- *		since it began, and nobody would ever delete those.
+ *		since it began, and nobody would ever delete those.  Its earlier limits
+ *		go for a whole statement at once (history_limit.c), but for TRUNCATE.
  *
  * LOCKING
  *		ShareLock on gov_rollup_state, to the end of the transaction: a round
@@ -45,6 +46,7 @@ static GovQuery forget_boosts_query = {
 };
 
 static GovQuery forget_all_boosts_query = {.sql = "delete from @gov_boosts"};
+static GovQuery forget_all_limits_query = {.sql = "delete from @gov_limit_history"};
 static GovQuery forget_all_usage_query = {.sql = "delete from @gov_usage"};
 static GovQuery forget_all_alerts_query = {.sql = "delete from @gov_alerts"};
 
@@ -68,10 +70,9 @@ forget_one(const TriggerData *trigger)
 	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
 	Datum		id = gov_trigger_key(trigger, row, "id");
 	Datum		usage_args[2] = {owner, id};
-	Datum		alerts_args[1] = {id};
 
 	gov_spi_modify(&forget_usage_query, usage_args, NULL);
-	gov_spi_modify(&forget_alerts_query, alerts_args, NULL);
+	gov_spi_modify(&forget_alerts_query, &id, NULL);
 	if (gov_load_has_boosts())
 		forget_boosts(trigger);
 }
@@ -83,6 +84,8 @@ forget_all(void)
 	gov_spi_modify(&forget_all_alerts_query, NULL, NULL);
 	if (gov_load_has_boosts())
 		gov_spi_modify(&forget_all_boosts_query, NULL, NULL);
+	if (OidIsValid(gov_catalog()->limit_history))
+		gov_spi_modify(&forget_all_limits_query, NULL, NULL);
 }
 
 /* AFTER DELETE of gov_assignments, for each row, and AFTER TRUNCATE. */

@@ -383,7 +383,7 @@ my @OPERATIONS = (
 		sql => q{update gov_assignments set usage_limit = usage_limit + 1 where id in (select id from gov_assignments where owner_id = 'OWNER' limit N)},
 		count => 0.5,
 		most => 300,
-		may => { budgets => 21 } },
+		may => { budgets => 27 } },
 	{   name => 'children of a strict budget in one statement',
 		on => ['budgets'],
 		before => q{update gov_assignments set strict_allocation = true, usage_limit = 999999999999999999 where owner_id = 'OWNER' and entity_id = 'org';

@@ -106,6 +106,8 @@ is($subscriber->safe_psql('postgres', 'select * from gov_verify()'),
 is($publisher->safe_psql('postgres', 'select * from gov_verify()'),
 	'', 'nor on the publisher');
 
+is($subscriber->safe_psql('postgres', 'select count(*) from gov_changes'), '0', 'what is applied is no change of the subscriber');
+cmp_ok($publisher->safe_psql('postgres', 'select count(*) from gov_changes'), '>', 9000, 'the publisher has written down its own');
 change('truncate gov_assignments');
 is(remaining('bulk-1'), 'none', 'a TRUNCATE');
 is( $subscriber->safe_psql('postgres',

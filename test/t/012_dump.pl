@@ -23,6 +23,8 @@ $node->safe_psql('postgres', q{
 	insert into gov_entities (owner_id, id, type_id) values ('acme', 'late', 'group');
 	insert into gov_entities (owner_id, id, type_id) values ('acme', 'later', 'group');
 	update gov_entities set parent_id = 'later' where id = 'late';
+	update gov_assignments set usage_limit = 499 where entity_id = 'agent-7';
+	update gov_assignments set usage_limit = 500 where entity_id = 'agent-7';
 	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, anchor_at, timezone)
 	values ('acme', 'later', 'tokens', 100, 'P50Y', now() - interval '1 day', 'America/New_York');
 	insert into gov_alert_policies (owner_id, thresholds) values (null, '{80,100}');
@@ -55,6 +57,7 @@ sub contents
 		select a.entity_id, u.window_start, u.amount, u.event_count from gov_usage u join gov_assignments a on a.id = u.assignment_id order by 1, 2;
 		select * from gov_usage_hourly order by 1, 2, 3, 4;
 		select * from gov_alert_policies; select watermark from gov_rollup_state;
+		select * from gov_changes order by id; select * from gov_limit_history order by 1, 2;
 		select n, h.* from generate_series(1, 30) n cross join lateral gov_headroom('acme', 'tokens', 0, null, array['agent-' || n, 'late']) h
 		order by n, chain, entity_id});
 }
@@ -86,6 +89,12 @@ sub is_copy
 			returning counter_id > all (select counter_id from gov_assignments)}),
 		't',
 		"$label: surrogates go on");
+	is( $server->safe_psql($db, q{
+			select max(id) from gov_changes \gset
+			update gov_assignments set usage_limit = 4 where name = 'new';
+			select max(id) > :max, max(id) filter (where action = 'UPDATE' and new ->> 'usage_limit' = '4') > :max from gov_changes}),
+		't|t',
+		"$label: changes go on");
 	gov_raises($server, $db,
 		"update gov_entities set parent_id = 'late' where id = 'later'",
 		qr/55000|23514/, "$label: the rules hold");

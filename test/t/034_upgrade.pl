@@ -53,6 +53,7 @@ $node->safe_psql('postgres', q{
 	select gov_grant('gov_app', 'app');
 	select gov_grant('gov_reader', 'reader');
 	select count(gov_consume('acme', 'tokens', n, null, array['agent-' || n % 3 + 1], 'key-' || n)) from generate_series(1, 60) n});
+$node->safe_psql('postgres', q{update gov_assignments set locked = true where entity_id = 'agent-3'});
 gov_roll_up($node, 'postgres');
 gov_use($node, 'postgres', 2.5);
 my $hold = $node->safe_psql('postgres', q{
@@ -97,6 +98,15 @@ gov_is_exact($node, 'postgres', 'upgraded');
 is($node->safe_psql('postgres', 'select * from gov_setup_check()'), '', 'upgraded: nothing of the extension is missing');
 gov_roll_up($node, 'postgres');
 gov_is_exact($node, 'postgres', 'upgraded and rolled up');
+
+# Whether it was the limit that 1.0.0 has changed nobody knows.
+is($node->safe_psql('postgres', 'select count(*) from gov_changes'), '0', 'the update is no change of the catalog');
+is($node->safe_psql('postgres', q{select gov_limit_at(id, created_at), gov_limit_at(id, now()) from gov_assignments where entity_id = 'agent-1'}), '1000|1000',
+	'a budget that was never changed has had its limit from the start');
+gov_raises($node, 'postgres', q{select gov_limit_at(id, created_at) from gov_assignments where entity_id = 'agent-3'}, '55000', 'one that was');
+$node->safe_psql('postgres', q{update gov_assignments set usage_limit = 9 where entity_id = 'agent-3'});
+is($node->safe_psql('postgres', q{select gov_limit_at(id, replaced_at), gov_limit_at(id, now()) from gov_assignments join gov_limit_history h on assignment_id = id and not is_known where entity_id = 'agent-3'}),
+	'1000|9', 'is known from its last change on');
 
 $node->stop;
 done_testing();

@@ -25,6 +25,8 @@ my %RELATIONS = (
 	gov_boosts => [ 'reader tenant admin', 'admin' ],
 	gov_budgets => ['reader tenant admin'],
 	gov_capabilities => [ 'reader tenant admin', 'admin' ],
+	gov_changes => ['reader tenant admin'],
+	gov_changes_id_seq => [''],
 	gov_counter_seq => [''],
 	gov_entities => [ 'reader tenant admin', 'admin' ],
 	gov_entity_types => [ 'reader tenant admin', 'admin' ],
@@ -33,6 +35,7 @@ my %RELATIONS = (
 	gov_events => ['reader tenant admin'],
 	gov_events_id_seq => [''],
 	gov_holds => ['reader tenant admin'],
+	gov_limit_history => ['reader tenant admin'],
 	gov_event_log => ['reader tenant admin'],
 	gov_usage_log => ['reader tenant admin'],
 	gov_alert_log => ['reader tenant admin'],
@@ -45,7 +48,7 @@ my %RELATIONS = (
 	gov_usage_hourly => ['reader tenant admin']);
 
 # Function: who but the administrator may call it; calls of it against owner globex from a session pinned to acme (a hold of
-# globex is :hold); what they come to, an SQLSTATE or, when they are about no owner, 'shared'.
+# globex is :hold, a budget of it :budget); what they come to, an SQLSTATE or, when they are about no owner, 'shared'.
 my $budget = '{"entityId": "sekrit-team", "capabilityId": "tokens", "usageLimit": 1, "cadence": null}';
 my $event = '[{"capabilityId": "tokens", "entityIds": ["sekrit-team"]}]';
 my $use = q{'globex', 'tokens', 1, null, '{sekrit-team}'};
@@ -80,6 +83,7 @@ my %FUNCTIONS = (
 	gov_ingest => [ 'app', '42501', "gov_ingest($use)", "gov_ingest($use, 'sekrit-key')" ],
 	gov_ingest_many => [ 'app', '42501', "gov_ingest_many('globex', '$event')" ],
 	gov_is_timezone => [ 'app reader tenant', 'shared', q{gov_is_timezone('UTC')} ],
+	gov_limit_at => [ 'reader tenant', '42704', q{gov_limit_at(':budget', now())} ],
 	gov_list_assignments => [ 'reader tenant', '42501', q{gov_list_assignments('globex')} ],
 	gov_list_capabilities => [ 'reader tenant', 'shared', 'gov_list_capabilities()' ],
 	gov_list_entities => [ 'reader tenant', '42501', q{gov_list_entities('globex')} ],
@@ -120,6 +124,7 @@ my %FUNCTIONS = (
 	_gov_budgets_of_entity => [ 'reader tenant', 'shared', q{_gov_budgets_of_entity('globex', 'sekrit-team', '2026-01-01')} ],
 	_gov_budget_bytes => [ 'reader', 'shared', '_gov_budget_bytes(1, 0, 0, 0, false, 0)' ],
 	_gov_change_every_owner => [ '', 'shared', '_gov_change_every_owner()' ],
+	_gov_log_right => [ '', '42501', q{_gov_log_right('GRANT', 'governance_accomplice', 'admin')} ],
 	_gov_list => [ 'reader tenant', 'shared',
 		q{_gov_list('entities', 'public.gov_entities r where $1 is not null', '{r.owner_id, r.id}', '{a string, a string}', 'to_jsonb(r)', 'globex', '{}', null, null, 100)} ],
 	_gov_lock_hierarchy => [ '', '42501', q{_gov_lock_hierarchy('globex', true)} ],
@@ -158,6 +163,8 @@ foreach my $owner (qw(acme globex))
 		insert into gov_increase_requests (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 1);
 		insert into gov_boosts (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 0.5);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}');
+		update gov_assignments set usage_limit = 1001 where owner_id = '$owner' and name = '${x}locked';
+		update gov_assignments set usage_limit = 1000 where owner_id = '$owner' and name = '${x}locked';
 		set governance.caller = '${x}caller';
 		select gov_ingest('$owner', 'tokens', 60, '{"feature": "${x}chat"}', '{${x}team}', '${x}key')});
 	sql(qq{select gov_reserve('$owner', 'tokens', 1, '{"feature": "${x}chat"}', '{${x}team}', '${x}hold', '1 day')});
@@ -168,6 +175,7 @@ sql(q{
 	select owner_id, id, 50, '-infinity', 60, usage_limit from gov_assignments on conflict do nothing});
 gov_roll_up($node, 'postgres');
 my $hold = sql(q{select id from gov_reservations where owner_id = 'globex'});
+my $their_budget = sql(q{select id from gov_assignments where owner_id = 'globex' and name = 'sekrit-open'});
 
 # The roles: one of each profile, pinned to acme; and one of each that is not.
 my @PROFILES = qw(app reader tenant admin);
@@ -360,7 +368,7 @@ foreach my $member (grep { $_->[0] eq 'function' } @members)
 
 		foreach my $call (@calls)
 		{
-			(my $tried = $call) =~ s/:hold/$hold/;
+			my $tried = $call =~ s/:hold/$hold/r =~ s/:budget/$their_budget/r;
 			my $answer = answer($role, "select * from $tried");
 			my $told = $answer;
 
@@ -391,7 +399,7 @@ foreach my $name (sort keys %FUNCTIONS)
 	next if $outcome eq 'shared' || !grep { $_->[1] eq $name } @members;
 	foreach my $call (@calls)
 	{
-		(my $tried = $call) =~ s/:hold/$hold/;
+		my $tried = $call =~ s/:hold/$hold/r =~ s/:budget/$their_budget/r;
 
 		# the null of gov_set_alert_policy, and helpers that only have their caller's rights
 		next if $tried =~ /^_gov_set_archived/;

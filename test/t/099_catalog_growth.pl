@@ -48,7 +48,7 @@ foreach my $n (1 .. 3)
 
 foreach my $operation (
 	[ 'INSERT of entities', 45, q{insert into gov_entities (owner_id, id, type_id, parent_id) select 'planned', 'SIZE-' || n, 'agent', 'team-1' from generate_series(1, SIZE) n} ],
-	[ 'INSERT of budgets', 25, q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) select 'planned', 'SIZE-' || n, 'tokens', 1 from generate_series(1, SIZE) n} ],
+	[ 'INSERT of budgets', 30, q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) select 'planned', 'SIZE-' || n, 'tokens', 1 from generate_series(1, SIZE) n} ],
 	[ 'INSERT of children of a strict budget', 45, q{insert into gov_entities (owner_id, id, type_id, parent_id) select 'strict', 'SIZE-' || n, 'agent', 'team-1' from generate_series(1, SIZE) n} ],
 	[ 'INSERT of their budgets', 110, q{insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) select 'strict', 'SIZE-' || n, 'tokens', 1, 'P1M' from generate_series(1, SIZE) n} ],
 	[ 'UPDATE of their budgets', 80, q{update gov_assignments set usage_limit = 2 where owner_id = 'strict' and entity_id like 'SIZE-%'} ],

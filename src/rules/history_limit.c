@@ -1,0 +1,200 @@
+/*
+ * history_limit.c
+ *		Keeps the limits that budgets have had.
+ *
+ * PURPOSE
+ *		gov_limit_at() answers for any moment since a budget was made, whatever
+ *		governance.change_retention deletes.  The present limit is in the
+ *		budget's own row; so gov_limit_history has a row for each limit that
+ *		another one has replaced, and a new budget costs nothing.
+ *
+ * INVARIANTS
+ *		The rows of a budget, in the order of replaced_at, are its limits in the
+ *		order in which they were in force.  A clock that was set back, or stood
+ *		still, cannot change that: each is replaced a microsecond after the one
+ *		before it, at the earliest.
+ *
+ *		Whoever changes a budget holds its row, so no two sessions write of one
+ *		budget at a time.
+ *
+ * WHEN
+ *		At the end of a statement, over the rows that it wrote or deleted, a
+ *		batch of them at a time.  Not for rows that replication applies: the
+ *		table is replicated like the budgets.  TRUNCATE is usage.c's.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/spi.h"
+#include "rules/transition.h"
+#include "rules/trigger.h"
+
+#define GOV_LIMITS_BATCH	1000
+
+PG_FUNCTION_INFO_V1(gov_note_limits_1_1);
+
+enum
+{
+	ID,
+	OWNER,
+	USAGE_LIMIT
+};
+
+static const char *const columns[] = {"id", "owner_id", "usage_limit"};
+
+/* After what is there, whatever the clock says. */
+static GovQuery note_query = {
+	.sql =
+	"insert into @gov_limit_history (assignment_id, owner_id, replaced_at, usage_limit)"
+	" select w.id, w.owner_id, greatest($4, ("
+	"   select h.replaced_at + interval '1 microsecond' from @gov_limit_history h"
+	"   where h.owner_id = w.owner_id and h.assignment_id = w.id order by h.replaced_at desc limit 1)), w.usage_limit"
+	" from unnest($1, $2, $3) as w(id, owner_id, usage_limit)",
+	.nargs = 4,
+	.argtypes = {UUIDARRAYOID, TEXTARRAYOID, NUMERICARRAYOID, TIMESTAMPTZOID}
+};
+
+static GovQuery forget_query = {
+	.sql =
+	"delete from @gov_limit_history h using unnest($1, $2) as w(id, owner_id)"
+	" where h.owner_id = w.owner_id and h.assignment_id = w.id",
+	.nargs = 2,
+	.argtypes = {UUIDARRAYOID, TEXTARRAYOID}
+};
+
+/* Budgets, and the limits that they had. */
+typedef struct GovHistoryBatch
+{
+	TimestampTz at;
+	MemoryContext context;		/* of the values below */
+	int			count;
+	Datum		ids[GOV_LIMITS_BATCH];
+	Datum		owners[GOV_LIMITS_BATCH];
+	Datum		limits[GOV_LIMITS_BATCH];
+	bool		has_none[GOV_LIMITS_BATCH];
+} GovHistoryBatch;
+
+/* The arguments of both statements: which budgets. */
+static void
+make_ids(GovHistoryBatch *batch, Datum *args)
+{
+	args[0] = PointerGetDatum(construct_array(batch->ids, batch->count,
+											  UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	args[1] = PointerGetDatum(construct_array(batch->owners, batch->count,
+											  TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static void
+note_limits(GovHistoryBatch *batch)
+{
+	int			lower = 1;
+	Datum		args[4];
+
+	make_ids(batch, args);
+	args[2] = PointerGetDatum(construct_md_array(batch->limits, batch->has_none, 1, &batch->count,
+												 &lower, NUMERICOID, -1, false, TYPALIGN_INT));
+	args[3] = TimestampTzGetDatum(batch->at);
+	gov_spi_modify(&note_query, args, NULL);
+}
+
+static void
+forget_limits(GovHistoryBatch *batch)
+{
+	Datum		args[2];
+
+	make_ids(batch, args);
+	gov_spi_modify(&forget_query, args, NULL);
+}
+
+/* Do for all budgets of a batch what is to be done, and begin anew. */
+static void
+flush_batch(GovHistoryBatch *batch, void (*body) (GovHistoryBatch *batch))
+{
+	GovSpi		spi;
+
+	if (batch->count == 0)
+		return;
+	gov_spi_begin(&spi);
+	body(batch);
+	gov_spi_end(&spi);
+	batch->count = 0;
+	MemoryContextReset(batch->context);
+}
+
+static bool
+limit_differs(const GovTransition *rows)
+{
+	int			number = rows->numbers[USAGE_LIMIT];
+	bool		was_null;
+	bool		is_null;
+	Datum		was = slot_getattr(rows->before, number, &was_null);
+	Datum		is = slot_getattr(rows->after, number, &is_null);
+
+	return gov_trigger_value_differs(TupleDescAttr(RelationGetDescr(rows->trigger->tg_relation),
+												   number - 1), was, was_null, is, is_null);
+}
+
+static void
+add_budget(GovHistoryBatch *batch, const GovTransition *rows)
+{
+	int			i = batch->count++;
+	Datum		limit = gov_transition_value(rows, rows->before, USAGE_LIMIT, &batch->has_none[i]);
+	MemoryContext caller = MemoryContextSwitchTo(batch->context);
+
+	batch->ids[i] = datumCopy(gov_transition_key(rows, rows->before, ID), false, UUID_LEN);
+	batch->owners[i] = datumCopy(gov_transition_key(rows, rows->before, OWNER), false, -1);
+	batch->limits[i] = batch->has_none[i] ? (Datum) 0 : datumCopy(limit, false, -1);
+	MemoryContextSwitchTo(caller);
+}
+
+/* A batch of budgets at a time: those that got another limit, or that are gone. */
+static void
+pass_rows(GovTransition *rows, void (*body) (GovHistoryBatch *batch))
+{
+	GovHistoryBatch *batch = palloc(sizeof(GovHistoryBatch));
+
+	batch->at = gov_clock();
+	batch->count = 0;
+	batch->context = AllocSetContextCreate(CurrentMemoryContext, "governance limits",
+										   ALLOCSET_DEFAULT_SIZES);
+	gov_transition_rewind(rows);
+	while (gov_transition_next(rows))
+	{
+		if (rows->after == NULL || limit_differs(rows))
+			add_budget(batch, rows);
+		if (batch->count == GOV_LIMITS_BATCH)
+			flush_batch(batch, body);
+	}
+	flush_batch(batch, body);
+	MemoryContextDelete(batch->context);
+	pfree(batch);
+}
+
+/* AFTER UPDATE, and AFTER DELETE, of gov_assignments, for each statement. */
+Datum
+gov_note_limits_1_1(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger =
+	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE) | GOV_FIRES(TRIGGER_EVENT_DELETE),
+						gov_catalog()->assignments);
+	GovTransition rows;
+
+	/* gov_delete_owner deletes all of an owner's itself */
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && gov_spi_is_engine())
+		return PointerGetDatum(NULL);
+
+	gov_transition_begin(&rows, trigger, columns, lengthof(columns));
+	pass_rows(&rows, rows.after == NULL ? forget_limits : note_limits);
+	gov_transition_end(&rows);
+	return PointerGetDatum(NULL);
+}
