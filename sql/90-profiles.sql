@@ -117,6 +117,7 @@ as $$
             ('gov_usage_hourly', '{reader, tenant, admin}', 'select'),
             ('gov_reservations', '{reader, tenant, admin}', 'select'),
             ('gov_alerts', '{reader, tenant, admin}', 'select'),
+            ('gov_denials', '{reader, tenant, admin}', 'select'),
             ('gov_holds', '{reader, tenant, admin}', 'select'),
             ('gov_event_log', '{reader, tenant, admin}', 'select'),
             ('gov_usage_log', '{reader, tenant, admin}', 'select'),

@@ -38,8 +38,10 @@
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/owner.h"
+#include "base/shmem.h"
 #include "base/spi.h"
 #include "cache/changes.h"
+#include "cache/denials.h"
 #include "rules/hierarchy.h"
 
 PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
@@ -76,6 +78,20 @@ static GovQuery delete_queries[] = {
 	DELETE_FROM("gov_alert_policies")
 };
 
+/* Since 1.1.0. */
+static GovQuery delete_denials_query = DELETE_FROM("gov_denials");
+
+/* What was denied the owner, written or not. */
+static void
+delete_denials(Datum *args)
+{
+	if (!OidIsValid(gov_catalog()->denials))
+		return;
+	if (gov_shmem_is_available())
+		gov_denials_take_owners(TextDatumGetCString(args[0]));
+	gov_spi_modify(&delete_denials_query, args, NULL);
+}
+
 /* gov_delete_owner(owner_id text) returns void */
 Datum
 gov_delete_owner_1_0(PG_FUNCTION_ARGS)
@@ -96,6 +112,7 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 	gov_hierarchy_lock(DatumGetTextPP(args[0]), ExclusiveLock);
 	for (int i = 0; i < lengthof(delete_queries); i++)
 		gov_spi_modify(&delete_queries[i], args, NULL);
+	delete_denials(args);
 	gov_spi_end(&spi);
 	PG_RETURN_VOID();
 }

@@ -63,6 +63,7 @@ relation_changed(Datum arg, Oid relid)
 		relid == current.events_id_seq || relid == current.usage ||
 		relid == current.usage_pkey || relid == current.usage_merged ||
 		relid == current.usage_hourly || relid == current.alerts ||
+		relid == current.denials ||
 		relid == current.alert_policies || relid == current.alert_policies_key ||
 		relid == current.reservations || relid == current.reservations_key ||
 		relid == current.reservations_open ||
@@ -189,6 +190,7 @@ look_up(GovCatalog *catalog)
 	catalog->usage_merged_windows = find_column(catalog->usage, "merged_windows");
 	catalog->usage_hourly = find_relation(catalog, "gov_usage_hourly");
 	catalog->alerts = find_relation(catalog, "gov_alerts");
+	catalog->denials = find_relation(catalog, "gov_denials");
 	catalog->alert_policies = find_relation(catalog, "gov_alert_policies");
 	catalog->alert_policies_key = find_index(catalog, "gov_alert_policies_key",
 											 catalog->alert_policies);

@@ -46,6 +46,7 @@ typedef struct GovCatalog
 								 * ...); likewise */
 	Oid			usage_hourly;
 	Oid			alerts;
+	Oid			denials;		/* invalid in an older extension */
 	Oid			alert_policies;
 	Oid			alert_policies_key; /* index on (owner_id); invalid when
 									 * dropped */

@@ -53,6 +53,9 @@
 /* Short windows stay for as long as somebody may ask what happened on Friday. */
 #define GOV_USAGE_MERGE_AFTER_DEFAULT_S	(3 * SECS_PER_DAY)
 
+/* Who was denied is asked for a quarter back. */
+#define GOV_DENIAL_RETENTION_DEFAULT_S	(90 * SECS_PER_DAY)
+
 /* What gov_query keeps of owners: about 250 bytes a budget. */
 #define GOV_QUERY_MEMORY_DEFAULT_KB	(32 * 1024)
 
@@ -72,6 +75,7 @@ int			gov_event_retention_s = 0;
 int			gov_usage_retention_s = 0;
 int			gov_usage_merge_after_s = GOV_USAGE_MERGE_AFTER_DEFAULT_S;
 int			gov_alert_retention_s = 0;
+int			gov_denial_retention_s = GOV_DENIAL_RETENTION_DEFAULT_S;
 int			gov_log_rollup_waits_ms = 60000;
 int			gov_on_unavailable = GOV_ON_UNAVAILABLE_ERROR;
 int			gov_on_ungoverned = GOV_ON_UNGOVERNED_GRANT;
@@ -291,6 +295,12 @@ define_worker_settings(void)
 							"Age at which alerts of earlier windows are deleted; 0 keeps them.",
 							"Alerts of a budget's present window are never deleted.",
 							&gov_alert_retention_s, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.denial_retention",
+							"Age at which rows of gov_denials are deleted; 0 keeps them.",
+							"Their age is that of the last denial that they count.",
+							&gov_denial_retention_s,
+							GOV_DENIAL_RETENTION_DEFAULT_S, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.log_rollup_waits",
 							"Time after which the log names the open transactions that the rollup waits for; -1 never.",

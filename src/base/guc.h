@@ -27,6 +27,7 @@ extern int	gov_event_retention_s;
 extern int	gov_usage_retention_s;
 extern int	gov_usage_merge_after_s;
 extern int	gov_alert_retention_s;
+extern int	gov_denial_retention_s;
 extern int	gov_log_rollup_waits_ms;
 extern int	gov_on_unavailable;
 extern int	gov_on_ungoverned;

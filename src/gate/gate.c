@@ -39,6 +39,7 @@
 #include "cache/pending.h"
 #include "cache/private_view.h"
 #include "gate/charge.h"
+#include "gate/denied.h"
 #include "gate/gate.h"
 #include "gate/hold_overdue.h"
 
@@ -200,6 +201,16 @@ decide_attempt(GovGate *gate)
 		gov_decide_blocked(work.blocked_until, gate->decision);
 }
 
+/* Who is blocked is asked when the lock is gone (denied.c). */
+static void
+copy_blocked_id(void)
+{
+	const GovChars *id = gov_entity_id(work.entities[work.blocked].entity);
+
+	memcpy(work.other_id, id->bytes, id->length);
+	work.other_id_length = id->length;
+}
+
 /* One attempt; everything in it is under the lock. */
 static GovOutcome
 attempt_locked(GovGate *gate)
@@ -225,7 +236,11 @@ attempt_locked(GovGate *gate)
 	}
 
 	if (gate->use != GOV_USE_RECORD)
+	{
 		decide_attempt(gate);
+		if (unlikely(work.blocked >= 0))
+			copy_blocked_id();
+	}
 	if (use_charges(gate->use) &&
 		(gate->use == GOV_USE_RECORD || gate->decision->is_granted))
 	{
@@ -348,14 +363,6 @@ may_show_overdue(const GovGate *gate)
 		(gate->want_details && gov_hold_overdue_is_possible(&work) && !gov_worker_is_at_work());
 }
 
-/* Count a denial; a call that charges may yet be granted, and says so itself. */
-void
-gov_gate_note_denial(const GovRequest *request)
-{
-	if (gov_shmem_is_available())
-		pg_atomic_fetch_add_u64(&gov_stripe(request->owner.stripe)->denials, 1);
-}
-
 /* The attempts are over: the rest needs no lock. */
 static GovGateStatus
 finish_attempts(GovGate *gate)
@@ -370,8 +377,9 @@ finish_attempts(GovGate *gate)
 	}
 	if (work.nbudgets == 0 && use_judges(gate->use) && gate->decision->is_granted)
 		decide_ungoverned(gate->request, gate->decision);
+	/* a call that charges may yet be granted, and says so itself */
 	if (gate->use == GOV_USE_CHECK && !gate->decision->is_granted)
-		gov_gate_note_denial(gate->request);
+		gov_denied_note(gate->request, true, &work, gate->decision);
 	return GOV_GATE_ANSWERED;
 }
 

@@ -19,6 +19,7 @@ use GovTest;
 my %RELATIONS = (
 	gov_alert_policies => [ 'reader tenant admin', 'tenant admin' ],
 	gov_alerts => ['reader tenant admin'],
+	gov_denials => ['reader tenant admin'],
 	gov_alerts_id_seq => [''],
 	gov_allocations => ['reader tenant admin'],
 	gov_assignments => [ 'reader tenant admin', 'tenant admin' ],

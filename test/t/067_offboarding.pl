@@ -107,7 +107,7 @@ sub digest_of
 
 my %keep = map { $_ => 1 } @owned;
 
-is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_events gov_usage gov_usage_hourly gov_reservations gov_alerts gov_alert_policies)),
+is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_events gov_usage gov_usage_hourly gov_reservations gov_alerts gov_denials gov_alert_policies)),
 	'', 'the tables with owners are known');
 build('sekrit-owner', 'sekrit-');
 build('other', '');
