@@ -141,6 +141,7 @@ foreach my $owner (qw(acme globex))
 			('$owner', '${x}team', 'tokens', '${x}open', 100, false, '{50}'), ('$owner', '${x}team', 'tokens', '${x}locked', 1000, true, '{50}');
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}');
 		set governance.caller = '${x}caller';
+		select gov_allowed('$owner', 'tokens', 10000, null, '{${x}team}');
 		select gov_ingest('$owner', 'tokens', 60, '{"feature": "${x}chat"}', '{${x}team}', '${x}key')});
 	sql(qq{select gov_reserve('$owner', 'tokens', 1, '{"feature": "${x}chat"}', '{${x}team}', '${x}hold', '1 day')});
 }
@@ -149,6 +150,7 @@ sql(q{
 	insert into gov_alerts (owner_id, assignment_id, threshold, window_start, usage, usage_limit)
 	select owner_id, id, 50, '-infinity', 60, usage_limit from gov_assignments on conflict do nothing});
 gov_roll_up($node, 'postgres');
+$node->poll_query_until('postgres', 'select count(distinct owner_id) = 2 from gov_denials') or die "the denials are not written\n";
 my $hold = sql(q{select id from gov_reservations where owner_id = 'globex'});
 
 # The roles: one of each profile, pinned to acme; and one of each that is not.
