@@ -3,8 +3,8 @@
  *		Which databases have a background worker, and starting one.
  *
  * PURPOSE
- *		There is no list of databases to configure: whoever writes, or meets
- *		an open hold, sees that its database has a worker (worker.c).
+ *		There is no list of databases to configure: whoever writes, meets
+ *		an open hold, or is denied, sees that its database has a worker (worker.c).
  *
  * LAYOUT
  *		A slot in shared memory for each worker, taken before the postmaster is

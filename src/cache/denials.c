@@ -126,13 +126,23 @@ gov_denials_count_unkept(uint64 count)
 
 /* ---------------------------------------------------------------- one part, with its lock */
 
+/* Ids that the extension draws differ in their ends, those that others give anywhere. */
+static uint32
+budget_hash(const pg_uuid_t *id)
+{
+	uint32		words[UUID_LEN / sizeof(uint32)];
+
+	memcpy(words, id, UUID_LEN);
+	return murmurhash32(murmurhash32(words[0] + words[1]) ^ (words[2] + words[3]));
+}
+
 static uint32
 key_hash(const GovDenied *denied)
 {
 	uint32		hash = denied->owner_hash ^ ((uint32) denied->reason << 1 | denied->is_check);
 
 	if (denied->has_budget)
-		return hash_combine(hash, hash_bytes((const unsigned char *) &denied->budget_id, UUID_LEN));
+		return hash_combine(hash, budget_hash(&denied->budget_id));
 	for (int which = GOV_DENIED_ENTITY; which < GOV_DENIED_KEY_TEXTS; which++)
 	{
 		if (denied->texts[which] != NULL)
@@ -201,6 +211,7 @@ kill_entry(GovSharedDenials *part, GovSharedDenial *entry)
 {
 	uint32	   *link = &part->buckets[entry->hash / GOV_DENIAL_PARTS % GOV_DENIAL_BUCKETS];
 
+	Assert(entry->is_live && LWLockHeldByMeInMode(&part->lock, LW_EXCLUSIVE));
 	while (*link != offset_of(part, entry) + 1)
 		link = &entry_at(part, *link - 1)->next;
 	*link = entry->next;
@@ -273,6 +284,8 @@ append_entry(GovSharedDenials *part, uint32 size, uint32 room, uint32 hash, cons
 	GovSharedDenial *entry = entry_at(part, part->used);
 	char	   *at = entry->texts;
 
+	Assert(size == MAXALIGN(size) && part->used + size <= GOV_DENIAL_BYTES);
+	Assert(LWLockHeldByMeInMode(&part->lock, LW_EXCLUSIVE));
 	memset(entry, 0, offsetof(GovSharedDenial, texts));
 	entry->size = size;
 	entry->hash = hash;

@@ -74,8 +74,7 @@ set_day(GovDenied *denied)
  * it does; nobody for -1.
  */
 static void
-set_last_entity(GovDenied *denied, const GovRequest *request, const GovResolution *resolution,
-				int entity)
+set_last_entity(GovDenied *denied, const GovResolution *resolution, int entity)
 {
 	const GovName *name;
 
@@ -84,19 +83,18 @@ set_last_entity(GovDenied *denied, const GovRequest *request, const GovResolutio
 		return;
 
 	/* each named one is followed by those above it that are not there yet */
-	while (resolution->entities[entity].name == 0)
+	while ((name = resolution->entities[entity].name) == NULL)
 		entity--;
-	name = &request->names[resolution->entities[entity].name - 1];
 	set_text(denied, GOV_DENIED_LAST_ENTITY, name->id, name->id_length);
 }
 
 /* Which entity a name stands for, if nothing before it has named that; or -1. */
 static int
-named_entity(const GovResolution *resolution, int name)
+named_entity(const GovResolution *resolution, const GovName *name)
 {
 	for (int i = 0; i < resolution->nchains; i++)
 	{
-		if (resolution->entities[resolution->chains[i]].name == name + 1)
+		if (resolution->entities[resolution->chains[i]].name == name)
 			return resolution->chains[i];
 	}
 	return -1;
@@ -111,7 +109,7 @@ note_denied(const GovDenied *denied)
 }
 
 static void
-note_budgets(GovDenied *denied, const GovRequest *request, const GovResolution *resolution)
+note_budgets(GovDenied *denied, const GovResolution *resolution)
 {
 	denied->has_budget = true;
 	for (int i = 0; i < resolution->nbudgets; i++)
@@ -122,17 +120,17 @@ note_budgets(GovDenied *denied, const GovRequest *request, const GovResolution *
 			continue;
 		denied->budget_id = budget->id;
 		denied->window = budget->window;
-		set_last_entity(denied, request, resolution, budget->entity);
+		set_last_entity(denied, resolution, budget->entity);
 		note_denied(denied);
 	}
 }
 
 static void
-note_blocked(GovDenied *denied, const GovRequest *request, const GovResolution *resolution)
+note_blocked(GovDenied *denied, const GovResolution *resolution)
 {
 	set_day(denied);
 	set_text(denied, GOV_DENIED_ENTITY, resolution->other_id, resolution->other_id_length);
-	set_last_entity(denied, request, resolution, resolution->blocked);
+	set_last_entity(denied, resolution, resolution->blocked);
 	note_denied(denied);
 }
 
@@ -150,14 +148,14 @@ note_ungoverned(GovDenied *denied, const GovRequest *request, const GovResolutio
 		if (name->key == NULL)
 			continue;
 		set_text(denied, GOV_DENIED_DIMENSION, name->key, name->key_length);
-		set_last_entity(denied, request, resolution, named_entity(resolution, i));
+		set_last_entity(denied, resolution, named_entity(resolution, name));
 		note_denied(denied);
 		is_noted = true;
 	}
 	if (is_noted)
 		return;
 	if (resolution->nchains > 0)
-		set_last_entity(denied, request, resolution, resolution->chains[0]);
+		set_last_entity(denied, resolution, resolution->chains[0]);
 	note_denied(denied);
 }
 
@@ -171,6 +169,7 @@ gov_denied_note(const GovRequest *request, bool is_check,
 	Assert(!decision->is_granted);
 	if (gov_shared == NULL)
 		return;
+	Assert(!LWLockHeldByMe(&gov_stripe(request->owner.stripe)->lock));
 	pg_atomic_fetch_add_u64(&gov_stripe(request->owner.stripe)->denials, 1);
 	if (RecoveryInProgress() || !OidIsValid(gov_catalog()->denials))
 	{
@@ -179,9 +178,9 @@ gov_denied_note(const GovRequest *request, bool is_check,
 	}
 	init_denied(&denied, request, is_check, resolution, decision->denial);
 	if (decision->denial == GOV_DENIAL_BLOCKED)
-		note_blocked(&denied, request, resolution);
+		note_blocked(&denied, resolution);
 	else if (decision->denial == GOV_DENIAL_UNGOVERNED)
 		note_ungoverned(&denied, request, resolution);
 	else
-		note_budgets(&denied, request, resolution);
+		note_budgets(&denied, resolution);
 }

@@ -193,14 +193,14 @@ add_chain(GovWalk *walk, int entity)
 {
 	GovResolution *out = walk->out;
 
-	if (out->entities[entity].name != 0)
+	if (out->entities[entity].name != NULL)
 		return;
 	if (out->nchains >= out->chains_capacity)
 	{
 		walk->is_full = true;
 		return;
 	}
-	out->entities[entity].name = walk->name - walk->request->names + 1;
+	out->entities[entity].name = walk->name;
 	out->chains[out->nchains++] = entity;
 }
 

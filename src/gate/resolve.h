@@ -52,8 +52,7 @@ typedef struct GovResolvedEntity
 	GovLoaded  *loaded;			/* the private view's; NULL without one */
 	int			parent;			/* index, or -1 */
 	uint32		slot;			/* in the resolution's slots */
-	int			name;			/* index + 1 of the request's that its chain
-								 * begins with; 0: none does */
+	const GovName *name;		/* that its chain begins with; NULL: none does */
 	int			first_budget;
 	int			nbudgets;
 } GovResolvedEntity;
