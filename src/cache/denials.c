@@ -299,6 +299,7 @@ append_entry(GovSharedDenials *part, uint32 size, uint32 room, uint32 hash, cons
 	entry->budget_id = denied->budget_id;
 	entry->window = denied->window;
 	entry->first_at = denied->first_at;
+	entry->last_at = DT_NOBEGIN;
 	for (int which = 0; which < GOV_DENIED_KEY_TEXTS; which++)
 	{
 		if (denied->texts[which] == NULL)
@@ -390,8 +391,13 @@ count_denial(GovSharedDenial *entry, const GovDenied *denied)
 		return false;
 	entry->amount = sum;
 	entry->count += denied->count;
-	entry->last_at = denied->last_at;
 	entry->window.end = denied->window.end;
+
+	/* a call takes its time before it comes here: others may overtake it */
+	entry->first_at = Min(entry->first_at, denied->first_at);
+	if (denied->last_at < entry->last_at)
+		return true;
+	entry->last_at = denied->last_at;
 	set_last(entry, denied);
 	return true;
 }

@@ -56,6 +56,7 @@ $node->command_ok([ 'pgbench', '-n', '-M', 'prepared', '-c', CLIENTS, '-t', CALL
 written(1 + 2 * CLIENTS * CALLS, 'each denial counts once');
 is(sql(q{select is_check, sum(denied_count), sum(amount) from gov_denials group by 1 order by 1}),
 	sprintf("f|%d|%d\nt|%d|%d", CLIENTS * CALLS, 2 * CLIENTS * CALLS, CLIENTS * CALLS + 1, CLIENTS * CALLS + 5), 'checks and uses apart, and their amounts');
+is(sql('select count(*) from gov_denials where first_at > last_at'), '0', 'the first before the last');
 is(gov_stat($node, 'postgres', 'denials_not_kept'), '0', 'all were kept');
 is(sql('select count(*) from gov_events'), '0', 'no use was recorded');
 
