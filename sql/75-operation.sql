@@ -188,8 +188,8 @@ as 'MODULE_PATHNAME', 'gov_worker_failures_1_1';
 comment on function @extschema@.gov_worker_failures() is
 $$What stops the background worker of this database at present: gov_stats has it.
 
-result: a row for each step; step: expiry (of holds), rollup (and the alerts that it raises), event_retention, hold_retention,
-    usage_merge, usage_retention, alert_retention or change_retention; failures: how often it has failed in a row, 0 when all is well; sqlstate,
+result: a row for each step; step: expiry (of holds), rollup (and the alerts that it raises), denials (writing them),
+    event_retention, hold_retention, usage_merge, usage_retention, alert_retention, change_retention or denial_retention; failures: how often it has failed in a row, 0 when all is well; sqlstate,
     message: of the last error; since: when it first had that SQLSTATE; last_at: when it was tried last
 errors: 42501 in a session pinned to an owner
 since: 1.1.0$$;
@@ -318,7 +318,7 @@ $$Does what the background worker does, as far as it can without waiting. Call i
 no budget can be deleted.
 
 result: expired: holds whose time had passed; rolled_up: events moved into gov_usage and gov_usage_by_time; pruned: rows deleted
-    because of governance.event_retention, usage_retention, alert_retention and change_retention; events_left: how many ids there are
+    because of governance.event_retention, usage_retention, alert_retention, change_retention and denial_retention; events_left: how many ids there are
     from the first committed event that is not rolled up yet to the last, at least as many as there are such events; 0 without any;
     waits_for: what they wait for, null when nothing is left. A step that fails is undone, named there with its SQLSTATE, and told as a
     warning; the others' work stays

@@ -108,6 +108,8 @@ values
     ('index', 'gov_reservations', 'gov_reservations_assignment_ids_idx', 'O', 'create index gov_reservations_assignment_ids_idx on @extschema@.gov_reservations using gin (assignment_ids) with (fastupdate = off) where state >= ''open'' and state <= ''open'''),
     ('index', 'gov_alerts', 'gov_alerts_owner_id_idx', 'O', 'create index gov_alerts_owner_id_idx on @extschema@.gov_alerts (owner_id, id)'),
     ('index', 'gov_changes', 'gov_changes_owner_id_idx', 'O', 'create index gov_changes_owner_id_idx on @extschema@.gov_changes (owner_id, id)'),
+    ('index', 'gov_denials', 'gov_denials_key', 'O', 'create unique index gov_denials_key on @extschema@.gov_denials (owner_id, window_start, md5(coalesce(assignment_id::text, entity_id, '''') || chr(1) || capability_id || chr(1) || reason || chr(1) || is_check::text || chr(1) || coalesce(''='' || dimension_key, ''''))) nulls not distinct'),
+    ('index', 'gov_denials', 'gov_denials_last_at_idx', 'O', 'create index gov_denials_last_at_idx on @extschema@.gov_denials (last_at)'),
     ('trigger', 'gov_entity_types', 'gov_entity_types_keep', 'O', 'create trigger gov_entity_types_keep before insert or update on @extschema@.gov_entity_types for each row execute function @extschema@.gov_keep_entity_type()'),
     ('trigger', 'gov_entity_types', 'gov_entity_types_key', 'O', 'create trigger gov_entity_types_key before update on @extschema@.gov_entity_types for each row when (new.id is distinct from old.id) execute function @extschema@.gov_refuse_key_change(''id'')'),
     ('trigger', 'gov_capabilities', 'gov_capabilities_keep', 'O', 'create trigger gov_capabilities_keep before update on @extschema@.gov_capabilities for each row execute function @extschema@.gov_keep_row()'),
@@ -177,6 +179,7 @@ values
     ('policy', 'gov_usage_by_time', 'gov_usage_by_time_select', 'O', 'create policy gov_usage_by_time_select on @extschema@.gov_usage_by_time for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_reservations', 'gov_reservations_select', 'O', 'create policy gov_reservations_select on @extschema@.gov_reservations for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_alerts', 'gov_alerts_select', 'O', 'create policy gov_alerts_select on @extschema@.gov_alerts for select using (@extschema@.gov_owner_visible(owner_id))'),
+    ('policy', 'gov_denials', 'gov_denials_select', 'O', 'create policy gov_denials_select on @extschema@.gov_denials for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_entities', 'gov_entities_insert', 'O', 'create policy gov_entities_insert on @extschema@.gov_entities for insert with check (@extschema@.gov_owner_changeable(owner_id))'),
     ('policy', 'gov_entities', 'gov_entities_update', 'O', 'create policy gov_entities_update on @extschema@.gov_entities for update using (@extschema@.gov_owner_changeable(owner_id))'),
     ('policy', 'gov_entities', 'gov_entities_delete', 'O', 'create policy gov_entities_delete on @extschema@.gov_entities for delete using (@extschema@.gov_owner_changeable(owner_id))'),
@@ -206,10 +209,12 @@ values
     ('row-level security', 'gov_usage_by_time', 'gov_usage_by_time', 'O', 'alter table @extschema@.gov_usage_by_time enable row level security'),
     ('row-level security', 'gov_reservations', 'gov_reservations', 'O', 'alter table @extschema@.gov_reservations enable row level security'),
     ('row-level security', 'gov_alerts', 'gov_alerts', 'O', 'alter table @extschema@.gov_alerts enable row level security'),
+    ('row-level security', 'gov_denials', 'gov_denials', 'O', 'alter table @extschema@.gov_denials enable row level security'),
     ('row-level security', 'gov_alert_policies', 'gov_alert_policies', 'O', 'alter table @extschema@.gov_alert_policies enable row level security'),
     ('row-level security', 'gov_changes', 'gov_changes', 'O', 'alter table @extschema@.gov_changes enable row level security'),
     ('row-level security', 'gov_limit_history', 'gov_limit_history', 'O', 'alter table @extschema@.gov_limit_history enable row level security'),
     ('replica identity', 'gov_usage_by_time', 'gov_usage_by_time', 'O', 'alter table @extschema@.gov_usage_by_time replica identity full'),
+    ('replica identity', 'gov_denials', 'gov_denials', 'O', 'alter table @extschema@.gov_denials replica identity full'),
     ('replica identity', 'gov_alert_policies', 'gov_alert_policies', 'O', 'alter table @extschema@.gov_alert_policies replica identity full')
 union all
 select 'trigger', t.relation, t.name, 'O', t.definition

@@ -17,6 +17,7 @@ select pg_extension_config_dump('@extschema@.gov_usage', '');
 select pg_extension_config_dump('@extschema@.gov_usage_by_time', '');
 select pg_extension_config_dump('@extschema@.gov_reservations', '');
 select pg_extension_config_dump('@extschema@.gov_alerts', '');
+select pg_extension_config_dump('@extschema@.gov_denials', '');
 select pg_extension_config_dump('@extschema@.gov_alert_policies', '');
 select pg_extension_config_dump('@extschema@.gov_rollup_state', '');
 select pg_extension_config_dump('@extschema@.gov_changes', '');

@@ -3,7 +3,8 @@
 /*                                                                                                                  */
 /* The policies hold for whoever is neither a superuser, nor has BYPASSRLS, nor owns the tables. They say which     */
 /* rows; the privileges of a role say what it may do with them. What has no policy for a command is not to be done: */
-/* the ledger, the usage, the holds, the alerts and the changes are written by the engine, as their owner.          */
+/* the ledger, the usage, the holds, the alerts, the denials and the changes are written by the engine, as their      */
+/* owner.                                                                                                           */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 alter table @extschema@.gov_entity_types enable row level security;
@@ -17,6 +18,7 @@ alter table @extschema@.gov_usage enable row level security;
 alter table @extschema@.gov_usage_by_time enable row level security;
 alter table @extschema@.gov_reservations enable row level security;
 alter table @extschema@.gov_alerts enable row level security;
+alter table @extschema@.gov_denials enable row level security;
 alter table @extschema@.gov_alert_policies enable row level security;
 alter table @extschema@.gov_changes enable row level security;
 alter table @extschema@.gov_limit_history enable row level security;
@@ -32,6 +34,7 @@ create policy gov_reservations_select on @extschema@.gov_reservations for select
 create policy gov_alerts_select on @extschema@.gov_alerts for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_changes_select on @extschema@.gov_changes for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_limit_history_select on @extschema@.gov_limit_history for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_denials_select on @extschema@.gov_denials for select using (@extschema@.gov_owner_visible(owner_id));
 
 create policy gov_entities_insert on @extschema@.gov_entities for insert with check (@extschema@.gov_owner_changeable(owner_id));
 create policy gov_entities_update on @extschema@.gov_entities for update using (@extschema@.gov_owner_changeable(owner_id));

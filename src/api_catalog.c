@@ -38,8 +38,10 @@
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "base/owner.h"
+#include "base/shmem.h"
 #include "base/spi.h"
 #include "cache/changes.h"
+#include "cache/denials.h"
 #include "rules/hierarchy.h"
 #include "rules/history_row.h"
 
@@ -85,9 +87,18 @@ static GovQuery delete_1_1_queries[] = {
 	DELETE_FROM("gov_boosts"),
 	DELETE_FROM("gov_increase_requests"),
 	DELETE_FROM("gov_changes"),
-	DELETE_FROM("gov_limit_history")
+	DELETE_FROM("gov_limit_history"),
+	DELETE_FROM("gov_denials")
 };
 static GovQuery delete_hourly_1_0_query = DELETE_FROM("gov_usage_hourly");
+
+/* What was denied the owner and is not written yet. */
+static void
+forget_denials(Datum owner)
+{
+	if (OidIsValid(gov_catalog()->denials) && gov_shmem_is_available())
+		gov_denials_take_owners(TextDatumGetCString(owner));
+}
 
 /* Returns how many rows are gone. */
 static uint64
@@ -100,6 +111,7 @@ delete_rows(Datum *owner)
 		ndeleted += gov_spi_modify(&delete_queries[i], owner, NULL);
 	if (!gov_catalog()->has_1_1_tables)
 		return ndeleted + gov_spi_modify(&delete_hourly_1_0_query, owner, NULL);
+	forget_denials(owner[0]);
 	for (int i = 0; i < lengthof(delete_1_1_queries); i++)
 		ndeleted += gov_spi_modify(&delete_1_1_queries[i], owner, NULL);
 	return ndeleted;

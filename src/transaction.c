@@ -26,6 +26,7 @@
 
 #include "base/spi.h"
 #include "cache/changes.h"
+#include "cache/denials.h"
 #include "cache/own_counts.h"
 #include "cache/pending.h"
 #include "cache/private_view.h"
@@ -47,7 +48,8 @@ forget_private(void)
 static void
 refuse_prepare(void)
 {
-	if (gov_pending_has_written() || !gov_changes_is_empty() || gov_notify_is_pending())
+	if (gov_pending_has_written() || !gov_changes_is_empty() || gov_notify_is_pending() ||
+		gov_denials_are_taken())
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction that has used governance"),
@@ -79,6 +81,7 @@ at_transaction_end(XactEvent event, void *arg)
 			gov_pending_commit();
 			gov_tail_commit();
 			gov_changes_drop_deleted();
+			gov_denials_commit();
 			gov_alert_forget();
 			gov_notify_abort(0);
 			break;
@@ -92,6 +95,7 @@ at_transaction_end(XactEvent event, void *arg)
 			gov_own_end();
 			gov_pending_abort(0);
 			gov_tail_abort(0);
+			gov_denials_abort(0);
 			gov_alert_forget();
 			gov_notify_abort(0);
 			break;
@@ -109,6 +113,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 		case SUBXACT_EVENT_COMMIT_SUB:
 			gov_pending_merge(GetCurrentTransactionNestLevel());
 			gov_own_merge(GetCurrentTransactionNestLevel());
+			gov_denials_merge(GetCurrentTransactionNestLevel());
 			gov_notify_merge(GetCurrentTransactionNestLevel());
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
@@ -121,6 +126,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 			gov_pending_abort(GetCurrentTransactionNestLevel());
 			gov_own_abort(GetCurrentTransactionNestLevel());
 			gov_tail_abort(GetCurrentTransactionNestLevel());
+			gov_denials_abort(GetCurrentTransactionNestLevel());
 			gov_notify_abort(GetCurrentTransactionNestLevel());
 			break;
 		default:

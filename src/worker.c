@@ -3,13 +3,14 @@
  *		The background worker of a database.
  *
  * PURPOSE
- *		Expires holds, and makes things small and tidy: rolls up the ledger and
- *		applies its retention.  No right answer depends on it: a call that would be
- *		denied because of holds past their time expires them itself.
+ *		Expires holds, writes what was denied, and makes things small and tidy:
+ *		rolls up the ledger and applies its retention.  No right answer depends on
+ *		it: a call that would be denied because of holds past their time expires
+ *		them itself.
  *
  * LIFE
- *		There is no list of databases to configure.  The first call that writes
- *		starts the database's worker.  It leaves when it has been idle for
+ *		There is no list of databases to configure.  The first call that writes or
+ *		is denied starts the database's worker.  It leaves when it has been idle for
  *		GOV_WORKER_IDLE_S and no hold is open, and the next such call starts it
  *		again.  The postmaster never restarts it.  An error ends only the step that
  *		raises it, which is tried again later (step.c); while a step fails the
@@ -53,6 +54,7 @@
 #include "base/guc.h"
 #include "base/shmem.h"
 #include "base/worker_slots.h"
+#include "cache/denials.h"
 #include "call/hold_expire.h"
 #include "rollup/pass.h"
 #include "rollup/rollup.h"
@@ -64,6 +66,7 @@
 #define GOV_ROLLUP_AGE_MS			5000
 #define GOV_WORKER_IDLE_S			5
 #define GOV_WORKER_LOOP_MAX_MS		500
+#define GOV_DENIALS_AGE_MS			1000
 #define GOV_ROUND_RETRY_MS			10	/* the first time; twice as long each
 										 * time */
 #define GOV_SWEEP_ANEW_MS			60000
@@ -261,16 +264,39 @@ tidy_tables(void *arg)
 }
 
 static void
+run_tidying(GovRound *round, const GovTidying *tidying)
+{
+	round->tidying = tidying;
+	gov_step_run(tidying->step, tidy_tables, round);
+	if (round->in_batch)
+		gov_pass_forget_all();	/* what it had done is undone */
+	round->in_batch = false;
+}
+
+static void
 tidy_all(GovRound *round)
 {
 	for (int i = 0; i < GOV_TIDYINGS; i++)
-	{
-		round->tidying = &gov_tidyings[i];
-		gov_step_run(round->tidying->step, tidy_tables, round);
-		if (round->in_batch)
-			gov_pass_forget_all();	/* what it had done is undone */
-		round->in_batch = false;
-	}
+		run_tidying(round, &gov_tidyings[i]);
+}
+
+/*
+ * Between two rounds, write what was denied if there is any; not at each call,
+ * so that many denials of one budget are one update.
+ */
+static bool
+write_denials(GovRound *round)
+{
+	static TimestampTz looked_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (looked_at <= now && !TimestampDifferenceExceeds(looked_at, now, GOV_DENIALS_AGE_MS))
+		return false;
+	looked_at = now;
+	if (!gov_denials_exist(round->extension))
+		return false;
+	run_tidying(round, &gov_tidyings[GOV_TIDYING_DENIALS]);
+	return true;
 }
 
 /*
@@ -296,6 +322,8 @@ work_round(GovRound *round)
 			round->is_idle = false;
 	} while (round->result == GOV_ROLLUP_MOVED && gov_rollup_complete_until() < round->began_at);
 
+	if (gov_denials_exist(round->extension))
+		round->is_idle = false;
 	tidy_all(round);
 	if (gov_step_is_any_failing())
 		round->is_idle = false;
@@ -387,6 +415,8 @@ work_until_unwanted(Oid extension)
 		{
 			if (!run_sweep(&round))
 				return;
+			if (write_denials(&round))
+				busy_at = GetCurrentTimestamp();
 			sleep_until_due(due_in_ms(&round, last_at, retry_ms));
 			continue;
 		}

@@ -439,6 +439,54 @@ comment on column @extschema@.gov_usage_by_time.minute is 'null: the row is of t
 comment on column @extschema@.gov_usage_by_time.grain_minutes is 'null: the row is of the whole hour; else how long its time is, governance.usage_grain when it was written, or longer. Where the setting has changed, a shorter row may lie within a longer one; each event is counted in one of them';
 comment on column @extschema@.gov_rollup_state.watermark is 'events up to this id are in gov_usage and gov_usage_by_time, later ones are not';
 
+-- Written by the worker, from what calls count in shared memory.
+create table @extschema@.gov_denials
+(
+    owner_id text collate "C" not null,
+    assignment_id uuid,
+    entity_id text collate "C",
+    capability_id text collate "C" not null,
+    reason text collate "C" not null,
+    dimension_key text collate "C",
+    window_start timestamptz,
+    window_end timestamptz,
+    is_check boolean not null,
+    denied_count bigint not null,
+    amount numeric not null,
+    first_at timestamptz not null,
+    last_at timestamptz not null,
+    last_caller text not null,
+    last_entity_id text collate "C"
+)
+using heap;
+
+-- One row per what denies, window, reason and kind. The texts together would not fit into a row of an index.
+create unique index gov_denials_key on @extschema@.gov_denials
+    (owner_id, window_start, md5(coalesce(assignment_id::text, entity_id, '') || chr(1) || capability_id || chr(1) || reason || chr(1) || is_check::text || chr(1) || coalesce('=' || dimension_key, '')))
+    nulls not distinct;
+
+create index gov_denials_last_at_idx on @extschema@.gov_denials (last_at);
+
+-- Without, a publication FOR ALL TABLES would refuse the worker's updates.
+alter table @extschema@.gov_denials replica identity full;
+
+comment on table @extschema@.gov_denials is 'who was denied what: a row per budget that denied, window, reason and kind of call, or per blocked entity or dimension key and day; at most two seconds behind (since 1.1.0)';
+comment on column @extschema@.gov_denials.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_denials.assignment_id is 'the budget that did not allow the calls; null where none decided (Blocked, Ungoverned)';
+comment on column @extschema@.gov_denials.entity_id is 'the entity of that budget, or the one that was blocked; null for Ungoverned, and where the budget was deleted before the row was written';
+comment on column @extschema@.gov_denials.capability_id is 'the capability that was asked for';
+comment on column @extschema@.gov_denials.reason is 'the denied_reason that the calls got';
+comment on column @extschema@.gov_denials.dimension_key is 'for Ungoverned the dimension that could have named an entity that has a budget, one row each; null where the calls had none';
+comment on column @extschema@.gov_denials.window_start is 'of the budget''s window; null for one that never resets; for Blocked and Ungoverned that of the day, in UTC';
+comment on column @extschema@.gov_denials.window_end is 'exclusive; null for a budget that never resets';
+comment on column @extschema@.gov_denials.is_check is 'true: checks (gov_check, gov_allowed, gov_headroom); false: uses and holds';
+comment on column @extschema@.gov_denials.denied_count is 'how many calls; one that several budgets denied counts under each of them';
+comment on column @extschema@.gov_denials.amount is 'what they asked for, in the capability''s unit';
+comment on column @extschema@.gov_denials.first_at is 'when the first of them was denied';
+comment on column @extschema@.gov_denials.last_at is 'when the last of them was denied';
+comment on column @extschema@.gov_denials.last_caller is 'governance.caller, or else application_name, of the session of the last';
+comment on column @extschema@.gov_denials.last_entity_id is 'the entity that the last of them named: entity_id or one below it; for Ungoverned the one that dimension_key named, null if there is none of that name';
+
 -- Columns that 1.0.0 said nothing about.
 comment on column @extschema@.gov_entity_types.description is 'free text, for people to read';
 comment on column @extschema@.gov_entity_types.created_at is 'when the row was made';

@@ -72,6 +72,7 @@ static const GovKnownRelation known[] = {
 	INDEX(usage_merged, "gov_usage_merged", usage),
 	RELATION(usage_by_time, "gov_usage_by_time"),
 	REQUIRED(alerts, "gov_alerts"),
+	RELATION(denials, "gov_denials"),
 	REQUIRED(alert_policies, "gov_alert_policies"),
 	INDEX(alert_policies_key, "gov_alert_policies_key", alert_policies),
 	REQUIRED(reservations, "gov_reservations"),

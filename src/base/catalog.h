@@ -49,6 +49,7 @@ typedef struct GovCatalog
 	Oid			usage_by_time;	/* gov_usage_hourly in an extension that is
 								 * not updated yet */
 	Oid			alerts;
+	Oid			denials;		/* invalid in an older extension */
 	Oid			alert_policies;
 	Oid			alert_policies_key; /* index on (owner_id); invalid when
 									 * dropped */

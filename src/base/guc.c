@@ -57,6 +57,9 @@
  */
 #define GOV_USAGE_MERGE_AFTER_DEFAULT_S	(3 * SECS_PER_DAY)
 
+/* Who was denied is asked for a quarter back. */
+#define GOV_DENIAL_RETENTION_DEFAULT_S	(90 * SECS_PER_DAY)
+
 /* What gov_query keeps of owners: about 250 bytes a budget. */
 #define GOV_QUERY_MEMORY_DEFAULT_KB	(32 * 1024)
 
@@ -85,6 +88,7 @@ int			gov_usage_grain_minutes = GOV_USAGE_GRAIN_HOUR;
 int			gov_usage_merge_after_s = GOV_USAGE_MERGE_AFTER_DEFAULT_S;
 int			gov_alert_retention_s = 0;
 int			gov_change_retention_s = 0;
+int			gov_denial_retention_s = GOV_DENIAL_RETENTION_DEFAULT_S;
 int			gov_log_rollup_waits_ms = 60000;
 int			gov_on_unavailable = GOV_ON_UNAVAILABLE_ERROR;
 int			gov_on_ungoverned = GOV_ON_UNGOVERNED_GRANT;
@@ -345,6 +349,12 @@ define_worker_settings(void)
 							"Age at which rows of gov_changes are deleted; 0 keeps them.",
 							"What gov_limit_at() reads has no retention.",
 							&gov_change_retention_s, 0, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.denial_retention",
+							"Age at which rows of gov_denials are deleted; 0 keeps them.",
+							"Their age is that of the last denial that they count.",
+							&gov_denial_retention_s,
+							GOV_DENIAL_RETENTION_DEFAULT_S, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.log_rollup_waits",
 							"Time after which the log names the open transactions that the rollup waits for; -1 never.",

@@ -37,6 +37,7 @@ extern int	gov_usage_grain_minutes;	/* a GovUsageGrain */
 extern int	gov_usage_merge_after_s;
 extern int	gov_alert_retention_s;
 extern int	gov_change_retention_s;
+extern int	gov_denial_retention_s;
 extern int	gov_log_rollup_waits_ms;
 extern int	gov_on_unavailable;
 extern int	gov_on_ungoverned;

@@ -7,7 +7,7 @@
  *
  * LAYOUT
  *		A fixed head (GovShared: the stripes with their locks, the worker
- *		slots, the counts that gov_stats shows); then governance.cache_size,
+ *		slots, the counts that gov_stats shows, what was denied (denials.c)); then governance.cache_size,
  *		which is divided once and for all, so that nothing grows at another's
  *		expense:
  *
@@ -147,6 +147,7 @@ init_shared(void)
 	pg_atomic_init_u64(&gov_shared->events, 0);
 	pg_atomic_init_u64(&gov_shared->alerts_untold, 0);
 	pg_atomic_init_u64(&gov_shared->untold_logged_at, 0);
+	pg_atomic_init_u64(&gov_shared->denials_unkept, 0);
 	for (int i = 0; i < GOV_GENERATIONS; i++)
 	{
 		pg_atomic_init_u64(&gov_shared->generations[i], 1);
@@ -154,6 +155,8 @@ init_shared(void)
 		pg_atomic_init_u64(&gov_shared->merged_until[i], (uint64) DT_NOBEGIN);
 		SpinLockInit(&gov_shared->tails[i].lock);
 	}
+	for (int i = 0; i < GOV_DENIAL_PARTS; i++)
+		LWLockInitialize(&gov_shared->denials[i].denials.lock, gov_shared->memory_tranche);
 	LWLockInitialize(&gov_shared->workers_lock, gov_shared->stripe_tranche);
 	for (int i = 0; i < GOV_WORKER_SLOTS; i++)
 		ConditionVariableInit(&gov_shared->workers[i].swept);

@@ -21,6 +21,9 @@
 #define GOV_OWNER_SLOTS				32	/* of a stripe, by hash of the owner */
 #define GOV_GENERATIONS				1024
 #define GOV_WORKER_SLOTS			256
+#define GOV_DENIAL_PARTS			128
+#define GOV_DENIAL_BYTES			(32 * 1024) /* of each */
+#define GOV_DENIAL_BUCKETS			128
 
 /*
  * What has happened to the owners of one slot, so that a backend can tell
@@ -65,20 +68,40 @@ typedef union GovSharedStripePadded
 	char		pad[TYPEALIGN(PG_CACHE_LINE_SIZE, sizeof(GovSharedStripe))];
 } GovSharedStripePadded;
 
+/* A part of what was denied and is not written yet; see denials.c. */
+typedef struct GovSharedDenials
+{
+	LWLock		lock;			/* protects the rest */
+	uint32		used;			/* of bytes */
+	uint32		dead;			/* of those */
+	uint32		nentries;		/* that are not */
+	TimestampTz swept_at;
+	uint32		buckets[GOV_DENIAL_BUCKETS];
+	char		bytes[GOV_DENIAL_BYTES] pg_attribute_aligned(MAXIMUM_ALIGNOF);
+} GovSharedDenials;
+
+typedef union GovSharedDenialsPadded
+{
+	GovSharedDenials denials;
+	char		pad[TYPEALIGN(PG_CACHE_LINE_SIZE, sizeof(GovSharedDenials))];
+} GovSharedDenialsPadded;
+
 /* What a worker does; one step may fail without the others (step.c). */
 typedef enum GovStep
 {
 	GOV_STEP_EXPIRY,
 	GOV_STEP_ROLLUP,
+	GOV_STEP_DENIALS,
 	GOV_STEP_EVENT_RETENTION,
 	GOV_STEP_HOLD_RETENTION,
 	GOV_STEP_USAGE_MERGE,
 	GOV_STEP_USAGE_RETENTION,
 	GOV_STEP_ALERT_RETENTION,
-	GOV_STEP_CHANGE_RETENTION
+	GOV_STEP_CHANGE_RETENTION,
+	GOV_STEP_DENIAL_RETENTION
 } GovStep;
 
-#define GOV_STEPS					(GOV_STEP_CHANGE_RETENTION + 1)
+#define GOV_STEPS					(GOV_STEP_DENIAL_RETENTION + 1)
 #define GOV_FAILURE_MESSAGE			200
 
 /* What stops a step at present. */
@@ -138,6 +161,7 @@ typedef struct GovShared
 	pg_atomic_uint64 events;
 	pg_atomic_uint64 alerts_untold; /* the NOTIFY queue was nearly full */
 	pg_atomic_uint64 untold_logged_at;	/* TimestampTz */
+	pg_atomic_uint64 denials_unkept;	/* that gov_denials will not have */
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
 	pg_atomic_uint64 type_generations[GOV_GENERATIONS];
@@ -147,6 +171,7 @@ typedef struct GovShared
 	LWLock		workers_lock;
 	GovSharedWorker workers[GOV_WORKER_SLOTS];
 	GovSharedStripePadded stripes[GOV_STRIPES];
+	GovSharedDenialsPadded denials[GOV_DENIAL_PARTS];
 } GovShared;
 
 /* A piece of a hash table. */

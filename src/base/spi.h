@@ -9,7 +9,7 @@
 
 #include "executor/spi.h"
 
-#define GOV_QUERY_MAX_ARGS	12
+#define GOV_QUERY_MAX_ARGS	15
 
 /*
  * One statement, a static variable of the file that runs it.  In the text

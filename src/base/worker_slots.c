@@ -3,8 +3,8 @@
  *		Which databases have a background worker, and starting one.
  *
  * PURPOSE
- *		There is no list of databases to configure: a call that writes, or meets
- *		an open hold, starts the worker of its database (worker.c).
+ *		There is no list of databases to configure: a call that writes, meets an
+ *		open hold, or is denied, starts the worker of its database (worker.c).
  *
  * LAYOUT
  *		A slot in shared memory for each worker, taken before the postmaster is

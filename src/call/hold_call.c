@@ -38,6 +38,7 @@
 #include "call/hold_call.h"
 #include "call/hold_expire.h"
 #include "call/write.h"
+#include "gate/denied.h"
 
 #define GOV_TTL_MAX_YEARS	100000
 #define GOV_TTL_MIN_YEARS	(-5000) /* timestamps begin some 6,700 years ago */
@@ -297,14 +298,16 @@ refuse_blocked(const GovHold *hold)
 	gov_request_init(&request, &arguments, false);
 	if (gov_gate(&request, GOV_USE_LOOK, true, &resolution, &decision) != GOV_GATE_ANSWERED)
 		gov_error_cache_full();
-	if (decision.denial == GOV_DENIAL_BLOCKED)
-		ereport(ERROR,
-				(errcode(GOV_ERRCODE_DENIED),
-				 errmsg("extension of hold \"%s\" denied: %s",
-						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id))),
-						gov_decide_reason(decision.denial)),
-				 errdetail("%s", gov_answer_block(resolution)),
-				 errhint("Settle or release the hold, or end the block with gov_unblock.")));
+	if (decision.denial != GOV_DENIAL_BLOCKED)
+		return;
+	gov_denied_note(&request, false, resolution, &decision);
+	ereport(ERROR,
+			(errcode(GOV_ERRCODE_DENIED),
+			 errmsg("extension of hold \"%s\" denied: %s",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id))),
+					gov_decide_reason(decision.denial)),
+			 errdetail("%s", gov_answer_block(resolution)),
+			 errhint("Settle or release the hold, or end the block with gov_unblock.")));
 }
 
 /* Give an open hold another time, from now on. */

@@ -18,6 +18,7 @@
 #include "cache/pending.h"
 #include "call/hold_expire.h"
 #include "call/write.h"
+#include "gate/denied.h"
 #include "gate/hold_overdue.h"
 #include "pure/bytes.h"
 
@@ -135,7 +136,7 @@ gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution
 		}
 		has_expired_all = gov_hold_expire_owners(owner, now) == 0;
 	}
-	gov_gate_note_denial(request);
+	gov_denied_note(request, false, *resolution, decision);
 }
 
 /*

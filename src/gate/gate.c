@@ -37,6 +37,7 @@
 #include "cache/pending.h"
 #include "cache/private_view.h"
 #include "gate/charge.h"
+#include "gate/denied.h"
 #include "gate/gate.h"
 #include "gate/hold_overdue.h"
 
@@ -216,6 +217,16 @@ keeps_limits(const GovRequest *request)
 }
 #endif
 
+/* Who is blocked is asked when the lock is gone (denied.c). */
+static void
+copy_blocked_id(void)
+{
+	const GovChars *id = gov_entity_id(work.entities[work.blocked].entity);
+
+	memcpy(work.other_id, id->bytes, id->length);
+	work.other_id_length = id->length;
+}
+
 /* One attempt; everything in it is under the lock. */
 static GovOutcome
 attempt_locked(GovGate *gate)
@@ -243,7 +254,11 @@ attempt_locked(GovGate *gate)
 	}
 
 	if (gate->use != GOV_USE_RECORD)
+	{
 		decide_attempt(gate);
+		if (unlikely(work.blocked >= 0))
+			copy_blocked_id();
+	}
 	if (use_charges(gate->use) &&
 		(gate->use == GOV_USE_RECORD || gate->decision->is_granted))
 	{
@@ -370,17 +385,6 @@ must_leave_out_overdue(const GovGate *gate)
 		(gate->want_details && gov_hold_overdue_is_possible(&work) && !gov_worker_is_at_work());
 }
 
-/*
- * Count a denial.  The gate counts those of checks; a call that charges may be
- * granted at a second try, so its caller says when it is denied.
- */
-void
-gov_gate_note_denial(const GovRequest *request)
-{
-	if (gov_shmem_is_available())
-		pg_atomic_fetch_add_u64(&gov_stripe(request->owner.stripe)->denials, 1);
-}
-
 /* The attempts are over: the rest needs no lock. */
 static GovGateStatus
 finish_attempts(GovGate *gate)
@@ -395,8 +399,9 @@ finish_attempts(GovGate *gate)
 	}
 	if (work.nbudgets == 0 && use_judges(gate->use) && gate->decision->is_granted)
 		decide_ungoverned(gate->request, gate->decision);
+	/* a call that charges may yet be granted, and says so itself */
 	if (gate->use == GOV_USE_CHECK && !gate->decision->is_granted)
-		gov_gate_note_denial(gate->request);
+		gov_denied_note(gate->request, true, &work, gate->decision);
 	return GOV_GATE_ANSWERED;
 }
 

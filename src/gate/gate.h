@@ -30,7 +30,6 @@ typedef enum GovUse
 
 extern GovGateStatus gov_gate(const GovRequest *request, GovUse use, bool want_details,
 							  GovResolution **resolution, GovDecision *decision);
-extern void gov_gate_note_denial(const GovRequest *request);
 extern void gov_gate_take_back(const GovRequest *request, GovUse use,
 							   GovResolution *resolution);
 

@@ -196,7 +196,7 @@ add_chain(GovWalk *walk, int entity)
 {
 	GovResolution *out = walk->out;
 
-	if (out->entities[entity].starts_chain)
+	if (out->entities[entity].name != NULL)
 		return;
 	if (out->nchains >= out->chains_capacity)
 	{
@@ -204,7 +204,7 @@ add_chain(GovWalk *walk, int entity)
 		return;
 	}
 	Assert(entity < out->nentities);
-	out->entities[entity].starts_chain = true;
+	out->entities[entity].name = walk->name;
 	out->chains[out->nchains++] = entity;
 }
 

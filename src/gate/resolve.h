@@ -52,7 +52,7 @@ typedef struct GovResolvedEntity
 	GovLoaded  *loaded;			/* the private view's; NULL without one */
 	int			parent;			/* index, or -1 */
 	uint32		slot;			/* in the resolution's slots */
-	bool		starts_chain;
+	const GovName *name;		/* that its chain begins with; NULL: none does */
 	int			first_budget;
 	int			nbudgets;
 } GovResolvedEntity;
@@ -125,7 +125,7 @@ typedef struct GovResolution
 	GovTurn    *turns;
 	int		   *turn_order;		/* indexes of turns by their counters' ids */
 	char		other_id[GOV_ID_MAX_BYTES]; /* what WAIT, OUTDATED and CYCLE
-											 * speak of */
+											 * speak of; or who is blocked */
 	uint32		other_id_length;
 	char	   *copy;			/* of the entities, once unlocked */
 	Size		copy_capacity;

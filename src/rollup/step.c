@@ -40,12 +40,14 @@
 static const char *const names[GOV_STEPS] = {
 	[GOV_STEP_EXPIRY] = "expiry",
 	[GOV_STEP_ROLLUP] = "rollup",
+	[GOV_STEP_DENIALS] = "denials",
 	[GOV_STEP_EVENT_RETENTION] = "event_retention",
 	[GOV_STEP_HOLD_RETENTION] = "hold_retention",
 	[GOV_STEP_USAGE_MERGE] = "usage_merge",
 	[GOV_STEP_USAGE_RETENTION] = "usage_retention",
 	[GOV_STEP_ALERT_RETENTION] = "alert_retention",
-	[GOV_STEP_CHANGE_RETENTION] = "change_retention"
+	[GOV_STEP_CHANGE_RETENTION] = "change_retention",
+	[GOV_STEP_DENIAL_RETENTION] = "denial_retention"
 };
 
 /* How this process's steps do; sqlerrcode is 0 while one does well. */

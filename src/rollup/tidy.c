@@ -1,24 +1,28 @@
 /*
  * tidy.c
- *		The steps of the worker that make things small.
+ *		The steps of the worker that tidy up.
  *
  * PURPOSE
  *		One list for the worker and gov_maintain().  The order matters: usage is
- *		deleted once its events are gone and its windows are merged.
+ *		deleted once its events are gone and its windows are merged.  What was
+ *		denied comes first, because the worker writes that between its rounds too.
  */
 #include "postgres.h"
 
 #include "rollup/change_retention.h"
+#include "rollup/denial_rows.h"
 #include "rollup/retention.h"
 #include "rollup/tidy.h"
 #include "rollup/usage_merge.h"
 #include "rollup/usage_retention.h"
 
 const GovTidying gov_tidyings[GOV_TIDYINGS] = {
+	{GOV_STEP_DENIALS, gov_denial_rows_write, false, "writing what was denied"},
 	{GOV_STEP_EVENT_RETENTION, gov_retention_prune_events, true, "applying the retention of events"},
 	{GOV_STEP_HOLD_RETENTION, gov_retention_prune_holds, true, "applying the retention of holds"},
 	{GOV_STEP_USAGE_MERGE, gov_usage_merge, false, "merging windows"},
 	{GOV_STEP_USAGE_RETENTION, gov_usage_retention_prune_usage, true, "applying the retention of usage"},
 	{GOV_STEP_ALERT_RETENTION, gov_usage_retention_prune_alerts, true, "applying the retention of alerts"},
-	{GOV_STEP_CHANGE_RETENTION, gov_change_retention_prune, true, "applying the retention of changes"}
+	{GOV_STEP_CHANGE_RETENTION, gov_change_retention_prune, true, "applying the retention of changes"},
+	{GOV_STEP_DENIAL_RETENTION, gov_denial_rows_prune, true, "applying the retention of denials"}
 };

@@ -1,6 +1,6 @@
 /*
  * tidy.h
- *		The steps of the worker that make things small.
+ *		The steps of the worker that tidy up.
  */
 #ifndef GOV_TIDY_H
 #define GOV_TIDY_H
@@ -19,7 +19,8 @@ typedef struct GovTidying
 	const char *activity;
 } GovTidying;
 
-#define GOV_TIDYINGS		6
+#define GOV_TIDYINGS		8
+#define GOV_TIDYING_DENIALS	0	/* writes what was denied */
 
 extern const GovTidying gov_tidyings[GOV_TIDYINGS];
 

@@ -125,7 +125,7 @@ sub calls
 	return (
 		(map { "select $schema.$_" } @calls),
 		(map { "select * from $schema.$_" } qw(gov_entity_types gov_capabilities gov_entities gov_assignments gov_events gov_usage
-			  gov_usage_by_time gov_usage_hourly gov_reservations gov_holds gov_event_log gov_usage_log gov_alert_log gov_alerts gov_alert_policies gov_budgets gov_allocations gov_stats gov_rollup_waits)),
+			  gov_usage_by_time gov_usage_hourly gov_reservations gov_holds gov_event_log gov_usage_log gov_alert_log gov_alerts gov_denials gov_alert_policies gov_budgets gov_allocations gov_stats gov_rollup_waits)),
 		"insert into $schema.gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, scope_entity_ids, timezone, alert_thresholds)
 			values ('acme', 'org-1', 'calls', 10::numeric, 'P1D', array['agent-2', 'agent-1']::text[], 'Europe/Berlin', array[90, 80]::numeric[])",
 		"update $schema.gov_assignments set usage_limit = 7::numeric, cadence = 'P1W', anchor_at = '2024-01-01'::timestamptz, timezone = 'UTC',

@@ -19,6 +19,7 @@ use GovTest;
 my %RELATIONS = (
 	gov_alert_policies => [ 'reader tenant admin', 'tenant admin' ],
 	gov_alerts => ['reader tenant admin'],
+	gov_denials => ['reader tenant admin'],
 	gov_alerts_id_seq => [''],
 	gov_allocations => ['reader tenant admin'],
 	gov_assignments => [ 'reader tenant admin', 'tenant admin' ],
@@ -166,6 +167,7 @@ foreach my $owner (qw(acme globex))
 		update gov_assignments set usage_limit = 1001 where owner_id = '$owner' and name = '${x}locked';
 		update gov_assignments set usage_limit = 1000 where owner_id = '$owner' and name = '${x}locked';
 		set governance.caller = '${x}caller';
+		select gov_allowed('$owner', 'tokens', 10000, null, '{${x}team}');
 		select gov_ingest('$owner', 'tokens', 60, '{"feature": "${x}chat"}', '{${x}team}', '${x}key')});
 	sql(qq{select gov_reserve('$owner', 'tokens', 1, '{"feature": "${x}chat"}', '{${x}team}', '${x}hold', '1 day')});
 }
@@ -174,6 +176,7 @@ sql(q{
 	insert into gov_alerts (owner_id, assignment_id, threshold, window_start, usage, usage_limit)
 	select owner_id, id, 50, '-infinity', 60, usage_limit from gov_assignments on conflict do nothing});
 gov_roll_up($node, 'postgres');
+$node->poll_query_until('postgres', 'select count(distinct owner_id) = 2 from gov_denials') or die "the denials are not written\n";
 my $hold = sql(q{select id from gov_reservations where owner_id = 'globex'});
 my $their_budget = sql(q{select id from gov_assignments where owner_id = 'globex' and name = 'sekrit-open'});
 

@@ -72,10 +72,13 @@ sub build
 		select gov_release(reservation_id) from gov_reserve('$owner', 'tokens', 5, null, '{${x}bot}');
 		select gov_reserve('$owner', 'tokens', 5, null, '{${x}bot}', '${x}expired', '1 microsecond');
 		select gov_reserve('$owner', 'tokens', 7, '{"feature": "${x}chat"}', '{${x}bot}', '${x}open', '1 day');
+		select gov_allowed('$owner', 'tokens', 1000000000, null, '{${x}bot}');
 		insert into gov_alerts (owner_id, assignment_id, threshold, window_start, usage, usage_limit)
 		select owner_id, id, 77, '-infinity', 60, 100 from gov_assignments where owner_id = '$owner'});
 	$node->poll_query_until('postgres', "select state = 'expired' from gov_reservations where owner_id = '$owner' and idempotency_key = '${x}expired'")
 	  or die "the hold does not expire\n";
+	$node->poll_query_until('postgres', "select count(*) > 0 from gov_denials where owner_id = '$owner'")
+	  or die "the denials are not written\n";
 	return;
 }
 
@@ -111,7 +114,7 @@ sub digest_of
 
 my %keep = map { $_ => 1 } @owned;
 
-is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_alert_policies)),
+is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_denials gov_alert_policies)),
 	'', 'the tables with owners are known');
 build('sekrit-owner', 'sekrit-');
 build('other', '');
