@@ -180,7 +180,7 @@ as $$
     select jsonb_build_object(
         'entityId', entity_id, 'displayName', display_name, 'typeId', type_id, 'parentId', parent_id,
         'capabilityId', capability_id, 'scopeEntityIds', scope_entity_ids, 'name', name,
-        'usageLimit', trim_scale(usage_limit), 'currentUsage', trim_scale(current_usage), 'reservedUsage', trim_scale(reserved_usage),
+        'usageLimit', trim_scale(usage_limit), 'baseLimit', trim_scale(usage_limit), 'currentUsage', trim_scale(current_usage), 'reservedUsage', trim_scale(reserved_usage),
         'remaining', trim_scale(remaining), 'allocated', trim_scale(allocated), 'utilization', trim_scale(utilization),
         'cadence', cadence, 'usagePeriodStart', usage_period_start, 'usagePeriodEnd', usage_period_end,
         'enforcement', enforcement, 'locked', locked)

@@ -348,7 +348,7 @@ ask(q{insert into gov_assignments (owner_id, entity_id, capability_id, name, usa
 my @columns = qw(entity_id display_name type_id parent_id capability_id scope_entity_ids name usage_limit current_usage reserved_usage remaining allocated
   utilization cadence usage_period_start usage_period_end enforcement locked);
 
-is(ask(q{select string_agg(attname, ' ' order by attnum) from pg_attribute where attrelid = 'gov_budgets'::regclass and attnum > 0}), "owner_id @columns", 'the columns of gov_budgets');
+is(ask(q{select string_agg(attname, ' ' order by attnum) from pg_attribute where attrelid = 'gov_budgets'::regclass and attnum > 0}), "owner_id @columns base_limit", 'the columns of gov_budgets');
 is(ask(q{select string_agg(a.name, ' ' order by a.n) from pg_proc p, unnest(p.proargnames, p.proargmodes) with ordinality as a (name, mode, n) where proname = 'gov_tree' and a.mode in ('t', 'o')}),
 	"@columns depth path", 'the columns of gov_tree');
 

@@ -18,7 +18,6 @@ sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 gov_build($node, 'postgres', limit => 100);
 sql(q{
-	update gov_assignments set alert_thresholds = '{50}' where entity_id = 'agent-1';
 	create table noted (what text);
 	create function note() returns trigger language plpgsql as $$ begin insert into public.noted values (tg_table_name || ' ' || tg_op); return new; end $$;
 	create function consume() returns trigger language plpgsql as
@@ -46,6 +45,9 @@ is(used(), '2 and 0', 'which counts');
 sql(q{update gov_assignments set usage_limit = 2 where entity_id = 'agent-1'});
 is(noted(), 'granted false', 'and is decided by what its own transaction has written');
 sql(q{drop trigger t on gov_entities; drop trigger t on gov_assignments; update gov_assignments set usage_limit = 100 where entity_id = 'agent-1'});
+
+# Not before: a rollup may see the limit while it is lowered, and then the threshold is crossed already.
+sql(q{update gov_assignments set alert_thresholds = '{50}' where entity_id = 'agent-1'});
 
 # ---------------------------------------------------------------- what calls write
 
