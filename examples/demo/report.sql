@@ -93,6 +93,23 @@ where owner_id = :'owner'
     and exception <> 'over its limit'
 order by exception, entity_id;
 
+\echo
+\echo 'Who was denied most, checks of the hour by what denied them, from the table gov_denials:'
+\echo
+\o /dev/null
+select gov_maintain();
+\o
+select rpad(coalesce(entity_id, ''), 36) as denied_by,
+       rpad(reason, 30) as reason,
+       to_char(sum(denied_count), '99,999') as times,
+       to_char(sum(amount), '99,999,999') as asked_for
+from gov_denials
+where owner_id = :'owner'
+    and capability_id = 'ai-tokens'
+group by entity_id, reason
+order by sum(denied_count) desc, entity_id
+limit 6;
+
 \pset tuples_only on
 \pset format unaligned
 
