@@ -273,11 +273,25 @@ run_tidying(GovRound *round, const GovTidying *tidying)
 	round->in_batch = false;
 }
 
+/* May there be something to do?  To find that out in the step takes a transaction. */
+static bool
+is_wanted(const GovRound *round, const GovTidying *tidying)
+{
+	if (gov_step_is_failing(tidying->step))
+		return true;			/* it is to be seen that it does not any more */
+	if (tidying == &gov_tidyings[GOV_TIDYING_DENIALS])
+		return gov_denials_exist(round->extension);
+	return tidying->setting == NULL || *tidying->setting != 0;
+}
+
 static void
 tidy_all(GovRound *round)
 {
 	for (int i = 0; i < GOV_TIDYINGS; i++)
-		run_tidying(round, &gov_tidyings[i]);
+	{
+		if (is_wanted(round, &gov_tidyings[i]))
+			run_tidying(round, &gov_tidyings[i]);
+	}
 }
 
 /*

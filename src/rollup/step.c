@@ -76,13 +76,20 @@ gov_step_failure(GovStep step)
 	return result;
 }
 
+/* Has a step of this worker failed when it was run last? */
+bool
+gov_step_is_failing(GovStep step)
+{
+	return failures[step].sqlerrcode != 0;
+}
+
 /* Must the worker stay, to try again? */
 bool
 gov_step_is_any_failing(void)
 {
 	for (int step = 0; step < GOV_STEPS; step++)
 	{
-		if (failures[step].sqlerrcode != 0)
+		if (gov_step_is_failing(step))
 			return true;
 	}
 	return false;

@@ -8,6 +8,7 @@
 #include "base/shmem.h"
 
 extern bool gov_step_run(GovStep step, void (*body) (void *arg), void *arg);
+extern bool gov_step_is_failing(GovStep step);
 extern bool gov_step_is_any_failing(void);
 
 /* of others */

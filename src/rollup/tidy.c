@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "base/guc.h"
 #include "rollup/change_retention.h"
 #include "rollup/denial_rows.h"
 #include "rollup/retention.h"
@@ -18,11 +19,17 @@
 
 const GovTidying gov_tidyings[GOV_TIDYINGS] = {
 	{GOV_STEP_DENIALS, gov_denial_rows_write, false, "writing what was denied"},
-	{GOV_STEP_EVENT_RETENTION, gov_retention_prune_events, true, "applying the retention of events"},
-	{GOV_STEP_HOLD_RETENTION, gov_retention_prune_holds, true, "applying the retention of holds"},
+	{GOV_STEP_EVENT_RETENTION, gov_retention_prune_events, true, "applying the retention of events",
+	&gov_event_retention_s},
+	{GOV_STEP_HOLD_RETENTION, gov_retention_prune_holds, true, "applying the retention of holds",
+	&gov_event_retention_s},
 	{GOV_STEP_USAGE_MERGE, gov_usage_merge, false, "merging windows"},
-	{GOV_STEP_USAGE_RETENTION, gov_usage_retention_prune_usage, true, "applying the retention of usage"},
-	{GOV_STEP_ALERT_RETENTION, gov_usage_retention_prune_alerts, true, "applying the retention of alerts"},
-	{GOV_STEP_CHANGE_RETENTION, gov_change_retention_prune, true, "applying the retention of changes"},
-	{GOV_STEP_DENIAL_RETENTION, gov_denial_rows_prune, true, "applying the retention of denials"}
+	{GOV_STEP_USAGE_RETENTION, gov_usage_retention_prune_usage, true, "applying the retention of usage",
+	&gov_usage_retention_s},
+	{GOV_STEP_ALERT_RETENTION, gov_usage_retention_prune_alerts, true, "applying the retention of alerts",
+	&gov_alert_retention_s},
+	{GOV_STEP_CHANGE_RETENTION, gov_change_retention_prune, true, "applying the retention of changes",
+	&gov_change_retention_s},
+	{GOV_STEP_DENIAL_RETENTION, gov_denial_rows_prune, true, "applying the retention of denials",
+	&gov_denial_retention_s}
 };

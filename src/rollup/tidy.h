@@ -17,6 +17,8 @@ typedef struct GovTidying
 	bool		(*batch) (uint64 *ndone);
 	bool		deletes;
 	const char *activity;
+	const int  *setting;		/* there is nothing to do while it is 0; NULL:
+								 * there may always be */
 } GovTidying;
 
 #define GOV_TIDYINGS		8

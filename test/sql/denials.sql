@@ -109,14 +109,14 @@ delete from gov_assignments where owner_id = 'denied' and entity_id = 'gpt';
 select entity_id, reason, denied from helper.denials where owner_id = 'denied' and entity_id = 'gpt';
 
 -- Long names, and callers of every length.
-insert into gov_entities (owner_id, id, type_id) values ('denied', repeat('ü', 255), 'org');
-insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ('denied', repeat('ü', 255), 'tokens', 0, 'P1D');
+insert into gov_entities (owner_id, id, type_id) values ('denied', left(repeat('ü', 255), 255), 'org');
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ('denied', left(repeat('ü', 255), 255), 'tokens', 0, 'P1D');
 create function helper.call_as(caller text, owner text, entity text) returns boolean
 language sql
 as $$
     select set_config('governance.caller', caller, false) is null or gov_allowed(owner, 'tokens', 1, null, array[entity])
 $$;
-select count(*) filter (where helper.call_as(repeat('é', n), 'denied', repeat('ü', 255))) from generate_series(0, 255) as n;
+select count(*) filter (where helper.call_as(left(repeat('é', n), 255), 'denied', left(repeat('ü', 255), 255))) from generate_series(0, 255) as n;
 call helper.await_denials('denied', 325);
 select denied, length(entity_id) as entity, length(last_entity) as last_entity, length(last_caller) as caller from helper.denials where owner_id = 'denied' and length(entity_id) = 255;
 
