@@ -153,9 +153,6 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    max_boosts constant int := 16;
-    base numeric;
 begin
     if array_ndims(new.scope_entity_ids) > 1 then
         perform @extschema@._gov_refuse_dimensions(tg_table_name, 'scope_entity_ids'::name);
@@ -169,60 +166,12 @@ begin
             new.updated_at := clock_timestamp();
         end if;
     end if;
-
-    -- Locked, so that two that are made at once are counted one after the other, and that no boost is left of a budget that is
-    -- being deleted. No foreign key says so: then TRUNCATE of the budgets would need CASCADE.
-    select a.usage_limit
-    into base
-    from @extschema@.gov_assignments a
-    where a.owner_id = new.owner_id
-        and a.entity_id = new.entity_id
-        and a.capability_id = new.capability_id
-        and a.scope_entity_ids = new.scope_entity_ids
-        and a.name = new.name
-    for no key update;
-    if not found then
-        raise exception using
-            errcode = 'foreign_key_violation',
-            message = format('entity "%s" has no such budget for capability "%s"', left(new.entity_id, 200), left(new.capability_id, 200)),
-            detail = format('Owner "%s" has none with the name "%s" and the scope %s.', left(new.owner_id, 200), left(new.name, 200), left(new.scope_entity_ids::text, 200)),
-            hint = 'A boost is of a budget that exists; gov_upsert_assignments() creates one.',
-            table = tg_table_name;
-    end if;
-    if base is null and (new.valid_until > @extschema@.gov_now()) is not false then
-        raise exception using
-            errcode = 'check_violation',
-            message = 'a budget without a limit cannot be boosted',
-            detail = format('The usage_limit of the budget of entity "%s" for capability "%s" is null.', left(new.entity_id, 200), left(new.capability_id, 200)),
-            hint = 'Give the budget a limit first.',
-            table = tg_table_name,
-            column = 'amount';
-    end if;
-    if (new.valid_until > @extschema@.gov_now()) is not false
-        and (
-            select count(*)
-            from @extschema@.gov_boosts b
-            where b.owner_id = new.owner_id
-                and b.entity_id = new.entity_id
-                and b.capability_id = new.capability_id
-                and b.scope_entity_ids = new.scope_entity_ids
-                and b.name = new.name
-                and b.id <> new.id
-                and (b.valid_until is null or b.valid_until > @extschema@.gov_now())) >= max_boosts
-    then
-        raise exception using
-            errcode = 'program_limit_exceeded',
-            message = format('a budget has at most %s boosts that have not ended', max_boosts),
-            detail = format('The budget of entity "%s" for capability "%s" has them.', left(new.entity_id, 200), left(new.capability_id, 200)),
-            hint = 'Delete boosts that are not needed, or change the limit.',
-            table = tg_table_name;
-    end if;
     return new;
 end
 $$;
 
 comment on function @extschema@.gov_keep_boost() is
-    'trigger: sorts the scope, rounds the amount to 9 decimals, keeps the times, and refuses a boost of no budget (23503), of one without limit (23514) and a 17th (54000)';
+    'trigger: sorts the scope, rounds the amount to 9 decimals, keeps the times';
 
 create function @extschema@.gov_keep_request()
 returns trigger
@@ -230,8 +179,6 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    max_open constant int := 100;
 begin
     if array_ndims(new.scope_entity_ids) > 1 then
         perform @extschema@._gov_refuse_dimensions(tg_table_name, 'scope_entity_ids'::name);
@@ -256,54 +203,34 @@ begin
             new.decided_by := session_user;
             new.decided_at := clock_timestamp();
         end if;
-        return new;
-    end if;
-
-    if new.state = 'open'
-        and (select count(*) from @extschema@.gov_increase_requests r where r.owner_id = new.owner_id and r.state = 'open') >= max_open
-    then
-        raise exception using
-            errcode = 'program_limit_exceeded',
-            message = format('owner "%s" has too many open requests', left(new.owner_id, 200)),
-            detail = format('At most %s may wait for an answer.', max_open),
-            hint = 'Withdraw some, or answer them.',
-            table = tg_table_name;
     end if;
     return new;
 end
 $$;
 
 comment on function @extschema@.gov_keep_request() is
-    'trigger: sorts the scope, rounds the amount to 9 decimals, notes who decided, keeps the times, and refuses a second decision (55000) and a 101st open request of an owner (54000)';
+    'trigger: sorts the scope, rounds the amount to 9 decimals, notes who decided, keeps the times, and refuses a second decision (55000)';
+
+create function @extschema@.gov_boost_bounded()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_boost_bounded_1_1';
+
+comment on function @extschema@.gov_boost_bounded() is
+    'trigger: refuses a boost of no budget (23503), of one without limit (23514), and a 17th that has not ended (54000)';
+
+create function @extschema@.gov_request_bounded()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_request_bounded_1_1';
+
+comment on function @extschema@.gov_request_bounded() is
+    'trigger: refuses a request of a tenant for no budget (23503) or for one without limit (23514), and a 101st open request of an owner (54000)';
 
 create function @extschema@.gov_end_boosts()
 returns trigger
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    moment constant timestamptz := @extschema@.gov_now();
-begin
-    delete from @extschema@.gov_boosts b
-    where b.owner_id = new.owner_id
-        and b.entity_id = new.entity_id
-        and b.capability_id = new.capability_id
-        and b.scope_entity_ids = new.scope_entity_ids
-        and b.name = new.name
-        and b.valid_from >= moment;
-
-    update @extschema@.gov_boosts b
-    set valid_until = moment
-    where b.owner_id = new.owner_id
-        and b.entity_id = new.entity_id
-        and b.capability_id = new.capability_id
-        and b.scope_entity_ids = new.scope_entity_ids
-        and b.name = new.name
-        and (b.valid_until > moment) is not false;
-    return null;
-end
-$$;
+language c
+as 'MODULE_PATHNAME', 'gov_end_boosts_1_1';
 
 comment on function @extschema@.gov_end_boosts() is 'trigger: ends the boosts of a budget whose limit was taken away';
 
@@ -389,6 +316,11 @@ create trigger gov_boosts_key
         is distinct from (old.id, old.owner_id, old.entity_id, old.capability_id, old.scope_entity_ids, old.name))
     execute function @extschema@.gov_refuse_key_change('id, owner_id, entity_id, capability_id, scope_entity_ids, name');
 
+create trigger gov_boosts_bounded
+    after insert or update on @extschema@.gov_boosts
+    for each row
+    execute function @extschema@.gov_boost_bounded();
+
 create trigger gov_increase_requests_keep
     before insert or update on @extschema@.gov_increase_requests
     for each row
@@ -400,6 +332,11 @@ create trigger gov_increase_requests_key
     when ((new.id, new.owner_id, new.entity_id, new.capability_id, new.scope_entity_ids, new.name, new.amount, new.valid_until, new.reason, new.requested_by)
         is distinct from (old.id, old.owner_id, old.entity_id, old.capability_id, old.scope_entity_ids, old.name, old.amount, old.valid_until, old.reason, old.requested_by))
     execute function @extschema@.gov_refuse_key_change('id, owner_id, entity_id, capability_id, scope_entity_ids, name, amount, valid_until, reason, requested_by');
+
+create trigger gov_increase_requests_bounded
+    after insert on @extschema@.gov_increase_requests
+    for each row
+    execute function @extschema@.gov_request_bounded();
 
 create trigger gov_alert_policies_keep
     before insert or update on @extschema@.gov_alert_policies

@@ -258,16 +258,27 @@ begin
     left join @extschema@._gov_held(owner, at, budgets) r on r.assignment_id = b.id
     left join lateral
     (
+        -- Two conditions that the index serves: of those that have ended there may be many.
         select sum(k.amount) as amount
-        from @extschema@.gov_boosts k
-        where has_boosts
-            and k.owner_id = owner
-            and k.entity_id = b.entity_id
-            and k.capability_id = b.capability_id
+        from (
+            select o.*
+            from @extschema@.gov_boosts o
+            where has_boosts
+                and o.owner_id = owner
+                and o.entity_id = b.entity_id
+                and o.valid_until > at
+            union all
+            select o.*
+            from @extschema@.gov_boosts o
+            where has_boosts
+                and o.owner_id = owner
+                and o.entity_id = b.entity_id
+                and o.valid_until is null
+        ) k
+        where k.capability_id = b.capability_id
             and k.scope_entity_ids = b.scope_entity_ids
             and k.name = b.name
             and k.valid_from <= at
-            and (k.valid_until > at) is not false
         offset 0
     ) x on true
     left join given g

@@ -61,6 +61,7 @@ static const GovKnownRelation known[] = {
 	INDEX(assignments_strict, "gov_assignments_strict", assignments),
 	RELATION(boosts, "gov_boosts"),
 	INDEX(boosts_budget, "gov_boosts_budget_idx", boosts),
+	RELATION(increase_requests, "gov_increase_requests"),
 	RELATION(counter_seq, "gov_counter_seq"),
 	RELATION(events, "gov_events"),
 	REQUIRED_INDEX(events_key, "gov_events_key", events),

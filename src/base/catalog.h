@@ -31,6 +31,7 @@ typedef struct GovCatalog
 										 * dropped */
 	Oid			boosts;			/* invalid in an older extension */
 	Oid			boosts_budget;	/* index on (owner_id, entity_id, valid_until) */
+	Oid			increase_requests;	/* invalid in an older extension */
 	Oid			counter_seq;
 	Oid			assignments_strict; /* index of strict ones on (owner_id,
 									 * entity_id) */

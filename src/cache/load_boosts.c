@@ -14,6 +14,10 @@
  *		not ended: with an end to come, and without one.  Of those that have
  *		ended there may be many.
  *
+ *		An entity may have thousands of budgets with 16 boosts each.  So its
+ *		boosts are sorted by their budgets once, and each budget finds its own by
+ *		a binary search.
+ *
  * INVARIANTS
  *		A boost that is made or changed makes its entity's node stale, as any
  *		row of the catalog does; so the steps of a fresh node are all there are.
@@ -31,7 +35,6 @@
 #include "catalog/pg_collation.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -41,6 +44,7 @@
 #include "base/errors.h"
 #include "cache/load_steps.h"
 #include "ledger/columns.h"
+#include "pure/bytes.h"
 
 #define GOV_BOOSTS_AT_FIRST		8
 
@@ -96,9 +100,9 @@ keep_boost(const GovLoad *load, Relation rel, HeapTuple tuple, GovBoosts *boosts
 			repalloc_huge(boosts->items, sizeof(GovBoost) * boosts->capacity);
 	}
 	boost = &boosts->items[boosts->count++];
-	boost->capability_id = values[GOV_BOOST_CAPABILITY_ID];
-	boost->scope_entity_ids = values[GOV_BOOST_SCOPE_ENTITY_IDS];
-	boost->name = values[GOV_BOOST_NAME];
+	boost->capability_id = PointerGetDatum(PG_DETOAST_DATUM_PACKED(values[GOV_BOOST_CAPABILITY_ID]));
+	boost->scope_entity_ids = PointerGetDatum(PG_DETOAST_DATUM_PACKED(values[GOV_BOOST_SCOPE_ENTITY_IDS]));
+	boost->name = PointerGetDatum(PG_DETOAST_DATUM_PACKED(values[GOV_BOOST_NAME]));
 	boost->amount = gov_load_sum(values[GOV_BOOST_AMOUNT]);
 	boost->from = DatumGetTimestampTz(values[GOV_BOOST_VALID_FROM]);
 	boost->until = nulls[GOV_BOOST_VALID_UNTIL] ? DT_NOEND :
@@ -128,34 +132,76 @@ scan_boosts(const GovLoad *load, Relation rel, Datum id, const ScanKeyData *unti
 	systable_endscan(scan);
 }
 
-/* Read the boosts of an entity's budgets that have not ended. */
+static int
+compare_bytes(Datum left, Datum right)
+{
+	text	   *a = (text *) DatumGetPointer(left);
+	text	   *b = (text *) DatumGetPointer(right);
+
+	return gov_bytes_compare(VARDATA_ANY(a), VARSIZE_ANY_EXHDR(a),
+							 VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b));
+}
+
+/* The order of budgets, by the bytes of what tells those of an entity apart. */
+static int
+compare_budgets(const void *left, const void *right)
+{
+	const GovBoost *a = left;
+	const GovBoost *b = right;
+	int			difference = compare_bytes(a->capability_id, b->capability_id);
+
+	if (difference == 0)
+		difference = compare_bytes(a->name, b->name);
+	if (difference == 0)
+		difference = compare_bytes(a->scope_entity_ids, b->scope_entity_ids);
+	return difference;
+}
+
+/*
+ * Read the boosts of an entity's budgets that have not ended, those of a budget
+ * one after the other.
+ */
 void
 gov_load_boosts(const GovLoad *load, Relation rel, Datum id, GovBoosts *boosts)
 {
 	ScanKeyData until;
 
 	if (!OidIsValid(gov_catalog()->boosts_budget))
-	{
 		scan_boosts(load, rel, id, NULL, boosts);
-		return;
+	else
+	{
+		ScanKeyInit(&until, GOV_BOOST_VALID_UNTIL + 1, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT,
+					TimestampTzGetDatum(load->now));
+		scan_boosts(load, rel, id, &until, boosts);
+		ScanKeyEntryInitialize(&until, SK_ISNULL | SK_SEARCHNULL, GOV_BOOST_VALID_UNTIL + 1,
+							   InvalidStrategy, InvalidOid, InvalidOid, InvalidOid, (Datum) 0);
+		scan_boosts(load, rel, id, &until, boosts);
 	}
-	ScanKeyInit(&until, GOV_BOOST_VALID_UNTIL + 1, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT,
-				TimestampTzGetDatum(load->now));
-	scan_boosts(load, rel, id, &until, boosts);
-	ScanKeyEntryInitialize(&until, SK_ISNULL | SK_SEARCHNULL, GOV_BOOST_VALID_UNTIL + 1,
-						   InvalidStrategy, InvalidOid, InvalidOid, InvalidOid, (Datum) 0);
-	scan_boosts(load, rel, id, &until, boosts);
+	if (boosts->count > 1)
+		qsort(boosts->items, boosts->count, sizeof(GovBoost), compare_budgets);
 }
 
-/* Is the boost of this budget?  A foreign key has compared the same values. */
-static bool
-is_of_budget(const GovBoost *boost, const GovRow *budget)
+/* Those of one budget, whose values are of the same form: a trigger has compared them. */
+static GovBoosts
+find_boosts(const GovBoosts *all, const GovRow *budget)
 {
-	return datum_image_eq(boost->capability_id, budget->values[GOV_ASSIGNMENT_CAPABILITY_ID],
-						  false, -1) &&
-		datum_image_eq(boost->scope_entity_ids, budget->values[GOV_ASSIGNMENT_SCOPE_ENTITY_IDS],
-					   false, -1) &&
-		datum_image_eq(boost->name, budget->values[GOV_ASSIGNMENT_NAME], false, -1);
+	GovBoosts	found = {0};
+	GovBoost	key = {
+		.capability_id = PointerGetDatum(PG_DETOAST_DATUM_PACKED(budget->values[GOV_ASSIGNMENT_CAPABILITY_ID])),
+		.scope_entity_ids = PointerGetDatum(PG_DETOAST_DATUM_PACKED(budget->values[GOV_ASSIGNMENT_SCOPE_ENTITY_IDS])),
+		.name = PointerGetDatum(PG_DETOAST_DATUM_PACKED(budget->values[GOV_ASSIGNMENT_NAME]))
+	};
+	GovBoost   *end = all->items + all->count;
+
+	found.items = bsearch(&key, all->items, all->count, sizeof(GovBoost), compare_budgets);
+	if (found.items == NULL)
+		return found;
+	while (found.items > all->items && compare_budgets(&key, found.items - 1) == 0)
+		found.items--;
+	while (found.items + found.count < end &&
+		   compare_budgets(&key, found.items + found.count) == 0)
+		found.count++;
+	return found;
 }
 
 static int
@@ -167,10 +213,9 @@ compare_times(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
-/* The moments to come at which something of this budget begins or ends, in order, each once. */
+/* The moments to come at which one of a budget's boosts begins or ends, in order, each once. */
 static int
-find_moments(const GovLoad *load, const GovBoosts *boosts, const GovRow *budget,
-			 TimestampTz *moments)
+find_moments(const GovLoad *load, const GovBoosts *boosts, TimestampTz *moments)
 {
 	int			count = 0;
 	int			ndistinct = 0;
@@ -179,8 +224,6 @@ find_moments(const GovLoad *load, const GovBoosts *boosts, const GovRow *budget,
 	{
 		const GovBoost *boost = &boosts->items[i];
 
-		if (!is_of_budget(boost, budget))
-			continue;
 		if (boost->from > load->now)
 			moments[count++] = boost->from;
 		if (!TIMESTAMP_IS_NOEND(boost->until))
@@ -197,13 +240,13 @@ find_moments(const GovLoad *load, const GovBoosts *boosts, const GovRow *budget,
 
 /* The limit that is in force at a time. */
 static GovAmount
-limit_at(const GovBoosts *boosts, const GovRow *budget, GovAmount limit, TimestampTz at)
+limit_at(const GovBoosts *boosts, GovAmount limit, TimestampTz at)
 {
 	for (int i = 0; i < boosts->count; i++)
 	{
 		const GovBoost *boost = &boosts->items[i];
 
-		if (boost->from <= at && at < boost->until && is_of_budget(boost, budget))
+		if (boost->from <= at && at < boost->until)
 			limit += boost->amount;
 	}
 	return Max(limit, 0);
@@ -211,27 +254,31 @@ limit_at(const GovBoosts *boosts, const GovRow *budget, GovAmount limit, Timesta
 
 /* The steps of a budget's limit; returns how many, or 0 if it has no boosts, or no limit. */
 uint32
-gov_load_limit_steps(const GovLoad *load, const GovBoosts *boosts, const GovRow *budget,
+gov_load_limit_steps(const GovLoad *load, const GovBoosts *all, const GovRow *budget,
 					 GovLimitStep **steps)
 {
+	GovBoosts	boosts;
 	TimestampTz *moments;
 	GovAmount	limit;
 	int			nmoments;
 
 	if (budget->nulls[GOV_ASSIGNMENT_USAGE_LIMIT])
 		return 0;
+	boosts = find_boosts(all, budget);
+	if (boosts.count == 0)
+		return 0;
 	limit = gov_load_sum(budget->values[GOV_ASSIGNMENT_USAGE_LIMIT]);
-	moments = palloc(sizeof(TimestampTz) * 2 * boosts->count);
-	nmoments = find_moments(load, boosts, budget, moments);
-	if (nmoments == 0 && limit_at(boosts, budget, limit, load->now) == limit)
+	moments = palloc(sizeof(TimestampTz) * 2 * boosts.count);
+	nmoments = find_moments(load, &boosts, moments);
+	if (nmoments == 0 && limit_at(&boosts, limit, load->now) == limit)
 		return 0;
 	*steps = palloc(sizeof(GovLimitStep) * (nmoments + 1));
 	(*steps)[0].from = DT_NOBEGIN;
-	(*steps)[0].limit = limit_at(boosts, budget, limit, load->now);
+	(*steps)[0].limit = limit_at(&boosts, limit, load->now);
 	for (int i = 0; i < nmoments; i++)
 	{
 		(*steps)[i + 1].from = moments[i];
-		(*steps)[i + 1].limit = limit_at(boosts, budget, limit, moments[i]);
+		(*steps)[i + 1].limit = limit_at(&boosts, limit, moments[i]);
 	}
 	return nmoments + 1;
 }

@@ -21,10 +21,16 @@
  * others use the column itself.
  */
 #define GOV_BOOSTED_LIMIT(a, at) \
-	"case when " a ".usage_limit is not null then trim_scale(greatest(" a ".usage_limit + coalesce((select sum(b.amount) from @gov_boosts b" \
+	"case when " a ".usage_limit is not null then trim_scale(greatest(" a ".usage_limit + coalesce((select sum(x.amount) from (" \
+	GOV_OPEN_BOOSTS(a, at, "b.valid_until > " at) " union all " GOV_OPEN_BOOSTS(a, at, "b.valid_until is null") \
+	") x), 0), 0)) end"
+
+/* Of those that have ended there may be many: these are found by the index. */
+#define GOV_OPEN_BOOSTS(a, at, is_open) \
+	"select b.amount from @gov_boosts b" \
 	" where b.owner_id = " a ".owner_id and b.entity_id = " a ".entity_id" \
 	" and b.capability_id = " a ".capability_id and b.scope_entity_ids = " a ".scope_entity_ids" \
-	" and b.name = " a ".name and b.valid_from <= " at " and (b.valid_until > " at ") is not false), 0), 0)) end"
+	" and b.name = " a ".name and b.valid_from <= " at " and " is_open
 
 /*
  * In a statement: the usage that reaches a threshold; of a limit of 0 any

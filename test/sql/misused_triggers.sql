@@ -48,6 +48,7 @@ $$;
 insert into lookalike values (1, 1, 1, 1, 1, 1);
 insert into gov_entities (owner_id, id, type_id) values ('acme', '0', 'user');
 insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('acme', 'ann', 'tokens', 1);
+insert into gov_boosts (owner_id, entity_id, capability_id, amount) values ('acme', 'ann', 'tokens', 1);
 
 -- On another table, whatever it fires for.
 select function, string_agg(distinct fired(function, 'lookalike', timing || ' ' || event, level), ' ') as outcome
@@ -108,7 +109,12 @@ from (values
     ('gov_assignment_allocated', 'gov_assignments', 'after delete', 'statement'),
     ('gov_assignment_bounded', 'gov_assignments', 'after delete', 'statement'),
     ('gov_assignment_bounded', 'gov_entities', 'after update', 'statement'),
-    ('gov_alert_policy_bounded', 'gov_assignments', 'after update', 'statement')
+    ('gov_alert_policy_bounded', 'gov_assignments', 'after update', 'statement'),
+    ('gov_boost_bounded', 'gov_assignments', 'after update', 'row'),
+    ('gov_boost_bounded', 'gov_boosts', 'after delete', 'row'),
+    ('gov_request_bounded', 'gov_boosts', 'after update', 'row'),
+    ('gov_end_boosts', 'gov_boosts', 'after update', 'row'),
+    ('gov_end_boosts', 'gov_assignments', 'after delete', 'row')
 ) t (function, tbl, event, level)
 order by function collate "C", event collate "C", level;
 

@@ -17,6 +17,7 @@ create role asks_reader;
 grant set on parameter governance.owner to asks_portal, asks_reader;
 select gov_grant('asks_portal', 'tenant'), gov_grant('asks_reader', 'reader');
 grant usage on schema helper to asks_portal;
+insert into gov_increase_requests (owner_id, entity_id, capability_id, amount) select 'crowded', 'ann', 'tokens', 1 from generate_series(1, 100);
 
 -- A tenant asks.
 set governance.owner = 'asks';
@@ -37,12 +38,19 @@ delete from gov_increase_requests;
 select gov_boost('asks', 'ann', 'tokens', 5);
 insert into gov_boosts (owner_id, entity_id, capability_id, amount) values ('asks', 'ann', 'tokens', 1);
 select exception, entity_id, amount, reason from gov_exceptions order by 1, 3;
+-- nor does it ask in plain SQL for what no boost could be of, nor learn how many requests another owner has
+insert into gov_increase_requests (owner_id, entity_id, capability_id, amount) values ('asks', 'nobody', 'tokens', 1);
+insert into gov_increase_requests (owner_id, entity_id, capability_id, name, amount) values ('asks', 'ann', 'tokens', repeat('x', 100000), 1);
+insert into gov_increase_requests (owner_id, entity_id, capability_id, scope_entity_ids, amount) values ('asks', 'ann', 'tokens', '{null}', 1);
+insert into gov_increase_requests (owner_id, entity_id, capability_id, amount) values ('asks', 'eng', 'tokens', 1);
+insert into gov_increase_requests (owner_id, entity_id, capability_id, amount) values ('crowded', 'ann', 'tokens', 1);
 reset role;
 set role asks_reader;
 select count(*) from gov_increase_requests;
 select gov_request_increase('asks', 'ann', 'tokens', 5);
 reset role;
 set governance.owner = '';
+delete from gov_increase_requests where owner_id = 'crowded';
 
 -- Answers: as asked, otherwise than asked, or not.
 select is_granted from gov_consume('asks', 'tokens', 15, null, '{ann}');
