@@ -38,6 +38,8 @@ PG_FUNCTION_INFO_V1(test_timezone_lookup);
 PG_FUNCTION_INFO_V1(test_budget_allows);
 PG_FUNCTION_INFO_V1(test_decide);
 PG_FUNCTION_INFO_V1(test_denial_reason);
+PG_FUNCTION_INFO_V1(test_bounds_at);
+PG_FUNCTION_INFO_V1(test_bounds_reach);
 
 /* Read a 128-bit integer. */
 static GovAmount
@@ -323,4 +325,40 @@ test_denial_reason(PG_FUNCTION_ARGS)
 	if (reason == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(reason));
+}
+
+/* The steps of a limit from arrays: when each begins, and how much it is. */
+static GovBounds *
+read_steps(FunctionCallInfo fcinfo)
+{
+	Datum	   *from,
+			   *limit;
+	bool	   *nulls;
+	int			n = budget_column(fcinfo, 0, TIMESTAMPTZOID, 8, true, 'd', &from, &nulls);
+	GovBounds  *bounds = palloc0(offsetof(GovBounds, steps) + n * sizeof(GovLimitStep));
+
+	if (budget_column(fcinfo, 1, NUMERICOID, -1, false, 'i', &limit, &nulls) != n)
+		elog(ERROR, "arrays of different lengths");
+	bounds->nsteps = n;
+	for (int i = 0; i < n; i++)
+	{
+		bounds->steps[i].from = DatumGetTimestampTz(from[i]);
+		bounds->steps[i].limit = raw_in(limit[i]);
+	}
+	return bounds;
+}
+
+/* test_bounds_at(two arrays, at timestamptz) returns numeric */
+Datum
+test_bounds_at(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(raw_out(gov_bounds_at(read_steps(fcinfo), PG_GETARG_TIMESTAMPTZ(2))));
+}
+
+/* test_bounds_reach(two arrays, wanted numeric, after timestamptz) returns timestamptz */
+Datum
+test_bounds_reach(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(gov_bounds_reach(read_steps(fcinfo), raw_in(PG_GETARG_DATUM(2)),
+										   PG_GETARG_TIMESTAMPTZ(3)));
 }

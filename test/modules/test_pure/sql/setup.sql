@@ -42,3 +42,7 @@ create function decide(usage numeric[], held numeric[],
 as :'library', 'test_decide' language c strict;
 create function denial_reason(integer) returns text
 as :'library', 'test_denial_reason' language c strict;
+create function bounds_at(since timestamptz[], usage_limit numeric[], at timestamptz) returns numeric
+as :'library', 'test_bounds_at' language c strict;
+create function bounds_reach(since timestamptz[], usage_limit numeric[], wanted numeric, after timestamptz) returns timestamptz
+as :'library', 'test_bounds_reach' language c strict;
