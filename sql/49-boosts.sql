@@ -264,6 +264,13 @@ begin
             hint = 'Leave it out to give none.';
     end if;
 
+    if $3 <= 0 then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = 'argument "amount" must be above 0',
+            hint = 'Decline the request, or take something off the limit with gov_boost.';
+    end if;
+
     select r.*
     into request
     from @extschema@.gov_increase_requests r

@@ -88,6 +88,7 @@ select gov_request_increase('asks', 'eng', 'tokens', 1);
 select gov_decide_increase(null, true);
 select gov_decide_increase(:'told', null);
 select gov_decide_increase(:'told', true, 0);
+select gov_decide_increase(:'told', true, -5);
 select gov_decide_increase(:'told', true, note => '');
 select gov_decide_increase(:'request', false);
 select gov_decide_increase('00000000-0000-0000-0000-000000000000', true);
