@@ -60,7 +60,8 @@ apt_install() {
 		as_root chmod a+x "$policy"
 	fi
 	log=$(mktemp)
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+	# a new machine may be upgrading itself just now: its packages are waited for
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qq -y \
 		--no-install-recommends "$@" >"$log" 2>&1 || status=$?
 	as_root rm -f "$dropin" $policy
 	[ $status -eq 0 ] || tail -n 20 "$log" >&2
