@@ -88,6 +88,7 @@ values
     ('constraint', 'gov_limit_history', 'gov_limit_history_pkey', 'O', 'alter table @extschema@.gov_limit_history add constraint gov_limit_history_pkey primary key (owner_id, assignment_id, replaced_at)'),
     ('index', 'gov_entities', 'gov_entities_parent_id_idx', 'O', 'create index gov_entities_parent_id_idx on @extschema@.gov_entities (owner_id, parent_id) where parent_id is not null'),
     ('index', 'gov_entities', 'gov_entities_type_id_idx', 'O', 'create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owner_id, id)'),
+    ('index', 'gov_entities', 'gov_entities_blocked', 'O', 'create index gov_entities_blocked on @extschema@.gov_entities (owner_id, id) where blocked_at is not null'),
     ('index', 'gov_assignments', 'gov_assignments_capability_id_idx', 'O', 'create index gov_assignments_capability_id_idx on @extschema@.gov_assignments (capability_id, owner_id, entity_id)'),
     ('index', 'gov_assignments', 'gov_assignments_scope_entity_ids_idx', 'O', 'create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments using gin ((owner_id || scope_entity_ids)) with (fastupdate = off) where scope_entity_ids <> ''{}'''),
     ('index', 'gov_assignments', 'gov_assignments_strict', 'O', 'create index gov_assignments_strict on @extschema@.gov_assignments (owner_id, entity_id) where strict_allocation'),

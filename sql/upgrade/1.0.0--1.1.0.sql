@@ -267,6 +267,11 @@ alter table @extschema@.gov_entities
     add constraint gov_entities_blocked_until_check check (blocked_until is null or isfinite(blocked_until) and blocked_at is not null),
     add constraint gov_entities_blocked_reason_check check (blocked_reason is null or length(blocked_reason) between 1 and 1000 and blocked_at is not null);
 
+create index gov_entities_blocked on @extschema@.gov_entities (owner_id, id) where blocked_at is not null;
+
+-- It has more columns now.
+drop function @extschema@.gov_tree(text, text[], text);
+
 comment on column @extschema@.gov_entities.blocked_at is 'when it was blocked; null: it is not. What involves a blocked entity is denied; gov_block() (since 1.1.0)';
 comment on column @extschema@.gov_entities.blocked_until is 'when the block ends by itself; null: not before gov_unblock() (since 1.1.0)';
 comment on column @extschema@.gov_entities.blocked_reason is 'why, for people to read (since 1.1.0)';
