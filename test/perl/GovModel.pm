@@ -157,7 +157,7 @@ sub forget
 }
 
 # Calls were denied: whatever becomes of their transaction, that stays.
-sub note_denied { push @denied, @_; return; }
+sub note_denied { push @denied, @_; $tally{denied} += @_; return; }
 
 # What a session sees of a kind: what is committed, and its own.
 sub known
