@@ -144,6 +144,9 @@ create index gov_entities_parent_id_idx on @extschema@.gov_entities (owner_id, p
 -- The entities of a type, which its deletion looks for, and which lists show for an owner, by id.
 create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owner_id, id);
 
+-- Those that are blocked, which are few.
+create index gov_entities_blocked on @extschema@.gov_entities (owner_id, id) where blocked_at is not null;
+
 comment on table @extschema@.gov_entities is 'what is governed; entities belong to one owner and form trees';
 comment on column @extschema@.gov_entities.owner_id is 'one of the vendor''s customers; does not change';
 comment on column @extschema@.gov_entities.id is '1 to 255 characters without control characters, unique within its owner; does not change';
@@ -372,7 +375,10 @@ using heap;
 create index gov_increase_requests_open on @extschema@.gov_increase_requests (owner_id, entity_id)
     where state = 'open';
 
-comment on table @extschema@.gov_increase_requests is 'requests for more, and what was answered (since 1.1.0)';
+-- Those that were answered or withdrawn, for governance.change_retention.
+create index gov_increase_requests_decided on @extschema@.gov_increase_requests (decided_at) where state <> 'open';
+
+comment on table @extschema@.gov_increase_requests is 'requests for more, and what was answered; governance.change_retention deletes old answers (since 1.1.0)';
 comment on column @extschema@.gov_increase_requests.id is 'its id, drawn where it is not given';
 comment on column @extschema@.gov_increase_requests.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_increase_requests.entity_id is 'the entity whose budget it is about';

@@ -28,7 +28,10 @@ returns table
     enforcement text,
     locked boolean,
     strict_allocation boolean,
-    base_limit numeric
+    base_limit numeric,
+    blocked_at timestamptz,
+    blocked_until timestamptz,
+    blocked_reason text
 )
 language plpgsql
 stable
@@ -53,7 +56,10 @@ begin
             e.type_id,
             e.parent_id,
             e.display_name,
-            e.archived_at is not null as is_archived
+            e.archived_at is not null as is_archived,
+            case when (e.blocked_until > at) is not false then e.blocked_at end as blocked_at,
+            case when e.blocked_until > at then e.blocked_until end as blocked_until,
+            case when (e.blocked_until > at) is not false then e.blocked_reason end as blocked_reason
         from @extschema@.gov_entities e
         where e.owner_id = owner
     ),
@@ -172,7 +178,10 @@ begin
         b.enforcement,
         b.locked,
         b.strict_allocation,
-        b.usage_limit
+        b.usage_limit,
+        e.blocked_at,
+        e.blocked_until,
+        e.blocked_reason
     from @extschema@.gov_assignments b
     join entity e on e.id = b.entity_id and not e.is_archived
     join turn w

@@ -98,7 +98,10 @@ returns table
     enforcement text,
     locked boolean,
     strict_allocation boolean,
-    base_limit numeric
+    base_limit numeric,
+    blocked_at timestamptz,
+    blocked_until timestamptz,
+    blocked_reason text
 )
 language plpgsql
 stable
@@ -152,13 +155,16 @@ begin
             e.display_name,
             e.type_id,
             e.parent_id,
+            case when (e.blocked_until > at) is not false then e.blocked_at end as blocked_at,
+            case when e.blocked_until > at then e.blocked_until end as blocked_until,
+            case when (e.blocked_until > at) is not false then e.blocked_reason end as blocked_reason,
             w.window_start,
             w.window_end,
             coalesce(w.window_start, '-infinity') as counted_from
         from unnest(ids) i (id)
         cross join lateral
         (
-            select x.id, x.display_name, x.type_id, x.parent_id
+            select x.id, x.display_name, x.type_id, x.parent_id, x.blocked_at, x.blocked_until, x.blocked_reason
             from @extschema@.gov_entities x
             where x.owner_id = owner
                 and x.id = i.id
@@ -243,7 +249,10 @@ begin
         b.enforcement,
         b.locked,
         b.strict_allocation,
-        b.usage_limit
+        b.usage_limit,
+        b.blocked_at,
+        b.blocked_until,
+        b.blocked_reason
     from budget b
     left join place p on p.parent_id = b.parent_id
     left join lateral
@@ -320,7 +329,10 @@ returns table
     enforcement text,
     locked boolean,
     strict_allocation boolean,
-    base_limit numeric
+    base_limit numeric,
+    blocked_at timestamptz,
+    blocked_until timestamptz,
+    blocked_reason text
 )
 language c
 stable

@@ -21,7 +21,10 @@ select
     b.usage_period_end,
     b.enforcement collate "C" as enforcement,
     b.locked,
-    b.base_limit
+    b.base_limit,
+    b.blocked_at,
+    b.blocked_until,
+    b.blocked_reason collate "C" as blocked_reason
 from
 (
     select a.owner_id, a.entity_id
@@ -54,6 +57,9 @@ comment on column @extschema@.gov_budgets.usage_period_end is 'its end, exclusiv
 comment on column @extschema@.gov_budgets.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
 comment on column @extschema@.gov_budgets.locked is 'true = tenants may not change it';
 comment on column @extschema@.gov_budgets.base_limit is 'the limit without boosts (since 1.1.0)';
+comment on column @extschema@.gov_budgets.blocked_at is 'since when its entity is blocked; null: it is not, though what is above it may be (since 1.1.0)';
+comment on column @extschema@.gov_budgets.blocked_until is 'when that block ends by itself; null: not at all (since 1.1.0)';
+comment on column @extschema@.gov_budgets.blocked_reason is 'why, for people to read (since 1.1.0)';
 
 create view @extschema@.gov_allocations with (security_invoker = true) as
 select

@@ -13,7 +13,10 @@ returns table
     type_id text,
     shown_id text,
     path text[],
-    sort_key text
+    sort_key text,
+    blocked_at timestamptz,
+    blocked_until timestamptz,
+    blocked_reason text
 )
 language plpgsql
 stable
@@ -62,7 +65,10 @@ begin
                 e.type_id,
                 e.archived_at is not null as is_archived,
                 s.path[cardinality(s.path)] as shown_id,
-                case when e.archived_at is not null then s.path else s.path || e.id end as path
+                case when e.archived_at is not null then s.path else s.path || e.id end as path,
+                e.blocked_at,
+                e.blocked_until,
+                e.blocked_reason
             from shown s
             cross join @extschema@.gov_entities e
             where e.owner_id = owner
@@ -74,18 +80,37 @@ begin
                 e.type_id,
                 e.is_archived,
                 case when p.is_archived then p.shown_id else p.id end,
-                case when e.is_archived then p.path else p.path || e.id end
+                case when e.is_archived then p.path else p.path || e.id end,
+                e.blocked_at,
+                e.blocked_until,
+                e.blocked_reason
             from place p
             cross join lateral
             (
-                select x.id, x.display_name, x.type_id, x.archived_at is not null as is_archived
+                select
+                    x.id,
+                    x.display_name,
+                    x.type_id,
+                    x.archived_at is not null as is_archived,
+                    x.blocked_at,
+                    x.blocked_until,
+                    x.blocked_reason
                 from @extschema@.gov_entities x
                 where x.owner_id = owner
                     and x.parent_id = p.id
                 offset 0
             ) e
         )
-        select p.id, p.display_name, p.type_id, p.shown_id, p.path, chr(1) || array_to_string(p.path, chr(1))
+        select
+            p.id,
+            p.display_name,
+            p.type_id,
+            p.shown_id,
+            p.path,
+            chr(1) || array_to_string(p.path, chr(1)),
+            p.blocked_at,
+            p.blocked_until,
+            p.blocked_reason
         from place p
         where not p.is_archived;
         return;
@@ -99,7 +124,10 @@ begin
             e.type_id,
             e.parent_id,
             e.display_name,
-            e.archived_at is not null as is_archived
+            e.archived_at is not null as is_archived,
+            e.blocked_at,
+            e.blocked_until,
+            e.blocked_reason
         from @extschema@.gov_entities e
         where e.owner_id = owner
     ),
@@ -112,7 +140,10 @@ begin
             e.is_archived,
             null::text collate "C" as shown_id,
             case when e.is_archived then '{}' else array[e.id] end as path,
-            case when e.is_archived then '' else chr(1) || e.id end as sort_key
+            case when e.is_archived then '' else chr(1) || e.id end as sort_key,
+            e.blocked_at,
+            e.blocked_until,
+            e.blocked_reason
         from entity e
         where e.parent_id is null
         union all
@@ -123,11 +154,14 @@ begin
             e.is_archived,
             case when p.is_archived then p.shown_id else p.id end,
             case when e.is_archived then p.path else p.path || e.id end,
-            case when e.is_archived then p.sort_key else p.sort_key || chr(1) || e.id end
+            case when e.is_archived then p.sort_key else p.sort_key || chr(1) || e.id end,
+            e.blocked_at,
+            e.blocked_until,
+            e.blocked_reason
         from place p
         join entity e on e.parent_id = p.id
     )
-    select p.id, p.display_name, p.type_id, p.shown_id, p.path, p.sort_key
+    select p.id, p.display_name, p.type_id, p.shown_id, p.path, p.sort_key, p.blocked_at, p.blocked_until, p.blocked_reason
     from place p
     -- An entity that no root leads to is below a cycle. Checked once, before the first row.
     where (
@@ -172,7 +206,11 @@ returns table
     enforcement text,
     locked boolean,
     depth integer,
-    path text[]
+    path text[],
+    base_limit numeric,
+    blocked_at timestamptz,
+    blocked_until timestamptz,
+    blocked_reason text
 )
 language plpgsql
 stable
@@ -185,6 +223,8 @@ set enable_mergejoin = off
 set enable_seqscan = off
 set jit = off
 as $$
+declare
+    at constant timestamptz := @extschema@.gov_now();
 begin
     perform @extschema@._gov_require_owner(owner_id);
     perform @extschema@._gov_require_list('capability_ids', array_ndims(capability_ids));
@@ -221,14 +261,18 @@ begin
         b.enforcement,
         b.locked,
         cardinality(p.path) - 1,
-        p.path
+        p.path,
+        b.base_limit,
+        case when (p.blocked_until > at) is not false then p.blocked_at end,
+        case when p.blocked_until > at then p.blocked_until end,
+        case when (p.blocked_until > at) is not false then p.blocked_reason end
     from place p
     left join
     (
         select x.*
         from @extschema@._gov_budgets_at(
             owner_id,
-            @extschema@.gov_now(),
+            at,
             case when under_entity_id is not null then array(select w.id from place w) end) x
         where capability_ids is not null
             and x.capability_id = any (capability_ids)
@@ -246,7 +290,7 @@ stand below the nearest entity above that is not archived.
 owner_id: one of the vendor's customers; capability_ids: whose budgets to show; null for one row per entity, without budgets;
     under_entity_id: only this entity and what is below it
 result: the columns of gov_budgets but for owner_id; depth: 0 for a root; path: the ids from the root down to the entity. One row per
-    budget, an entity's by capability, scope size, scope and name; unknown ids: no rows
+    budget, an entity's by capability, scope size, scope and name; unknown ids: no rows. base_limit and what is blocked: since 1.1.0
 errors: 22004 null owner_id or element of capability_ids; 22023 capability_ids of two dimensions; 23514 an entity below itself, written
     with triggers disabled; 42501 an owner that the session may not see$$;
 

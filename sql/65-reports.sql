@@ -94,6 +94,22 @@ end;
 
 comment on function @extschema@._gov_cadence_words(text) is 'internal: a cadence in the words of a label, such as /month or /30d; nothing for a budget that never resets';
 
+create function @extschema@._gov_short_time(moment timestamptz, now timestamptz)
+returns text
+language sql
+stable
+parallel safe
+return case
+    when moment is null then 'never'
+    when moment < now + interval '1 day' then to_char(moment, 'HH24:MI')
+    when moment < now + interval '1 year' then to_char(moment, 'FMDD Mon')
+    when moment < '10000-01-01' then to_char(moment, 'Mon YYYY')
+    else to_char(moment, 'YYYY')
+end;
+
+comment on function @extschema@._gov_short_time(timestamptz, timestamptz) is
+    'internal: a time to come in few characters, the fewer of it the further off it is; never for null';
+
 create function @extschema@.gov_report
 (
     owner_id text,
@@ -121,6 +137,7 @@ declare
     now timestamptz := @extschema@.gov_now();
     stems text[] := '{""}';
     stem text;
+    name text;
     place bigint := 0;
     item record;
 begin
@@ -136,7 +153,8 @@ begin
         (
             select t.*, t.depth - min(t.depth) over () as level
             from @extschema@.gov_tree(gov_report.owner_id, null::text[], gov_report.under_entity_id) with ordinality
-                t (entity_id, display_name, type_id, parent_id, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, depth, path, n)
+                t (entity_id, display_name, type_id, parent_id, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, depth, path, c15,
+                    blocked_at, blocked_until, blocked_reason, n)
         ),
         shown as
         (
@@ -145,6 +163,9 @@ begin
                 t.entity_id,
                 coalesce(t.display_name, t.entity_id) as title,
                 t.type_id,
+                t.blocked_at,
+                t.blocked_until,
+                t.blocked_reason,
                 t.level as depth,
                 coalesce(lead(t.depth) over (order by t.n) > t.depth, false) as has_children,
                 row_number() over (partition by t.parent_id order by t.n desc) = 1 as is_last
@@ -187,12 +208,16 @@ begin
         -- A new entity. Below the deepest level its depth is written out.
         if item.n <> place then
             place := item.n;
+            name := format('%s (%s)', item.title, item.type_id)
+                || case when item.blocked_at is not null then ' blocked' else '' end
+                || case when item.blocked_until is not null then ' until ' || @extschema@._gov_short_time(item.blocked_until, now) else '' end
+                || coalesce(': ' || item.blocked_reason, '');
             if item.depth > deepest then
-                return next @extschema@._gov_cut(format('%s%s: %s (%s)', stems[deepest + 2], item.depth, item.title, item.type_id), width, ellipsis);
+                return next @extschema@._gov_cut(format('%s%s: %s', stems[deepest + 2], item.depth, name), width, ellipsis);
             else
                 stem := stems[item.depth + 1];
                 return next @extschema@._gov_cut(stem || case when item.depth = 0 then '' when item.is_last then corner else branch end
-                    || format('%s (%s)', item.title, item.type_id), width, ellipsis);
+                    || name, width, ellipsis);
                 stems[item.depth + 2] := stem || case when item.depth = 0 then '' when item.is_last then '   ' else through end;
             end if;
         end if;
@@ -211,13 +236,7 @@ begin
                 || case when item.current_usage > item.usage_limit then '! ' else '  ' end
                 || lpad(@extschema@._gov_short(item.current_usage), 6)
                 || rpad(coalesce(' of ' || @extschema@._gov_short(item.usage_limit), ''), 11)
-                || rpad(case
-                    when item.usage_period_end is null then 'never'
-                    when item.usage_period_end < now + interval '1 day' then to_char(item.usage_period_end, 'HH24:MI')
-                    when item.usage_period_end < now + interval '1 year' then to_char(item.usage_period_end, 'FMDD Mon')
-                    when item.usage_period_end < '10000-01-01' then to_char(item.usage_period_end, 'Mon YYYY')
-                    else to_char(item.usage_period_end, 'YYYY')
-                end, 8)
+                || rpad(@extschema@._gov_short_time(item.usage_period_end, now), 8)
                 || lpad(case when item.has_allocated then coalesce(@extschema@._gov_short(item.unallocated), '') else '' end, 7)
                 || case item.enforcement when 'soft' then ' soft' else '' end);
         end if;
@@ -236,7 +255,7 @@ owner_id: one of the vendor's customers; capability_id: only budgets of this cap
 result: lines of at most 98 characters, a heading first. A budget's line: the capability, the length of its window, name and scope;
     a bar of what is used and held, drawn in ASCII unless database and client use UTF8; the share that is used, ! when the limit
     is passed; amounts of 3 digits; when the window ends, in the session's time zone; what is left to allocate when children
-    have budgets; soft
+    have budgets; soft. Beside a blocked entity, until when (since 1.1.0)
 errors: 22004 null owner_id; 22023 negative max_depth; 23514 an entity below itself, written with triggers disabled; 42501 an owner that the session may not see$$;
 
 create function @extschema@.gov_query
@@ -272,7 +291,8 @@ owner_id: one of the vendor's customers; capability_ids: the budgets of these, a
     arguments
 result: {"data": [...], "pagination": {"next": cursor or null}}, each row with entityId, displayName, typeId, parentId,
     capabilityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, allocated, utilization, cadence,
-    usagePeriodStart, usagePeriodEnd, enforcement and locked. utilization = usage / limit, 1 for a limit of 0; allocated: the
+    usagePeriodStart, usagePeriodEnd, enforcement and locked; since 1.1.0 baseLimit, and of the entity blockedAt, blockedUntil and
+    blockedReason, null while it is not blocked. utilization = usage / limit, 1 for a limit of 0; allocated: the
     limits of the children's unnamed node-wide budgets of the same capability and cadence, null for scoped budgets
 errors: 22004 null owner_id, sort_by, sort_order, scope, page_size or element of an array; 22023 unknown sort_by, sort_order or
     scope, an array of two dimensions, page_size out of range, after not a cursor of this query; 23514 an entity below itself, written

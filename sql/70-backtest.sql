@@ -137,6 +137,9 @@ create function @extschema@._gov_replay
     suspended_from timestamptz[],
     from_time timestamptz,
     to_time timestamptz,
+    step_budgets int[],
+    step_times timestamptz[],
+    step_limits numeric[],
     out n int,
     out denied_count bigint,
     out denied_amount numeric,
@@ -146,10 +149,10 @@ returns setof record
 language c
 stable
 strict
-as 'MODULE_PATHNAME', 'gov_replay_1_0';
+as 'MODULE_PATHNAME', 'gov_replay_1_1';
 
-comment on function @extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz) is
-    'internal: what budgets would have denied of an owner''s ledger between two times; n is a budget''s place, suspended_from from when on each has no say (22003, 22008, 22023, 42501)';
+comment on function @extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz, int[], timestamptz[], numeric[]) is
+    'internal: what budgets would have denied of an owner''s ledger between two times; n is a budget''s place, suspended_from from when on each has no say, steps are the limits that some had from a time on (22003, 22008, 22023, 42501)';
 
 create function @extschema@.gov_backtest
 (
@@ -178,6 +181,9 @@ declare
     missing constant text := case when $3 is null then 'from_time' when $4 is null then 'to_time' end;
     budgets @extschema@.gov_assignments[];
     suspended_from timestamptz[];
+    step_budgets int[];
+    step_times timestamptz[];
+    step_limits numeric[];
 begin
     perform @extschema@._gov_require_owner(owner);
     if missing is not null then
@@ -194,9 +200,34 @@ begin
         join @extschema@.gov_entities e on e.owner_id = owner and e.id = b.entity_id
         order by b.ordinality);
 
+    -- The boosts that a budget has had are tried with it where its limit is the one that it has now.
+    select coalesce(array_agg(s.n order by s.n, s.moment), '{}'),
+        coalesce(array_agg(s.moment order by s.n, s.moment), '{}'),
+        coalesce(array_agg(greatest(s.usage_limit + s.added, 0) order by s.n, s.moment), '{}')
+    into step_budgets, step_times, step_limits
+    from (
+        select b.ordinality::int as n, m.moment, b.usage_limit, sum(sum(m.added)) over (partition by b.ordinality order by m.moment) as added
+        from unnest(budgets) with ordinality b
+        join @extschema@.gov_assignments a
+            on a.owner_id = owner
+            and a.entity_id = b.entity_id
+            and a.capability_id = b.capability_id
+            and a.scope_entity_ids = b.scope_entity_ids
+            and a.name = b.name
+            and a.usage_limit = b.usage_limit
+        join @extschema@.gov_boosts x
+            on x.owner_id = owner
+            and x.entity_id = b.entity_id
+            and x.capability_id = b.capability_id
+            and x.scope_entity_ids = b.scope_entity_ids
+            and x.name = b.name
+        cross join lateral (values (x.valid_from, x.amount), (x.valid_until, - x.amount)) m (moment, added)
+        where m.moment is not null
+        group by b.ordinality, b.usage_limit, m.moment) s;
+
     return query
     select b.entity_id, b.capability_id, b.scope_entity_ids, b.name, r.denied_count, r.denied_amount, r.first_denied_at
-    from @extschema@._gov_replay(owner, budgets, suspended_from, $3, $4) r
+    from @extschema@._gov_replay(owner, budgets, suspended_from, $3, $4, step_budgets, step_times, step_limits) r
     join unnest(budgets) with ordinality b on b.ordinality = r.n
     order by r.n;
 end
@@ -211,7 +242,8 @@ owner_id: one of the vendor's customers; assignments: what one would give gov_up
 result: a row per budget, by entity, capability, scope size, scope and name; denied_count, denied_amount: the uses that it would
     have denied, and their sum in the capability's unit; first_denied_at: the occurred_at of the first, null without any. A use that
     any budget denies is counted by none, and denied by each that lacks room for it; a correction (a negative amount) is counted and
-    never denied. Usage starts at 0 at from_time; an archived entity's budgets do not count from its archiving on
+    never denied. A budget that is stored with the same limit has the boosts that it had at the time of a use; blocks make no
+    difference. Usage starts at 0 at from_time; an archived entity's budgets do not count from its archiving on
 errors: 22004 null argument; 22023 and 23503 as of gov_upsert_assignments; 54000 more than 10,000 objects; 42501 an owner that the
     session may not see; 22003 a sum out of range; 22008 a window out of range$$;
 

@@ -4,8 +4,8 @@
  *
  * PURPOSE
  *		gov_backtest, in SQL, makes rows of gov_assignments of what was
- *		proposed and judges them as an upsert would.  Here they become trials
- *		(backtest.c), and the ledger's part between two times goes past them,
+ *		proposed and judges them as an upsert would.  They become trials
+ *		(call/trial.c), and the ledger's part between two times goes past them,
  *		sorted by the executor and handed over row by row.
  *
  * SNAPSHOT
@@ -15,8 +15,7 @@
  *
  * RIGHTS
  *		The ledger is read with the engine's rights, of an owner that the
- *		session may see.  Whoever has EXECUTE may call this with anything: it
- *		trusts no value.
+ *		session may see.
  *
  * FAILURE
  *		A budget that cannot be, or has no window at the time of a use, ends the
@@ -40,10 +39,10 @@
 #include "base/errors.h"
 #include "base/owner.h"
 #include "base/spi.h"
-#include "pure/backtest.h"
-#include "pure/window.h"
+#include "call/trial.h"
 
 PG_FUNCTION_INFO_V1(gov_replay_1_0);
+PG_FUNCTION_INFO_V1(gov_replay_1_1);
 
 /*
  * Up to so many entities it pays to ask each event whether it names one of
@@ -58,7 +57,10 @@ enum
 	ARG_BUDGETS,
 	ARG_SUSPENDED_FROM,
 	ARG_FROM_TIME,
-	ARG_TO_TIME
+	ARG_TO_TIME,
+	ARG_STEP_BUDGETS,			/* since 1.1 */
+	ARG_STEP_TIMES,
+	ARG_STEP_LIMITS
 };
 
 /* the columns of the query, by position */
@@ -88,170 +90,6 @@ typedef struct GovReplay
 	MemoryContext use_context;	/* reset with each use */
 } GovReplay;
 
-pg_noreturn static void
-raise_bad_budget(const char *column)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for \"%s\" in a proposed budget", column),
-			 errhint("Call gov_backtest, which says what is wrong.")));
-}
-
-/* Read a text[] that has no nulls. */
-static int
-read_texts(Datum array, const char *column, Datum **texts)
-{
-	ArrayType  *value = DatumGetArrayTypeP(array);
-	bool	   *nulls;
-	int			count;
-
-	deconstruct_array(value, TEXTOID, -1, false, TYPALIGN_INT, texts, &nulls, &count);
-	for (int i = 0; i < count; i++)
-	{
-		if (nulls[i])
-			raise_bad_budget(column);
-	}
-	return count;
-}
-
-/* A column of a budget, which must not be null. */
-static Datum
-required_column(HeapTupleHeader row, const char *column)
-{
-	bool		isnull;
-	Datum		value = GetAttributeByName(row, column, &isnull);
-
-	if (isnull)
-		raise_bad_budget(column);
-	return value;
-}
-
-/* The number of a text of a budget, which stays as long as the call. */
-static int
-name_of(GovBacktest *backtest, Datum value)
-{
-	text	   *name = DatumGetTextPP(value);
-
-	return gov_backtest_name(backtest, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-}
-
-static void
-read_limit(HeapTupleHeader row, GovTrial *trial)
-{
-	bool		isnull;
-	Datum		limit = GetAttributeByName(row, "usage_limit", &isnull);
-	char	   *enforcement = TextDatumGetCString(required_column(row, "enforcement"));
-
-	trial->state.has_limit = !isnull;
-	trial->state.is_soft = strcmp(enforcement, "soft") == 0;
-	if (!isnull &&
-		(gov_amount_from_numeric(DatumGetNumeric(limit), &trial->state.limit) != GOV_AMOUNT_OK ||
-		 trial->state.limit < 0))
-		raise_bad_budget("usage_limit");
-}
-
-static void
-read_call_limit(HeapTupleHeader row, GovTrial *trial)
-{
-	bool		isnull;
-	Datum		limit = GetAttributeByName(row, "call_limit", &isnull);
-	GovBounds  *bounds;
-
-	if (isnull)
-		return;
-	bounds = palloc0(offsetof(GovBounds, steps));
-	bounds->has_call_limit = true;
-	if (gov_amount_from_numeric(DatumGetNumeric(limit), &bounds->call_limit) != GOV_AMOUNT_OK ||
-		bounds->call_limit < 0)
-		raise_bad_budget("call_limit");
-	trial->state.bounds = bounds;
-}
-
-static void
-read_windows(HeapTupleHeader row, GovTrial *trial)
-{
-	bool		isnull;
-	Datum		cadence = GetAttributeByName(row, "cadence", &isnull);
-	Datum		anchor;
-
-	if (!isnull && !gov_cadence_parse(TextDatumGetCString(cadence), &trial->cadence))
-		raise_bad_budget("cadence");
-	anchor = GetAttributeByName(row, "anchor_at", &isnull);
-	trial->has_anchor = !isnull;
-	trial->anchor = isnull ? 0 : DatumGetTimestampTz(anchor);
-	trial->tz = gov_window_timezone(TextDatumGetCString(required_column(row, "timezone")));
-	if (trial->tz == NULL)
-		raise_bad_budget("timezone");
-}
-
-static void
-add_trial(GovBacktest *backtest, HeapTupleHeader row, TimestampTz suspended_from)
-{
-	GovTrial	trial = {0};
-	Datum	   *scope;
-
-	trial.suspended_from = suspended_from;
-	trial.entity = name_of(backtest, required_column(row, "entity_id"));
-	trial.capability = name_of(backtest, required_column(row, "capability_id"));
-	trial.nscope = read_texts(required_column(row, "scope_entity_ids"), "scope_entity_ids", &scope);
-	trial.scope = palloc(sizeof(int) * Max(trial.nscope, 1));
-	for (int i = 0; i < trial.nscope; i++)
-		trial.scope[i] = name_of(backtest, scope[i]);
-	read_limit(row, &trial);
-	read_call_limit(row, &trial);
-	read_windows(row, &trial);
-	gov_backtest_add(backtest, &trial);
-}
-
-/* How many names the budgets can have between them. */
-static int
-count_names(Datum *budgets, int count)
-{
-	int			nnames = 0;
-
-	for (int i = 0; i < count; i++)
-	{
-		Datum		scope = required_column(DatumGetHeapTupleHeader(budgets[i]), "scope_entity_ids");
-		ArrayType  *ids = DatumGetArrayTypeP(scope);
-
-		nnames += 2 + ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
-	}
-	return nnames;
-}
-
-/* Make trials of an array of gov_assignments; each keeps its place. */
-static GovBacktest *
-read_budgets(FunctionCallInfo fcinfo, Datum **budgets, int *count)
-{
-	ArrayType  *rows = PG_GETARG_ARRAYTYPE_P(ARG_BUDGETS);
-	ArrayType  *times = PG_GETARG_ARRAYTYPE_P(ARG_SUSPENDED_FROM);
-	GovBacktest *backtest;
-	Datum	   *suspended_from;
-	bool	   *nulls;
-	bool	   *is_never;
-	int			ntimes;
-
-	deconstruct_array(rows, ARR_ELEMTYPE(rows), -1, false, TYPALIGN_DOUBLE,
-					  budgets, &nulls, count);
-	deconstruct_array(times, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
-					  &suspended_from, &is_never, &ntimes);
-	if (ntimes != *count)
-		raise_bad_budget("archived_at");
-	for (int i = 0; i < *count; i++)
-	{
-		if (nulls[i])
-			raise_bad_budget("entity_id");
-	}
-	if (*count == 0)
-		return NULL;
-
-	backtest = gov_backtest_create(*count, count_names(*budgets, *count));
-	for (int i = 0; i < *count; i++)
-		add_trial(backtest, DatumGetHeapTupleHeader((*budgets)[i]),
-				  is_never[i] ? DT_NOEND : DatumGetTimestampTz(suspended_from[i]));
-	return backtest;
-}
-
 /* The distinct values of entity_id, or of capability_id, of the budgets: a text[]. */
 static ArrayType *
 distinct_values(const GovBacktest *backtest, Datum *budgets, int count, bool is_entity)
@@ -269,7 +107,7 @@ distinct_values(const GovBacktest *backtest, Datum *budgets, int count, bool is_
 		if (bms_is_member(number, seen))
 			continue;
 		seen = bms_add_member(seen, number);
-		values[nvalues++] = required_column(DatumGetHeapTupleHeader(budgets[i]), column);
+		values[nvalues++] = gov_trial_column(DatumGetHeapTupleHeader(budgets[i]), column);
 	}
 	return construct_array(values, nvalues, TEXTOID, -1, false, TYPALIGN_INT);
 }
@@ -308,7 +146,7 @@ replay_use(TupleTableSlot *row, void *state)
 		raise_failure(GOV_BACKTEST_OVERFLOW, at);
 
 	gov_backtest_begin_use(replay->backtest);
-	nids = read_texts(values[USE_ENTITY_IDS], "entity_ids", &ids);
+	nids = gov_trial_texts(values[USE_ENTITY_IDS], "entity_ids", &ids);
 	for (int i = 0; i < nids; i++)
 		gov_backtest_entity(replay->backtest, VARDATA_ANY(ids[i]), VARSIZE_ANY_EXHDR(ids[i]));
 	capability = DatumGetTextPP(values[USE_CAPABILITY_ID]);
@@ -359,6 +197,26 @@ put_trial(ReturnSetInfo *result, int number, const GovTrial *trial)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+static Datum
+replay_budgets(FunctionCallInfo fcinfo, GovTrialSteps *steps)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	GovBacktest *backtest;
+	Datum	   *budgets;
+	int			count;
+
+	gov_owner_require_visible(PG_GETARG_TEXT_PP(ARG_OWNER_ID));
+	InitMaterializedSRF(fcinfo, 0);
+	backtest = gov_trial_read(PG_GETARG_ARRAYTYPE_P(ARG_BUDGETS),
+							  PG_GETARG_ARRAYTYPE_P(ARG_SUSPENDED_FROM), steps, &budgets, &count);
+	if (count == 0)
+		return (Datum) 0;
+	replay_ledger(fcinfo, backtest, budgets, count);
+	for (int i = 0; i < count; i++)
+		put_trial(result, i + 1, gov_backtest_trial(backtest, i));
+	return (Datum) 0;
+}
+
 /*
  * _gov_replay(owner_id text, budgets gov_assignments[],
  *		suspended_from timestamptz[], from_time timestamptz, to_time timestamptz)
@@ -368,18 +226,21 @@ put_trial(ReturnSetInfo *result, int number, const GovTrial *trial)
 Datum
 gov_replay_1_0(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	GovBacktest *backtest;
-	Datum	   *budgets;
-	int			count;
+	GovTrialSteps none = {0};
 
-	gov_owner_require_visible(PG_GETARG_TEXT_PP(ARG_OWNER_ID));
-	InitMaterializedSRF(fcinfo, 0);
-	backtest = read_budgets(fcinfo, &budgets, &count);
-	if (count == 0)
-		return (Datum) 0;
-	replay_ledger(fcinfo, backtest, budgets, count);
-	for (int i = 0; i < count; i++)
-		put_trial(result, i + 1, gov_backtest_trial(backtest, i));
-	return (Datum) 0;
+	return replay_budgets(fcinfo, &none);
+}
+
+/*
+ * The same with (step_budgets integer[], step_times timestamptz[],
+ *		step_limits numeric[]): how the limits of some changed.
+ */
+Datum
+gov_replay_1_1(PG_FUNCTION_ARGS)
+{
+	GovTrialSteps steps;
+
+	gov_trial_read_steps(PG_GETARG_DATUM(ARG_STEP_BUDGETS), PG_GETARG_DATUM(ARG_STEP_TIMES),
+						 PG_GETARG_DATUM(ARG_STEP_LIMITS), &steps);
+	return replay_budgets(fcinfo, &steps);
 }

@@ -25,10 +25,11 @@ as $$
         join gov_entities p on p.owner_id = owner and p.id = a.parent_id and p.archived_at is not null
     ),
     shown as (
-        select e.id, e.type_id, e.display_name, e.created_at,
+        select e.id, e.type_id, e.display_name, e.created_at, k.blocked_at, k.blocked_until, k.blocked_reason,
                (select p.id from ancestor a join gov_entities p on p.owner_id = owner and p.id = a.parent_id and p.archived_at is null
                 where a.id = e.id) as parent_id
         from gov_entities e
+        left join gov_entities k on k.owner_id = owner and k.id = e.id and coalesce(k.blocked_until, 'infinity') > gov_now()
         where e.owner_id = owner
             and e.archived_at is null
             and (types is null or e.type_id = any (types))
@@ -45,7 +46,8 @@ as $$
                    'currentUsage', b.current_usage, 'reservedUsage', b.reserved_usage, 'remaining', b.remaining,
                    'allocated', b.allocated, 'utilization', b.utilization, 'cadence', b.cadence,
                    'usagePeriodStart', oracle.json(b.usage_period_start), 'usagePeriodEnd', oracle.json(b.usage_period_end),
-                   'enforcement', b.enforcement, 'locked', b.locked) as document
+                   'enforcement', b.enforcement, 'locked', b.locked,
+                   'blockedAt', oracle.json(s.blocked_at), 'blockedUntil', oracle.json(s.blocked_until), 'blockedReason', s.blocked_reason) as document
         from shown s
         left join gov_budgets b on capabilities is not null and b.owner_id = owner and b.entity_id = s.id
         where case

@@ -148,6 +148,15 @@ as $$
         where d.assignment_id = a.id and r.state = 'open' and r.expires_at > gov_now()) as h (amount)
 $$;
 
+-- The block of an entity that is in force.
+create function truth.block(owner text, entity text) returns jsonb
+language sql
+as $$
+    select jsonb_build_object('blockedAt', e.blocked_at, 'blockedUntil', e.blocked_until, 'blockedReason', e.blocked_reason)
+    from (select) as one
+    left join gov_entities as e on e.owner_id = owner and e.id = entity and e.blocked_at is not null and coalesce(e.blocked_until, 'infinity') > gov_now()
+$$;
+
 -- The rows of a query in order.
 create function truth.query(
     owner text, capabilities text[], sort_by text, sort_order text, scope text, min_utilization numeric, types text[], search text, under text)
@@ -183,7 +192,7 @@ as $$
         'usageLimit', trim_scale(usage_limit), 'baseLimit', trim_scale(usage_limit), 'currentUsage', trim_scale(current_usage), 'reservedUsage', trim_scale(reserved_usage),
         'remaining', trim_scale(remaining), 'allocated', trim_scale(allocated), 'utilization', trim_scale(utilization),
         'cadence', cadence, 'usagePeriodStart', usage_period_start, 'usagePeriodEnd', usage_period_end,
-        'enforcement', enforcement, 'locked', locked)
+        'enforcement', enforcement, 'locked', locked) || truth.block(owner, entity_id)
     from found
     order by coalesce(number::text, word) is null,
              case when sort_order = 'asc' then number end, case when sort_order = 'desc' then number end desc,
@@ -208,7 +217,9 @@ begin
     item := item || jsonb_build_object(
         'utilization', trim_scale(round((item ->> 'utilization')::numeric, 12)),
         'usagePeriodStart', extract(epoch from (item ->> 'usagePeriodStart')::timestamptz),
-        'usagePeriodEnd', extract(epoch from (item ->> 'usagePeriodEnd')::timestamptz));
+        'usagePeriodEnd', extract(epoch from (item ->> 'usagePeriodEnd')::timestamptz),
+        'blockedAt', extract(epoch from (item ->> 'blockedAt')::timestamptz),
+        'blockedUntil', extract(epoch from (item ->> 'blockedUntil')::timestamptz));
     return case when is_tree then item - '{scopeEntityIds,name,enforcement,locked}'::text[] else item end;
 end
 $$;
@@ -274,6 +285,8 @@ as $$
     where (g.entity_id, g.display_name, g.type_id, g.parent_id, g.depth, g.path) is distinct from (w.entity_id, w.display_name, w.type_id, w.parent_id, w.depth, w.path)
         or (g.capability_id, g.usage_limit, g.current_usage, g.reserved_usage, g.remaining, g.allocated, round(g.utilization, 12), g.cadence, g.usage_period_start, g.usage_period_end)
             is distinct from (w.capability_id, w.usage_limit, w.current_usage, w.reserved_usage, w.remaining, w.allocated, round(w.utilization, 12), w.cadence, w.usage_period_start, w.usage_period_end)
+        or (g.base_limit, jsonb_build_object('blockedAt', g.blocked_at, 'blockedUntil', g.blocked_until, 'blockedReason', g.blocked_reason))
+            is distinct from (w.usage_limit, truth.block(owner, w.entity_id))
         or capabilities is not null and (g.scope_entity_ids, g.name, g.enforcement, g.locked) is distinct from (w.scope_entity_ids, w.name, w.enforcement, w.locked)
     order by coalesce(g.n, w.n)
     limit 1
@@ -284,12 +297,13 @@ language sql
 as $$
     with got as (
         select entity_id, display_name, type_id, parent_id, capability_id, scope_entity_ids, name, usage_limit, current_usage, reserved_usage, remaining, allocated,
-               round(utilization, 12) as utilization, cadence, usage_period_start, usage_period_end, enforcement, locked
+               round(utilization, 12) as utilization, cadence, usage_period_start, usage_period_end, enforcement, locked,
+               jsonb_build_object('blockedAt', blocked_at, 'blockedUntil', blocked_until, 'blockedReason', blocked_reason) as block
         from gov_budgets
         where owner_id = owner
     ), wanted as (
         select entity_id, display_name, type_id, parent_id, capability_id, scope_entity_ids, name, usage_limit, current_usage, reserved_usage, remaining, allocated,
-               round(utilization, 12), cadence, usage_period_start, usage_period_end, enforcement, locked
+               round(utilization, 12), cadence, usage_period_start, usage_period_end, enforcement, locked, truth.block(owner, entity_id)
         from truth.budgets(owner)
     )
     select string_agg(line, E'\n' order by line)

@@ -267,6 +267,12 @@ alter table @extschema@.gov_entities
     add constraint gov_entities_blocked_until_check check (blocked_until is null or isfinite(blocked_until) and blocked_at is not null),
     add constraint gov_entities_blocked_reason_check check (blocked_reason is null or length(blocked_reason) between 1 and 1000 and blocked_at is not null);
 
+create index gov_entities_blocked on @extschema@.gov_entities (owner_id, id) where blocked_at is not null;
+
+-- They have more columns, and more arguments, now.
+drop function @extschema@.gov_tree(text, text[], text);
+drop function @extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz);
+
 comment on column @extschema@.gov_entities.blocked_at is 'when it was blocked; null: it is not. What involves a blocked entity is denied; gov_block() (since 1.1.0)';
 comment on column @extschema@.gov_entities.blocked_until is 'when the block ends by itself; null: not before gov_unblock() (since 1.1.0)';
 comment on column @extschema@.gov_entities.blocked_reason is 'why, for people to read (since 1.1.0)';
@@ -371,7 +377,10 @@ using heap;
 create index gov_increase_requests_open on @extschema@.gov_increase_requests (owner_id, entity_id)
     where state = 'open';
 
-comment on table @extschema@.gov_increase_requests is 'requests for more, and what was answered (since 1.1.0)';
+-- Those that were answered or withdrawn, for governance.change_retention.
+create index gov_increase_requests_decided on @extschema@.gov_increase_requests (decided_at) where state <> 'open';
+
+comment on table @extschema@.gov_increase_requests is 'requests for more, and what was answered; governance.change_retention deletes old answers (since 1.1.0)';
 comment on column @extschema@.gov_increase_requests.id is 'its id, drawn where it is not given';
 comment on column @extschema@.gov_increase_requests.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_increase_requests.entity_id is 'the entity whose budget it is about';

@@ -17,7 +17,8 @@
  *
  * INVARIANTS
  *		Times never run backwards, so a budget has one window at a time and its
- *		usage begins anew with the next.  A budget stands once among those of a
+ *		usage begins anew with the next; and of the steps of its limit those that
+ *		it has passed do not come back.  A budget stands once among those of a
  *		use: the list of each entity is walked once.
  *
  * FAILURE
@@ -145,6 +146,7 @@ gov_backtest_add(GovBacktest *backtest, const GovTrial *given)
 	trial->state.window_end = DT_NOBEGIN;
 	trial->denied_count = 0;
 	trial->denied_amount = 0;
+	trial->step = 0;
 	trial->next = name->first_trial;
 	name->first_trial = backtest->ntrials++;
 }
@@ -227,6 +229,19 @@ turn_window(GovTrial *trial, TimestampTz at)
 	return true;
 }
 
+/* The limit of a budget at a time, where boosts change it. */
+static void
+step_limit(GovTrial *trial, TimestampTz at)
+{
+	const GovBounds *bounds = trial->state.bounds;
+
+	if (bounds == NULL || bounds->nsteps == 0)
+		return;
+	while (trial->step + 1 < bounds->nsteps && bounds->steps[trial->step + 1].from <= at)
+		trial->step++;
+	trial->state.limit = bounds->steps[trial->step].limit;
+}
+
 /* Note the use on each budget that does not allow it; returns whether all do. */
 static GovBacktestStatus
 judge_use(GovTrial **concerned, int count, GovAmount amount, TimestampTz at, bool *is_granted)
@@ -264,6 +279,7 @@ gov_backtest_end_use(GovBacktest *backtest, const char *capability, uint32 lengt
 	{
 		if (!turn_window(backtest->concerned[i], occurred_at))
 			return GOV_BACKTEST_NO_WINDOW;
+		step_limit(backtest->concerned[i], occurred_at);
 	}
 	if (judge_use(backtest->concerned, count, amount, occurred_at,
 				  &is_granted) != GOV_BACKTEST_OK)

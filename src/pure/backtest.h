@@ -31,6 +31,7 @@ typedef struct GovTrial
 	GovAmount	denied_amount;
 	TimestampTz first_denied_at;	/* meaningful only when something was
 									 * denied */
+	uint32		step;			/* of its bounds, in force at the last use */
 	int			next;			/* the next of the same entity, or -1 */
 } GovTrial;
 

@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-
 #include "base/worker_slots.h"
 #include "gate/hold_overdue.h"
 #include "pure/json.h"
@@ -25,9 +24,9 @@
 static const char *const row_keys[] = {
 	"name", "locked", "typeId", "cadence",
 	"entityId", "parentId", "allocated",
-	"baseLimit", "remaining", "usageLimit", "displayName",
-	"enforcement", "utilization", "capabilityId",
-	"currentUsage", "reservedUsage", "scopeEntityIds",
+	"baseLimit", "blockedAt", "remaining", "usageLimit", "displayName",
+	"enforcement", "utilization", "blockedUntil", "capabilityId",
+	"currentUsage", "blockedReason", "reservedUsage", "scopeEntityIds",
 	"usagePeriodEnd", "usagePeriodStart"
 };
 
@@ -71,6 +70,31 @@ put_scope(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	gov_json_end(json, &array, in);
 }
 
+/* When a block began, or when it ends by itself; null for what it has not. */
+static void
+put_block_time(StringInfo json, GovJsonContainer *in, const GovSheetBlock *block, bool ends)
+{
+	static GovJsonTime last_at;
+	static GovJsonTime last_until;
+
+	if (block == NULL)
+		gov_json_put_null(json, in);
+	else if (ends)
+		gov_json_put_time(json, in, &last_until, block->until);
+	else
+		gov_json_put_time(json, in, &last_at, block->at);
+}
+
+static void
+put_block_reason(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
+				 const GovSheetBlock *block)
+{
+	if (block == NULL)
+		gov_json_put_null(json, in);
+	else
+		put_string(json, in, sheet, block->reason);
+}
+
 static void
 put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 		   const GovPageRow *row)
@@ -81,6 +105,7 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	const GovSheetEntity *entity = &sheet->entities[budget->entity];
 	GovAmount	usage = row->amounts.usage;
 	GovAmount	held = row->amounts.held;
+	const GovSheetBlock *block = gov_sheet_block(sheet, entity);
 	static GovJsonTime last_start;
 	static GovJsonTime last_end;
 	GovJsonContainer object;
@@ -94,6 +119,7 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	put_parent(json, &object, sheet, entity);
 	gov_json_put_amount(json, &object, budget->nscope > 0, budget->allocated);
 	gov_json_put_amount(json, &object, !budget->has_limit, budget->base_limit);
+	put_block_time(json, &object, block, false);
 	gov_json_put_amount(json, &object, !budget->has_limit, budget->limit - usage - held);
 	gov_json_put_amount(json, &object, !budget->has_limit, budget->limit);
 	put_string(json, &object, sheet, entity->display_name);
@@ -102,8 +128,10 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 		gov_json_put_numeric(json, &object, gov_page_utilization(usage, budget->limit));
 	else
 		gov_json_put_null(json, &object);
+	put_block_time(json, &object, block, true);
 	put_string(json, &object, sheet, sheet->capabilities[known->capability]);
 	gov_json_put_amount(json, &object, false, usage);
+	put_block_reason(json, &object, sheet, block);
 	gov_json_put_amount(json, &object, false, held);
 	put_scope(json, &object, sheet, budget);
 	gov_json_put_time(json, &object, &last_end, row->amounts.window.end);
@@ -116,6 +144,7 @@ static void
 put_entity(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 		   const GovSheetEntity *entity)
 {
+	const GovSheetBlock *block = gov_sheet_block(sheet, entity);
 	GovJsonContainer object;
 
 	gov_json_begin_values(json, &object, &keys);
@@ -124,9 +153,15 @@ put_entity(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	put_nulls(json, &object, 1);
 	put_string(json, &object, sheet, entity->id);
 	put_parent(json, &object, sheet, entity);
-	put_nulls(json, &object, 4);
+	put_nulls(json, &object, 2);
+	put_block_time(json, &object, block, false);
+	put_nulls(json, &object, 2);
 	put_string(json, &object, sheet, entity->display_name);
-	put_nulls(json, &object, 8);
+	put_nulls(json, &object, 2);
+	put_block_time(json, &object, block, true);
+	put_nulls(json, &object, 2);
+	put_block_reason(json, &object, sheet, block);
+	put_nulls(json, &object, 4);
 	gov_json_end(json, &object, in);
 }
 

@@ -34,9 +34,18 @@ typedef struct GovSheetEntity
 	uint32		nrows;
 	uint32		place;			/* in the trees, depth first */
 	uint32		last_place;		/* of those below it */
+	uint32		block;			/* index + 1, or 0: never blocked */
 	TimestampTz created_at;
 	bool		is_archived;
 } GovSheetEntity;
+
+/* A block of an entity, in force or over. */
+typedef struct GovSheetBlock
+{
+	TimestampTz at;
+	TimestampTz until;			/* DT_NOEND: until somebody ends it */
+	GovString	reason;
+} GovSheetBlock;
 
 /*
  * What is only shown of a budget.  Rows are in the order of their entities,
@@ -126,6 +135,8 @@ typedef struct GovSheet
 	StringInfoData texts;
 	uint32		nentities;
 	GovSheetEntity *entities;
+	uint32		nblocks;
+	GovSheetBlock *blocks;
 	uint32		nrows;
 	GovSheetRow *rows;
 	GovSheetBudget *budgets;
@@ -148,6 +159,18 @@ static inline const GovString *
 gov_sheet_scope(const GovSheet *sheet, const GovSheetBudget *budget)
 {
 	return (const GovString *) (sheet->texts.data + budget->scope);
+}
+
+/* The block of an entity that is in force at the sheet's time, or NULL. */
+static inline const GovSheetBlock *
+gov_sheet_block(const GovSheet *sheet, const GovSheetEntity *entity)
+{
+	const GovSheetBlock *block;
+
+	if (entity->block == 0)
+		return NULL;
+	block = &sheet->blocks[entity->block - 1];
+	return sheet->now < block->until ? block : NULL;
 }
 
 #endif							/* GOV_SHEET_H */

@@ -60,8 +60,9 @@ add_bytes(GovSheet *sheet, const char *bytes, uint32 length)
 	return string;
 }
 
-static GovString
-add_column(GovSheet *sheet, uint64 row, int column)
+/* Keep a text of a row of SPI. */
+GovString
+gov_sheet_add_column(GovSheet *sheet, uint64 row, int column)
 {
 	bool		isnull;
 	Datum		value = gov_spi_value(row, column, &isnull);
@@ -101,7 +102,7 @@ intern_text(GovSheet *sheet, GovString **list, uint32 *count, uint32 *capacity, 
 		*list = *list ? repalloc_huge(*list, sizeof(GovString) * *capacity) :
 			MemoryContextAlloc(sheet->context, sizeof(GovString) * *capacity);
 	}
-	(*list)[*count] = add_column(sheet, row, column);
+	(*list)[*count] = gov_sheet_add_column(sheet, row, column);
 	return (*count)++;
 }
 
@@ -114,10 +115,10 @@ read_entity(GovSheetReading *reading, uint64 row)
 	GovSheetEntity *entity = &sheet->entities[row];
 	bool		isnull;
 
-	entity->id = add_column(sheet, row, 1);
+	entity->id = gov_sheet_add_column(sheet, row, 1);
 	entity->type = intern_text(sheet, &sheet->types, &sheet->ntypes,
 							   &reading->types_capacity, row, 2);
-	entity->display_name = add_column(sheet, row, 4);
+	entity->display_name = gov_sheet_add_column(sheet, row, 4);
 	entity->created_at = DatumGetTimestampTz(gov_spi_value(row, 5, &isnull));
 	entity->is_archived = DatumGetBool(gov_spi_value(row, 6, &isnull));
 	Assert(row == 0 || gov_bytes_compare(gov_sheet_text(sheet, entity[-1].id),
@@ -156,6 +157,7 @@ read_entities(GovSheetReading *reading)
 		read_parent(sheet, row);
 	SPI_freetuptable(SPI_tuptable);
 	gov_sheet_place_entities(sheet);
+	gov_sheet_read_blocks(sheet);
 }
 
 /* ---------------------------------------------------------------- budgets */
@@ -188,8 +190,8 @@ add_window(GovSheetReading *reading, bool has_anchor, TimestampTz anchor, uint64
 	memset(window, 0, sizeof(*window));
 	window->has_anchor = has_anchor;
 	window->anchor = anchor;
-	window->cadence_text = add_column(sheet, row, 6);
-	window->timezone = add_column(sheet, row, 8);
+	window->cadence_text = gov_sheet_add_column(sheet, row, 6);
+	window->timezone = gov_sheet_add_column(sheet, row, 8);
 	if (window->cadence_text.offset != 0 &&
 		!gov_cadence_parse(gov_sheet_text(sheet, window->cadence_text), &window->cadence))
 		ereport(ERROR,
@@ -288,7 +290,7 @@ read_budget(GovSheetReading *reading, uint64 row, uint32 entity, GovSheetDraft *
 	memset(draft, 0, sizeof(*draft));
 	budget->id = *DatumGetUUIDP(gov_spi_value(row, 11, &isnull));
 	read_scope(sheet, row, budget);
-	budget->name = add_column(sheet, row, 4);
+	budget->name = gov_sheet_add_column(sheet, row, 4);
 	budget->base_limit = gov_load_amount(row, 5, &isnull);
 	budget->has_limit = !isnull;
 	budget->limit = Max(budget->base_limit + gov_load_amount(row, 13, &isnull), 0);

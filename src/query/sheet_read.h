@@ -16,7 +16,11 @@ extern void gov_sheet_allocate(GovSheet *sheet);
 extern uint64 gov_sheet_select_entities(GovSheet *sheet);
 extern uint64 gov_sheet_select_budgets(const GovSheet *sheet);
 
+/* sheet_blocks.c */
+extern void gov_sheet_read_blocks(GovSheet *sheet);
+
 /* sheet_catalog.c */
+extern GovString gov_sheet_add_column(GovSheet *sheet, uint64 row, int column);
 extern void gov_sheet_read_catalog(GovSheet *sheet);
 
 /* sheet_counts.c */

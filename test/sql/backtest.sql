@@ -145,6 +145,14 @@ begin transaction read only;
 select helper.trial('try', '[{"entityId": "ann", "capabilityId": "tokens"}]', '2025-03-01', '2025-04-01');
 rollback;
 
+-- The boosts that a budget had are tried with the limit that it has, and not with another one.
+insert into gov_boosts (owner_id, entity_id, capability_id, amount, valid_from, valid_until)
+values ('try', 'ann', 'tokens', 8, '2025-03-01', '2025-03-01 12:00'), ('try', 'ann', 'tokens', -100, '2025-03-02', null);
+select helper.trial('try', '[{"entityId": "ann", "capabilityId": "tokens"}]', '2025-03-01', '2025-04-01');
+select helper.trial('try', '[{"entityId": "ann", "capabilityId": "tokens", "usageLimit": 5.0}]', '2025-03-01', '2025-04-01');
+select helper.trial('try', '[{"entityId": "ann", "capabilityId": "tokens", "usageLimit": 6}]', '2025-03-01', '2025-04-01');
+delete from gov_boosts where owner_id = 'try';
+
 -- What the same transaction has recorded, is replayed.
 begin;
 call helper.uses('try', '{{ann, 6, "2025-07-01", tokens}}');
@@ -203,7 +211,7 @@ select gov_backtest('try', '[{"entityId": "nobody", "capabilityId": "tokens", "c
 create function helper.replay(budget jsonb, suspended_from timestamptz[] default '{null}') returns text
 language sql
 as $$
-    select helper.outcome(format('select _gov_replay(%L, array[%L::gov_assignments], %L, %L, %L)', 'try',
+    select helper.outcome(format('select _gov_replay(%L, array[%L::gov_assignments], %L, %L, %L, ''{}'', ''{}'', ''{}'')', 'try',
         jsonb_populate_record(null::gov_assignments, '{"entity_id": "ann", "capability_id": "tokens", "scope_entity_ids": [], "name": "", "timezone": "UTC", "enforcement": "hard"}'
             || budget), suspended_from, '-infinity', 'infinity'))
 $$;
@@ -212,8 +220,20 @@ from (values ('{}'::jsonb), ('{"entity_id": null}'), ('{"capability_id": null}')
     ('{"timezone": null}'), ('{"timezone": "Mars"}'), ('{"enforcement": null}'), ('{"cadence": "daily"}'), ('{"usage_limit": -1}'), ('{"usage_limit": "NaN"}'),
     ('{"usage_limit": 1e18}'), ('{"cadence": "P1D", "anchor_at": "infinity"}')) as b (bad);
 select helper.replay('{}', '{}'), helper.replay('{}', '{null,null}');
-select helper.outcome($$select _gov_replay('try', '{null}', '{null}', '-infinity', 'infinity')$$), helper.outcome($$select _gov_replay('try', '{}', '{}', '-infinity', 'infinity')$$),
-    helper.outcome($$select _gov_replay('try', null, '{}', '-infinity', 'infinity')$$);
+select helper.outcome($$select _gov_replay('try', '{null}', '{null}', '-infinity', 'infinity', '{}', '{}', '{}')$$), helper.outcome($$select _gov_replay('try', '{}', '{}', '-infinity', 'infinity', '{}', '{}', '{}')$$),
+    helper.outcome($$select _gov_replay('try', null, '{}', '-infinity', 'infinity', '{}', '{}', '{}')$$);
+-- nor of the steps of its limit
+create function helper.steps(budgets int[], times timestamptz[], limits numeric[])
+returns text
+language sql
+as $$
+    select helper.outcome(format('select _gov_replay(%L, array(select a from gov_assignments a where owner_id = ''try'' order by entity_id), ''{null,null}'', ''2025-01-01'', ''2025-02-01'', %L, %L, %L)', 'try',
+        budgets, times, limits))
+$$;
+select helper.steps(b, t::timestamptz[], l)
+from (values ('{1,1,2}'::int[], '{2025-01-01,2025-01-02,2025-01-01}', '{1,2,3}'::numeric[]), ('{1,1}', '{2025-01-01}', '{1}'), ('{1}', '{2025-01-01}', '{null}'), ('{null}', '{2025-01-01}', '{1}'),
+    ('{1}', '{null}', '{1}'), ('{1}', '{2025-01-01}', '{-1}'), ('{1}', '{2025-01-01}', '{NaN}'), ('{1,1}', '{2025-01-02,2025-01-01}', '{1,1}'), ('{1}', '{-infinity}', '{1}'), ('{2,1}', '{2025-01-01,2025-01-01}', '{1,1}'),
+    ('{3}', '{2025-01-01}', '{1}'), ('{0}', '{2025-01-01}', '{1}'), (null, '{}', '{}')) s (b, t, l);
 
 -- A ledger that was written by hand may name an entity twice: it counts once.
 insert into gov_events (id, owner_id, capability_id, amount, entity_ids, occurred_at, recorded_at)

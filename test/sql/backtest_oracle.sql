@@ -1,5 +1,6 @@
 -- gov_backtest against a replay written down as the contract words it: the ledger in the order of occurred_at and id, each use
--- allowed if every budget of its set allows it, and counted only then.
+-- allowed if every budget of its set allows it, and counted only then. Budgets that are stored with the limit that is tried have the
+-- boosts that they had at the time.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none
 \i :dir/helpers.sql
@@ -19,7 +20,8 @@ from generate_series(1, 1500) as n;
 select count(gov_ingest('replay', capability, amount, dims, ids, null, at)) from (table helper.uses order by n) as u;
 
 create table helper.proposed (id serial primary key, entity_id text, capability_id text, scope text[] default '{}', name text default '', usage_limit numeric, cadence text,
-    anchor timestamptz, timezone text default 'UTC', enforcement text default 'hard');
+    anchor timestamptz, timezone text default 'UTC', enforcement text default 'hard', call_limit numeric);
+create table helper.boosts (budget int, amount numeric, valid_from timestamptz, valid_until timestamptz);
 insert into helper.proposed (entity_id, capability_id, scope, name, usage_limit, cadence, anchor, timezone, enforcement)
 values ('acme', 'tokens', '{}', '', 200, 'P1M', null, 'UTC', 'hard'),
        ('acme', 'tokens', '{}', 'year', 1500, 'P1Y', null, 'UTC', 'hard'),
@@ -59,7 +61,13 @@ begin
             where p.capability_id = event.capability_id and p.entity_id = any (event.entity_ids) and p.scope <@ event.entity_ids
         loop
             touched := touched || budget.key;
-            if event.amount >= 0 and budget.enforcement = 'hard' and coalesce((used ->> budget.key)::numeric, 0) + event.amount > budget.usage_limit then
+            if event.amount >= 0 and budget.enforcement = 'hard'
+                and (event.amount > budget.call_limit
+                    or coalesce((used ->> budget.key)::numeric, 0) + event.amount > case when budget.usage_limit is not null then greatest(0, budget.usage_limit + coalesce((
+                        select sum(b.amount)
+                        from helper.boosts as b
+                        where b.budget = budget.id and b.valid_from <= event.occurred_at and (b.valid_until is null or b.valid_until > event.occurred_at)), 0)) end)
+            then
                 failing := failing || budget.id;
             end if;
         end loop;
@@ -85,7 +93,7 @@ as $$
     select b.*
     from gov_backtest('replay', (
         select jsonb_agg(jsonb_build_object('entityId', p.entity_id, 'capabilityId', p.capability_id, 'scopeEntityIds', p.scope, 'name', p.name, 'usageLimit', p.usage_limit,
-            'cadence', p.cadence, 'anchorAt', p.anchor, 'timezone', p.timezone, 'enforcement', p.enforcement) order by p.id desc)
+            'cadence', p.cadence, 'anchorAt', p.anchor, 'timezone', p.timezone, 'enforcement', p.enforcement, 'callLimit', p.call_limit) order by p.id desc)
         from helper.proposed as p), from_time, to_time) as b
 $$;
 
@@ -105,6 +113,44 @@ union all
 -- There was something to deny, and what a soft budget or one without a limit says is nothing.
 select count(*) as budgets, count(*) filter (where denied_count > 0) > 8 as denying, sum(denied_count) > 100 as uses from helper.wanted where part = 'year';
 select name, denied_count, denied_amount, first_denied_at from helper.backtest('2024-01-01Z', '2025-01-01Z') where name in ('soft', 'counted');
+
+-- The same budgets with call limits, stored, and each with boosts and cuts that overlap, begin with a use, and outlast the year; the
+-- soft one and the one without limit, too. Then other limits are tried than those that are stored, for some.
+update helper.proposed set call_limit = (array[null, 5, 8, 1])[1 + id % 4];
+insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit)
+select 'replay', entity_id, capability_id, scope, name, usage_limit from helper.proposed;
+insert into helper.boosts
+select p.id, round((random() * 40 - 15)::numeric, 1), b.at, case when n % 3 > 0 then b.at + floor(random() * 2000 + 1) * interval '1 hour' end
+from helper.proposed as p
+cross join generate_series(1, 15) as n
+cross join lateral (select timestamptz '2023-11-01Z' + floor(random() * 24 * 400 + 0 * (n + p.id)) * interval '1 hour' as at) as b
+where p.usage_limit is not null;
+insert into gov_boosts (owner_id, entity_id, capability_id, scope_entity_ids, name, amount, valid_from, valid_until)
+select 'replay', p.entity_id, p.capability_id, p.scope, p.name, b.amount, b.valid_from, b.valid_until
+from helper.boosts as b
+join helper.proposed as p on p.id = b.budget;
+create table helper.boosted as
+select 'stored' as part, r.* from helper.replay('2024-01-01Z', '2025-01-01Z') as r
+union all
+select 'part', r.* from helper.replay('2024-03-10 15:00Z', '2024-06-01 03:00Z') as r;
+create table helper.boosted_got as
+select 'stored' as part, b.* from helper.backtest('2024-01-01Z', '2025-01-01Z') as b
+union all
+select 'part', b.* from helper.backtest('2024-03-10 15:00Z', '2024-06-01 03:00Z') as b;
+update helper.proposed set usage_limit = usage_limit + 5 where id % 2 = 0;
+delete from helper.boosts where budget % 2 = 0;
+insert into helper.boosted select 'other', r.* from helper.replay('2024-01-01Z', '2025-01-01Z') as r;
+insert into helper.boosted_got select 'other', b.* from helper.backtest('2024-01-01Z', '2025-01-01Z') as b;
+(select 'wanted' as side, * from (table helper.boosted except table helper.boosted_got) as w)
+union all
+(select 'got', * from (table helper.boosted_got except table helper.boosted) as g);
+-- boosts made a difference to most that have a limit
+select b.part, count(*) filter (where b.denied_count <> w.denied_count) > 4 as differ
+from helper.boosted as b
+join helper.wanted as w on w.part = 'year' and (w.entity_id, w.capability_id, w.scope_entity_ids, w.name) = (b.entity_id, b.capability_id, b.scope_entity_ids, b.name)
+group by b.part
+order by b.part;
+delete from gov_assignments where owner_id = 'replay';
 
 -- A time in which nothing was used denies nothing; nor does one that ends before it begins.
 select count(*), sum(denied_count), count(first_denied_at) from helper.backtest('2023-01-01Z', '2024-01-01Z');

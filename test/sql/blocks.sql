@@ -104,6 +104,35 @@ select gov_block('blocks', 'bot', '2099-12-31', 'longer');
 select blocked_at, blocked_until, blocked_reason from gov_entities where owner_id = 'blocks' and id = 'bot';
 select gov_get_entity('blocks', 'bot') - '{createdAt,updatedAt,metadata}'::text[];
 
+-- Every report says who is blocked, and of a block that is over nothing.
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('blocks', 'bot', 'tokens', 10);
+create function helper.blocked(owner text) returns table (report text, entity text, at boolean, until timestamptz, reason text)
+language sql
+as $$
+    select 'budgets', b.entity_id, b.blocked_at is not null, b.blocked_until, b.blocked_reason from gov_budgets b where b.owner_id = owner
+    union all
+    select 'part', b.entity_id, b.blocked_at is not null, b.blocked_until, b.blocked_reason from gov_budgets b where b.owner_id = owner and b.entity_id = 'bot'
+    union all
+    select 'tree', t.entity_id, t.blocked_at is not null, t.blocked_until, t.blocked_reason from gov_tree(owner) t
+    union all
+    select 'below', t.entity_id, t.blocked_at is not null, t.blocked_until, t.blocked_reason from gov_tree(owner, '{tokens}', 'eng') t
+    union all
+    select 'query', q ->> 'entityId', q -> 'blockedAt' <> 'null', (q ->> 'blockedUntil')::timestamptz, q ->> 'blockedReason'
+    from jsonb_array_elements(gov_query(owner, '{tokens}') -> 'data') q
+    union all
+    select 'page', q ->> 'entityId', q -> 'blockedAt' <> 'null', (q ->> 'blockedUntil')::timestamptz, q ->> 'blockedReason'
+    from jsonb_array_elements(gov_query(owner, under_entity_id => 'eng') -> 'data') q
+$$;
+select * from helper.blocked('blocks') where at order by 1, 2;
+select substring(r from 'bot.*') from gov_report('blocks', 'tokens', 'eng') r where r ~ 'blocked';
+update gov_entities set blocked_until = '2020-02-01' where owner_id = 'blocks' and id = 'bot';
+select * from helper.blocked('blocks') where at or until is not null or reason is not null order by 1, 2;
+select gov_block('blocks', 'eng', gov_now() + '400 days');
+select string_agg(report, ' ' order by report) from helper.blocked('blocks') where at and entity = 'eng';
+select count(*) from gov_report('blocks', 'tokens') r where r ~ '\(team\) blocked until [A-Z][a-z]{2} 20[0-9]{2}$';
+select gov_unblock('blocks', 'eng');
+update gov_entities set blocked_until = '2099-12-31' where owner_id = 'blocks' and id = 'bot';
+
 -- Bad input changes nothing.
 select gov_block(null, 'bot');
 select gov_block('blocks', null);

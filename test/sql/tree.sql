@@ -48,7 +48,7 @@ select gov_tree('tree', '{tokens,null}');
 create function helper.differs_from_tree(owner text) returns setof text
 language sql
 as $$
-    with budgets as (select to_jsonb(b) - 'owner_id' - 'base_limit' as row from gov_budgets b where b.owner_id = owner),
+    with budgets as (select to_jsonb(b) - 'owner_id' as row from gov_budgets b where b.owner_id = owner),
         rows as (select to_jsonb(t) - 'depth' - 'path' as row from gov_tree(owner, '{tokens,calls}') t)
     (select 'budget ' || b from (table budgets except all table rows) b)
     union all

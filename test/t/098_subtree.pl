@@ -41,7 +41,8 @@ as $$
         from asked a
         cross join lateral gov_tree(owner, a.capabilities) with ordinality t
             (entity_id, display_name, type_id, parent_id, capability_id, scope_entity_ids, name, usage_limit, current_usage, reserved_usage,
-             remaining, allocated, utilization, cadence, usage_period_start, usage_period_end, enforcement, locked, depth, path, n)
+             remaining, allocated, utilization, cadence, usage_period_start, usage_period_end, enforcement, locked, depth, path, base_limit, blocked_at,
+             blocked_until, blocked_reason, n)
     ),
     expected as
     (
@@ -57,7 +58,8 @@ as $$
         cross join asked a
         cross join lateral gov_tree(owner, a.capabilities, e.id) with ordinality t
             (entity_id, display_name, type_id, parent_id, capability_id, scope_entity_ids, name, usage_limit, current_usage, reserved_usage,
-             remaining, allocated, utilization, cadence, usage_period_start, usage_period_end, enforcement, locked, depth, path, n)
+             remaining, allocated, utilization, cadence, usage_period_start, usage_period_end, enforcement, locked, depth, path, base_limit, blocked_at,
+             blocked_until, blocked_reason, n)
         where e.owner_id = owner
         group by e.id, a.capabilities
     )
@@ -78,13 +80,14 @@ sub make_owner
 	{
 		my $parent = $n > 0 && chance(0.9) ? "'e" . int(rand($n)) . "'" : 'null';
 
-		push @rows, "('$owner', 'e$n', '" . one_of('unit', 'thing') . "', $parent, " . (chance(0.2) ? 'now()' : 'null') . ')';
+		push @rows, "('$owner', 'e$n', '" . one_of('unit', 'thing') . "', $parent, " . (chance(0.2) ? 'now()' : 'null') . ', '
+		  . one_of('null, null', 'null, null', 'now(), null', "now(), '2000-01-01'", "now(), '2999-01-01'") . ')';
 		push @budgets, "('$owner', 'e$n', '" . one_of('tokens', 'calls') . "', '" . (chance(0.2) ? '{e' . int(rand($entities)) . '}' : '{}') . "', '"
 		  . one_of('', '', 'extra') . "', " . one_of('null', 0, 5, 1000) . ', ' . one_of('null', "'P1M'", "'PT1H'") . ')'
 		  foreach 1 .. int(rand(4));
 	}
 	# with triggers, parents come first
-	sql("insert into gov_entities (owner_id, id, type_id, parent_id, archived_at) values $_") foreach @rows;
+	sql("insert into gov_entities (owner_id, id, type_id, parent_id, archived_at, blocked_at, blocked_until) values $_") foreach @rows;
 	sql('insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence) values ' . join(",\n", @budgets)
 		  . ' on conflict do nothing');
 	return;
