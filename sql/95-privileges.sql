@@ -105,6 +105,111 @@ begin
 end
 $$;
 
+-- The former gov_tree has the columns that it had, of what the present one answers.
+do $$
+begin
+    if to_regprocedure('@extschema@.gov_tree_1_0(text, text[], text)') is not null then
+        create or replace function @extschema@.gov_tree_1_0
+        (
+            owner_id text,
+            capability_ids text[] default null,
+            under_entity_id text default null
+        )
+        returns table
+        (
+            entity_id text,
+            display_name text,
+            type_id text,
+            parent_id text,
+            capability_id text,
+            scope_entity_ids text[],
+            name text,
+            usage_limit numeric,
+            current_usage numeric,
+            reserved_usage numeric,
+            remaining numeric,
+            allocated numeric,
+            utilization numeric,
+            cadence text,
+            usage_period_start timestamptz,
+            usage_period_end timestamptz,
+            enforcement text,
+            locked boolean,
+            depth integer,
+            path text[]
+        )
+        language sql
+        stable
+        as $tree$
+            select
+                t.entity_id,
+                t.display_name,
+                t.type_id,
+                t.parent_id,
+                t.capability_id,
+                t.scope_entity_ids,
+                t.name,
+                t.usage_limit,
+                t.current_usage,
+                t.reserved_usage,
+                t.remaining,
+                t.allocated,
+                t.utilization,
+                t.cadence,
+                t.usage_period_start,
+                t.usage_period_end,
+                t.enforcement,
+                t.locked,
+                t.depth,
+                t.path
+            from @extschema@.gov_tree(gov_tree_1_0.owner_id, gov_tree_1_0.capability_ids, gov_tree_1_0.under_entity_id) t
+        $tree$;
+    end if;
+end
+$$;
+
+-- An update renames functions whose columns or arguments are others now. Who could call a former one may call the present one. What
+-- of users' depends on a former one keeps it, under its new name and no longer as a part of the extension: anybody can make a view,
+-- and none may stop an update.
+do $$
+declare
+    item record;
+    grantee record;
+begin
+    for item in
+        select f.former, f.present::regprocedure as present, to_regprocedure(f.former) as oid
+        from (
+            values
+                ('@extschema@.gov_tree_1_0(text, text[], text)', '@extschema@.gov_tree(text, text[], text)'),
+                ('@extschema@._gov_replay_1_0(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz)',
+                    '@extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz, int[], timestamptz[], numeric[])')
+        ) f (former, present)
+        where to_regprocedure(f.former) is not null
+    loop
+        for grantee in
+            select a.grantee::regrole as name, bool_or(a.is_grantable) as may_grant
+            from pg_proc p
+            cross join lateral aclexplode(p.proacl) a
+            where p.oid = item.oid
+                and a.grantee not in (0, p.proowner)
+                and a.privilege_type = 'EXECUTE'
+            group by a.grantee
+        loop
+            execute format('grant execute on function %s to %s%s', item.present, grantee.name,
+                case when grantee.may_grant then ' with grant option' else '' end);
+        end loop;
+        execute format('alter extension governance drop function %s', item.oid);
+        if exists (select from pg_depend d where d.refclassid = 'pg_proc'::regclass and d.refobjid = item.oid) then
+            raise notice using
+                message = format('function %s is kept, because something of yours depends on it', item.oid),
+                hint = format('Let it call %s, and drop the former one.', item.present);
+        else
+            execute format('drop function %s', item.oid);
+        end if;
+    end loop;
+end
+$$;
+
 select @extschema@._gov_keep_initial_privileges(false);
 
 -- Whoever can create objects beside ours cannot get ours to call them. But callers may call them by mistake, if they call ours by

@@ -269,9 +269,9 @@ alter table @extschema@.gov_entities
 
 create index gov_entities_blocked on @extschema@.gov_entities (owner_id, id) where blocked_at is not null;
 
--- They have more columns, and more arguments, now.
-drop function @extschema@.gov_tree(text, text[], text);
-drop function @extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz);
+-- They have more columns, and more arguments, now. What becomes of the former ones is said where privileges are.
+alter function @extschema@.gov_tree(text, text[], text) rename to gov_tree_1_0;
+alter function @extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz) rename to _gov_replay_1_0;
 
 comment on column @extschema@.gov_entities.blocked_at is 'when it was blocked; null: it is not. What involves a blocked entity is denied; gov_block() (since 1.1.0)';
 comment on column @extschema@.gov_entities.blocked_until is 'when the block ends by itself; null: not before gov_unblock() (since 1.1.0)';

@@ -77,7 +77,8 @@ $node->safe_psql('postgres', q{
 	create schema attic; grant all on schema attic to gov_reader;
 	set role gov_reader;
 	create function attic.one() returns int language sql as 'select 1';
-	create view attic.any as select attic.one() from public.gov_events});
+	create view attic.any as select attic.one() from public.gov_events;
+	create view attic.tree as select * from public.gov_tree('acme')});
 
 # It replaces triggers and policies of the ledger, and waits for who has written there; lock_timeout keeps that short.
 gov_raises($node, 'postgres', "set lock_timeout = '100ms'; alter extension governance update", '55P03', 'the update beside a call in flight');
@@ -93,6 +94,12 @@ is( $node->safe_psql('postgres', q{
 		select event_id is not null from gov_ingest('acme', 'tokens', 1, null, array['agent-1'])}),
 	't', 'rights are kept');
 cmp_ok($node->safe_psql('postgres', 'set role gov_reader; select count(*) from gov_stats'), '>', 10, 'a reader reads gov_stats on');
+is( $node->safe_psql('postgres', q{
+		set role gov_reader;
+		select count(x.path), count(y.path) from attic.tree x left join gov_tree('acme') y using (entity_id)}),
+	'7|7', 'whose view of gov_tree shows what it did, and who calls it as before');
+is( $node->safe_psql('postgres', q{select count(*) from pg_depend where objid = 'gov_tree_1_0'::regproc and deptype = 'e'}), '0',
+	'with a function that is no part of the extension any more');
 $_->quit foreach ($old, $open);
 gov_is_exact($node, 'postgres', 'upgraded');
 is($node->safe_psql('postgres', 'select * from gov_setup_check()'), '', 'upgraded: nothing of the extension is missing');
