@@ -25,6 +25,7 @@
 #include "access/xact.h"
 
 #include "base/attempt.h"
+#include "cache/types.h"
 #include "call/batch.h"
 #include "call/item.h"
 #include "ledger/ledger.h"
@@ -89,6 +90,7 @@ record_run(void *arg)
 			read_item(run, item);
 	}
 	run->is_charging = true;
+	gov_types_refresh();		/* an attempt that failed may have dropped them */
 	for (run->at = run->from; run->at < run->end; run->at++)
 	{
 		GovBatchItem *item = &run->batch->items[run->at];

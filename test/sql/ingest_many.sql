@@ -131,6 +131,13 @@ select t.position, e.occurred_at, t.error
 from helper.times as t
 left join gov_events as e on e.id = t.event_id
 order by t.position;
+-- In a transaction that has changed the types itself, a bad item leaves those before it as they were read.
+begin;
+update gov_entity_types set attribution_keys = attribution_keys || '{agentRef}' where id = 'agent';
+select position, event_id is not null as recorded, error
+from gov_ingest_many('many', '[{"capabilityId": "tokens", "dimensions": {"agentRef": "bot"}}, {"capabilityId": "nonsense"}]');
+select entity_ids from gov_events where owner_id = 'many' order by id desc limit 1;
+rollback;
 call helper.roll_up();
 select helper.usage('many', 'tokens', '{bot}');
 select count(*) as wrong from gov_verify('many');
