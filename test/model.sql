@@ -24,6 +24,207 @@ $$;
 create trigger model_watch_counter after insert or update on gov_assignments
 for each row execute function model.watch_counter();
 
+-- Every change of a row of these tables, by a trigger that sees rows where the engine's see statements.
+create table model.changed
+(
+    n bigint generated always as identity,
+    owner_id text,
+    table_name text,
+    action text,
+    old jsonb,
+    new jsonb,
+    at timestamptz
+);
+
+create function model.watch_change() returns trigger
+language plpgsql
+set search_path = public
+as $$
+begin
+    -- boosts that go with their budget are deleted by the engine, which says so of the budget alone
+    if tg_table_name = 'gov_boosts' and pg_trigger_depth() > 1 then
+        return null;
+    end if;
+    insert into model.changed (owner_id, table_name, action, old, new, at)
+    values (coalesce(new.owner_id, old.owner_id), tg_table_name, tg_op, to_jsonb(old), to_jsonb(new), oracle.now());
+    return null;
+end
+$$;
+
+do $$
+declare
+    watched text;
+begin
+    foreach watched in array '{gov_entities,gov_assignments,gov_boosts,gov_alert_policies}'::text[] loop
+        execute format('create trigger model_watch_change after insert or update or delete on %s for each row execute function model.watch_change()', watched);
+    end loop;
+end
+$$;
+
+-- What gov_changes has to say of the columns of a row, or of those of it in which another one differs.
+create function model.said(item jsonb, than jsonb, key text[]) returns jsonb
+language sql
+as $$
+    select coalesce(jsonb_object_agg(i.key, i.value), '{}')
+    from jsonb_each(item) as i
+    where i.key <> all ('{created_at,updated_at,counter_id,owner_id}' || said.key)
+        and case when than is null then i.value <> 'null' else i.value is distinct from than -> i.key end
+$$;
+
+-- gov_changes and gov_limit_at against the changes that the triggers have seen. Null, or the first difference.
+create function model.history(owner text) returns text
+language plpgsql
+as $$
+declare
+    wrong text;
+begin
+    with seen as (
+        select c.owner_id, c.table_name, k.key, c.action, model.said(c.old, c.new, k.names) as old, model.said(c.new, c.old, k.names) as new
+        from model.changed as c
+        cross join lateral (
+            select case c.table_name
+                when 'gov_entities' then '{id}'
+                when 'gov_alert_policies' then '{owner_id}'
+                else '{id,entity_id,capability_id,scope_entity_ids,name}'
+            end::text[]) as n (names)
+        cross join lateral (
+            select n.names, jsonb_object_agg(i.key, i.value)
+            from jsonb_each(coalesce(c.new, c.old)) as i
+            where i.key = any (n.names)) as k (names, key)
+        where c.owner_id = owner
+    ), expected as (
+        select s.owner_id, s.table_name, s.key, s.action,
+            case when s.action <> 'INSERT' then s.old end as old, case when s.action <> 'DELETE' then s.new end as new
+        from seen as s
+        where s.action <> 'UPDATE' or s.old <> '{}'
+    ), found as (
+        select c.owner_id, c.table_name, c.key, c.action, c.old, c.new
+        from gov_changes as c
+        where c.owner_id = owner
+    )
+    select string_agg(d.line, E'\n')
+    into wrong
+    from (
+        (select 'gov_changes lacks ' || e from (table expected except all table found) as e limit 1)
+        union all
+        (select 'gov_changes has ' || f from (table found except all table expected) as f limit 1)
+    ) as d (line);
+    if wrong is not null then
+        return wrong;
+    end if;
+
+    select format('the limit of %s was %s at %s, and not %s', a.id, c.old -> 'usage_limit', c.at, gov_limit_at(a.id, c.at))
+    into wrong
+    from model.changed as c
+    join gov_assignments as a on a.id = (c.new ->> 'id')::uuid
+    where c.owner_id = owner
+        and c.table_name = 'gov_assignments'
+        and c.action = 'UPDATE'
+        and c.n > (select max(i.n) from model.changed as i where i.table_name = 'gov_assignments' and i.action = 'INSERT' and (i.new ->> 'id')::uuid = a.id)
+        and (gov_limit_at(a.id, c.at) is distinct from (c.old ->> 'usage_limit')::numeric
+            or gov_limit_at(a.id, oracle.now()) is distinct from a.usage_limit)
+    limit 1;
+    return wrong;
+end
+$$;
+
+-- What gov_denials has to count of an answer, if it is a denial: each budget that does not allow it, or that somebody is blocked.
+create function model.denied(owner text, capability text, amount numeric, reason text, failing jsonb) returns jsonb
+language sql
+as $$
+    select jsonb_build_object('denied', coalesce(jsonb_agg(jsonb_build_object('by', d.id, 'reason', reason, 'window', d.started, 'amount', round(amount, 9)::text, 'count', 1)), '[]'))
+    from (
+        select 'someone' as id, oracle.moment(date_trunc('day', oracle.now(), 'UTC')) as started
+        where reason = 'Blocked'
+        union all
+        select a.id::text, n ->> 'usagePeriodStart'
+        from (select distinct f from jsonb_array_elements(failing) as f where reason <> 'Blocked') as f (n)
+        join gov_assignments as a
+            on a.owner_id = owner
+            and a.entity_id = n ->> 'entityId'
+            and a.capability_id = capability
+            and a.scope_entity_ids = array(select jsonb_array_elements_text(n -> 'scopeEntityIds'))
+            and a.name = n ->> 'name'
+    ) as d
+$$;
+
+-- The same of an answer with chains.
+create function model.denied(owner text, capability text, amount numeric, answer jsonb) returns jsonb
+language sql
+as $$
+    select model.denied(owner, capability, amount, answer ->> 'denied_reason', jsonb_path_query_array(answer -> 'chains', '$[*][*] ? (@.isGranted == false)'))
+$$;
+
+-- A call that is taken back at once: only that it was denied stays.
+create function model.undone(call text) returns jsonb
+language plpgsql
+as $$
+declare
+    report jsonb;
+begin
+    begin
+        execute 'select model.' || call into report;
+        raise sqlstate 'XX999';
+    exception
+        when sqlstate 'XX999' then
+            null;
+    end;
+    return jsonb_build_object('denied', jsonb_path_query_array(report, '$.denied[*]'));
+end
+$$;
+
+-- What uses and holds were denied by budgets that there are, and by blocks: as gov_denials has it.
+create function model.counted(owner text) returns table (by text, reason text, "window" text, amount numeric, count bigint)
+language sql
+as $$
+    select coalesce(d.assignment_id::text, 'someone'), d.reason, oracle.moment(d.window_start), sum(d.amount), sum(d.denied_count)::bigint
+    from gov_denials as d
+    where d.owner_id = owner
+        and not d.is_check
+        and (d.assignment_id is null or d.assignment_id in (select a.id from gov_assignments as a where a.owner_id = owner))
+    group by 1, 2, 3
+$$;
+
+-- And as it was told.
+create function model.told(owner text, denied jsonb) returns table (by text, reason text, "window" text, amount numeric, count bigint)
+language sql
+as $$
+    select d.by, d.reason, d."window", sum(d.amount), sum(d.count)::bigint
+    from jsonb_to_recordset(denied) as d (by text, reason text, "window" text, amount numeric, count bigint)
+    where d.by = 'someone' or d.by in (select a.id::text from gov_assignments as a where a.owner_id = owner)
+    group by 1, 2, 3
+$$;
+
+-- The first difference, or null.
+create function model.denials(owner text, denied jsonb) returns text
+language sql
+as $$
+    select format('%s, and by the answers %s', c, t)
+    from model.counted(owner) as c
+    full join model.told(owner, denied) as t on (t.by, t.reason) = (c.by, c.reason) and t."window" is not distinct from c."window"
+    where (t.amount, t.count) is distinct from (c.amount, c.count)
+    limit 1
+$$;
+
+-- A crash has lost some: what is left, but not more than there was.
+create function model.denials_left(owner text, denied jsonb) returns jsonb
+language plpgsql
+as $$
+declare
+    wrong text;
+begin
+    select c::text
+    into wrong
+    from model.counted(owner) as c
+    left join model.told(owner, denied) as t on (t.by, t.reason) = (c.by, c.reason) and t."window" is not distinct from c."window"
+    where t.count is null or t.count < c.count;
+    if wrong is not null then
+        raise exception 'model: gov_denials after a crash: %', wrong;
+    end if;
+    return (select coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('amount', c.amount::text)), '[]') from model.counted(owner) as c);
+end
+$$;
+
 -- A statement's outcome, errors included, without ending the transaction.
 create function model.outcome(statement text) returns text
 language plpgsql
@@ -187,7 +388,7 @@ begin
     perform model.decided('gov_consume', to_jsonb(given), expected,
         jsonb_build_object('event_id', coalesce(first, case when given.is_granted then given.event_id end), 'is_duplicate', first is not null));
     if first is not null or not given.is_granted then
-        return model.expired(overdue);
+        return jsonb_build_array(model.expired(overdue), model.denied(owner, capability, amount, to_jsonb(given)));
     end if;
     return jsonb_build_array(model.event(given.event_id, owner, capability, amount, dims, ids, key, null, since), model.expired(overdue));
 end
@@ -235,7 +436,8 @@ begin
         ));
     if message is not null then
         -- what was expired was expired in the subtransaction that failed
-        return '{}';
+        return model.denied(owner, capability, amount, substring(message from 'denied: (.*)$'),
+            case when failing not like 'Entity % is blocked until %.' then regexp_replace(failing, '^Failing budgets: ', '')::jsonb end);
     end if;
     return jsonb_build_array(model.event(event_id, owner, capability, amount, dims, ids, key, null, since), model.expired(overdue));
 end
@@ -271,7 +473,7 @@ begin
     perform model.same('granted', to_jsonb(given.is_granted), variadic array(select e -> 'is_granted' from unnest(expected) as e));
     if not given.is_granted then
         perform model.decided('gov_reserve', to_jsonb(given), expected, '{"reservation_id": null, "expires_at": null, "is_duplicate": false, "state": null}');
-        return model.expired(overdue);
+        return jsonb_build_array(model.expired(overdue), model.denied(owner, capability, amount, to_jsonb(given)));
     end if;
     expected := oracle.answers(owner, capability, 0, dims, ids, in_flight, true);
     select * into hold from gov_reservations where id = given.reservation_id;
@@ -375,7 +577,7 @@ begin
     perform model.same('gov_extend', jsonb_build_object('refusal', refusal),
         jsonb_build_object('refusal', case when oracle.blocked_until(held.owner_id, held.dimensions, held.entity_ids, oracle.now()) is not null then format('extension of hold "%s" denied: Blocked', id) end));
     if refusal is not null then
-        return '{"refused": true}';
+        return '{"refused": true}' || model.denied(held.owner_id, held.capability_id, 0, 'Blocked', null);
     end if;
     select * into strict hold from gov_reservations as r where r.id = extend.id;
     if until not between since + ttl and oracle.now() + ttl then

@@ -148,13 +148,25 @@ sub use_and_fail
 	my ($n) = @_;
 	my ($capability, $amount, $dims, $ids) = random_call();
 	my $function = one_of('gov_ingest', 'gov_ingest', 'gov_consume', 'gov_reserve', 'gov_reserve');
+	my @arguments = (literal(owner()), $capability, $amount, $dims, $ids, literal('never-' . owner()));
 
-	$amount = "-$amount" if $function eq 'gov_ingest' && chance(0.5);
+	# that it was denied is not taken back
+	if ($function ne 'gov_ingest' && chance(0.6))
+	{
+		my $call = $function eq 'gov_consume' ? one_of('consume', 'require') : 'reserve';
+		push @arguments, ttl(random_ttl()) if $call eq 'reserve';
+		expect($n, 'undone', literal("$call(" . join(', ', @arguments, literal(in_flight($n))) . ')'));
+		return;
+	}
+	$function = 'gov_ingest';
+	$amount = "-$amount" if chance(0.5);
 	my $sql = call_sql($function, $capability, $amount, $dims, $ids, 'never-' . owner());
 	my ($hold) = chance(0.4) ? some_hold($n, 'open') : ();
 	$sql = one_of("gov_settle('$hold', $amount)", "gov_release('$hold')", "gov_extend('$hold', '1 hour')") if defined $hold && $amount >= 0;
 	my $answer = outcome($n, "select 1 / (0 * length(x::text)) from $sql as x");
 	die "a failing use: $answer\n" if $answer !~ /^22012|^GV001 extension of hold .* denied: Blocked/;
+	note_denied({ by => 'someone', reason => 'Blocked', window => ask($n, "select oracle.moment(date_trunc('day', oracle.now(), 'UTC'))"), amount => '0', count => 1 })
+	  if $answer =~ /^GV001/;
 	return;
 }
 
@@ -244,7 +256,7 @@ sub change_catalog
 
 	return if !may_change_catalog($n);
 	my $answer = outcome($n, random_change($entity));
-	die "a catalog change: $answer\n" unless $answer =~ /^(ok|23503|23505|23514|55000|54000|22023)/;
+	die "a catalog change: $answer\n" unless $answer =~ /^(ok|23503|23505|23514|42704|55000|54000|22023)/;
 	has_changed_catalog($n);
 
 	# what is charged next, in its own transaction, may be charged in a view of its own
@@ -269,6 +281,7 @@ sub start_over
 		return;
 	}
 	ask($n, "select gov_delete_owner($owner)");
+	ask($n, "delete from model.changed where owner_id = $owner");
 	forget();
 	ask($n, $_) foreach random_catalog(owner());
 	change_catalog($n) foreach 1 .. 6;
@@ -377,7 +390,9 @@ sub history_end
 	checkpoint('at the end');
 	history_compare($_) foreach sessions();
 	compare_holds(0);
+	compare_history();
 	roll_up();
+	compare_denials();
 	ask(0, 'select gov_drop_cache()');
 	history_compare($_) foreach sessions();
 	checkpoint('rolled up and read again');

@@ -18,11 +18,11 @@ our @EXPORT = qw(
   owner sessions minutes free_key add_free_key
   ask expect outcome remember known forget open_in depth anyone_open in_flight is_touched_by_others hold_state
   begin_level end_level end_transaction undo_level may_change_catalog has_changed_catalog
-  compare compare_holds checkpoint roll_up move_clock crash
+  compare compare_holds compare_denials compare_history note_denied checkpoint roll_up move_clock crash
 );
 
 my $json = JSON::PP->new->canonical;
-my ($node, $owner, @sessions, %committed, @history, $start, $minutes, $offset, @free_keys, %tally, $rounds_are_asked);
+my ($node, $owner, @sessions, %committed, @history, $start, $minutes, $offset, @free_keys, %tally, $rounds_are_asked, @denied);
 
 # ---------------------------------------------------------------- small things
 
@@ -152,8 +152,12 @@ sub forget
 {
 	%committed = ();
 	@free_keys = ();
+	@denied = ();
 	return;
 }
+
+# Calls were denied: whatever becomes of their transaction, that stays.
+sub note_denied { push @denied, @_; $tally{denied} += @_; return; }
 
 # What a session sees of a kind: what is committed, and its own.
 sub known
@@ -205,6 +209,7 @@ sub expect
 	{
 		my $flight = delete $part->{flight} // [];
 
+		note_denied(@{ delete $part->{denied} // [] });
 		if (defined $part->{hold})
 		{
 			my $before = known($n, 'hold')->{ $part->{hold} } // {};
@@ -247,6 +252,30 @@ sub compare_holds
 	my $wrong = ask($n, 'select model.shown(' . literal($owner) . ')');
 
 	die "session $n: $wrong\n" if $wrong ne '';
+	return;
+}
+
+# With no transaction open: who changed what, and the limits that budgets had.
+sub compare_history
+{
+	my $wrong = ask(0, 'select model.history(' . literal($owner) . ')');
+
+	die "history: $wrong\n" if $wrong ne '';
+	return;
+}
+
+# With no transaction open: who was denied, as soon as all of it is written.
+sub compare_denials
+{
+	my $deadline = time() + 20;
+	my $call = 'select model.denials(' . literal($owner) . ', ' . literal($json->encode(\@denied)) . ')';
+
+	while ((my $wrong = $sessions[0]{psql}->ask($call)) ne '')
+	{
+		die "gov_denials: $wrong\n" if time() > $deadline;
+		$sessions[0]{psql}->ask('do $$ begin perform gov_maintain(); end $$');
+		select(undef, undef, undef, 0.01);
+	}
 	return;
 }
 
@@ -352,6 +381,8 @@ sub crash
 	disconnect_sessions();
 	connect_sessions();
 	await_clock();
+	my $left = ask(0, 'select model.denials_left(' . literal($owner) . ', ' . literal($json->encode(\@denied)) . ')');
+	@denied = @{ $json->decode($left) };
 	return;
 }
 

@@ -118,6 +118,7 @@ my @changes = (
 	[ 3, \&boost ], [ 1, sub { "update gov_boosts set valid_until = greatest(gov_now(), valid_from + interval '1 microsecond') where owner_id = " . literal($owner) . ' and valid_until is null' } ],
 	[ 1, sub { 'delete from gov_boosts where owner_id = ' . literal($owner) . ' and amount ' . one_of('< 0', '> 0') } ],
 	[ 1, sub { "update gov_entities set parent_id = " . literal(chance(0.2) ? undef : random_entity()) . " where $_[1]" } ],
+	[ 1, sub { 'select gov_move_entity(' . literal($owner) . ', ' . literal(random_entity()) . ', ' . literal(chance(0.2) ? undef : random_entity()) . ')' } ],
 	[ 1, \&insert_entity ],
 	[ 1, sub { "delete from gov_entities where $_[1]" } ],
 	[ 1, sub { "update gov_entity_types set attribution_keys = " . literal(one_of('{userId}', '{userId}', '{other,userId}')) . " where id = 'user'" } ]);
