@@ -193,6 +193,16 @@ gov_lookup_entries_are_at_most(GovEntries *entries, const Datum *values, int mos
 	return count <= most;
 }
 
+/* Has the index none that meets the keys, however many there are of them? */
+bool
+gov_lookup_entries_are_none(GovEntries *entries, ScanKey keys)
+{
+	if (entries->index == NULL)
+		return false;
+	index_rescan(entries->scan, keys, entries->nkeys, NULL, 0);
+	return index_getnext_tid(entries->scan, ForwardScanDirection) == NULL;
+}
+
 void
 gov_lookup_entries_end(GovEntries *entries)
 {

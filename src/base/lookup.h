@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/skey.h"
 #include "nodes/lockoptions.h"
 #include "utils/rel.h"
 
@@ -47,6 +48,7 @@ extern bool gov_lookup_lock(Relation table, Oid index, const GovLookupKey *keys,
 							int nkeys, LockTupleMode mode);
 extern void gov_lookup_entries_begin(GovEntries *entries, Relation table, Oid index, int nkeys);
 extern bool gov_lookup_entries_are_at_most(GovEntries *entries, const Datum *values, int most);
+extern bool gov_lookup_entries_are_none(GovEntries *entries, ScanKey keys);
 extern void gov_lookup_entries_end(GovEntries *entries);
 
 #endif							/* GOV_LOOKUP_H */

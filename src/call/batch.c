@@ -90,7 +90,8 @@ record_run(void *arg)
 			read_item(run, item);
 	}
 	run->is_charging = true;
-	gov_types_refresh();		/* an attempt that failed may have dropped them */
+	gov_types_refresh();		/* an attempt that failed may have dropped
+								 * them */
 	for (run->at = run->from; run->at < run->end; run->at++)
 	{
 		GovBatchItem *item = &run->batch->items[run->at];

@@ -83,11 +83,15 @@ is_null_forbidden(Relation rel)
 	GOV_HOLD_SETTLED_AMOUNT, GOV_HOLD_EVENT_ID};
 	static const int of_changes[] = {GOV_CHANGE_OWNER_ID, GOV_CHANGE_TABLE_NAME, GOV_CHANGE_OLD,
 	GOV_CHANGE_NEW, GOV_CHANGE_REASON};
+	static const int of_limits[] = {GOV_LIMIT_USAGE_LIMIT};
 
 	if (RelationGetRelid(rel) == gov_catalog()->events)
 		return is_any_not_null(rel, of_events, lengthof(of_events));
 	if (RelationGetRelid(rel) == gov_catalog()->changes)
 		return is_any_not_null(rel, of_changes, lengthof(of_changes));
+	if (RelationGetRelid(rel) == gov_catalog()->limit_history)
+		return is_any_not_null(rel, of_limits, lengthof(of_limits));
+	Assert(RelationGetRelid(rel) == gov_catalog()->reservations);
 	return is_any_not_null(rel, of_holds, lengthof(of_holds));
 }
 

@@ -203,6 +203,8 @@ gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool 
 void
 gov_append_close(GovAppend *append)
 {
+	for (int i = 0; i < append->nslots; i++)
+		ExecDropSingleTupleTableSlot(append->rows[i]);
 	if (append->shape != NULL)
 	{
 		ExecClearTuple(append->slot);
@@ -311,8 +313,9 @@ gov_append_later(GovAppend *append, int nleft)
 		append->rows = rows = palloc(sizeof(TupleTableSlot *) * nleft);
 		append->nrows = 0;
 	}
-	rows[append->nrows] = MakeSingleTupleTableSlot(append->slot->tts_tupleDescriptor,
-												   &TTSOpsHeapTuple);
+	if (append->nrows == append->nslots)
+		rows[append->nslots++] = MakeSingleTupleTableSlot(append->slot->tts_tupleDescriptor,
+														  &TTSOpsHeapTuple);
 	ExecStoreHeapTuple(heap_form_tuple(append->slot->tts_tupleDescriptor,
 									   append->slot->tts_values,
 									   append->slot->tts_isnull),
@@ -333,7 +336,7 @@ gov_append_flush(GovAppend *append)
 	{
 		GOV_FAULT(GOV_FAULT_ROW);
 		insert_index_tuples(append, append->rows[i]);
-		ExecDropSingleTupleTableSlot(append->rows[i]);
+		ExecClearTuple(append->rows[i]);
 	}
 	append->nrows = 0;
 }

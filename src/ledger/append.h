@@ -23,6 +23,7 @@ typedef struct GovAppend
 	int			nindexes;
 	TupleTableSlot **rows;		/* that are inserted later */
 	int			nrows;
+	int			nslots;			/* of rows, that have been made */
 	EState	   *estate;			/* without one */
 	ResultRelInfo *result_rel;
 	GovAdditions *additions;	/* NULL: there are none */

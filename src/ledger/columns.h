@@ -140,4 +140,15 @@ enum
 	GOV_CHANGE_COLUMNS
 };
 
+/* gov_limit_history, in order */
+enum
+{
+	GOV_LIMIT_OWNER_ID,
+	GOV_LIMIT_ASSIGNMENT_ID,
+	GOV_LIMIT_REPLACED_AT,
+	GOV_LIMIT_USAGE_LIMIT,
+	GOV_LIMIT_IS_KNOWN,
+	GOV_LIMIT_COLUMNS
+};
+
 #endif							/* GOV_COLUMNS_H */

@@ -249,6 +249,31 @@ gov_json_put_time(StringInfo json, GovJsonContainer *in, GovJsonTime *last,
 		gov_json_put_null(json, in);
 }
 
+/* Write a value that is jsonb already. */
+void
+gov_json_put_jsonb(StringInfo json, GovJsonContainer *in, Jsonb *value)
+{
+	int			begin = json->len;
+	int			size = VARSIZE(value) - VARHDRSZ;
+	JsonbValue	scalar;
+
+	if (JB_ROOT_IS_SCALAR(value) && JsonbExtractScalar(&value->root, &scalar))
+	{
+		if (scalar.type == jbvNull)
+			gov_json_put_null(json, in);
+		else if (scalar.type == jbvBool)
+			gov_json_put_bool(json, in, scalar.val.boolean);
+		else if (scalar.type == jbvNumeric)
+			gov_json_put_numeric(json, in, scalar.val.numeric);
+		else
+			gov_json_put_string(json, in, scalar.val.string.val, scalar.val.string.len);
+		return;
+	}
+	pad_to_int(json);
+	memcpy(append_bytes(json, size), &value->root, size);
+	note_element(json, in, JENTRY_ISCONTAINER, json->len - begin);
+}
+
 /*
  * End a container, which is an element of another one, or (NULL) the whole
  * value.

@@ -10,6 +10,7 @@
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
 #include "utils/datetime.h"
+#include "utils/jsonb.h"
 #include "utils/numeric.h"
 
 #include "pure/amount.h"
@@ -58,6 +59,7 @@ extern void gov_json_put_amount(StringInfo json, GovJsonContainer *in, bool is_n
 								GovAmount amount);
 extern void gov_json_put_time(StringInfo json, GovJsonContainer *in, GovJsonTime *last,
 							  TimestampTz time);
+extern void gov_json_put_jsonb(StringInfo json, GovJsonContainer *in, Jsonb *value);
 extern void gov_json_end(StringInfo json, GovJsonContainer *container,
 						 GovJsonContainer *in);
 extern Datum gov_json_done(StringInfo json);

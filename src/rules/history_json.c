@@ -6,7 +6,7 @@
  *		What to_jsonb() makes of a row, for some of its columns.  A statement may
  *		have written a hundred thousand rows, and to_jsonb() looks up each type
  *		for each row; here that is done once for a statement, and the types that
- *		most columns have are converted in place.
+ *		most columns have are written in place (pure/json.c).
  *
  * INVARIANTS
  *		A value is what to_jsonb() makes of it, in whatever column: also in one
@@ -23,22 +23,15 @@
 #include "utils/fmgroids.h"
 #include "utils/numeric.h"
 
+#include "pure/json.h"
 #include "rules/history_json.h"
+
+#define GOV_EXPECTED_BYTES	256
 
 /* What the engine keeps of every row; the owner has a column of its own in gov_changes. */
 static const char *const kept_columns[] = {
 	"created_at", "updated_at", "counter_id", "owner_id"
 };
-
-static JsonbValue
-json_string(char *value, int length)
-{
-	JsonbValue	result = {.type = jbvString};
-
-	result.val.string.val = value;
-	result.val.string.len = length;
-	return result;
-}
 
 static bool
 is_among(const char *name, const char *const *names, int count)
@@ -65,6 +58,17 @@ make_to_jsonb(Form_pg_attribute attribute)
 	return result;
 }
 
+static int
+compare_names(const void *left, const void *right, void *arg)
+{
+	const GovHistoryColumn *a = (const GovHistoryColumn *) arg + *(const int *) left;
+	const GovHistoryColumn *b = (const GovHistoryColumn *) arg + *(const int *) right;
+
+	if (a->name_length != b->name_length)
+		return a->name_length < b->name_length ? -1 : 1;
+	return memcmp(NameStr(a->attribute->attname), NameStr(b->attribute->attname), a->name_length);
+}
+
 /* The columns of a table, whose description stays open; these are its key. */
 GovHistoryColumns *
 gov_history_json_columns(Relation table, char **keys, int nkeys)
@@ -74,6 +78,7 @@ gov_history_json_columns(Relation table, char **keys, int nkeys)
 
 	result->count = desc->natts;
 	result->columns = palloc0(sizeof(GovHistoryColumn) * desc->natts);
+	result->order = palloc(sizeof(int) * desc->natts);
 	result->key = palloc0(sizeof(bool) * desc->natts);
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -81,7 +86,8 @@ gov_history_json_columns(Relation table, char **keys, int nkeys)
 		char	   *name = NameStr(TupleDescAttr(desc, i)->attname);
 
 		column->attribute = TupleDescAttr(desc, i);
-		column->name = json_string(name, strlen(name));
+		column->name_length = strlen(name);
+		result->order[i] = i;
 		if (column->attribute->attisdropped || column->attribute->attgenerated != '\0')
 			column->is_kept = true;
 		else
@@ -91,81 +97,115 @@ gov_history_json_columns(Relation table, char **keys, int nkeys)
 			column->to_jsonb = make_to_jsonb(column->attribute);
 		}
 	}
+	qsort_arg(result->order, desc->natts, sizeof(int), compare_names, result->columns);
 	return result;
 }
 
-static JsonbValue
-convert_any(GovHistoryColumn *column, Datum value)
+static void
+put_text(StringInfo json, GovJsonContainer *in, Datum value)
 {
-	Jsonb	   *json;
-	JsonbValue	result;
+	text	   *string = DatumGetTextPP(value);
+
+	gov_json_put_string(json, in, VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string));
+}
+
+/* A list of texts, of which none is null; false for any other array. */
+static bool
+put_texts(StringInfo json, GovJsonContainer *in, Datum value)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	GovJsonContainer list;
+	Datum	   *texts;
+	int			count;
+
+	if (ARR_NDIM(array) > 1 || array_contains_nulls(array))
+		return false;
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &texts, NULL, &count);
+	gov_json_begin_array(json, &list, count);
+	for (int i = 0; i < count; i++)
+		put_text(json, &list, texts[i]);
+	gov_json_end(json, &list, in);
+	return true;
+}
+
+/* A number; false for one that JSON does not have. */
+static bool
+put_number(StringInfo json, GovJsonContainer *in, Datum value)
+{
+	Numeric		number = DatumGetNumeric(value);
+
+	if (numeric_is_nan(number) || numeric_is_inf(number))
+		return false;
+	gov_json_put_numeric(json, in, number);
+	return true;
+}
+
+/* Put a column's value that is not null. */
+static void
+put_value(StringInfo json, GovJsonContainer *in, GovHistoryColumn *column, Datum value)
+{
+	Oid			type = column->attribute->atttypid;
 
 	Assert(column->to_jsonb != NULL);
-	json = DatumGetJsonbP(FunctionCall1(column->to_jsonb, value));
-	if (JB_ROOT_IS_SCALAR(json) && JsonbExtractScalar(&json->root, &result))
-		return result;
-	result.type = jbvBinary;
-	result.val.binary.data = &json->root;
-	result.val.binary.len = VARSIZE(json) - VARHDRSZ;
-	return result;
-}
-
-/* A column's value that is not null. */
-static JsonbValue
-convert_value(GovHistoryColumn *column, Datum value)
-{
-	JsonbValue	result;
-
-	switch (column->attribute->atttypid)
-	{
-		case TEXTOID:
-			{
-				text	   *string = DatumGetTextPP(value);
-
-				return json_string(VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string));
-			}
-		case BOOLOID:
-			result.type = jbvBool;
-			result.val.boolean = DatumGetBool(value);
-			return result;
-		case UUIDOID:
-			return json_string(DatumGetCString(DirectFunctionCall1(uuid_out, value)), 36);
-		default:
-			return convert_any(column, value);
-	}
+	if (type == TEXTOID)
+		put_text(json, in, value);
+	else if (type == BOOLOID)
+		gov_json_put_bool(json, in, DatumGetBool(value));
+	else if (type == UUIDOID)
+		gov_json_put_string(json, in, DatumGetCString(DirectFunctionCall1(uuid_out, value)), 36);
+	else if ((type == NUMERICOID && put_number(json, in, value)) ||
+			 (type == TEXTARRAYOID && put_texts(json, in, value)))
+		return;
+	else
+		gov_json_put_jsonb(json, in, DatumGetJsonbP(FunctionCall1(column->to_jsonb, value)));
 }
 
 /* A set of a row's columns, all of whose values are there. */
 Datum
 gov_history_json(GovHistoryColumns *columns, TupleTableSlot *row, const bool *set)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue	null = {.type = jbvNull};
+	StringInfoData json;
+	GovJsonContainer object;
+	uint32		npairs = 0;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < columns->count; i++)
+		npairs += set[i] ? 1 : 0;
+	gov_json_init(&json, GOV_EXPECTED_BYTES);
+	gov_json_begin_object(&json, &object, npairs);
 	for (int i = 0; i < columns->count; i++)
 	{
-		JsonbValue	value;
+		const GovHistoryColumn *column = &columns->columns[columns->order[i]];
 
-		if (!set[i])
-			continue;
-		pushJsonbValue(&state, WJB_KEY, &columns->columns[i].name);
-		value = row->tts_isnull[i] ? null : convert_value(&columns->columns[i], row->tts_values[i]);
-		pushJsonbValue(&state, WJB_VALUE, &value);
+		if (set[columns->order[i]])
+			gov_json_put_string(&json, &object, NameStr(column->attribute->attname),
+								column->name_length);
 	}
-	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	for (int i = 0; i < columns->count; i++)
+	{
+		int			place = columns->order[i];
+
+		if (!set[place])
+			continue;
+		if (row->tts_isnull[place])
+			gov_json_put_null(&json, &object);
+		else
+			put_value(&json, &object, &columns->columns[place], row->tts_values[place]);
+	}
+	gov_json_end(&json, &object, NULL);
+	return gov_json_done(&json);
 }
 
 /* An object of one key, whose value is text. */
 Datum
 gov_history_json_pair(const char *name, const char *value)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue	key = json_string(unconstify(char *, name), strlen(name));
-	JsonbValue text = json_string(unconstify(char *, value), strlen(value));
+	StringInfoData json;
+	GovJsonContainer object;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(&state, WJB_KEY, &key);
-	pushJsonbValue(&state, WJB_VALUE, &text);
-	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	gov_json_init(&json, GOV_EXPECTED_BYTES);
+	gov_json_begin_object(&json, &object, 1);
+	gov_json_put_string(&json, &object, name, strlen(name));
+	gov_json_put_string(&json, &object, value, strlen(value));
+	gov_json_end(&json, &object, NULL);
+	return gov_json_done(&json);
 }

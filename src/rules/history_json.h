@@ -14,7 +14,7 @@
 typedef struct GovHistoryColumn
 {
 	Form_pg_attribute attribute;
-	JsonbValue	name;
+	uint32		name_length;
 	bool		is_key;
 	bool		is_kept;		/* by the engine: no part of what is changed */
 	FmgrInfo   *to_jsonb;
@@ -25,6 +25,8 @@ typedef struct GovHistoryColumns
 {
 	int			count;
 	GovHistoryColumn *columns;
+	int		   *order;			/* of columns in jsonb: by length of their
+								 * names, then by bytes */
 	bool	   *key;			/* the set of those that are the key */
 } GovHistoryColumns;
 

@@ -17,17 +17,26 @@
  *		Whoever changes a budget holds its row, so no two sessions write of one
  *		budget at a time.
  *
+ * COST
+ *		A statement may change a hundred thousand limits.  Each row goes below
+ *		SPI (append.c) once the index has no entry of its budget from the present
+ *		time on, which it hardly ever has.  Where it has one, or is gone, a
+ *		statement finds out when the last limit was replaced; so it is with
+ *		deleted budgets, a batch of them at a time.
+ *
  * WHEN
- *		At the end of a statement, over the rows that it wrote or deleted, a
- *		batch of them at a time.  Not for rows that replication applies: the
+ *		At the end of a statement, over the rows that it wrote or deleted.  Not for rows that replication applies: the
  *		table is replicated like the budgets.  TRUNCATE is usage.c's.
  */
 #include "postgres.h"
 
+#include "access/stratnum.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -35,11 +44,16 @@
 
 #include "base/catalog.h"
 #include "base/clock.h"
+#include "base/lookup.h"
 #include "base/spi.h"
+#include "ledger/append.h"
+#include "ledger/columns.h"
 #include "rules/transition.h"
 #include "rules/trigger.h"
 
 #define GOV_LIMITS_BATCH	1000
+#define GOV_ROWS_AT_ONCE	200
+#define GOV_LATER_KEYS		3
 
 PG_FUNCTION_INFO_V1(gov_note_limits_1_1);
 
@@ -83,6 +97,17 @@ typedef struct GovHistoryBatch
 	Datum		limits[GOV_LIMITS_BATCH];
 	bool		has_none[GOV_LIMITS_BATCH];
 } GovHistoryBatch;
+
+/* What writes most of them. */
+typedef struct GovLimitRows
+{
+	bool		is_open;
+	GovAppend	append;
+	GovEntries	entries;		/* of the primary key */
+	ScanKeyData keys[GOV_LATER_KEYS];
+} GovLimitRows;
+
+/* ---------------------------------------------------------------- by a statement */
 
 /* The arguments of both statements: which budgets. */
 static void
@@ -157,9 +182,8 @@ add_budget(GovHistoryBatch *batch, const GovTransition *rows)
 	MemoryContextSwitchTo(caller);
 }
 
-/* A batch of budgets at a time: those that got another limit, or that are gone. */
-static void
-pass_rows(GovTransition *rows, void (*body) (GovHistoryBatch *batch))
+static GovHistoryBatch *
+begin_batch(void)
 {
 	GovHistoryBatch *batch = palloc(sizeof(GovHistoryBatch));
 
@@ -167,17 +191,107 @@ pass_rows(GovTransition *rows, void (*body) (GovHistoryBatch *batch))
 	batch->count = 0;
 	batch->context = AllocSetContextCreate(CurrentMemoryContext, "governance limits",
 										   ALLOCSET_DEFAULT_SIZES);
+	return batch;
+}
+
+/* ---------------------------------------------------------------- a row at a time */
+
+/* The entries of a budget from a time on. */
+static void
+open_rows(GovLimitRows *limits, TimestampTz from)
+{
+	gov_append_open(&limits->append, gov_catalog()->limit_history, GOV_LIMIT_COLUMNS, InvalidOid,
+					false);
+	gov_lookup_entries_begin(&limits->entries, limits->append.rel,
+							 gov_catalog()->limit_history_pkey, GOV_LATER_KEYS);
+	ScanKeyEntryInitialize(&limits->keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid,
+						   C_COLLATION_OID, F_TEXTEQ, (Datum) 0);
+	ScanKeyEntryInitialize(&limits->keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid,
+						   InvalidOid, F_UUID_EQ, (Datum) 0);
+	ScanKeyEntryInitialize(&limits->keys[2], 0, 3, BTGreaterEqualStrategyNumber, InvalidOid,
+						   InvalidOid, F_TIMESTAMPTZ_GE, TimestampTzGetDatum(from));
+	limits->is_open = true;
+}
+
+static void
+close_rows(GovLimitRows *limits)
+{
+	if (!limits->is_open)
+		return;
+	gov_lookup_entries_end(&limits->entries);
+	gov_append_flush(&limits->append);
+	gov_append_close(&limits->append);
+	limits->is_open = false;
+}
+
+/* Write the limit that the present row's budget had; false if it may have one from now on. */
+static bool
+write_limit(GovLimitRows *limits, const GovTransition *rows, TimestampTz at)
+{
+	GovAppend  *append = &limits->append;
+	Datum	   *values;
+	bool		is_null;
+
+	if (!limits->is_open)
+		open_rows(limits, at);
+	limits->keys[0].sk_argument = gov_transition_key(rows, rows->before, OWNER);
+	limits->keys[1].sk_argument = gov_transition_key(rows, rows->before, ID);
+	if (!gov_lookup_entries_are_none(&limits->entries, limits->keys))
+		return false;
+	if (append->nrows == GOV_ROWS_AT_ONCE)
+		gov_append_flush(append);
+	gov_append_clear(append);
+	values = append->slot->tts_values;
+	values[GOV_LIMIT_OWNER_ID] = limits->keys[0].sk_argument;
+	values[GOV_LIMIT_ASSIGNMENT_ID] = limits->keys[1].sk_argument;
+	values[GOV_LIMIT_REPLACED_AT] = TimestampTzGetDatum(at);
+	values[GOV_LIMIT_USAGE_LIMIT] = gov_transition_value(rows, rows->before, USAGE_LIMIT, &is_null);
+	values[GOV_LIMIT_IS_KNOWN] = BoolGetDatum(true);
+	memset(append->slot->tts_isnull, false, sizeof(bool) * GOV_LIMIT_COLUMNS);
+	append->slot->tts_isnull[GOV_LIMIT_USAGE_LIMIT] = is_null;
+	gov_append_later(append, GOV_ROWS_AT_ONCE);
+	return true;
+}
+
+/* ---------------------------------------------------------------- statements */
+
+/* Note the limits that an UPDATE has replaced. */
+static void
+pass_updated(GovTransition *rows)
+{
+	GovLimitRows limits = {0};
+	GovHistoryBatch *batch = begin_batch();
+
 	gov_transition_rewind(rows);
 	while (gov_transition_next(rows))
 	{
-		if (rows->after == NULL || limit_differs(rows))
-			add_budget(batch, rows);
+		if (!limit_differs(rows) || write_limit(&limits, rows, batch->at))
+			continue;
+		add_budget(batch, rows);
 		if (batch->count == GOV_LIMITS_BATCH)
-			flush_batch(batch, body);
+		{
+			close_rows(&limits);
+			flush_batch(batch, note_limits);
+		}
 	}
-	flush_batch(batch, body);
-	MemoryContextDelete(batch->context);
-	pfree(batch);
+	close_rows(&limits);
+	flush_batch(batch, note_limits);
+}
+
+/* Forget those of deleted budgets. */
+static void
+pass_deleted(GovTransition *rows)
+{
+	GovHistoryBatch *batch = begin_batch();
+
+	gov_transition_rewind(rows);
+	while (gov_transition_next(rows))
+	{
+		add_budget(batch, rows);
+		if (batch->count == GOV_LIMITS_BATCH)
+			flush_batch(batch, forget_limits);
+	}
+	flush_batch(batch, forget_limits);
 }
 
 /* AFTER UPDATE, and AFTER DELETE, of gov_assignments, for each statement. */
@@ -194,7 +308,10 @@ gov_note_limits_1_1(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	gov_transition_begin(&rows, trigger, columns, lengthof(columns));
-	pass_rows(&rows, rows.after == NULL ? forget_limits : note_limits);
+	if (rows.after == NULL)
+		pass_deleted(&rows);
+	else
+		pass_updated(&rows);
 	gov_transition_end(&rows);
 	return PointerGetDatum(NULL);
 }
