@@ -13,10 +13,7 @@
  *		budget, window, reason and kind (checks, or uses and holds); or, where no
  *		budget denies, of one blocked entity or one dimension key, and day.  Its
  *		hash chooses the part, whoever the owner is, so that one owner may use all
- *		of them.  Entries stand one behind the other, each with its texts, and with
- *		room for a caller and an entity somewhat longer than the present ones.  One
- *		that needs more room is made anew behind the others; dead ones are
- *		squeezed out when their space is wanted.
+ *		of them.  What a part is like inside is in denials_part.c.
  *
  * LOCKING
  *		The part's lock protects all of it.  It is held to find and change an
@@ -37,58 +34,20 @@
  *		has.
  *
  * FAILURE
- *		A part that is full makes room by dropping what nobody has written for a
- *		minute: the entries of a database that was dropped, or has no worker.  If
- *		that is not enough the denial is counted in denials_unkept and forgotten.
- *		A crash or a stop of the server loses what was not written.
+ *		A denial for which a part has no room is counted in denials_unkept and
+ *		forgotten.  A crash or a stop of the server loses what was not written.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 
 #include "base/catalog.h"
 #include "base/shmem.h"
 #include "cache/denials.h"
+#include "cache/denials_part.h"
 
-#define GOV_DENIALS_SLACK			24	/* bytes for longer callers and
-										 * entities */
-#define GOV_DENIALS_STALE_S			60
-#define GOV_DENIALS_SWEEP_S			1	/* between two drops of what is stale */
 #define GOV_DENIALS_ASK_S			2	/* between two calls for a worker */
-
-typedef struct GovSharedDenial
-{
-	uint32		size;			/* with its texts */
-	uint32		hash;
-	uint32		next;			/* offset in the part, plus 1, of the next one
-								 * in the bucket; or 0 */
-	uint32		room;			/* for the texts that are not of the key */
-	Oid			database;
-	Oid			extension;
-	int			taker;			/* process that has taken it; or 0 */
-	int			taken_level;	/* of its (sub)transaction */
-	uint32		take;			/* in which of the process's takes */
-	bool		is_live;
-	bool		is_check;
-	bool		has_budget;
-	uint8		reason;			/* GovDenial */
-	uint16		lengths[GOV_DENIED_TEXTS];	/* plus 1; 0: null */
-	pg_uuid_t	budget_id;
-	GovWindow	window;
-	int64		count;
-	int64		taken_count;
-	GovAmount	amount;
-	GovAmount	taken_amount;
-	TimestampTz first_at;
-	TimestampTz last_at;
-	TimestampTz asked_at;		/* when a worker was called for */
-	char		texts[FLEXIBLE_ARRAY_MEMBER];
-} GovSharedDenial;
-
-StaticAssertDecl(offsetof(GovSharedDenial, texts) + 6 * (255 * 4) + 2 * GOV_DENIALS_SLACK <
-				 GOV_DENIAL_BYTES / 4, "the largest entry is a small part of a part");
 
 /* This process has taken some. */
 static bool has_taken = false;
@@ -98,308 +57,6 @@ static GovSharedDenials *
 denials_part(int part)
 {
 	return &gov_shared->denials[part].denials;
-}
-
-static GovSharedDenial *
-entry_at(GovSharedDenials *part, uint32 offset)
-{
-	return (GovSharedDenial *) (part->bytes + offset);
-}
-
-static uint32
-offset_of(const GovSharedDenials *part, const GovSharedDenial *entry)
-{
-	return (const char *) entry - part->bytes;
-}
-
-static uint32
-text_length(const GovSharedDenial *entry, int which)
-{
-	return entry->lengths[which] == 0 ? 0 : entry->lengths[which] - 1;
-}
-
-void
-gov_denials_count_unkept(uint64 count)
-{
-	pg_atomic_fetch_add_u64(&gov_shared->denials_unkept, count);
-}
-
-/* ---------------------------------------------------------------- one part, with its lock */
-
-/* Ids that the extension draws differ in their ends, those that others give anywhere. */
-static uint32
-budget_hash(const pg_uuid_t *id)
-{
-	uint32		words[UUID_LEN / sizeof(uint32)];
-
-	memcpy(words, id, UUID_LEN);
-	return murmurhash32(murmurhash32(words[0] + words[1]) ^ (words[2] + words[3]));
-}
-
-static uint32
-key_hash(const GovDenied *denied)
-{
-	uint32		hash = denied->owner_hash ^ ((uint32) denied->reason << 1 | denied->is_check);
-
-	if (denied->has_budget)
-		return hash_combine(hash, budget_hash(&denied->budget_id));
-	for (int which = GOV_DENIED_ENTITY; which < GOV_DENIED_KEY_TEXTS; which++)
-	{
-		if (denied->texts[which] != NULL)
-			hash = hash_combine(hash, hash_bytes((const unsigned char *) denied->texts[which],
-												 denied->lengths[which]));
-	}
-	return hash;
-}
-
-/* Has the entry the texts that the denial is counted under? */
-static bool
-texts_are_same(const GovSharedDenial *entry, const GovDenied *denied)
-{
-	const char *at = entry->texts;
-
-	for (int which = 0; which < GOV_DENIED_KEY_TEXTS; which++)
-	{
-		uint32		length = denied->lengths[which];
-
-		if (entry->lengths[which] != (denied->texts[which] == NULL ? 0 : length + 1) ||
-			memcmp(at, denied->texts[which], length) != 0)
-			return false;
-		at += length;
-	}
-	return true;
-}
-
-static bool
-is_entry_of(const GovSharedDenial *entry, const GovDenied *denied)
-{
-	return entry->database == MyDatabaseId && entry->extension == denied->extension &&
-		entry->reason == denied->reason && entry->is_check == denied->is_check &&
-		entry->has_budget == denied->has_budget &&
-		memcmp(&entry->budget_id, &denied->budget_id, UUID_LEN) == 0 &&
-		entry->window.start == denied->window.start && texts_are_same(entry, denied);
-}
-
-static GovSharedDenial *
-find_entry(GovSharedDenials *part, uint32 hash, const GovDenied *denied)
-{
-	uint32		next = part->buckets[hash / GOV_DENIAL_PARTS % GOV_DENIAL_BUCKETS];
-
-	while (next != 0)
-	{
-		GovSharedDenial *entry = entry_at(part, next - 1);
-
-		if (entry->hash == hash && is_entry_of(entry, denied))
-			return entry;
-		next = entry->next;
-	}
-	return NULL;
-}
-
-static void
-link_entry(GovSharedDenials *part, GovSharedDenial *entry)
-{
-	uint32	   *bucket = &part->buckets[entry->hash / GOV_DENIAL_PARTS % GOV_DENIAL_BUCKETS];
-
-	entry->next = *bucket;
-	*bucket = offset_of(part, entry) + 1;
-}
-
-/* The entry is dead: nobody finds it, and its space may be used again. */
-static void
-kill_entry(GovSharedDenials *part, GovSharedDenial *entry)
-{
-	uint32	   *link = &part->buckets[entry->hash / GOV_DENIAL_PARTS % GOV_DENIAL_BUCKETS];
-
-	Assert(entry->is_live && LWLockHeldByMeInMode(&part->lock, LW_EXCLUSIVE));
-	while (*link != offset_of(part, entry) + 1)
-		link = &entry_at(part, *link - 1)->next;
-	*link = entry->next;
-	entry->is_live = false;
-	part->dead += entry->size;
-	part->nentries--;
-}
-
-/* Squeeze out what is dead. */
-static void
-squeeze_part(GovSharedDenials *part)
-{
-	uint32		to = 0;
-	uint32		size;
-
-	memset(part->buckets, 0, sizeof(part->buckets));
-	for (uint32 from = 0; from < part->used; from += size)
-	{
-		size = entry_at(part, from)->size;
-		if (!entry_at(part, from)->is_live)
-			continue;
-		memmove(part->bytes + to, part->bytes + from, size);
-		link_entry(part, entry_at(part, to));
-		to += size;
-	}
-	part->used = to;
-	part->dead = 0;
-}
-
-/* Drop what should have been written long ago: nobody does. */
-static void
-drop_stale(GovSharedDenials *part, TimestampTz now)
-{
-	uint32		size;
-
-	if (part->swept_at <= now && now < part->swept_at + GOV_DENIALS_SWEEP_S * USECS_PER_SEC)
-		return;
-	part->swept_at = now;
-	for (uint32 at = 0; at < part->used; at += size)
-	{
-		GovSharedDenial *entry = entry_at(part, at);
-
-		size = entry->size;
-		if (!entry->is_live || entry->taker != 0 ||
-			now < entry->first_at + GOV_DENIALS_STALE_S * USECS_PER_SEC)
-			continue;
-		gov_denials_count_unkept(entry->count);
-		kill_entry(part, entry);
-	}
-}
-
-/* Entries may move.  False when there is none. */
-static bool
-make_room(GovSharedDenials *part, uint32 size, TimestampTz now)
-{
-	if (part->used + size <= GOV_DENIAL_BYTES)
-		return true;
-	if (part->used - part->dead + size > GOV_DENIAL_BYTES)
-		drop_stale(part, now);
-	if (part->used - part->dead + size > GOV_DENIAL_BYTES)
-		return false;
-	squeeze_part(part);
-	return true;
-}
-
-/* Put a new entry behind the others, which counts nothing yet. */
-static GovSharedDenial *
-append_entry(GovSharedDenials *part, uint32 size, uint32 room, uint32 hash, const GovDenied *denied)
-{
-	GovSharedDenial *entry = entry_at(part, part->used);
-	char	   *at = entry->texts;
-
-	Assert(size == MAXALIGN(size) && part->used + size <= GOV_DENIAL_BYTES);
-	Assert(LWLockHeldByMeInMode(&part->lock, LW_EXCLUSIVE));
-	memset(entry, 0, offsetof(GovSharedDenial, texts));
-	entry->size = size;
-	entry->hash = hash;
-	entry->room = room;
-	entry->database = MyDatabaseId;
-	entry->extension = denied->extension;
-	entry->is_live = true;
-	entry->is_check = denied->is_check;
-	entry->has_budget = denied->has_budget;
-	entry->reason = denied->reason;
-	entry->budget_id = denied->budget_id;
-	entry->window = denied->window;
-	entry->first_at = denied->first_at;
-	entry->last_at = DT_NOBEGIN;
-	for (int which = 0; which < GOV_DENIED_KEY_TEXTS; which++)
-	{
-		if (denied->texts[which] == NULL)
-			continue;
-		memcpy(at, denied->texts[which], denied->lengths[which]);
-		at += denied->lengths[which];
-		entry->lengths[which] = denied->lengths[which] + 1;
-	}
-	part->used += size;
-	part->nentries++;
-	link_entry(part, entry);
-	return entry;
-}
-
-/* What an entry has counted goes on in another one. */
-static void
-move_counts(const GovSharedDenial *from, GovSharedDenial *to)
-{
-	to->taker = from->taker;
-	to->taken_level = from->taken_level;
-	to->take = from->take;
-	to->count = from->count;
-	to->taken_count = from->taken_count;
-	to->amount = from->amount;
-	to->taken_amount = from->taken_amount;
-	to->first_at = from->first_at;
-	to->asked_at = from->asked_at;
-}
-
-static uint32
-key_bytes(const GovDenied *denied)
-{
-	uint32		bytes = 0;
-
-	for (int which = 0; which < GOV_DENIED_KEY_TEXTS; which++)
-		bytes += denied->lengths[which];
-	return bytes;
-}
-
-/* Find or make the entry that a denial is counted in; NULL when there is no room. */
-static GovSharedDenial *
-entry_for(GovSharedDenials *part, uint32 hash, const GovDenied *denied)
-{
-	uint32		wanted = denied->lengths[GOV_DENIED_CALLER] + denied->lengths[GOV_DENIED_LAST_ENTITY];
-	GovSharedDenial *entry = find_entry(part, hash, denied);
-	GovSharedDenial *former;
-	uint32		size;
-
-	if (likely(entry != NULL && wanted <= entry->room))
-		return entry;
-	wanted += GOV_DENIALS_SLACK;
-	size = MAXALIGN(offsetof(GovSharedDenial, texts) + key_bytes(denied) + wanted);
-	if (!make_room(part, size, denied->last_at))
-		return NULL;
-	former = entry == NULL ? NULL : find_entry(part, hash, denied);
-	entry = append_entry(part, size, wanted, hash, denied);
-	if (former != NULL)
-	{
-		move_counts(former, entry);
-		kill_entry(part, former);
-	}
-	return entry;
-}
-
-/* Put down who was denied last. */
-static void
-set_last(GovSharedDenial *entry, const GovDenied *denied)
-{
-	char	   *at = entry->texts + key_bytes(denied);
-
-	for (int which = GOV_DENIED_KEY_TEXTS; which < GOV_DENIED_TEXTS; which++)
-	{
-		entry->lengths[which] = denied->texts[which] == NULL ? 0 : denied->lengths[which] + 1;
-		if (denied->texts[which] == NULL)
-			continue;
-		memcpy(at, denied->texts[which], denied->lengths[which]);
-		at += denied->lengths[which];
-	}
-	Assert(at - entry->texts <= key_bytes(denied) + entry->room);
-}
-
-/* Count a denial in its entry; false when the sum would leave the range of amounts. */
-static bool
-count_denial(GovSharedDenial *entry, const GovDenied *denied)
-{
-	GovAmount	sum;
-
-	if (!gov_amount_add(entry->amount, denied->amount, &sum))
-		return false;
-	entry->amount = sum;
-	entry->count += denied->count;
-	entry->window.end = denied->window.end;
-
-	/* a call takes its time before it comes here: others may overtake it */
-	entry->first_at = Min(entry->first_at, denied->first_at);
-	if (denied->last_at < entry->last_at)
-		return true;
-	entry->last_at = denied->last_at;
-	set_last(entry, denied);
-	return true;
 }
 
 /* Has nobody been called for lately to write it? */
@@ -421,15 +78,15 @@ must_ask(GovSharedDenial *entry, TimestampTz now)
 bool
 gov_denials_note(const GovDenied *denied)
 {
-	uint32		hash = key_hash(denied);
+	uint32		hash = gov_denials_part_hash(denied);
 	GovSharedDenials *part = denials_part(hash % GOV_DENIAL_PARTS);
 	GovSharedDenial *entry;
 	bool		is_kept;
 	bool		wants_worker;
 
 	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-	entry = entry_for(part, hash, denied);
-	is_kept = entry != NULL && count_denial(entry, denied);
+	entry = gov_denials_part_entry(part, hash, denied);
+	is_kept = entry != NULL && gov_denials_part_count(entry, denied);
 	wants_worker = is_kept && must_ask(entry, denied->last_at);
 	LWLockRelease(&part->lock);
 	if (!is_kept)
@@ -458,8 +115,8 @@ gov_denials_exist(Oid extension)
 		if (part->nentries == 0)
 			continue;			/* a stale value will do */
 		LWLockAcquire(&part->lock, LW_SHARED);
-		for (uint32 at = 0; at < part->used && !result; at += entry_at(part, at)->size)
-			result = is_ours(entry_at(part, at), extension);
+		for (uint32 at = 0; at < part->used && !result; at += gov_denials_part_at(part, at)->size)
+			result = is_ours(gov_denials_part_at(part, at), extension);
 		LWLockRelease(&part->lock);
 	}
 	return result;
@@ -468,7 +125,7 @@ gov_denials_exist(Oid extension)
 static bool
 is_owners(const GovSharedDenial *entry, const char *owner)
 {
-	uint32		length = text_length(entry, GOV_DENIED_OWNER);
+	uint32		length = gov_denials_part_length(entry, GOV_DENIED_OWNER);
 
 	return strlen(owner) == length && memcmp(entry->texts, owner, length) == 0;
 }
@@ -479,9 +136,9 @@ take_entries(GovSharedDenials *part, Oid extension, const char *owner)
 {
 	int			count = 0;
 
-	for (uint32 at = 0; at < part->used; at += entry_at(part, at)->size)
+	for (uint32 at = 0; at < part->used; at += gov_denials_part_at(part, at)->size)
 	{
-		GovSharedDenial *entry = entry_at(part, at);
+		GovSharedDenial *entry = gov_denials_part_at(part, at);
 
 		if (!is_ours(entry, extension) || entry->taker != 0 || (owner != NULL && !is_owners(entry, owner)))
 			continue;
@@ -509,7 +166,7 @@ read_taken(const GovSharedDenial *entry, GovDenied *denied)
 	denied->window = entry->window;
 	for (int which = 0; which < GOV_DENIED_TEXTS; which++)
 	{
-		denied->lengths[which] = text_length(entry, which);
+		denied->lengths[which] = gov_denials_part_length(entry, which);
 		denied->texts[which] = entry->lengths[which] == 0 ? NULL : at;
 		at += denied->lengths[which];
 	}
@@ -545,9 +202,9 @@ gov_denials_take(int number, GovDenied **denied)
 	LWLockRelease(&part->lock);
 
 	*denied = palloc(sizeof(GovDenied) * Max(ntaken, 1));
-	for (uint32 at = 0; at < copy->used && count < ntaken; at += entry_at(copy, at)->size)
+	for (uint32 at = 0; at < copy->used && count < ntaken; at += gov_denials_part_at(copy, at)->size)
 	{
-		const GovSharedDenial *entry = entry_at(copy, at);
+		const GovSharedDenial *entry = gov_denials_part_at(copy, at);
 
 		if (entry->is_live && entry->taker == MyProcPid && entry->take == last_take)
 			read_taken(entry, &(*denied)[count++]);
@@ -590,7 +247,7 @@ settle_entry(GovSharedDenials *part, GovSharedDenial *entry)
 	entry->first_at = entry->last_at;
 	entry->taker = 0;
 	if (entry->count == 0)
-		kill_entry(part, entry);
+		gov_denials_part_kill(part, entry);
 }
 
 static void
@@ -616,15 +273,15 @@ end_taken(int level, void (*end_entry) (GovSharedDenials *part, GovSharedDenial 
 		if (part->nentries == 0)
 			continue;			/* none of ours, which nobody else kills */
 		LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-		for (uint32 at = 0; at < part->used; at += entry_at(part, at)->size)
+		for (uint32 at = 0; at < part->used; at += gov_denials_part_at(part, at)->size)
 		{
-			GovSharedDenial *entry = entry_at(part, at);
+			GovSharedDenial *entry = gov_denials_part_at(part, at);
 
 			if (entry->is_live && entry->taker == MyProcPid && entry->taken_level >= level)
 				end_entry(part, entry);
 		}
 		if (part->nentries == 0)
-			squeeze_part(part);
+			gov_denials_part_squeeze(part);
 		LWLockRelease(&part->lock);
 	}
 }
