@@ -48,7 +48,9 @@ create function @extschema@._gov_budget_bytes
     scope_ids integer,
     timezone_bytes integer,
     has_anchor boolean,
-    thresholds integer
+    thresholds integer,
+    has_call_limit boolean,
+    limit_steps integer
 )
 returns bigint
 language c
@@ -56,17 +58,17 @@ immutable
 strict
 as 'MODULE_PATHNAME', 'gov_budget_bytes_1_1';
 
-comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer) is
-    'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC';
+comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer, boolean, integer) is
+    'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC; limit_steps: 0 without boosts';
 
-create function @extschema@._gov_node_bytes(id_bytes integer, budgets bigint, budget_bytes bigint)
+create function @extschema@._gov_node_bytes(id_bytes integer, budgets bigint, budget_bytes bigint, is_blocked boolean)
 returns bigint
 language c
 immutable
 strict
 as 'MODULE_PATHNAME', 'gov_node_bytes_1_1';
 
-comment on function @extschema@._gov_node_bytes(integer, bigint, bigint) is 'internal: what an entity takes in the cache; budget_bytes: those of its budgets';
+comment on function @extschema@._gov_node_bytes(integer, bigint, bigint, boolean) is 'internal: what an entity takes in the cache; budget_bytes: those of its budgets';
 
 create function @extschema@._gov_name_bytes(bytes integer)
 returns bigint
@@ -86,13 +88,13 @@ set search_path = pg_catalog, pg_temp
 as $$
     with entity as materialized
     (
-        select e.owner_id, e.id, e.type_id, e.parent_id
+        select e.owner_id, e.id, e.type_id, e.parent_id, e.blocked_at
         from @extschema@.gov_entities e
         where gov_cache_needed.owner_id is null
             and @extschema@.gov_owner_visible(e.owner_id)
             and e.archived_at is null
         union all
-        select e.owner_id, e.id, e.type_id, e.parent_id
+        select e.owner_id, e.id, e.type_id, e.parent_id, e.blocked_at
         from @extschema@.gov_entities e
         where e.owner_id = gov_cache_needed.owner_id
             and case when gov_cache_needed.owner_id is null then false else @extschema@._gov_require_owner(gov_cache_needed.owner_id) end
@@ -109,6 +111,22 @@ as $$
         from @extschema@.gov_assignments a
         where a.owner_id = gov_cache_needed.owner_id
     ),
+    -- A limit has a step to begin with, and one for each moment to come at which a boost begins or ends.
+    boosted as materialized
+    (
+        select
+            x.owner_id,
+            x.entity_id,
+            x.capability_id,
+            x.scope_entity_ids,
+            x.name,
+            1 + count(distinct m.moment) as steps
+        from @extschema@.gov_boosts x
+        left join lateral unnest(array[x.valid_from, x.valid_until]) m (moment) on m.moment > @extschema@.gov_now()
+        where (gov_cache_needed.owner_id is null or x.owner_id = gov_cache_needed.owner_id)
+            and (x.valid_until > @extschema@.gov_now()) is not false
+        group by 1, 2, 3, 4, 5
+    ),
     of_entity as materialized
     (
         select
@@ -123,8 +141,16 @@ as $$
                 b.anchor_at is not null,
                 case when b.usage_limit is null then 0
                     else coalesce(cardinality(coalesce(b.alert_thresholds, p.thresholds, d.thresholds)), 0)
-                end))::bigint as bytes
+                end,
+                b.call_limit is not null,
+                case when b.usage_limit is null then 0 else coalesce(x.steps, 0) end::integer))::bigint as bytes
         from budget b
+        left join boosted x
+            on x.owner_id = b.owner_id
+            and x.entity_id = b.entity_id
+            and x.capability_id = b.capability_id
+            and x.scope_entity_ids = b.scope_entity_ids
+            and x.name = b.name
         left join @extschema@.gov_alert_policies p on p.owner_id = b.owner_id
         left join @extschema@.gov_alert_policies d on d.owner_id is null
         group by 1, 2
@@ -142,7 +168,7 @@ as $$
     )
     select
         coalesce((select sum(@extschema@._gov_name_bytes(octet_length(n.name))) from name n), 0)::bigint
-        + coalesce(sum(@extschema@._gov_node_bytes(octet_length(e.id), coalesce(o.budgets, 0), coalesce(o.bytes, 0))), 0)::bigint
+        + coalesce(sum(@extschema@._gov_node_bytes(octet_length(e.id), coalesce(o.budgets, 0), coalesce(o.bytes, 0), e.blocked_at is not null)), 0)::bigint
     from entity e
     left join of_entity o on o.owner_id = e.owner_id and o.entity_id = e.id
 $$;

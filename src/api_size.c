@@ -18,6 +18,7 @@
 
 #include "cache/names.h"
 #include "cache/node_block.h"
+#include "pure/bounds.h"
 
 PG_FUNCTION_INFO_V1(gov_budget_bytes_1_1);
 PG_FUNCTION_INFO_V1(gov_node_bytes_1_1);
@@ -32,7 +33,8 @@ string_size(Size length)
 /*
  * The bytes of a budget in its entity's block, given the length of its name,
  * the length of its scope's ids and how many they are, the length of its time
- * zone, whether it has an anchor, and how many thresholds.
+ * zone, whether it has an anchor, how many thresholds, whether a largest use,
+ * and how many steps its limit takes with boosts.
  */
 Datum
 gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
@@ -43,20 +45,25 @@ gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
 	int32		timezone_length = PG_GETARG_INT32(3);	/* 0: UTC */
 	bool		has_anchor = PG_GETARG_BOOL(4);
 	int32		nalerts = PG_GETARG_INT32(5);
+	bool		has_call_limit = PG_GETARG_BOOL(6);
+	int32		nsteps = PG_GETARG_INT32(7);
+	bool		has_bounds = has_call_limit || nsteps > 0;
 	Size		size = sizeof(GovBudget);
 
 	size += name_length > 0 ? string_size(name_length) : 0;
 	size += nscope * string_size(scope_length / Max(nscope, 1)) + nscope * sizeof(GovText);
 	size += timezone_length > 0 ? string_size(timezone_length) : 0;
 	size += nalerts * sizeof(GovAmount);
-	if (nscope > 0 || timezone_length > 0 || has_anchor || nalerts > 0)
+	if (has_bounds)
+		size = MAXALIGN(size) + offsetof(GovBounds, steps) + nsteps * sizeof(GovLimitStep);
+	if (nscope > 0 || timezone_length > 0 || has_anchor || nalerts > 0 || has_bounds)
 		size = MAXALIGN(size) + sizeof(GovBudgetMore);
 	PG_RETURN_INT64(size);
 }
 
 /*
  * The bytes of a node with its place in the hash table, given the length of
- * its id, how many budgets it has, and their bytes.
+ * its id, how many budgets it has, their bytes, and whether it is blocked.
  */
 Datum
 gov_node_bytes_1_1(PG_FUNCTION_ARGS)
@@ -64,6 +71,8 @@ gov_node_bytes_1_1(PG_FUNCTION_ARGS)
 	Size		inner_size = offsetof(GovEntity, budgets) +
 	string_size(PG_GETARG_INT32(0)) + PG_GETARG_INT64(2);
 
+	if (PG_GETARG_BOOL(3))
+		inner_size = MAXALIGN(inner_size) + sizeof(TimestampTz);
 	PG_RETURN_INT64(gov_node_block_size(inner_size, PG_GETARG_INT64(1)) + sizeof(GovRef));
 }
 

@@ -70,6 +70,17 @@ is(fact('cache_used_bytes'), '0', 'nothing is left in use when all was dropped')
 $node->safe_psql('postgres', $load);
 about($node->safe_psql('postgres', 'select gov_cache_needed()'), fact('cache_used_bytes'), 'and of entities of all sizes');
 
+# What few have: blocks, call limits, boosts, those that have ended left out.
+$node->safe_psql('postgres', q{
+	update gov_entities set blocked_at = now(), blocked_until = case when length(id) % 2 = 0 then now() + interval '1 day' end where owner_id = 'odd';
+	update gov_assignments set call_limit = 10 where owner_id = 'odd' and length(entity_id) % 2 = 0;
+	insert into gov_boosts (owner_id, entity_id, capability_id, scope_entity_ids, name, amount, valid_from, valid_until)
+	select a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name, 1, b.at, case when n < 8 then b.at + interval '1 hour' end
+	from gov_assignments a, generate_series(0, 11) n, lateral (select now() + (n % 6 - 2) * interval '1 day' as at) b where a.owner_id = 'odd';
+	select gov_drop_cache()});
+$node->safe_psql('postgres', $load);
+about($node->safe_psql('postgres', 'select gov_cache_needed()'), fact('cache_used_bytes'), 'and of blocks, boosts and call limits');
+
 # ---------------------------------------------------------------- what a load evicts
 
 $node->append_conf('postgresql.conf', "governance.cache_size = '4MB'");
