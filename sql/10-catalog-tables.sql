@@ -375,7 +375,10 @@ using heap;
 create index gov_increase_requests_open on @extschema@.gov_increase_requests (owner_id, entity_id)
     where state = 'open';
 
-comment on table @extschema@.gov_increase_requests is 'requests for more, and what was answered (since 1.1.0)';
+-- Those that were answered or withdrawn, for governance.change_retention.
+create index gov_increase_requests_decided on @extschema@.gov_increase_requests (decided_at) where state <> 'open';
+
+comment on table @extschema@.gov_increase_requests is 'requests for more, and what was answered; governance.change_retention deletes old answers (since 1.1.0)';
 comment on column @extschema@.gov_increase_requests.id is 'its id, drawn where it is not given';
 comment on column @extschema@.gov_increase_requests.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_increase_requests.entity_id is 'the entity whose budget it is about';

@@ -94,6 +94,7 @@ values
     ('index', 'gov_assignments', 'gov_assignments_strict', 'O', 'create index gov_assignments_strict on @extschema@.gov_assignments (owner_id, entity_id) where strict_allocation'),
     ('index', 'gov_boosts', 'gov_boosts_budget_idx', 'O', 'create index gov_boosts_budget_idx on @extschema@.gov_boosts (owner_id, entity_id, valid_until)'),
     ('index', 'gov_increase_requests', 'gov_increase_requests_open', 'O', 'create index gov_increase_requests_open on @extschema@.gov_increase_requests (owner_id, entity_id) where state = ''open'''),
+    ('index', 'gov_increase_requests', 'gov_increase_requests_decided', 'O', 'create index gov_increase_requests_decided on @extschema@.gov_increase_requests (decided_at) where state <> ''open'''),
     ('index', 'gov_events', 'gov_events_key', 'O', 'create unique index gov_events_key on @extschema@.gov_events (owner_id, idempotency_key) where idempotency_key is not null'),
     ('index', 'gov_events', 'gov_events_owner_id_idx', 'O', 'create index gov_events_owner_id_idx on @extschema@.gov_events (owner_id, id)'),
     ('index', 'gov_events', 'gov_events_occurred_at_idx', 'O', 'create index gov_events_occurred_at_idx on @extschema@.gov_events using brin (occurred_at) with (autosummarize = on)'),

@@ -347,7 +347,7 @@ define_worker_settings(void)
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.change_retention",
 							"Age at which rows of gov_changes are deleted; 0 keeps them.",
-							"What gov_limit_at() reads has no retention.",
+							"So are requests for more that were answered or withdrawn that long ago. What gov_limit_at() reads has no retention.",
 							&gov_change_retention_s, 0, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("governance.denial_retention",

@@ -134,7 +134,12 @@ sub configure
 
 sub maintain { return sql(q{select concat_ws(' ', pruned, waits_for) from gov_maintain()}); }
 
-my $all = sql('select count(*) from gov_changes');
+# Requests for more: one that was withdrawn, one that was declined, and one that is open.
+sql(q{select gov_withdraw_increase(gov_request_increase('globex', 'team-1', 'tokens', 5))});
+sql(q{select gov_decide_increase(gov_request_increase('globex', 'team-1', 'tokens', 6), false)});
+sql(q{select gov_request_increase('globex', 'team-1', 'tokens', 7)});
+
+my $all = sql('select count(*) + 2 from gov_changes');
 
 is(maintain(), '0', 'nothing is deleted unless a setting says so');
 configure(q{governance.change_retention = '1h'}, q{select current_setting('governance.change_retention') = '1h'});
@@ -142,6 +147,7 @@ is(maintain(), '0', 'nothing is due yet');
 configure(q{governance.clock_offset = '1d'}, q{select gov_now() > now() + interval '1 hour'});
 sql(q{update gov_assignments set usage_limit = 30 where owner_id = 'globex'});
 is(maintain(), $all, 'what is due is deleted');
+is(sql('select string_agg(amount::text, $$ $$) from gov_increase_requests'), '7', 'so are requests that were answered or withdrawn');
 is(sql('select count(*), min(action) from gov_changes'), '1|UPDATE', 'the rest stays');
 is(maintain(), '0', 'and there is no more');
 is(sql(qq{select gov_limit_at(id, '$made') from gov_assignments where owner_id = 'globex'}), '10', 'the history of limits has no retention');
