@@ -49,6 +49,9 @@ my @operations = (
 	[ 'large: a page of a capability', 60, q{select gov_list_assignments('large', page_size => 5, capability_id => 'tokens')} ],
 	[ 'large: a capability without budgets', 20, q{select gov_list_assignments('large', page_size => 5, capability_id => 'none')} ],
 	[ 'small: gov_budgets', 300, q{select count(*) from gov_budgets where owner_id = 'small'} ],
+	[ 'small: gov_exceptions', 320, q{select count(*) from gov_exceptions where owner_id = 'small'} ],
+	[ 'large: who is blocked', 15, q{select count(*) from gov_exceptions where owner_id = 'large' and exception = 'blocked'} ],
+	[ 'anybody: who is blocked', 15, q{select count(*) from gov_exceptions where exception = 'blocked'} ],
 	[ 'small: gov_delete_owner', 500, q{select gov_delete_owner('small')} ]);
 
 sub cost
