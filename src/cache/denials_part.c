@@ -81,7 +81,7 @@ texts_are_same(const GovSharedDenial *entry, const GovDenied *denied)
 		uint32		length = denied->lengths[which];
 
 		if (entry->lengths[which] != (denied->texts[which] == NULL ? 0 : length + 1) ||
-			memcmp(at, denied->texts[which], length) != 0)
+			(length > 0 && memcmp(at, denied->texts[which], length) != 0))
 			return false;
 		at += length;
 	}

@@ -193,12 +193,9 @@ copy_entities(void)
 static void
 decide_attempt(GovGate *gate)
 {
-	GovAmount	amount = gate->request->amount;
-
-	gov_decide(work.states, work.nbudgets, amount, work.now, gate->decision);
+	gov_decide(work.states, work.nbudgets, gate->request->amount, work.now, gate->decision);
 	for (int i = 0; i < work.nbudgets; i++)
-		work.budgets[i].allows = gate->decision->is_granted ||
-			gov_decide_allows(&work.states[i], amount);
+		work.budgets[i].allows = work.states[i].allows;
 	if (unlikely(work.blocked >= 0))
 		gov_decide_blocked(work.blocked_until, gate->decision);
 }

@@ -110,11 +110,12 @@ note_denial(TimestampTz may_allow_at, GovDecision *decision)
 }
 
 /*
- * Decide about an amount over the distinct budgets of a set.  An empty set
- * grants; the caller decides whether that is wanted.
+ * Decide about an amount over the distinct budgets of a set, and say of each
+ * whether it allows it.  An empty set grants; the caller decides whether that
+ * is wanted.
  */
 void
-gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,
+gov_decide(GovBudgetState *budgets, int nbudgets, GovAmount amount,
 		   TimestampTz now, GovDecision *decision)
 {
 	bool		exceeds_limit = false;
@@ -127,10 +128,11 @@ gov_decide(const GovBudgetState *budgets, int nbudgets, GovAmount amount,
 
 	for (int i = 0; i < nbudgets; i++)
 	{
-		const GovBudgetState *budget = &budgets[i];
+		GovBudgetState *budget = &budgets[i];
 		GovAmount	left;
 
-		if (!gov_decide_allows(budget, amount))
+		budget->allows = gov_decide_allows(budget, amount);
+		if (!budget->allows)
 			note_denial(retry_at(budget, amount, now), decision);
 		exceeds_limit |= exceeds_call_limit(budget, amount);
 		if (!is_hard(budget))

@@ -20,6 +20,7 @@ typedef struct GovBudgetState
 								 * has_limit */
 	bool		has_limit;
 	bool		is_soft;
+	bool		allows;			/* what gov_decide() was asked for */
 	const GovBounds *bounds;	/* what else bounds it; NULL: nothing */
 	TimestampTz window_end;		/* DT_NOEND when it never resets */
 } GovBudgetState;
@@ -45,7 +46,7 @@ typedef struct GovDecision
 } GovDecision;
 
 extern bool gov_decide_allows(const GovBudgetState *budget, GovAmount amount);
-extern void gov_decide(const GovBudgetState *budgets, int nbudgets,
+extern void gov_decide(GovBudgetState *budgets, int nbudgets,
 					   GovAmount amount, TimestampTz now, GovDecision *decision);
 extern void gov_decide_blocked(TimestampTz until, GovDecision *decision);
 extern const char *gov_decide_reason(GovDenial denial);
