@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/timestamp.h"
 
 #include "base/catalog.h"
 #include "base/shmem.h"
@@ -132,6 +133,34 @@ set_charges(GovEvent *event, const GovResolution *resolution)
 	event->recorded_at = resolution->now;
 }
 
+/* Set what a reversal gives back to; the event has the rest from what it reverses. */
+static void
+set_reversed(GovEvent *event, const GovRequest *request, const GovResolution *resolution)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * (request->nreversed + 1));
+	Datum	   *starts = palloc(sizeof(Datum) * (request->nreversed + 1));
+	Datum	   *ends = palloc(sizeof(Datum) * (request->nreversed + 1));
+	int			count = 0;
+
+	for (int i = 0; i < request->nreversed; i++)
+	{
+		const GovReversed *reversed = &request->reversed[i];
+
+		if (reversed->counter == NULL)
+			continue;
+		ids[count] = Int64GetDatum(reversed->counter_id);
+		starts[count] = TimestampTzGetDatum(reversed->window.start);
+		ends[count++] = TimestampTzGetDatum(reversed->window.end);
+	}
+	event->counter_ids = construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+										 TYPALIGN_DOUBLE);
+	event->window_starts = construct_array(starts, count, TIMESTAMPTZOID, sizeof(TimestampTz),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	event->window_ends = construct_array(ends, count, TIMESTAMPTZOID, sizeof(TimestampTz),
+										 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	event->recorded_at = resolution->now;
+}
+
 /*
  * Write the row, now or with those that a batch writes together; false when
  * another transaction has just taken its key.
@@ -157,7 +186,10 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 	gov_write_gate(request, use, resolution, decision);
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
 		return true;
-	set_charges(event, *resolution);
+	if (event->reverses != 0)
+		set_reversed(event, request, *resolution);
+	else
+		set_charges(event, *resolution);
 	if (!write_event(event, rows, &recorded->event_id))
 	{
 		gov_gate_take_back(request, use, *resolution);
@@ -253,6 +285,16 @@ gov_record(const char *call, GovUse use, const GovArguments *arguments,
 
 	gov_record_prepare(call, use, arguments, &prepared);
 	return record_or_find(&prepared, use, NULL, decision, resolution);
+}
+
+/* Record a reversal, or find that it has been recorded under the same key. */
+GovRecorded
+gov_record_reversal(GovPrepared *prepared)
+{
+	GovResolution *resolution;
+
+	Assert(prepared->event.reverses != 0);
+	return record_or_find(prepared, GOV_USE_RECORD, NULL, NULL, &resolution);
 }
 
 /* Record what a hold came to, and end it, in one step. */
