@@ -19,6 +19,7 @@ create table @extschema@.gov_events
     counter_ids bigint[] not null default '{}',
     window_starts timestamptz[] not null default '{}',
     window_ends timestamptz[] not null default '{}',
+    reverses bigint,
 
     constraint gov_events_pkey primary key (id)
 )
@@ -33,6 +34,10 @@ create index gov_events_owner_id_idx on @extschema@.gov_events (owner_id, id);
 -- Events come nearly in the order of their times, so an index of block ranges serves, and costs a call next to nothing.
 -- Autovacuum summarizes each range once it is full; a range without a summary is read whole, whatever time is asked for.
 create index gov_events_occurred_at_idx on @extschema@.gov_events using brin (occurred_at) with (autosummarize = on);
+
+-- The reversals of an event. No other row has an entry, so that no other call pays for it.
+create index gov_events_reverses_idx on @extschema@.gov_events (reverses)
+    where reverses is not null;
 
 comment on table @extschema@.gov_events is 'the ledger: one row per recorded use, append-only';
 comment on column @extschema@.gov_events.id is 'its id; ids are drawn in order and committed in any';
@@ -49,6 +54,7 @@ comment on column @extschema@.gov_events.recorded_at is 'when it was recorded, b
 comment on column @extschema@.gov_events.counter_ids is 'the counters that it was charged to';
 comment on column @extschema@.gov_events.window_starts is 'for each of counter_ids the start of the window charged';
 comment on column @extschema@.gov_events.window_ends is 'for each of counter_ids the end of the window charged, exclusive';
+comment on column @extschema@.gov_events.reverses is 'the event of which it gives something back, whose entities, dimensions and time it has; null for all others; gov_reverse() (since 1.1.0)';
 
 -- A rollup updates many rows of a page at once. Where there is room for another version of each, no index is touched, and the
 -- next one takes the room back; with less, every update writes all indexes, and the table grows to many times its size.

@@ -150,6 +150,37 @@ errors: those of gov_check but for negative amounts and GV002; 23505 the key was
     far ahead or infinite, malformed idempotency_key; 25006 in a read-only transaction and on a standby; 55P03 budgets could not
     be loaded in time; 55000 library not preloaded and 53400 cache full, whatever governance.on_unavailable says$$;
 
+create function @extschema@.gov_reverse
+(
+    event_id bigint,
+    amount numeric default null,
+    idempotency_key text default null,
+    out event_id bigint,
+    out is_duplicate boolean
+)
+language c
+volatile
+parallel unsafe
+as 'MODULE_PATHNAME', 'gov_reverse_1_1';
+
+comment on function @extschema@.gov_reverse(bigint, numeric, text) is
+$$Gives back all or part of what an event has used: a refund. It goes to exactly the budgets and windows that the event was charged
+to, wherever its entities have moved since, and is an event of its own, with a negative amount and the old one in its column
+reverses. It has the entities, the dimensions and occurred_at of the old one, so reports by time and window show both at one place;
+recorded_at says when it was made. Budgets that were deleted or count afresh since (another cadence, anchor_at or timezone) get
+nothing back. In its own transaction the headroom is there at once, for others from the commit on. No alert is withdrawn, and none
+raised.
+
+event_id: of gov_ingest, gov_consume, gov_require or gov_settle; amount: how much, in the capability's unit, more than 0; null for
+    what is left after earlier reversals of the event; idempotency_key: that of gov_ingest, in the same name space
+result: event_id: the id of the reversal in gov_events; is_duplicate: true when the key had been used for the same call, which then
+    gives nothing back again
+errors: 22004 null event_id; 42704 unknown event, one past governance.event_retention, or another owner's than governance.owner;
+    22023 the amount is not positive, or more than is left of the event; nothing is left; the event is a reversal or a correction
+    (a negative amount); malformed idempotency_key; 22003 amount out of range; 23505 the key was used for another call; 25006, 55P03, 55000, 53400 as of
+    gov_ingest; 40001 under REPEATABLE READ and SERIALIZABLE, if the event was rewritten: retry
+since: 1.1.0$$;
+
 create function @extschema@.gov_consume
 (
     owner_id text,

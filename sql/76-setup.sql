@@ -97,6 +97,7 @@ values
     ('index', 'gov_increase_requests', 'gov_increase_requests_decided', 'O', 'create index gov_increase_requests_decided on @extschema@.gov_increase_requests (decided_at) where state <> ''open'''),
     ('index', 'gov_events', 'gov_events_key', 'O', 'create unique index gov_events_key on @extschema@.gov_events (owner_id, idempotency_key) where idempotency_key is not null'),
     ('index', 'gov_events', 'gov_events_owner_id_idx', 'O', 'create index gov_events_owner_id_idx on @extschema@.gov_events (owner_id, id)'),
+    ('index', 'gov_events', 'gov_events_reverses_idx', 'O', 'create index gov_events_reverses_idx on @extschema@.gov_events (reverses) where reverses is not null'),
     ('index', 'gov_events', 'gov_events_occurred_at_idx', 'O', 'create index gov_events_occurred_at_idx on @extschema@.gov_events using brin (occurred_at) with (autosummarize = on)'),
     ('index', 'gov_usage', 'gov_usage_assignment_id_idx', 'O', 'create index gov_usage_assignment_id_idx on @extschema@.gov_usage (owner_id, assignment_id)'),
     ('index', 'gov_usage', 'gov_usage_unmerged', 'O', 'create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is null'),

@@ -32,6 +32,7 @@ as $$
             ('gov_require', '{app}'),
             ('gov_ingest', '{app}'),
             ('gov_ingest_many', '{app}'),
+            ('gov_reverse', '{app}'),
             ('gov_reserve', '{app}'),
             ('gov_settle', '{app}'),
             ('gov_release', '{app}'),

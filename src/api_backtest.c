@@ -36,6 +36,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
 #include "base/errors.h"
 #include "base/owner.h"
 #include "base/spi.h"
@@ -69,17 +70,32 @@ enum
 	USE_CAPABILITY_ID,
 	USE_AMOUNT,
 	USE_ENTITY_IDS,
-	USE_OCCURRED_AT
+	USE_OCCURRED_AT,
+	USE_ID,
+	USE_REVERSES
 };
 
-static GovQuery uses_query = {
-	.sql =
-	"select e.capability_id, e.amount, e.entity_ids, e.occurred_at"
-	" from @gov_events e"
-	" where e.owner_id = $1 and e.capability_id = any ($2)"
-	" and ($3 is null or e.entity_ids && $3)"
-	" and e.occurred_at >= $4 and e.occurred_at < $5"
-	" order by e.occurred_at, e.id",
+/*
+ * A reversal has the time of its event, and comes right after that and its
+ * other reversals.
+ */
+#define USES_SQL(reverses) \
+	"select e.capability_id, e.amount, e.entity_ids, e.occurred_at, e.id, " reverses \
+	" from @gov_events e" \
+	" where e.owner_id = $1 and e.capability_id = any ($2)" \
+	" and ($3 is null or e.entity_ids && $3)" \
+	" and e.occurred_at >= $4 and e.occurred_at < $5" \
+	" order by e.occurred_at, coalesce(" reverses ", e.id), e.id"
+
+static const GovQuery uses_query = {
+	.sql = USES_SQL("e.reverses"),
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+/* for an extension that is not updated yet */
+static const GovQuery uses_1_0_query = {
+	.sql = USES_SQL("null::bigint"),
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
@@ -87,6 +103,7 @@ static GovQuery uses_query = {
 typedef struct GovReplay
 {
 	GovBacktest *backtest;
+	int64		granted_id;		/* the last use, if it was granted; else 0 */
 	MemoryContext use_context;	/* reset with each use */
 } GovReplay;
 
@@ -127,34 +144,55 @@ raise_failure(GovBacktestStatus status, TimestampTz at)
 			 errhint("Choose a shorter time to replay.")));
 }
 
-/* One event of the ledger. */
+/* Have the use at hand its entities. */
+static void
+begin_use(GovBacktest *backtest, Datum entity_ids)
+{
+	Datum	   *ids;
+	int			nids = gov_trial_texts(entity_ids, "entity_ids", &ids);
+
+	gov_backtest_begin_use(backtest);
+	for (int i = 0; i < nids; i++)
+		gov_backtest_entity(backtest, VARDATA_ANY(ids[i]), VARSIZE_ANY_EXHDR(ids[i]));
+}
+
+static void
+replay_amount(GovReplay *replay, Datum *values, bool is_reversal)
+{
+	text	   *capability = DatumGetTextPP(values[USE_CAPABILITY_ID]);
+	TimestampTz at = DatumGetTimestampTz(values[USE_OCCURRED_AT]);
+	GovAmount	amount;
+	bool		is_granted;
+	GovBacktestStatus status;
+
+	if (gov_amount_from_sum(DatumGetNumeric(values[USE_AMOUNT]), &amount) != GOV_AMOUNT_OK)
+		raise_failure(GOV_BACKTEST_OVERFLOW, at);
+	begin_use(replay->backtest, values[USE_ENTITY_IDS]);
+	status = gov_backtest_end_use(replay->backtest, VARDATA_ANY(capability),
+								  VARSIZE_ANY_EXHDR(capability), amount, at, &is_granted);
+	if (status != GOV_BACKTEST_OK)
+		raise_failure(status, at);
+	if (!is_reversal)
+		replay->granted_id = is_granted ? DatumGetInt64(values[USE_ID]) : 0;
+}
+
+/*
+ * One event of the ledger.  A reversal gives back what was counted: nothing, if
+ * the use was denied, or is not in the ledger any more.
+ */
 static void
 replay_use(TupleTableSlot *row, void *state)
 {
 	GovReplay  *replay = state;
 	Datum	   *values = row->tts_values;
-	text	   *capability;
-	TimestampTz at = DatumGetTimestampTz(values[USE_OCCURRED_AT]);
-	GovAmount	amount;
-	Datum	   *ids;
-	int			nids;
-	GovBacktestStatus status;
-	MemoryContext old = MemoryContextSwitchTo(replay->use_context);
+	bool		is_reversal = !row->tts_isnull[USE_REVERSES];
+	MemoryContext old;
 
 	CHECK_FOR_INTERRUPTS();
-	if (gov_amount_from_sum(DatumGetNumeric(values[USE_AMOUNT]), &amount) != GOV_AMOUNT_OK)
-		raise_failure(GOV_BACKTEST_OVERFLOW, at);
-
-	gov_backtest_begin_use(replay->backtest);
-	nids = gov_trial_texts(values[USE_ENTITY_IDS], "entity_ids", &ids);
-	for (int i = 0; i < nids; i++)
-		gov_backtest_entity(replay->backtest, VARDATA_ANY(ids[i]), VARSIZE_ANY_EXHDR(ids[i]));
-	capability = DatumGetTextPP(values[USE_CAPABILITY_ID]);
-	status = gov_backtest_end_use(replay->backtest, VARDATA_ANY(capability),
-								  VARSIZE_ANY_EXHDR(capability), amount, at);
-	if (status != GOV_BACKTEST_OK)
-		raise_failure(status, at);
-
+	if (is_reversal && DatumGetInt64(values[USE_REVERSES]) != replay->granted_id)
+		return;
+	old = MemoryContextSwitchTo(replay->use_context);
+	replay_amount(replay, values, is_reversal);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(replay->use_context);
 }
@@ -179,7 +217,8 @@ replay_ledger(FunctionCallInfo fcinfo, GovBacktest *backtest, Datum *budgets, in
 	replay.use_context = AllocSetContextCreate(CurrentMemoryContext, "gov_backtest use",
 											   ALLOCSET_DEFAULT_SIZES);
 	gov_spi_begin(&spi);
-	gov_spi_scan(&uses_query, args, nulls, replay_use, &replay);
+	gov_spi_scan(AttributeNumberIsValid(gov_catalog()->events_reverses) ? &uses_query : &uses_1_0_query,
+				 args, nulls, replay_use, &replay);
 	gov_spi_end(&spi);
 }
 

@@ -443,6 +443,59 @@ begin
 end
 $$;
 
+-- Give back of an event, or be refused: of what is left, to the counters that the event names and that there still are.
+create function model.reverse(reversed bigint, asked numeric, key text) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    old gov_events;
+    event gov_events;
+    given record;
+    remaining numeric;
+    refusal text;
+begin
+    select * into strict old from gov_events where id = reversed;
+    remaining := old.amount + (select coalesce(sum(r.amount), 0) from gov_events as r where r.reverses = reversed);
+    begin
+        select * into given from gov_reverse(reversed, asked, key);
+    exception
+        when invalid_parameter_value then
+            refusal := sqlstate;
+    end;
+    perform model.same('gov_reverse', jsonb_build_object('refusal', refusal), jsonb_build_object('refusal',
+        case when old.reverses is not null or remaining <= 0 or round(asked, 9) > remaining then '22023' end));
+    if refusal is not null then
+        return '{"refused": true}';
+    end if;
+    if given.is_duplicate then
+        raise exception 'model: a new reversal is the duplicate of %', given.event_id;
+    end if;
+    select * into strict event from gov_events where id = given.event_id;
+    perform model.same('reversed', to_jsonb(event) - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends}'::text[],
+        to_jsonb(old) - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends}'::text[]
+            || jsonb_build_object('amount', -coalesce(round(asked, 9), remaining), 'idempotency_key', key, 'caller', current_setting('application_name'), 'reverses', reversed));
+    if event.recorded_at not between since and oracle.now() then
+        raise exception 'model: recorded at %, between % and %', event.recorded_at, since, oracle.now();
+    end if;
+    perform model.same('given back to',
+        (select coalesce(jsonb_agg(c order by c.counter_id), '[]') from unnest(event.counter_ids, event.window_starts, event.window_ends) as c (counter_id, window_start, window_end)),
+        (select coalesce(jsonb_agg(c order by c.counter_id), '[]') from unnest(old.counter_ids, old.window_starts, old.window_ends) as c (counter_id, window_start, window_end)
+         where c.counter_id in (select a.counter_id from gov_assignments as a where a.owner_id = old.owner_id)));
+    return jsonb_build_object('event', given.event_id, 'print', md5(event::text), 'touches', reversed);
+end
+$$;
+
+-- The same call again, which made an event.
+create function model.reverse_again(reversed bigint, asked numeric, key text, first bigint) returns jsonb
+language plpgsql
+as $$
+begin
+    perform model.same('gov_reverse again', (select to_jsonb(r) from gov_reverse(reversed, asked, key) as r), jsonb_build_object('event_id', first, 'is_duplicate', true));
+    return jsonb_build_object('touches', reversed);
+end
+$$;
+
 -- A hold's row, but for its state, which time changes.
 create function model.print(hold gov_reservations) returns text
 language sql

@@ -117,6 +117,25 @@ begin
     raise notice '%', case when gov_extend(spec.held(), '1 hour') > clock_timestamp() + interval '50 minutes' then 'extended' else 'not for an hour' end;
 end $$;
 
+-- Gives back of the first use that is in the ledger.
+create procedure spec.reverse(amount numeric default null, key text default null)
+language plpgsql as $$
+declare
+    r record;
+    told text := 'a duplicate';
+begin
+    begin
+        select * into r from gov_reverse((select min(id) from gov_events where owner_id = 'iso'), amount, key);
+        if not r.is_duplicate then
+            told := 'gave back ' || trim_scale(-e.amount) from gov_events e where e.id = r.event_id;
+        end if;
+    exception
+        when invalid_parameter_value or undefined_object or unique_violation then
+            told := sqlerrm;
+    end;
+    raise notice '%', regexp_replace(told, 'event [0-9]+', 'the event');
+end $$;
+
 -- What a statement raises, or that it does not; several answers may be allowed.
 create procedure spec.attempt(statement text, variadic allowed text[] default '{}')
 language plpgsql as $$

@@ -252,6 +252,15 @@ comment on table @extschema@.gov_usage is 'what each budget had used per window 
 comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; where windows were merged, the end of the last';
 comment on column @extschema@.gov_usage.merged_windows is 'of how many rows this one was made, for windows that started on one day; 1: it was looked at and stays as it is; null: it may still be merged (since 1.1.0)';
 
+-- Reversals. The column stands behind those that users have added, so the engine knows it by its name.
+alter table @extschema@.gov_events
+    add column reverses bigint;
+
+create index gov_events_reverses_idx on @extschema@.gov_events (reverses)
+    where reverses is not null;
+
+comment on column @extschema@.gov_events.reverses is 'the event of which it gives something back, whose entities, dimensions and time it has; null for all others; gov_reverse() (since 1.1.0)';
+
 -- Comments that say it better than those of 1.0.0.
 comment on sequence @extschema@.gov_counter_seq is 'numbers the counters of budgets; a number is never given to a second budget, nor to the same one with other windows';
 comment on column @extschema@.gov_events.entity_ids is 'the resolved set: every entity that the call named, with all their ancestors, in order of first appearance';

@@ -243,6 +243,7 @@ look_up(GovCatalog *catalog)
 	catalog->entities_blocked_at = find_column(catalog->entities, "blocked_at");
 	catalog->entities_blocked_until = find_column(catalog->entities, "blocked_until");
 	catalog->assignments_call_limit = find_column(catalog->assignments, "call_limit");
+	catalog->events_reverses = find_column(catalog->events, "reverses");
 	catalog->usage_merged_windows = find_column(catalog->usage, "merged_windows");
 	if (!OidIsValid(catalog->usage_by_time))
 		catalog->usage_by_time = find_relation(catalog, "gov_usage_hourly");

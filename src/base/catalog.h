@@ -36,6 +36,8 @@ typedef struct GovCatalog
 	Oid			assignments_strict; /* index of strict ones on (owner_id,
 									 * entity_id) */
 	Oid			events;
+	AttrNumber	events_reverses;	/* the column, from 1 on; invalid in an
+									 * older extension */
 	Oid			events_key;		/* unique index on (owner_id, idempotency_key) */
 	Oid			events_owner;	/* index on (owner_id, id); invalid when
 								 * dropped */

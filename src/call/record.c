@@ -16,11 +16,13 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/timestamp.h"
 
 #include "base/catalog.h"
 #include "base/shmem.h"
 #include "base/worker_slots.h"
 #include "cache/tail.h"
+#include "cache/types.h"
 #include "call/dimensions.h"
 #include "call/record.h"
 #include "call/write.h"
@@ -131,6 +133,34 @@ set_charges(GovEvent *event, const GovResolution *resolution)
 	event->recorded_at = resolution->now;
 }
 
+/* Set what a reversal gives back to; the event has the rest from what it reverses. */
+static void
+set_reversed(GovEvent *event, const GovRequest *request, const GovResolution *resolution)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * (request->nreversed + 1));
+	Datum	   *starts = palloc(sizeof(Datum) * (request->nreversed + 1));
+	Datum	   *ends = palloc(sizeof(Datum) * (request->nreversed + 1));
+	int			count = 0;
+
+	for (int i = 0; i < request->nreversed; i++)
+	{
+		const GovReversed *reversed = &request->reversed[i];
+
+		if (reversed->counter == NULL)
+			continue;
+		ids[count] = Int64GetDatum(reversed->counter_id);
+		starts[count] = TimestampTzGetDatum(reversed->window.start);
+		ends[count++] = TimestampTzGetDatum(reversed->window.end);
+	}
+	event->counter_ids = construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+										 TYPALIGN_DOUBLE);
+	event->window_starts = construct_array(starts, count, TIMESTAMPTZOID, sizeof(TimestampTz),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	event->window_ends = construct_array(ends, count, TIMESTAMPTZOID, sizeof(TimestampTz),
+										 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	event->recorded_at = resolution->now;
+}
+
 /*
  * Write the row, now or with those that a batch writes together; false when
  * another transaction has just taken its key.
@@ -156,7 +186,10 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 	gov_write_gate(request, use, resolution, decision);
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
 		return true;
-	set_charges(event, *resolution);
+	if (event->reverses != 0)
+		set_reversed(event, request, *resolution);
+	else
+		set_charges(event, *resolution);
 	if (!write_event(event, rows, &recorded->event_id))
 	{
 		gov_gate_take_back(request, use, *resolution);
@@ -228,8 +261,8 @@ record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
 
 /*
  * Record a use that was prepared.  It may have been prepared in a
- * subtransaction that was undone, together with its lock: so the table is
- * locked again.
+ * subtransaction that was undone, together with its lock and with what was
+ * known of the types: so the table is locked and the types are read again.
  */
 GovRecorded
 gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows)
@@ -239,6 +272,7 @@ gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows
 
 	gov_write_begin(call);
 	gov_write_lock(gov_catalog()->events);
+	gov_types_refresh();
 	return record_or_find(prepared, GOV_USE_RECORD, rows, &decision, &resolution);
 }
 
@@ -251,6 +285,16 @@ gov_record(const char *call, GovUse use, const GovArguments *arguments,
 
 	gov_record_prepare(call, use, arguments, &prepared);
 	return record_or_find(&prepared, use, NULL, decision, resolution);
+}
+
+/* Record a reversal, or find that it has been recorded under the same key. */
+GovRecorded
+gov_record_reversal(GovPrepared *prepared)
+{
+	GovResolution *resolution;
+
+	Assert(prepared->event.reverses != 0);
+	return record_or_find(prepared, GOV_USE_RECORD, NULL, NULL, &resolution);
 }
 
 /* Record what a hold came to, and end it, in one step. */

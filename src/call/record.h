@@ -29,6 +29,7 @@ extern GovRecorded gov_record_prepared(const char *call, GovPrepared *prepared,
 									   GovLedgerRows *rows);
 extern GovRecorded gov_record(const char *call, GovUse use, const GovArguments *arguments,
 							  GovDecision *decision, GovResolution **resolution);
+extern GovRecorded gov_record_reversal(GovPrepared *prepared);
 extern int64 gov_record_settled(const GovRequest *request, const GovArguments *arguments);
 
 #endif							/* GOV_RECORD_H */

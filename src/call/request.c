@@ -78,8 +78,9 @@ gov_request_check_key(const char *argument, text *key)
 						 GOV_KEY_MAX_CHARS)));
 }
 
-static GovAmount
-read_amount(Numeric amount, bool may_be_negative)
+/* Read an amount that a call takes. */
+GovAmount
+gov_request_amount(Numeric amount, bool may_be_negative)
 {
 	GovAmount	result = 0;
 
@@ -233,7 +234,7 @@ gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be
 	gov_types_refresh();
 	set_owner(request, arguments->owner);
 	set_capability(request, arguments->capability);
-	request->amount = read_amount(arguments->amount, may_be_negative);
+	request->amount = gov_request_amount(arguments->amount, may_be_negative);
 	request->has_occurred_at = arguments->has_occurred_at;
 	request->occurred_at = arguments->occurred_at;
 
@@ -334,16 +335,10 @@ hash_dimensions(pg_cryptohash_ctx *hash, Jsonb *dimensions)
 	}
 }
 
-/*
- * The hash by which two calls under one idempotency key are told to be the
- * same.
- */
-bytea *
-gov_request_hash(const char *call, const GovRequest *request,
-				 const GovArguments *arguments)
+static pg_cryptohash_ctx *
+begin_hash(const char *call)
 {
 	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
-	bytea	   *result = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 
 	if (hash == NULL)
 		ereport(ERROR,
@@ -352,14 +347,48 @@ gov_request_hash(const char *call, const GovRequest *request,
 	if (pg_cryptohash_init(hash) < 0)
 		raise_no_hash(hash);
 	hash_bytes_of(hash, call, strlen(call));
-	hash_bytes_of(hash, request->capability_id, request->capability_length);
-	hash_amount(hash, request->amount);
-	hash_entity_ids(hash, request);
-	if (arguments->dimensions != NULL)
-		hash_dimensions(hash, arguments->dimensions);
+	return hash;
+}
+
+static bytea *
+end_hash(pg_cryptohash_ctx *hash)
+{
+	bytea	   *result = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+
 	SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
 	if (pg_cryptohash_final(hash, (uint8 *) VARDATA(result), PG_SHA256_DIGEST_LENGTH) < 0)
 		raise_no_hash(hash);
 	pg_cryptohash_free(hash);
 	return result;
+}
+
+/*
+ * The hash by which two calls under one idempotency key are told to be the
+ * same.
+ */
+bytea *
+gov_request_hash(const char *call, const GovRequest *request,
+				 const GovArguments *arguments)
+{
+	pg_cryptohash_ctx *hash = begin_hash(call);
+
+	hash_bytes_of(hash, request->capability_id, request->capability_length);
+	hash_amount(hash, request->amount);
+	hash_entity_ids(hash, request);
+	if (arguments->dimensions != NULL)
+		hash_dimensions(hash, arguments->dimensions);
+	return end_hash(hash);
+}
+
+/* The same for a reversal; amount is NULL where the call leaves it out. */
+bytea *
+gov_request_hash_reversal(const char *call, int64 event_id, const GovAmount *amount)
+{
+	pg_cryptohash_ctx *hash = begin_hash(call);
+	uint64		id = pg_hton64((uint64) event_id);
+
+	hash_bytes_of(hash, &id, sizeof(id));
+	if (amount != NULL)
+		hash_amount(hash, *amount);
+	return end_hash(hash);
 }

@@ -27,8 +27,11 @@ typedef struct GovArguments
 extern void gov_request_arguments(FunctionCallInfo fcinfo, GovArguments *arguments);
 extern void gov_request_init(GovRequest *request, const GovArguments *arguments,
 							 bool may_be_negative);
+extern GovAmount gov_request_amount(Numeric amount, bool may_be_negative);
 extern void gov_request_check_key(const char *argument, text *key);
 extern bytea *gov_request_hash(const char *call, const GovRequest *request,
 							   const GovArguments *arguments);
+extern bytea *gov_request_hash_reversal(const char *call, int64 event_id,
+										const GovAmount *amount);
 
 #endif							/* GOV_REQUEST_H */

@@ -5,7 +5,8 @@
  * PURPOSE
  *		Adds a call's amount to every budget that it resolved to, as usage or
  *		as a hold, and takes a hold that it ends off the budgets that this was
- *		held against; both in one step.
+ *		held against; both in one step.  What a call reverses goes to the
+ *		budgets that the event was charged to.
  *
  * LOCKING
  *		The caller has the owner's stripe locked, exclusive, from before the
@@ -160,7 +161,57 @@ end_hold(GovSharedStripe *stripe, const GovRequest *request, GovResolution *reso
 	}
 }
 
-/* Charge every budget, and end the request's hold. */
+/*
+ * What a reversal does to a counter.  What was used in an earlier window is
+ * given back there, by the row alone.
+ */
+static GovCharge
+reversal_of(const GovRequest *request, const GovReversed *reversed)
+{
+	bool		is_present = reversed->counter->window.start == reversed->window.start;
+
+	return (GovCharge) {.usage = is_present ? request->amount : 0};
+}
+
+/* Give back to the budgets that the event was charged to which the request reverses. */
+static void
+reverse_event(GovSharedStripe *stripe, const GovRequest *request)
+{
+	for (int i = 0; i < request->nreversed; i++)
+	{
+		GovReversed *reversed = &request->reversed[i];
+		GovCharge	charge;
+
+		if (reversed->counter == NULL)
+			continue;
+		charge = reversal_of(request, reversed);
+		if (reversed->is_shared)
+			reversed->charged = gov_pending_charge(stripe, reversed->counter, &charge);
+		else
+			gov_own_charge(&request->owner, reversed->counter, &reversed->budget_id, charge.usage, 0);
+	}
+}
+
+/* Take back what reverse_event() has given. */
+static void
+reverse_undo(const GovRequest *request)
+{
+	for (int i = 0; i < request->nreversed; i++)
+	{
+		GovReversed *reversed = &request->reversed[i];
+		GovCharge	charge;
+
+		if (reversed->counter == NULL)
+			continue;
+		charge = reversal_of(request, reversed);
+		if (reversed->is_shared)
+			gov_pending_uncharge(reversed->charged, &charge);
+		else
+			gov_own_charge(&request->owner, reversed->counter, &reversed->budget_id, -charge.usage, 0);
+	}
+}
+
+/* Charge every budget, end the request's hold, and give back what it reverses. */
 void
 gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kind,
 		   GovResolution *resolution)
@@ -169,6 +220,7 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 	Assert(request->nheld == 0 || request->held_amount >= 0);
 	START_CRIT_SECTION();
 	end_hold(stripe, request, resolution);
+	reverse_event(stripe, request);
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
 		GovResolvedBudget *budget = &resolution->budgets[i];
@@ -191,6 +243,7 @@ gov_charge_undo(GovSharedStripe *stripe, const GovRequest *request, GovChargeKin
 	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
 	Assert(request->nheld == 0);
 	START_CRIT_SECTION();
+	reverse_undo(request);
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
 		GovResolvedBudget *budget = &resolution->budgets[i];
@@ -216,6 +269,13 @@ gov_charge_would_overflow(const GovRequest *request, const GovResolution *resolu
 
 		if (!gov_amount_add(state->usage, state->held, &sum) ||
 			!gov_amount_add(sum, request->amount, &sum))
+			return true;
+	}
+	for (int i = 0; i < request->nreversed; i++)
+	{
+		const GovSharedCounter *counter = request->reversed[i].counter;
+
+		if (counter != NULL && !gov_amount_add(counter->total, request->amount, &sum))
 			return true;
 	}
 	return false;

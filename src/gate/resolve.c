@@ -256,6 +256,7 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 
 	resolve_entities(&walk);
 	gov_resolve_held(&walk);
+	gov_resolve_reversed(&walk);
 	if (walk.is_full)
 		return GOV_OUTCOME_GROW;
 	if (walk.must_wait)

@@ -28,6 +28,19 @@ typedef struct GovHeld
 	bool		is_shared;
 } GovHeld;
 
+/* A budget that an event was charged to which the call reverses. */
+typedef struct GovReversed
+{
+	GovName		entity;
+	pg_uuid_t	budget_id;
+	int64		counter_id;
+	GovWindow	window;
+	GovSharedCounter *counter;	/* found by the walk; NULL: the budget is
+								 * gone, or has another one */
+	bool		is_shared;
+	int			charged;		/* the pending entry, if is_shared */
+} GovReversed;
+
 /* What a run-time call asks. */
 typedef struct GovRequest
 {
@@ -43,6 +56,8 @@ typedef struct GovRequest
 	int			nheld;
 	GovHeld    *held;
 	GovAmount	held_amount;	/* goes off each of them */
+	int			nreversed;
+	GovReversed *reversed;		/* the amount goes to each of them */
 } GovRequest;
 
 typedef struct GovResolvedEntity

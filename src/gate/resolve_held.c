@@ -1,11 +1,12 @@
 /*
  * resolve_held.c
- *		The counters that a hold is held against.
+ *		The counters that a row names: of a hold, or of an event.
  *
  * PURPOSE
- *		A hold that ends goes off the budgets it was made on, whatever has
- *		become of the entities since: moved, archived, given other budgets.  So
- *		they are not resolved but looked up, each on its entity.
+ *		A hold that ends goes off the budgets it was made on, and what is given
+ *		back of an event goes to those it was charged to, whatever has become of
+ *		the entities since: moved, archived, given other budgets.  So they are
+ *		not resolved but looked up, each on its entity.
  *
  * LOCKING
  *		As in resolve.c: the caller has the stripe's lock, nothing here
@@ -13,7 +14,9 @@
  *
  * INVARIANTS
  *		A budget that the node of its entity does not have is gone, and its
- *		counter with it.
+ *		counter with it.  Holds count whichever the counter of their budget;
+ *		usage belongs to one counter, and where the budget has another one by
+ *		now there is nothing to give it back to.
  */
 #include "postgres.h"
 
@@ -21,36 +24,34 @@
 #include "gate/resolve_walk.h"
 
 /*
- * Find the counter of a budget that shared memory does not know, in the
- * private view.
+ * Find the counter of a budget that this transaction has made, or given a new
+ * counter, in the private view; NULL if there is none.
  */
-static void
-find_private(GovWalk *walk, GovHeld *held)
+static GovSharedCounter *
+find_private(GovWalk *walk, const pg_uuid_t *budget_id)
 {
-	const GovName *name = &held->entity;
+	const GovName *name = walk->name;
 	GovLoaded  *loaded = gov_private_find(name->id, name->id_length);
 	uint32		nbudgets;
 
 	if (loaded == NULL)
 	{
 		gov_resolve_note_missing(walk, name->id, name->id_length);
-		return;
+		return NULL;
 	}
 	nbudgets = loaded->entity ? loaded->entity->nbudgets : 0;
 	for (uint32 i = 0; i < nbudgets; i++)
 	{
-		if (!gov_uuid_is(&loaded->entity->budgets[i].id, &held->budget_id))
+		if (!gov_uuid_is(&loaded->entity->budgets[i].id, budget_id))
 			continue;
 		if (loaded->is_own[i])
-			held->counter = &loaded->counters[i];
-		else
-		{
-			/* somebody else has made it since the shared node was loaded */
-			gov_resolve_note_other(walk, name->id, name->id_length);
-			walk->is_outdated = true;
-		}
-		return;
+			return &loaded->counters[i];
+		/* somebody else has made it since the shared node was loaded */
+		gov_resolve_note_other(walk, name->id, name->id_length);
+		walk->is_outdated = true;
+		return NULL;
 	}
+	return NULL;
 }
 
 /* Find the counters of the hold that the request ends. */
@@ -81,6 +82,35 @@ gov_resolve_held(GovWalk *walk)
 			previous = node;
 		}
 		else if (walk->source->uses_private)
-			find_private(walk, held);
+			held->counter = find_private(walk, &held->budget_id);
+	}
+}
+
+/* Find the counters of the event that the request reverses. */
+void
+gov_resolve_reversed(GovWalk *walk)
+{
+	const GovRequest *request = walk->request;
+
+	for (int i = 0; i < request->nreversed; i++)
+	{
+		GovReversed *reversed = &request->reversed[i];
+		GovSharedNode *node;
+		GovSharedCounter *counter = NULL;
+		uint32		number;
+
+		walk->name = &reversed->entity;
+		reversed->counter = NULL;
+		node = gov_resolve_find_node(walk, reversed->entity.id, reversed->entity.id_length);
+		if (node == NULL)
+			continue;
+		if (gov_node_find_budget(node, &reversed->budget_id, 0, &number))
+			counter = gov_node_counter(node, number);
+		reversed->is_shared = counter != NULL && counter->id == reversed->counter_id;
+		if (!reversed->is_shared)
+			counter = walk->source->uses_private ?
+				find_private(walk, &reversed->budget_id) : NULL;
+		if (counter != NULL && counter->id == reversed->counter_id)
+			reversed->counter = counter;
 	}
 }

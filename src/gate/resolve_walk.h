@@ -33,6 +33,7 @@ extern void gov_resolve_note_missing(GovWalk *walk, const char *id, uint32 id_le
 
 /* resolve_held.c */
 extern void gov_resolve_held(GovWalk *walk);
+extern void gov_resolve_reversed(GovWalk *walk);
 
 /* resolve_budgets.c */
 extern void gov_resolve_note_other(GovWalk *walk, const char *id, uint32 id_length);

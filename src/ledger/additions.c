@@ -154,6 +154,19 @@ gov_additions_are_any(Relation rel, int ncolumns)
 
 /* ---------------------------------------------------------------- a statement */
 
+/*
+ * Is this column ours, of a table with so many of them in front?  The one that
+ * 1.1 has added to the ledger may stand behind users' columns.
+ */
+static bool
+is_ours(Relation rel, int column, int ncolumns)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	return column < ncolumns ||
+		(RelationGetRelid(rel) == catalog->events && column == catalog->events_reverses - 1);
+}
+
 static ExprState **
 make_defaults(Relation rel, EState *estate, int ncolumns)
 {
@@ -165,7 +178,7 @@ make_defaults(Relation rel, EState *estate, int ncolumns)
 		Form_pg_attribute column = TupleDescAttr(columns, i);
 		Expr	   *expression;
 
-		if (column->attisdropped || column->attgenerated != '\0')
+		if (is_ours(rel, i, ncolumns) || column->attisdropped || column->attgenerated != '\0')
 			continue;
 		expression = (Expr *) build_column_default(rel, i + 1);
 		if (expression != NULL)
@@ -251,7 +264,7 @@ refuse_change(const GovAdditions *additions, const char *column)
 static void
 run_before_triggers(GovAdditions *additions, TupleTableSlot *slot)
 {
-	int			ncolumns = additions->ncolumns;
+	int			ncolumns = slot->tts_tupleDescriptor->natts;
 	Datum	   *values = palloc(sizeof(Datum) * ncolumns);
 	bool	   *nulls = palloc(sizeof(bool) * ncolumns);
 
@@ -264,6 +277,8 @@ run_before_triggers(GovAdditions *additions, TupleTableSlot *slot)
 	{
 		Form_pg_attribute column = TupleDescAttr(slot->tts_tupleDescriptor, i);
 
+		if (!is_ours(additions->result_rel->ri_RelationDesc, i, additions->ncolumns))
+			continue;
 		if (slot->tts_isnull[i] != nulls[i] ||
 			(!nulls[i] && !datum_image_eq(slot->tts_values[i], values[i],
 										  column->attbyval, column->attlen)))

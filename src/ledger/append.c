@@ -171,6 +171,18 @@ close_executor(GovAppend *append)
 	FreeExecutorState(append->estate);
 }
 
+static const GovShape *
+open_table(GovAppend *append, Oid table, int ncolumns, Oid key_index)
+{
+	Assert(!gov_spi_is_writing_row());
+	gov_spi_enter_row();		/* expressions of users' indexes may call us */
+	memset(append, 0, sizeof(*append));
+	append->rel = try_table_open(table, RowExclusiveLock);
+	if (append->rel == NULL)
+		gov_error_dropped();
+	return gov_shape(append->rel, key_index, ncolumns);
+}
+
 /*
  * Open a table for rows that all have a key or all have none.  The table has
  * ncolumns columns of ours, and maybe some that users have added.  The
@@ -180,15 +192,8 @@ close_executor(GovAppend *append)
 void
 gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool has_key)
 {
-	const GovShape *shape;
+	const GovShape *shape = open_table(append, table, ncolumns, key_index);
 
-	Assert(!gov_spi_is_writing_row());
-	gov_spi_enter_row();		/* expressions of users' indexes may call us */
-	memset(append, 0, sizeof(*append));
-	append->rel = try_table_open(table, RowExclusiveLock);
-	if (append->rel == NULL)
-		gov_error_dropped();
-	shape = gov_shape(append->rel, key_index, ncolumns);
 	if (!shape->is_simple || (has_key && !shape->has_simple_key))
 	{
 		open_executor(append, key_index, has_key, shape, ncolumns);
@@ -198,6 +203,18 @@ gov_append_open(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool 
 	append->slot = shape->slot;
 	append->has_key = has_key;
 	open_indexes(append, has_key);
+}
+
+/*
+ * Open a table for rows that belong into each of its indexes, including those
+ * that a shape leaves out.
+ */
+void
+gov_append_open_all(GovAppend *append, Oid table, int ncolumns, Oid key_index, bool has_key)
+{
+	const GovShape *shape = open_table(append, table, ncolumns, key_index);
+
+	open_executor(append, key_index, has_key, shape, ncolumns);
 }
 
 void

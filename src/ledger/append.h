@@ -35,6 +35,8 @@ typedef bool (*GovIsTaken) (const void *key);
 
 extern void gov_append_open(GovAppend *append, Oid table, int ncolumns,
 							Oid key_index, bool has_key);
+extern void gov_append_open_all(GovAppend *append, Oid table, int ncolumns,
+								Oid key_index, bool has_key);
 extern void gov_append_clear(GovAppend *append);
 extern void gov_append_row(GovAppend *append);
 extern void gov_append_later(GovAppend *append, int nleft);

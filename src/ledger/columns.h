@@ -65,7 +65,11 @@ enum
 	GOV_STATE_WATERMARK
 };
 
-/* The columns of gov_events, in order */
+/*
+ * The columns of gov_events, in order.  The one that 1.1 has added may stand
+ * behind users' columns, and is known by its name (catalog.c); only the rows of
+ * reversals have it.
+ */
 enum
 {
 	GOV_EVENT_ID,

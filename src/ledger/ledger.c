@@ -59,6 +59,13 @@ store_event(GovAppend *ledger, const GovEvent *event, int64 id)
 	values[GOV_EVENT_COUNTER_IDS] = PointerGetDatum(event->counter_ids);
 	values[GOV_EVENT_WINDOW_STARTS] = PointerGetDatum(event->window_starts);
 	values[GOV_EVENT_WINDOW_ENDS] = PointerGetDatum(event->window_ends);
+	if (event->reverses != 0)
+	{
+		AttrNumber	column = gov_catalog()->events_reverses;
+
+		values[column - 1] = Int64GetDatum(event->reverses);
+		nulls[column - 1] = false;
+	}
 }
 
 /*
@@ -80,7 +87,7 @@ gov_ledger_add(GovLedgerRows *rows, const GovEvent *event)
 {
 	struct GovLedgerRow *row;
 
-	Assert(event->key == NULL);
+	Assert(event->key == NULL && event->reverses == 0);
 	if (rows->rows == NULL)
 		rows->rows = palloc(sizeof(struct GovLedgerRow) * GOV_ROWS_AT_ONCE);
 	if (rows->count == GOV_ROWS_AT_ONCE)
@@ -124,8 +131,12 @@ gov_ledger_insert(const GovEvent *event, int64 *id)
 	GovKey		key = {event->owner, event->key};
 	bool		is_done = true;
 
-	gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS,
-					catalog->events_key, event->key != NULL);
+	if (event->reverses == 0)
+		gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS,
+						catalog->events_key, event->key != NULL);
+	else
+		gov_append_open_all(&ledger, catalog->events, GOV_EVENT_COLUMNS,
+							catalog->events_key, event->key != NULL);
 	*id = draw_id();
 	store_event(&ledger, event, *id);
 	if (event->key == NULL)

@@ -22,6 +22,7 @@ typedef struct GovEvent
 	bytea	   *request_hash;	/* NULL without a key */
 	TimestampTz occurred_at;
 	TimestampTz recorded_at;
+	int64		reverses;		/* the event that it gives back of; 0: none */
 	ArrayType  *counter_ids;
 	ArrayType  *window_starts;
 	ArrayType  *window_ends;

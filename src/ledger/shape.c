@@ -62,21 +62,31 @@ is_simple(Relation index, const IndexInfo *info)
 		(!index->rd_index->indisunique || index->rd_index->indimmediate);
 }
 
+/*
+ * The column of which the index has only rows where it is not null; invalid if
+ * its predicate is another one, or if it has none.
+ */
+static AttrNumber
+column_not_null(const IndexInfo *info)
+{
+	const NullTest *test;
+
+	if (list_length(info->ii_Predicate) != 1)
+		return InvalidAttrNumber;
+	test = linitial(info->ii_Predicate);
+	if (!IsA(test, NullTest) || test->nulltesttype != IS_NOT_NULL || test->argisrow ||
+		!IsA(test->arg, Var))
+		return InvalidAttrNumber;
+	return ((const Var *) test->arg)->varattno;
+}
+
 /* Has the index two columns, and only rows whose second one is not null? */
 static bool
 is_of_second_column(const IndexInfo *info)
 {
-	const NullTest *test;
-	const Var  *column;
-
-	if (list_length(info->ii_Predicate) != 1 || info->ii_NumIndexAttrs != 2)
-		return false;
-	test = linitial(info->ii_Predicate);
-	if (!IsA(test, NullTest) || test->nulltesttype != IS_NOT_NULL || test->argisrow ||
-		!IsA(test->arg, Var))
-		return false;
-	column = (const Var *) test->arg;
-	return column->varattno == info->ii_IndexAttrNumbers[1];
+	return info->ii_NumIndexAttrs == 2 &&
+		AttributeNumberIsValid(column_not_null(info)) &&
+		column_not_null(info) == info->ii_IndexAttrNumbers[1];
 }
 
 /* Can a row with a key be put into the index of the keys without the executor? */
@@ -88,13 +98,27 @@ is_simple_key(Relation index, const IndexInfo *info)
 		index->rd_index->indisunique && index->rd_index->indimmediate;
 }
 
+/*
+ * Has the index only rows of reversals?  Those are put into it by the executor,
+ * and no other row has to look at it.
+ */
+static bool
+is_of_reversals(Relation rel, const IndexInfo *info)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	return RelationGetRelid(rel) == catalog->events &&
+		AttributeNumberIsValid(catalog->events_reverses) &&
+		column_not_null(info) == catalog->events_reverses;
+}
+
 static void
-add_index(GovShape *shape, Oid id)
+add_index(GovShape *shape, Relation rel, Oid id)
 {
 	Relation	index = index_open(id, RowExclusiveLock);
 	IndexInfo  *info = BuildIndexInfo(index);
 
-	if (info->ii_ReadyForInserts)
+	if (info->ii_ReadyForInserts && !is_of_reversals(rel, info))
 	{
 		shape->indexes[shape->nindexes++] = (GovShapeIndex) {id, info};
 		shape->is_simple &= is_simple(index, info);
@@ -131,7 +155,7 @@ build_shape(GovShape *shape, Relation rel, Oid key_index, int ncolumns)
 	foreach(cell, indexes)
 	{
 		if (lfirst_oid(cell) != key_index)
-			add_index(shape, lfirst_oid(cell));
+			add_index(shape, rel, lfirst_oid(cell));
 	}
 	if (list_member_oid(indexes, key_index))
 		add_key_index(shape, key_index);

@@ -7,7 +7,8 @@
  *		of time, and decides about each as the engine would have: by the rule of
  *		decide.c, over the budgets for its capability on an entity of its set
  *		whose whole scope lies in the set.  A use that is denied is counted
- *		nowhere.  A correction (a negative amount) is never denied.
+ *		nowhere.  A correction (a negative amount) is never denied; what is given
+ *		back of a use that was denied the caller leaves out.
  *
  * COST
  *		The names of entities and capabilities are numbered once, so that a use
@@ -265,11 +266,10 @@ judge_use(GovTrial **concerned, int count, GovAmount amount, TimestampTz at, boo
 /* Decide about the use whose set is complete now, and count it if it is granted. */
 GovBacktestStatus
 gov_backtest_end_use(GovBacktest *backtest, const char *capability, uint32 length,
-					 GovAmount amount, TimestampTz occurred_at)
+					 GovAmount amount, TimestampTz occurred_at, bool *is_granted)
 {
 	int			number = find_name(backtest, capability, length);
 	int			count;
-	bool		is_granted;
 
 	Assert(occurred_at >= backtest->latest);
 	backtest->latest = occurred_at;
@@ -282,9 +282,9 @@ gov_backtest_end_use(GovBacktest *backtest, const char *capability, uint32 lengt
 		step_limit(backtest->concerned[i], occurred_at);
 	}
 	if (judge_use(backtest->concerned, count, amount, occurred_at,
-				  &is_granted) != GOV_BACKTEST_OK)
+				  is_granted) != GOV_BACKTEST_OK)
 		return GOV_BACKTEST_OVERFLOW;
-	for (int i = 0; is_granted && i < count; i++)
+	for (int i = 0; *is_granted && i < count; i++)
 	{
 		GovAmount  *usage = &backtest->concerned[i]->state.usage;
 

@@ -53,6 +53,7 @@ extern void gov_backtest_begin_use(GovBacktest *backtest);
 extern void gov_backtest_entity(GovBacktest *backtest, const char *id, uint32 length);
 extern GovBacktestStatus gov_backtest_end_use(GovBacktest *backtest,
 											  const char *capability, uint32 length,
-											  GovAmount amount, TimestampTz occurred_at);
+											  GovAmount amount, TimestampTz occurred_at,
+											  bool *is_granted);
 
 #endif							/* GOV_BACKTEST_H */

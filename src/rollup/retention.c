@@ -15,7 +15,8 @@
  *		in the future, because the clock was ahead, is passed over, and looked
  *		at again when its time has come.  An event that is referred to is passed
  *		over too, and looked at again by each pass: once an hour, and when the
- *		last foreign key to the ledger is gone.
+ *		last foreign key to the ledger is gone.  So is one that somebody has
+ *		locked who reverses it (event_row.c): nobody is waited for.
  *
  *		gov_rollup_state has an id up to which no event is left, so that a pass
  *		does not walk over what was deleted; and how far the present pass has
@@ -90,12 +91,12 @@ static GovQuery note_state_query = {
 #define GOV_SEEN_EVENTS \
 	"with batch as materialized (" \
 	" select e.id, e.recorded_at, e.recorded_at < $2 as is_due," \
-	"  e.recorded_at between $2 and $3 as ends" \
+	"  e.recorded_at between $2 and $3 as ends, e.xmax <> 0 as was_locked" \
 	" from @gov_events e" \
 	" where e.id > $1 and e.id <= " GOV_SQL_WATERMARK \
 	" order by e.id limit $4)," \
 	" seen as materialized (" \
-	" select b.id, b.recorded_at, b.is_due, b.is_due" \
+	" select b.id, b.recorded_at, b.is_due, b.was_locked, b.is_due" \
 	"  and ($5 is null or b.id in (select f.id from unnest($5) f(id))) as goes" \
 	" from batch b" \
 	" where b.id < coalesce((select min(s.id) from batch s where s.ends), b.id + 1))"
@@ -106,6 +107,17 @@ static GovQuery due_events_query = {
 	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
 };
 
+/* Of those that would go, whoever has been locked goes if that lock is gone. */
+#define GOV_FREE_EVENTS \
+	" locked as materialized (" \
+	" select e.id from @gov_events e" \
+	" where e.id = any (array(select s.id from seen s where s.goes and s.was_locked))" \
+	" for update skip locked)," \
+	" free as materialized (" \
+	" select s.id, s.recorded_at, s.is_due," \
+	"  s.goes and (not s.was_locked or s.id in (select l.id from locked l)) as goes" \
+	" from seen s)"
+
 /*
  * Delete events, and note them in gov_usage.  An event whose window was merged
  * (usage_merge.c) is noted in the row that covers its window: the last row
@@ -113,10 +125,10 @@ static GovQuery due_events_query = {
  */
 static GovQuery prune_query = {
 	.sql =
-	GOV_SEEN_EVENTS ","
+	GOV_SEEN_EVENTS "," GOV_FREE_EVENTS ","
 	" deleted as ("
 	" delete from @gov_events e"
-	" where e.id = any (array(select s.id from seen s where s.goes))"
+	" where e.id = any (array(select f.id from free f where f.goes))"
 	" returning e.amount, e.counter_ids, e.window_starts),"
 	" pruned as ("
 	" select x.counter_id, x.window_start, sum(d.amount) as amount, count(*) as event_count"
@@ -139,7 +151,7 @@ static GovQuery prune_query = {
 	" where u.ctid = f.row_id)"
 	"select (select count(*) from deleted), count(*), max(s.id),"
 	" min(s.id) filter (where not s.goes), min(s.recorded_at) filter (where not s.is_due)"
-	" from seen s",
+	" from free s",
 	.nargs = 5,
 	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
 };

@@ -110,6 +110,7 @@ sub use_key_again
 	my $key = one_of(@keys);
 	my ($id, $function, $capability, $amount, $dims, $ids) = ($keys->{$key}{id}, @{ $keys->{$key}{call} });
 
+	return use_reversal_key_again($n, $key, $id, $capability, $amount) if $function eq 'gov_reverse';
 	if (chance(0.5))
 	{
 		my $other = one_of(
@@ -139,6 +140,39 @@ sub use_key_again
 	{
 		expect($n, $function =~ s/^gov_//r, @arguments, literal(in_flight($n)), $id);
 	}
+	return;
+}
+
+# Give back of an event that no other session is at: all, a part, or more than is left.
+sub reverse_event
+{
+	my ($n) = @_;
+	my @events = grep { !is_touched_by_others($n, $_) } sort { $a <=> $b } keys %{ known($n, 'event') };
+	my $event = one_of(@events) // return;
+	my $amount = chance(0.3) ? 'null' : random_amount();
+	my $key = random_key();
+
+	$amount = "(select round(abs(amount) / 2, 9) from gov_events where id = $event and amount <> 0)" if chance(0.4);
+	$amount = ask($n, "select coalesce(nullif($amount, 0), 1)") if $amount ne 'null';
+	my $report = expect($n, 'reverse', $event, $amount, literal($key));
+	note_key($n, $key, $report, 'gov_reverse', $event, $amount);
+	return;
+}
+
+# A key of a reversal: the same call has the same result, another one is refused.
+sub use_reversal_key_again
+{
+	my ($n, $key, $id, $event, $amount) = @_;
+
+	return if is_touched_by_others($n, $event);
+	if (chance(0.5))
+	{
+		my $other = one_of("gov_reverse($event, coalesce($amount, 1) + 1, '$key')", 'gov_reverse(' . $event . ', ' . ($amount eq 'null' ? 1 : 'null') . ", '$key')", call_sql('gov_ingest', random_call(), $key));
+		my $answer = outcome($n, "select $other");
+		die "key $key of a reversal for another call: $answer\n" if $answer !~ /^23505/;
+		return;
+	}
+	expect($n, 'reverse_again', $event, $amount, literal($key), $id);
 	return;
 }
 
@@ -353,7 +387,7 @@ sub turn
 # ---------------------------------------------------------------- histories
 
 my @steps = (
-	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ], [ 2, \&start_over ],
+	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 7, \&reverse_event ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ], [ 2, \&start_over ],
 	[ 16, \&reserve ], [ 16, \&settle ], [ 5, \&release ], [ 4, \&extend ],
 	[ 28, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
 

@@ -187,11 +187,11 @@ sub has_changed_catalog
 	return;
 }
 
-# Holds whose rows the open transactions of others have locked.
+# Holds and events whose rows the open transactions of others have locked.
 sub is_touched_by_others
 {
-	my ($n, $hold) = @_;
-	return scalar grep { $_ != $n && $sessions[$_]{touched}{$hold} } sessions();
+	my ($n, $id) = @_;
+	return scalar grep { $_ != $n && $sessions[$_]{touched}{$id} } sessions();
 }
 
 # ---------------------------------------------------------------- calls
@@ -208,6 +208,7 @@ sub expect
 	foreach my $part (@parts)
 	{
 		my $flight = delete $part->{flight} // [];
+		my $touches = delete $part->{touches};
 
 		note_denied(@{ delete $part->{denied} // [] });
 		if (defined $part->{hold})
@@ -217,6 +218,7 @@ sub expect
 		}
 		elsif (defined $part->{event}) { remember($n, 'event', $part->{event}, $part); }
 		next unless open_in($n);
+		$sessions[$n]{touched}{$touches} = 1 if defined $touches;
 		push @{ $sessions[$n]{levels}[-1]{flight} }, @$flight;
 		$sessions[$n]{touched}{ $_->{hold} } = 1 foreach grep { defined $_->{hold} } @$flight;
 	}

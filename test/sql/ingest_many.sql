@@ -114,6 +114,13 @@ insert into helper.after values (2);
 commit;
 select count(*) from helper.after;
 
+-- A bad item after good ones, in a transaction that has changed the types: those are known to all of them.
+begin;
+update gov_entity_types set attribution_keys = '{userId,who}' where id = 'user';
+select position, error from gov_ingest_many('many', '[{"capabilityId": "calls", "dimensions": {"who": "ann"}}, {"capabilityId": "calls", "dimensions": {"who": "ben"}}, {"capabilityId": "nonsense"}]');
+select entity_ids from gov_events where owner_id = 'many' order by id desc limit 2;
+rollback;
+
 -- The time of an item is ISO 8601, and in UTC unless it says otherwise, whatever the session's settings make of a time.
 set timezone = 'America/New_York';
 set datestyle = 'German';

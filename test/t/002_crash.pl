@@ -29,6 +29,9 @@ append_to_file($script, <<'EOS');
 \set amount random(1, 5)
 select event_id from gov_ingest('acme', 'tokens', :amount, null, array['agent-' || :agent::text],
 	concat(:round::text, '/', :client_id::text, '/', :n::text));
+select is_duplicate from gov_reverse((select id from gov_events where owner_id = 'acme'
+	and idempotency_key = concat(:round::text, '/', :client_id::text, '/', (:n - :n % 8)::text)), 0.125)
+where :n % 8 < 5 and :n > 8;
 EOS
 
 # Load the server until something happens to it; note what was acknowledged.

@@ -74,7 +74,8 @@ is(remaining('agent-1'), '50', 'another cadence starts afresh');
 gov_use($subscriber, 'postgres', 5);
 is(remaining('agent-1'), '45', 'and counts from there');
 
-# A leaf moves.
+# A leaf moves; what it used before is given back to those who were charged.
+my $used = $subscriber->safe_psql('postgres', "select event_id from gov_ingest('acme', 'tokens', 2, null, array['agent-2'])");
 change(q{insert into gov_entities (owner_id, id, type_id, parent_id) values ('acme', 'user-2', 'user', 'team-1');
 	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('acme', 'user-2', 'tokens', 3);
 	update gov_entities set parent_id = 'user-2' where id = 'agent-2'});
@@ -82,6 +83,9 @@ is( $warm->query_safe(
 		"select denied_reason, remaining from gov_check('acme', 'tokens', 4, null, array['agent-2'])"),
 	'RequestedUsageExceedingLimit|3',
 	'a leaf moved under another parent');
+$subscriber->safe_psql('postgres', "select gov_reverse($used, 1)");
+is( $warm->query_safe("select string_agg(entity_id || '=' || trim_scale(current_usage), ' ' order by entity_id) from gov_headroom('acme', 'tokens', 0, null, array['agent-2']) where entity_id in ('agent-2', 'user-2')"),
+	'agent-2=1 user-2=0', 'a reversal of a use from before');
 
 # Attribution keys.
 change("update gov_entity_types set attribution_keys = '{bot}' where id = 'agent'");

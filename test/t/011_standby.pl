@@ -36,6 +36,7 @@ my $key_id = gov_use($primary, 'postgres', 25, more => "'remembered'");
 $primary->safe_psql('postgres',
 	"select count(gov_ingest('acme', 'tokens', 0.5, null, array['agent-' || n % 20 + 1])) from generate_series(1, 200) n");
 gov_use($primary, 'postgres', -5);
+$primary->safe_psql('postgres', "select gov_reverse($key_id, 4, 'refund'); select gov_ingest('acme', 'tokens', 4, null, array['agent-1'])");
 $primary->wait_for_catchup($standby);
 cmp_ok(gov_tail($standby, 'postgres'), '>=', 200, 'a tail is not rolled up');
 
@@ -88,6 +89,7 @@ is($standby->safe_psql('postgres', "select gov_report('acme')"), $primary->safe_
 gov_raises($standby, 'postgres',
 	"select * from gov_ingest('acme', 'tokens', 1, null, $chain)",
 	'25006', 'ingest');
+gov_raises($standby, 'postgres', "select gov_reverse($key_id, 1)", '25006', 'reverse');
 gov_raises($standby, 'postgres',
 	q{select * from gov_ingest_many('acme', '[{"capabilityId": "tokens", "amount": 1, "entityIds": ["agent-1"]}]')},
 	'25006', 'ingest_many');
@@ -131,6 +133,8 @@ is( $standby->safe_psql('postgres',
 		"select event_id, is_duplicate from gov_ingest('acme', 'tokens', 25, null, $chain, 'remembered')"),
 	"$key_id|t",
 	'promoted: a key is remembered');
+is($standby->safe_psql('postgres', "select is_duplicate from gov_reverse($key_id, 4, 'refund')"), 't', 'promoted: that of a reversal too');
+gov_raises($standby, 'postgres', "select gov_reverse($key_id, 22)", '22023', 'promoted: what is left of an event is known');
 my $new = gov_use($standby, 'postgres', 1);
 is( $standby->safe_psql('postgres',
 		"select count(*) from gov_events where id >= $new and id <> $new"),

@@ -42,7 +42,8 @@ $idle->query_safe(
 	"begin; select gov_ingest('acme', 'tokens', 0, null, array['agent-1'])");
 $node->safe_psql('postgres', q{
 	select count(gov_ingest('acme', 'tokens', 0.25, '{"model": "gpt"}', array['agent-' || n % 30 + 1])) from generate_series(1, 60) n;
-	select gov_ingest('acme', 'tokens', -3, null, array['agent-1', 'late'])});
+	select gov_ingest('acme', 'tokens', -3, null, array['agent-1', 'late']);
+	select count(gov_reverse(id, 2)) from gov_events where idempotency_key in ('key-50', 'key-51')});
 
 # Everything the tables and the gate say. The gate comes last: who asks it brings a worker, which rolls up.
 sub contents
@@ -51,6 +52,7 @@ sub contents
 
 	return $server->safe_psql($db, q{
 		select count(*), sum(amount), max(id) from gov_events;
+		select reverses, amount, counter_ids from gov_events where reverses is not null order by id;
 		select owner_id, id, parent_id, type_id, metadata, archived_at, created_at, updated_at, blocked_at, blocked_until, blocked_reason from gov_entities order by id;
 		select * from gov_boosts order by id;
 		select entity_id, usage_limit, call_limit, cadence, timezone, counter_id, created_at, updated_at from gov_assignments order by entity_id;
@@ -79,6 +81,7 @@ sub is_copy
 			from gov_ingest('acme', 'tokens', 60, null, array['agent-1', 'late'], 'key-60')}),
 		't|t',
 		"$label: a key is remembered");
+	gov_raises($server, $db, "select gov_reverse(id, 48.5) from gov_events where idempotency_key = 'key-50'", '22023', "$label: what is left of an event is known");
 	is( $server->safe_psql($db, q{
 			with latest as materialized (select max(id) as id from gov_events)
 			select event_id > latest.id from latest, gov_ingest('acme', 'tokens', 1, null, array['agent-1'])}),

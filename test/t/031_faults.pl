@@ -118,6 +118,9 @@ sub reserve { my ($more) = @_; return "select reservation_id as h from gov_reser
 
 sub settle { my ($amount) = @_; return "select 'event ' || event_id from gov_settle(:'h', $amount);\n"; }
 
+# Of the use with the key 'reversed', if it was recorded.
+sub reverse_used { my ($more) = @_; return "select event_id from (select id from gov_events where owner_id = :'owner' and idempotency_key = 'reversed ' || :n) e, gov_reverse(e.id, $more);\n"; }
+
 # sql       what is done, with the variables owner and n
 # events    how many it records when nothing fails
 # together  it is one transaction: all of them or none
@@ -252,6 +255,22 @@ my %histories = (
 			select event_id from gov_consume(:'owner', 'tokens', 2, null, '{bot,leaf-5}');
 			commit;
 		},
+	},
+	reversals => {
+		cold => 1,
+		fatal => 1,
+		events => 5,
+		sql => q{
+			with used as materialized (select event_id from gov_ingest(:'owner', 'tokens', 9, '{"model": "gpt"}', '{bot}', 'reversed ' || :n)),
+			given as materialized (select r.event_id from used u, gov_reverse(u.event_id, 4, 'refund ' || :n) r)
+			select 'event ' || u.event_id || E'\nevent ' || g.event_id from used u, given g;
+		}
+		  . reverse_used(q{4, 'refund ' || :n})
+		  . call('gov_ingest', q{2, null, '{ann}', 'used ' || :n})
+		  . "select 'event ' || r.event_id from gov_events e, gov_reverse(e.id) r where e.owner_id = :'owner' and e.idempotency_key = 'used ' || :n;\n"
+		  . 'begin; ' . reverse_used('null') . "rollback;\n"
+		  . reverse_used(q{null, 'rest ' || :n}) =~ s/event_id/'event ' || event_id/r
+		  . reverse_used(q{null, 'rest ' || :n}) =~ s/event_id/'event ' || event_id/r,
 	},
 	blocks => {
 		fatal => 1,

@@ -69,11 +69,16 @@ ok($node->poll_query_until('postgres', "select events_left = 0 from gov_maintain
 is_sql('select count(*) from gov_events', 4, 'its age counts from when it was recorded');
 is_sql('select count(*) from gov_verify()', 0, 'and all counts are right');
 
-# a hold that somebody is settling late is neither waited for nor deleted
+# a hold that somebody is settling late is neither waited for nor deleted, nor an event that somebody is reversing
+my $use = $node->safe_psql('postgres', qq{select event_id from gov_ingest('acme', 'tokens', 6, null, $ids)});
+my $other = $node->safe_psql('postgres', qq{select event_id from gov_ingest('acme', 'tokens', 6, null, $ids)});
+is_sql(qq{select is_duplicate from gov_reverse($other, 1)}, 'f', 'an event is reversed');
 my $late = $node->safe_psql('postgres', qq{select reservation_id from gov_reserve('acme', 'tokens', 2, null, $ids, 'late', '1 ms')});
 ok($node->poll_query_until('postgres', "select expired >= 0 and exists (select from gov_reservations where id = '$late' and state = 'expired') from gov_maintain()"), 'a hold has expired');
 my $settler = $node->background_psql('postgres', on_error_stop => 1);
 $settler->query_safe(qq{begin; select gov_settle('$late', 1)});
+my $reverser = $node->background_psql('postgres', on_error_stop => 1);
+$reverser->query_safe(qq{begin; select gov_reverse($use, 2, 'refund')});
 $node->safe_psql('postgres', "alter system set governance.event_retention = '1s'");
 $node->safe_psql('postgres', "alter system set governance.clock_offset = '2d'");
 $node->reload;
@@ -82,6 +87,17 @@ is_sql(q{set statement_timeout = '60s'; select events_left from gov_maintain()},
 $settler->query_safe('commit');
 $settler->quit;
 is_sql(qq{select is_duplicate from gov_settle('$late')}, 't', 'it is there, and settled');
+my $of_both = qq{select string_agg((id = $use)::text || ' ' || (reverses is not null)::text, ', ' order by id) from gov_events where id in ($use, $other) or reverses in ($use, $other)};
+$reverser->query_safe('commit');
+$reverser->quit;
+is_sql($of_both, 'true false, false true', 'the event that was being reversed is there, the other one has gone with its reversal');
+is_sql(qq{select is_duplicate from gov_reverse($use, 2, 'refund')}, 't', 'a repeated call is answered');
+my ($status, undef, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\nselect gov_reverse($use, 1)");
+like($error, qr/42704.*does not exist.*event_retention/s, 'another one finds no event that old');
+$node->safe_psql('postgres', "alter system set governance.clock_offset = '50h'");
+$node->reload;
+ok($node->poll_query_until('postgres', qq{select events_left = 0 and not exists (select from gov_events where id = $use or reverses = $use) from gov_maintain()}), 'the next pass finds it');
+is_sql('select count(*) from gov_verify()', 0, 'and all counts are right');
 
 $node->stop;
 done_testing();

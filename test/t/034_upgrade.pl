@@ -54,6 +54,7 @@ $node->safe_psql('postgres', q{
 	select gov_grant('gov_reader', 'reader');
 	select count(gov_consume('acme', 'tokens', n, null, array['agent-' || n % 3 + 1], 'key-' || n)) from generate_series(1, 60) n});
 $node->safe_psql('postgres', q{update gov_assignments set locked = true where entity_id = 'agent-3'});
+$node->safe_psql('postgres', 'alter table gov_events add column note text, add column since timestamptz default now()');
 gov_roll_up($node, 'postgres');
 gov_use($node, 'postgres', 2.5);
 my $hold = $node->safe_psql('postgres', q{
@@ -89,6 +90,14 @@ is(gov_counts($node, 'postgres'), $counts =~ s/((?:dept|org|team|user)-1)=(\d+\.
 is(gov_ask($old, q{select is_granted from gov_consume('acme', 'tokens', 900, null, array['agent-1'])}), 'f', 'and hold in a session from before');
 is(gov_ask($old, q{select is_duplicate from gov_consume('acme', 'tokens', 59, null, array['agent-3'], 'key-59')}), 't', 'which remembers keys');
 is($node->safe_psql('postgres', "select is_duplicate from gov_settle('$hold', 50)"), 'f', 'a hold from before is settled');
+is( $node->safe_psql('postgres', q{
+		select r.reverses = e.id, r.amount, r.note is null and r.since is not null
+		from gov_events e, gov_reverse(e.id, 3) g, lateral (select * from gov_events where id = g.event_id) r where e.idempotency_key = 'key-58'}),
+	'', 'an event from before is reversed');
+is( $node->safe_psql('postgres', q{
+		select r.reverses = e.id, r.amount, r.note is null and r.since is not null, r.counter_ids = e.counter_ids
+		from gov_events e join gov_events r on r.reverses = e.id where e.idempotency_key = 'key-58'}),
+	't|-3|t|t', 'in a column behind those of users');
 is( $node->safe_psql('postgres', q{
 		set role gov_app;
 		select event_id is not null from gov_ingest('acme', 'tokens', 1, null, array['agent-1'])}),

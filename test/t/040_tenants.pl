@@ -49,7 +49,7 @@ my %RELATIONS = (
 	gov_usage_hourly => ['reader tenant admin']);
 
 # Function: who but the administrator may call it; calls of it against owner globex from a session pinned to acme (a hold of
-# globex is :hold, a budget of it :budget); what they come to, an SQLSTATE or, when they are about no owner, 'shared'.
+# globex is :hold, an event :event, a budget :budget); what they come to, an SQLSTATE or, when they are about no owner, 'shared'.
 my $budget = '{"entityId": "sekrit-team", "capabilityId": "tokens", "usageLimit": 1, "cadence": null}';
 my $event = '[{"capabilityId": "tokens", "entityIds": ["sekrit-team"]}]';
 my $use = q{'globex', 'tokens', 1, null, '{sekrit-team}'};
@@ -101,6 +101,7 @@ my %FUNCTIONS = (
 	gov_require => [ 'app', '42501', "gov_require($use)" ],
 	gov_reset_clock => [ '', '42501', q{gov_reset_clock('globex')} ],
 	gov_reserve => [ 'app', '42501', "gov_reserve($use)" ],
+	gov_reverse => [ 'app', '42704', q{gov_reverse(:event)} ],
 	gov_revoke => [ '', '42501', q{gov_revoke('governance_accomplice')} ],
 	gov_set_alert_policy => [ 'tenant', '42501', q{gov_set_alert_policy('globex', '{50}')}, q{gov_set_alert_policy(null, '{50}')} ],
 	gov_setup_check => [ 'reader', '42501', 'gov_setup_check()' ],
@@ -178,6 +179,7 @@ sql(q{
 gov_roll_up($node, 'postgres');
 $node->poll_query_until('postgres', 'select count(distinct owner_id) = 2 from gov_denials') or die "the denials are not written\n";
 my $hold = sql(q{select id from gov_reservations where owner_id = 'globex'});
+my $their_event = sql(q{select min(id) from gov_events where owner_id = 'globex' and amount > 0});
 my $their_budget = sql(q{select id from gov_assignments where owner_id = 'globex' and name = 'sekrit-open'});
 
 # The roles: one of each profile, pinned to acme; and one of each that is not.
@@ -371,7 +373,7 @@ foreach my $member (grep { $_->[0] eq 'function' } @members)
 
 		foreach my $call (@calls)
 		{
-			my $tried = $call =~ s/:hold/$hold/r =~ s/:budget/$their_budget/r;
+			my $tried = $call =~ s/:hold/$hold/r =~ s/:event/$their_event/r =~ s/:budget/$their_budget/r;
 			my $answer = answer($role, "select * from $tried");
 			my $told = $answer;
 
@@ -402,7 +404,7 @@ foreach my $name (sort keys %FUNCTIONS)
 	next if $outcome eq 'shared' || !grep { $_->[1] eq $name } @members;
 	foreach my $call (@calls)
 	{
-		my $tried = $call =~ s/:hold/$hold/r =~ s/:budget/$their_budget/r;
+		my $tried = $call =~ s/:hold/$hold/r =~ s/:event/$their_event/r =~ s/:budget/$their_budget/r;
 
 		# the null of gov_set_alert_policy, and helpers that only have their caller's rights
 		next if $tried =~ /^_gov_set_archived/;

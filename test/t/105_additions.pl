@@ -72,6 +72,9 @@ each_call(3, sub {
 });
 is(sql(q{select distinct region, thrice from gov_reservations}), 'us|9', 'and of holds');
 is(sql(q{select count(*) = max(serial) and count(*) = 7 from gov_events}), 't', 'one row each');
+my $reversed = sprintf q{from gov_ingest(%s) u, gov_reverse(u.event_id, 2%s) r}, sprintf($agent, 3), '%s';
+sql("select 1 " . sprintf($reversed, $_)) foreach '', ", 'refund'";
+is(sql(q{select count(*), min(region), min(twice), max(twice), count(distinct serial), min(label) from gov_events where reverses is not null}), '2|eu|-4|-4|2|none', 'reversals: defaults, identity, domain and generated column');
 is_exact('columns');
 
 # ---------------------------------------------------------------- what is refused
@@ -87,8 +90,11 @@ each_call(100, sub {
 	is(fails($sql), '23514 new row for relation "gov_events" violates check constraint "few"', "$name: a check");
 });
 sql('alter table gov_events drop constraint few');
+sql('alter table gov_events add constraint many check (amount > 0) not valid');
+is(fails(sprintf "select 1 $reversed", $_), '23514 new row for relation "gov_events" violates check constraint "many"', "a reversal$_: a check") foreach '', ", 'another refund'";
+sql('alter table gov_events drop constraint many');
 is_exact('checks');
-is(sql(q{select trim_scale(current_usage), trim_scale(reserved_usage) from gov_headroom('acme', 'tokens', 0, null, '{agent-1}') where entity_id = 'agent-1'}), '21|0', 'nothing of it is charged or held');
+is(sql(q{select trim_scale(current_usage), trim_scale(reserved_usage) from gov_headroom('acme', 'tokens', 0, null, '{agent-1}') where entity_id = 'agent-1'}), '23|0', 'nothing of it is charged or held');
 sql(q{alter table gov_reservations add constraint small check (amount < 100)});
 is(fails(sprintf "select 1 from gov_reserve($agent)", 100), '23514 new row for relation "gov_reservations" violates check constraint "small"', 'a check on holds');
 sql('alter table gov_reservations drop constraint small');
@@ -144,6 +150,7 @@ sql(q{
 			when 'refuse' then raise 'not today';
 			when 'leave' then return null;
 			when 'change' then new.amount := 0;
+			when 'point' then new.reverses := coalesce(new.reverses, 0) + 1;
 			when 'set' then new.region := 'asia';
 			when 'call' then perform public.gov_ingest('acme', 'tokens', 1, null, '{agent-1}');
 		end case;
@@ -152,6 +159,7 @@ my %answers = (
 	refuse => 'P0001 not today',
 	leave => '39P01 a BEFORE trigger on table "gov_events" has left out a row',
 	change => '39P01 a BEFORE trigger on table "gov_events" has changed column "amount"',
+	point => '39P01 a BEFORE trigger on table "gov_events" has changed column "reverses"',
 	call => '55000 governance cannot be called while it writes a row');
 foreach my $what (sort keys %answers)
 {
@@ -161,6 +169,7 @@ foreach my $what (sort keys %answers)
 		return if $name eq 'ingest_many' && $what eq 'refuse';
 		is(fails($sql), $answers{$what}, "$name: a trigger that does '$what' before");
 	});
+	is(fails(q{select 1 from gov_reverse((select min(id) from gov_events), 1)}), $answers{$what}, "reverse: a trigger that does '$what' before");
 	sql('drop trigger b on gov_events');
 	is_exact($what);
 }

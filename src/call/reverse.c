@@ -1,0 +1,222 @@
+/*
+ * reverse.c
+ *		Gives back what an event has used.
+ *
+ * PURPOSE
+ *		A refund belongs to those who were charged, in the windows in which they
+ *		were: whoever recorded a negative amount instead would credit those who
+ *		would be charged today.  So a reversal resolves nothing.  Its row takes
+ *		over what the event says of itself, and goes to the counters and windows
+ *		that the event names, as far as they are still there.
+ *
+ * PROTOCOL
+ *		Order matters.  The event's row is locked first (event_row.c), so that of
+ *		two reversals at once the second knows the first.  Then the key is looked
+ *		up: a repeated call is answered, even if the event is gone by now or
+ *		nothing is left of it.  Then the amount is judged.  Then the budgets get
+ *		it back, which others see from the commit on, and the row is written
+ *		(record.c).
+ *
+ * TIME
+ *		occurred_at is the event's, so that reports by time show the refund where
+ *		the use is, and each window shows both; recorded_at says when it was
+ *		made.  An event past governance.event_retention counts as deleted, even
+ *		if the worker has not come by yet: so nobody locks what it deletes.
+ *
+ * FAILURE
+ *		42704 for an event that is not there or of another owner; 22023 for one
+ *		that gives nothing back, and for more than is left; and what a recording
+ *		call raises.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/guc.h"
+#include "base/owner.h"
+#include "call/reverse.h"
+#include "call/write.h"
+#include "ledger/event_row.h"
+
+static const char *const call = "gov_reverse()";
+
+pg_noreturn static void
+raise_unknown(int64 event_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("event " INT64_FORMAT " does not exist", event_id),
+			 gov_event_retention_s == 0 ? 0 :
+			 errdetail("Events past governance.event_retention count as deleted."),
+			 errhint("Pass the event_id that recorded the use; what was deleted is corrected by gov_ingest with a negative amount.")));
+}
+
+static char *
+shown_amount(GovAmount amount)
+{
+	return DatumGetCString(DirectFunctionCall1(numeric_out,
+											   NumericGetDatum(gov_amount_to_numeric(amount))));
+}
+
+/* The owner of the event, if the session may act for that owner. */
+static char *
+find_owner(int64 event_id)
+{
+	char	   *owner = gov_event_row_owner(event_id);
+	const char *pin = gov_owner_pin();
+
+	if (owner == NULL || (pin != NULL && strcmp(pin, owner) != 0))
+		raise_unknown(event_id);
+	return owner;
+}
+
+/* The events recorded since then may be there. */
+static TimestampTz
+retention_begin(void)
+{
+	return gov_event_retention_s == 0 ? DT_NOBEGIN :
+		gov_clock() - gov_event_retention_s * USECS_PER_SEC;
+}
+
+/* Only a use can be reversed. */
+static void
+require_use(const GovEventRow *event)
+{
+	if (event->is_reversal)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event " INT64_FORMAT " is a reversal", event->id),
+				 errhint("Record the use again with gov_ingest.")));
+	if (event->amount < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event " INT64_FORMAT " is a correction", event->id),
+				 errdetail("Its amount is negative: there is nothing to give back."),
+				 errhint("Record what was used with gov_ingest.")));
+}
+
+/* How much is given back; NULL: what is left. */
+static GovAmount
+require_left(const GovEventRow *event, const GovAmount *amount)
+{
+	require_use(event);
+	if (event->left <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("nothing is left of event " INT64_FORMAT, event->id),
+				 errdetail("Its amount is %s, and its reversals have given back %s.",
+						   shown_amount(event->amount),
+						   shown_amount(event->amount - event->left)),
+				 errhint("See its reversals with SELECT * FROM gov_events WHERE reverses = " INT64_FORMAT ".", event->id)));
+	if (amount == NULL)
+		return event->left;
+	if (*amount > event->left)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"amount\" is more than is left of event " INT64_FORMAT, event->id),
+				 errdetail("Its amount is %s, and its reversals have given back %s.",
+						   shown_amount(event->amount),
+						   shown_amount(event->amount - event->left)),
+				 errhint("Pass at most %s, or leave it out for what is left.",
+						 shown_amount(event->left))));
+	return *amount;
+}
+
+/* Have a request give an amount back to what the event was charged to. */
+static void
+init_request(GovRequest *request, const GovEventRow *event, GovAmount amount)
+{
+	memset(request, 0, sizeof(*request));
+	gov_node_owner_key_init(&request->owner, MyDatabaseId, gov_catalog()->extension,
+							event->owner, strlen(event->owner));
+	request->capability_id = VARDATA_ANY(event->capability);
+	request->capability_length = VARSIZE_ANY_EXHDR(event->capability);
+	request->amount = -amount;
+	request->nreversed = event->nbudgets;
+	request->reversed = palloc0(sizeof(GovReversed) * Max(event->nbudgets, 1));
+	for (int i = 0; i < event->nbudgets; i++)
+	{
+		const GovEventBudget *budget = &event->budgets[i];
+		GovReversed *reversed = &request->reversed[i];
+
+		reversed->entity.id = budget->entity_id;
+		reversed->entity.id_length = strlen(budget->entity_id);
+		reversed->budget_id = budget->id;
+		reversed->counter_id = budget->counter_id;
+		reversed->window = budget->window;
+	}
+}
+
+static void
+init_event(GovEvent *event, const GovEventRow *reversed, GovAmount amount)
+{
+	event->owner = reversed->owner;
+	event->capability = reversed->capability;
+	event->amount = -amount;
+	event->entity_ids = reversed->entity_ids;
+	event->dimensions = reversed->dimensions;
+	event->occurred_at = reversed->occurred_at;
+	event->reverses = reversed->id;
+}
+
+/* Read the arguments, and refuse what is malformed whatever the event. */
+static const GovAmount *
+read_arguments(Numeric amount, text *key, GovAmount *read)
+{
+	if (key != NULL)
+		gov_request_check_key("idempotency_key", key);
+	if (amount == NULL)
+		return NULL;
+	*read = gov_request_amount(amount, true);
+	if (*read <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"amount\" must be more than 0"),
+				 errhint("Pass how much is given back, or leave it out for what is left.")));
+	return read;
+}
+
+/*
+ * Give back an amount of an event, or what is left of it, unless that was done
+ * before under the same key.  NULL is no amount, and no key.
+ */
+GovRecorded
+gov_reverse(int64 event_id, Numeric amount_argument, text *key)
+{
+	GovRecorded recorded = {0};
+	GovPrepared prepared = {0};
+	GovAmount	read;
+	const GovAmount *amount = read_arguments(amount_argument, key, &read);
+	GovAmount	given;
+	GovEventRow event;
+	GovKeyHolder holder;
+	char	   *owner;
+	bool		is_there;
+
+	gov_write_begin(call);
+	gov_write_lock(gov_catalog()->events);
+	owner = find_owner(event_id);
+	if (key != NULL)
+	{
+		prepared.event.key = key;
+		prepared.event.request_hash = gov_request_hash_reversal(call, event_id, amount);
+	}
+	is_there = gov_event_row_lock(event_id, retention_begin(), &event);
+	if (gov_write_find_duplicate(owner, key, prepared.event.request_hash, &holder))
+	{
+		recorded.event_id = holder.event_id;
+		recorded.is_duplicate = true;
+		return recorded;
+	}
+	if (!is_there)
+		raise_unknown(event_id);
+	given = require_left(&event, amount);
+	init_request(&prepared.request, &event, given);
+	init_event(&prepared.event, &event, given);
+	return gov_record_reversal(&prepared);
+}

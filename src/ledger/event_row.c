@@ -1,0 +1,179 @@
+/*
+ * event_row.c
+ *		The row of an event, read to be reversed.
+ *
+ * PURPOSE
+ *		A reversal gives back what an event has charged, on the counters and
+ *		windows that its row names.  So the row says all that there is to know,
+ *		and the reversals of it how much is left.
+ *
+ * LOCKING
+ *		Whoever reverses an event locks its row first, FOR NO KEY UPDATE and to
+ *		the end of the transaction: so of two that do, the second sees what the
+ *		first has left.  Users' foreign keys to the ledger are not kept waiting.
+ *		The retention passes over what is locked (retention.c).
+ *
+ * SNAPSHOTS
+ *		The latest one at every isolation level, because what is left must be
+ *		what is left now.
+ *
+ * FAILURE
+ *		40001 when the row was rewritten since a REPEATABLE READ or SERIALIZABLE
+ *		transaction began, 22003 for an amount that we have not written.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "base/errors.h"
+#include "base/spi.h"
+#include "ledger/event_row.h"
+
+/*
+ * Where the event is gone, a reversal of it may still be there, and answer for
+ * its key.
+ */
+static GovQuery owner_query = {
+	.sql =
+	"select e.owner_id from @gov_events e where e.id = $1"
+	" union all"
+	" select r.owner_id from @gov_events r where r.reverses = $1"
+	" limit 1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+static GovQuery lock_query = {
+	.sql =
+	"select e.owner_id, e.capability_id, e.amount, e.entity_ids, e.dimensions,"
+	" e.occurred_at, e.reverses is not null, e.counter_ids, e.window_starts, e.window_ends"
+	" from @gov_events e"
+	" where e.id = $1 and e.recorded_at >= $2"
+	" for no key update",
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID}
+};
+
+static GovQuery reversed_query = {
+	.sql = "select coalesce(sum(r.amount), 0) from @gov_events r where r.reverses = $1",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+/* The budgets that the event was charged to, as far as they have that counter. */
+static GovQuery budgets_query = {
+	.sql =
+	"select a.id, a.entity_id, x.counter_id, x.window_start, x.window_end"
+	" from unnest($1, $2, $3) with ordinality as x(counter_id, window_start, window_end, n),"
+	"  lateral (select g.id, g.entity_id from @gov_assignments g"
+	"           where g.counter_id = x.counter_id and g.owner_id = $4 offset 0) a"
+	" order by x.n",
+	.nargs = 4,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTOID}
+};
+
+/* The owner of an event, or of its reversals where it is gone; NULL: unknown. */
+char *
+gov_event_row_owner(int64 id)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		args[1] = {Int64GetDatum(id)};
+	char	   *owner = NULL;
+	GovSpi		spi;
+
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	if (gov_spi_select(&owner_query, args, NULL) > 0)
+		owner = MemoryContextStrdup(context, gov_spi_text(0, 1));
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+	return owner;
+}
+
+static GovAmount
+stored_amount(Datum value)
+{
+	GovAmount	amount;
+
+	if (gov_amount_from_sum(DatumGetNumeric(value), &amount) != GOV_AMOUNT_OK)
+		gov_error_stored_amount();
+	return amount;
+}
+
+/* Copy the row that SPI has, in the caller's memory. */
+static void
+read_event(int64 id, MemoryContext context, GovEventRow *event, Datum *charged)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	bool		isnull;
+
+	memset(event, 0, sizeof(*event));
+	event->id = id;
+	event->owner = gov_spi_text(0, 1);
+	event->capability = DatumGetTextPCopy(gov_spi_value(0, 2, &isnull));
+	event->amount = stored_amount(gov_spi_value(0, 3, &isnull));
+	event->entity_ids = DatumGetArrayTypePCopy(gov_spi_value(0, 4, &isnull));
+	event->dimensions = DatumGetJsonbPCopy(gov_spi_value(0, 5, &isnull));
+	event->occurred_at = DatumGetTimestampTz(gov_spi_value(0, 6, &isnull));
+	event->is_reversal = DatumGetBool(gov_spi_value(0, 7, &isnull));
+	for (int i = 0; i < 3; i++)
+		charged[i] = PointerGetDatum(DatumGetArrayTypePCopy(gov_spi_value(0, 8 + i, &isnull)));
+	MemoryContextSwitchTo(old);
+}
+
+/* Read which of the budgets that the event was charged to there are. */
+static void
+read_budgets(MemoryContext context, GovEventRow *event, Datum *charged)
+{
+	Datum		args[4] = {charged[0], charged[1], charged[2], CStringGetTextDatum(event->owner)};
+	int			count = (int) gov_spi_select(&budgets_query, args, NULL);
+
+	event->nbudgets = count;
+	event->budgets = MemoryContextAlloc(context, sizeof(GovEventBudget) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		GovEventBudget *budget = &event->budgets[i];
+		bool		isnull;
+
+		budget->id = *DatumGetUUIDP(gov_spi_value(i, 1, &isnull));
+		budget->entity_id = MemoryContextStrdup(context, gov_spi_text(i, 2));
+		budget->counter_id = DatumGetInt64(gov_spi_value(i, 3, &isnull));
+		budget->window.start = DatumGetTimestampTz(gov_spi_value(i, 4, &isnull));
+		budget->window.end = DatumGetTimestampTz(gov_spi_value(i, 5, &isnull));
+	}
+}
+
+/*
+ * Lock an event's row, after waiting for whoever has it locked, and read it
+ * with what is left of it.  False if there is no such event that was recorded
+ * since then.
+ */
+bool
+gov_event_row_lock(int64 id, TimestampTz since, GovEventRow *event)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		args[2] = {Int64GetDatum(id), TimestampTzGetDatum(since)};
+	Datum		charged[3];
+	GovSpi		spi;
+	bool		found;
+	bool		isnull;
+
+	gov_spi_begin(&spi);
+	CommandCounterIncrement();	/* the running command may have recorded it */
+	found = gov_spi_modify(&lock_query, args, NULL) > 0;
+	if (found)
+	{
+		read_event(id, context, event, charged);
+		gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+		gov_spi_select(&reversed_query, args, NULL);
+		event->left = event->amount + stored_amount(gov_spi_value(0, 1, &isnull));
+		read_budgets(context, event, charged);
+		gov_spi_pop_snapshot();
+	}
+	gov_spi_end(&spi);
+	return found;
+}

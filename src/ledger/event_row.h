@@ -1,0 +1,45 @@
+/*
+ * event_row.h
+ *		The row of an event, read to be reversed.
+ */
+#ifndef GOV_EVENT_ROW_H
+#define GOV_EVENT_ROW_H
+
+#include "utils/array.h"
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+#include "datatype/timestamp.h"
+
+#include "pure/amount.h"
+#include "pure/window.h"
+
+/* A budget that an event was charged to. */
+typedef struct GovEventBudget
+{
+	pg_uuid_t	id;
+	char	   *entity_id;
+	int64		counter_id;
+	GovWindow	window;
+} GovEventBudget;
+
+/* An event that there is. */
+typedef struct GovEventRow
+{
+	int64		id;
+	char	   *owner;
+	text	   *capability;
+	GovAmount	amount;
+	GovAmount	left;			/* of the amount, by its reversals */
+	ArrayType  *entity_ids;
+	Jsonb	   *dimensions;
+	TimestampTz occurred_at;
+	bool		is_reversal;
+	int			nbudgets;		/* those that still have that counter */
+	GovEventBudget *budgets;
+} GovEventRow;
+
+extern char *gov_event_row_owner(int64 id);
+extern bool gov_event_row_lock(int64 id, TimestampTz since, GovEventRow *event);
+
+#endif							/* GOV_EVENT_ROW_H */
