@@ -48,6 +48,7 @@
 #include "base/spi.h"
 #include "ledger/append.h"
 #include "ledger/columns.h"
+#include "pure/bytes.h"
 #include "rules/transition.h"
 #include "rules/trigger.h"
 
@@ -84,6 +85,14 @@ static GovQuery forget_query = {
 	" where h.owner_id = w.owner_id and h.assignment_id = w.id",
 	.nargs = 2,
 	.argtypes = {UUIDARRAYOID, TEXTARRAYOID}
+};
+
+/* The same of one owner, without a join. */
+static GovQuery forget_owners_query = {
+	.sql =
+	"delete from @gov_limit_history h where h.owner_id = $2 and h.assignment_id = any ($1)",
+	.nargs = 2,
+	.argtypes = {UUIDARRAYOID, TEXTOID}
 };
 
 /* Budgets, and the limits that they had. */
@@ -132,13 +141,27 @@ note_limits(GovHistoryBatch *batch)
 	gov_spi_modify(&note_query, args, NULL);
 }
 
+static bool
+is_of_one_owner(const GovHistoryBatch *batch)
+{
+	for (int i = 1; i < batch->count; i++)
+	{
+		if (!gov_bytes_same(DatumGetTextPP(batch->owners[0]), DatumGetTextPP(batch->owners[i])))
+			return false;
+	}
+	return true;
+}
+
 static void
 forget_limits(GovHistoryBatch *batch)
 {
+	bool		is_simple = is_of_one_owner(batch);
 	Datum		args[2];
 
 	make_ids(batch, args);
-	gov_spi_modify(&forget_query, args, NULL);
+	if (is_simple)
+		args[1] = batch->owners[0];
+	gov_spi_modify(is_simple ? &forget_owners_query : &forget_query, args, NULL);
 }
 
 /* Do for all budgets of a batch what is to be done, and begin anew. */
