@@ -81,7 +81,7 @@ create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) 
 comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay, short ones merged into days';
 comment on column @extschema@.gov_usage.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_usage.assignment_id is 'the budget';
-comment on column @extschema@.gov_usage.counter_id is 'the counter of the budget at that time; it changes with cadence, anchor and timezone';
+comment on column @extschema@.gov_usage.counter_id is 'the counter of the budget at that time; it changes where cadence, anchor or timezone make the present window another';
 comment on column @extschema@.gov_usage.window_start is '-infinity for a budget that never resets';
 comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; where windows were merged, the end of the last';
 comment on column @extschema@.gov_usage.amount is 'what was used in the window, in the capability''s unit';

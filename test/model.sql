@@ -3,14 +3,15 @@
 -- fingerprint of its row, and what is in flight because of it until the transaction ends (see oracle.sql).
 create schema model;
 
--- Usage starts afresh when cadence, anchor or timezone change, and never else.
+-- Usage starts afresh when cadence, anchor or timezone change so that the present window is another, and never else.
 create function model.watch_counter() returns trigger
 language plpgsql
 set search_path = public
 as $$
 begin
     if tg_op = 'UPDATE' then
-        if (new.counter_id <> old.counter_id) <> ((new.cadence, new.anchor_at, new.timezone) is distinct from (old.cadence, old.anchor_at, old.timezone)) then
+        if (new.counter_id <> old.counter_id) <>
+            (gov_window(new.cadence, new.anchor_at, new.timezone, gov_now()) is distinct from gov_window(old.cadence, old.anchor_at, old.timezone, gov_now())) then
             raise exception 'model: counter % becomes % as % becomes %', old.counter_id, new.counter_id, old, new;
         end if;
     end if;

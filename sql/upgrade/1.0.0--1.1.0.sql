@@ -227,7 +227,7 @@ alter table @extschema@.gov_assignments set (fillfactor = 70);
 -- Clients that know the types of columns insert what has neither a default nor may be null.
 alter table @extschema@.gov_assignments alter counter_id set default 0;
 
-comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at or timezone change';
+comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at or timezone change so that the present window is another';
 
 alter table @extschema@.gov_entity_types alter display_name set default '';
 
@@ -249,6 +249,7 @@ create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id
 create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null;
 
 comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay, short ones merged into days';
+comment on column @extschema@.gov_usage.counter_id is 'the counter of the budget at that time; it changes where cadence, anchor or timezone make the present window another';
 comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; where windows were merged, the end of the last';
 comment on column @extschema@.gov_usage.merged_windows is 'of how many rows this one was made, for windows that started on one day; 1: it was looked at and stays as it is; null: it may still be merged (since 1.1.0)';
 

@@ -93,7 +93,7 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	counter->id = budget->counter_id;
 	counter->window.start = counter->window.end = DT_NOBEGIN;
 	if (load->claims != NULL)
-		kept = gov_node_claim_has_counter(&load->claims[number], budget, b, load->now);
+		kept = gov_node_claim_has_counter(&load->claims[number], item->entity, b, load->now);
 	if (kept == GOV_KEPT)
 		return false;			/* the loaded window is before every other: it
 								 * is not taken for a later one */
