@@ -101,16 +101,21 @@ bit_of(const GovOwnerKey *key)
 	return UINT64CONST(1) << ((key->stripe * GOV_OWNER_SLOTS + key->slot) % BITS_PER_WORD);
 }
 
-static int
-own_number(void)
+/* This backend's entry, which is the same as long as it lives. */
+static GovSharedEntered *
+own_entry(void)
 {
-	return MyProc - ProcGlobal->allProcs;
+	static GovSharedEntered *own = NULL;
+
+	if (unlikely(own == NULL))
+		own = &gov_shared_entered[MyProc - ProcGlobal->allProcs];
+	return own;
 }
 
 static bool
 has_entered(const GovOwnerKey *key)
 {
-	return (gov_shared_entered[own_number()].slots[word_of(key)] & bit_of(key)) != 0;
+	return (own_entry()->slots[word_of(key)] & bit_of(key)) != 0;
 }
 
 #ifdef USE_ASSERT_CHECKING
@@ -122,13 +127,11 @@ gov_barrier_has_entered(const GovOwnerKey *key)
 }
 #endif
 
-/*
- * Note that this transaction enters the owner.
- */
+/* Note that this transaction enters the owner. */
 static void
 note_entered(const GovOwnerKey *key)
 {
-	GovSharedEntered *own = &gov_shared_entered[own_number()];
+	GovSharedEntered *own = own_entry();
 
 	if (nentered++ == 0)
 		first_word = word_of(key);
@@ -225,7 +228,7 @@ list_entered(const GovOwnerKey *key, VirtualTransactionId *list)
 		const GovSharedEntered *entered = &gov_shared_entered[i];
 		const PGPROC *proc = &ProcGlobal->allProcs[i];
 
-		if ((entered->slots[word_of(key)] & bit_of(key)) == 0 || i == own_number() ||
+		if ((entered->slots[word_of(key)] & bit_of(key)) == 0 || entered == own_entry() ||
 			proc->databaseId != MyDatabaseId)
 			continue;
 		GET_VXID_FROM_PGPROC(list[count], *proc);
@@ -274,8 +277,12 @@ has_raised(const GovOwnerKey *key)
 	return false;
 }
 
-static void
-refuse_own_calls(const GovOwnerKey *key)
+/*
+ * Raise an error if this transaction has used the owner itself, or one of the same
+ * slot.
+ */
+void
+gov_barrier_require_unused(const GovOwnerKey *key)
 {
 	if (has_entered(key))
 		ereport(ERROR,
@@ -311,7 +318,7 @@ gov_barrier_raise(const GovOwnerKey *key)
 	VirtualTransactionId *list;
 	int			count;
 
-	refuse_own_calls(key);
+	gov_barrier_require_unused(key);
 	if (has_raised(key))
 		return;
 	make_room();
@@ -361,9 +368,9 @@ gov_barrier_end(void)
 	if (nentered == 0)
 		return;
 	if (nentered == 1)
-		gov_shared_entered[own_number()].slots[first_word] = 0;
+		own_entry()->slots[first_word] = 0;
 	else
-		memset(gov_shared_entered[own_number()].slots, 0, sizeof(gov_shared_entered->slots));
+		memset(own_entry()->slots, 0, sizeof(gov_shared_entered->slots));
 	nentered = 0;
 }
 

@@ -45,6 +45,7 @@
 #include "base/spi.h"
 #include "pure/window.h"
 #include "rules/drawn.h"
+#include "rules/keep.h"
 #include "rules/trigger.h"
 
 #define DECIMALS	9
@@ -354,6 +355,15 @@ check_window(const GovKeptRow *row, Relation table)
  */
 #define GOV_COUNTER_TO_DRAW	0	/* the sequence starts at 1 */
 
+static bool may_draw = false;	/* for an UPDATE to 0 */
+
+/* Let an UPDATE to 0 draw another counter, or no longer. */
+void
+gov_keep_allow_drawing(bool is_allowed)
+{
+	may_draw = is_allowed;
+}
+
 static bool
 is_to_be_drawn(GovKeptRow *row)
 {
@@ -449,7 +459,9 @@ keep_changed(GovKeptRow *row, const GovKeptRow *before, Relation table)
 		check_timezone(row, table);
 	if (has_rule)
 		check_window(row, table);
-	if (column_differs(row, before, desc, COUNTER_ID))
+	if (may_draw && DatumGetInt64(*value_of(row, COUNTER_ID)) == GOV_COUNTER_TO_DRAW)
+		draw_counter(row);
+	else if (column_differs(row, before, desc, COUNTER_ID))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("column \"counter_id\" of \"gov_assignments\" is kept by the extension"),
