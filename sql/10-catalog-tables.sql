@@ -265,7 +265,7 @@ comment on column @extschema@.gov_assignments.enforcement is 'hard = denies what
 comment on column @extschema@.gov_assignments.strict_allocation is 'true = the limits of the unnamed node-wide budgets of the entity''s children, for the capability and with the same cadence, may not add up to more than usage_limit; archived children do not count. Only for node-wide budgets';
 comment on column @extschema@.gov_assignments.locked is 'true = tenants may not change it';
 comment on column @extschema@.gov_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
-comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at or timezone change';
+comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at or timezone change so that the present window is another, and by gov_recount';
 comment on column @extschema@.gov_assignments.created_at is 'when the row was made';
 comment on column @extschema@.gov_assignments.updated_at is 'when a value of the row last changed';
 comment on column @extschema@.gov_assignments.call_limit is 'the most that one call may use, whatever is left, exact to 9 decimals; null = as much as is left (since 1.1.0)';

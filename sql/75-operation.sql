@@ -459,20 +459,36 @@ begin
         where @extschema@.gov_owner_visible(a.owner_id)
             and (owner is null or a.owner_id = owner)
     ),
+    recount as materialized
+    (
+        select r.*
+        from @extschema@.gov_recounts r
+        join budget b on b.counter_id = r.counter_id and b.owner_id = r.owner_id
+    ),
     ledger as materialized
     (
         select
-            x.counter_id,
-            x.window_start,
-            sum(e.amount) as amount,
-            coalesce(sum(e.amount) filter (where e.id <= s.watermark), 0) as rolled_amount,
-            count(*) filter (where e.id <= s.watermark) as rolled_count
-        from state s
-        cross join @extschema@.gov_events e
-        cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
-        where owner is null
-            or e.owner_id = owner
-        group by x.counter_id, x.window_start
+            c.counter_id,
+            c.window_start,
+            sum(c.amount) as amount,
+            coalesce(sum(c.amount) filter (where c.is_rolled), 0) as rolled_amount,
+            coalesce(sum(c.events) filter (where c.is_rolled), 0) as rolled_count
+        from
+        (
+            select x.counter_id, x.window_start, e.amount, 1 as events, e.id <= s.watermark as is_rolled
+            from state s
+            cross join @extschema@.gov_events e
+            cross join lateral unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
+            where owner is null
+                or e.owner_id = owner
+            union all
+            -- What gov_recount has counted, counted again.
+            select r.counter_id, x.window_start, x.amount, x.event_count, true
+            from recount r
+            cross join lateral @extschema@._gov_recounted(r.owner_id, r.capability_id, r.since, r.through_id, r.cadence, r.anchor_at, r.timezone,
+                r.member_ids, r.member_sets, r.sets) x
+        ) c
+        group by c.counter_id, c.window_start
     ),
     rolled_up as
     (

@@ -86,6 +86,7 @@ values
     ('constraint', 'gov_rollup_state', 'gov_rollup_state_id_check', 'O', 'alter table @extschema@.gov_rollup_state add constraint gov_rollup_state_id_check check (id = 1)'),
     ('constraint', 'gov_changes', 'gov_changes_pkey', 'O', 'alter table @extschema@.gov_changes add constraint gov_changes_pkey primary key (id)'),
     ('constraint', 'gov_limit_history', 'gov_limit_history_pkey', 'O', 'alter table @extschema@.gov_limit_history add constraint gov_limit_history_pkey primary key (owner_id, assignment_id, replaced_at)'),
+    ('constraint', 'gov_recounts', 'gov_recounts_pkey', 'O', 'alter table @extschema@.gov_recounts add constraint gov_recounts_pkey primary key (owner_id, assignment_id, counter_id)'),
     ('index', 'gov_entities', 'gov_entities_parent_id_idx', 'O', 'create index gov_entities_parent_id_idx on @extschema@.gov_entities (owner_id, parent_id) where parent_id is not null'),
     ('index', 'gov_entities', 'gov_entities_type_id_idx', 'O', 'create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owner_id, id)'),
     ('index', 'gov_entities', 'gov_entities_blocked', 'O', 'create index gov_entities_blocked on @extschema@.gov_entities (owner_id, id) where blocked_at is not null'),
@@ -169,6 +170,7 @@ values
     ('trigger', 'gov_limit_history', 'gov_limit_history_guard', 'O', 'create trigger gov_limit_history_guard before update or delete or truncate on @extschema@.gov_limit_history for each statement execute function @extschema@.gov_ledger_guard()'),
     ('policy', 'gov_changes', 'gov_changes_select', 'O', 'create policy gov_changes_select on @extschema@.gov_changes for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_limit_history', 'gov_limit_history_select', 'O', 'create policy gov_limit_history_select on @extschema@.gov_limit_history for select using (@extschema@.gov_owner_visible(owner_id))'),
+    ('policy', 'gov_recounts', 'gov_recounts_select', 'O', 'create policy gov_recounts_select on @extschema@.gov_recounts for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_entities', 'gov_entities_select', 'O', 'create policy gov_entities_select on @extschema@.gov_entities for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_assignments', 'gov_assignments_select', 'O', 'create policy gov_assignments_select on @extschema@.gov_assignments for select using (@extschema@.gov_owner_visible(owner_id))'),
     ('policy', 'gov_boosts', 'gov_boosts_select', 'O', 'create policy gov_boosts_select on @extschema@.gov_boosts for select using (@extschema@.gov_owner_visible(owner_id))'),
@@ -218,6 +220,7 @@ values
     ('row-level security', 'gov_alert_policies', 'gov_alert_policies', 'O', 'alter table @extschema@.gov_alert_policies enable row level security'),
     ('row-level security', 'gov_changes', 'gov_changes', 'O', 'alter table @extschema@.gov_changes enable row level security'),
     ('row-level security', 'gov_limit_history', 'gov_limit_history', 'O', 'alter table @extschema@.gov_limit_history enable row level security'),
+    ('row-level security', 'gov_recounts', 'gov_recounts', 'O', 'alter table @extschema@.gov_recounts enable row level security'),
     ('replica identity', 'gov_usage_by_time', 'gov_usage_by_time', 'O', 'alter table @extschema@.gov_usage_by_time replica identity full'),
     ('replica identity', 'gov_denials', 'gov_denials', 'O', 'alter table @extschema@.gov_denials replica identity full'),
     ('replica identity', 'gov_alert_policies', 'gov_alert_policies', 'O', 'alter table @extschema@.gov_alert_policies replica identity full')

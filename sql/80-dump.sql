@@ -14,6 +14,7 @@ select pg_extension_config_dump('@extschema@.gov_boosts', '');
 select pg_extension_config_dump('@extschema@.gov_increase_requests', '');
 select pg_extension_config_dump('@extschema@.gov_events', '');
 select pg_extension_config_dump('@extschema@.gov_usage', '');
+select pg_extension_config_dump('@extschema@.gov_recounts', '');
 select pg_extension_config_dump('@extschema@.gov_usage_by_time', '');
 select pg_extension_config_dump('@extschema@.gov_reservations', '');
 select pg_extension_config_dump('@extschema@.gov_alerts', '');

@@ -15,6 +15,7 @@ alter table @extschema@.gov_boosts enable row level security;
 alter table @extschema@.gov_increase_requests enable row level security;
 alter table @extschema@.gov_events enable row level security;
 alter table @extschema@.gov_usage enable row level security;
+alter table @extschema@.gov_recounts enable row level security;
 alter table @extschema@.gov_usage_by_time enable row level security;
 alter table @extschema@.gov_reservations enable row level security;
 alter table @extschema@.gov_alerts enable row level security;
@@ -29,6 +30,7 @@ create policy gov_boosts_select on @extschema@.gov_boosts for select using (@ext
 create policy gov_increase_requests_select on @extschema@.gov_increase_requests for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_events_select on @extschema@.gov_events for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_usage_select on @extschema@.gov_usage for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_recounts_select on @extschema@.gov_recounts for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_usage_by_time_select on @extschema@.gov_usage_by_time for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_reservations_select on @extschema@.gov_reservations for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_alerts_select on @extschema@.gov_alerts for select using (@extschema@.gov_owner_visible(owner_id));

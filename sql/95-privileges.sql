@@ -51,7 +51,8 @@ begin
             values
                 ('@extschema@.gov_engine_facts()'::regprocedure, '@extschema@.gov_worker_failures()'::regprocedure),
                 ('@extschema@.gov_cached_counters()', '@extschema@._gov_cached_counters(text)'),
-                ('@extschema@.gov_cached_counters()', '@extschema@._gov_verify_owner(text)')
+                ('@extschema@.gov_cached_counters()', '@extschema@._gov_verify_owner(text)'),
+                ('@extschema@.gov_cached_counters()', '@extschema@._gov_recounted(text, text, timestamptz, bigint, text, timestamptz, text, text[], int[], int)')
         ) f (had, added)
         join pg_proc p on p.oid = f.had
         cross join lateral aclexplode(p.proacl) a
@@ -82,6 +83,25 @@ begin
         having array_agg(r.profile) @> '{reader, tenant}'
     loop
         execute format('grant execute on function %s to %s', item.object, item.grantee);
+    end loop;
+end
+$$;
+
+-- gov_verify reads by what usage was recounted: who could read the usage reads that.
+do $$
+declare
+    item record;
+begin
+    for item in
+        select distinct on (a.grantee) a.grantee::regrole as grantee, a.is_grantable
+        from pg_class c
+        cross join lateral aclexplode(c.relacl) a
+        where c.oid = '@extschema@.gov_usage'::regclass
+            and a.grantee not in (0, c.relowner)
+            and a.privilege_type = 'SELECT'
+        order by a.grantee, a.is_grantable desc
+    loop
+        execute format('grant select on %s.gov_recounts to %s%s', '@extschema@', item.grantee, case when item.is_grantable then ' with grant option' else '' end);
     end loop;
 end
 $$;

@@ -3,14 +3,16 @@
 -- fingerprint of its row, and what is in flight because of it until the transaction ends (see oracle.sql).
 create schema model;
 
--- Usage starts afresh when cadence, anchor or timezone change, and never else.
+-- Usage starts afresh when cadence, anchor or timezone change so that the present window is another, and never else; a recount draws another
+-- counter, too.
 create function model.watch_counter() returns trigger
 language plpgsql
 set search_path = public
 as $$
 begin
-    if tg_op = 'UPDATE' then
-        if (new.counter_id <> old.counter_id) <> ((new.cadence, new.anchor_at, new.timezone) is distinct from (old.cadence, old.anchor_at, old.timezone)) then
+    if tg_op = 'UPDATE' and current_setting('model.recounts', true) is distinct from 'yes' then
+        if (new.counter_id <> old.counter_id) <>
+            (gov_window(new.cadence, new.anchor_at, new.timezone, gov_now()) is distinct from gov_window(old.cadence, old.anchor_at, old.timezone, gov_now())) then
             raise exception 'model: counter % becomes % as % becomes %', old.counter_id, new.counter_id, old, new;
         end if;
     end if;
@@ -321,6 +323,41 @@ begin
         raise exception 'model: a new use is the duplicate of %', given.event_id;
     end if;
     return model.event(given.event_id, owner, capability, amount, dims, ids, key, at, since);
+end
+$$;
+
+-- A budget is counted again.
+create function model.recount(owner text, budget gov_assignments, by text, ago interval) returns void
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now() - ago;
+    given record;
+    drawn bigint;
+    period record;
+begin
+    perform set_config('model.recounts', 'yes', true);
+    select * into given from gov_recount(budget.id, since, by);
+    perform set_config('model.recounts', 'no', true);
+    select a.counter_id into drawn from gov_assignments as a where a.id = budget.id;
+    insert into oracle.recounts
+    values (
+        drawn, owner, budget.capability_id,
+        (select jsonb_agg((
+            select jsonb_agg(e.id)
+            from gov_entities as e
+            where e.owner_id = owner and case by when 'recorded' then e.id = m.id else exists (select from oracle.chain(owner, e.id) as c where c.id = m.id) end))
+         from unnest(budget.entity_id || budget.scope_entity_ids) as m (id)),
+        coalesce(since, '-infinity'),
+        coalesce((select max(e.id) from gov_events as e where e.owner_id = owner), 0),
+        budget.cadence, budget.anchor_at, budget.timezone);
+    select * into period from oracle.window_at(budget.cadence, budget.anchor_at, budget.timezone, oracle.now());
+    perform model.same('recounted',
+        jsonb_build_object('usage', trim_scale(given.usage), 'events', given.counted_events, 'start', given.window_start),
+        (select jsonb_build_object('usage', trim_scale(coalesce(sum(r.amount) filter (where r.occurred_at >= period.window_start and r.occurred_at < period.window_end), 0)),
+            'events', count(*), 'start', case when isfinite(period.window_start) then period.window_start end)
+         from oracle.recounted(owner) as r
+         where r.counter_id = drawn));
 end
 $$;
 
@@ -691,11 +728,19 @@ language sql
 as $$
     with used as (
         -- The clock of a history runs for days: short windows are merged meanwhile.
-        select c.counter_id, coalesce(m.window_start, c.window_start) as window_start, max(c.window_end) as window_end, sum(e.amount) as amount, count(*) as event_count
-        from gov_events as e
-        cross join unnest(e.counter_ids, e.window_starts, e.window_ends) as c (counter_id, window_start, window_end)
+        select c.counter_id, coalesce(m.window_start, c.window_start) as window_start, max(c.window_end) as window_end, sum(c.amount) as amount, count(*) as event_count
+        from (
+            select c.counter_id, c.window_start, c.window_end, e.amount
+            from gov_events as e
+            cross join unnest(e.counter_ids, e.window_starts, e.window_ends) as c (counter_id, window_start, window_end)
+            where e.owner_id = owner
+            union all
+            select r.counter_id, w.window_start, w.window_end, r.amount
+            from oracle.recounted(owner) as r
+            cross join oracle.window_at(r.cadence, r.anchor_at, r.timezone, r.occurred_at) as w
+        ) as c
         left join gov_usage as m on m.counter_id = c.counter_id and m.merged_windows > 1 and c.window_start >= m.window_start and c.window_start < m.window_end
-        where e.owner_id = owner and c.counter_id in (select a.counter_id from gov_assignments as a where a.owner_id = owner)
+        where c.counter_id in (select a.counter_id from gov_assignments as a where a.owner_id = owner)
         group by c.counter_id, coalesce(m.window_start, c.window_start)
     ), hourly as (
         select e.capability_id, x.entity_id, date_trunc('hour', e.occurred_at, 'UTC') as hour, sum(e.amount) as amount, count(*) as event_count
@@ -744,7 +789,9 @@ begin
         from gov_events as e, unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
         where e.owner_id = owner and x.counter_id = c.counter_id and x.window_start = c.window_start
     ) as u
-    where u.amount > 0
+    -- what was recounted has been alerted by nobody
+    where not exists (select from oracle.recounts as r where r.counter_id = c.counter_id)
+        and u.amount > 0
         and u.amount >= oracle.limit_at(a, oracle.now()) * t.threshold * 0.01
         and not exists (select from gov_alerts as l where l.assignment_id = a.id and l.window_start = c.window_start and l.threshold = t.threshold)
     limit 1;
@@ -772,6 +819,10 @@ begin
                         select sum(e.amount)
                         from gov_events as e, unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
                         where e.owner_id = owner and x.counter_id = a.counter_id and x.window_start = l.window_start
+                    ) + (
+                        select coalesce(sum(r.amount), 0)
+                        from oracle.recounted(owner) as r, oracle.window_at(r.cadence, r.anchor_at, r.timezone, r.occurred_at) as w
+                        where r.counter_id = a.counter_id and w.window_start = l.window_start
                     ))))
     limit 1;
     insert into model.looked_at

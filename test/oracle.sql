@@ -1,6 +1,6 @@
 -- What gov_check must answer, worked out again from the contract over the plain tables: slow, obvious, and sharing nothing
 -- with the engine but the tables themselves. gov_entity_types, gov_entities and gov_assignments say what is governed,
--- gov_events what was used: a budget's usage is the sum of the events that were charged to its counter and whose window,
+-- gov_events what was used: a budget's usage is the sum of the events that were charged to its counter, or counted again, and whose window,
 -- worked out here from occurred_at, is the present one.
 --
 -- What other transactions have in flight cannot be read from tables: a caller that knows it hands it in as an array of
@@ -181,6 +181,24 @@ as $$
     select case when isfinite(at) then to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') end
 $$;
 
+-- What recounts have counted: events of a capability up to an id, from a time on, that have an entity of each set; by the budget's rule of
+-- then.
+create table oracle.recounts (counter_id bigint, owner text, capability text, sets jsonb, since timestamptz, through_id bigint, cadence text, anchor_at timestamptz, timezone text);
+
+create function oracle.recounted(owner text) returns table (counter_id bigint, occurred_at timestamptz, amount numeric, cadence text, anchor_at timestamptz, timezone text)
+language sql stable
+as $$
+    select r.counter_id, e.occurred_at, e.amount, r.cadence, r.anchor_at, r.timezone
+    from oracle.recounts as r
+    join gov_events as e on e.owner_id = r.owner and e.capability_id = r.capability and e.id <= r.through_id and e.occurred_at >= r.since
+    where r.owner = recounted.owner
+      and not exists (
+          select
+          from jsonb_array_elements(r.sets) as s (ids)
+          where not exists (select from jsonb_array_elements_text(s.ids) as i (id) where i.id = any (e.entity_ids))
+      )
+$$;
+
 -- What a check answers.
 create type oracle.decision as (is_granted boolean, denied_reason text, remaining numeric, retry_at timestamptz, chains jsonb);
 
@@ -200,7 +218,7 @@ begin
         select h.*
         from oracle.holds(owner, at, in_flight, overdue) as h
     ), state as materialized (
-        select b as budget, b.*, oracle.limit_at(b, at) as in_force, w.window_start, w.window_end, coalesce(e.used, 0) + coalesce(f.used, 0) as usage, coalesce(h.held, 0) - coalesce(f.covered, 0) + coalesce(o.used, 0) as held
+        select b as budget, b.*, oracle.limit_at(b, at) as in_force, w.window_start, w.window_end, coalesce(e.used, 0) + coalesce(r.used, 0) + coalesce(f.used, 0) as usage, coalesce(h.held, 0) - coalesce(f.covered, 0) + coalesce(o.used, 0) as held
         from oracle.budgets(owner, capability, dims, ids) as b
         cross join oracle.window_at(b.cadence, b.anchor_at, b.timezone, at) as w
         cross join lateral (
@@ -211,6 +229,13 @@ begin
               and e.occurred_at >= w.window_start
               and e.occurred_at < w.window_end
         ) as e
+        cross join lateral (
+            select sum(r.amount) as used
+            from oracle.recounted(owner) as r
+            where r.counter_id = b.counter_id
+              and r.occurred_at >= w.window_start
+              and r.occurred_at < w.window_end
+        ) as r
         cross join lateral (
             select sum(h.amount) as held
             from hold as h

@@ -172,9 +172,17 @@ alter table @extschema@.gov_rollup_state
     add column events_kept bigint not null default 0,
     add column events_kept_so_far bigint not null default 0,
     add column holds_kept bigint not null default 0,
-    add column alerts_kept bigint not null default 0;
+    add column alerts_kept bigint not null default 0,
+    add column events_deleted_to timestamptz;
+
+-- 1.0 has not noted what it has deleted: in the order of ids, so nothing that was recorded after the first event that is left.
+update @extschema@.gov_rollup_state
+set events_deleted_to = coalesce(
+    (select e.recorded_at + interval '5 minutes' from @extschema@.gov_events e order by e.id limit 1), updated_at)
+where exists (select from @extschema@.gov_usage u where u.pruned_count > 0);
 
 comment on column @extschema@.gov_rollup_state.events_deleted_until is 'governance.event_retention has left no event up to this id (since 1.1.0)';
+comment on column @extschema@.gov_rollup_state.events_deleted_to is 'the latest occurred_at of the events that governance.event_retention has deleted; null: none (since 1.1.0)';
 comment on column @extschema@.gov_rollup_state.events_looked_until is 'how far the present pass of governance.event_retention has come (since 1.1.0)';
 comment on column @extschema@.gov_rollup_state.events_pass_at is 'when that pass began; null before the first (since 1.1.0)';
 comment on column @extschema@.gov_rollup_state.events_kept is 'due events that stay because a foreign key refers to them, as the last pass found (since 1.1.0)';
@@ -227,7 +235,7 @@ alter table @extschema@.gov_assignments set (fillfactor = 70);
 -- Clients that know the types of columns insert what has neither a default nor may be null.
 alter table @extschema@.gov_assignments alter counter_id set default 0;
 
-comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at or timezone change';
+comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at or timezone change so that the present window is another, and by gov_recount';
 
 alter table @extschema@.gov_entity_types alter display_name set default '';
 
@@ -249,6 +257,7 @@ create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id
 create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null;
 
 comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay, short ones merged into days';
+comment on column @extschema@.gov_usage.counter_id is 'the counter of the budget at that time; it changes where cadence, anchor or timezone make the present window another, and when it is recounted';
 comment on column @extschema@.gov_usage.window_end is 'exclusive; infinity for a budget that never resets; where windows were merged, the end of the last';
 comment on column @extschema@.gov_usage.merged_windows is 'of how many rows this one was made, for windows that started on one day; 1: it was looked at and stays as it is; null: it may still be merged (since 1.1.0)';
 
@@ -574,9 +583,9 @@ comment on column @extschema@.gov_changes.at is 'when the statement was through,
 comment on column @extschema@.gov_changes.owner_id is 'the owner whose row it was; null for what all owners share, for TRUNCATE, for rights, and for an owner that was deleted';
 comment on column @extschema@.gov_changes.table_name is 'the table, such as gov_assignments; null for rights and for an owner that was deleted';
 comment on column @extschema@.gov_changes.key is 'which row: the values of its key, and of a budget what it is for; of rights the role';
-comment on column @extschema@.gov_changes.action is 'INSERT, UPDATE, DELETE, TRUNCATE, GRANT, REVOKE or DELETE OWNER';
+comment on column @extschema@.gov_changes.action is 'INSERT, UPDATE, DELETE, TRUNCATE, RECOUNT, GRANT, REVOKE or DELETE OWNER';
 comment on column @extschema@.gov_changes.old is 'of an UPDATE the changed columns as they were, of a DELETE all columns that were not null; neither the key, nor created_at, updated_at and counter_id';
-comment on column @extschema@.gov_changes.new is 'of an UPDATE the changed columns as they are, of an INSERT all columns that are not null, of a GRANT the profile; neither the key, nor created_at, updated_at and counter_id';
+comment on column @extschema@.gov_changes.new is 'of an UPDATE the changed columns as they are, of an INSERT all columns that are not null, of a GRANT the profile, of a RECOUNT how it was counted; neither the key, nor created_at, updated_at and counter_id';
 comment on column @extschema@.gov_changes.changed_by is 'who was logged in (session_user), whatever function made the change';
 comment on column @extschema@.gov_changes.changed_as is 'the role that the session had taken with SET ROLE, or else the same; not that of a SECURITY DEFINER function';
 comment on column @extschema@.gov_changes.caller is 'governance.caller, or else application_name, of the session';
@@ -607,3 +616,41 @@ insert into @extschema@.gov_limit_history (assignment_id, replaced_at, owner_id,
 select a.id, a.updated_at, a.owner_id, false
 from @extschema@.gov_assignments a
 where a.updated_at <> a.created_at;
+
+-- Written by the engine only (src/rules/recount.c).
+create table @extschema@.gov_recounts
+(
+    owner_id text collate "C" not null,
+    assignment_id uuid not null,
+    counter_id bigint not null,
+    recounted_at timestamptz not null,
+    counted_by text collate "C" not null,
+    since timestamptz not null,
+    through_id bigint not null,
+    capability_id text collate "C" not null,
+    cadence text collate "C",
+    anchor_at timestamptz,
+    timezone text collate "C" not null,
+    member_ids text[] collate "C" not null,
+    member_sets int[] not null,
+    sets int not null,
+
+    constraint gov_recounts_pkey primary key (owner_id, assignment_id, counter_id)
+)
+using heap;
+
+comment on table @extschema@.gov_recounts is 'by what budgets were counted again, for gov_verify: one row per counter that gov_recount() has drawn (since 1.1.0)';
+comment on column @extschema@.gov_recounts.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_recounts.assignment_id is 'the budget';
+comment on column @extschema@.gov_recounts.counter_id is 'the counter whose rows of gov_usage were counted';
+comment on column @extschema@.gov_recounts.recounted_at is 'when that was, by the clock of the engine';
+comment on column @extschema@.gov_recounts.counted_by is 'recorded: what was recorded for its entity and scope; tree: what any entity that was below them then had used';
+comment on column @extschema@.gov_recounts.since is 'events count that occurred then or later; -infinity: all';
+comment on column @extschema@.gov_recounts.through_id is 'events count up to this id; later ones are charged to the counter';
+comment on column @extschema@.gov_recounts.capability_id is 'the capability that they are of';
+comment on column @extschema@.gov_recounts.cadence is 'the rule by which windows were told: that of the budget then';
+comment on column @extschema@.gov_recounts.anchor_at is 'part of that rule';
+comment on column @extschema@.gov_recounts.timezone is 'part of that rule';
+comment on column @extschema@.gov_recounts.member_ids is 'entities by which events count, those of them that events had';
+comment on column @extschema@.gov_recounts.member_sets is 'for each of member_ids a set that it is in: 1 is the entity of the budget, the others are its scope';
+comment on column @extschema@.gov_recounts.sets is 'how many sets there are; an event counts that has a member of each';

@@ -71,6 +71,7 @@ static const GovKnownRelation known[] = {
 	RELATION(usage, "gov_usage"),
 	INDEX(usage_pkey, "gov_usage_pkey", usage),
 	INDEX(usage_merged, "gov_usage_merged", usage),
+	RELATION(recounts, "gov_recounts"),
 	RELATION(usage_by_time, "gov_usage_by_time"),
 	REQUIRED(alerts, "gov_alerts"),
 	RELATION(denials, "gov_denials"),

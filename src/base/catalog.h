@@ -49,6 +49,7 @@ typedef struct GovCatalog
 	AttrNumber	usage_merged_windows;	/* the column, from 1 on */
 	Oid			usage_merged;	/* index of looked-at rows on (window_end,
 								 * ...); invalid when dropped */
+	Oid			recounts;		/* invalid in an older extension */
 	Oid			usage_by_time;	/* gov_usage_hourly in an extension that is
 								 * not updated yet */
 	Oid			alerts;

@@ -31,14 +31,17 @@
 
 #include "access/htup_details.h"
 #include "access/stratnum.h"
+#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "executor/spi.h"
+#include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
+#include "base/errors.h"
 #include "base/lookup.h"
 
 static int
@@ -210,4 +213,24 @@ gov_lookup_entries_end(GovEntries *entries)
 		return;
 	index_endscan(entries->scan);
 	index_close(entries->index, NoLock);
+}
+
+/*
+ * May a table have rows?  One that is not there has none.  What a snapshot sees is
+ * in a block by now.
+ */
+bool
+gov_lookup_has_rows(Oid relid)
+{
+	Relation	rel;
+	bool		result;
+
+	if (!OidIsValid(relid))
+		return false;
+	rel = try_table_open(relid, AccessShareLock);
+	if (rel == NULL)
+		gov_error_dropped();
+	result = RelationGetNumberOfBlocks(rel) > 0;
+	table_close(rel, NoLock);
+	return result;
 }

@@ -46,6 +46,7 @@ extern bool gov_lookup_last(Relation table, Oid index, AttrNumber column, Datum 
 							bool *isnull);
 extern bool gov_lookup_lock(Relation table, Oid index, const GovLookupKey *keys,
 							int nkeys, LockTupleMode mode);
+extern bool gov_lookup_has_rows(Oid relid);
 extern void gov_lookup_entries_begin(GovEntries *entries, Relation table, Oid index, int nkeys);
 extern bool gov_lookup_entries_are_at_most(GovEntries *entries, const Datum *values, int most);
 extern bool gov_lookup_entries_are_none(GovEntries *entries, ScanKey keys);

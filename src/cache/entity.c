@@ -125,3 +125,17 @@ gov_entity_budget_window(const GovEntity *entity, const GovBudget *budget,
 	return tz != NULL &&
 		gov_window_at(&budget->cadence, more->has_anchor, more->anchor, tz, at, window);
 }
+
+/* Have two budgets the same windows, because they have the same rule for them? */
+bool
+gov_entity_same_windows(const GovEntity *entity, const GovBudget *budget,
+						const GovEntity *other_entity, const GovBudget *other)
+{
+	const GovBudgetMore *more = gov_budget_more(entity, budget);
+	const GovBudgetMore *other_more = gov_budget_more(other_entity, other);
+
+	return budget->cadence.unit == other->cadence.unit &&
+		budget->cadence.count == other->cadence.count &&
+		more->has_anchor == other_more->has_anchor && more->anchor == other_more->anchor &&
+		strcmp(gov_budget_timezone(entity, budget), gov_budget_timezone(other_entity, other)) == 0;
+}

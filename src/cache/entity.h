@@ -181,5 +181,7 @@ extern void gov_entity_budgets_of(const GovEntity *entity,
 								  uint32 hash, uint32 *first, uint32 *count);
 extern bool gov_entity_budget_window(const GovEntity *entity, const GovBudget *budget,
 									 TimestampTz at, GovWindow *window);
+extern bool gov_entity_same_windows(const GovEntity *entity, const GovBudget *budget,
+									const GovEntity *other_entity, const GovBudget *other);
 
 #endif							/* GOV_ENTITY_H */

@@ -13,7 +13,8 @@
  *
  * OWN CHANGES
  *		A view of those needs counts only of the budgets that nobody else sees;
- *		own_counts.c knows them.
+ *		own_counts.c knows what was charged to them, and gov_usage what was
+ *		recounted.
  */
 #include "postgres.h"
 
@@ -93,7 +94,7 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	counter->id = budget->counter_id;
 	counter->window.start = counter->window.end = DT_NOBEGIN;
 	if (load->claims != NULL)
-		kept = gov_node_claim_has_counter(&load->claims[number], budget, b, load->now);
+		kept = gov_node_claim_has_counter(&load->claims[number], item->entity, b, load->now);
 	if (kept == GOV_KEPT)
 		return false;			/* the loaded window is before every other: it
 								 * is not taken for a later one */
@@ -233,6 +234,28 @@ read_tail(const GovReading *reading)
 		add_tail(reading, gov_load_tail(load->key, watermark, CurrentMemoryContext));
 }
 
+/* Add what this transaction has recounted of budgets that nobody else sees. */
+static void
+read_recounted(GovLoad *load)
+{
+	GovReading	reading = {.load = load};
+
+	for (int i = 0; i < load->count; i++)
+	{
+		GovLoaded  *item = &load->items[i];
+		uint32		nbudgets = item->entity && item->is_own ? item->entity->nbudgets : 0;
+
+		reading.list = palloc(sizeof(GovWanted) * Max(nbudgets, 1));
+		reading.count = 0;
+		for (uint32 b = 0; b < nbudgets; b++)
+		{
+			if (item->is_own[b])
+				reading.list[reading.count++] = (GovWanted) {&item->counters[b], &item->entity->budgets[b]};
+		}
+		gov_load_usage(&reading);
+	}
+}
+
 /* Fill in the counters of each item. */
 void
 gov_load_counters(GovLoad *load)
@@ -240,6 +263,8 @@ gov_load_counters(GovLoad *load)
 	GovReading	reading = {.load = load};
 
 	list_counters(&reading);
+	if (unlikely(load->has_own && gov_own_has_recounted()))
+		read_recounted(load);
 	if (reading.count == 0)
 		return;
 	gov_load_usage(&reading);

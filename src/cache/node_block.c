@@ -274,6 +274,10 @@ find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
  * counter stay.  Then such an ended hold counts until the node leaves memory,
  * which is too much and never too little.
  *
+ * If the budget has another rule for its windows, the present one begins when it
+ * did (keep.c), but may end at another time if it began while that rule was being
+ * changed.
+ *
  * If it was loaded for a later window (gov_counter_must_load), it turns to
  * that.  Nobody has usage of that window in flight: whoever had some when the
  * counter went back to an earlier window has ended, because only a counter
@@ -285,6 +289,9 @@ renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, bool was_
 	bool		is_other = counter->id != anew->id;
 
 	counter->alert_at = anew->alert_at;
+	if (!is_other && anew->window.start == counter->window.start &&
+		anew->window.end > anew->window.start)	/* it was loaded */
+		counter->window.end = anew->window.end;
 	if (!is_other && anew->window.start <= counter->window.start)
 		return;
 	counter->id = anew->id;

@@ -113,21 +113,25 @@ claimed_node(const GovClaim *claim)
  * need not be loaded?
  */
 GovKept
-gov_node_claim_has_counter(const GovClaim *claim, const GovBudget *budget, uint32 guess,
+gov_node_claim_has_counter(const GovClaim *claim, const GovEntity *entity, uint32 b,
 						   TimestampTz now)
 {
+	const GovBudget *budget = &entity->budgets[b];
 	GovSharedNode *node;
 	uint32		number;
 	GovKept		result = GOV_KEPT_NOT;
 
 	gov_stripe_lock(claim->stripe, LW_SHARED);
 	node = claimed_node(claim);
-	if (gov_node_find_budget(node, &budget->id, guess, &number))
+	if (gov_node_find_budget(node, &budget->id, b, &number))
 	{
 		const GovSharedCounter *counter = gov_node_counter(node, number);
+		const GovEntity *former = gov_node_content(node);
 
 		if (counter->id == budget->counter_id)
-			result = gov_counter_must_load(counter, now) ? GOV_KEPT_TO_RENEW : GOV_KEPT;
+			result = gov_counter_must_load(counter, now) ||
+				!gov_entity_same_windows(entity, budget, former, &former->budgets[number]) ?
+				GOV_KEPT_TO_RENEW : GOV_KEPT;
 	}
 	else if ((node->is_absent || node->attic != 0) && gov_tail_has_rows(node))
 		result = GOV_KEPT_TO_RENEW; /* it may have been, with more of a later

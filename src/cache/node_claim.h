@@ -12,7 +12,8 @@ typedef enum GovKept
 {
 	GOV_KEPT_NOT,
 	GOV_KEPT,					/* it need not be loaded */
-	GOV_KEPT_TO_RENEW			/* the tables know more of the present window */
+	GOV_KEPT_TO_RENEW			/* the tables know more of the present window,
+								 * or that window may be another */
 } GovKept;
 
 /* A node that this backend is loading. */
@@ -29,8 +30,8 @@ typedef struct GovClaim
 extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,
 									uint32 id_length, const GovFreshness *since,
 									GovClaim *claim);
-extern GovKept gov_node_claim_has_counter(const GovClaim *claim, const GovBudget *budget,
-										  uint32 guess, TimestampTz now);
+extern GovKept gov_node_claim_has_counter(const GovClaim *claim, const GovEntity *entity,
+										  uint32 budget, TimestampTz now);
 extern bool gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
 								   const GovSharedCounter *loaded);
 extern void gov_node_claim_abandon(GovClaim *claim);

@@ -58,6 +58,7 @@ static int	nentries = 0;
 static int	nannounced = 0;
 static int	capacity = 0;		/* a power of two, also the number of buckets */
 static int *buckets = NULL;
+static bool has_recounted = false;	/* some budget; see gov_own_note_recount */
 
 static GovOwnKey
 usage_key(const GovSharedCounter *counter)
@@ -199,6 +200,22 @@ gov_own_counts(GovSharedCounter *counter, const pg_uuid_t *budget_id)
 }
 
 /*
+ * This transaction has recounted a budget: gov_usage has rows for a counter that
+ * only it has.
+ */
+void
+gov_own_note_recount(void)
+{
+	has_recounted = true;
+}
+
+bool
+gov_own_has_recounted(void)
+{
+	return has_recounted;
+}
+
+/*
  * The transaction is about to commit: others will see rows of counters that they
  * do not have (tail.c).
  */
@@ -216,6 +233,7 @@ gov_own_announce(void)
 void
 gov_own_end(void)
 {
+	has_recounted = false;
 	while (nannounced > 0)
 	{
 		nannounced--;

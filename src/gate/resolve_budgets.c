@@ -33,6 +33,13 @@ gov_resolve_note_other(GovWalk *walk, const char *id, uint32 id_length)
 	walk->out->other_id_length = id_length;
 }
 
+/* The budget by whose rule a counter turns. */
+typedef struct GovRuled
+{
+	const GovEntity *entity;
+	const GovBudget *budget;
+} GovRuled;
+
 static bool
 scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *budget)
 {
@@ -48,10 +55,13 @@ scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *
 	return true;
 }
 
-/* The counter that shared memory has for a budget of a private view, or NULL. */
+/*
+ * The counter that shared memory has for a budget of a private view, and what it
+ * says of the budget; or NULL.
+ */
 static GovSharedCounter *
 find_shared_counter(const GovSource *source, const GovResolvedEntity *resolved,
-					uint32 number)
+					uint32 number, GovRuled *ruled)
 {
 	uint32		shared_number;
 
@@ -59,6 +69,8 @@ find_shared_counter(const GovSource *source, const GovResolvedEntity *resolved,
 		!gov_node_find_budget(resolved->node, &resolved->entity->budgets[number].id,
 							  number, &shared_number))
 		return NULL;
+	ruled->entity = gov_node_content(resolved->node);
+	ruled->budget = &ruled->entity->budgets[shared_number];
 	return gov_node_counter(resolved->node, shared_number);
 }
 
@@ -66,15 +78,18 @@ find_shared_counter(const GovSource *source, const GovResolvedEntity *resolved,
  * Find the counters of a budget.  In a private view they are shared memory's
  * whenever that has them, so that others see what we take.  It has none for a
  * budget that this transaction has made, and if we have given a budget a new
- * counter only that of its holds.  False if it lacks what somebody else has
- * made since the shared node was loaded.
+ * counter only that of its holds.  A shared counter turns by the rule that
+ * everybody sees.  False if it lacks what somebody else has made since the shared
+ * node was loaded.
  */
 static bool
 find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32 number,
-			  GovResolvedBudget *budget)
+			  GovResolvedBudget *budget, GovRuled *ruled)
 {
+	GovRuled	own = {resolved->entity, budget->budget};
 	GovSharedCounter *shared;
 
+	*ruled = own;
 	if (!source->uses_private)
 	{
 		budget->counter = gov_node_counter(resolved->node, number);
@@ -83,9 +98,11 @@ find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32
 		Assert(budget->counter->id == budget->budget->counter_id);
 		return true;
 	}
-	shared = find_shared_counter(source, resolved, number);
+	shared = find_shared_counter(source, resolved, number, ruled);
 	budget->holds_are_shared = shared != NULL;
 	budget->is_shared = shared != NULL && shared->id == budget->budget->counter_id;
+	if (!budget->is_shared)
+		*ruled = own;
 	if (source->uses_shared && !budget->is_shared && !resolved->loaded->is_own[number])
 		return false;
 	budget->counter = budget->is_shared ? shared : &resolved->loaded->counters[number];
@@ -175,7 +192,12 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 		return false;
 	Assert(!is_shared || LWLockHeldByMeInMode(&gov_stripe(walk->request->owner.stripe)->lock,
 											  LW_EXCLUSIVE));
-	Assert(turn->window.start > counter->window.start);
+	if (turn->window.start <= counter->window.start)
+	{
+		/* the rule was changed while the counter was ahead of the clock */
+		counter->window.end = turn->window.end;
+		return true;
+	}
 	counter->window = turn->window;
 	counter->total = 0;
 	counter->covered = 0;
@@ -220,6 +242,7 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	GovResolution *out = walk->out;
 	const GovResolvedEntity *resolved = &out->entities[entity];
 	GovResolvedBudget *budget;
+	GovRuled	ruled;
 
 	if (out->nbudgets >= out->budgets_capacity)
 	{
@@ -231,15 +254,14 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	budget->budget = &resolved->entity->budgets[number];
 	budget->id = budget->budget->id;
 	budget->ends_hold = false;
-	if (!find_counters(walk->source, resolved, number, budget))
+	if (!find_counters(walk->source, resolved, number, budget, &ruled))
 	{
 		gov_resolve_note_other(walk, gov_entity_id(resolved->entity)->bytes,
 							   gov_entity_id(resolved->entity)->length);
 		walk->is_outdated = true;
 		return true;
 	}
-	if (!turn_window(walk, resolved->entity, budget->budget, budget->counter,
-					 budget->is_shared))
+	if (!turn_window(walk, ruled.entity, ruled.budget, budget->counter, budget->is_shared))
 		return false;
 	budget->window = budget->counter->window;
 	Assert(walk->is_outdated || walk->out->now < budget->window.end);

@@ -160,12 +160,11 @@ range_keys(const GovTallyRange *range, ScanKeyData *keys, int *nkeys)
 }
 
 /*
- * Add the charges of a range of rows, in the order of their ids unless the
- * index is missing.  If a callback is given, it is shown each row before, and
- * may end the scan.
+ * Show a callback a range of rows, in the order of their ids unless the index is
+ * missing, until it ends that.
  */
 void
-gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void *state)
+gov_tally_scan(const GovTallyRange *range, GovTallyVisit visit, void *state)
 {
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext,
 													  "governance tally row",
@@ -176,7 +175,7 @@ gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void
 	Oid			index = range_keys(range, keys, &nkeys);
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	bool		is_ended = false;
+	bool		goes_on = true;
 	Datum	   *values;
 	bool	   *nulls;
 
@@ -185,16 +184,13 @@ gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void
 	values = palloc(sizeof(Datum) * RelationGetDescr(rel)->natts);
 	nulls = palloc(sizeof(bool) * RelationGetDescr(rel)->natts);
 	scan = systable_beginscan(rel, index, OidIsValid(index), range->snapshot, nkeys, keys);
-	while (!is_ended && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (goes_on && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		const void *owner = NULL;
 		MemoryContext caller = MemoryContextSwitchTo(row_context);
 
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
-		is_ended = row != NULL && (owner = row(values, nulls, state)) == NULL;
-		if (!is_ended)
-			add_row(tally, owner, values, nulls);
+		goes_on = visit(values, nulls, state);
 		MemoryContextSwitchTo(caller);	/* what the scan keeps outlives the
 										 * row */
 		MemoryContextReset(row_context);
@@ -202,6 +198,38 @@ gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void
 	systable_endscan(scan);
 	table_close(rel, NoLock);
 	MemoryContextDelete(row_context);
+}
+
+/* A tally that rows are added to, and who is shown them before. */
+typedef struct GovAdding
+{
+	GovTally   *tally;
+	GovTallyRow row;
+	void	   *state;
+} GovAdding;
+
+static bool
+add_visited(const Datum *values, const bool *nulls, void *state)
+{
+	const GovAdding *adding = state;
+	const void *owner = NULL;
+
+	if (adding->row != NULL && (owner = adding->row(values, nulls, adding->state)) == NULL)
+		return false;
+	add_row(adding->tally, owner, values, nulls);
+	return true;
+}
+
+/*
+ * Add the charges of a range of rows.  If a callback is given, it is shown each
+ * row before, and may end the scan.
+ */
+void
+gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row, void *state)
+{
+	GovAdding	adding = {tally, row, state};
+
+	gov_tally_scan(range, add_visited, &adding);
 }
 
 /* How many entries has the tally, one for each counter and window? */

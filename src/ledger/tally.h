@@ -41,15 +41,18 @@ typedef struct GovTallyRange
 	Snapshot	snapshot;		/* registered or active */
 } GovTallyRange;
 
+/* Is shown each row: columns as in columns.h, valid until it returns; false ends the scan. */
+typedef bool (*GovTallyVisit) (const Datum *values, const bool *nulls, void *state);
+
 /*
- * Is shown each row before it is added: columns as in columns.h, valid until it
- * returns.  It says whose the row is, by one pointer for each owner; NULL ends
- * the scan before this row.
+ * Is shown each row before it is added, as a GovTallyVisit is.  It says whose the row
+ * is, by one pointer for each owner; NULL ends the scan before this row.
  */
 typedef const void *(*GovTallyRow) (const Datum *values, const bool *nulls, void *state);
 
 typedef struct GovTally GovTally;
 
+extern void gov_tally_scan(const GovTallyRange *range, GovTallyVisit visit, void *state);
 extern GovTally *gov_tally_create(MemoryContext context);
 extern void gov_tally_add(GovTally *tally, const GovTallyRange *range, GovTallyRow row,
 						  void *state);

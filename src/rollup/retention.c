@@ -5,7 +5,8 @@
  * PURPOSE
  *		governance.event_retention bounds the ledger, and the holds that have
  *		ended.  What a deleted event has added to a row of gov_usage stays there,
- *		and is noted in that row, so that gov_verify still adds up.  What a user's
+ *		and is noted in that row, so that gov_verify still adds up; so is what
+ *		a recount has counted of it (rules/recount.c).  What a user's
  *		foreign key refers to is kept (referred.c).
  *
  * PROTOCOL
@@ -46,6 +47,7 @@
 #include "base/catalog.h"
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/lookup.h"
 #include "base/spi.h"
 #include "ledger/statements.h"
 #include "rollup/pass.h"
@@ -69,6 +71,7 @@ typedef struct GovEventsState
 	int64		kept;			/* by the last pass, or by this one if it is
 								 * more */
 	int64		kept_so_far;	/* by this one */
+	TimestampTz deleted_to;		/* DT_NOBEGIN: nothing was, in this batch */
 } GovEventsState;
 
 static GovEventsState events_state;
@@ -82,9 +85,10 @@ static GovQuery state_query = {
 static GovQuery note_state_query = {
 	.sql =
 	"update @gov_rollup_state r set events_deleted_until = $1, events_looked_until = $2,"
-	" events_pass_at = nullif($3, '-infinity'), events_kept = $4, events_kept_so_far = $5",
-	.nargs = 5,
-	.argtypes = {INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID}
+	" events_pass_at = nullif($3, '-infinity'), events_kept = $4, events_kept_so_far = $5,"
+	" events_deleted_to = greatest(r.events_deleted_to, nullif($6, '-infinity'))",
+	.nargs = 6,
+	.argtypes = {INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID}
 };
 
 /* What a batch looks at: those that are due, up to the first that is not. */
@@ -123,35 +127,63 @@ static GovQuery due_events_query = {
  * (usage_merge.c) is noted in the row that covers its window: the last row
  * that starts no later.  If its window has a row of its own, that is the one.
  */
+#define GOV_PRUNE_SQL(recounted) \
+	GOV_SEEN_EVENTS "," GOV_FREE_EVENTS "," \
+	" deleted as materialized (" \
+	" delete from @gov_events e" \
+	" where e.id = any (array(select f.id from free f where f.goes))" \
+	" returning e.id, e.owner_id, e.capability_id, e.amount, e.entity_ids, e.occurred_at," \
+	"  e.counter_ids, e.window_starts)," \
+	" pruned as (" \
+	" select x.counter_id, x.window_start, sum(x.amount) as amount, count(*) as event_count" \
+	" from (select c.counter_id, c.window_start, d.amount from deleted d," \
+	"        lateral unnest(d.counter_ids, d.window_starts) as c(counter_id, window_start)" \
+	recounted ") x" \
+	" group by x.counter_id, x.window_start)," \
+	" found as materialized (" \
+	" select u.row_id, sum(p.amount) as amount, sum(p.event_count) as event_count" \
+	" from pruned p," \
+	"  lateral (select g.ctid as row_id, g.window_end from @gov_usage g" \
+	"           where g.counter_id = p.counter_id and g.window_start <= p.window_start" \
+	"            and g.window_end > p.window_start" \
+	"           order by g.window_start desc limit 1) u" \
+	" group by u.row_id)," \
+	" noted as (" \
+	" update @gov_usage u" \
+	" set pruned_amount = trim_scale(u.pruned_amount + f.amount)," \
+	"  pruned_count = u.pruned_count + f.event_count" \
+	" from found f" \
+	" where u.ctid = f.row_id)" \
+	"select (select count(*) from deleted), count(*), max(s.id)," \
+	" min(s.id) filter (where not s.goes), min(s.recorded_at) filter (where not s.is_due)," \
+	" (select max(d.occurred_at) from deleted d)" \
+	" from free s"
+
+/* Add the counters of recounts that have counted what is deleted (recount.c). */
+#define GOV_RECOUNTED \
+	" union all" \
+	" select r.counter_id, @_gov_recount_window_start(r.cadence, r.anchor_at, r.timezone, d.occurred_at), d.amount" \
+	" from (select m.owner_id, m.counter_id, v.id, count(distinct m.set) as sets" \
+	"       from deleted v," \
+	"        lateral unnest(v.entity_ids) as i(id)," \
+	"        (select k.owner_id, k.counter_id, n.id, n.set from @gov_recounts k," \
+	"          lateral unnest(k.member_ids, k.member_sets) as n(id, set)" \
+	"         where k.owner_id in (select w.owner_id from deleted w)" \
+	"          and n.id in (select unnest(w.entity_ids) from deleted w) offset 0) m" \
+	"       where m.owner_id = v.owner_id and m.id = i.id" \
+	"       group by m.owner_id, m.counter_id, v.id) t" \
+	" join @gov_recounts r on r.owner_id = t.owner_id and r.counter_id = t.counter_id and r.sets = t.sets" \
+	" join deleted d on d.id = t.id" \
+	" where d.id <= r.through_id and d.capability_id = r.capability_id and d.occurred_at >= r.since"
+
 static GovQuery prune_query = {
-	.sql =
-	GOV_SEEN_EVENTS "," GOV_FREE_EVENTS ","
-	" deleted as ("
-	" delete from @gov_events e"
-	" where e.id = any (array(select f.id from free f where f.goes))"
-	" returning e.amount, e.counter_ids, e.window_starts),"
-	" pruned as ("
-	" select x.counter_id, x.window_start, sum(d.amount) as amount, count(*) as event_count"
-	" from deleted d,"
-	"  lateral unnest(d.counter_ids, d.window_starts) as x(counter_id, window_start)"
-	" group by x.counter_id, x.window_start),"
-	" found as materialized ("
-	" select u.row_id, sum(p.amount) as amount, sum(p.event_count) as event_count"
-	" from pruned p,"
-	"  lateral (select g.ctid as row_id, g.window_end from @gov_usage g"
-	"           where g.counter_id = p.counter_id and g.window_start <= p.window_start"
-	"            and g.window_end > p.window_start"
-	"           order by g.window_start desc limit 1) u"
-	" group by u.row_id),"
-	" noted as ("
-	" update @gov_usage u"
-	" set pruned_amount = trim_scale(u.pruned_amount + f.amount),"
-	"  pruned_count = u.pruned_count + f.event_count"
-	" from found f"
-	" where u.ctid = f.row_id)"
-	"select (select count(*) from deleted), count(*), max(s.id),"
-	" min(s.id) filter (where not s.goes), min(s.recorded_at) filter (where not s.is_due)"
-	" from free s",
+	.sql = GOV_PRUNE_SQL(""),
+	.nargs = 5,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
+};
+
+static GovQuery prune_recounted_query = {
+	.sql = GOV_PRUNE_SQL(GOV_RECOUNTED),
 	.nargs = 5,
 	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
 };
@@ -234,9 +266,9 @@ read_state(GovEventsState *state)
 static void
 note_state(const GovEventsState *state)
 {
-	Datum		args[5] = {Int64GetDatum(state->deleted_until), Int64GetDatum(state->looked_until),
+	Datum		args[6] = {Int64GetDatum(state->deleted_until), Int64GetDatum(state->looked_until),
 		TimestampTzGetDatum(state->begun_at), Int64GetDatum(state->kept),
-	Int64GetDatum(state->kept_so_far)};
+	Int64GetDatum(state->kept_so_far), TimestampTzGetDatum(state->deleted_to)};
 
 	if (gov_catalog()->has_1_1_tables)
 		gov_spi_modify(&note_state_query, args, NULL);
@@ -315,6 +347,9 @@ note_events(int64 nkept)
 		events_pass.id = state->looked_until = last_id;
 		state->deleted_until = Min(last_id, first_left_id - 1);
 	}
+	state->deleted_to = DatumGetTimestampTz(gov_spi_value(0, 6, &isnull));
+	if (isnull)
+		TIMESTAMP_NOBEGIN(state->deleted_to);
 	has_more = gov_pass_note(&events_pass, nseen, nseen);
 	state->kept_so_far += nkept;
 	state->kept = has_more ? Max(state->kept, state->kept_so_far) : state->kept_so_far;
@@ -344,7 +379,8 @@ gov_retention_prune_events(uint64 *ndeleted)
 	args[3] = Int64GetDatum(events_pass.limit);
 	if (gov_referred_find_free(GOV_REFERRED_EVENTS, &due_events_query, args, &args[4], &nkept))
 	{
-		gov_spi_modify(&prune_query, args, args[4] == (Datum) 0 ? "    n" : NULL);
+		gov_spi_modify(gov_lookup_has_rows(gov_catalog()->recounts) ?
+					   &prune_recounted_query : &prune_query, args, args[4] == (Datum) 0 ? "    n" : NULL);
 		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
 		has_more = note_events(nkept);
 	}

@@ -9,6 +9,12 @@
  *		nowhere else, and the times of a row say when it was made and when it last
  *		changed.  A statement may write a hundred thousand rows, so this is in C.
  *
+ * COUNTERS
+ *		A change of cadence, anchor or time zone draws another counter, and so
+ *		starts the count afresh, unless the window of the present time is the
+ *		same before and after it.  Then the counter goes on: in the windows to
+ *		come by the new rule, and what it has recorded in earlier ones stays.
+ *
  * FAILURE
  *		23514 for what no check constraint can judge, with the name that such a
  *		constraint would have; 55000 and 42501 for a counter that is not the
@@ -33,11 +39,13 @@
 #include "utils/uuid.h"
 
 #include "base/catalog.h"
+#include "base/clock.h"
 #include "base/errors.h"
 #include "base/owner.h"
 #include "base/spi.h"
 #include "pure/window.h"
 #include "rules/drawn.h"
+#include "rules/keep.h"
 #include "rules/trigger.h"
 
 #define DECIMALS	9
@@ -292,21 +300,42 @@ check_timezone(const GovKeptRow *row, Relation table)
 			 errtableconstraint(table, "gov_assignments_timezone_check")));
 }
 
+/* The window of a row that holds a time; false if there is none. */
+static bool
+window_of(const GovKeptRow *row, TimestampTz at, GovWindow *window)
+{
+	bool		has_anchor = !*null_of(row, ANCHOR_AT);
+	TimestampTz anchor = has_anchor ? DatumGetTimestampTz(*value_of(row, ANCHOR_AT)) : 0;
+	GovCadence	cadence = {GOV_CADENCE_NONE};
+	pg_tz	   *tz = timezone_of(row);
+
+	return tz != NULL && !TIMESTAMP_NOT_FINITE(anchor) &&
+		(*null_of(row, CADENCE) ||
+		 gov_cadence_parse(TextDatumGetCString(*value_of(row, CADENCE)), &cadence)) &&
+		gov_window_at(&cadence, has_anchor, anchor, tz, at, window);
+}
+
+/* Is the window of the present time the same in both rows? */
+static bool
+has_same_window(const GovKeptRow *one, const GovKeptRow *other)
+{
+	TimestampTz now = gov_clock();
+	GovWindow	first;
+	GovWindow	second;
+
+	return window_of(one, now, &first) && window_of(other, now, &second) &&
+		first.start == second.start && first.end == second.end;
+}
+
 /* Raise unless a budget with an anchor has a present window. */
 static void
 check_window(const GovKeptRow *row, Relation table)
 {
 	TimestampTz anchor = DatumGetTimestampTz(*value_of(row, ANCHOR_AT));
-	GovCadence	cadence;
 	GovWindow	window;
-	pg_tz	   *tz;
 
 	if (*null_of(row, CADENCE) || *null_of(row, ANCHOR_AT) || TIMESTAMP_NOT_FINITE(anchor) ||
-		*null_of(row, TIMEZONE))
-		return;
-	tz = timezone_of(row);
-	if (tz != NULL && gov_cadence_parse(TextDatumGetCString(*value_of(row, CADENCE)), &cadence) &&
-		gov_window_at(&cadence, true, anchor, tz, GetCurrentTransactionStartTimestamp(), &window))
+		*null_of(row, TIMEZONE) || window_of(row, GetCurrentTransactionStartTimestamp(), &window))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
@@ -325,6 +354,15 @@ check_window(const GovKeptRow *row, Relation table)
  * give them.  No budget has either.
  */
 #define GOV_COUNTER_TO_DRAW	0	/* the sequence starts at 1 */
+
+static bool may_draw = false;	/* for an UPDATE to 0 */
+
+/* Let an UPDATE to 0 draw another counter, or no longer. */
+void
+gov_keep_allow_drawing(bool is_allowed)
+{
+	may_draw = is_allowed;
+}
 
 static bool
 is_to_be_drawn(GovKeptRow *row)
@@ -414,20 +452,22 @@ keep_changed(GovKeptRow *row, const GovKeptRow *before, Relation table)
 {
 	TupleDesc	desc = RelationGetDescr(table);
 	bool		has_zone = column_differs(row, before, desc, TIMEZONE);
-	bool		is_afresh = has_zone || column_differs(row, before, desc, CADENCE) ||
+	bool		has_rule = has_zone || column_differs(row, before, desc, CADENCE) ||
 	column_differs(row, before, desc, ANCHOR_AT);
 
 	if (has_zone)
 		check_timezone(row, table);
-	if (is_afresh)
+	if (has_rule)
 		check_window(row, table);
-	if (column_differs(row, before, desc, COUNTER_ID))
+	if (may_draw && DatumGetInt64(*value_of(row, COUNTER_ID)) == GOV_COUNTER_TO_DRAW)
+		draw_counter(row);
+	else if (column_differs(row, before, desc, COUNTER_ID))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("column \"counter_id\" of \"gov_assignments\" is kept by the extension"),
-				 errhint("Change cadence, anchor_at or timezone to start the usage of a budget afresh."),
+				 errhint("Change cadence, anchor_at or timezone so that the present window is another, to start the usage of a budget afresh."),
 				 errtablecol(table, row->places[COUNTER_ID] + 1)));
-	if (is_afresh)
+	if (has_rule && !has_same_window(row, before))
 		draw_counter(row);
 	keep_times(row, before, desc);
 }

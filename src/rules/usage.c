@@ -19,6 +19,7 @@
 #include "storage/lmgr.h"
 
 #include "base/catalog.h"
+#include "base/lookup.h"
 #include "base/spi.h"
 #include "cache/load_steps.h"
 #include "rules/trigger.h"
@@ -37,6 +38,12 @@ static GovQuery forget_alerts_query = {
 	.argtypes = {UUIDOID}
 };
 
+static GovQuery forget_recounts_query = {
+	.sql = "delete from @gov_recounts r where r.owner_id = $1 and r.assignment_id = $2",
+	.nargs = 2,
+	.argtypes = {TEXTOID, UUIDOID}
+};
+
 static GovQuery forget_boosts_query = {
 	.sql =
 	"delete from @gov_boosts b where b.owner_id = $1 and b.entity_id = $2"
@@ -47,6 +54,7 @@ static GovQuery forget_boosts_query = {
 
 static GovQuery forget_all_boosts_query = {.sql = "delete from @gov_boosts"};
 static GovQuery forget_all_limits_query = {.sql = "delete from @gov_limit_history"};
+static GovQuery forget_all_recounts_query = {.sql = "delete from @gov_recounts"};
 static GovQuery forget_all_usage_query = {.sql = "delete from @gov_usage"};
 static GovQuery forget_all_alerts_query = {.sql = "delete from @gov_alerts"};
 
@@ -73,6 +81,8 @@ forget_one(const TriggerData *trigger)
 
 	gov_spi_modify(&forget_usage_query, usage_args, NULL);
 	gov_spi_modify(&forget_alerts_query, &id, NULL);
+	if (gov_lookup_has_rows(gov_catalog()->recounts))
+		gov_spi_modify(&forget_recounts_query, usage_args, NULL);
 	if (gov_load_has_boosts())
 		forget_boosts(trigger);
 }
@@ -84,6 +94,8 @@ forget_all(void)
 	gov_spi_modify(&forget_all_alerts_query, NULL, NULL);
 	if (gov_load_has_boosts())
 		gov_spi_modify(&forget_all_boosts_query, NULL, NULL);
+	if (gov_lookup_has_rows(gov_catalog()->recounts))
+		gov_spi_modify(&forget_all_recounts_query, NULL, NULL);
 	if (OidIsValid(gov_catalog()->limit_history))
 		gov_spi_modify(&forget_all_limits_query, NULL, NULL);
 }

@@ -322,6 +322,44 @@ sub start_over
 	return;
 }
 
+# A budget is counted again, perhaps in a transaction that makes or changes it, and uses it. Nobody else is open: it would wait for them.
+sub recount
+{
+	my ($n) = @_;
+	my $owner = literal(owner());
+	my $is_open = chance(0.5);
+	my $ago = chance(0.5) ? 'null' : literal(one_of('1 minute', '1 hour', '1 day', '9 days', '40 days'));
+
+	return if anyone_open();
+	if ($is_open)
+	{
+		ask($n, 'begin');
+		begin_level($n);
+		outcome($n, random_change(random_entity())) if chance(0.5);
+		has_changed_catalog($n);
+	}
+	foreach (1 .. one_of(1, 1, 1, 2))
+	{
+		ask($n, "select count(model.recount($owner, a, " . literal(one_of('recorded', 'tree')) . ", $ago)) from (select * from gov_assignments where owner_id = $owner order by entity_id, capability_id, scope_entity_ids, name offset " . int(rand(6)) . ' limit 1) as a');
+	}
+	history_compare($n);
+	return unless $is_open;
+	one_of(\&ingest, \&consume, \&reserve)->($n) foreach 1 .. one_of(0, 1, 2);
+	history_compare($n);
+	end_transaction($n, chance(0.65));
+	return;
+}
+
+# What a billing system writes when a window is renewed: it stays the same.
+sub renew_anchor
+{
+	my ($n) = @_;
+
+	return if anyone_open();
+	ask($n, 'update gov_assignments as a set anchor_at = (gov_window(a.cadence, a.anchor_at, a.timezone, oracle.now())).window_start where a.cadence is not null and a.owner_id = ' . literal(owner()) . ' and a.entity_id = ' . literal(random_entity()));
+	return;
+}
+
 # ---------------------------------------------------------------- transactions
 
 sub transact
@@ -387,7 +425,7 @@ sub turn
 # ---------------------------------------------------------------- histories
 
 my @steps = (
-	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 7, \&reverse_event ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ], [ 2, \&start_over ],
+	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 7, \&reverse_event ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ], [ 2, \&start_over ], [ 8, \&recount ], [ 3, \&renew_anchor ],
 	[ 16, \&reserve ], [ 16, \&settle ], [ 5, \&release ], [ 4, \&extend ],
 	[ 28, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
 

@@ -203,7 +203,8 @@ sub expect
 	my $answer = ask($n, "select model.$function(" . join(', ', @arguments) . ')');
 	my $report = $json->decode($answer);
 	my @parts = ref $report eq 'ARRAY' ? @$report : $report;
-	my @events = grep { defined } map { $_->{event} } @parts;
+	my $known = known($n, 'event');
+	my @events = grep { defined && !$known->{$_} } map { $_->{event} } @parts;	# a settlement again records nothing
 
 	foreach my $part (@parts)
 	{

@@ -126,7 +126,7 @@ select pg_temp.outcome($$insert into gov_assignments (owner_id, entity_id, capab
 select pg_temp.outcome($$insert into gov_assignments (owner_id, entity_id, capability_id, name) values ('cus-acme', 'team-ops', 'ai-tokens', repeat('x', 256))$$);
 select pg_temp.outcome($$insert into gov_assignments (owner_id, entity_id, capability_id) values ('cus-acme', 'team-ops', 'ai-tokens')$$);
 
--- The counter is drawn anew by cadence, anchor and timezone, back again too, and by nothing else.
+-- The counter is drawn anew by cadence, anchor and timezone where they make the present window another, back again too, and by nothing else.
 create function pg_temp.counter_after(change text) returns text
 language plpgsql
 as $$
@@ -143,7 +143,7 @@ end
 $$;
 select change, pg_temp.counter_after(change)
 from unnest(array['usage_limit = 5', 'locked = true', 'enforcement = ''soft''', 'alert_thresholds = ''{50}''', 'cadence = ''P1M''', 'cadence = ''P1D''',
-    'cadence = ''P1M''', 'anchor_at = ''2025-01-01''', 'timezone = ''Europe/Berlin''', 'usage_limit = 6', 'cadence = null', 'cadence = ''P1M''']) with ordinality c (change, n)
+    'cadence = ''P1M''', 'anchor_at = ''2025-01-02''', 'anchor_at = null', 'timezone = ''Asia/Tokyo''', 'timezone = ''Europe/Berlin''', 'usage_limit = 6', 'cadence = null', 'cadence = ''P1M''']) with ordinality c (change, n)
 order by n;
 select count(distinct counter_id) = count(*) as distinct_counters from gov_assignments where owner_id = 'cus-acme';
 

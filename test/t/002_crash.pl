@@ -128,6 +128,25 @@ load_until(
 	});
 is_recovered('a killed worker');
 
+# The same with a session that counts budgets again all the time as the victim, in the middle of it and right after.
+append_to_file("$dir/recount.sql", "select usage from gov_recount((select id from gov_assignments where entity_id = 'agent-1'));\n"
+	  . "select usage from gov_recount((select id from gov_assignments where entity_id = 'org-1'), by => 'tree');\n");
+foreach my $round (4, 5)
+{
+	my $recounter;
+
+	load_until(
+		$round,
+		sub {
+			local %ENV = $node->_get_env();
+			$recounter = IPC::Run::start([ 'pgbench', '-n', '-c', '1', '-T', '120', '-f', "$dir/recount.sql", 'postgres' ], '>', \my $out, '2>', \my $err);
+			$node->poll_query_until('postgres', 'select count(*) > 4 from gov_changes where action = $$RECOUNT$$') or die 'nothing is recounted';
+			kill_backend("query like '%gov_recount%' and state = 'active' and pid <> pg_backend_pid()");
+		});
+	$recounter->finish;
+	is_recovered("a killed recount, $round");
+}
+
 # An immediate stop, with clients that note the ids they were given.
 my @clients;
 append_to_file("$dir/ingests.sql",

@@ -37,6 +37,9 @@ $node->safe_psql('postgres', q{
 	select count(gov_ingest('acme', 'tokens', n, null, array['agent-' || n % 30 + 1, 'late'], 'key-' || n)) from generate_series(1, 60) n;
 	select count(gov_ingest('acme', 'tokens', 7, null, array['late'], null, now() - interval '3 days'))});
 gov_roll_up($node, 'postgres');
+$node->safe_psql('postgres', q{
+	insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence) values ('acme', 'later', 'tokens', 'recounted', 10000, 'P50Y');
+	select gov_recount(id, by => 'tree') from gov_assignments where name = 'recounted'});
 my $idle = $node->background_psql('postgres');
 $idle->query_safe(
 	"begin; select gov_ingest('acme', 'tokens', 0, null, array['agent-1'])");
@@ -55,11 +58,11 @@ sub contents
 		select reverses, amount, counter_ids from gov_events where reverses is not null order by id;
 		select owner_id, id, parent_id, type_id, metadata, archived_at, created_at, updated_at, blocked_at, blocked_until, blocked_reason from gov_entities order by id;
 		select * from gov_boosts order by id;
-		select entity_id, usage_limit, call_limit, cadence, timezone, counter_id, created_at, updated_at from gov_assignments order by entity_id;
-		select a.entity_id, u.window_start, u.amount, u.event_count from gov_usage u join gov_assignments a on a.id = u.assignment_id order by 1, 2;
+		select entity_id, usage_limit, call_limit, cadence, timezone, counter_id, created_at, updated_at from gov_assignments order by entity_id, name;
+		select a.entity_id, a.name, u.window_start, u.amount, u.event_count from gov_usage u join gov_assignments a on a.id = u.assignment_id order by 1, 2, 3;
 		select * from gov_usage_hourly order by 1, 2, 3, 4;
 		select * from gov_alert_policies; select watermark from gov_rollup_state;
-		select * from gov_changes order by id; select * from gov_limit_history order by 1, 2;
+		select * from gov_changes order by id; select * from gov_limit_history order by 1, 2; select * from gov_recounts order by counter_id;
 		select n, h.* from generate_series(1, 30) n cross join lateral gov_headroom('acme', 'tokens', 0, null, array['agent-' || n, 'late']) h
 		order by n, chain, entity_id});
 }

@@ -221,6 +221,30 @@ my %histories = (
 			delete from gov_entities where owner_id = :'owner' and id = 'brief ' || :n;
 		},
 	},
+	recounts => {
+		cold => 1,
+		fatal => 1,
+		events => 3,
+		sql => call('gov_ingest', q{3, null, '{bot}'})
+		  . q{
+			select usage from gov_recount((select id from gov_assignments where owner_id = :'owner' and entity_id = 'bot' and cadence is null));
+		}
+		  . call('gov_consume', q{2, '{"model": "gpt"}', '{bot}'})
+		  . q{
+			begin;
+			insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit) values (:'owner', 'eng', 'tokens', 'recounted ' || :n, 1000000);
+			select usage from gov_recount((select id from gov_assignments where owner_id = :'owner' and name = 'recounted ' || :n), by => 'tree');
+			savepoint a;
+			select usage from gov_recount((select id from gov_assignments where owner_id = :'owner' and entity_id = 'eng' and name = ''), by => 'tree');
+			rollback to a;
+			select gov_allowed(:'owner', 'tokens', 1, null, '{bot}');
+			commit;
+		}
+		  . call('gov_consume', q{1, null, '{bot}'})
+		  . q{
+			delete from gov_assignments where owner_id = :'owner' and name = 'recounted ' || :n;
+		},
+	},
 	alerts => {
 		cold => 1,
 		fatal => 1,

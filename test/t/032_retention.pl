@@ -29,7 +29,7 @@ sub is_sql
 }
 
 my $ids = q{array['acme']};
-my $state = q{select trim_scale(current_usage), trim_scale(reserved_usage) from gov_headroom('acme', 'tokens', 0, null, array['acme'])};
+my $state = q{select trim_scale(current_usage), trim_scale(reserved_usage) from gov_headroom('acme', 'tokens', 0, null, array['acme']) where name = ''};
 my $rows = q{select (select count(*) from gov_events), (select string_agg(state, ' ' order by state) from gov_reservations)};
 
 $node->safe_psql('postgres', qq{
@@ -39,6 +39,16 @@ $node->safe_psql('postgres', qq{
 	select gov_reserve('acme', 'tokens', 20, null, $ids, 'open', '30 days');
 });
 is_sql('select pruned from gov_maintain()', 0, 'without the setting nothing is deleted');
+
+# budgets that were counted again from events that will go
+$node->safe_psql('postgres', q{
+	insert into gov_entities (owner_id, id, type_id) values ('acme', 'model', 'org');
+	insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence) values
+		('acme', 'acme', 'tokens', 'recounted', 1000, null), ('acme', 'acme', 'tokens', 'century', 1000, 'P100Y'), ('acme', 'acme', 'tokens', 'short', 1000, 'PT6H');
+	select gov_recount(id, by => 'tree') from gov_assignments where name <> ''});
+my $recounted = q{select string_agg(format('%s %s-%s/%s-%s', a.name, trim_scale(u.amount), trim_scale(u.pruned_amount), u.event_count, u.pruned_count), ', ' order by a.name, u.window_start) from gov_usage u join gov_assignments a using (counter_id) where a.name <> ''};
+is_sql($recounted, 'century 12-0/2-0, recounted 12-0/2-0, short 12-0/2-0', 'they are in gov_usage');
+is_sql('select count(*) from gov_verify()', 0, 'and counted by what the ledger has');
 is_sql($rows, '2|open released settled', 'neither event nor hold');
 
 # a day later
@@ -57,6 +67,20 @@ is_sql(qq{select is_duplicate from gov_ingest('acme', 'tokens', 1, null, $ids, '
 is_sql(qq{select is_duplicate from gov_reserve('acme', 'tokens', 10, null, $ids, 'settled')}, 'f', 'or its hold');
 is_sql(qq{select is_duplicate from gov_reserve('acme', 'tokens', 20, null, $ids, 'open')}, 't', 'which is not forgotten while it is open');
 is_sql('select count(*) from gov_verify()', 0, 'all counts are right at the end');
+
+# What is gone cannot be counted again.
+$node->safe_psql('postgres', 'select * from gov_maintain()') foreach 1 .. 3;
+like($node->safe_psql('postgres', $recounted), qr/^century 1[34]-12\/[34]-2, recounted 1[34]-12\/[34]-2, short 12-12\/2-2, short /, 'what was counted of deleted events is noted');
+foreach my $name ('recounted', 'century')
+{
+	my ($status, $out, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\nselect gov_recount(id) from gov_assignments where name = '$name'");
+	like($error, qr/ERROR:  55000: the events to recount from have been deleted/, "$name: cannot be counted again");
+	($status, $out, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\nselect gov_recount(id, gov_now() - interval '2 days') from gov_assignments where name = '$name'");
+	like($error, qr/ERROR:  55000: .*HINT:  Pass a later time as since\./s, "$name: nor from then on");
+}
+is_sql(q{select usage from gov_recount((select id from gov_assignments where name = 'recounted'), gov_now() - interval '1 hour')}, 2, 'but from a later time on');
+is_sql(q{select counted_events from gov_recount((select id from gov_assignments where name = 'short'))}, 2, 'or in windows that the ledger still has as a whole');
+is_sql('select count(*) from gov_verify()', 0, 'and gov_verify counts the same');
 
 # what is not rolled up is not deleted, however old: another transaction may still add to what comes before it
 my $writer = $node->background_psql('postgres', on_error_stop => 1);

@@ -40,6 +40,7 @@ my %RELATIONS = (
 	gov_event_log => ['reader tenant admin'],
 	gov_usage_log => ['reader tenant admin'],
 	gov_alert_log => ['reader tenant admin'],
+	gov_recounts => ['reader tenant admin'],
 	gov_reservations => ['reader tenant admin'],
 	gov_rollup_state => ['reader tenant admin'],
 	gov_rollup_waits => ['reader admin'],
@@ -96,6 +97,7 @@ my %FUNCTIONS = (
 	gov_pinned_owner => [ 'app reader tenant', 'shared', 'gov_pinned_owner()' ],
 	gov_query => [ 'reader tenant', '42501', q{gov_query('globex')} ],
 	gov_refresh => [ '', '42501', 'gov_refresh()' ],
+	gov_recount => [ '', '42704', q{gov_recount(':budget')} ],
 	gov_release => [ 'app', '42704', q{gov_release(':hold')} ],
 	gov_report => [ 'reader tenant', '42501', q{gov_report('globex')} ],
 	gov_require => [ 'app', '42501', "gov_require($use)" ],
@@ -119,6 +121,9 @@ my %FUNCTIONS = (
 	# Internal. Those that are not listed must be in SQL, with the rights of their caller, and are for readers and tenants.
 	_gov_cached_counters => [ 'reader', '42501', q{_gov_cached_counters('globex')} ],
 	_gov_verify_owner => [ 'reader', '42501', q{_gov_verify_owner('globex')} ],
+	_gov_recount_window_start => [ '', 'shared', q{_gov_recount_window_start('P1M', null, 'UTC', now())} ],
+	_gov_recounted => [ 'reader', '42501', q{_gov_recounted('globex', 'tokens', '-infinity', 1000000, null, null, 'UTC', '{sekrit-team}', '{1}', 1)} ],
+	_gov_raise_barrier => [ '', '42501', q{_gov_raise_barrier('globex')} ],
 	_gov_keep_initial_privileges => [ '', '55000', '_gov_keep_initial_privileges(true)' ],
 	_gov_library_version => [ 'reader', 'shared', '_gov_library_version()' ],
 	_gov_attribution => [ 'reader tenant', '42501', q{_gov_attribution('globex', 'tokens', '{team}', '-infinity', 'infinity', null, 'UTC')} ],
@@ -177,6 +182,7 @@ sql(q{
 	insert into gov_alerts (owner_id, assignment_id, threshold, window_start, usage, usage_limit)
 	select owner_id, id, 50, '-infinity', 60, usage_limit from gov_assignments on conflict do nothing});
 gov_roll_up($node, 'postgres');
+sql(q{select gov_recount(id) from gov_assignments where name like '%open'});
 $node->poll_query_until('postgres', 'select count(distinct owner_id) = 2 from gov_denials') or die "the denials are not written\n";
 my $hold = sql(q{select id from gov_reservations where owner_id = 'globex'});
 my $their_event = sql(q{select min(id) from gov_events where owner_id = 'globex' and amount > 0});

@@ -67,6 +67,7 @@ sub build
 	gov_roll_up($node, 'postgres');
 	sql(qq{
 		set governance.caller = '${x}caller';
+		select gov_recount(id, by => 'tree') from gov_assignments where owner_id = '$owner' and entity_id = '${x}bot';
 		select gov_consume('$owner', 'tokens', 5, '{"agent": "${x}bot"}');
 		select gov_settle(reservation_id, 3) from gov_reserve('$owner', 'tokens', 5, null, '{${x}bot}', '${x}settled');
 		select gov_release(reservation_id) from gov_reserve('$owner', 'tokens', 5, null, '{${x}bot}');

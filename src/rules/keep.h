@@ -1,0 +1,13 @@
+/*
+ * keep.h
+ *		Keeps rows of the catalog in form, before they are written.
+ */
+#ifndef GOV_KEEP_H
+#define GOV_KEEP_H
+
+#include "postgres.h"
+
+/* Is the engine about to draw another counter for a budget, by an UPDATE to 0? */
+extern void gov_keep_allow_drawing(bool is_allowed);
+
+#endif							/* GOV_KEEP_H */

@@ -1,0 +1,626 @@
+/*
+ * recount.c
+ *		Counts a budget again from the ledger.
+ *
+ * PURPOSE
+ *		A budget that is made in mid-month has not seen the month, and one whose
+ *		entity has got another below it not what that has used.  Here its usage is
+ *		added up again from the ledger, by the rule of today, and written to
+ *		gov_usage under a counter of its own: for past windows and the present
+ *		one.  Later events, late ones too, are charged to that counter.
+ *
+ * PROTOCOL
+ *		1. Lock the budget's row, so that nobody else changes or recounts it.
+ *		2. Add up what is rolled up: no more events come with such ids.  This
+ *		   takes long, and calls go on meanwhile.
+ *		3. Keep rollup and retention away, and then calls of the owner
+ *		   (cache/barrier.c), to the end of the transaction.
+ *		4. Add up the rest, under a snapshot that sees all that there is.
+ *		5. Draw another counter for the budget, and write its windows.  What the
+ *		   former counter was charged is dropped by the rollup from now on.
+ *
+ *		If retention has deleted of what was added up between 2 and 3, all is
+ *		added up again, this time with retention kept away.
+ *
+ * BASE
+ *		A row of gov_recounts says by what an event of the ledger was counted, and
+ *		up to which id; so gov_verify adds up the same again, and retention notes
+ *		what it deletes of that.
+ *
+ * HOLDS
+ *		Open holds stay held against the budgets that they were made on.
+ *
+ * FAILURE
+ *		42704 for a budget that there is not, or that the session may not see;
+ *		55000 where retention has deleted what is needed, and in a transaction
+ *		that has used the owner itself; 54000 for a scope of more than 63
+ *		entities.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/catalog.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/owner.h"
+#include "base/spi.h"
+#include "cache/barrier.h"
+#include "cache/load_steps.h"
+#include "cache/own_counts.h"
+#include "ledger/statements.h"
+#include "rules/history_row.h"
+#include "rules/keep.h"
+#include "rules/recount.h"
+#include "rules/recount_sum.h"
+
+#define GOV_SETS_MAX		64	/* the entity, and those of the scope */
+#define GOV_BULK_ROUNDS		10	/* in which the bulk is read */
+#define GOV_BULK_REST		1000	/* ids that are left to the tail */
+
+/* A budget that is recounted. */
+typedef struct GovRecount
+{
+	pg_uuid_t	id;
+	char	   *owner;
+	text	   *entity;
+	text	   *capability;
+	ArrayType  *scope;
+	Datum		key;			/* in gov_changes */
+	GovRecountRule rule;
+	Datum		cadence;		/* the rule as the row has it; 0: null */
+	Datum		anchor;
+	bool		has_anchor;
+	Datum		timezone;
+	int64		former_counter;
+	GovOwnerKey owner_key;
+	bool		is_by_tree;
+	TimestampTz asked_since;	/* DT_NOBEGIN: as far as the ledger goes */
+	TimestampTz since;
+	GovWindow	present;
+	MemoryContext context;
+	GovRecountSum *sum;
+	int64		counted_until;	/* this id */
+	int64		through_id;
+} GovRecount;
+
+static GovQuery lock_query = {
+	.sql =
+	"select a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.cadence, a.anchor_at,"
+	" a.timezone, a.counter_id, jsonb_build_object('id', a.id, 'entity_id', a.entity_id, 'capability_id',"
+	"  a.capability_id, 'scope_entity_ids', a.scope_entity_ids, 'name', a.name)"
+	" from @gov_assignments a"
+	" where a.id = $1 and a.owner_id = coalesce($2, a.owner_id) for no key update",
+	.nargs = 2,
+	.argtypes = {UUIDOID, TEXTOID}
+};
+
+/* An entity with all that is below it now. */
+static GovQuery below_query = {
+	.sql =
+	"with recursive below as ("
+	" select $2 collate \"C\" as id"
+	" union"
+	" select e.id from below b, lateral (select c.id from @gov_entities c"
+	"  where c.owner_id = $1 and c.parent_id = b.id offset 0) e)"
+	"select b.id from below b",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+static GovQuery positions_query = {
+	.sql =
+	"select " GOV_SQL_WATERMARK ","
+	" (select case when s.is_called then s.last_value else 0 end from @gov_events_id_seq s),"
+	" (select r.events_deleted_to from @gov_rollup_state r)"
+};
+
+static GovQuery former_query = {
+	.sql = "select u.amount from @gov_usage u where u.counter_id = $1 and u.window_start = $2",
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID}
+};
+
+static GovQuery draw_query = {
+	.sql = "update @gov_assignments set counter_id = 0 where id = $1 returning counter_id",
+	.nargs = 1,
+	.argtypes = {UUIDOID}
+};
+
+static GovQuery forget_query = {
+	.sql =
+	"delete from @gov_usage u where u.owner_id = $1 and u.assignment_id = $2 and u.window_end > $3",
+	.nargs = 3,
+	.argtypes = {TEXTOID, UUIDOID, TIMESTAMPTZOID}
+};
+
+/* Former recounts of the budget, of which nothing is left. */
+static GovQuery forget_recounts_query = {
+	.sql =
+	"delete from @gov_recounts r where r.owner_id = $1 and r.assignment_id = $2 and not exists ("
+	" select from @gov_usage u where u.counter_id = r.counter_id offset 0)",
+	.nargs = 2,
+	.argtypes = {TEXTOID, UUIDOID}
+};
+
+static GovQuery usage_query = {
+	.sql =
+	"insert into @gov_usage"
+	" (owner_id, assignment_id, counter_id, window_start, window_end, amount, event_count)"
+	" select $1, $2, $3, w.start, w.end, w.amount, w.event_count"
+	" from unnest($4, $5, $6, $7) as w(start, \"end\", amount, event_count)"
+	" order by w.start",
+	.nargs = 7,
+	.argtypes = {TEXTOID, UUIDOID, INT8OID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
+	NUMERICARRAYOID, INT8ARRAYOID}
+};
+
+static GovQuery recount_query = {
+	.sql =
+	"insert into @gov_recounts"
+	" (owner_id, assignment_id, counter_id, recounted_at, counted_by, since, through_id,"
+	"  capability_id, cadence, anchor_at, timezone, member_ids, member_sets, sets)"
+	" values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+	.nargs = 14,
+	.argtypes = {TEXTOID, UUIDOID, INT8OID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, INT8OID,
+	TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, INT4ARRAYOID, INT4OID}
+};
+
+static GovQuery log_query = {
+	.sql = "select jsonb_strip_nulls(jsonb_build_object('by', $1, 'since', nullif($2, '-infinity')))",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TIMESTAMPTZOID}
+};
+
+static Datum
+owner_datum(const GovRecount *recount)
+{
+	return CStringGetTextDatum(recount->owner);
+}
+
+static Datum
+by_datum(const GovRecount *recount)
+{
+	return CStringGetTextDatum(recount->is_by_tree ? "tree" : "recorded");
+}
+
+/* ---------------------------------------------------------------- what is recounted */
+
+pg_noreturn static void
+raise_unknown(const pg_uuid_t *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("budget \"%s\" does not exist",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
+			 errhint("The ids of budgets are in gov_assignments.")));
+}
+
+/* Copy the budget's row, which SPI has, in the recount's memory. */
+static void
+read_budget(GovRecount *recount)
+{
+	MemoryContext caller = MemoryContextSwitchTo(recount->context);
+	GovRecountRule *rule = &recount->rule;
+	bool		isnull;
+
+	recount->owner = gov_spi_text(0, 1);
+	recount->entity = DatumGetTextPCopy(gov_spi_value(0, 2, &isnull));
+	recount->capability = DatumGetTextPCopy(gov_spi_value(0, 3, &isnull));
+	recount->scope = DatumGetArrayTypePCopy(gov_spi_value(0, 4, &isnull));
+	recount->cadence = gov_spi_value(0, 5, &isnull);
+	recount->cadence = isnull ? (Datum) 0 : PointerGetDatum(DatumGetTextPCopy(recount->cadence));
+	recount->anchor = gov_spi_value(0, 6, &isnull);
+	recount->has_anchor = !isnull;
+	recount->timezone = PointerGetDatum(DatumGetTextPCopy(gov_spi_value(0, 7, &isnull)));
+	recount->former_counter = DatumGetInt64(gov_spi_value(0, 8, &isnull));
+	recount->key = PointerGetDatum(DatumGetJsonbPCopy(gov_spi_value(0, 9, &isnull)));
+	gov_recount_rule(rule, recount->cadence, recount->has_anchor, recount->anchor,
+					 recount->timezone);
+	gov_node_owner_key_init(&recount->owner_key, MyDatabaseId, gov_catalog()->extension,
+							recount->owner, strlen(recount->owner));
+	MemoryContextSwitchTo(caller);
+}
+
+/* Lock the budget, so that nobody else changes it. */
+static void
+lock_budget(GovRecount *recount)
+{
+	const char *pin = gov_owner_pin();
+	char		nulls[2] = {' ', pin != NULL ? ' ' : 'n'};
+	Datum		args[2] = {UUIDPGetDatum(&recount->id), (Datum) 0};
+	GovSpi		spi;
+
+	gov_spi_begin(&spi);
+	CommandCounterIncrement();	/* the running command may have made it */
+	if (pin != NULL)
+		args[1] = CStringGetTextDatum(pin);
+	if (gov_spi_modify(&lock_query, args, nulls) == 0)
+		raise_unknown(&recount->id);
+	read_budget(recount);
+	gov_spi_end(&spi);
+}
+
+/* One set: an entity, and with the tree all that is below it. */
+static void
+read_set(GovRecount *recount, text *id, int set)
+{
+	Datum		args[2] = {owner_datum(recount), PointerGetDatum(id)};
+	uint64		nrows;
+
+	gov_recount_sum_add_member(recount->sum, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), set);
+	if (!recount->is_by_tree)
+		return;
+	nrows = gov_spi_select(&below_query, args, NULL);
+	for (uint64 row = 0; row < nrows; row++)
+	{
+		char	   *below = gov_spi_text(row, 1);
+
+		gov_recount_sum_add_member(recount->sum, below, strlen(below), set);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* Begin to count: read which entities an event must have. */
+static void
+begin_sum(GovRecount *recount)
+{
+	MemoryContext caller = MemoryContextSwitchTo(recount->context);
+	Datum	   *scope;
+	int			nscope;
+	GovSpi		spi;
+
+	deconstruct_array(recount->scope, TEXTOID, -1, false, TYPALIGN_INT, &scope, NULL, &nscope);
+	if (nscope >= GOV_SETS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("cannot recount a budget with a scope of more than %d entities",
+						GOV_SETS_MAX - 1)));
+	recount->sum = gov_recount_sum_begin(&recount->rule, recount->capability, recount->since);
+	recount->counted_until = PG_INT64_MIN;
+	MemoryContextSwitchTo(caller);
+
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	read_set(recount, recount->entity, 0);
+	for (int i = 0; i < nscope; i++)
+		read_set(recount, DatumGetTextPP(scope[i]), i + 1);
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+}
+
+/* ---------------------------------------------------------------- the ledger */
+
+/* How far things are, as of one snapshot. */
+typedef struct GovPositions
+{
+	int64		watermark;
+	int64		last_id;
+	TimestampTz deleted_to;		/* DT_NOBEGIN: nothing was */
+} GovPositions;
+
+/* The active snapshot serves. */
+static GovPositions
+read_positions(void)
+{
+	GovPositions positions;
+	GovSpi		spi;
+	bool		isnull;
+
+	gov_spi_begin(&spi);
+	gov_spi_select(&positions_query, NULL, NULL);
+	positions.watermark = DatumGetInt64(gov_spi_value(0, 1, &isnull));
+	positions.last_id = DatumGetInt64(gov_spi_value(0, 2, &isnull));
+	positions.deleted_to = DatumGetTimestampTz(gov_spi_value(0, 3, &isnull));
+	if (isnull)
+		TIMESTAMP_NOBEGIN(positions.deleted_to);
+	gov_spi_end(&spi);
+	return positions;
+}
+
+static GovPositions
+present_positions(void)
+{
+	GovPositions positions;
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	positions = read_positions();
+	gov_spi_pop_snapshot();
+	return positions;
+}
+
+pg_noreturn static void
+raise_deleted(TimestampTz deleted_to)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the events to recount from have been deleted"),
+			 errdetail("governance.event_retention has deleted events up to %s.",
+					   timestamptz_to_str(deleted_to)),
+			 errhint("Pass a later time as since.")));
+}
+
+/*
+ * Determine from when on is counted.  As far as the ledger goes means from the first
+ * window that it has as a whole.
+ */
+static void
+choose_since(GovRecount *recount, TimestampTz deleted_to)
+{
+	recount->since = recount->asked_since;
+	if (TIMESTAMP_IS_NOBEGIN(deleted_to))
+		return;
+	if (TIMESTAMP_IS_NOBEGIN(recount->asked_since))
+		recount->since = gov_recount_window(&recount->rule, deleted_to).end;
+	if (recount->since <= deleted_to ||
+		(TIMESTAMP_IS_NOBEGIN(recount->asked_since) && recount->since > recount->present.start))
+		raise_deleted(deleted_to);
+}
+
+/* Add up to an id, as the active snapshot has it. */
+static void
+count_range(GovRecount *recount, int64 upto)
+{
+	GovTallyRange range = {
+		.owner = recount->owner,
+		.owner_length = strlen(recount->owner),
+		.after = recount->counted_until,
+		.upto = upto,
+		.snapshot = GetActiveSnapshot()
+	};
+
+	gov_recount_sum_add(recount->sum, &range);
+	recount->counted_until = upto;
+}
+
+/* Add up what is rolled up, while calls go on. */
+static void
+count_bulk(GovRecount *recount)
+{
+	for (int round = 0; round < GOV_BULK_ROUNDS; round++)
+	{
+		GovPositions positions;
+
+		gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+		positions = read_positions();
+		if (positions.watermark > recount->counted_until)
+			count_range(recount, positions.watermark);
+		gov_spi_pop_snapshot();
+		if (present_positions().watermark <= recount->counted_until + GOV_BULK_REST)
+			break;
+	}
+}
+
+/* Count all that there was before calls are kept out. */
+static void
+count_before(GovRecount *recount)
+{
+	recount->present = gov_recount_window(&recount->rule, gov_clock());
+	choose_since(recount, present_positions().deleted_to);
+	begin_sum(recount);
+	count_bulk(recount);
+}
+
+/*
+ * Keep the rollup away, and retention.  What this has deleted meanwhile may have
+ * been counted: then all is counted anew.
+ */
+static void
+keep_rollup_away(GovRecount *recount)
+{
+	TimestampTz deleted_to;
+
+	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
+	deleted_to = present_positions().deleted_to;
+	if (!TIMESTAMP_IS_NOBEGIN(deleted_to) && deleted_to >= recount->since)
+		count_before(recount);
+}
+
+/* Add up the rest: no call is in flight, and the snapshot sees all. */
+static void
+count_rest(GovRecount *recount, GovRecountResult *result)
+{
+	Datum		args[2] = {
+		Int64GetDatum(recount->former_counter), TimestampTzGetDatum(recount->present.start)
+	};
+	GovPositions positions;
+	GovSpi		spi;
+	bool		isnull;
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	positions = read_positions();
+	if (positions.watermark > recount->counted_until)
+		count_range(recount, positions.watermark);
+	gov_recount_sum_watch(recount->sum, recount->former_counter, recount->present.start);
+	count_range(recount, PG_INT64_MAX);
+	recount->through_id = positions.last_id;
+	result->former_usage = gov_recount_sum_watched(recount->sum);
+
+	gov_spi_begin(&spi);
+	if (gov_spi_select(&former_query, args, NULL) > 0)
+		result->former_usage += gov_load_amount(0, 1, &isnull);
+	gov_spi_end(&spi);
+	gov_spi_pop_snapshot();
+}
+
+/* ---------------------------------------------------------------- what is written */
+
+/* Give the budget another counter. */
+static int64
+draw_counter(const GovRecount *recount)
+{
+	Datum		args[1] = {UUIDPGetDatum(&recount->id)};
+	volatile uint64 nrows = 0;
+	bool		isnull;
+
+	gov_keep_allow_drawing(true);
+	PG_TRY();
+	{
+		nrows = gov_spi_modify(&draw_query, args, NULL);
+	}
+	PG_FINALLY();
+	{
+		gov_keep_allow_drawing(false);
+	}
+	PG_END_TRY();
+	if (nrows != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("budget was not changed"),
+				 errdetail("A trigger or rule on \"gov_assignments\" has prevented it."),
+				 errhint("Drop that trigger or rule.")));
+	return DatumGetInt64(gov_spi_value(0, 1, &isnull));
+}
+
+/* Write a row for each window. */
+static void
+write_windows(const GovRecount *recount, int64 counter)
+{
+	uint32		count = gov_recount_sum_count(recount->sum);
+	Datum	   *columns[4];
+	uint32		position = 0;
+	Datum		args[7] = {
+		owner_datum(recount), UUIDPGetDatum(&recount->id), Int64GetDatum(counter)
+	};
+
+	for (int column = 0; column < lengthof(columns); column++)
+		columns[column] = palloc(sizeof(Datum) * Max(count, 1));
+	for (uint32 i = 0; i < count; i++)
+	{
+		const GovRecounted *window = gov_recount_sum_next(recount->sum, &position);
+
+		columns[0][i] = TimestampTzGetDatum(window->start);
+		columns[1][i] = TimestampTzGetDatum(window->end);
+		columns[2][i] = NumericGetDatum(gov_amount_to_numeric(window->amount));
+		columns[3][i] = Int64GetDatum(window->event_count);
+	}
+	args[3] = PointerGetDatum(construct_array(columns[0], count, TIMESTAMPTZOID, 8,
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	args[4] = PointerGetDatum(construct_array(columns[1], count, TIMESTAMPTZOID, 8,
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	args[5] = PointerGetDatum(construct_array(columns[2], count, NUMERICOID, -1, false,
+											  TYPALIGN_INT));
+	args[6] = PointerGetDatum(construct_array(columns[3], count, INT8OID, 8,
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	gov_spi_modify(&usage_query, args, NULL);
+}
+
+/* Write by what was counted, so that it can be counted again. */
+static void
+write_recount(const GovRecount *recount, int64 counter)
+{
+	ArrayType  *ids;
+	ArrayType  *sets;
+	char		nulls[14] = "              ";
+	Datum		args[14] = {
+		owner_datum(recount), UUIDPGetDatum(&recount->id), Int64GetDatum(counter),
+		TimestampTzGetDatum(gov_clock()),
+		by_datum(recount),
+		TimestampTzGetDatum(recount->since), Int64GetDatum(recount->through_id),
+		PointerGetDatum(recount->capability), recount->cadence, recount->anchor,
+		recount->timezone
+	};
+
+	nulls[8] = recount->cadence == (Datum) 0 ? 'n' : ' ';
+	nulls[9] = recount->has_anchor ? ' ' : 'n';
+	gov_recount_sum_members(recount->sum, &ids, &sets);
+	args[11] = PointerGetDatum(ids);
+	args[12] = PointerGetDatum(sets);
+	args[13] = Int32GetDatum(1 + ArrayGetNItems(ARR_NDIM(recount->scope), ARR_DIMS(recount->scope)));
+	gov_spi_modify(&recount_query, args, nulls);
+}
+
+/* Write what was counted, under another counter. */
+static void
+write_count(const GovRecount *recount)
+{
+	Datum		args[3] = {
+		owner_datum(recount), UUIDPGetDatum(&recount->id), TimestampTzGetDatum(recount->since)
+	};
+	GovSpi		spi;
+	int64		counter;
+
+	gov_spi_begin(&spi);
+	counter = draw_counter(recount);
+	gov_spi_modify(&forget_query, args, NULL);
+	gov_spi_modify(&forget_recounts_query, args, NULL);
+	write_windows(recount, counter);
+	write_recount(recount, counter);
+	gov_spi_end(&spi);
+	gov_own_note_recount();
+}
+
+/* What gov_changes says of the recount. */
+static Datum
+arguments_json(const GovRecount *recount)
+{
+	Datum		args[2] = {by_datum(recount), TimestampTzGetDatum(recount->since)};
+	MemoryContext caller = CurrentMemoryContext;
+	GovSpi		spi;
+	Datum		json;
+	bool		isnull;
+
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	gov_spi_select(&log_query, args, NULL);
+	json = gov_spi_value(0, 1, &isnull);
+	MemoryContextSwitchTo(caller);
+	json = PointerGetDatum(DatumGetJsonbPCopy(json));
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+	return json;
+}
+
+/* Write down that somebody has recounted it. */
+static void
+write_history(const GovRecount *recount)
+{
+	GovHistoryRows rows;
+	GovHistoryRow row = {
+		.owner = owner_datum(recount),
+		.key = recount->key,
+		.new = arguments_json(recount)
+	};
+
+	gov_history_row_begin(&rows, "gov_assignments", "RECOUNT");
+	gov_history_row_add(&rows, &row);
+	gov_history_row_end(&rows);
+}
+
+/* Count a budget again, from a time on; DT_NOBEGIN: as far as the ledger goes. */
+void
+gov_recount(const pg_uuid_t *assignment_id, TimestampTz since, bool is_by_tree,
+			GovRecountResult *result)
+{
+	GovRecount	recount = {
+		.id = *assignment_id,
+		.asked_since = since,
+		.is_by_tree = is_by_tree,
+		.context = CurrentMemoryContext
+	};
+	const GovRecounted *present;
+
+	memset(result, 0, sizeof(*result));
+	lock_budget(&recount);
+	gov_barrier_require_unused(&recount.owner_key);
+	count_before(&recount);
+	gov_barrier_await_calls(&recount.owner_key);
+	keep_rollup_away(&recount);
+	gov_barrier_raise(&recount.owner_key);
+	count_rest(&recount, result);
+	write_count(&recount);
+	write_history(&recount);
+
+	present = gov_recount_sum_find(recount.sum, recount.present.start);
+	result->present = recount.present;
+	result->usage = present != NULL ? present->amount : 0;
+	result->since = recount.since;
+	result->nwindows = gov_recount_sum_count(recount.sum);
+	result->nevents = gov_recount_sum_events(recount.sum);
+}
