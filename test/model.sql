@@ -96,7 +96,7 @@ begin
         where c.owner_id = owner
     ), expected as (
         select s.owner_id, s.table_name, s.key, s.action,
-            case when s.action <> 'INSERT' then s.old end as old, case when s.action <> 'DELETE' then s.new end as new
+            case when s.action in ('UPDATE', 'DELETE') then s.old end as old, case when s.action <> 'DELETE' then s.new end as new
         from seen as s
         where s.action <> 'UPDATE' or s.old <> '{}'
     ), found as (
@@ -339,6 +339,11 @@ begin
     perform set_config('model.recounts', 'yes', true);
     select * into given from gov_recount(budget.id, since, by);
     perform set_config('model.recounts', 'no', true);
+    insert into model.changed (owner_id, table_name, action, new, at)
+    select owner, 'gov_assignments', 'RECOUNT', jsonb_build_object('by', by, 'since', since) || (
+            select jsonb_object_agg(i.key, i.value)
+            from jsonb_each(to_jsonb(budget)) as i
+            where i.key in ('id', 'entity_id', 'capability_id', 'scope_entity_ids', 'name')), oracle.now();
     select a.counter_id into drawn from gov_assignments as a where a.id = budget.id;
     insert into oracle.recounts
     values (

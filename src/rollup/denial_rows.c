@@ -16,9 +16,10 @@
  *		one row at once.
  *
  * LOCKING
- *		RowExclusiveLock on gov_rollup_state and on gov_denials, without waiting.
- *		The first conflicts with who deletes an owner, whose denials are not to
- *		come back.
+ *		RowExclusiveLock on gov_rollup_state and on gov_denials, and AccessShareLock
+ *		on gov_assignments, without waiting.  The first conflicts with who deletes
+ *		an owner, whose denials are not to come back; who truncates budgets has
+ *		the last and comes for the first.
  *
  * FAILURE
  *		An error, such as one of a user's trigger, leaves the counts where they
@@ -134,6 +135,7 @@ try_lock(void)
 
 	return OidIsValid(catalog->denials) &&
 		ConditionalLockRelationOid(catalog->rollup_state, RowExclusiveLock) &&
+		ConditionalLockRelationOid(catalog->assignments, AccessShareLock) &&
 		ConditionalLockRelationOid(catalog->denials, RowExclusiveLock);
 }
 

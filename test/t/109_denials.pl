@@ -89,6 +89,15 @@ like(gov_ask($maintainer, q{begin; select count(*) from gov_maintain(); select g
 $before++;
 written($before, 'which loses none');
 
+# Whoever truncates budgets has their table, and then wants what the worker has: it must not wait for the table with that.
+hold_worker();
+sql(q{select gov_allowed('acme', 'tokens', 1, null, '{agent-3}')});
+gov_ask($maintainer, 'begin; lock gov_assignments in access exclusive mode');
+free_worker();
+is($node->psql('postgres', q{set statement_timeout = '30s'; select count(*) from gov_maintain()}), 0, 'gov_maintain() does not wait');
+is(gov_ask($maintainer, q{set lock_timeout = '10s'; lock gov_rollup_state in share mode; rollback}), '', 'truncating budgets meets no deadlock');
+written(++$before, 'and what was denied meanwhile is written');
+
 # A trigger that refuses them stops them, and nothing else; then they are written all the same.
 sql(q{
 	create function refuse() returns trigger language plpgsql as $$ begin raise 'no denials today' using errcode = 'P0042'; end $$;
