@@ -26,6 +26,7 @@
 
 #include "base/spi.h"
 #include "cache/changes.h"
+#include "cache/created.h"
 #include "cache/denials.h"
 #include "cache/own_counts.h"
 #include "cache/pending.h"
@@ -77,6 +78,7 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 			forget_private();
 			gov_changes_commit();
+			gov_created_commit();
 			gov_own_end();
 			gov_pending_commit();
 			gov_tail_commit();
@@ -92,6 +94,7 @@ at_transaction_end(XactEvent event, void *arg)
 			gov_spi_abort(0);
 			forget_private();
 			gov_changes_abort();
+			gov_created_abort(0);
 			gov_own_end();
 			gov_pending_abort(0);
 			gov_tail_abort(0);
@@ -112,6 +115,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 	{
 		case SUBXACT_EVENT_COMMIT_SUB:
 			gov_pending_merge(GetCurrentTransactionNestLevel());
+			gov_created_merge(GetCurrentTransactionNestLevel());
 			gov_own_merge(GetCurrentTransactionNestLevel());
 			gov_denials_merge(GetCurrentTransactionNestLevel());
 			gov_notify_merge(GetCurrentTransactionNestLevel());
@@ -123,6 +127,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 			gov_spi_abort(GetCurrentTransactionNestLevel());
 			forget_private();
 			gov_changes_abort_sub();
+			gov_created_abort(GetCurrentTransactionNestLevel());
 			gov_pending_abort(GetCurrentTransactionNestLevel());
 			gov_own_abort(GetCurrentTransactionNestLevel());
 			gov_tail_abort(GetCurrentTransactionNestLevel());

@@ -21,6 +21,7 @@
 #include "base/shmem.h"
 #include "base/worker_slots.h"
 #include "cache/tail.h"
+#include "cache/types.h"
 #include "call/dimensions.h"
 #include "call/record.h"
 #include "call/write.h"
@@ -145,8 +146,8 @@ write_event(const GovEvent *event, GovLedgerRows *rows, int64 *id)
 }
 
 /*
- * Charge the budgets and write the event; false when another transaction has
- * just taken the key.
+ * Charge the budgets, create what is not there yet, and write the event; false
+ * when another transaction has just taken the key, or created the same.
  */
 static bool
 charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
@@ -157,6 +158,8 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
 		return true;
 	set_charges(event, *resolution);
+	if (!gov_creation_make(&recorded->creation, request, use, *resolution))
+		return false;
 	if (!write_event(event, rows, &recorded->event_id))
 	{
 		gov_gate_take_back(request, use, *resolution);
@@ -194,6 +197,7 @@ gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
 	gov_write_lock(gov_catalog()->events);
 	check_occurred_at(arguments);
 	gov_request_init(request, arguments, use == GOV_USE_RECORD);
+	gov_creation_lock(request);
 	init_event(event, request, arguments);
 	event->key = arguments->key;
 	if (event->key == NULL)
@@ -228,8 +232,8 @@ record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
 
 /*
  * Record a use that was prepared.  It may have been prepared in a
- * subtransaction that was undone, together with its lock: so the table is
- * locked again.
+ * subtransaction that was undone, together with its lock and what was read of
+ * the types: so the table is locked, and the types are read, again.
  */
 GovRecorded
 gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows)
@@ -239,6 +243,8 @@ gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows
 
 	gov_write_begin(call);
 	gov_write_lock(gov_catalog()->events);
+	gov_types_refresh();
+	gov_creation_lock(&prepared->request);
 	return record_or_find(prepared, GOV_USE_RECORD, rows, &decision, &resolution);
 }
 
