@@ -39,6 +39,44 @@ write_chains() {
 	SQL
 }
 
+# An owner whose users are created by their first use, below one of ten teams, and as many that somebody has made before.
+make_users() { # READY-MADE
+	run_sql >/dev/null <<-SQL
+		update gov_entity_types set attribution_keys = '{teamId}' where id = 'team';
+		update gov_entity_types set attribution_keys = '{userId}', on_unknown = 'create', parent_key = 'teamId' where id = 'user';
+		alter system set governance.created_entities_max = 10000000;
+		select pg_reload_conf();
+		insert into gov_entities (owner_id, id, type_id, parent_id)
+		select 'users', 'org', 'org', null union all select 'users', 'team-' || n, 'team', 'org' from generate_series(0, 9) as n;
+		insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence)
+		select owner_id, id, 'calls', 1000000000, 'P1M' from gov_entities where owner_id = 'users';
+		insert into gov_entities (owner_id, id, type_id, parent_id)
+		select 'users', 'ready-' || n, 'user', 'team-' || n % 10 from generate_series(1, $1) as n;
+		create sequence ready_users cache 1;
+		create sequence new_users cache 1;
+		vacuum analyze gov_entities, gov_assignments;
+	SQL
+	script consume_ready_made <<-'SQL'
+		select nextval('ready_users') as n \gset
+		select is_granted from gov_consume('users', 'calls', 1, jsonb_build_object('userId', 'ready-' || :n, 'teamId', 'team-' || :n % 10));
+	SQL
+	script consume_first_use <<-'SQL'
+		select nextval('new_users') as n \gset
+		select is_granted from gov_consume('users', 'calls', 1, jsonb_build_object('userId', 'new-' || :n, 'teamId', 'team-' || :n % 10));
+	SQL
+	script consume_inserted <<-'SQL'
+		select nextval('new_users') as n \gset
+		begin;
+		insert into gov_entities (owner_id, id, type_id, parent_id) values ('users', 'new-' || :n, 'user', 'team-' || :n % 10) on conflict do nothing;
+		select is_granted from gov_consume('users', 'calls', 1, jsonb_build_object('userId', 'new-' || :n, 'teamId', 'team-' || :n % 10));
+		commit;
+	SQL
+	script consume_known <<-'SQL'
+		\set n random(1, 100)
+		select is_granted from gov_consume('users', 'calls', 1, jsonb_build_object('userId', 'ready-' || :n, 'teamId', 'team-' || :n % 10));
+	SQL
+}
+
 make_data() {
 	run_sql >/dev/null <<-'SQL'
 		create extension governance;

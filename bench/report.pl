@@ -8,6 +8,7 @@ my ($directory) = @ARGV;
 my %TITLE = (
 	gate => 'The gate',
 	durable => 'The durable write',
+	first_use => 'First uses',
 	budgets => 'Many budgets',
 	chains => 'Long chains',
 	cache => 'Cold, and a cache that is too small',
@@ -39,6 +40,10 @@ my %NAME = (
 	allowed_20_budgets => 'gov_allowed, 20 budgets in a chain of 5',
 	consume_chain_32 => 'gov_consume, 32 budgets in a chain of 32',
 	consume_20_budgets => 'gov_consume, 20 budgets in a chain of 5',
+	consume_known => 'gov_consume of 100 users that were used before',
+	consume_ready_made => 'gov_consume, each of a ready-made user not used before',
+	consume_first_use => 'gov_consume, each of a user that it creates',
+	consume_inserted => 'INSERT of a user, and gov_consume, in one transaction',
 	select_20 => 'SELECT of 20 rows by an index, usage in a column',
 	gov_query => 'gov_query, the first page of 10,000 budgets',
 	query_crowded => 'the same beside those of other owners');
@@ -58,6 +63,8 @@ my @RATIOS = (
 	[ 'durable', 'gov_consume', 'limiter_postgres', 'calls', {} ],
 	[ 'durable', 'gov_consume', 'counter_rows', 'calls', { 8 => '>= 5', 32 => '>= 15' } ],
 	[ 'durable', 'gov_ingest', 'insert_events', 'calls', { all => '>= 0.85' } ],
+	[ 'first_use', 'consume_first_use', 'consume_ready_made', 'calls', { all => '>= 0.5' } ],
+	[ 'first_use', 'consume_first_use', 'consume_inserted', 'calls', { all => '>= 1.5' } ],
 	[ 'durable', 'ingest_watched', 'gov_ingest', 'calls', { all => '>= 0.95' } ],
 	[ 'durable', 'gov_consume', 'consume_32_owners', 'calls', { 32 => '>= 0.90' } ],
 	[ 'chains', 'allowed_chain_32', 'gov_allowed', 'calls', {} ],

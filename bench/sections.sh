@@ -93,6 +93,30 @@ section_budgets() {
 	side_by_side "$(middle)" -- "${names[@]}"
 }
 
+# So many uses of users, each one's first: of users that are there, and of others that the use creates.
+section_first_use() {
+	local name clients seconds
+	declare -A rate=()
+
+	clients=$(middle)
+	make_users $((2 * USERS + DURATION * (ROUNDS + 2) * 10000))
+	run_once consume_known "$clients" 1 >/dev/null
+	for name in consume_ready_made consume_first_use consume_ready_made consume_first_use; do
+		seconds=$(now_s)
+		pgbench -n -M prepared -f "$SANDBOX/$name.sql" -c "$clients" -j "$(nproc)" -t $((USERS / clients)) >/dev/null 2>&1 || die "pgbench $name"
+		rate[$name]+="$(awk -v users="$USERS" -v s="$(since "$seconds")" 'BEGIN {printf "%.0f ", users / s}')"
+		roll_up postgres
+	done
+	for name in ready_made first_use; do
+		fact "$USERS users, $clients clients: first gov_consume of each, $([ "$name" = first_use ] && echo "which creates them" || echo "of users that somebody made"), a second, in turns" "${rate[consume_$name]}"
+	done
+	fact "of users that it creates to of ready-made ones" "$(awk -v a="${rate[consume_first_use]}" -v b="${rate[consume_ready_made]}" '
+		BEGIN {n = split(a, x); split(b, y); for (i = 1; i <= n; i++) t += x[i] / y[i] / n; printf "%.2f", t}')" ">= 0.5"
+	side_by_side "$clients" -- consume_known consume_ready_made consume_first_use consume_inserted
+	roll_up postgres
+	run_sql -c "alter system reset governance.created_entities_max" -c "select pg_reload_conf()" >/dev/null
+}
+
 section_chains() {
 	side_by_side "$(middle)" -- gov_allowed allowed_chain_32 allowed_20_budgets gov_consume consume_chain_32 consume_20_budgets
 }

@@ -30,6 +30,8 @@ create table @extschema@.gov_entity_types
     attribution_keys text[] collate "C" not null default '{}',
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    on_unknown text collate "C" not null default 'ignore',
+    parent_key text collate "C",
 
     constraint gov_entity_types_pkey primary key (id),
     constraint gov_entity_types_id_check
@@ -41,7 +43,11 @@ create table @extschema@.gov_entity_types
     constraint gov_entity_types_attribution_keys_check
         check (not jsonb_path_exists(
             to_jsonb(attribution_keys),
-            'strict $[*] ? (@.type() != "string" || @ == "" || @ like_regex "[\\u0001-\\u001f\\u007f]" || @ like_regex "^.{255}.")'))
+            'strict $[*] ? (@.type() != "string" || @ == "" || @ like_regex "[\\u0001-\\u001f\\u007f]" || @ like_regex "^.{255}.")')),
+    constraint gov_entity_types_on_unknown_check
+        check (on_unknown in ('ignore', 'create', 'deny')),
+    constraint gov_entity_types_parent_key_check
+        check (length(parent_key) between 1 and 255 and parent_key !~ '[\u0001-\u001f\u007f]')
 )
 using heap;
 
@@ -52,9 +58,13 @@ comment on column @extschema@.gov_entity_types.description is 'free text, for pe
 comment on column @extschema@.gov_entity_types.attribution_keys is 'the dimension keys whose values are ids of entities of this type; stored sorted and distinct';
 comment on column @extschema@.gov_entity_types.created_at is 'when the row was made';
 comment on column @extschema@.gov_entity_types.updated_at is 'when a value of the row last changed';
+comment on column @extschema@.gov_entity_types.on_unknown is 'what a dimension under one of attribution_keys does whose value is no entity of this type: ignore, as if it were not there; create the entity when a use is granted; deny the call. A key belongs to one type at most that does not ignore (since 1.1.0)';
+comment on column @extschema@.gov_entity_types.parent_key is 'the dimension that names the parent of an entity that a use creates; null, or none in the call: it is a root (since 1.1.0)';
 comment on constraint gov_entity_types_id_check on @extschema@.gov_entity_types is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_entity_types_name_check on @extschema@.gov_entity_types is 'A display name is 1 to 255 characters without control characters.';
 comment on constraint gov_entity_types_attribution_keys_check on @extschema@.gov_entity_types is 'An attribution key is 1 to 255 characters without control characters.';
+comment on constraint gov_entity_types_on_unknown_check on @extschema@.gov_entity_types is 'What unknown ids do is "ignore", "create" or "deny".';
+comment on constraint gov_entity_types_parent_key_check on @extschema@.gov_entity_types is 'A dimension key is 1 to 255 characters without control characters; no parent is null.';
 
 create table @extschema@.gov_capabilities
 (
@@ -108,6 +118,7 @@ create table @extschema@.gov_entities
     blocked_at timestamptz,
     blocked_until timestamptz,
     blocked_reason text,
+    created_by_use boolean not null default false,
 
     constraint gov_entities_pkey primary key (owner_id, id),
     constraint gov_entities_type_id_fkey foreign key (type_id) references @extschema@.gov_entity_types (id),
@@ -146,6 +157,8 @@ create index gov_entities_type_id_idx on @extschema@.gov_entities (type_id, owne
 
 -- Those that are blocked, which are few.
 create index gov_entities_blocked on @extschema@.gov_entities (owner_id, id) where blocked_at is not null;
+-- Those of an owner that uses have created, to be counted.
+create index gov_entities_created_by_use_idx on @extschema@.gov_entities (owner_id) where created_by_use;
 
 comment on table @extschema@.gov_entities is 'what is governed; entities belong to one owner and form trees';
 comment on column @extschema@.gov_entities.owner_id is 'one of the vendor''s customers; does not change';
@@ -160,6 +173,7 @@ comment on column @extschema@.gov_entities.updated_at is 'when a value of the ro
 comment on column @extschema@.gov_entities.blocked_at is 'when it was blocked; null: it is not. What involves a blocked entity is denied; gov_block() (since 1.1.0)';
 comment on column @extschema@.gov_entities.blocked_until is 'when the block ends by itself; null: not before gov_unblock() (since 1.1.0)';
 comment on column @extschema@.gov_entities.blocked_reason is 'why, for people to read (since 1.1.0)';
+comment on column @extschema@.gov_entities.created_by_use is 'true: a use created it, because on_unknown of its type says so (since 1.1.0)';
 comment on constraint gov_entities_type_id_fkey on @extschema@.gov_entities is 'An entity has a type that exists; gov_upsert_entity_types() creates one.';
 comment on constraint gov_entities_owner_id_check on @extschema@.gov_entities is 'An owner is 1 to 255 characters without control characters.';
 comment on constraint gov_entities_id_check on @extschema@.gov_entities is 'An id is 1 to 255 characters without control characters.';

@@ -259,12 +259,12 @@ alter table @extschema@.gov_denials replica identity full;
 
 comment on table @extschema@.gov_denials is 'who was denied what: a row per budget that denied, window, reason and kind of call, or per blocked entity or dimension key and day; at most two seconds behind (since 1.1.0)';
 comment on column @extschema@.gov_denials.owner_id is 'one of the vendor''s customers';
-comment on column @extschema@.gov_denials.assignment_id is 'the budget that did not allow the calls; null where none decided (Blocked, Ungoverned)';
-comment on column @extschema@.gov_denials.entity_id is 'the entity of that budget, or the one that was blocked; null for Ungoverned, and where the budget was deleted before the row was written';
+comment on column @extschema@.gov_denials.assignment_id is 'the budget that did not allow the calls; null where none decided (Blocked, UnknownEntity, Ungoverned)';
+comment on column @extschema@.gov_denials.entity_id is 'the entity of that budget, or the one that was blocked; null for UnknownEntity and Ungoverned, and where the budget was deleted before the row was written';
 comment on column @extschema@.gov_denials.capability_id is 'the capability that was asked for';
 comment on column @extschema@.gov_denials.reason is 'the denied_reason that the calls got';
-comment on column @extschema@.gov_denials.dimension_key is 'for Ungoverned the dimension that could have named an entity that has a budget, one row each; null where the calls had none';
-comment on column @extschema@.gov_denials.window_start is 'of the budget''s window; null for one that never resets; for Blocked and Ungoverned that of the day, in UTC';
+comment on column @extschema@.gov_denials.dimension_key is 'for UnknownEntity the dimension whose value was no entity of its type, for Ungoverned the one that could have named an entity that has a budget; one row each, and null where the calls had none';
+comment on column @extschema@.gov_denials.window_start is 'of the budget''s window; null for one that never resets; for Blocked, UnknownEntity and Ungoverned that of the day, in UTC';
 comment on column @extschema@.gov_denials.window_end is 'exclusive; null for a budget that never resets';
 comment on column @extschema@.gov_denials.is_check is 'true: checks (gov_check, gov_allowed, gov_headroom); false: uses and holds';
 comment on column @extschema@.gov_denials.denied_count is 'how many calls; one that several budgets denied counts under each of them';

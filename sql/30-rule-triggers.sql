@@ -50,6 +50,29 @@ create trigger gov_entities_removed
     for each row
     execute function @extschema@.gov_entity_removed();
 
+-- A dimension key says what one type does with unknown ids (src/rules/unknown_key.c).
+
+create function @extschema@.gov_unknown_key_unique()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_unknown_key_unique_1_1';
+
+comment on function @extschema@.gov_unknown_key_unique() is
+    'trigger: refuses an attribution key of two types whose on_unknown is not ignore (23505)';
+
+create trigger gov_entity_types_unknown_key
+    after insert on @extschema@.gov_entity_types
+    for each row
+    when (new.on_unknown <> 'ignore')
+    execute function @extschema@.gov_unknown_key_unique();
+
+create trigger gov_entity_types_unknown_key_anew
+    after update on @extschema@.gov_entity_types
+    for each row
+    when (new.on_unknown <> 'ignore'
+        and (old.on_unknown = 'ignore' or new.attribution_keys is distinct from old.attribution_keys))
+    execute function @extschema@.gov_unknown_key_unique();
+
 -- They judge whole statements, after all triggers for rows, and fire by name: gov_assignments_allocated takes its lock last.
 
 create function @extschema@.gov_assignment_placed()

@@ -18,6 +18,8 @@ return jsonb_build_object(
     'displayName', stored.display_name,
     'description', stored.description,
     'attributionKeys', stored.attribution_keys,
+    'onUnknown', stored.on_unknown,
+    'parentKey', stored.parent_key,
     'createdAt', @extschema@._gov_json(stored.created_at),
     'updatedAt', @extschema@._gov_json(stored.updated_at));
 
@@ -66,6 +68,10 @@ begin
         stored.attribution_keys := @extschema@._gov_sorted(@extschema@._gov_texts(item -> 'attributionKeys'));
     end if;
     stored.attribution_keys := coalesce(stored.attribution_keys, '{}');
+    stored.on_unknown := coalesce(item ->> 'onUnknown', stored.on_unknown, 'ignore');
+    if item ? 'parentKey' then
+        stored.parent_key := nullif(item ->> 'parentKey', '');
+    end if;
     return stored;
 end
 $$;
@@ -109,7 +115,9 @@ declare
         "id": "a string",
         "displayName": "a string or null",
         "description": "a string or null",
-        "attributionKeys": "an array of strings"}';
+        "attributionKeys": "an array of strings",
+        "onUnknown": "a string",
+        "parentKey": "a string or null"}';
     wanted jsonb := '{}';
     ids text[] := '{}';
     item jsonb;
@@ -139,15 +147,15 @@ begin
         ids := ids || id;
     end loop;
 
-    insert into @extschema@.gov_entity_types as t (id, display_name, description, attribution_keys)
-    select p.id, p.display_name, p.description, p.attribution_keys
+    insert into @extschema@.gov_entity_types as t (id, display_name, description, attribution_keys, on_unknown, parent_key)
+    select p.id, p.display_name, p.description, p.attribution_keys, p.on_unknown, p.parent_key
     from jsonb_each(wanted) w
     left join @extschema@.gov_entity_types s on s.id = w.key
     cross join lateral @extschema@._gov_patched(s, w.value) p
     order by p.id collate "C"
     on conflict (id) do update
-        set (display_name, description, attribution_keys) = (
-            select p.display_name, p.description, p.attribution_keys
+        set (display_name, description, attribution_keys, on_unknown, parent_key) = (
+            select p.display_name, p.description, p.attribution_keys, p.on_unknown, p.parent_key
             from @extschema@._gov_patched(t, wanted -> t.id) p)
         where t is distinct from @extschema@._gov_patched(t, wanted -> t.id);
 
@@ -170,10 +178,13 @@ $$Creates entity types and changes existing ones.
 
 types: an array of 1 to 100 objects, or {"types": [...]}, with the keys
     id (absent: made from displayName, "AI agent" becomes "ai-agent"), displayName (null or "": the id),
-    description (null or "": none), attributionKeys (an array of dimension keys); omitted keys keep their value
+    description (null or "": none), attributionKeys (an array of dimension keys), onUnknown ("ignore", the default, "create" or
+    "deny": what a dimension does whose value is no entity of the type), parentKey (the dimension that names the parent of what a
+    use creates; null or "": none); omitted keys keep their value
 result: the stored types as an array in the order given, with createdAt and updatedAt
-errors: 22004 null; 22023 malformed, unknown key, no item, no id to be made; 23505 made id of a type with another name;
-    42501 in a session pinned to an owner; 54000 more than 100 items$$;
+errors: 22004 null; 22023 malformed, unknown key, no item, no id to be made; 23505 made id of a type with another name,
+    or an attribution key that another type has too, both with another onUnknown than "ignore"; 23514 a value that breaks a rule of
+    its column; 42501 in a session pinned to an owner; 54000 more than 100 items$$;
 
 create function @extschema@.gov_get_entity_type(id text)
 returns jsonb

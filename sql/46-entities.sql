@@ -14,6 +14,7 @@ return jsonb_build_object(
     'blockedAt', @extschema@._gov_json(stored.blocked_at),
     'blockedUntil', @extschema@._gov_json(stored.blocked_until),
     'blockedReason', stored.blocked_reason,
+    'createdByUse', stored.created_by_use,
     'createdAt', @extschema@._gov_json(stored.created_at),
     'updatedAt', @extschema@._gov_json(stored.updated_at));
 

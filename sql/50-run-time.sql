@@ -55,9 +55,10 @@ $$Whether so much may be used. Changes nothing.
 
 owner_id: one of the vendor's customers; capability_id: what is used; amount: how much, in the capability's unit, 0 or more,
     rounded to 9 decimals; dimensions: a flat object of strings, numbers and booleans; a value names an entity when its key is
-    an attribution key of the entity's type; entity_ids: entities by id. At most 1,000 entities may be named
-result: is_granted: whether every hard budget allows it; denied_reason: null, RequestedUsageExceedingLimit, BudgetExceeded,
-    Ungoverned or Unavailable; remaining: the least headroom of the hard budgets, null without any; retry_at: the latest window end
+    an attribution key of the entity's type, and what it does otherwise on_unknown of that type says: an entity that a use would
+    create counts as if it were there; entity_ids: entities by id. At most 1,000 entities may be named
+result: is_granted: whether every hard budget allows it; denied_reason: null, Blocked, UnknownEntity, Ungoverned,
+    RequestedUsageExceedingLimit, BudgetExceeded or Unavailable; remaining: the least headroom of the hard budgets, null without any; retry_at: the latest window end
     of the budgets that deny, null when granted or when one never resets; chains: per entity named an array of budgets up to the
     root, each an object with entityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, isGranted,
     isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd
@@ -139,7 +140,8 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_ingest_1_0';
 
 comment on function @extschema@.gov_ingest(text, text, numeric, jsonb, text[], text, timestamptz) is
-$$Records what was used, whatever the limits, and counts it on every budget of its set at once.
+$$Records what was used, whatever the limits, and counts it on every budget of its set at once. It creates entities as gov_consume
+does, and where it cannot, or must not, it records without them.
 
 owner_id, capability_id, dimensions, entity_ids: those of gov_check; amount: how much, in the capability's unit, negative for a
     correction; idempotency_key: 1 to 255 characters, unique per owner over events and holds; occurred_at: decides the window;
@@ -203,7 +205,8 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_consume_1_0';
 
 comment on function @extschema@.gov_consume(text, text, numeric, jsonb, text[], text) is
-$$Checks and records in one atomic step: no two calls ever pass on the same headroom. A denied one records nothing.
+$$Checks and records in one atomic step: no two calls ever pass on the same headroom. A denied one records nothing; a granted one
+creates the entities that it names and that their types' on_unknown says to create, as the extension's owner.
 
 owner_id, capability_id, amount, dimensions, entity_ids: those of gov_check; idempotency_key: that of gov_ingest; a denied call
     uses no key
@@ -262,7 +265,7 @@ as 'MODULE_PATHNAME', 'gov_reserve_1_0';
 
 comment on function @extschema@.gov_reserve(text, text, numeric, jsonb, text[], text, interval) is
 $$Holds an amount against every budget of its set, for a call whose true cost is known only later, until gov_settle, gov_release or
-the end of its ttl. A denied one holds nothing.
+the end of its ttl. A denied one holds nothing; a granted one creates entities as gov_consume does.
 
 owner_id, capability_id, amount, dimensions, entity_ids: those of gov_check; idempotency_key: that of gov_ingest, in the same name
     space; a denied call uses no key; ttl: how long from now on, more than nothing; not part of what makes a call

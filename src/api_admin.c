@@ -175,6 +175,7 @@ gov_engine_facts_1_0(PG_FUNCTION_ARGS)
 	put_fact(result, "events", pg_atomic_read_u64(&gov_shared->events));
 	put_fact(result, "denials", denials);
 	put_fact(result, "denials_not_kept", pg_atomic_read_u64(&gov_shared->denials_unkept));
+	put_fact(result, "creations_refused", pg_atomic_read_u64(&gov_shared->creations_refused));
 	put_fact(result, "alerts_not_told", pg_atomic_read_u64(&gov_shared->alerts_untold));
 	put_fact(result, "worker_pid", gov_worker_pid());
 	return (Datum) 0;

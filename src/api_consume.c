@@ -65,10 +65,22 @@ denial_hint(const GovDecision *decision)
 		return "Use less at a time, or raise the limit.";
 	if (decision->denial == GOV_DENIAL_BLOCKED)
 		return "End the block with gov_unblock.";
+	if (decision->denial == GOV_DENIAL_UNKNOWN_ENTITY)
+		return "Create the entity with gov_upsert_entities, or change on_unknown of its type.";
 	if (!decision->has_retry_at)
 		return "Raise the limit.";
 	return psprintf("Retry after %s, or raise the limit.",
 					timestamptz_to_str(decision->retry_at));
+}
+
+static const char *
+denial_detail(const GovDecision *decision, const GovResolution *resolution)
+{
+	if (decision->denial == GOV_DENIAL_BLOCKED)
+		return gov_answer_block(resolution);
+	if (decision->denial == GOV_DENIAL_UNKNOWN_ENTITY)
+		return gov_answer_unknown(resolution);
+	return psprintf("Failing budgets: %s", gov_answer_failing(resolution));
 }
 
 static void
@@ -79,9 +91,7 @@ raise_denied(const GovArguments *arguments, const GovDecision *decision,
 			(errcode(GOV_ERRCODE_DENIED),
 			 errmsg("use of \"%s\" denied: %s", gov_error_shown(text_to_cstring(arguments->capability)),
 					gov_decide_reason(decision->denial)),
-			 decision->denial == GOV_DENIAL_BLOCKED ?
-			 errdetail("%s", gov_answer_block(resolution)) :
-			 errdetail("Failing budgets: %s", gov_answer_failing(resolution)),
+			 errdetail("%s", denial_detail(decision, resolution)),
 			 errhint("%s", denial_hint(decision))));
 }
 

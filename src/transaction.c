@@ -27,6 +27,7 @@
 #include "base/spi.h"
 #include "cache/barrier.h"
 #include "cache/changes.h"
+#include "cache/created.h"
 #include "cache/denials.h"
 #include "cache/own_counts.h"
 #include "cache/pending.h"
@@ -78,6 +79,7 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 			forget_private();
 			gov_changes_commit();
+			gov_created_commit();
 			gov_own_end();
 			gov_pending_commit();
 			gov_tail_commit();
@@ -94,6 +96,7 @@ at_transaction_end(XactEvent event, void *arg)
 			gov_spi_abort(0);
 			forget_private();
 			gov_changes_abort();
+			gov_created_abort(0);
 			gov_own_end();
 			gov_pending_abort(0);
 			gov_tail_abort(0);
@@ -115,6 +118,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 	{
 		case SUBXACT_EVENT_COMMIT_SUB:
 			gov_pending_merge(GetCurrentTransactionNestLevel());
+			gov_created_merge(GetCurrentTransactionNestLevel());
 			gov_own_merge(GetCurrentTransactionNestLevel());
 			gov_barrier_merge(GetCurrentTransactionNestLevel());
 			gov_denials_merge(GetCurrentTransactionNestLevel());
@@ -127,6 +131,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 			gov_spi_abort(GetCurrentTransactionNestLevel());
 			forget_private();
 			gov_changes_abort_sub();
+			gov_created_abort(GetCurrentTransactionNestLevel());
 			gov_pending_abort(GetCurrentTransactionNestLevel());
 			gov_own_abort(GetCurrentTransactionNestLevel());
 			gov_tail_abort(GetCurrentTransactionNestLevel());

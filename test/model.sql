@@ -263,6 +263,25 @@ begin
 end
 $$;
 
+-- What a call was to create is there, exactly as it would have been, or, if nothing was to be, is not.
+create function model.created(owner text, wanted jsonb, is_done boolean) returns void
+language plpgsql
+as $$
+begin
+    perform model.same('created', (
+        select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'type', e.type_id, 'parent', e.parent_id, 'by_use', e.created_by_use) order by e.id), '[]')
+        from gov_entities as e
+        where e.owner_id = owner and e.id in (select w.item ->> 'id' from jsonb_array_elements(wanted) as w (item))), case when is_done then wanted else '[]' end);
+end
+$$;
+
+create function model.would_be(owner text, dims jsonb) returns jsonb
+language sql
+as $$
+    select coalesce(jsonb_agg(jsonb_build_object('id', w.id, 'type', w.type_id, 'parent', w.parent_id, 'by_use', true) order by w.id), '[]')
+    from oracle.would_be(owner, dims) as w
+$$;
+
 -- An event that was just recorded: what it was resolved and charged to. Answers what is to be remembered of it.
 create function model.event(event_id bigint, owner text, capability text, asked numeric, dims jsonb, ids text[], key text, at timestamptz, since timestamptz, settles uuid default null) returns jsonb
 language plpgsql
@@ -316,9 +335,11 @@ as $$
 declare
     since timestamptz := oracle.now();
     at timestamptz := oracle.now() - ago;
+    created jsonb := model.would_be(owner, dims);
     given record;
 begin
     select * into given from gov_ingest(owner, capability, amount, dims, ids, key, at);
+    perform model.created(owner, created, true);
     if given.is_duplicate then
         raise exception 'model: a new use is the duplicate of %', given.event_id;
     end if;
@@ -420,9 +441,11 @@ declare
     since timestamptz := oracle.now();
     overdue uuid[] := model.overdue(owner);
     expected jsonb[] := oracle.answers(owner, capability, amount, dims, ids, in_flight);
+    created jsonb := model.would_be(owner, dims);
     given record;
 begin
     select * into given from gov_consume(owner, capability, amount, dims, ids, key);
+    perform model.created(owner, created, given.is_granted and first is null);
     perform model.same('granted', to_jsonb(given.is_granted), variadic array(select e -> 'is_granted' from unnest(expected) as e where first is null) || array(select to_jsonb(true) where first is not null));
     if given.is_granted then
         expected := oracle.answers(owner, capability, 0, dims, ids, in_flight, true);
@@ -444,6 +467,7 @@ declare
     since timestamptz := oracle.now();
     overdue uuid[] := model.overdue(owner);
     expected jsonb[] := oracle.answers(owner, capability, amount, dims, ids, in_flight);
+    created jsonb := model.would_be(owner, dims);
     event_id bigint;
     message text;
     failing text;
@@ -454,6 +478,7 @@ begin
         when sqlstate 'GV001' then
             get stacked diagnostics message = message_text, failing = pg_exception_detail;
     end;
+    perform model.created(owner, created, message is null and first is null);
     if first is not null then
         perform model.same('gov_require again', to_jsonb(event_id), to_jsonb(first));
         return '{}';
@@ -461,13 +486,13 @@ begin
     perform model.same('gov_require', jsonb_build_object('message', message, 'failing', (
             select jsonb_agg(n order by n)
             from jsonb_array_elements(case
-                when failing not like 'Entity % is blocked until %.' then regexp_replace(failing, '^Failing budgets: ', '')::jsonb
+                when failing not like 'Entity % is blocked until %.' and failing not like 'Dimension % is no entity of type %' then regexp_replace(failing, '^Failing budgets: ', '')::jsonb
             end) as n
         )), variadic array(
             select jsonb_build_object('message', format('use of "%s" denied: %s', capability, e ->> 'denied_reason'), 'failing', (
                 select jsonb_agg(distinct n)
                 from jsonb_path_query((e ->> 'chains')::jsonb, '$[*][*] ? (@.isGranted == false)') as n
-                where e ->> 'denied_reason' <> 'Blocked'
+                where e ->> 'denied_reason' not in ('Blocked', 'UnknownEntity')
             ))
             from unnest(expected) as e
             where not (e -> 'is_granted')::boolean
@@ -561,10 +586,12 @@ declare
     since timestamptz := oracle.now();
     overdue uuid[] := model.overdue(owner);
     expected jsonb[] := oracle.answers(owner, capability, amount, dims, ids, in_flight);
+    created jsonb := model.would_be(owner, dims);
     given record;
     hold gov_reservations;
 begin
     select * into given from gov_reserve(owner, capability, amount, dims, ids, key, ttl);
+    perform model.created(owner, created, given.is_granted);
     perform model.same('granted', to_jsonb(given.is_granted), variadic array(select e -> 'is_granted' from unnest(expected) as e));
     if not given.is_granted then
         perform model.decided('gov_reserve', to_jsonb(given), expected, '{"reservation_id": null, "expires_at": null, "is_duplicate": false, "state": null}');

@@ -60,34 +60,109 @@ begin
 end
 $$;
 
--- An entity and its ancestors, with their distance.
-create function oracle.chain(owner text, entity text) returns table (distance int, id text)
+-- The dimensions whose values are no entity of the type that speaks for their key.
+create function oracle.unknown(owner text, dims jsonb) returns table (key text, id text, type_id text, creates boolean, parent_key text)
 language sql stable
 as $$
-    with recursive up (distance, id, parent_id) as (
+    select d.key, d.value, t.id, t.on_unknown = 'create' and length(d.value) between 1 and 255 and d.value !~ '[\u0001-\u001f\u007f]', t.parent_key
+    from gov_entity_types as t, jsonb_each_text(dims) as d (key, value)
+    where t.on_unknown <> 'ignore'
+      and d.key = any (t.attribution_keys)
+      and d.value is not null
+      and not exists (select from gov_entities as e where e.owner_id = owner and e.id = d.value and (e.type_id = t.id or t.on_unknown = 'create'))
+$$;
+
+-- Does a dimension name an entity of this type, if there is one under its value?
+create function oracle.fits(key text, type text) returns boolean
+language sql stable
+as $$
+    select exists (select from gov_entity_types as t where t.id = type and key = any (t.attribution_keys))
+$$;
+
+-- What a use would create: for each id the first dimension that speaks for it, below what the dimension parent_key stands for, be that
+-- there or created too. A parent that would be below its child is none.
+create function oracle.would_be(owner text, dims jsonb) returns table (id text, type_id text, parent_id text)
+language plpgsql stable
+as $$
+declare
+    made jsonb := '{}';
+    ids text[] := '{}';
+    item record;
+    below text;
+begin
+    for item in select u.* from oracle.unknown(owner, dims) as u where u.creates order by u.key collate "C" loop
+        continue when made ? item.id;
+        made := made || jsonb_build_object(item.id, jsonb_build_object('type', item.type_id, 'candidate', dims ->> item.parent_key, 'key', item.parent_key));
+        ids := ids || item.id;
+    end loop;
+    foreach id in array ids loop
+        type_id := made -> id ->> 'type';
+        parent_id := made -> id ->> 'candidate';
+        if not exists (select from gov_entities as e where e.owner_id = owner and e.id = would_be.parent_id and oracle.fits(made -> would_be.id ->> 'key', e.type_id)) then
+            if not coalesce(oracle.fits(made -> id ->> 'key', made -> parent_id ->> 'type'), false) then
+                parent_id := null;
+            end if;
+            below := parent_id;
+            while below is not null loop
+                if below = id then
+                    parent_id := null;
+                    exit;
+                end if;
+                below := made -> below ->> 'parent';
+            end loop;
+        end if;
+        made := jsonb_set(made, array[id, 'parent'], coalesce(to_jsonb(parent_id), 'null'));
+        return next;
+    end loop;
+end
+$$;
+
+-- The entities of an owner, as they are for a call with these dimensions: those that it would create are among them.
+create function oracle.entities(owner text, dims jsonb) returns table (id text, type_id text, parent_id text, archived_at timestamptz, blocked_at timestamptz, blocked_until timestamptz)
+language sql stable
+as $$
+    select e.id, e.type_id, e.parent_id, e.archived_at, e.blocked_at, e.blocked_until
+    from gov_entities as e
+    where e.owner_id = owner
+    union all
+    select w.id, w.type_id, w.parent_id, null, null, null
+    from oracle.would_be(owner, dims) as w
+    where dims is not null and exists (select from gov_entity_types as t where t.on_unknown = 'create')
+$$;
+
+-- An entity and its ancestors, with their distance.
+create function oracle.chain(owner text, entity text, dims jsonb default null) returns table (distance int, id text)
+language sql stable
+as $$
+    with recursive entity as materialized (
+        select * from oracle.entities(owner, dims)
+    ), up (distance, id, parent_id) as (
         select 0, e.id, e.parent_id
-        from gov_entities as e
-        where e.owner_id = owner and e.id = entity
+        from entity as e
+        where e.id = $2
         union all
         select u.distance + 1, e.id, e.parent_id
         from up as u
-        join gov_entities as e on e.owner_id = owner and e.id = u.parent_id
+        join entity as e on e.id = u.parent_id
     )
     select u.distance, u.id from up as u
 $$;
 
--- The entities a call names or resolves to, each once, at its first place: entity_ids in their order, then dimensions by key.
-create function oracle.named(owner text, dims jsonb, ids text[]) returns table (place bigint, id text)
+-- The entities a call names or resolves to, each once, at its first place: entity_ids in their order, then dimensions by key. With
+-- as_if those count that the call would create.
+create function oracle.named(owner text, dims jsonb, ids text[], as_if boolean default true) returns table (place bigint, id text)
 language sql stable
 as $$
-    with met (part, key, position, id) as (
+    with entity as materialized (
+        select * from oracle.entities(owner, case when as_if then dims end)
+    ), met (part, key, position, id) as (
         select 1, '', i.position, e.id
         from unnest(ids) with ordinality as i (id, position)
-        join gov_entities as e on e.owner_id = owner and e.id = i.id
+        join entity as e on e.id = i.id
         union all
         select 2, d.key, 0, e.id
         from jsonb_each_text(coalesce(dims, '{}')) as d (key, value)
-        join gov_entities as e on e.owner_id = owner and e.id = d.value
+        join entity as e on e.id = d.value
         join gov_entity_types as t on t.id = e.type_id and d.key = any (t.attribution_keys)
     ), first_met as (
         select distinct on (m.id) m.*
@@ -99,12 +174,12 @@ as $$
 $$;
 
 -- The budgets of a call: on an unarchived entity of the resolved set, with their whole scope in the set.
-create function oracle.budgets(owner text, capability text, dims jsonb, ids text[]) returns setof gov_assignments
+create function oracle.budgets(owner text, capability text, dims jsonb, ids text[], as_if boolean default true) returns setof gov_assignments
 language sql stable
 as $$
     with resolved as (
         select distinct c.id
-        from oracle.named(owner, dims, ids) as n, oracle.chain(owner, n.id) as c
+        from oracle.named(owner, dims, ids, as_if) as n, oracle.chain(owner, n.id, case when as_if then dims end) as c
     )
     select a.*
     from gov_assignments as a
@@ -121,7 +196,7 @@ create function oracle.blocked_until(owner text, dims jsonb, ids text[], at time
 language sql stable
 as $$
     select max(coalesce(e.blocked_until, 'infinity'))
-    from oracle.named(owner, dims, ids) as n, oracle.chain(owner, n.id) as c
+    from oracle.named(owner, dims, ids) as n, oracle.chain(owner, n.id, dims) as c
     join gov_entities as e on e.owner_id = owner and e.id = c.id
     where e.blocked_at is not null and (e.blocked_until is null or e.blocked_until > at)
 $$;
@@ -270,7 +345,7 @@ begin
         from state as s
     ), node as materialized (
         select n.place, c.distance, b.*
-        from oracle.named(owner, dims, ids) as n, oracle.chain(owner, n.id) as c
+        from oracle.named(owner, dims, ids) as n, oracle.chain(owner, n.id, dims) as c
         join budget as b on b.entity_id = c.id
     ), chain as (
         select n.place,
@@ -305,6 +380,11 @@ begin
            (select coalesce(jsonb_agg(c.nodes order by c.place), '[]') from chain as c)
     into decision
     from budget as b;
+    if exists (select from oracle.unknown(owner, dims) as u where not u.creates) then
+        decision.is_granted := false;
+        decision.denied_reason := 'UnknownEntity';
+        decision.retry_at := null;
+    end if;
     if blocked_until is not null then
         decision.retry_at := case
             when isfinite(blocked_until) and (decision.is_granted or decision.retry_at is not null) then greatest(blocked_until, decision.retry_at)
@@ -317,11 +397,11 @@ end
 $$;
 
 -- What an event must have been charged to: its budgets' counters, each with the window of its time.
-create function oracle.charges(owner text, capability text, dims jsonb, ids text[], at timestamptz) returns table (counter_id bigint, window_start timestamptz, window_end timestamptz)
+create function oracle.charges(owner text, capability text, dims jsonb, ids text[], at timestamptz, as_if boolean default false) returns table (counter_id bigint, window_start timestamptz, window_end timestamptz)
 language sql stable
 as $$
     select b.counter_id, w.window_start, w.window_end
-    from oracle.budgets(owner, capability, dims, ids) as b, oracle.window_at(b.cadence, b.anchor_at, b.timezone, at) as w
+    from oracle.budgets(owner, capability, dims, ids, as_if) as b, oracle.window_at(b.cadence, b.anchor_at, b.timezone, at) as w
 $$;
 
 -- A decision as it is compared: the text of the chains counts, with the digits of its numbers.
@@ -402,7 +482,8 @@ begin
 end
 $$;
 
--- The resolved set as the ledger keeps it: each entity followed by its ancestors, in order of first appearance.
+-- The resolved set as the ledger keeps it: each entity followed by its ancestors, in order of first appearance. What the call had
+-- to create is there by then.
 create function oracle.resolved(owner text, dims jsonb, ids text[]) returns text[]
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
@@ -412,7 +493,7 @@ begin
         select coalesce(array_agg(f.id order by f.first), '{}')
         from (
             select c.id, min(array[n.place, c.distance]) as first
-            from oracle.named(owner, dims, ids) as n, oracle.chain(owner, n.id) as c
+            from oracle.named(owner, dims, ids, false) as n, oracle.chain(owner, n.id) as c
             group by c.id
         ) as f
     );

@@ -178,6 +178,30 @@ begin
             and id = entity);
 end $$;
 
+-- A use by a guest of a crew, neither of whom need be there.
+create procedure spec.use_by(amount numeric, who text, crew text default null)
+language plpgsql as $$
+declare
+    r record;
+begin
+    select * into r from gov_consume('iso', 'tokens', amount, jsonb_build_object('guestId', who, 'crewId', crew));
+    raise notice '%', spec.told(r.is_granted, r.denied_reason, r.remaining, r.chains, r.is_duplicate);
+end $$;
+
+-- What uses have created, and which entities the events name.
+create procedure spec.look_at_created()
+language plpgsql as $$
+begin
+    raise notice '%; %', (
+        select coalesce(string_agg(concat_ws(' below ', id, parent_id), ', ' order by id), 'nothing')
+        from gov_entities
+        where owner_id = 'iso'
+            and created_by_use), (
+        select string_agg(concat_ws(' ', trim_scale(amount), array_to_string(entity_ids, '+')), ', ' order by amount, entity_ids)
+        from gov_events
+        where owner_id = 'iso');
+end $$;
+
 -- Everything of "iso" is gone.
 create procedure spec.clear()
 language plpgsql as $$

@@ -2,6 +2,8 @@
 --
 --     acme ── 3 departments ── 12 teams ── 120 users ── 240 agents        and 3 models, roots of their own
 --
+-- Users need not be known before they appear: their first use creates them below their team. Models must be.
+--
 -- Limits are shares of the traffic that is about to come (:tokens and :requests in all), so that
 -- any trace meets some budgets that hold and some that are too tight.
 
@@ -11,9 +13,9 @@ select gov_upsert_entity_types('{"types": [
     {"displayName": "Organization", "id": "org", "attributionKeys": ["orgId"]},
     {"displayName": "Department",   "attributionKeys": ["departmentId"]},
     {"displayName": "Team",         "attributionKeys": ["teamId"]},
-    {"displayName": "User",         "attributionKeys": ["userId"]},
+    {"displayName": "User",         "attributionKeys": ["userId"], "onUnknown": "create", "parentKey": "teamId"},
     {"displayName": "Agent",        "attributionKeys": ["agentId"]},
-    {"displayName": "Model",        "attributionKeys": ["model"]}
+    {"displayName": "Model",        "attributionKeys": ["model"],  "onUnknown": "deny"}
 ]}');
 
 select gov_upsert_capabilities('{"capabilities": [

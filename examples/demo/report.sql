@@ -58,6 +58,28 @@ where owner_id = :'owner'
 order by entity_id;
 
 \echo
+\echo 'A user whom nobody has entered is governed by the team from the first call on; a model that nobody knows is denied:'
+\echo
+create temp table first_calls as
+select n, dimensions, c.is_granted, c.denied_reason, c.remaining
+from (values
+        (1, '{"userId": "new-hire", "teamId": "team-europe", "model": "small"}'::jsonb),
+        (2, '{"userId": "new-hire", "model": "small"}'),
+        (3, '{"userId": "new-hire", "model": "brand-new"}')) call (n, dimensions)
+cross join lateral gov_consume(:'owner', 'ai-tokens', 1000, dimensions) c
+order by n;
+select rpad(dimensions::text, 72) as dimensions,
+       is_granted as granted,
+       rpad(coalesce(denied_reason, ''), 16) as reason,
+       to_char(remaining, '99,999,999') as remaining
+from first_calls
+order by n;
+select rpad(id, 36) as created, rpad(type_id, 12) as type, parent_id as below
+from gov_entities
+where owner_id = :'owner'
+    and created_by_use;
+
+\echo
 \echo 'Support has used its month. A boost until the end of the week, and an agent in a loop that is stopped:'
 \echo
 create temp table asked (n int, step text, agent text, is_granted boolean, reason text, remaining numeric);

@@ -298,6 +298,29 @@ comment on constraint gov_entities_blocked_at_check on @extschema@.gov_entities 
 comment on constraint gov_entities_blocked_until_check on @extschema@.gov_entities is 'The end of a block is finite, or null for none, and there is a block (blocked_at).';
 comment on constraint gov_entities_blocked_reason_check on @extschema@.gov_entities is 'The reason of a block has 1 to 1000 characters, and there is a block (blocked_at).';
 
+-- What an unknown id does, and which entities a use has created. A column with a default is not added where a function uses the
+-- row type of the table; these two are made anew.
+drop function @extschema@._gov_json(@extschema@.gov_entity_types);
+drop function @extschema@._gov_json(@extschema@.gov_entities);
+
+alter table @extschema@.gov_entity_types
+    add column on_unknown text collate "C" not null default 'ignore',
+    add column parent_key text collate "C",
+    add constraint gov_entity_types_on_unknown_check check (on_unknown in ('ignore', 'create', 'deny')),
+    add constraint gov_entity_types_parent_key_check check (length(parent_key) between 1 and 255 and parent_key !~ '[\u0001-\u001f\u007f]');
+
+comment on column @extschema@.gov_entity_types.on_unknown is 'what a dimension under one of attribution_keys does whose value is no entity of this type: ignore, as if it were not there; create the entity when a use is granted; deny the call. A key belongs to one type at most that does not ignore (since 1.1.0)';
+comment on column @extschema@.gov_entity_types.parent_key is 'the dimension that names the parent of an entity that a use creates; null, or none in the call: it is a root (since 1.1.0)';
+comment on constraint gov_entity_types_on_unknown_check on @extschema@.gov_entity_types is 'What unknown ids do is "ignore", "create" or "deny".';
+comment on constraint gov_entity_types_parent_key_check on @extschema@.gov_entity_types is 'A dimension key is 1 to 255 characters without control characters; no parent is null.';
+
+alter table @extschema@.gov_entities
+    add column created_by_use boolean not null default false;
+
+create index gov_entities_created_by_use_idx on @extschema@.gov_entities (owner_id) where created_by_use;
+
+comment on column @extschema@.gov_entities.created_by_use is 'true: a use created it, because on_unknown of its type says so (since 1.1.0)';
+
 alter table @extschema@.gov_assignments
     add column call_limit numeric,
     add constraint gov_assignments_call_limit_check check (call_limit >= 0 and call_limit < 1000000000000000000);
@@ -499,12 +522,12 @@ alter table @extschema@.gov_denials replica identity full;
 
 comment on table @extschema@.gov_denials is 'who was denied what: a row per budget that denied, window, reason and kind of call, or per blocked entity or dimension key and day; at most two seconds behind (since 1.1.0)';
 comment on column @extschema@.gov_denials.owner_id is 'one of the vendor''s customers';
-comment on column @extschema@.gov_denials.assignment_id is 'the budget that did not allow the calls; null where none decided (Blocked, Ungoverned)';
-comment on column @extschema@.gov_denials.entity_id is 'the entity of that budget, or the one that was blocked; null for Ungoverned, and where the budget was deleted before the row was written';
+comment on column @extschema@.gov_denials.assignment_id is 'the budget that did not allow the calls; null where none decided (Blocked, UnknownEntity, Ungoverned)';
+comment on column @extschema@.gov_denials.entity_id is 'the entity of that budget, or the one that was blocked; null for UnknownEntity and Ungoverned, and where the budget was deleted before the row was written';
 comment on column @extschema@.gov_denials.capability_id is 'the capability that was asked for';
 comment on column @extschema@.gov_denials.reason is 'the denied_reason that the calls got';
-comment on column @extschema@.gov_denials.dimension_key is 'for Ungoverned the dimension that could have named an entity that has a budget, one row each; null where the calls had none';
-comment on column @extschema@.gov_denials.window_start is 'of the budget''s window; null for one that never resets; for Blocked and Ungoverned that of the day, in UTC';
+comment on column @extschema@.gov_denials.dimension_key is 'for UnknownEntity the dimension whose value was no entity of its type, for Ungoverned the one that could have named an entity that has a budget; one row each, and null where the calls had none';
+comment on column @extschema@.gov_denials.window_start is 'of the budget''s window; null for one that never resets; for Blocked, UnknownEntity and Ungoverned that of the day, in UTC';
 comment on column @extschema@.gov_denials.window_end is 'exclusive; null for a budget that never resets';
 comment on column @extschema@.gov_denials.is_check is 'true: checks (gov_check, gov_allowed, gov_headroom); false: uses and holds';
 comment on column @extschema@.gov_denials.denied_count is 'how many calls; one that several budgets denied counts under each of them';

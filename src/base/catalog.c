@@ -243,6 +243,9 @@ look_up(GovCatalog *catalog)
 	has_required = find_relations(catalog);
 	catalog->entities_blocked_at = find_column(catalog->entities, "blocked_at");
 	catalog->entities_blocked_until = find_column(catalog->entities, "blocked_until");
+	catalog->entities_created_by_use = find_column(catalog->entities, "created_by_use");
+	catalog->has_unknown_rules =
+		find_column(catalog->entity_types, "on_unknown") != InvalidAttrNumber;
 	catalog->assignments_call_limit = find_column(catalog->assignments, "call_limit");
 	catalog->events_reverses = find_column(catalog->events, "reverses");
 	catalog->usage_merged_windows = find_column(catalog->usage, "merged_windows");

@@ -21,6 +21,7 @@ typedef struct GovCatalog
 	AttrNumber	entities_blocked_at;	/* columns, from 1 on; invalid in an
 										 * older extension */
 	AttrNumber	entities_blocked_until;
+	AttrNumber	entities_created_by_use;
 	Oid			entities_pkey;	/* index on (owner_id, id) */
 	Oid			entities_parent;	/* index on (owner_id, parent_id) */
 	Oid			assignments;
@@ -69,6 +70,8 @@ typedef struct GovCatalog
 	Oid			limit_history_pkey;
 	Oid			rollup_state;
 	Oid			rollup_state_pkey;	/* index on (id); invalid when dropped */
+	bool		has_unknown_rules;	/* types say what unknown ids do: false in
+									 * an older extension */
 	bool		has_1_1_tables; /* false in an extension that is not updated
 								 * yet */
 	Oid			read_every_owner;	/* functions; invalid in an older

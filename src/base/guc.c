@@ -99,6 +99,7 @@ int			gov_tenant_cadence_s = 60;
 int			gov_tenant_thresholds = 5;
 int			gov_dimensions_max_kb = GOV_DIMENSIONS_MAX_DEFAULT_KB;
 int			gov_query_memory_kb = GOV_QUERY_MEMORY_DEFAULT_KB;
+int			gov_created_entities_max = 100000;
 bool		gov_use_cache = true;
 char	   *gov_owner = NULL;
 char	   *gov_caller = NULL;
@@ -263,6 +264,12 @@ define_call_settings(void)
 							"An owner that does not fit is read from the tables at each query.",
 							&gov_query_memory_kb, GOV_QUERY_MEMORY_DEFAULT_KB, 0, MAX_KILOBYTES,
 							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("governance.created_entities_max",
+							"How many entities of an owner uses may have created for another use to create one.",
+							"About. Past it consume and reserve are denied UnknownEntity where on_unknown says create, "
+							"and ingest records without creating.",
+							&gov_created_entities_max, 100000, 0, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("governance.use_cache",
 							 "Lets checks answer from shared memory; off reads the tables, for testing.",
 							 NULL, &gov_use_cache, true,

@@ -48,6 +48,7 @@ extern int	gov_tenant_budgets;
 extern int	gov_tenant_entity_budgets;
 extern int	gov_tenant_cadence_s;
 extern int	gov_tenant_thresholds;
+extern int	gov_created_entities_max;
 extern bool gov_use_cache;
 extern char *gov_owner;
 extern char *gov_caller;

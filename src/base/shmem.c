@@ -157,6 +157,8 @@ init_shared(void)
 	pg_atomic_init_u64(&gov_shared->alerts_untold, 0);
 	pg_atomic_init_u64(&gov_shared->untold_logged_at, 0);
 	pg_atomic_init_u64(&gov_shared->denials_unkept, 0);
+	pg_atomic_init_u64(&gov_shared->creations_refused, 0);
+	LWLockInitialize(&gov_shared->created_lock, gov_shared->memory_tranche);
 	for (int i = 0; i < GOV_GENERATIONS; i++)
 	{
 		pg_atomic_init_u64(&gov_shared->generations[i], 1);

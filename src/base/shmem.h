@@ -21,6 +21,8 @@
 #define GOV_OWNER_SLOTS				32	/* of a stripe, by hash of the owner */
 #define GOV_GENERATIONS				1024
 #define GOV_WORKER_SLOTS			256
+#define GOV_CREATED_SETS			256 /* by hash of the owner */
+#define GOV_CREATED_WAYS			4	/* owners in each */
 #define GOV_DENIAL_PARTS			128
 #define GOV_DENIAL_BYTES			(32 * 1024) /* of each */
 #define GOV_DENIAL_BUCKETS			128
@@ -78,6 +80,14 @@ typedef struct GovSharedEntered
 	uint64		slots[GOV_STRIPES * GOV_OWNER_SLOTS / 64];
 	LocalTransactionId transaction;
 } GovSharedEntered;
+/* How many entities an owner has that its uses have created; created_room.c. */
+typedef struct GovSharedCreated
+{
+	uint64		hash;			/* of database, extension and owner; 0: free */
+	int64		count;
+	TimestampTz counted_at;		/* in the table */
+	TimestampTz used_at;
+} GovSharedCreated;
 
 /* A part of what was denied and is not written yet; see denials.c. */
 typedef struct GovSharedDenials
@@ -173,6 +183,10 @@ typedef struct GovShared
 	pg_atomic_uint64 alerts_untold; /* the NOTIFY queue was nearly full */
 	pg_atomic_uint64 untold_logged_at;	/* TimestampTz */
 	pg_atomic_uint64 denials_unkept;	/* that gov_denials will not have */
+	pg_atomic_uint64 creations_refused; /* uses that could create no entity,
+										 * for want of room */
+	LWLock		created_lock;	/* protects created */
+	GovSharedCreated created[GOV_CREATED_SETS][GOV_CREATED_WAYS];
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
 	pg_atomic_uint64 type_generations[GOV_GENERATIONS];

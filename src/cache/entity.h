@@ -26,6 +26,7 @@ typedef uint32 GovText;
 
 #define GOV_TEXT_IS_NAME	0x80000000U
 #define GOV_ID_MAX_BYTES	(255 * 4)	/* an id has at most 255 characters */
+#define GOV_CHAIN_MAX		64	/* entities from a leaf up to its root */
 #define GOV_NAME_CHARS_AT	12	/* where a name has its GovChars; names.c */
 
 /*

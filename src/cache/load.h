@@ -30,6 +30,8 @@ typedef bool (*GovLoadKnows) (const char *id, uint32 id_length);
 
 extern GovNodeStatus gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids,
 									 int nids, const GovFreshness *since);
+extern GovEntity *gov_load_build_bare(const char *id, uint32 id_length, const char *type_id,
+									  const char *parent_id, uint32 parent_length);
 extern void gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 							 bool has_own, TimestampTz now, GovLoadKnows knows,
 							 GovLoadedList *result);

@@ -339,3 +339,30 @@ gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovEntit
 	pfree(block.data);
 	return entity;
 }
+
+/*
+ * Build an entity that no table has yet, from what a use says of it: it has no
+ * budgets of its own.  NULL for no parent.
+ */
+GovEntity *
+gov_load_build_bare(const char *id, uint32 id_length, const char *type_id,
+					const char *parent_id, uint32 parent_length)
+{
+	StringInfoData block;
+	GovEntity	head = {.id_hash = gov_entity_text_hash(id, id_length)};
+
+	initStringInfo(&block);
+	enlargeStringInfo(&block, offsetof(GovEntity, budgets));
+	block.len = offsetof(GovEntity, budgets);
+	add_string(&block, id, id_length);
+	align_block(&block, MAXIMUM_ALIGNOF);
+	head.inner_size = block.len;
+	head.type_id = add_string(&block, type_id, strlen(type_id));
+	if (parent_id != NULL)
+		head.parent_id = add_string(&block, parent_id, parent_length);
+	align_block(&block, MAXIMUM_ALIGNOF);
+	head.size = block.len;
+	memcpy(block.data, &head, offsetof(GovEntity, budgets));
+	Assert(gov_entity_is_sound((GovEntity *) block.data));
+	return (GovEntity *) block.data;
+}

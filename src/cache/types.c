@@ -5,8 +5,8 @@
  * PURPOSE
  *		They are few, shared by all owners, and change when the vendor's
  *		product does.  So each backend keeps its own copy of what a call asks:
- *		is there such a capability, and which dimension keys name entities of
- *		which type.
+ *		is there such a capability, which dimension keys name entities of
+ *		which type, and what those do whose value is no entity of it.
  *
  * INVARIANTS
  *		gov_types_refresh() runs once per call, with no lock held; after it the
@@ -46,9 +46,17 @@ typedef struct GovPairs
 	int			count;
 } GovPairs;
 
+/* The keys that do not ignore what they do not know. */
+typedef struct GovUnknownRules
+{
+	GovUnknownRule *rules;
+	int			count;			/* nearly always 0 */
+} GovUnknownRules;
+
 static MemoryContext context = NULL;
 static GovPairs capabilities;
 static GovPairs keys;
+static GovUnknownRules unknown;
 static bool is_loaded = false;
 static bool has_own_changes = false;
 static uint64 loaded_generation;
@@ -61,7 +69,14 @@ static GovQuery capabilities_query = {
 
 static GovQuery keys_query = {
 	.sql =
-	"select k.key, t.id"
+	"select k.key, t.id, nullif(t.on_unknown, 'ignore'), t.parent_key"
+	" from @gov_entity_types t, lateral unnest(t.attribution_keys) as k(key)"
+};
+
+/* In an extension that is not updated yet. */
+static GovQuery keys_query_1_0 = {
+	.sql =
+	"select k.key, t.id, null::text, null::text"
 	" from @gov_entity_types t, lateral unnest(t.attribution_keys) as k(key)"
 };
 
@@ -77,6 +92,16 @@ compare_pairs(const void *left, const void *right)
 												  b->second, b->second_length);
 }
 
+/* A text of the query's result, kept with the copy; NULL for null. */
+static const char *
+keep_text(int row, int column)
+{
+	const char *value = gov_spi_text(row, column);
+
+	return value == NULL ? NULL : MemoryContextStrdup(context, value);
+}
+
+/* Run a query, and read the first two columns of its result. */
 static void
 read_pairs(GovQuery *query, GovPairs *result)
 {
@@ -89,13 +114,43 @@ read_pairs(GovQuery *query, GovPairs *result)
 	{
 		GovPair    *pair = &result->pairs[i];
 
-		pair->first = MemoryContextStrdup(context, gov_spi_text(i, 1));
+		pair->first = keep_text(i, 1);
 		pair->first_length = strlen(pair->first);
-		pair->second = MemoryContextStrdup(context, gov_spi_text(i, 2));
+		pair->second = keep_text(i, 2);
 		pair->second_length = strlen(pair->second);
 	}
 	qsort(result->pairs, count, sizeof(GovPair), compare_pairs);
-	SPI_freetuptable(SPI_tuptable);
+}
+
+static int
+compare_rules(const void *left, const void *right)
+{
+	const GovUnknownRule *a = left;
+	const GovUnknownRule *b = right;
+	int			order = strcmp(a->key, b->key);
+
+	return order != 0 ? order : strcmp(a->type_id, b->type_id);
+}
+
+/*
+ * Read what keys do with what they do not know, from the result of a query of
+ * keys.  A trigger sees to it that each has one type that does not ignore it;
+ * if replication has brought two, the first one by id counts.
+ */
+static void
+read_rules(int nkeys, GovUnknownRules *result)
+{
+	result->rules = MemoryContextAlloc(context, sizeof(GovUnknownRule) * Max(nkeys, 1));
+	result->count = 0;
+	for (int i = 0; i < nkeys; i++)
+	{
+		const char *on_unknown = gov_spi_text(i, 3);
+
+		if (on_unknown == NULL)
+			continue;
+		result->rules[result->count++] = (GovUnknownRule) {.key = keep_text(i, 1), .type_id = keep_text(i, 2), .parent_key = keep_text(i, 4), .creates = strcmp(on_unknown, "create") == 0};
+	}
+	qsort(result->rules, result->count, sizeof(GovUnknownRule), compare_rules);
 }
 
 static bool
@@ -136,7 +191,10 @@ gov_types_refresh(void)
 	gov_spi_push_snapshot(has_own_changes ? GOV_SNAPSHOT_LATEST :
 						  GOV_SNAPSHOT_COMMITTED);
 	read_pairs(&capabilities_query, &capabilities);
-	read_pairs(&keys_query, &keys);
+	SPI_freetuptable(SPI_tuptable);
+	read_pairs(gov_catalog()->has_unknown_rules ? &keys_query : &keys_query_1_0, &keys);
+	read_rules(keys.count, &unknown);
+	SPI_freetuptable(SPI_tuptable);
 	gov_spi_pop_snapshot();
 	gov_spi_end(&spi);
 	is_loaded = true;
@@ -188,6 +246,30 @@ gov_types_has_attribution_key(const char *type_id, uint32 type_length,
 							  const char *key, uint32 key_length)
 {
 	return contains_pair(&keys, key, key_length, type_id, type_length);
+}
+
+/* Is there a key that does not ignore what it does not know? */
+bool
+gov_types_have_unknown_rules(void)
+{
+	Assert(is_loaded);
+	return unknown.count > 0;
+}
+
+/*
+ * What a key does whose value is no entity; NULL if it ignores that.  It stays
+ * until the next gov_types_refresh().
+ */
+const GovUnknownRule *
+gov_types_unknown_rule(const char *key, uint32 length)
+{
+	Assert(is_loaded);
+	for (int i = 0; i < unknown.count; i++)
+	{
+		if (gov_bytes_equal(unknown.rules[i].key, strlen(unknown.rules[i].key), key, length))
+			return &unknown.rules[i];
+	}
+	return NULL;
 }
 
 /*

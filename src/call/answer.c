@@ -241,6 +241,22 @@ gov_answer_failing(const GovResolution *resolution)
 	return JsonbToCString(NULL, &array->root, VARSIZE(array));
 }
 
+/* Which dimension has a value that is no entity, as a sentence. */
+char *
+gov_answer_unknown(const GovResolution *resolution)
+{
+	const GovUnknown *unknown = resolution->unknown;
+
+	while (unknown->fate != GOV_UNKNOWN_DENIED)
+		unknown++;
+	Assert(unknown < resolution->unknown + resolution->nunknown);
+	return psprintf("Dimension \"%s\" is \"%s\", which is no entity of type \"%s\"%s.",
+					gov_error_shown_bytes(unknown->name->key, unknown->name->key_length),
+					gov_error_shown_bytes(unknown->name->id, unknown->name->id_length),
+					gov_error_shown(unknown->name->rule->of_key.type_id),
+					unknown->name->rule->of_key.creates ? " and cannot become one" : "");
+}
+
 /* Which entity is blocked, as a sentence. */
 char *
 gov_answer_block(const GovResolution *resolution)

@@ -21,6 +21,7 @@ extern Datum gov_answer_row(FunctionCallInfo fcinfo, GovRowType *type,
 							Datum *values, bool *nulls);
 extern Datum gov_answer_chains(const GovResolution *resolution);
 extern char *gov_answer_failing(const GovResolution *resolution);
+extern char *gov_answer_unknown(const GovResolution *resolution);
 extern char *gov_answer_block(const GovResolution *resolution);
 extern void gov_answer_links(const GovResolution *resolution, Tuplestorestate *store,
 							 TupleDesc tupdesc);

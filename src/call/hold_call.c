@@ -37,6 +37,7 @@
 #include "cache/barrier.h"
 #include "call/answer.h"
 #include "call/dimensions.h"
+#include "call/creation.h"
 #include "call/hold_call.h"
 #include "call/hold_expire.h"
 #include "call/write.h"
@@ -98,18 +99,20 @@ set_budgets(GovHold *hold, const GovResolution *resolution, Interval *ttl)
 }
 
 /*
- * Charge the budgets and write the hold; false when another transaction has
- * just taken the key.
+ * Charge the budgets, create what is not there yet, and write the hold; false
+ * when another transaction has just taken the key, or created the same.
  */
 static bool
 charge_and_write(const GovRequest *request, Interval *ttl, GovHold *hold,
-				 GovReserved *reserved, GovDecision *decision,
+				 GovCreation *creation, GovReserved *reserved, GovDecision *decision,
 				 GovResolution **resolution)
 {
 	gov_write_gate(request, GOV_USE_RESERVE, resolution, decision);
 	if (!decision->is_granted)
 		return true;
 	set_budgets(hold, *resolution, ttl);
+	if (!gov_creation_make(creation, request, GOV_USE_RESERVE, *resolution))
+		return false;
 	if (!gov_hold_row_insert(hold))
 	{
 		gov_gate_take_back(request, GOV_USE_RESERVE, *resolution);
@@ -161,11 +164,13 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	GovRequest	request;
 	GovHold		hold = {0};
 	GovKeyHolder holder;
+	GovCreation creation = {0};
 
 	gov_write_begin(call);
 	gov_write_lock(gov_catalog()->reservations);
 	require_ttl(ttl);
 	gov_request_init(&request, arguments, false);
+	gov_creation_lock(&request);
 	hold.owner = unconstify(char *, request.owner.owner);
 	hold.capability = arguments->capability;
 	hold.amount = request.amount;
@@ -185,7 +190,7 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 			answer_duplicate(&holder.hold_id, &reserved);
 			return reserved;
 		}
-	} while (!charge_and_write(&request, ttl, &hold, &reserved, decision, resolution));
+	} while (!charge_and_write(&request, ttl, &hold, &creation, &reserved, decision, resolution));
 	if (reserved.is_held)
 		gov_worker_wanted();
 	return reserved;
@@ -262,6 +267,7 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 	hold_arguments(&hold, &arguments);
 	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
 	gov_request_init(&request, &arguments, false);
+	gov_request_ignore_unknown(&request);
 	if (hold.state == GOV_HOLD_OPEN)
 		gov_hold_give_back(&request, &hold);
 	recorded.event_id = gov_record_settled(&request, &arguments);

@@ -175,8 +175,8 @@ write_event(const GovEvent *event, GovLedgerRows *rows, int64 *id)
 }
 
 /*
- * Charge the budgets and write the event; false when another transaction has
- * just taken the key.
+ * Charge the budgets, create what is not there yet, and write the event; false
+ * when another transaction has just taken the key, or created the same.
  */
 static bool
 charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
@@ -190,6 +190,8 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 		set_reversed(event, request, *resolution);
 	else
 		set_charges(event, *resolution);
+	if (!gov_creation_make(&recorded->creation, request, use, *resolution))
+		return false;
 	if (!write_event(event, rows, &recorded->event_id))
 	{
 		gov_gate_take_back(request, use, *resolution);
@@ -227,6 +229,7 @@ gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
 	gov_write_lock(gov_catalog()->events);
 	check_occurred_at(arguments);
 	gov_request_init(request, arguments, use == GOV_USE_RECORD);
+	gov_creation_lock(request);
 	init_event(event, request, arguments);
 	event->key = arguments->key;
 	if (event->key == NULL)
@@ -273,6 +276,7 @@ gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows
 	gov_write_begin(call);
 	gov_write_lock(gov_catalog()->events);
 	gov_types_refresh();
+	gov_creation_lock(&prepared->request);
 	return record_or_find(prepared, GOV_USE_RECORD, rows, &decision, &resolution);
 }
 

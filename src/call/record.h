@@ -5,6 +5,7 @@
 #ifndef GOV_RECORD_H
 #define GOV_RECORD_H
 
+#include "call/creation.h"
 #include "call/request.h"
 #include "gate/gate.h"
 #include "ledger/ledger.h"
@@ -14,6 +15,7 @@ typedef struct GovRecorded
 	int64		event_id;
 	bool		is_duplicate;
 	bool		is_recorded;	/* false: denied */
+	GovCreation creation;
 } GovRecorded;
 
 /* A use whose arguments have been read and checked. */

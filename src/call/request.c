@@ -151,22 +151,27 @@ too_many_names(void)
 			 errhint("Name at most %d.", GOV_NAMES_MAX)));
 }
 
-/* Add a name; what is too long to be an id names nothing. */
-static void
+/*
+ * Add a name; what is too long to be an id names nothing, unless its key has a
+ * rule for what is unknown.
+ */
+static GovName *
 add_name(GovRequest *request, const char *id, uint32 id_length,
-		 const char *key, uint32 key_length)
+		 const char *key, uint32 key_length, const GovUnknownRule *rule)
 {
 	GovName    *name = &request->names[request->nnames];
 
-	if (id_length == 0 || id_length > GOV_ID_MAX_BYTES)
-		return;
+	if (rule == NULL && (id_length == 0 || id_length > GOV_ID_MAX_BYTES))
+		return NULL;
 	if (request->nnames >= GOV_NAMES_MAX)
 		too_many_names();
 	name->id = id;
-	name->id_length = id_length;
 	name->key = key;
+	name->rule = NULL;
+	name->id_length = id_length;
 	name->key_length = key_length;
 	request->nnames++;
+	return name;
 }
 
 static void
@@ -182,7 +187,7 @@ add_entity_ids(GovRequest *request, Datum *elements, bool *nulls, int count)
 					 errmsg("argument \"entity_ids\" must not contain nulls"),
 					 errhint("Leave out what you do not know.")));
 		id = DatumGetTextPP(elements[i]);
-		add_name(request, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), NULL, 0);
+		add_name(request, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), NULL, 0, NULL);
 	}
 }
 
@@ -196,6 +201,40 @@ compare_keys(const void *left, const void *right)
 }
 
 /*
+ * Give a name the rule of its key.  The rule is copied: the next request of a
+ * batch may have the types read again.
+ */
+static pg_noinline void
+set_rule(GovName *name, const GovUnknownRule *rule)
+{
+	GovNameRule *copy = palloc0(sizeof(GovNameRule));
+
+	copy->of_key.key = pstrdup(rule->key);
+	copy->of_key.type_id = pstrdup(rule->type_id);
+	copy->of_key.parent_key = rule->parent_key == NULL ? NULL : pstrdup(rule->parent_key);
+	copy->of_key.creates = rule->creates;
+	copy->is_no_id = !is_key(name->id, name->id_length);
+	name->rule = copy;
+}
+
+/* Find the dimensions that name the parents of what is created; names are in order. */
+static pg_noinline void
+set_parents(GovName *names, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		GovNameRule *rule = unconstify(GovNameRule *, names[i].rule);
+		GovName		sought = {0};
+
+		if (rule == NULL || rule->of_key.parent_key == NULL)
+			continue;
+		sought.key = rule->of_key.parent_key;
+		sought.key_length = strlen(sought.key);
+		rule->parent = bsearch(&sought, names, count, sizeof(GovName), compare_keys);
+	}
+}
+
+/*
  * Add the names that dimensions have, in byte order of their keys, as chains
  * show them: JSON orders keys by length first.
  */
@@ -206,6 +245,7 @@ add_dimensions(GovRequest *request, Jsonb *dimensions)
 	JsonbIterator *iterator = JsonbIteratorInit(&dimensions->root);
 	JsonbValue	key;
 	JsonbValue	value;
+	bool		has_rules = gov_types_have_unknown_rules();
 
 	if (!JB_ROOT_IS_OBJECT(dimensions))
 		gov_dimensions_refuse("It is not an object.");
@@ -213,12 +253,21 @@ add_dimensions(GovRequest *request, Jsonb *dimensions)
 	{
 		const char *bytes;
 		uint32		length;
+		const GovUnknownRule *rule = NULL;
+		GovName    *name;
 
-		if (gov_dimensions_text(&value, &bytes, &length) &&
-			gov_types_is_attribution_key(key.val.string.val, key.val.string.len))
-			add_name(request, bytes, length, key.val.string.val, key.val.string.len);
+		if (!gov_dimensions_text(&value, &bytes, &length) ||
+			!gov_types_is_attribution_key(key.val.string.val, key.val.string.len))
+			continue;
+		if (unlikely(has_rules))
+			rule = gov_types_unknown_rule(key.val.string.val, key.val.string.len);
+		name = add_name(request, bytes, length, key.val.string.val, key.val.string.len, rule);
+		if (unlikely(rule != NULL))
+			set_rule(name, rule);
 	}
 	qsort(request->names + first, request->nnames - first, sizeof(GovName), compare_keys);
+	if (unlikely(has_rules))
+		set_parents(request->names + first, request->nnames - first);
 }
 
 /* Fill in a request; the arguments must outlive it. */
@@ -252,6 +301,14 @@ gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be
 	add_entity_ids(request, elements, nulls, nelements);
 	if (arguments->dimensions != NULL)
 		add_dimensions(request, arguments->dimensions);
+}
+
+/* Names that stand for no entity are ignored, whatever their types say. */
+void
+gov_request_ignore_unknown(GovRequest *request)
+{
+	for (int i = 0; i < request->nnames; i++)
+		request->names[i].rule = NULL;
 }
 
 pg_noreturn static void

@@ -29,6 +29,7 @@ extern void gov_request_init(GovRequest *request, const GovArguments *arguments,
 							 bool may_be_negative);
 extern GovAmount gov_request_amount(Numeric amount, bool may_be_negative);
 extern void gov_request_check_key(const char *argument, text *key);
+extern void gov_request_ignore_unknown(GovRequest *request);
 extern bytea *gov_request_hash(const char *call, const GovRequest *request,
 							   const GovArguments *arguments);
 extern bytea *gov_request_hash_reversal(const char *call, int64 event_id,

@@ -5,7 +5,8 @@
  * PURPOSE
  *		A call that is denied is counted once under each budget that does not
  *		allow it, in its present window.  Where an entity is blocked it is counted
- *		under that entity alone, and where nothing governs under each dimension key
+ *		under that entity alone, where a name stands for no entity and must under
+ *		the key of that dimension, and where nothing governs under each dimension key
  *		that could have named an entity; both by day, in UTC.  What a dimension
  *		says is not kept unless it is an entity: anybody may put anything there,
  *		and the counts stay as few as the catalog makes them.
@@ -159,6 +160,22 @@ note_ungoverned(GovDenied *denied, const GovRequest *request, const GovResolutio
 	note_denied(denied);
 }
 
+/* Under each dimension key whose value stands for no entity; not under the value. */
+static void
+note_unknown(GovDenied *denied, const GovResolution *resolution)
+{
+	set_day(denied);
+	for (int i = 0; i < resolution->nunknown; i++)
+	{
+		const GovUnknown *unknown = &resolution->unknown[i];
+
+		if (unknown->fate != GOV_UNKNOWN_DENIED)
+			continue;
+		set_text(denied, GOV_DENIED_DIMENSION, unknown->name->key, unknown->name->key_length);
+		note_denied(denied);
+	}
+}
+
 /* A call is denied, for good. */
 void
 gov_denied_note(const GovRequest *request, bool is_check,
@@ -179,6 +196,8 @@ gov_denied_note(const GovRequest *request, bool is_check,
 	init_denied(&denied, request, is_check, resolution, decision->denial);
 	if (decision->denial == GOV_DENIAL_BLOCKED)
 		note_blocked(&denied, resolution);
+	else if (decision->denial == GOV_DENIAL_UNKNOWN_ENTITY)
+		note_unknown(&denied, resolution);
 	else if (decision->denial == GOV_DENIAL_UNGOVERNED)
 		note_ungoverned(&denied, request, resolution);
 	else

@@ -227,6 +227,8 @@ decide_attempt(GovGate *gate)
 	gov_decide(work.states, work.nbudgets, gate->request->amount, work.now, gate->decision);
 	for (int i = 0; i < work.nbudgets; i++)
 		work.budgets[i].allows = work.states[i].allows;
+	if (unlikely(work.denies_unknown))
+		gov_decide_unknown(gate->decision);
 	if (unlikely(work.blocked >= 0))
 		gov_decide_blocked(work.blocked_until, gate->decision);
 }
@@ -429,6 +431,9 @@ finish_attempts(GovGate *gate)
 	}
 	if (work.nbudgets == 0 && use_judges(gate->use) && gate->decision->is_granted)
 		decide_ungoverned(gate->request, gate->decision);
+	if (unlikely(work.denies_unknown) && work.knows_room && !work.has_room &&
+		use_charges(gate->use))
+		pg_atomic_fetch_add_u64(&gov_shared->creations_refused, 1);
 	/* a call that charges may yet be granted, and says so itself */
 	if (gate->use == GOV_USE_CHECK && !gate->decision->is_granted)
 		gov_denied_note(gate->request, true, &work, gate->decision);
@@ -462,6 +467,8 @@ begin_call(GovGate *gate)
 	work.now = 0;
 	work.nturns = work.nsorted = 0;
 	work.copy_wanted = 0;
+	work.nbuilt = 0;
+	work.knows_room = false;
 	choose_source(gate);
 }
 
@@ -513,6 +520,9 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 			case GOV_OUTCOME_TURN:
 				gov_resolve_compute_turns(&work);
 				gate.is_exclusive = true;
+				break;
+			case GOV_OUTCOME_UNKNOWN:
+				gov_resolve_build_unknown(&request->owner, &work);
 				break;
 			case GOV_OUTCOME_WAIT:
 				gov_node_wait(&request->owner, work.other_id, work.other_id_length);

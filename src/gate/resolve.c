@@ -7,6 +7,10 @@
  *		a private view or both, makes the resolved set; resolve_budgets.c then finds
  *		the budgets that count, and resolve_held.c those of a hold that ends.
  *
+ *		What this transaction has created by its uses is no shared node yet
+ *		(created.c).  It is found all the same, and so is, if all else is known,
+ *		what the call would create (resolve_unknown.c).
+ *
  * LOCKING
  *		The caller has the stripe's lock (gate.c), shared or exclusive.  So
  *		nothing here allocates, raises or waits: what stands in the way is
@@ -22,6 +26,7 @@
 #include "utils/memutils.h"
 
 #include "base/fault.h"
+#include "cache/created.h"
 #include "cache/pending.h"
 #include "cache/private_view.h"
 #include "cache/types.h"
@@ -42,7 +47,8 @@ typedef struct GovFound
 /*
  * Note that an id must be loaded.  In a walk over shared nodes alone the name
  * being resolved is noted in its place, and is loaded with all its ancestors:
- * the id of an ancestor is in memory that may be gone once the lock is.  In a
+ * the id of an ancestor is in memory that may be gone once the lock is.  Above
+ * what the tables do not have yet, it is the lowest ancestor that they may.  In a
  * private view an id stays, and its ancestors are not the shared ones.
  */
 void
@@ -52,8 +58,8 @@ gov_resolve_note_missing(GovWalk *walk, const char *id, uint32 id_length)
 
 	if (!walk->source->uses_private)
 	{
-		id = walk->name->id;
-		id_length = walk->name->id_length;
+		id = walk->load_id;
+		id_length = walk->load_length;
 	}
 	if (out->nmissing >= out->missing_capacity)
 	{
@@ -92,6 +98,18 @@ gov_resolve_find_node(GovWalk *walk, const char *id, uint32 id_length)
 	return node;
 }
 
+/* The private view decides what there is; shared memory only counts. */
+static void
+find_private(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
+{
+	found->entity = NULL;
+	found->loaded = gov_private_find(id, id_length);
+	if (found->loaded == NULL)
+		gov_resolve_note_missing(walk, id, id_length);
+	else
+		found->entity = found->loaded->entity;
+}
+
 static void
 find_known(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 {
@@ -103,16 +121,13 @@ find_known(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 			return;
 		found->entity = gov_node_entity(found->node);
 	}
-	if (!walk->source->uses_private)
-		return;
-
-	/* the private view decides what there is; shared memory only counts */
-	found->entity = NULL;
-	found->loaded = gov_private_find(id, id_length);
-	if (found->loaded == NULL)
-		gov_resolve_note_missing(walk, id, id_length);
-	else
-		found->entity = found->loaded->entity;
+	if (walk->source->uses_private)
+		find_private(walk, id, id_length, found);
+	else if (found->entity == NULL && gov_created_is_any())
+		found->entity = gov_created_find(walk->request->owner.owner,
+										 walk->request->owner.owner_length, id, id_length);
+	if (found->entity == NULL && walk->has_would_be)
+		found->entity = gov_resolve_would_be(walk, id, id_length);
 }
 
 static int
@@ -141,6 +156,23 @@ note_cycle(GovWalk *walk)
 		return;
 	gov_resolve_note_other(walk, walk->name->id, walk->name->id_length);
 	walk->is_cyclic = true;
+}
+
+/* Find the parent of an entity that was found. */
+static void
+climb(GovWalk *walk, const GovEntity *entity, GovFound *found)
+{
+	const char *parent = gov_entity_string(entity, entity->parent_id);
+	uint32		length = gov_entity_length(entity, entity->parent_id);
+
+	if (unlikely(gov_created_is_any() || walk->has_would_be) &&
+		(found->node == NULL || gov_node_entity(found->node) != entity))
+	{
+		/* it is not in shared memory, and its block is this backend's */
+		walk->load_id = parent;
+		walk->load_length = length;
+	}
+	find_known(walk, parent, length, found);
 }
 
 /* Add an entity and its ancestors to the set; returns its index, or -1. */
@@ -175,20 +207,9 @@ add_with_ancestors(GovWalk *walk, GovFound *found)
 		if (is_known || entity->parent_id == 0)
 			break;
 		child = index;
-		find_known(walk, gov_entity_string(entity, entity->parent_id),
-				   gov_entity_length(entity, entity->parent_id), found);
+		climb(walk, entity, found);
 	}
 	return named;
-}
-
-/* A dimension names an entity only if its key is one of the type's. */
-static bool
-key_fits(const GovName *name, const GovEntity *entity)
-{
-	return name->key == NULL ||
-		gov_types_has_attribution_key(gov_entity_string(entity, entity->type_id),
-									  gov_entity_length(entity, entity->type_id),
-									  name->key, name->key_length);
 }
 
 static void
@@ -208,8 +229,17 @@ add_chain(GovWalk *walk, int entity)
 	out->chains[out->nchains++] = entity;
 }
 
-static void
-resolve_entities(GovWalk *walk)
+/* Is this what the name's rule calls unknown?  Nearly no name has one. */
+static inline bool
+is_unknown(const GovName *name, const GovEntity *entity)
+{
+	return unlikely(name->rule != NULL) &&
+		(entity == NULL ||
+		 !gov_chars_are(gov_chars(entity, entity->type_id), name->rule->of_key.type_id, strlen(name->rule->of_key.type_id)));
+}
+
+void
+gov_resolve_entities(GovWalk *walk)
 {
 	for (int i = 0; i < walk->request->nnames; i++)
 	{
@@ -217,9 +247,14 @@ resolve_entities(GovWalk *walk)
 		GovFound	found;
 		int			entity;
 
-		walk->name = name;
-		find_known(walk, name->id, name->id_length, &found);
-		if (found.entity == NULL || !key_fits(name, found.entity))
+		gov_resolve_begin_name(walk, name);
+		if (unlikely(name->rule != NULL) && name->rule->is_no_id)
+			found.entity = NULL;
+		else
+			find_known(walk, name->id, name->id_length, &found);
+		if (is_unknown(name, found.entity))
+			gov_resolve_note_unknown(walk, found.entity);
+		if (found.entity == NULL || !gov_resolve_key_fits(name, found.entity))
 			continue;
 		entity = add_with_ancestors(walk, &found);
 		if (entity >= 0)
@@ -242,6 +277,7 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 		.is_exclusive = is_exclusive,
 		.out = resolution
 	};
+	GovOutcome	outcome;
 	bool		are_current;
 
 	Assert(!source->uses_shared ||
@@ -251,22 +287,19 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	resolution->nchains = 0;
 	resolution->nbudgets = 0;
 	resolution->nmissing = 0;
+	resolution->nunknown = 0;
+	resolution->denies_unknown = false;
 	resolution->nturns = resolution->nsorted;	/* what was noted in vain is
 												 * noted again */
 
-	resolve_entities(&walk);
+	gov_resolve_entities(&walk);
 	gov_resolve_held(&walk);
 	gov_resolve_reversed(&walk);
-	if (walk.is_full)
-		return GOV_OUTCOME_GROW;
-	if (walk.must_wait)
-		return GOV_OUTCOME_WAIT;
-	if (resolution->nmissing > 0)
-		return GOV_OUTCOME_LOAD;
-	if (walk.is_cyclic)
-		return GOV_OUTCOME_CYCLE;
-	if (walk.is_outdated)
-		return GOV_OUTCOME_OUTDATED;
+	outcome = gov_resolve_walk_outcome(&walk);
+	if (outcome == GOV_OUTCOME_DONE && unlikely(resolution->nunknown > 0))
+		outcome = gov_resolve_unknown(&walk);
+	if (outcome != GOV_OUTCOME_DONE)
+		return outcome;
 
 	are_current = gov_resolve_budgets(&walk);
 	if (walk.is_full)
@@ -338,6 +371,8 @@ free_arrays(void *arg)
 	free_array(&resolution->budgets);
 	free_array(&resolution->states);
 	free_array(&resolution->missing);
+	free_array(&resolution->unknown);
+	free_array(&resolution->built);
 	free_array(&resolution->turns);
 	free_array(&resolution->turn_order);
 	free_array(&resolution->copy);
@@ -352,6 +387,7 @@ arrays_size(const GovResolution *resolution)
 		resolution->chains_capacity * sizeof(int) +
 		resolution->budgets_capacity * (sizeof(GovResolvedBudget) + sizeof(GovBudgetState)) +
 		resolution->missing_capacity * sizeof(GovLoaded) +
+		(resolution->unknown_capacity + resolution->built_capacity) * sizeof(GovUnknown) +
 		resolution->turns_capacity * (sizeof(GovTurn) + sizeof(int)) +
 		resolution->copy_capacity;
 }
@@ -374,6 +410,16 @@ gov_resolve_keep_bounded(GovResolution *resolution, Size more)
 	resolution->is_bounded = true;
 }
 
+/* Make room for the blocks of what is unknown. */
+void
+gov_resolve_grow_built(GovResolution *resolution)
+{
+	Assert(!gov_stripe_is_held());
+	while (resolution->built_capacity < resolution->nunknown)
+		grow_array(&resolution->built, &resolution->built_capacity,
+				   resolution->built_capacity, sizeof(GovUnknown));
+}
+
 /* Make every array that is full twice as large.  No lock is held. */
 void
 gov_resolve_grow(GovResolution *resolution)
@@ -394,6 +440,10 @@ gov_resolve_grow(GovResolution *resolution)
 			   resolution->nbudgets, sizeof(GovResolvedBudget));
 	grow_array(&resolution->missing, &resolution->missing_capacity,
 			   resolution->nmissing, sizeof(GovLoaded));
+	if (resolution->wants_unknown)
+		grow_array(&resolution->unknown, &resolution->unknown_capacity,
+				   resolution->nunknown, sizeof(GovUnknown));
+	resolution->wants_unknown = false;
 	grow_array(&resolution->turn_order, &order_capacity, resolution->nturns, sizeof(int));
 	grow_array(&resolution->turns, &resolution->turns_capacity,
 			   resolution->nturns, sizeof(GovTurn));

@@ -6,6 +6,7 @@
 #define GOV_RESOLVE_H
 
 #include "cache/load.h"
+#include "cache/types.h"
 #include "pure/decide.h"
 
 #define GOV_NAMES_MAX		1000	/* entities that one call may name */
@@ -14,10 +15,41 @@
 typedef struct GovName
 {
 	const char *id;
-	uint32		id_length;
 	const char *key;			/* the dimension's key; NULL in entity_ids */
+	const struct GovNameRule *rule; /* for an id that is no entity; NULL: it
+									 * is ignored */
+	uint32		id_length;
 	uint32		key_length;
 } GovName;
+
+/* What a name does that stands for no entity of a type. */
+typedef struct GovNameRule
+{
+	GovUnknownRule of_key;
+	const GovName *parent;		/* the dimension that names the parent of what
+								 * is created; NULL: none does */
+	bool		is_no_id;		/* no entity can have that id */
+} GovNameRule;
+
+/* What becomes of an unknown name. */
+typedef enum GovFate
+{
+	GOV_UNKNOWN_DENIED,			/* the call is, if it can be */
+	GOV_UNKNOWN_CREATED,		/* an entity, if the call is granted */
+	GOV_UNKNOWN_IGNORED			/* another name has created it, or something
+								 * else under its id */
+} GovFate;
+
+/* A name that stands for no entity of the type that its rule speaks of. */
+typedef struct GovUnknown
+{
+	const GovName *name;
+	GovFate		fate;
+	bool		is_deep;		/* the chain would be too long */
+	const GovName *parent;		/* of what would be created: it names the
+								 * entity above; NULL: a root */
+	GovEntity  *entity;			/* that would be created */
+} GovUnknown;
 
 /* A budget that a hold is held against which the call ends. */
 typedef struct GovHeld
@@ -123,6 +155,17 @@ typedef struct GovResolution
 	int			nchains;
 	int			chains_capacity;
 	int		   *chains;			/* the entity that each chain begins with */
+	int			nunknown;		/* names that have a rule and are no entity */
+	int			unknown_capacity;
+	GovUnknown *unknown;
+	bool		denies_unknown; /* one of them cannot be created */
+	bool		wants_unknown;	/* more of them than there is room for */
+	int			nbuilt;			/* of the unknown of an earlier walk, those
+								 * whose entity was built */
+	int			built_capacity;
+	GovUnknown *built;
+	bool		knows_room;		/* it was asked whether the owner has */
+	bool		has_room;		/* room for entities that uses create */
 	int			blocked;		/* index of an entity that is blocked, the one
 								 * for longest; or -1 */
 	TimestampTz blocked_until;	/* DT_NOEND: until somebody ends that */
@@ -167,6 +210,7 @@ typedef enum GovOutcome
 	GOV_OUTCOME_OUTDATED,		/* a node must be loaded again */
 	GOV_OUTCOME_CYCLE,			/* the chain above a name comes back, or seems
 								 * to */
+	GOV_OUTCOME_UNKNOWN,		/* entities that would be must be built */
 	GOV_OUTCOME_TURN,			/* windows must be computed */
 	GOV_OUTCOME_GROW,			/* an array is too small */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */
@@ -176,6 +220,7 @@ extern GovOutcome gov_resolve(const GovRequest *request, const GovSource *source
 							  bool is_exclusive, GovResolution *resolution);
 extern void gov_resolve_grow(GovResolution *resolution);
 extern void gov_resolve_keep_bounded(GovResolution *resolution, Size more);
+extern void gov_resolve_build_unknown(const GovOwnerKey *owner, GovResolution *resolution);
 extern void gov_resolve_compute_turns(GovResolution *resolution);
 
 #endif							/* GOV_RESOLVE_H */

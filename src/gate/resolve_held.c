@@ -69,7 +69,7 @@ gov_resolve_held(GovWalk *walk)
 
 		held->counter = NULL;
 		held->is_shared = false;
-		walk->name = &held->entity;
+		gov_resolve_begin_name(walk, &held->entity);
 		node = gov_resolve_find_node(walk, held->entity.id, held->entity.id_length);
 		if (node == NULL)
 			continue;

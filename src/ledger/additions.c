@@ -14,11 +14,15 @@
  *		refuse the row by an error, or fill in users' columns; it may not change
  *		our columns, nor leave the row out.
  *
+ *		An entity that a use creates goes the same way, with all triggers and
+ *		constraints of its table, ours too; only what is created is given
+ *		(call/creation.c), and a BEFORE trigger may fill in the rest.
+ *
  *		Rules are ignored, as by COPY.
  *
  * SECURITY
  *		Defaults, constraints and triggers run as the caller, with his settings
- *		and rights.  They may not call the engine, because a row is being
+ *		and rights; those of an entity as the extension's owner.  They may not call the engine, because a row is being
  *		written (gate.c).  Deferred triggers run later, and may.
  *
  * FAILURE
@@ -49,6 +53,8 @@ struct GovAdditions
 	EState	   *estate;
 	int			ncolumns;		/* of ours */
 	ExprState **defaults;		/* of all columns; NULL: there is none */
+	bool		must_check;		/* users have made constraints, or may have
+								 * changed the row */
 	TransitionCaptureState *transition;
 };
 
@@ -85,6 +91,8 @@ is_null_forbidden(Relation rel)
 	GOV_CHANGE_NEW, GOV_CHANGE_REASON};
 	static const int of_limits[] = {GOV_LIMIT_USAGE_LIMIT};
 
+	if (RelationGetRelid(rel) == gov_catalog()->entities)
+		return false;
 	if (RelationGetRelid(rel) == gov_catalog()->events)
 		return is_any_not_null(rel, of_events, lengthof(of_events));
 	if (RelationGetRelid(rel) == gov_catalog()->changes)
@@ -108,6 +116,29 @@ has_columns(Relation rel, int ncolumns)
 	return is_null_forbidden(rel);
 }
 
+/*
+ * Does a constraint of ours hold for each row that we make?  An entity that a use
+ * creates has an id that could be one, and otherwise what the defaults say.
+ */
+static bool
+is_own_check(const char *name)
+{
+	static const char *const own[] = {
+		"gov_reservations_state_check",
+		"gov_entities_owner_id_check", "gov_entities_id_check", "gov_entities_type_id_check",
+		"gov_entities_parent_id_check", "gov_entities_display_name_check", "gov_entities_metadata_check",
+		"gov_entities_archived_at_check", "gov_entities_blocked_at_check", "gov_entities_blocked_until_check",
+		"gov_entities_blocked_reason_check"
+	};
+
+	for (int i = 0; i < lengthof(own); i++)
+	{
+		if (strcmp(name, own[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool
 has_checks(Relation rel)
 {
@@ -115,7 +146,7 @@ has_checks(Relation rel)
 
 	for (int i = 0; constraints != NULL && i < constraints->num_check; i++)
 	{
-		if (strcmp(constraints->check[i].ccname, "gov_reservations_state_check") != 0)
+		if (!is_own_check(constraints->check[i].ccname))
 			return true;
 	}
 	return false;
@@ -198,6 +229,8 @@ gov_additions_open(ResultRelInfo *result_rel, EState *estate, int ncolumns)
 	additions->result_rel = result_rel;
 	additions->estate = estate;
 	additions->ncolumns = ncolumns;
+	additions->must_check = has_checks(rel) ||
+		(result_rel->ri_TrigDesc != NULL && result_rel->ri_TrigDesc->trig_insert_before_row);
 	additions->defaults = make_defaults(rel, estate, ncolumns);
 	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, result_rel);
 	AfterTriggerBeginQuery();
@@ -225,7 +258,7 @@ check_domain(Form_pg_attribute column)
 		domain_check((Datum) 0, true, column->atttypid, NULL, NULL);
 }
 
-/* Fill in the defaults of users' columns. */
+/* Fill in the defaults of users' columns, and of ours that have no value. */
 static void
 fill_in(GovAdditions *additions, TupleTableSlot *slot)
 {
@@ -235,6 +268,8 @@ fill_in(GovAdditions *additions, TupleTableSlot *slot)
 	{
 		Form_pg_attribute column = TupleDescAttr(slot->tts_tupleDescriptor, i);
 
+		if (!slot->tts_isnull[i])
+			continue;
 		if (additions->defaults[i] != NULL)
 			slot->tts_values[i] = ExecEvalExprSwitchContext(additions->defaults[i], context,
 															&slot->tts_isnull[i]);
@@ -286,6 +321,18 @@ run_before_triggers(GovAdditions *additions, TupleTableSlot *slot)
 	}
 }
 
+/* Lacks the row a value that it must have? */
+static bool
+lacks_value(TupleTableSlot *slot)
+{
+	for (int i = 0; i < slot->tts_tupleDescriptor->natts; i++)
+	{
+		if (slot->tts_isnull[i] && TupleDescAttr(slot->tts_tupleDescriptor, i)->attnotnull)
+			return true;
+	}
+	return false;
+}
+
 /* Complete and check the slot's row, whose values of ours are given. */
 void
 gov_additions_before_row(GovAdditions *additions, TupleTableSlot *slot)
@@ -302,7 +349,8 @@ gov_additions_before_row(GovAdditions *additions, TupleTableSlot *slot)
 		return;
 	if (constraints->has_generated_stored)
 		ExecComputeStoredGenerated(result_rel, additions->estate, slot, CMD_INSERT);
-	ExecConstraints(result_rel, slot, additions->estate);
+	if (additions->must_check || constraints->has_generated_stored || lacks_value(slot))
+		ExecConstraints(result_rel, slot, additions->estate);
 }
 
 /* The row is inserted: queue its AFTER ROW triggers. */

@@ -39,8 +39,8 @@
 #include "ledger/additions.h"
 #include "ledger/shape.h"
 
-/* One for each of our tables that rows are appended to: the ledger, the holds, the changes and the limits. */
-static GovShape shapes[4];
+/* One for each of our tables that rows are appended to: the ledger, the holds, the changes, the limits and the entities. */
+static GovShape shapes[5];
 
 static void
 require_columns(Relation rel, int ncolumns)

@@ -154,6 +154,18 @@ gov_decide(GovBudgetState *budgets, int nbudgets, GovAmount amount,
 }
 
 /*
+ * A name stands for no entity where it must: whatever the budgets say, the answer
+ * is no, and no time will change that.
+ */
+void
+gov_decide_unknown(GovDecision *decision)
+{
+	decision->is_granted = false;
+	decision->has_retry_at = false;
+	decision->denial = GOV_DENIAL_UNKNOWN_ENTITY;
+}
+
+/*
  * An entity of the set is blocked until a time: whatever the budgets say, the
  * answer is no.  What they deny as well has to end too.
  */
@@ -183,6 +195,8 @@ gov_decide_reason(GovDenial denial)
 			return "Ungoverned";
 		case GOV_DENIAL_BLOCKED:
 			return "Blocked";
+		case GOV_DENIAL_UNKNOWN_ENTITY:
+			return "UnknownEntity";
 		case GOV_DENIAL_UNAVAILABLE:
 			return "Unavailable";
 	}

@@ -32,6 +32,7 @@ typedef enum GovDenial
 	GOV_DENIAL_BUDGET_EXCEEDED,
 	GOV_DENIAL_UNGOVERNED,
 	GOV_DENIAL_BLOCKED,
+	GOV_DENIAL_UNKNOWN_ENTITY,
 	GOV_DENIAL_UNAVAILABLE
 } GovDenial;
 
@@ -48,6 +49,7 @@ typedef struct GovDecision
 extern bool gov_decide_allows(const GovBudgetState *budget, GovAmount amount);
 extern void gov_decide(GovBudgetState *budgets, int nbudgets,
 					   GovAmount amount, TimestampTz now, GovDecision *decision);
+extern void gov_decide_unknown(GovDecision *decision);
 extern void gov_decide_blocked(TimestampTz until, GovDecision *decision);
 extern const char *gov_decide_reason(GovDenial denial);
 

@@ -10,7 +10,6 @@
 #include "storage/lockdefs.h"
 #include "utils/rel.h"
 
-#define GOV_CHAIN_MAX		64	/* entities from a leaf up to its root */
 
 extern void gov_hierarchy_lock(const text *owner, LOCKMODE mode);
 extern bool gov_hierarchy_keep(Relation entities, Datum owner, Datum id);

@@ -30,7 +30,7 @@
 
 /* What the engine keeps of every row; the owner has a column of its own in gov_changes. */
 static const char *const kept_columns[] = {
-	"created_at", "updated_at", "counter_id", "owner_id"
+	"created_at", "updated_at", "counter_id", "owner_id", "created_by_use"
 };
 
 static bool

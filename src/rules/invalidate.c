@@ -23,6 +23,7 @@
 #include "base/catalog.h"
 #include "base/spi.h"
 #include "cache/changes.h"
+#include "cache/created.h"
 #include "cache/tail.h"
 #include "rules/trigger.h"
 
@@ -57,6 +58,26 @@ note_policy(const TriggerData *trigger)
 							   VARSIZE_ANY_EXHDR(DatumGetTextPP(owner)));
 }
 
+/*
+ * Is a use creating this entity?  Then this transaction finds it by itself, and
+ * tells others at its commit (created.c), unless it reads the catalog into a
+ * private view already.
+ */
+static bool
+is_created(const TriggerData *trigger)
+{
+	text	   *owner;
+	text	   *id;
+
+	if (!gov_created_is_any() || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		return false;
+	owner = DatumGetTextPP(gov_trigger_key(trigger, trigger->tg_trigtuple, "owner_id"));
+	id = DatumGetTextPP(gov_trigger_key(trigger, trigger->tg_trigtuple, "id"));
+	return !gov_changes_has_owner(VARDATA_ANY(owner), VARSIZE_ANY_EXHDR(owner)) &&
+		gov_created_find(VARDATA_ANY(owner), VARSIZE_ANY_EXHDR(owner),
+						 VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id)) != NULL;
+}
+
 /* AFTER INSERT OR UPDATE OR DELETE, for each row of a catalog table. */
 Datum
 gov_note_change_1_0(PG_FUNCTION_ARGS)
@@ -86,6 +107,8 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 	else
 		gov_trigger_refuse(fcinfo);
 
+	if (relid == catalog->entities && is_created(trigger))
+		return PointerGetDatum(NULL);
 	note_row(trigger, trigger->tg_trigtuple, id_column);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		note_row(trigger, trigger->tg_newtuple, id_column);

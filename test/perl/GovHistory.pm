@@ -36,6 +36,18 @@ sub note_key
 	return;
 }
 
+# Dimensions of a call that writes: without those that may create, while another session's changes of the catalog are open, whom it
+# would wait for. What a use creates is such a change.
+sub writable
+{
+	my ($n, $dims) = @_;
+
+	return $dims unless may_create($dims);
+	return 'null' unless may_change_catalog($n);
+	has_changed_catalog($n);
+	return $dims;
+}
+
 # A call of a session that the budgets must allow; often of just what is left, or of the least bit more.
 sub tight_call
 {
@@ -59,6 +71,7 @@ sub ingest
 	my $key = random_key();
 	my $ago = chance(0.2) ? one_of('1 minute', '6 minutes', '1 hour', '1 day', '9 days', '40 days', '150 years', '-4 minutes') : undef;
 
+	$dims = writable($n, $dims);
 	$ids = "'{$entity}'" if defined $entity;
 	$amount = "-$amount" if chance(0.25);
 	my $report = expect($n, 'ingest', literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal($ago));
@@ -70,6 +83,7 @@ sub consume
 {
 	my ($n, $entity) = @_;
 	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity);
+	$dims = writable($n, $dims);
 	my $key = random_key();
 	my $function = one_of('consume', 'consume', 'consume', 'require');
 
@@ -86,6 +100,10 @@ sub ingest_many
 	foreach (1 .. one_of(1, 2, 3, 5))
 	{
 		my ($capability, $amount, $dims, $ids) = random_call();
+		$dims = writable($n, $dims);
+
+		# it is looked at after the batch, when what later items create is there
+		$ids = "'{acme}'" if may_create("");
 		$capability = "'nonsense'" if chance(0.1);
 		$amount = "-$amount" if chance(0.3);
 		push @items, "jsonb_build_object('capabilityId', ${capability}::text, 'amount', ${amount}::numeric, 'dimensions', coalesce($dims, '{}')::jsonb, 'entityIds', coalesce($ids, '{}')::text[])";
@@ -182,6 +200,7 @@ sub use_and_fail
 	my ($n) = @_;
 	my ($capability, $amount, $dims, $ids) = random_call();
 	my $function = one_of('gov_ingest', 'gov_ingest', 'gov_consume', 'gov_reserve', 'gov_reserve');
+	$dims = writable($n, $dims);
 	my @arguments = (literal(owner()), $capability, $amount, $dims, $ids, literal('never-' . owner()));
 
 	# that it was denied is not taken back
@@ -224,6 +243,7 @@ sub reserve
 {
 	my ($n, $entity) = @_;
 	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity);
+	$dims = writable($n, $dims);
 	my $key = random_key();
 	my $minutes = random_ttl();
 

@@ -10,7 +10,7 @@ use Exporter 'import';
 
 our @EXPORT = qw(
   one_of chance weighted literal new_name
-  random_entity random_amount random_call random_ttl random_change random_catalog
+  random_entity random_amount random_call random_ttl random_change random_catalog may_create
 );
 
 # The cadences are long, or so short that a move of the clock, or an event of some time ago, is of another window.
@@ -20,7 +20,7 @@ my @timezones = ('UTC', 'UTC', 'America/New_York', 'Asia/Kolkata');
 my @capabilities = ('tokens', 'tokens', 'tokens', 'calls');
 my %keys_of = (org => 'orgId', team => 'teamId', user => 'userId', model => 'model');
 
-my ($owner, @entities, $next_name);
+my ($owner, @entities, $next_name, $has_rules);
 
 sub one_of { return $_[ int(rand(@_)) ]; }
 sub chance { return rand() < $_[0]; }
@@ -67,6 +67,14 @@ sub random_target
 		$dims{ chance(0.9) ? $keys_of{ $entity->{type} } : 'other' } = $entity->{id};
 	}
 	$dims{requestId} = 'r' . int(rand(1000)) if chance(0.1);
+	if ($has_rules && chance(0.5))
+	{
+		# as gateways name them: the user, mostly with the team
+		my $user = one_of(grep { $_->{type} eq 'user' } @entities);
+		my $team = one_of(grep { $_->{type} eq 'team' } @entities);
+		$dims{userId} = $user->{id};
+		$dims{teamId} = $team->{id} if chance(0.7);
+	}
 	return (
 		literal(one_of(@capabilities)),
 		literal(%dims || chance(0.3) ? '{' . join(', ', map { qq("$_": "$dims{$_}") } sort keys %dims) . '}' : undef),
@@ -88,6 +96,9 @@ sub random_call
 sub random_limit { return one_of(undef, 0, 5, 20, 20, 50, 100, 100, '33.333333333', 1000); }
 
 sub random_thresholds { return one_of(undef, undef, '{}', '{100}', '{1,10,50}', '{33.333333333,80,100,120}', '{1000}'); }
+
+# May a call with these dimensions create entities?
+sub may_create { return $has_rules && $_[0] ne 'null'; }
 
 # In minutes.
 sub random_ttl { return one_of(1, 2, 5, 5, 5, 10, 60, 1440); }
@@ -121,7 +132,16 @@ my @changes = (
 	[ 1, sub { 'select gov_move_entity(' . literal($owner) . ', ' . literal(random_entity()) . ', ' . literal(chance(0.2) ? undef : random_entity()) . ')' } ],
 	[ 1, \&insert_entity ],
 	[ 1, sub { "delete from gov_entities where $_[1]" } ],
-	[ 1, sub { "update gov_entity_types set attribution_keys = " . literal(one_of('{userId}', '{userId}', '{other,userId}')) . " where id = 'user'" } ]);
+	[ 1, sub { "update gov_entity_types set attribution_keys = " . literal(one_of('{userId}', '{userId}', '{other,userId}')) . " where id = 'user'" } ],
+	[ 1, \&change_rule ]);
+
+# What unknown ids do, and below what they are created.
+sub change_rule
+{
+	return 'select' unless $has_rules;
+	return 'update gov_entity_types set on_unknown = ' . literal(one_of('ignore', 'create', 'create', 'deny')) . ', parent_key = '
+	  . literal(one_of(undef, 'teamId', 'userId', 'orgId', 'other')) . ' where id = ' . literal(one_of('user', 'user', 'team', 'model'));
+}
 
 # For minutes, now or soon, more or less.
 sub boost
@@ -195,9 +215,17 @@ sub random_catalog
 
 	@entities = map { { id => $_->[0], type => $_->[1] } } [ 'acme', 'org' ], [ 'eng', 'team' ], [ 'ops', 'team' ], [ 'ann', 'user' ], [ 'ben', 'user' ], [ 'cyd', 'user' ], [ 'gpt', 'model' ];
 	$next_name = 1;
+
+	# in some histories types say what unknown ids do, and there are names that are no entities yet
+	$has_rules = chance(0.4);
+	my @types = (map { "insert into gov_entity_types (id, attribution_keys) values ('$_', '{$keys_of{$_}}') on conflict (id) do update set attribution_keys = excluded.attribution_keys, on_unknown = 'ignore', parent_key = null" } sort keys %keys_of);
+	push @types, "update gov_entity_types set on_unknown = 'create', parent_key = 'teamId' where id = 'user'" if $has_rules;
+	push @types, 'update gov_entity_types set on_unknown = ' . literal(one_of('create', 'deny', 'ignore')) . ", parent_key = 'orgId' where id = '$_'" foreach $has_rules ? ('team', 'model') : ();
+	my @there = @entities;
+	push @entities, (map { { id => "new$_", type => 'user' } } 1 .. 4), (map { { id => "crew$_", type => 'team' } } 1 .. 2), { id => 'llama', type => 'model' } if $has_rules;
 	return (
-		(map { "insert into gov_entity_types (id, attribution_keys) values ('$_', '{$keys_of{$_}}') on conflict (id) do update set attribution_keys = excluded.attribution_keys" } sort keys %keys_of),
-		'insert into gov_entities (owner_id, id, type_id, parent_id) values ' . join(', ', map { "($name, '$_->{id}', '$_->{type}', " . literal($parent_of{ $_->{id} }) . ')' } @entities),
+		@types,
+		'insert into gov_entities (owner_id, id, type_id, parent_id) values ' . join(', ', map { "($name, '$_->{id}', '$_->{type}', " . literal($parent_of{ $_->{id} }) . ')' } @there),
 		"insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ($name, 'acme', 'tokens', "
 		  . literal(one_of(50, 100, 200)) . ', ' . literal(one_of(@cadences)) . "), ($name, 'eng', 'tokens', " . literal(one_of(20, 50, 100)) . ', ' . literal(one_of(@cadences)) . ')');
 }

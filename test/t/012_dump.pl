@@ -29,6 +29,8 @@ $node->safe_psql('postgres', q{
 	values ('acme', 'later', 'tokens', 100, 'P50Y', now() - interval '1 day', 'America/New_York');
 	insert into gov_alert_policies (owner_id, thresholds) values (null, '{80,100}');
 	update gov_assignments set call_limit = 1000.5 where entity_id = 'later';
+	insert into gov_entity_types (id, attribution_keys, on_unknown, parent_key) values ('guest', '{guest}', 'create', 'agentId'), ('toy', '{toy}', 'deny', null);
+	select gov_ingest('acme', 'tokens', 1, '{"guest": "dumped guest", "agentId": "agent-1"}');
 	select gov_block('acme', 'agent-29', '2099-12-31', 'a dumped reason'), gov_block('acme', 'agent-28');
 	select gov_boost('acme', 'later', 'tokens', 20, reason => 'dumped'), gov_boost('acme', 'later', 'tokens', 5, '2099-12-31');
 	insert into gov_boosts (owner_id, entity_id, capability_id, amount, valid_from, valid_until) values ('acme', 'later', 'tokens', 1, '2020-01-01', '2020-02-01');
@@ -56,7 +58,8 @@ sub contents
 	return $server->safe_psql($db, q{
 		select count(*), sum(amount), max(id) from gov_events;
 		select reverses, amount, counter_ids from gov_events where reverses is not null order by id;
-		select owner_id, id, parent_id, type_id, metadata, archived_at, created_at, updated_at, blocked_at, blocked_until, blocked_reason from gov_entities order by id;
+		select owner_id, id, parent_id, type_id, metadata, archived_at, created_at, updated_at, blocked_at, blocked_until, blocked_reason, created_by_use from gov_entities order by id;
+		select * from gov_entity_types order by id;
 		select * from gov_boosts order by id;
 		select entity_id, usage_limit, call_limit, cadence, timezone, counter_id, created_at, updated_at from gov_assignments order by entity_id, name;
 		select a.entity_id, a.name, u.window_start, u.amount, u.event_count from gov_usage u join gov_assignments a on a.id = u.assignment_id order by 1, 2, 3;

@@ -30,6 +30,7 @@ if ($node->psql('postgres', 'show governance.fault_at') != 0)
 
 $node->safe_psql('postgres', <<'SQL');
 insert into gov_entity_types (id, attribution_keys) values ('org', '{}'), ('user', '{userId}'), ('model', '{model}');
+insert into gov_entity_types (id, attribution_keys, on_unknown, parent_key) values ('guest', '{guest}', 'create', 'userId'), ('toy', '{toy}', 'create', 'guest'), ('pet', '{pet}', 'deny', null);
 insert into gov_capabilities (id) values ('tokens'), ('calls');
 
 -- acme <- eng <- ann <- bot, the models, a root with many budgets, and one whose window lasts ten seconds. Budgets without
@@ -73,6 +74,17 @@ begin
 			where h.cadence is null and h.scope_entity_ids = '{}' and h.current_usage <> coalesce(u.amount, 0)
 			union all
 			select 'verify: ' || v from gov_verify() v
+			union all
+			select format('event %s of %s has %s', v.id, v.dimensions, v.entity_ids)
+			from gov_events v
+			where v.owner_id = owner and v.dimensions ? 'guest' and not (v.entity_ids @> array[v.dimensions ->> 'guest', 'ann', 'acme']
+				and exists (select from gov_entities e where e.owner_id = owner and e.id = v.dimensions ->> 'guest' and e.parent_id = 'ann'))
+			union all
+			select format('%s was created for nothing', e.id)
+			from gov_entities e
+			where e.owner_id = owner and e.created_by_use
+				and not exists (select from gov_events v where v.owner_id = owner and e.id = any (v.entity_ids))
+				and not exists (select from gov_reservations r where r.owner_id = owner and e.id = any (array(select value from jsonb_each_text(r.dimensions))))
 			union all
 			select format('alert at %s per cent of %s: %s has used %s', t.threshold, l.usage, a.entity_id, coalesce(c.amount, 0))
 			from gov_assignments a
@@ -197,6 +209,41 @@ my %histories = (
 			select event_id from gov_consume(:'owner', 'tokens', 7, null, array['new ' || :n, 'bot']);
 			select event_id from gov_ingest(:'owner', :'owner' || :n, 1, null, '{bot}');
 			select event_id from gov_ingest(:'owner', 'tokens', -3, null, '{bot}');
+			commit;
+		},
+	},
+	first_use => {
+		cold => 1,
+		fatal => 1,
+		events => 5,
+		sql => call('gov_consume', q{1, jsonb_build_object('guest', 'guest ' || :n, 'userId', 'ann')})
+		  . call('gov_ingest', q{2, jsonb_build_object('toy', 'toy ' || :n, 'guest', 'guest ' || :n, 'userId', 'ann')})
+		  . "select is_granted from gov_consume(:'owner', 'tokens', 1e9, jsonb_build_object('guest', 'none ' || :n, 'userId', 'ann'));\n"
+		  . "select is_granted from gov_consume(:'owner', 'tokens', 1, '{\"pet\": \"cat\", \"guest\": \"none\", \"userId\": \"ann\"}');\n"
+		  . reserve(q{3, jsonb_build_object('toy', 'another toy ' || :n, 'guest', 'another ' || :n, 'userId', 'ann')})
+		  . settle('2')
+		  . call('gov_consume', q{1, jsonb_build_object('guest', 'keyed ' || :n, 'userId', 'ann'), null, 'first ' || :n})
+		  . q{
+			select 'event ' || event_id from gov_ingest_many(:'owner', jsonb_build_array(
+				jsonb_build_object('capabilityId', 'tokens', 'dimensions', jsonb_build_object('guest', 'many ' || :n, 'userId', 'ann'))));
+		},
+	},
+	first_use_together => {
+		fatal => 1,
+		events => 4,
+		together => 1,
+		caught => 1,
+		sql => q{
+			begin;
+			select event_id from gov_consume(:'owner', 'tokens', 1, jsonb_build_object('guest', 'in ' || :n, 'userId', 'ann'));
+			select event_id from gov_consume(:'owner', 'tokens', 1, jsonb_build_object('guest', 'in ' || :n));
+			insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values (:'owner', 'in ' || :n, 'tokens', 10, 'P100Y');
+			select event_id from gov_consume(:'owner', 'tokens', 1, jsonb_build_object('toy', 'toy in ' || :n, 'guest', 'in ' || :n));
+			select is_granted from gov_consume(:'owner', 'tokens', 11, jsonb_build_object('toy', 'other toy in ' || :n, 'guest', 'in ' || :n));
+			savepoint a;
+			select event_id from gov_consume(:'owner', 'tokens', 1, jsonb_build_object('guest', 'out ' || :n, 'userId', 'ann'));
+			rollback to a;
+			select event_id from gov_consume(:'owner', 'tokens', 1, jsonb_build_object('guest', 'other ' || :n, 'userId', 'ann'));
 			commit;
 		},
 	},
