@@ -10,7 +10,7 @@
  *		Before a commit alerts are raised, while one may still write, and are sent
  *		last.  After a commit others can see our rows already: nodes are made
  *		stale first, and then what was queued is given back, which unpins the
- *		counters.  At an abort the claims of an unfinished load are given up, and
+ *		counters; then barriers open.  At an abort the claims of an unfinished load are given up, and
  *		nodes stop draining, before anything else, because others may be waiting
  *		for them.
  *
@@ -25,6 +25,7 @@
 #include "access/xact.h"
 
 #include "base/spi.h"
+#include "cache/barrier.h"
 #include "cache/changes.h"
 #include "cache/denials.h"
 #include "cache/own_counts.h"
@@ -49,7 +50,7 @@ static void
 refuse_prepare(void)
 {
 	if (gov_pending_has_written() || !gov_changes_is_empty() || gov_notify_is_pending() ||
-		gov_denials_are_taken())
+		gov_denials_are_taken() || gov_barrier_is_raised())
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction that has used governance"),
@@ -81,6 +82,7 @@ at_transaction_end(XactEvent event, void *arg)
 			gov_pending_commit();
 			gov_tail_commit();
 			gov_changes_drop_deleted();
+			gov_barrier_end();
 			gov_denials_commit();
 			gov_alert_forget();
 			gov_notify_abort(0);
@@ -95,6 +97,7 @@ at_transaction_end(XactEvent event, void *arg)
 			gov_own_end();
 			gov_pending_abort(0);
 			gov_tail_abort(0);
+			gov_barrier_end();
 			gov_denials_abort(0);
 			gov_alert_forget();
 			gov_notify_abort(0);
@@ -113,6 +116,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 		case SUBXACT_EVENT_COMMIT_SUB:
 			gov_pending_merge(GetCurrentTransactionNestLevel());
 			gov_own_merge(GetCurrentTransactionNestLevel());
+			gov_barrier_merge(GetCurrentTransactionNestLevel());
 			gov_denials_merge(GetCurrentTransactionNestLevel());
 			gov_notify_merge(GetCurrentTransactionNestLevel());
 			break;
@@ -126,6 +130,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 			gov_pending_abort(GetCurrentTransactionNestLevel());
 			gov_own_abort(GetCurrentTransactionNestLevel());
 			gov_tail_abort(GetCurrentTransactionNestLevel());
+			gov_barrier_abort(GetCurrentTransactionNestLevel());
 			gov_denials_abort(GetCurrentTransactionNestLevel());
 			gov_notify_abort(GetCurrentTransactionNestLevel());
 			break;

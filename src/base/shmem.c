@@ -7,7 +7,8 @@
  *
  * LAYOUT
  *		A fixed head (GovShared: the stripes with their locks, the worker
- *		slots, the counts that gov_stats shows, what was denied (denials.c)); then governance.cache_size,
+ *		slots, the counts that gov_stats shows, what was denied (denials.c));
+ *		what each backend has charged (barrier.c); then governance.cache_size,
  *		which is divided once and for all, so that nothing grows at another's
  *		expense:
  *
@@ -49,6 +50,7 @@ static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
 GovSegment *gov_segments = NULL;
+GovSharedEntered *gov_shared_entered = NULL;
 
 /* There are enough buckets for nodes of so many bytes, and a third more. */
 #define BYTES_PER_BUCKET	256
@@ -74,9 +76,15 @@ typedef struct GovMemoryDivision
 } GovMemoryDivision;
 
 static Size
+entered_size(void)
+{
+	return CACHELINEALIGN(mul_size(sizeof(GovSharedEntered), MaxBackends));
+}
+
+static Size
 head_size(void)
 {
-	return CACHELINEALIGN(sizeof(GovShared));
+	return add_size(CACHELINEALIGN(sizeof(GovShared)), entered_size());
 }
 
 static Size
@@ -115,6 +123,7 @@ request_shmem(void)
 static void
 find_memory(void)
 {
+	gov_shared_entered = (GovSharedEntered *) ((char *) gov_shared + CACHELINEALIGN(sizeof(GovShared)));
 	gov_memory = (char *) gov_shared + head_size();
 	gov_segments = (GovSegment *) (gov_memory + divide_memory().segments_at) - 1;
 }
@@ -161,6 +170,7 @@ init_shared(void)
 	for (int i = 0; i < GOV_WORKER_SLOTS; i++)
 		ConditionVariableInit(&gov_shared->workers[i].swept);
 	find_memory();
+	memset(gov_shared_entered, 0, entered_size());
 	memset(gov_memory, 0, division.segments_at);
 	SpinLockInit(&gov_shared->segments_lock);
 	gov_shared->nsegments = division.nsegments;

@@ -52,6 +52,7 @@ typedef struct GovSharedStripe
 	pg_atomic_uint64 denials;
 	ConditionVariable loaded;	/* a node of the stripe ceased to be loading */
 	uint64		changes;		/* catalog changes to owners of this stripe */
+	uint32		nbarriers;		/* raised for owners of this stripe; barrier.c */
 	uint32		nnodes;
 	uint32		nabsent;		/* of them, ids that are no entity */
 	uint32		nbuckets;
@@ -67,6 +68,16 @@ typedef union GovSharedStripePadded
 	GovSharedStripe stripe;
 	char		pad[TYPEALIGN(PG_CACHE_LINE_SIZE, sizeof(GovSharedStripe))];
 } GovSharedStripePadded;
+
+/*
+ * The owners that the transaction of a backend has charged, as a bit for each
+ * slot of each stripe; see barrier.c.
+ */
+typedef struct GovSharedEntered
+{
+	uint64		slots[GOV_STRIPES * GOV_OWNER_SLOTS / 64];
+	LocalTransactionId transaction;
+} GovSharedEntered;
 
 /* A part of what was denied and is not written yet; see denials.c. */
 typedef struct GovSharedDenials
@@ -179,6 +190,7 @@ typedef uint32 GovSegment[GOV_SEGMENT_BUCKETS];
 
 extern GovShared *gov_shared;
 extern GovSegment *gov_segments;	/* numbered from 1 */
+extern GovSharedEntered *gov_shared_entered;	/* MaxBackends of them */
 
 extern void gov_shmem_init(void);
 extern bool gov_shmem_is_available(void);

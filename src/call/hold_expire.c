@@ -17,7 +17,9 @@
  * FAILURE
  *		A hold that cannot be expired stays open, and the others are expired.  The
  *		reason may be that its budgets do not fit into the cache, that a window
- *		cannot be computed, or that somebody has changed its amount by hand.
+ *		cannot be computed, that somebody keeps its owner's calls out (barrier.c),
+ *		for which nobody waits here, or that somebody has changed its amount by
+ *		hand.
  */
 #include "postgres.h"
 
@@ -29,6 +31,7 @@
 #include "base/attempt.h"
 #include "base/catalog.h"
 #include "base/errors.h"
+#include "cache/barrier.h"
 #include "cache/preload.h"
 #include "call/hold_expire.h"
 #include "gate/gate.h"
@@ -112,8 +115,12 @@ static void
 expire_one(void *arg)
 {
 	GovExpiry  *expiry = arg;
+	GovOwnerKey owner;
 
-	expiry->is_done = gov_hold_end(expiry->hold, GOV_HOLD_EXPIRED);
+	gov_node_owner_key_init(&owner, MyDatabaseId, gov_catalog()->extension,
+							expiry->hold->owner, strlen(expiry->hold->owner));
+	expiry->is_done = gov_barrier_pass(&owner, false) &&
+		gov_hold_end(expiry->hold, GOV_HOLD_EXPIRED);
 }
 
 /*

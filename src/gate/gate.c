@@ -11,6 +11,8 @@
  *		lock, and the attempt is made again.
  *
  * INVARIANTS
+ *		A call that charges has entered its owner (barrier.c) before it notes how
+ *		fresh the nodes must be.
  *		What is charged is in the pending list before the lock is released.
  *		Budgets of the answer point to copies, or to the private view: they
  *		stay readable without the lock until the next call.
@@ -31,6 +33,7 @@
 #include "base/guc.h"
 #include "base/spi.h"
 #include "base/worker_slots.h"
+#include "cache/barrier.h"
 #include "cache/changes.h"
 #include "cache/cycle.h"
 #include "cache/own_counts.h"
@@ -107,6 +110,38 @@ turn_to_tables(GovGate *gate)
 	gov_private_begin(&gate->request->owner, GOV_PRIVATE_TABLES, &since);
 }
 
+/*
+ * Enter the owner, if the call charges, and note how fresh the nodes must be; false
+ * if calls of the owner are kept out.  The stripe is locked.
+ */
+static bool
+enter_owner(GovGate *gate)
+{
+	if (use_charges(gate->use) && !gov_barrier_enter(&gate->request->owner))
+		return false;
+	gate->source.since = freshness_wanted(gate->stripe);
+	return true;
+}
+
+static void
+begin_private(GovGate *gate)
+{
+	const GovOwnerKey *owner = &gate->request->owner;
+
+	for (;;)
+	{
+		bool		is_in;
+
+		gov_stripe_lock(gate->stripe, use_charges(gate->use) ? LW_EXCLUSIVE : LW_SHARED);
+		is_in = enter_owner(gate);
+		gov_stripe_unlock(gate->stripe);
+		if (is_in)
+			break;
+		gov_barrier_wait(owner);
+	}
+	gov_private_begin(owner, GOV_PRIVATE_OWN_CHANGES, &gate->source.since);
+}
+
 static void
 choose_source(GovGate *gate)
 {
@@ -121,12 +156,8 @@ choose_source(GovGate *gate)
 	gate->stripe = gov_stripe(owner->stripe);
 	gate->source.uses_shared = true;
 	gate->source.uses_private = gov_changes_has_owner(owner->owner, owner->owner_length);
-	if (!gate->source.uses_private)
-		return;
-	gov_stripe_lock(gate->stripe, LW_SHARED);
-	gate->source.since = freshness_wanted(gate->stripe);
-	gov_stripe_unlock(gate->stripe);
-	gov_private_begin(owner, GOV_PRIVATE_OWN_CHANGES, &gate->source.since);
+	if (gate->source.uses_private)
+		begin_private(gate);
 }
 
 /* Determine the time of the call; false when the event is too far ahead. */
@@ -240,9 +271,11 @@ attempt_locked(GovGate *gate)
 		return GOV_OUTCOME_DONE;
 	if (!gate->knows_since && gate->stripe != NULL && !gate->source.uses_private)
 	{
-		gate->source.since = freshness_wanted(gate->stripe);
+		if (!enter_owner(gate))
+			return GOV_OUTCOME_BARRIER;
 		gate->knows_since = true;
 	}
+	Assert(!use_charges(gate->use) || gov_barrier_has_entered(&gate->request->owner));
 	outcome = gov_resolve(gate->request, &gate->source, gate->is_exclusive, &work);
 	if (outcome != GOV_OUTCOME_DONE)
 		return outcome;
@@ -486,6 +519,9 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				break;
 			case GOV_OUTCOME_WAIT:
 				gov_node_wait(&request->owner, work.other_id, work.other_id_length);
+				break;
+			case GOV_OUTCOME_BARRIER:
+				gov_barrier_wait(&request->owner);
 				break;
 			case GOV_OUTCOME_OUTDATED:
 				begin_again(&gate);

@@ -163,6 +163,7 @@ typedef enum GovOutcome
 	GOV_OUTCOME_DONE,
 	GOV_OUTCOME_LOAD,			/* some ids must be loaded */
 	GOV_OUTCOME_WAIT,			/* somebody else is loading one */
+	GOV_OUTCOME_BARRIER,		/* calls of the owner are kept out */
 	GOV_OUTCOME_OUTDATED,		/* a node must be loaded again */
 	GOV_OUTCOME_CYCLE,			/* the chain above a name comes back, or seems
 								 * to */
