@@ -65,6 +65,7 @@ typedef struct GovCatalog
 								 * in an older extension */
 	Oid			changes_id_seq;
 	Oid			limit_history;
+	Oid			forgotten;
 	Oid			rollup_state;
 	Oid			rollup_state_pkey;	/* index on (id); invalid when dropped */
 	bool		has_1_1_tables; /* false in an extension that is not updated
