@@ -373,6 +373,32 @@ comment on column @extschema@.gov_rollup_state.holds_kept is 'holds past governa
 comment on column @extschema@.gov_rollup_state.alerts_kept is 'alerts past governance.alert_retention that stay because a foreign key refers to them (since 1.1.0)';
 comment on column @extschema@.gov_rollup_state.updated_at is 'when the row last changed';
 
+-- A row goes when all that it is about is rewritten: until then it has the id.
+create table @extschema@.gov_forgotten
+(
+    owner_id text collate "C" not null,
+    entity_id text collate "C" not null,
+    replacement text collate "C" not null,
+    attribution_keys text[] collate "C" not null default '{}',
+    last_event_id bigint not null,
+    forgotten_at timestamptz not null,
+    events_done_until bigint not null default 0,
+    hours_done_until timestamptz not null default '-infinity',
+
+    constraint gov_forgotten_pkey primary key (owner_id, entity_id, forgotten_at)
+)
+using heap;
+
+comment on table @extschema@.gov_forgotten is 'who is being forgotten: a row per call of gov_forget_entity(), until the worker has rewritten what was recorded (since 1.1.0)';
+comment on column @extschema@.gov_forgotten.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_forgotten.entity_id is 'the id that is to be forgotten';
+comment on column @extschema@.gov_forgotten.replacement is 'the id that takes its place';
+comment on column @extschema@.gov_forgotten.attribution_keys is 'the keys of dimensions that may have named it';
+comment on column @extschema@.gov_forgotten.last_event_id is 'up to which event: later ones that name the id are another''s';
+comment on column @extschema@.gov_forgotten.forgotten_at is 'when that was asked for, by the clock of the engine';
+comment on column @extschema@.gov_forgotten.events_done_until is 'up to which event the ledger is rewritten';
+comment on column @extschema@.gov_forgotten.hours_done_until is 'up to which hour gov_usage_by_time is; infinity: all of it';
+
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Tables: who changed what                                                                                         */
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -405,7 +431,7 @@ comment on column @extschema@.gov_changes.at is 'when the statement was through,
 comment on column @extschema@.gov_changes.owner_id is 'the owner whose row it was; null for what all owners share, for TRUNCATE, for rights, and for an owner that was deleted';
 comment on column @extschema@.gov_changes.table_name is 'the table, such as gov_assignments; null for rights and for an owner that was deleted';
 comment on column @extschema@.gov_changes.key is 'which row: the values of its key, and of a budget what it is for; of rights the role';
-comment on column @extschema@.gov_changes.action is 'INSERT, UPDATE, DELETE, TRUNCATE, RECOUNT, GRANT, REVOKE or DELETE OWNER';
+comment on column @extschema@.gov_changes.action is 'INSERT, UPDATE, DELETE, TRUNCATE, RECOUNT, GRANT, REVOKE, DELETE OWNER or FORGET';
 comment on column @extschema@.gov_changes.old is 'of an UPDATE the changed columns as they were, of a DELETE all columns that were not null; neither the key, nor created_at, updated_at and counter_id';
 comment on column @extschema@.gov_changes.new is 'of an UPDATE the changed columns as they are, of an INSERT all columns that are not null, of a GRANT the profile, of a RECOUNT how it was counted; neither the key, nor created_at, updated_at and counter_id';
 comment on column @extschema@.gov_changes.changed_by is 'who was logged in (session_user), whatever function made the change';

@@ -64,19 +64,8 @@ result: boolean; null for null$$;
 
 create function @extschema@.gov_refuse_key_change()
 returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    raise exception using
-        errcode = 'object_not_in_prerequisite_state',
-        message = format('key columns of "%s" do not change', tg_table_name),
-        detail = format('Key columns: %s.', tg_argv[0]),
-        hint = 'Insert a row with the new key and delete the old one.',
-        schema = tg_table_schema,
-        table = tg_table_name;
-end
-$$;
+language c
+as 'MODULE_PATHNAME', 'gov_refuse_key_change_1_1';
 
 comment on function @extschema@.gov_refuse_key_change() is 'trigger: refuses a change of key columns (55000); its argument names them';
 

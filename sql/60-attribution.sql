@@ -165,7 +165,7 @@ begin
         (
             select %1$s as entity_ids, case when $5 is not null then %7$s._gov_bucket_start($5, e.occurred_at) end as start %2$s,
                 sum(e.amount) as amount, count(*) as event_count
-            from %7$s.gov_events e
+            from %8$s e
             where e.owner_id = $1
                 and e.capability_id = $2
                 and e.occurred_at >= $3
@@ -209,7 +209,9 @@ begin
         members,
         substr(pairs, 3),
         entities,
-        '@extschema@')
+        '@extschema@',
+        -- While somebody is being forgotten, the log has the new id already.
+        case when exists (select from @extschema@.gov_forgotten f where f.owner_id = _gov_attribution.owner_id) then '@extschema@.gov_event_log' else '@extschema@.gov_events' end)
     using owner_id, capability_id, from_time, to_time, bucket, types;
 end
 $$;

@@ -11,12 +11,12 @@ create view @extschema@.gov_usage_hourly with (security_invoker = true) as
 select
     u.owner_id,
     u.capability_id,
-    u.entity_id,
+    case when exists (select from @extschema@.gov_forgotten) then @extschema@._gov_shown_id(u.owner_id, u.entity_id) else u.entity_id end as entity_id,
     u.hour,
     trim_scale(sum(u.amount)) as amount,
     sum(u.event_count)::bigint as event_count
 from @extschema@.gov_usage_by_time u
-group by u.owner_id, u.capability_id, u.entity_id, u.hour;
+group by u.owner_id, u.capability_id, 3, u.hour;
 
 comment on view @extschema@.gov_usage_hourly is 'what each entity and its descendants used per hour, up to the rollup''s watermark: gov_usage_by_time with whole hours. It was the table until 1.1.0';
 comment on column @extschema@.gov_usage_hourly.owner_id is 'one of the vendor''s customers';
@@ -225,7 +225,9 @@ begin
             trim_scale(sum(s.amount)), sum(s.event_count)::bigint
         from
         (
-            select u.owner_id, u.capability_id, u.entity_id, u.amount, u.event_count,
+            select u.owner_id, u.capability_id,
+                case when exists (select from %1$s.gov_forgotten) then %1$s._gov_shown_id(u.owner_id, u.entity_id) else u.entity_id end as entity_id,
+                u.amount, u.event_count,
                 case
                     when g.minutes <= $6 and u.hour >= $7 and u.hour < $8
                         or g.starts_at >= $1 and g.ends_at <= $2 and %1$s._gov_is_within_bucket($3, g.starts_at, g.ends_at)

@@ -215,7 +215,7 @@ comment on function @extschema@.gov_worker_failures() is
 $$What stops the background worker of this database at present: gov_stats has it.
 
 result: a row for each step; step: expiry (of holds), rollup (and the alerts that it raises), denials (writing them),
-    event_retention, hold_retention, usage_merge, usage_retention, alert_retention, change_retention or denial_retention; failures: how often it has failed in a row, 0 when all is well; sqlstate,
+    event_retention, hold_retention, usage_merge, usage_retention, alert_retention, change_retention, denial_retention or forgetting; failures: how often it has failed in a row, 0 when all is well; sqlstate,
     message: of the last error; since: when it first had that SQLSTATE; last_at: when it was tried last
 errors: 42501 in a session pinned to an owner
 since: 1.1.0$$;
@@ -316,6 +316,9 @@ select k.name, coalesce(k.value, 0), 'due, but a foreign key refers to them'
 from (select) one
 left join @extschema@.gov_rollup_state r on true
 cross join lateral (values ('events_kept', r.events_kept), ('holds_kept', r.holds_kept), ('alerts_kept', r.alerts_kept)) k (name, value)
+union all
+select 'forgetting', count(*), case when count(*) > 0 then format('%s ids of events are left to look at', sum(f.last_event_id - least(f.events_done_until, f.last_event_id))) end
+from @extschema@.gov_forgotten f
 union all
 select f.step || '_failures', f.failures, case when f.failures > 0 then format('%s since %s: %s', f.sqlstate, date_trunc('second', f.since), f.message) end
 from @extschema@.gov_worker_failures() f;

@@ -23,4 +23,5 @@ select pg_extension_config_dump('@extschema@.gov_alert_policies', '');
 select pg_extension_config_dump('@extschema@.gov_rollup_state', '');
 select pg_extension_config_dump('@extschema@.gov_changes', '');
 select pg_extension_config_dump('@extschema@.gov_limit_history', '');
+select pg_extension_config_dump('@extschema@.gov_forgotten', '');
 

@@ -23,6 +23,7 @@ alter table @extschema@.gov_denials enable row level security;
 alter table @extschema@.gov_alert_policies enable row level security;
 alter table @extschema@.gov_changes enable row level security;
 alter table @extschema@.gov_limit_history enable row level security;
+alter table @extschema@.gov_forgotten enable row level security;
 
 create policy gov_entities_select on @extschema@.gov_entities for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_assignments_select on @extschema@.gov_assignments for select using (@extschema@.gov_owner_visible(owner_id));
@@ -36,6 +37,7 @@ create policy gov_reservations_select on @extschema@.gov_reservations for select
 create policy gov_alerts_select on @extschema@.gov_alerts for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_changes_select on @extschema@.gov_changes for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_limit_history_select on @extschema@.gov_limit_history for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_forgotten_select on @extschema@.gov_forgotten for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_denials_select on @extschema@.gov_denials for select using (@extschema@.gov_owner_visible(owner_id));
 
 create policy gov_entities_insert on @extschema@.gov_entities for insert with check (@extschema@.gov_owner_changeable(owner_id));

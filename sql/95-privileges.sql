@@ -106,21 +106,23 @@ begin
 end
 $$;
 
--- gov_usage_hourly was a table, and is a view of it: who could read the one reads the other.
+-- gov_usage_hourly was a table, and is a view of it and of gov_forgotten, which gov_stats shows too: who could read the one reads the
+-- others.
 do $$
 declare
     item record;
 begin
     for item in
-        select distinct on (a.grantee) a.grantee::regrole as grantee, a.is_grantable
+        select distinct on (a.grantee, n.relation) a.grantee::regrole as grantee, a.is_grantable, n.relation
         from pg_class c
         cross join lateral aclexplode(c.relacl) a
+        cross join (values ('gov_usage_hourly'), ('gov_forgotten')) n (relation)
         where c.oid = '@extschema@.gov_usage_by_time'::regclass
             and a.grantee not in (0, c.relowner)
             and a.privilege_type = 'SELECT'
-        order by a.grantee, a.is_grantable desc
+        order by a.grantee, n.relation, a.is_grantable desc
     loop
-        execute format('grant select on %s.gov_usage_hourly to %s%s', '@extschema@', item.grantee, case when item.is_grantable then ' with grant option' else '' end);
+        execute format('grant select on %s.%s to %s%s', '@extschema@', item.relation, item.grantee, case when item.is_grantable then ' with grant option' else '' end);
     end loop;
 end
 $$;

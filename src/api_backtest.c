@@ -79,25 +79,38 @@ enum
  * A reversal has the time of its event, and comes right after that and its
  * other reversals.
  */
-#define USES_SQL(reverses) \
+#define USES_SQL(events, reverses) \
 	"select e.capability_id, e.amount, e.entity_ids, e.occurred_at, e.id, " reverses \
-	" from @gov_events e" \
+	" from " events " e" \
 	" where e.owner_id = $1 and e.capability_id = any ($2)" \
 	" and ($3 is null or e.entity_ids && $3)" \
 	" and e.occurred_at >= $4 and e.occurred_at < $5" \
 	" order by e.occurred_at, coalesce(" reverses ", e.id), e.id"
 
 static const GovQuery uses_query = {
-	.sql = USES_SQL("e.reverses"),
+	.sql = USES_SQL("@gov_events", "e.reverses"),
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 /* for an extension that is not updated yet */
 static const GovQuery uses_1_0_query = {
-	.sql = USES_SQL("null::bigint"),
+	.sql = USES_SQL("@gov_events", "null::bigint"),
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+/* while somebody is being forgotten */
+static const GovQuery shown_uses_query = {
+	.sql = USES_SQL("@gov_event_log", "e.reverses"),
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static GovQuery forgetting_query = {
+	.sql = "select from @gov_forgotten f where f.owner_id = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
 };
 
 typedef struct GovReplay
@@ -197,6 +210,15 @@ replay_use(TupleTableSlot *row, void *state)
 	MemoryContextReset(replay->use_context);
 }
 
+/* Which uses are read; args[0] is the owner. */
+static const GovQuery *
+choose_query(Datum *args)
+{
+	if (!AttributeNumberIsValid(gov_catalog()->events_reverses))
+		return &uses_1_0_query;
+	return gov_spi_select(&forgetting_query, args, NULL) > 0 ? &shown_uses_query : &uses_query;
+}
+
 static void
 replay_ledger(FunctionCallInfo fcinfo, GovBacktest *backtest, Datum *budgets, int count)
 {
@@ -217,8 +239,7 @@ replay_ledger(FunctionCallInfo fcinfo, GovBacktest *backtest, Datum *budgets, in
 	replay.use_context = AllocSetContextCreate(CurrentMemoryContext, "gov_backtest use",
 											   ALLOCSET_DEFAULT_SIZES);
 	gov_spi_begin(&spi);
-	gov_spi_scan(AttributeNumberIsValid(gov_catalog()->events_reverses) ? &uses_query : &uses_1_0_query,
-				 args, nulls, replay_use, &replay);
+	gov_spi_scan(choose_query(args), args, nulls, replay_use, &replay);
 	gov_spi_end(&spi);
 }
 

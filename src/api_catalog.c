@@ -89,7 +89,8 @@ static GovQuery delete_1_1_queries[] = {
 	DELETE_FROM("gov_increase_requests"),
 	DELETE_FROM("gov_changes"),
 	DELETE_FROM("gov_limit_history"),
-	DELETE_FROM("gov_denials")
+	DELETE_FROM("gov_denials"),
+	DELETE_FROM("gov_forgotten")
 };
 static GovQuery delete_hourly_1_0_query = DELETE_FROM("gov_usage_hourly");
 

@@ -723,6 +723,48 @@ as $$
     where r.owner_id = owner
 $$;
 
+-- What of an owner's ledger and holds must stay when somebody is forgotten.
+create function model.digest(owner text) returns text
+language sql
+as $$
+    select md5(string_agg(s.line, ' ' order by s.line))
+    from (
+        select (to_jsonb(e) - '{entity_ids,dimensions,request_hash}'::text[])::text as line from gov_events as e where e.owner_id = owner
+        union all
+        select (to_jsonb(r) - '{entity_ids,dimensions,request_hash,state,updated_at}'::text[])::text from gov_reservations as r where r.owner_id = owner
+    ) as s
+$$;
+
+-- The fingerprints of all those rows; and the keys whose calls nobody knows any more.
+create function model.prints(owner text) returns jsonb
+language sql
+as $$
+    select jsonb_build_object(
+        'event', (select coalesce(jsonb_object_agg(e.id, md5(e::text)), '{}') from gov_events as e where e.owner_id = owner),
+        'hold', (select coalesce(jsonb_object_agg(r.id, model.print(r)), '{}') from gov_reservations as r where r.owner_id = owner),
+        'unknown', (
+            select coalesce(jsonb_agg(k.idempotency_key), '[]')
+            from (
+                select e.owner_id, e.idempotency_key, e.request_hash from gov_events as e
+                union all
+                select r.owner_id, r.idempotency_key, r.request_hash from gov_reservations as r
+            ) as k
+            where k.owner_id = owner and k.idempotency_key is not null and k.request_hash is null))
+$$;
+
+-- Nothing names an entity any more: neither as one, nor under its keys. Null, or the first that does.
+create function model.named(owner text, entity text) returns text
+language sql
+as $$
+    select coalesce(
+        (select e::text from gov_events as e where e.owner_id = owner and entity = any (e.entity_ids) limit 1),
+        (select u::text from gov_usage_by_time as u where u.owner_id = owner and u.entity_id = entity limit 1),
+        (select r::text from gov_reservations as r where r.owner_id = owner and entity = any (r.entity_ids) limit 1),
+        (select a::text from gov_assignments as a where a.owner_id = owner and (a.entity_id = entity or entity = any (a.scope_entity_ids)) limit 1),
+        (select n::text from gov_entities as n where n.owner_id = owner and entity in (n.id, n.parent_id) limit 1),
+        (select f::text from gov_forgotten as f where f.owner_id = owner limit 1))
+$$;
+
 -- What gov_holds shows of an owner. Null, or what is wrong.
 create function model.shown(owner text) returns text
 language plpgsql

@@ -84,6 +84,7 @@ static const GovKnownRelation known[] = {
 	RELATION(changes_id_seq, "gov_changes_id_seq"),
 	RELATION(limit_history, "gov_limit_history"),
 	INDEX(limit_history_pkey, "gov_limit_history_pkey", limit_history),
+	RELATION(forgotten, "gov_forgotten"),
 	REQUIRED(rollup_state, "gov_rollup_state"),
 	INDEX(rollup_state_pkey, "gov_rollup_state_pkey", rollup_state)
 };

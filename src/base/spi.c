@@ -308,11 +308,13 @@ uint64
 gov_spi_modify(GovQuery *query, Datum *args, const char *nulls)
 {
 	GOV_FAULT(GOV_FAULT_STATEMENT);
+	begin_statement(query);
 	prepare_query(query);
 	check_result(query,
 				 SPI_execute_snapshot(query->plan, args, nulls,
 									  GetLatestSnapshot(), InvalidSnapshot,
 									  false, true, 0));
+	end_statement(query);
 	GOV_FAULT(GOV_FAULT_STATEMENT);
 	return SPI_processed;
 }

@@ -37,6 +37,8 @@
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 
 #include "base/catalog.h"
@@ -73,6 +75,7 @@ static Oid	extension = InvalidOid;
 static bool everything = false;
 static bool everything_on_abort = false;
 static bool types = false;
+static LocalTransactionId renamed_in = InvalidLocalTransactionId;
 static uint64 count = 0;		/* of notes, ever: private views compare it */
 
 static uint32
@@ -209,7 +212,7 @@ gov_changes_note_types(void)
 	types = true;
 }
 
-/* An owner is deleted with all it has. */
+/* What the cache has of an owner goes at the commit: it is deleted, or its counters move. */
 void
 gov_changes_note_deleted(const char *owner, uint32 owner_length)
 {
@@ -250,6 +253,19 @@ bool
 gov_changes_has_types(void)
 {
 	return types;
+}
+
+/* This transaction has given an entity another id. */
+void
+gov_changes_note_renamed(void)
+{
+	renamed_in = gov_local_transaction();
+}
+
+bool
+gov_changes_are_renamed(void)
+{
+	return renamed_in != InvalidLocalTransactionId && renamed_in == gov_local_transaction();
 }
 
 bool

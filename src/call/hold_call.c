@@ -185,7 +185,7 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 
 	do
 	{
-		if (gov_write_find_duplicate(hold.owner, hold.key, hold.request_hash, &holder))
+		if (gov_write_find_duplicate(hold.owner, hold.key, hold.request_hash, true, &holder))
 		{
 			answer_duplicate(&holder.hold_id, &reserved);
 			return reserved;

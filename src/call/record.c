@@ -249,7 +249,7 @@ record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
 
 	do
 	{
-		if (gov_write_find_duplicate(event->owner, event->key, event->request_hash, &holder))
+		if (gov_write_find_duplicate(event->owner, event->key, event->request_hash, false, &holder))
 		{
 			recorded.event_id = holder.event_id;
 			recorded.is_duplicate = true;

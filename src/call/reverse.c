@@ -39,6 +39,7 @@
 #include "base/errors.h"
 #include "base/guc.h"
 #include "base/owner.h"
+#include "cache/barrier.h"
 #include "call/reverse.h"
 #include "call/write.h"
 #include "ledger/event_row.h"
@@ -81,6 +82,16 @@ retention_begin(void)
 {
 	return gov_event_retention_s == 0 ? DT_NOBEGIN :
 		gov_clock() - gov_event_retention_s * USECS_PER_SEC;
+}
+
+/* What the event's row names must stay what others are told of it (api_forget.c). */
+static void
+enter_owner(const char *owner)
+{
+	GovOwnerKey key;
+
+	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
+	(void) gov_barrier_pass(&key, true);
 }
 
 /* Only a use can be reversed. */
@@ -206,8 +217,9 @@ gov_reverse(int64 event_id, Numeric amount_argument, text *key)
 		prepared.event.key = key;
 		prepared.event.request_hash = gov_request_hash_reversal(call, event_id, amount);
 	}
+	enter_owner(owner);
 	is_there = gov_event_row_lock(event_id, retention_begin(), &event);
-	if (gov_write_find_duplicate(owner, key, prepared.event.request_hash, &holder))
+	if (gov_write_find_duplicate(owner, key, prepared.event.request_hash, false, &holder))
 	{
 		recorded.event_id = holder.event_id;
 		recorded.is_duplicate = true;

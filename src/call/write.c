@@ -45,12 +45,9 @@ gov_write_lock(Oid table)
 	LockRelationOid(table, RowExclusiveLock);
 }
 
-/* Raise unless a key was first used for the same call. */
-static void
-require_same_call(text *key, bytea *hash, bytea *stored)
+pg_noreturn static void
+raise_another_call(text *key)
 {
-	if (stored != NULL && gov_bytes_same(stored, hash))
-		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("idempotency key \"%s\" was used for another call",
@@ -60,17 +57,22 @@ require_same_call(text *key, bytea *hash, bytea *stored)
 }
 
 /*
- * Has the same call been made before under this key?  Then the holder says what
- * it made.  Another call under the key is an error.  Null is no key.
+ * Has the same call been made before under this key, one that makes an event or
+ * one that makes a hold?  Then the holder says what it made.  Another call under
+ * the key is an error.  Where nobody knows the call any more, because somebody
+ * it named was forgotten, it counts as the same.  Null is no key.
  */
 bool
-gov_write_find_duplicate(const char *owner, text *key, bytea *hash, GovKeyHolder *holder)
+gov_write_find_duplicate(const char *owner, text *key, bytea *hash, bool makes_hold,
+						 GovKeyHolder *holder)
 {
 	GovKey		sought = {owner, key};
 
 	if (key == NULL || !gov_key_find(&sought, holder))
 		return false;
-	require_same_call(key, hash, holder->request_hash);
+	if (holder->is_hold != makes_hold ||
+		(holder->request_hash != NULL && !gov_bytes_same(holder->request_hash, hash)))
+		raise_another_call(key);
 	return true;
 }
 

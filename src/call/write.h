@@ -12,7 +12,7 @@
 extern void gov_write_begin(const char *call);
 extern void gov_write_lock(Oid table);
 extern bool gov_write_find_duplicate(const char *owner, text *key, bytea *hash,
-									 GovKeyHolder *holder);
+									 bool makes_hold, GovKeyHolder *holder);
 extern void gov_write_gate(const GovRequest *request, GovUse use,
 						   GovResolution **resolution, GovDecision *decision);
 extern void gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,

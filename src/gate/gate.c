@@ -123,10 +123,26 @@ enter_owner(GovGate *gate)
 	return true;
 }
 
+/*
+ * Refuse a call of an owner one of whose entities this transaction has given
+ * another id: its view takes the budgets of that for new ones.
+ */
+static void
+refuse_renamed(const GovOwnerKey *owner)
+{
+	if (gov_changes_are_renamed())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this transaction has forgotten an entity of owner \"%s\"", gov_error_shown(owner->owner)),
+				 errhint("Commit first.")));
+}
+
 static void
 begin_private(GovGate *gate)
 {
 	const GovOwnerKey *owner = &gate->request->owner;
+
+	refuse_renamed(owner);
 
 	for (;;)
 	{

@@ -49,7 +49,8 @@ static GovQuery owner_query = {
 
 static GovQuery lock_query = {
 	.sql =
-	"select e.owner_id, e.capability_id, e.amount, e.entity_ids, e.dimensions,"
+	"select e.owner_id, e.capability_id, e.amount, @_gov_shown_ids(e.owner_id, e.id, e.entity_ids),"
+	" @_gov_shown_dimensions(e.owner_id, e.id, e.dimensions),"
 	" e.occurred_at, e.reverses is not null, e.counter_ids, e.window_starts, e.window_ends"
 	" from @gov_events e"
 	" where e.id = $1 and e.recorded_at >= $2"

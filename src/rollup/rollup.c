@@ -55,6 +55,7 @@
 #include "ledger/columns.h"
 #include "ledger/statements.h"
 #include "ledger/tally.h"
+#include "rollup/forget.h"
 #include "rollup/hourly.h"
 #include "rollup/rollup.h"
 #include "rollup/rollup_write.h"
@@ -154,6 +155,7 @@ typedef struct GovRollupBatch
 {
 	GovTally   *tally;
 	GovHourly  *hourly;
+	GovForgetting *forgetting;	/* NULL: nobody is being forgotten */
 	int64		last_id;		/* of the rows added */
 	int64		nevents;
 	bool		may_end;		/* its rows come in the order of their ids */
@@ -167,7 +169,8 @@ add_event(const Datum *values, const bool *nulls, void *state)
 	GovRollupBatch *batch = state;
 
 	if (batch->may_end &&
-		(batch->nevents >= GOV_BATCH_EVENTS ||
+		((batch->forgetting != NULL && gov_forget_is_later(batch->forgetting, values)) ||
+		 batch->nevents >= GOV_BATCH_EVENTS ||
 		 gov_tally_count(batch->tally) + gov_hourly_count(batch->hourly) >= GOV_BATCH_SUMS))
 	{
 		batch->is_full = true;
@@ -189,6 +192,8 @@ read_batch(GovRollupBatch *batch, int64 from, int64 to)
 	memset(batch, 0, sizeof(*batch));
 	batch->tally = gov_tally_create(CurrentMemoryContext);
 	batch->hourly = gov_hourly_create(CurrentMemoryContext, gov_rollup_grain());
+	batch->forgetting = gov_forget_list();
+	batch->last_id = from;
 	batch->may_end = OidIsValid(gov_catalog()->events_pkey) && !IgnoreSystemIndexes;
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	range.snapshot = GetActiveSnapshot();
@@ -228,6 +233,7 @@ roll_up(uint64 *nevents)
 	TimestampTz now = GetCurrentTimestamp();
 	int64		watermark;
 	int64		last_id;
+	int64		moved;
 
 	read_positions(&watermark, &last_id);
 	gov_tail_note_rolled_up(watermark);
@@ -241,9 +247,10 @@ roll_up(uint64 *nevents)
 	}
 	if (!fence_is_open())
 		return GOV_ROLLUP_BLOCKED;
-	if (move_watermark(watermark, fence.last_id, nevents) == fence.last_id)
+	moved = move_watermark(watermark, fence.last_id, nevents);
+	if (moved == fence.last_id)
 		complete_until = fence.set_at;
-	return GOV_ROLLUP_MOVED;
+	return moved > watermark ? GOV_ROLLUP_MOVED : GOV_ROLLUP_BLOCKED;
 }
 
 /*

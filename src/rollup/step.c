@@ -47,7 +47,8 @@ static const char *const names[GOV_STEPS] = {
 	[GOV_STEP_USAGE_RETENTION] = "usage_retention",
 	[GOV_STEP_ALERT_RETENTION] = "alert_retention",
 	[GOV_STEP_CHANGE_RETENTION] = "change_retention",
-	[GOV_STEP_DENIAL_RETENTION] = "denial_retention"
+	[GOV_STEP_DENIAL_RETENTION] = "denial_retention",
+	[GOV_STEP_FORGETTING] = "forgetting"
 };
 
 /* How this process's steps do; sqlerrcode is 0 while one does well. */

@@ -21,7 +21,7 @@ typedef struct GovTidying
 								 * there may always be */
 } GovTidying;
 
-#define GOV_TIDYINGS		8
+#define GOV_TIDYINGS		9
 #define GOV_TIDYING_DENIALS	0	/* writes what was denied */
 
 extern const GovTidying gov_tidyings[GOV_TIDYINGS];

@@ -50,6 +50,7 @@
 #include "base/spi.h"
 #include "rules/allocation.h"
 #include "rules/allocation_rule.h"
+#include "rules/rename.h"
 #include "rules/transition.h"
 #include "rules/trigger.h"
 
@@ -352,6 +353,8 @@ gov_assignment_allocated_1_0(PG_FUNCTION_ARGS)
 {
 	GovAllocationChanges changes = {.examine = examine_assignment};
 
+	if (gov_rename_is_on())
+		return PointerGetDatum(NULL);
 	gov_transition_begin(&changes.rows,
 						 gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT) | GOV_FIRES(TRIGGER_EVENT_UPDATE),
 											 gov_catalog()->assignments),
@@ -365,6 +368,8 @@ gov_entity_allocated_1_0(PG_FUNCTION_ARGS)
 {
 	GovAllocationChanges changes = {.examine = examine_entity};
 
+	if (gov_rename_is_on())
+		return PointerGetDatum(NULL);
 	gov_transition_begin(&changes.rows,
 						 gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE), gov_catalog()->entities),
 						 entity_columns, lengthof(entity_columns));

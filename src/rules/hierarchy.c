@@ -60,6 +60,7 @@
 #include "base/spi.h"
 #include "cache/entity.h"
 #include "rules/hierarchy.h"
+#include "rules/rename.h"
 #include "rules/trigger.h"
 
 #define SHAPE_LOCKS		1024
@@ -309,7 +310,7 @@ gov_entity_moves_1_0(PG_FUNCTION_ARGS)
 	Datum		id = gov_trigger_key(trigger, row, "id");
 
 	gov_hierarchy_lock(DatumGetTextPP(owner), ExclusiveLock);
-	if (!is_allowed(trigger, owner, id) && had_children(trigger->tg_relation, owner, id))
+	if (!gov_rename_is_on() && !is_allowed(trigger, owner, id) && had_children(trigger->tg_relation, owner, id))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("entity \"%s\" has children and does not move",

@@ -25,6 +25,7 @@
 #include "cache/changes.h"
 #include "cache/created.h"
 #include "cache/tail.h"
+#include "pure/bytes.h"
 #include "rules/trigger.h"
 
 PG_FUNCTION_INFO_V1(gov_note_change_1_0);
@@ -40,6 +41,25 @@ note_row(const TriggerData *trigger, HeapTuple row, const char *id_column)
 
 	gov_changes_note_entity(VARDATA_ANY(owner), VARSIZE_ANY_EXHDR(owner),
 							VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
+}
+
+/*
+ * Note that a budget comes to another entity, because that one is forgotten, here
+ * (api_forget.c) or where replication takes it from.  Its counter comes to
+ * another node, and its counts are to be read anew.
+ */
+static void
+note_counter_moves(const TriggerData *trigger)
+{
+	text	   *owner = DatumGetTextPP(gov_trigger_key(trigger, trigger->tg_newtuple, "owner_id"));
+	text	   *before = DatumGetTextPP(gov_trigger_key(trigger, trigger->tg_trigtuple, "entity_id"));
+	text	   *after = DatumGetTextPP(gov_trigger_key(trigger, trigger->tg_newtuple, "entity_id"));
+
+	if (gov_bytes_equal(VARDATA_ANY(before), VARSIZE_ANY_EXHDR(before),
+						VARDATA_ANY(after), VARSIZE_ANY_EXHDR(after)))
+		return;
+	gov_tail_note_writer();
+	gov_changes_note_deleted(VARDATA_ANY(owner), VARSIZE_ANY_EXHDR(owner));
 }
 
 /*
@@ -111,7 +131,11 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	note_row(trigger, trigger->tg_trigtuple, id_column);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
 		note_row(trigger, trigger->tg_newtuple, id_column);
+		if (relid == catalog->assignments)
+			note_counter_moves(trigger);
+	}
 	return PointerGetDatum(NULL);
 }
 

@@ -32,8 +32,9 @@
  *
  * FAILURE
  *		42704 for a budget that there is not, or that the session may not see;
- *		55000 where retention has deleted what is needed, and in a transaction
- *		that has used the owner itself; 54000 for a scope of more than 63
+ *		55000 where retention has deleted what is needed, while somebody of the
+ *		owner is being forgotten, and in a transaction that has used the owner
+ *		itself; 54000 for a scope of more than 63
  *		entities.
  */
 #include "postgres.h"
@@ -90,6 +91,12 @@ static GovQuery positions_query = {
 	"select " GOV_SQL_WATERMARK ","
 	" (select case when s.is_called then s.last_value else 0 end from @gov_events_id_seq s),"
 	" (select r.events_deleted_to from @gov_rollup_state r)"
+};
+
+static GovQuery forgotten_query = {
+	.sql = "select from @gov_forgotten f where f.owner_id = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
 };
 
 static GovQuery former_query = {
@@ -359,6 +366,28 @@ count_rest(GovRecount *recount, GovRecountResult *result)
 
 /* ---------------------------------------------------------------- all of it */
 
+/*
+ * What is recorded of somebody who was forgotten has the former id until the worker
+ * has rewritten it: then events do not say whom they count for.
+ */
+static void
+require_nobody_forgotten(GovRecount *recount)
+{
+	Datum		args[1] = {CStringGetTextDatum(recount->owner)};
+	GovSpi		spi;
+	uint64		count;
+
+	gov_spi_begin(&spi);
+	count = gov_spi_modify(&forgotten_query, args, NULL);
+	gov_spi_end(&spi);
+	if (count > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("somebody of owner \"%s\" is being forgotten", gov_error_shown(recount->owner)),
+				 errdetail("What was recorded is still being rewritten."),
+				 errhint("Try again when gov_forgotten has no row of the owner.")));
+}
+
 /* Count a budget again, from a time on; DT_NOBEGIN: as far as the ledger goes. */
 void
 gov_recount(const pg_uuid_t *assignment_id, TimestampTz since, bool is_by_tree,
@@ -373,7 +402,9 @@ gov_recount(const pg_uuid_t *assignment_id, TimestampTz since, bool is_by_tree,
 	const GovRecounted *present;
 
 	memset(result, 0, sizeof(*result));
+	LockRelationOid(gov_catalog()->forgotten, ShareLock);	/* nobody is forgotten meanwhile */
 	lock_budget(&recount);
+	require_nobody_forgotten(&recount);
 	gov_barrier_require_unused(&recount.owner_key);
 	count_before(&recount);
 	gov_barrier_await_calls(&recount.owner_key);

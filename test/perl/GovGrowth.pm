@@ -219,6 +219,11 @@ my @OPERATIONS = (
 		sql => q{select count(gov_allowed('OWNER', 'tokens', 1, null, array['agent-' || n / 100 + 1 || '-' || n % 100 + 1])) from generate_series(0, 199) n},
 		most => 200 * 15 },
 
+	{   name => 'to forget an entity',
+		on => [ 'small', 'events', 'windows' ],
+		sql => q{select gov_forget_entity('OWNER', 'AGENT', 'gone')},
+		most => 200 },
+
 	# Holds.
 	{   name => 'to hold and settle',
 		on => [ 'small', 'events', 'holds', 'beside' ],

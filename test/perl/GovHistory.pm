@@ -380,6 +380,19 @@ sub renew_anchor
 	return;
 }
 
+# Somebody is forgotten.
+sub forget_somebody
+{
+	my ($n) = @_;
+	my $replacement = new_name(owner() . '-gone');
+
+	return if anyone_open();
+	forget_entity(random_entity(), $replacement);
+	history_compare($n);
+	compare($n, "'tokens'", 1, 'null', "'{$replacement}'");
+	return;
+}
+
 # ---------------------------------------------------------------- transactions
 
 sub transact
@@ -445,7 +458,7 @@ sub turn
 # ---------------------------------------------------------------- histories
 
 my @steps = (
-	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 7, \&reverse_event ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ], [ 2, \&start_over ], [ 8, \&recount ], [ 3, \&renew_anchor ],
+	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 7, \&reverse_event ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ], [ 2, \&start_over ], [ 8, \&recount ], [ 3, \&renew_anchor ], [ 3, \&forget_somebody ],
 	[ 16, \&reserve ], [ 16, \&settle ], [ 5, \&release ], [ 4, \&extend ],
 	[ 28, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
 

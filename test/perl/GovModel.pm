@@ -18,7 +18,7 @@ our @EXPORT = qw(
   owner sessions minutes free_key add_free_key
   ask expect outcome remember known forget open_in depth anyone_open in_flight is_touched_by_others hold_state
   begin_level end_level end_transaction undo_level may_change_catalog has_changed_catalog
-  compare compare_holds compare_denials compare_history note_denied checkpoint roll_up move_clock crash
+  forget_entity compare compare_holds compare_denials compare_history note_denied checkpoint roll_up move_clock crash
 );
 
 my $json = JSON::PP->new->canonical;
@@ -314,6 +314,33 @@ sub roll_up
 	my $wrong = ask(0, 'select model.sums(' . literal($owner) . ')');
 	die "rolled up: $wrong\n" if $wrong ne '';
 	check_alerts(0);
+	return;
+}
+
+# With no transaction open: somebody is forgotten, and all is rewritten. Of the rows nothing but names changes; they are known by their
+# new prints then, and keys whose calls nobody knows are left alone.
+sub forget_entity
+{
+	my ($entity, $replacement) = @_;
+	my ($of, $old) = (literal($owner), literal($entity));
+	my $before = ask(0, "select model.digest($of)");
+	my $deadline = time() + 60;
+
+	ask(0, "select gov_forget_entity($of, $old, " . literal($replacement) . ')');
+	until (ask(0, "select events_left = 0 and not exists (select from gov_forgotten) from gov_maintain()") eq 't')
+	{
+		die "$entity is not forgotten\n" if time() > $deadline;
+		select(undef, undef, undef, 0.01);
+	}
+	die "something has changed when $entity was forgotten\n" if ask(0, "select model.digest($of)") ne $before;
+	my $named = ask(0, "select model.named($of, $old)");
+	die "$entity is forgotten, and named by $named\n" if $named ne '';
+	my $prints = $json->decode(ask(0, "select model.prints($of)"));
+	foreach my $kind (qw(event hold))
+	{
+		$committed{$kind}{$_}{print} = $prints->{$kind}{$_} // 'gone' foreach keys %{ $committed{$kind} // {} };
+	}
+	delete $committed{key}{$_} foreach @{ $prints->{unknown} };
 	return;
 }
 

@@ -87,6 +87,13 @@ $subscriber->safe_psql('postgres', "select gov_reverse($used, 1)");
 is( $warm->query_safe("select string_agg(entity_id || '=' || trim_scale(current_usage), ' ' order by entity_id) from gov_headroom('acme', 'tokens', 0, null, array['agent-2']) where entity_id in ('agent-2', 'user-2')"),
 	'agent-2=1 user-2=0', 'a reversal of a use from before');
 
+# Somebody is forgotten: the budget goes on under the new id, with what was used here.
+change(q{select gov_forget_entity('acme', 'agent-2', 'gone')});
+is(remaining('agent-2'), 'none', 'an entity forgotten at the publisher');
+is( $warm->query_safe("select string_agg(entity_id || '=' || trim_scale(current_usage), ' ' order by entity_id) from gov_headroom('acme', 'tokens', 0, null, array['gone']) where entity_id in ('gone', 'user-2')"),
+	'gone=1 user-2=0', 'its budget counts on');
+is($subscriber->safe_psql('postgres', 'select * from gov_verify()'), '', 'and gov_verify finds nothing');
+
 # Attribution keys.
 change("update gov_entity_types set attribution_keys = '{bot}' where id = 'agent'");
 is( $warm->query_safe(

@@ -65,6 +65,7 @@ sub contents
 		select a.entity_id, a.name, u.window_start, u.amount, u.event_count from gov_usage u join gov_assignments a on a.id = u.assignment_id order by 1, 2, 3;
 		select * from gov_usage_hourly order by 1, 2, 3, 4;
 		select * from gov_alert_policies; select watermark from gov_rollup_state;
+		select owner_id, entity_id, replacement, last_event_id from gov_forgotten;
 		select * from gov_changes order by id; select * from gov_limit_history order by 1, 2; select * from gov_recounts order by counter_id;
 		select n, h.* from generate_series(1, 30) n cross join lateral gov_headroom('acme', 'tokens', 0, null, array['agent-' || n, 'late']) h
 		order by n, chain, entity_id});

@@ -343,6 +343,20 @@ my %histories = (
 		  . reverse_used(q{null, 'rest ' || :n}) =~ s/event_id/'event ' || event_id/r
 		  . reverse_used(q{null, 'rest ' || :n}) =~ s/event_id/'event ' || event_id/r,
 	},
+	forgetting => {
+		cold => 1,
+		fatal => 1,
+		events => 2,
+		sql => q{
+			insert into gov_entities (owner_id, id, type_id, parent_id) values (:'owner', 'brief ' || :n, 'user', 'ann');
+			insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values (:'owner', 'brief ' || :n, 'tokens', 10);
+		}
+		  . call('gov_ingest', q{3, null, array['brief ' || :n]})
+		  . "select gov_forget_entity(:'owner', 'brief ' || :n, 'gone ' || :n);\n"
+		  . call('gov_ingest', q{2, null, array['ann']})
+		  . "select is_granted from gov_check(:'owner', 'tokens', 8, null, array['gone ' || :n]);\n"
+		  . "select 1 from gov_maintain();\n",
+	},
 	blocks => {
 		fatal => 1,
 		events => 4,

@@ -37,6 +37,7 @@ my %RELATIONS = (
 	gov_events_id_seq => [''],
 	gov_holds => ['reader tenant admin'],
 	gov_limit_history => ['reader tenant admin'],
+	gov_forgotten => ['reader tenant admin'],
 	gov_event_log => ['reader tenant admin'],
 	gov_usage_log => ['reader tenant admin'],
 	gov_alert_log => ['reader tenant admin'],
@@ -64,6 +65,7 @@ my %FUNCTIONS = (
 	gov_request_increase => [ 'tenant', '42501', q{gov_request_increase('globex', 'sekrit-team', 'tokens', 1)} ],
 	gov_withdraw_increase => [ 'tenant', '42704', q{gov_withdraw_increase('00000000-0000-0000-0000-000000000001')} ],
 	gov_decide_increase => [ '', '42704', q{gov_decide_increase('00000000-0000-0000-0000-000000000001', true)} ],
+	gov_forget_entity => [ '', '42501', q{gov_forget_entity('globex', 'sekrit-team')} ],
 	gov_move_entity => [ '', '42501', q{gov_move_entity('globex', 'sekrit-team', null)} ],
 	_gov_allow_move => [ '', '42501', q{_gov_allow_move('globex', 'sekrit-team', null)} ],
 	gov_unblock => [ '', '42501', q{gov_unblock('globex', 'sekrit-team')} ],
@@ -156,6 +158,11 @@ sub sql { return $node->safe_psql('postgres', $_[0]); }
 sql(q{
 	insert into gov_entity_types (id, attribution_keys) values ('team', '{team}');
 	insert into gov_capabilities (id) values ('tokens')});
+
+# Somebody is being forgotten, and the worker does not get on.
+sql(q{
+	create function stay() returns trigger language plpgsql as $$ begin raise 'not now'; end $$;
+	create trigger stay before update on gov_forgotten for each row execute function stay()});
 foreach my $owner (qw(acme globex))
 {
 	my $x = $owner eq 'globex' ? 'sekrit-' : '';
@@ -170,6 +177,7 @@ foreach my $owner (qw(acme globex))
 		insert into gov_increase_requests (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 1);
 		insert into gov_boosts (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 0.5);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}');
+		insert into gov_forgotten (owner_id, entity_id, replacement, last_event_id, forgotten_at) values ('$owner', '${x}gone', 'x', 1, now());
 		update gov_assignments set usage_limit = 1001 where owner_id = '$owner' and name = '${x}locked';
 		update gov_assignments set usage_limit = 1000 where owner_id = '$owner' and name = '${x}locked';
 		set governance.caller = '${x}caller';
@@ -434,6 +442,7 @@ is(answer('reader', $foreign), 'f', 'which a reader of acme is not shown');
 is(answer('free_reader', q{select count(*) > 10 from gov_stats}), 't', 'one without a pin reads gov_stats');
 is(answer('admin', q{select gov_upsert_entities('acme', '[{"id": "new", "typeRefId": "team", "parentId": "team"}]') is not null}), 't', 'an administrator of one owner');
 is(answer('free_admin', q{select gov_upsert_capabilities('[{"id": "new"}]') is not null; select gov_delete_owner('globex')}), "t\n", 'an administrator of all');
+sql('drop trigger stay on gov_forgotten');
 is(answer('free_admin', q{select count(*) from gov_maintain()}), '1', 'maintains');
 
 # ---------------------------------------------------------------- gov_grant and gov_revoke

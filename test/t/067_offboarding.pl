@@ -74,6 +74,7 @@ sub build
 		select gov_reserve('$owner', 'tokens', 5, null, '{${x}bot}', '${x}expired', '1 microsecond');
 		select gov_reserve('$owner', 'tokens', 7, '{"feature": "${x}chat"}', '{${x}bot}', '${x}open', '1 day');
 		select gov_allowed('$owner', 'tokens', 1000000000, null, '{${x}bot}');
+		insert into gov_forgotten (owner_id, entity_id, replacement, last_event_id, forgotten_at) values ('$owner', '${x}gone', 'x', 1, now());
 		insert into gov_alerts (owner_id, assignment_id, threshold, window_start, usage, usage_limit)
 		select owner_id, id, 77, '-infinity', 60, 100 from gov_assignments where owner_id = '$owner'});
 	$node->poll_query_until('postgres', "select state = 'expired' from gov_reservations where owner_id = '$owner' and idempotency_key = '${x}expired'")
@@ -113,9 +114,14 @@ sub digest_of
 		(map { "select '$_', count(*), md5(string_agg(t::text, '|' order by t::text)) from $_ t where owner_id = '$owner'" } grep { !/^gov_usage/ } @owned)) . ' order by 1');
 }
 
+# Somebody is being forgotten, and the worker does not get on.
+sql(q{
+	create function stay() returns trigger language plpgsql as $$ begin raise 'not now'; end $$;
+	create trigger stay before update on gov_forgotten for each row execute function stay()});
+
 my %keep = map { $_ => 1 } @owned;
 
-is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_denials gov_alert_policies)),
+is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_denials gov_alert_policies gov_forgotten)),
 	'', 'the tables with owners are known');
 build('sekrit-owner', 'sekrit-');
 build('other', '');
