@@ -547,7 +547,19 @@ begin
     end if;
     perform model.same('given back to',
         (select coalesce(jsonb_agg(c order by c.counter_id), '[]') from unnest(event.counter_ids, event.window_starts, event.window_ends) as c (counter_id, window_start, window_end)),
-        (select coalesce(jsonb_agg(c order by c.counter_id), '[]') from unnest(old.counter_ids, old.window_starts, old.window_ends) as c (counter_id, window_start, window_end)
+        (select coalesce(jsonb_agg(c order by c.counter_id), '[]')
+         from (
+             select c.* from unnest(old.counter_ids, old.window_starts, old.window_ends) as c (counter_id, window_start, window_end)
+             union all
+             select r.counter_id, w.window_start, w.window_end
+             from oracle.recounts as r
+             cross join lateral oracle.window_at(r.cadence, r.anchor_at, r.timezone, old.occurred_at) as w
+             where r.owner = old.owner_id and r.capability = old.capability_id and r.through_id >= old.id and r.since <= old.occurred_at
+               and not exists (
+                   select
+                   from jsonb_array_elements(r.sets) as s (ids)
+                   where not exists (select from jsonb_array_elements_text(s.ids) as i (id) where i.id = any (old.entity_ids))
+               )) as c
          where c.counter_id in (select a.counter_id from gov_assignments as a where a.owner_id = old.owner_id)));
     return jsonb_build_object('event', given.event_id, 'print', md5(event::text), 'touches', reversed);
 end

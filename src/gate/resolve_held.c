@@ -99,7 +99,7 @@ gov_resolve_reversed(GovWalk *walk)
 		GovSharedCounter *counter = NULL;
 		uint32		number;
 
-		walk->name = &reversed->entity;
+		gov_resolve_begin_name(walk, &reversed->entity);
 		reversed->counter = NULL;
 		node = gov_resolve_find_node(walk, reversed->entity.id, reversed->entity.id_length);
 		if (node == NULL)

@@ -4,8 +4,9 @@
  *
  * PURPOSE
  *		A reversal gives back what an event has charged, on the counters and
- *		windows that its row names.  So the row says all that there is to know,
- *		and the reversals of it how much is left.
+ *		windows that its row names, and on those of recounts that have counted it.
+ *		So the row says what there is to know, and the reversals of it how much is
+ *		left.
  *
  * LOCKING
  *		Whoever reverses an event locks its row first, FOR NO KEY UPDATE and to
@@ -65,16 +66,30 @@ static GovQuery reversed_query = {
 	.argtypes = {INT8OID}
 };
 
-/* The budgets that the event was charged to, as far as they have that counter. */
+/*
+ * The budgets that the event was charged to, as far as they have that counter, and
+ * those that have counted it again, which is as good (rules/recount.c).
+ */
 static GovQuery budgets_query = {
 	.sql =
-	"select a.id, a.entity_id, x.counter_id, x.window_start, x.window_end"
+	"(select a.id, a.entity_id, x.counter_id, x.window_start, x.window_end"
 	" from unnest($1, $2, $3) with ordinality as x(counter_id, window_start, window_end, n),"
 	"  lateral (select g.id, g.entity_id from @gov_assignments g"
 	"           where g.counter_id = x.counter_id and g.owner_id = $4 offset 0) a"
-	" order by x.n",
-	.nargs = 4,
-	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTOID}
+	" order by x.n)"
+	" union all"
+	" select a.id, a.entity_id, r.counter_id, coalesce(w.window_start, '-infinity'), coalesce(w.window_end, 'infinity')"
+	" from @gov_recounts r"
+	"  join @gov_assignments a on a.owner_id = r.owner_id and a.id = r.assignment_id and a.counter_id = r.counter_id,"
+	"  lateral @gov_window(r.cadence, r.anchor_at, r.timezone, $8) w"
+	" where r.owner_id = $4 and r.capability_id = $6 and r.through_id >= $5 and r.since <= $8"
+	"  and (select count(distinct m.set) from unnest(r.member_ids, r.member_sets) m(id, set)"
+	"       where m.id = any ($7)) = r.sets",
+	.nargs = 8,
+	.argtypes = {
+		INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTOID, INT8OID, TEXTOID, TEXTARRAYOID,
+		TIMESTAMPTZOID
+	}
 };
 
 /* The owner of an event, or of its reversals where it is gone; NULL: unknown. */
@@ -126,11 +141,15 @@ read_event(int64 id, MemoryContext context, GovEventRow *event, Datum *charged)
 	MemoryContextSwitchTo(old);
 }
 
-/* Read which of the budgets that the event was charged to there are. */
+/* Read which budgets there are that count the event. */
 static void
 read_budgets(MemoryContext context, GovEventRow *event, Datum *charged)
 {
-	Datum		args[4] = {charged[0], charged[1], charged[2], CStringGetTextDatum(event->owner)};
+	Datum		args[8] = {
+		charged[0], charged[1], charged[2], CStringGetTextDatum(event->owner),
+		Int64GetDatum(event->id), PointerGetDatum(event->capability),
+		PointerGetDatum(event->entity_ids), TimestampTzGetDatum(event->occurred_at)
+	};
 	int			count = (int) gov_spi_select(&budgets_query, args, NULL);
 
 	event->nbudgets = count;

@@ -14,7 +14,7 @@
 #include "pure/amount.h"
 #include "pure/window.h"
 
-/* A budget that an event was charged to. */
+/* A budget that counts an event. */
 typedef struct GovEventBudget
 {
 	pg_uuid_t	id;
@@ -35,7 +35,7 @@ typedef struct GovEventRow
 	Jsonb	   *dimensions;
 	TimestampTz occurred_at;
 	bool		is_reversal;
-	int			nbudgets;		/* those that still have that counter */
+	int			nbudgets;		/* those that count it today */
 	GovEventBudget *budgets;
 } GovEventRow;
 

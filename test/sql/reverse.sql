@@ -56,6 +56,22 @@ select helper.usage('rev', 'tokens', '{bot,eng}');
 select helper.refusal(format('select gov_reverse(%s)', :use));
 select gov_reverse(:use, 0.000000001);
 
+-- A budget that has counted the use again gets it back as well, though it was never charged.
+select event_id as use from gov_ingest('rev', 'tokens', 8, null, '{bot}') \gset
+insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence)
+values ('rev', 'ann', 'tokens', 'again', 100, 'P50Y'),
+       ('rev', 'acme', 'tokens', 'of all', 100, null);
+select usage from gov_recount((select id from gov_assignments where owner_id = 'rev' and name = 'again'));
+select usage from gov_recount((select id from gov_assignments where owner_id = 'rev' and name = 'of all'), by => 'tree');
+select count(gov_reverse(:use, 5));
+select name, trim_scale(current_usage) as used from gov_budgets where owner_id = 'rev' and name <> '' order by name;
+select * from gov_verify('rev');
+select usage from gov_recount((select id from gov_assignments where owner_id = 'rev' and name = 'again'));
+select count(gov_reverse(:use));
+select name, trim_scale(current_usage) as used from gov_budgets where owner_id = 'rev' and name <> '' order by name;
+select * from gov_verify('rev');
+delete from gov_assignments where owner_id = 'rev' and name <> '';
+
 -- What cannot be reversed.
 select helper.refusal(format('select gov_reverse(%s)', :rest));
 select event_id as correction from gov_ingest('rev', 'tokens', -5, null, '{bot}') \gset
