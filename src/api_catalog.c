@@ -84,6 +84,8 @@ static GovQuery delete_queries[] = {
 /* What 1.1 has, and what an extension that is not updated yet has in its place. */
 static GovQuery delete_1_1_queries[] = {
 	DELETE_FROM("gov_usage_by_time"),
+	DELETE_FROM("gov_default_assignments"),
+	DELETE_FROM("gov_default_counts"),
 	DELETE_FROM("gov_boosts"),
 	DELETE_FROM("gov_increase_requests"),
 	DELETE_FROM("gov_changes"),

@@ -31,14 +31,17 @@
 
 #include "access/htup_details.h"
 #include "access/stratnum.h"
+#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "executor/spi.h"
+#include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
+#include "base/errors.h"
 #include "base/lookup.h"
 
 static int
@@ -134,6 +137,39 @@ gov_lookup_lock(Relation table, Oid index, const GovLookupKey *keys, int nkeys,
 	is_locked = HeapTupleIsValid(row) && lock_found(table, row, mode);
 	gov_lookup_end(&lookup);
 	return is_locked;
+}
+
+/*
+ * Open a table for a scan; NULL if it has no row that the active snapshot could
+ * see, because whatever that sees is in a block by now, or if the extension does
+ * not have the table yet.
+ */
+Relation
+gov_lookup_open_filled(Oid table)
+{
+	Relation	rel;
+
+	if (!OidIsValid(table))
+		return NULL;
+	rel = try_table_open(table, AccessShareLock);
+	if (rel == NULL)
+		gov_error_dropped();
+	if (RelationGetNumberOfBlocks(rel) > 0)
+		return rel;
+	table_close(rel, NoLock);
+	return NULL;
+}
+
+/* Has a table rows, in the sense above? */
+bool
+gov_lookup_is_filled(Oid table)
+{
+	Relation	rel = gov_lookup_open_filled(table);
+
+	if (rel == NULL)
+		return false;
+	table_close(rel, NoLock);
+	return true;
 }
 
 /*

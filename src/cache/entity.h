@@ -48,8 +48,20 @@ typedef struct GovBudgetMore
 	uint32		alerts;			/* offset of nalerts GovAmounts, ascending */
 	uint16		nalerts;
 	bool		has_anchor;
+	bool		is_inherited;	/* a GovInherited follows */
 	uint32		bounds;			/* offset of a GovBounds; 0: none */
 } GovBudgetMore;
+
+/* What a budget by a default is made of, besides what its entity says. */
+typedef struct GovInherited
+{
+	pg_uuid_t	default_id;
+	int64		seed;
+	GovText		anchor;			/* what the default's anchor_from found; 0:
+								 * nothing */
+	int32		salt;
+	bool		wants_row;		/* it has none of gov_default_counts yet */
+} GovInherited;
 
 typedef struct GovBudget
 {
@@ -141,6 +153,15 @@ gov_budget_more(const GovEntity *entity, const GovBudget *budget)
 {
 	return budget->more == 0 ? &gov_no_more :
 		(const GovBudgetMore *) ((const char *) entity + budget->more);
+}
+
+/* What it is made of if the entity has it by a default; else NULL. */
+static inline const GovInherited *
+gov_budget_inherited(const GovEntity *entity, const GovBudget *budget)
+{
+	const GovBudgetMore *more = gov_budget_more(entity, budget);
+
+	return more->is_inherited ? (const GovInherited *) (more + 1) : NULL;
 }
 
 /* What else bounds it than its limit; NULL for nearly all. */

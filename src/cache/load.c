@@ -223,7 +223,7 @@ take_snapshot(GovLoad *load, int first)
 	if (first > 0)
 		gov_spi_pop_snapshot();
 	if (last->changes != before->changes || last->generation != before->generation)
-		load->policy.is_read = false;
+		load->policy.is_read = load->defaults.is_read = false;
 	load->rolled_up = gov_tail_rolled_up(gov_catalog()->extension);
 	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
 }
@@ -308,6 +308,15 @@ lock_table_and_indexes(Oid relid)
 	table_close(rel, NoLock);
 }
 
+/* The first default that there ever is may come between this and the load, which then locks them itself. */
+static void
+lock_defaults(void)
+{
+	lock_index(gov_catalog()->default_assignments_key);
+	lock_table(gov_catalog()->default_counts);
+	lock_index(gov_catalog()->default_counts_entity);
+}
+
 static void
 lock_what_is_read(void)
 {
@@ -321,6 +330,8 @@ lock_what_is_read(void)
 	if (OidIsValid(catalog->boosts))
 		lock_table(catalog->boosts);
 	lock_index(catalog->boosts_budget);
+	if (gov_load_has_defaults())
+		lock_defaults();
 	lock_table(catalog->alert_policies);
 	lock_index(catalog->alert_policies_key);
 	lock_table(catalog->events);

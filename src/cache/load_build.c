@@ -158,11 +158,27 @@ add_bounds(const GovLoad *load, StringInfo block, const GovRow *row, const GovBo
 		appendBinaryStringInfo(block, (char *) steps, sizeof(GovLimitStep) * bounds.nsteps);
 }
 
+/* Append what an inherited budget is made of, right behind what few budgets have. */
+static void
+append_inherited(StringInfo block, const GovInheritedRow *row, GovText anchor)
+{
+	GovInherited inherited = {
+		.default_id = row->default_id,
+		.seed = row->seed,
+		.anchor = anchor,
+		.salt = row->salt,
+		.wants_row = row->wants_row
+	};
+
+	appendBinaryStringInfo(block, (char *) &inherited, sizeof(inherited));
+}
+
 /* Append what few budgets have; returns where it is, or 0 if this one has none of it. */
 static uint32
 add_more(const GovLoad *load, StringInfo block, const GovRow *row, const GovBoosts *boosts)
 {
 	GovBudgetMore more = {0};
+	GovText		inherited_anchor = 0;
 	uint32		offset;
 
 	add_scope(block, row, &more);
@@ -173,12 +189,18 @@ add_more(const GovLoad *load, StringInfo block, const GovRow *row, const GovBoos
 		more.timezone = add_column(block, row, GOV_ASSIGNMENT_TIMEZONE);
 	add_alerts(load, block, row, &more);
 	add_bounds(load, block, row, boosts, &more);
+	more.is_inherited = row->inherited != NULL;
 	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0 &&
-		more.bounds == 0)
+		more.bounds == 0 && !more.is_inherited)
 		return 0;
+	if (more.is_inherited && row->inherited->anchor != NULL)
+		inherited_anchor = add_string(block, VARDATA_ANY(row->inherited->anchor),
+									  VARSIZE_ANY_EXHDR(row->inherited->anchor));
 	align_block(block, MAXIMUM_ALIGNOF);
 	offset = block->len;
 	appendBinaryStringInfo(block, (char *) &more, sizeof(more));
+	if (more.is_inherited)
+		append_inherited(block, row->inherited, inherited_anchor);
 	return offset;
 }
 

@@ -88,9 +88,11 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	GovLoaded  *item = &load->items[number];
 	const GovBudget *budget = &item->entity->budgets[b];
 	GovSharedCounter *counter = &item->counters[b];
+	const GovInherited *inherited = gov_budget_inherited(item->entity, budget);
 	GovKept		kept = GOV_KEPT_NOT;
 
 	counter->id = budget->counter_id;
+	counter->wants_row = inherited != NULL && inherited->wants_row;
 	counter->window.start = counter->window.end = DT_NOBEGIN;
 	if (load->claims != NULL)
 		kept = gov_node_claim_has_counter(&load->claims[number], budget, b, load->now);
@@ -102,8 +104,8 @@ begin_counter(GovLoad *load, int number, uint32 b)
 		return false;			/* shared memory has it */
 	set_window(load, item->entity, budget, counter);
 	Assert(counter->window.start < counter->window.end);
-	if (item->is_own == NULL)
-		return true;
+	if (item->is_own == NULL || inherited != NULL)
+		return true;			/* one that has come back may have been used */
 	gov_own_counts(counter, &budget->id);
 	return false;
 }

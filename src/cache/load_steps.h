@@ -26,6 +26,24 @@ typedef struct GovPolicyRead
 	Datum		thresholds;		/* numeric[], or 0 */
 } GovPolicyRead;
 
+/* A default, as its row was copied. */
+typedef struct GovDefault
+{
+	const Datum *values;
+	const bool *nulls;
+	bool		is_shadowed;	/* the owner has one of its own in its place */
+} GovDefault;
+
+/* The defaults of a type that apply to the load's owner. */
+typedef struct GovDefaultsRead
+{
+	bool		is_read;
+	text	   *type;
+	int			count;
+	int			capacity;
+	GovDefault *items;
+} GovDefaultsRead;
+
 /* What a load is about, shared by its steps. */
 typedef struct GovLoad
 {
@@ -43,6 +61,7 @@ typedef struct GovLoad
 	bool		has_own;		/* counts only what this transaction alone
 								 * has; own_counts.c */
 	GovPolicyRead policy;		/* under the active snapshot */
+	GovDefaultsRead defaults;	/* likewise */
 	int64		rolled_up;		/* so much was, before the snapshot */
 	const GovTailRead *tail;	/* read before; NULL if it was not */
 	bool		holds_met;		/* there were holds */
@@ -50,11 +69,22 @@ typedef struct GovLoad
 								 * read again */
 } GovLoad;
 
-/* A row that was copied out of its table. */
+/* What a budget by a default is made of; see GovInherited. */
+typedef struct GovInheritedRow
+{
+	pg_uuid_t	default_id;
+	int64		seed;
+	text	   *anchor;			/* or NULL */
+	int32		salt;
+	bool		wants_row;
+} GovInheritedRow;
+
+/* A row that was copied out of its table, or one of a budget by a default. */
 typedef struct GovRow
 {
 	const Datum *values;
 	const bool *nulls;
+	const GovInheritedRow *inherited;	/* NULL: it has a row */
 } GovRow;
 
 /* What is added to the limit of a budget for a time. */
@@ -82,8 +112,17 @@ typedef struct GovEntityRows
 	GovRow		entity;
 	GovRow	   *budgets;
 	uint32		nbudgets;
+	uint32		capacity;		/* of budgets */
 	GovBoosts	boosts;
 } GovEntityRows;
+
+/* The tables that budgets by defaults come from. */
+typedef struct GovDefaultTables
+{
+	Relation	defaults;		/* NULL: there are none */
+	Relation	counts;			/* NULL: none was used */
+	TupleDesc	budget;			/* what a row of gov_assignments looks like */
+} GovDefaultTables;
 
 /* A counter to be read. */
 typedef struct GovWanted
@@ -110,10 +149,18 @@ extern GovNodeStatus gov_load_more(const GovLoad *from, const GovLoaded *ids, in
 
 /* load_catalog.c */
 extern void gov_load_entities(GovLoad *load, int first);
+extern void gov_load_add_budget(GovLoad *load, GovEntityRows *rows, const GovRow *row);
 
 /* load_build.c */
 extern GovEntity *gov_load_build_entity(const GovLoad *load, const GovLoaded *item,
 										const GovEntityRows *rows);
+
+/* load_defaults.c */
+extern bool gov_load_has_defaults(void);
+extern bool gov_load_open_defaults(GovDefaultTables *tables);
+extern void gov_load_close_defaults(GovDefaultTables *tables);
+extern void gov_load_inherited(GovLoad *load, const GovDefaultTables *tables, GovEntityRows *rows,
+							   Datum id);
 
 /* load_boosts.c */
 extern Relation gov_load_open_boosts(void);

@@ -47,6 +47,8 @@ typedef struct GovSharedCounter
 	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
 	uint8		place;			/* GovPlace */
 	bool		has_later;		/* the tables had usage of a later window */
+	bool		wants_row;		/* whoever charges it says so in
+								 * gov_default_counts; first_use.c */
 	GovAmount	held;			/* open holds, committed and in flight */
 	GovAmount	covered;		/* of total: in the place of holds that are
 								 * being settled, and are in held too */

@@ -61,6 +61,7 @@ typedef struct GovPendingEntry
 	GovAmount	booked;			/* of taken and relief */
 	GovCrossing crossing;
 	bool		is_crossing;
+	bool		has_row;		/* it has written that its budget is used */
 	int			level;			/* of the (sub)transaction */
 	int			next;			/* older entry in the chain, or -1 */
 } GovPendingEntry;
@@ -243,6 +244,29 @@ gov_pending_uncharge(int number, const GovCharge *charge)
 	entry->counter->total -= Max(charge->usage, 0);
 	entry->counter->covered -= charge->covered;
 	Assert(gov_counter_is_sound(entry->counter));
+}
+
+/* Has the transaction written that the counter's budget is used? */
+bool
+gov_pending_has_row(const GovSharedCounter *counter)
+{
+	if (nentries == 0)
+		return false;
+	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
+	{
+		if (entries[i].counter == counter && entries[i].counter_id == counter->id &&
+			entries[i].has_row)
+			return true;
+	}
+	return false;
+}
+
+/* It has, in the (sub)transaction of this entry. */
+void
+gov_pending_note_row(int number)
+{
+	Assert(number < nentries && entries[number].level == GetCurrentTransactionNestLevel());
+	entries[number].has_row = true;
 }
 
 /*
@@ -439,6 +463,16 @@ note_later_event(const GovPendingEntry *entry)
 	gov_stripe_unlock(entry->stripe);
 }
 
+/* Everybody sees by now that the counter's budget is used. */
+static void
+publish_row(const GovPendingEntry *entry)
+{
+	gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
+	if (entry->counter->id == entry->counter_id)
+		entry->counter->wants_row = false;
+	gov_stripe_unlock(entry->stripe);
+}
+
 /* The transaction has committed: give back what it queued. */
 void
 gov_pending_commit(void)
@@ -449,6 +483,8 @@ gov_pending_commit(void)
 
 		unlink_newest(nentries - 1);
 		note_later_event(entry);
+		if (entry->has_row)
+			publish_row(entry);
 		apply_entry(entry, entry->relief, entry->held_relief, unbooked_usage(entry));
 		nentries--;
 	}
@@ -502,6 +538,7 @@ gov_pending_merge(int level)
 		entry->held_relief += child.held_relief;
 		entry->covered += child.covered;
 		entry->booked += child.booked;
+		entry->has_row |= child.has_row;
 		Assert(is_sound(entry));
 		unpin_counter(child.counter);
 	}

@@ -38,6 +38,7 @@
 #include "cache/private_view.h"
 #include "gate/charge.h"
 #include "gate/denied.h"
+#include "gate/first_use.h"
 #include "gate/gate.h"
 #include "gate/hold_overdue.h"
 
@@ -53,6 +54,7 @@ typedef struct GovGate
 	bool		want_details;
 	bool		is_private;		/* no shared memory in it at all */
 	bool		knows_since;	/* of the source, where it has no private view */
+	bool		has_locked;		/* what a first use is written to */
 	GovSharedStripe *stripe;	/* NULL if is_private */
 	GovSource	source;
 	bool		is_exclusive;
@@ -264,6 +266,8 @@ attempt_locked(GovGate *gate)
 	{
 		if (gov_charge_would_overflow(gate->request, &work))
 			return GOV_OUTCOME_OVERFLOW;
+		if (unlikely(work.wants_rows) && !gate->has_locked)
+			return GOV_OUTCOME_LOCK;
 		gov_charge(gate->stripe, gate->request, charge_kind(gate->use), &work);
 		Assert(gate->use == GOV_USE_RECORD || keeps_limits(gate->request));
 		if (gate->use != GOV_USE_RECORD)
@@ -391,6 +395,9 @@ finish_attempts(GovGate *gate)
 {
 	if (gate->is_too_far_ahead)
 		return GOV_GATE_TOO_FAR_AHEAD;
+	if (unlikely(work.wants_rows) && use_charges(gate->use) &&
+		(gate->use == GOV_USE_RECORD || gate->decision->is_granted))
+		gov_first_use_write(gate->request, &work);
 	if (must_leave_out_overdue(gate) &&
 		gov_hold_overdue_leave_out(gate->request->owner.owner, &work))
 	{
@@ -479,6 +486,10 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				break;
 			case GOV_OUTCOME_GROW:
 				grow_resolution();
+				break;
+			case GOV_OUTCOME_LOCK:
+				gov_first_use_lock();
+				gate.has_locked = true;
 				break;
 			case GOV_OUTCOME_TURN:
 				gov_resolve_compute_turns(&work);

@@ -70,6 +70,7 @@ typedef struct GovResolvedBudget
 	GovWindow	window;			/* of the counter, at the call */
 	bool		allows;			/* before it was charged */
 	bool		ends_hold;		/* it is one of the request's held */
+	bool		wants_row;		/* that it is used is to be written */
 	int			charged;		/* the pending entry, if holds_are_shared */
 } GovResolvedBudget;
 
@@ -116,6 +117,7 @@ typedef struct GovResolution
 	GovResolvedBudget *budgets;
 	GovBudgetState *states;		/* parallel to budgets */
 	bool		has_bounds;		/* some state has */
+	bool		wants_rows;		/* some budget does */
 	int			nmissing;
 	int			missing_capacity;
 	GovLoaded  *missing;		/* ids that must be loaded first */
@@ -153,6 +155,7 @@ typedef enum GovOutcome
 								 * to */
 	GOV_OUTCOME_TURN,			/* windows must be computed */
 	GOV_OUTCOME_GROW,			/* an array is too small */
+	GOV_OUTCOME_LOCK,			/* a table must be locked; first_use.c */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */
 } GovOutcome;
 

@@ -241,6 +241,9 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	if (!turn_window(walk, resolved->entity, budget->budget, budget->counter,
 					 budget->is_shared))
 		return false;
+	budget->wants_row = unlikely(budget->counter->wants_row) &&
+		!(budget->is_shared && gov_pending_has_row(budget->counter));
+	out->wants_rows |= budget->wants_row;
 	budget->window = budget->counter->window;
 	Assert(walk->is_outdated || walk->out->now < budget->window.end);
 	read_state(resolved->entity, budget, out->now, &out->states[out->nbudgets]);
@@ -272,6 +275,7 @@ gov_resolve_budgets(GovWalk *walk)
 
 	out->blocked = -1;
 	out->has_bounds = false;
+	out->wants_rows = false;
 	for (int i = 0; i < out->nentities; i++)
 	{
 		const GovEntity *entity = out->entities[i].entity;

@@ -22,13 +22,17 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/numeric.h"
+#include "utils/rel.h"
 
+#include "base/catalog.h"
 #include "rules/history_json.h"
 
 /* What the engine keeps of every row; the owner has a column of its own in gov_changes. */
 static const char *const kept_columns[] = {
 	"created_at", "updated_at", "counter_id", "owner_id"
 };
+
+#define GOV_KEPT_OF_DEFAULTS	"seed"	/* and this of every default */
 
 static JsonbValue
 json_string(char *value, int length)
@@ -65,6 +69,14 @@ make_to_jsonb(Form_pg_attribute attribute)
 	return result;
 }
 
+static bool
+is_kept(Relation table, const char *name)
+{
+	return is_among(name, kept_columns, lengthof(kept_columns)) ||
+		(RelationGetRelid(table) == gov_catalog()->default_assignments &&
+		 strcmp(name, GOV_KEPT_OF_DEFAULTS) == 0);
+}
+
 /* The columns of a table, whose description stays open; these are its key. */
 GovHistoryColumns *
 gov_history_json_columns(Relation table, char **keys, int nkeys)
@@ -87,7 +99,7 @@ gov_history_json_columns(Relation table, char **keys, int nkeys)
 		else
 		{
 			result->key[i] = column->is_key = is_among(name, (const char *const *) keys, nkeys);
-			column->is_kept = !column->is_key && is_among(name, kept_columns, lengthof(kept_columns));
+			column->is_kept = !column->is_key && is_kept(table, name);
 			column->to_jsonb = make_to_jsonb(column->attribute);
 		}
 	}
