@@ -49,6 +49,7 @@ as $$
             ('gov_list_capabilities', '{reader, tenant}'),
             ('gov_list_entities', '{reader, tenant}'),
             ('gov_list_assignments', '{reader, tenant}'),
+            ('gov_list_default_assignments', '{reader, tenant}'),
             ('gov_query', '{reader, tenant}'),
             ('gov_tree', '{reader, tenant}'),
             ('gov_report', '{reader, tenant}'),
