@@ -103,6 +103,26 @@ create trigger gov_entity_types_removed
     for each row
     execute function @extschema@.gov_entity_type_removed();
 
+create function @extschema@._gov_inherited_name
+(
+    default_id uuid,
+    seed bigint,
+    owner text,
+    entity text,
+    scope text[],
+    anchor text,
+    salt integer,
+    out assignment_id uuid,
+    out counter_id bigint
+)
+returns record
+language c
+immutable
+as 'MODULE_PATHNAME', 'gov_inherited_name_1_1';
+
+comment on function @extschema@._gov_inherited_name(uuid, bigint, text, text, text[], text, integer) is
+    'internal: the id and the counter of the budget that an entity has by a default; nulls for a null, but for the anchor';
+
 -- The row of an inherited budget counts while its default has the seed that it was made with, and its entity the anchor.
 create view @extschema@.gov_used_assignments with (security_invoker = true) as
 select

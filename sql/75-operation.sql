@@ -426,12 +426,26 @@ begin
     (
         select (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r) as watermark
     ),
+    -- Budgets by defaults that were used, also those that an assignment has taken the place of.
+    inherited as
+    (
+        select n.*, d.capability_id, d.name
+        from @extschema@.gov_default_counts n
+        join @extschema@.gov_default_assignments d on d.id = n.default_id and d.seed = n.seed
+        where @extschema@.gov_owner_visible(n.owner_id)
+            and (owner is null or n.owner_id = owner)
+            and not n.retired
+    ),
     budget as
     (
-        select a.*
+        select a.id, a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.counter_id
         from @extschema@.gov_assignments a
         where @extschema@.gov_owner_visible(a.owner_id)
             and (owner is null or a.owner_id = owner)
+        union
+        select n.assignment_id, n.owner_id, n.entity_id, n.capability_id, n.scope_entity_ids, n.name, n.counter_id
+        from inherited n
+        where not exists (select from @extschema@.gov_assignments a where a.id = n.assignment_id)
     ),
     ledger as materialized
     (
@@ -573,6 +587,16 @@ begin
         join cached c on c.counter_id = b.counter_id
         left join open_hold h on h.assignment_id = b.id
         where c.held <> coalesce(h.amount, 0)
+        union all
+        select
+            n.assignment_id,
+            null,
+            'default',
+            n.counter_id,
+            m.counter_id
+        from inherited n
+        cross join lateral @extschema@._gov_inherited_name(n.default_id, n.seed, n.owner_id, n.entity_id, n.scope_entity_ids, n.anchor, n.salt) m
+        where (m.assignment_id, m.counter_id) is distinct from (n.assignment_id, n.counter_id)
     )
     select
         b.owner_id,
@@ -683,6 +707,7 @@ one moment, the latest at every isolation level. Counters with changes in flight
 
 owner_id: only the budgets of this owner; null for all that the session may see
 result: a row per budget, window (or day of merged ones) and count that differs, none when all is well; counted_by: rollup (gov_usage), cache (shared
-    memory) or holds; counted: the count; recorded: what the ledger, or gov_reservations, says
+    memory) or holds; counted: the count; recorded: what the ledger, or gov_reservations, says. Or counted_by: default; counted: the
+    counter that gov_default_counts has for a budget by a default; recorded: the one that it must have
 errors: 42501 an owner that the session may not see$$;
 

@@ -162,17 +162,19 @@ scan_defaults(GovLoad *load, Relation rel, Datum type, bool is_everybodys)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	ScanKeyEntryInitialize(&keys[0], 0, GOV_DEFAULT_TYPE_ID + 1, BTEqualStrategyNumber, InvalidOid,
-						   C_COLLATION_OID, F_TEXTEQ, type);
 	if (is_everybodys)
-		ScanKeyEntryInitialize(&keys[1], SK_ISNULL | SK_SEARCHNULL, GOV_DEFAULT_OWNER_ID + 1,
+		ScanKeyEntryInitialize(&keys[0], SK_ISNULL | SK_SEARCHNULL, GOV_DEFAULT_OWNER_ID + 1,
 							   InvalidStrategy, InvalidOid, InvalidOid, InvalidOid, (Datum) 0);
 	else
-		ScanKeyEntryInitialize(&keys[1], 0, GOV_DEFAULT_OWNER_ID + 1, BTEqualStrategyNumber,
+		ScanKeyEntryInitialize(&keys[0], 0, GOV_DEFAULT_OWNER_ID + 1, BTEqualStrategyNumber,
 							   InvalidOid, C_COLLATION_OID, F_TEXTEQ, load->owner);
+	ScanKeyEntryInitialize(&keys[1], 0, GOV_DEFAULT_TYPE_ID + 1, BTEqualStrategyNumber, InvalidOid,
+						   C_COLLATION_OID, F_TEXTEQ, type);
 	/* a scan of the table cannot ask for nulls: there the owner is compared below */
-	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(),
-							  OidIsValid(index) ? 2 : 1, keys);
+	if (OidIsValid(index))
+		scan = systable_beginscan(rel, index, true, GetActiveSnapshot(), 2, keys);
+	else
+		scan = systable_beginscan(rel, InvalidOid, false, GetActiveSnapshot(), 1, &keys[1]);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		if (is_whose(rel, tuple, load->owner, is_everybodys))

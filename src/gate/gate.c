@@ -146,13 +146,14 @@ set_time(GovGate *gate)
 
 /*
  * Must what was found be readable once the lock is released?  Limits may have
- * to be, to decide again without holds past their time.  Entities of a private
+ * to be, to decide again without holds past their time, and whose a budget is
+ * that was not used yet.  Entities of a private
  * view stay where they are.
  */
 static bool
 must_copy(const GovGate *gate)
 {
-	return (gate->want_details || work.has_bounds) && !gate->source.uses_private;
+	return (gate->want_details || work.has_bounds || work.wants_rows) && !gate->source.uses_private;
 }
 
 static Size
