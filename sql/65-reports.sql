@@ -154,7 +154,7 @@ begin
             select t.*, t.depth - min(t.depth) over () as level
             from @extschema@.gov_tree(gov_report.owner_id, null::text[], gov_report.under_entity_id) with ordinality
                 t (entity_id, display_name, type_id, parent_id, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, depth, path, c15,
-                    blocked_at, blocked_until, blocked_reason, n)
+                    blocked_at, blocked_until, blocked_reason, c16, c17, n)
         ),
         shown as
         (
@@ -190,12 +190,11 @@ begin
         left join
         (
             select x.*
-            from @extschema@._gov_budgets_at(
+            from @extschema@._gov_shown_budgets(
                 gov_report.owner_id,
                 now,
-                case when under_entity_id is not null or max_depth is not null then array(select w.entity_id from shown w) end) x
-            where gov_report.capability_id is null
-                or x.capability_id = gov_report.capability_id
+                case when under_entity_id is not null or max_depth is not null then array(select w.entity_id from shown w) end,
+                case when gov_report.capability_id is not null then array[gov_report.capability_id] end) x
         ) b on b.entity_id = s.entity_id
         order by s.n, b.capability_id collate "C", cardinality(b.scope_entity_ids), b.scope_entity_ids collate "C", b.name collate "C"
     loop
