@@ -39,6 +39,8 @@ typedef struct GovSharedOwners
 	int64		lost_event;		/* the last event that those may have */
 	uint32		announced;		/* losses of transactions that are about to
 								 * commit */
+	uint32		first_uses;		/* commits that have used a budget by a
+								 * default first */
 } GovSharedOwners;
 
 /*

@@ -62,6 +62,7 @@ typedef struct GovPendingEntry
 	GovCrossing crossing;
 	bool		is_crossing;
 	bool		has_row;		/* it has written that its budget is used */
+	uint8		slot;			/* of the owner, if it has */
 	int			level;			/* of the (sub)transaction */
 	int			next;			/* older entry in the chain, or -1 */
 } GovPendingEntry;
@@ -261,12 +262,25 @@ gov_pending_has_row(const GovSharedCounter *counter)
 	return false;
 }
 
-/* It has, in the (sub)transaction of this entry. */
+/* Has the transaction written that of any budget? */
+bool
+gov_pending_has_rows(void)
+{
+	for (int i = 0; i < nentries; i++)
+	{
+		if (entries[i].has_row)
+			return true;
+	}
+	return false;
+}
+
+/* It has, in the (sub)transaction of this entry, of an owner of this slot. */
 void
-gov_pending_note_row(int number)
+gov_pending_note_row(int number, uint8 slot)
 {
 	Assert(number < nentries && entries[number].level == GetCurrentTransactionNestLevel());
 	entries[number].has_row = true;
+	entries[number].slot = slot;
 }
 
 /*
@@ -470,6 +484,7 @@ publish_row(const GovPendingEntry *entry)
 	gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
 	if (entry->counter->id == entry->counter_id)
 		entry->counter->wants_row = false;
+	entry->stripe->owners[entry->slot].first_uses++;
 	gov_stripe_unlock(entry->stripe);
 }
 
@@ -538,7 +553,11 @@ gov_pending_merge(int level)
 		entry->held_relief += child.held_relief;
 		entry->covered += child.covered;
 		entry->booked += child.booked;
-		entry->has_row |= child.has_row;
+		if (child.has_row)
+		{
+			entry->has_row = true;
+			entry->slot = child.slot;
+		}
 		Assert(is_sound(entry));
 		unpin_counter(child.counter);
 	}

@@ -95,10 +95,10 @@ store_row(TupleTableSlot *slot, const GovRequest *request, const GovResolution *
 
 /* The transaction has written the row of a budget, and need not do so again. */
 static void
-note_row(const GovResolvedBudget *budget)
+note_row(const GovResolvedBudget *budget, const GovOwnerKey *owner)
 {
 	if (budget->is_shared)
-		gov_pending_note_row(budget->charged);
+		gov_pending_note_row(budget->charged, owner->slot);
 	else
 		budget->counter->wants_row = false; /* it is this transaction's alone */
 }
@@ -119,7 +119,7 @@ gov_first_use_write(const GovRequest *request, const GovResolution *resolution)
 		gov_append_clear(&append);
 		store_row(append.slot, request, resolution, budget);
 		gov_append_row(&append);
-		note_row(budget);
+		note_row(budget, &request->owner);
 	}
 	gov_append_close(&append);
 }
