@@ -108,15 +108,15 @@ is_utilized(const GovPicking *picking, const GovPageRow *row, bool has_limit,
 
 /*
  * Judge a row whose usage is known, where it is needed, and offer it to the
- * page.
+ * page; false if it is not utilized enough.
  */
-pg_attribute_always_inline void
+pg_attribute_always_inline bool
 gov_page_judge(const GovPicking *picking, GovPageRow *row, bool has_limit,
 			   GovAmount limit, double utilization)
 {
 	if (picking->request->min_utilization != NULL &&
 		!is_utilized(picking, row, has_limit, limit, utilization))
-		return;
+		return false;
 	row->is_null = false;
 	switch (picking->request->sort)
 	{
@@ -135,6 +135,7 @@ gov_page_judge(const GovPicking *picking, GovPageRow *row, bool has_limit,
 			break;
 	}
 	gov_page_offer(picking->sheet, picking->request, picking->page, row);
+	return true;
 }
 
 static inline void

@@ -36,7 +36,7 @@ typedef struct GovPicking
 extern bool gov_page_passes_filters(const GovPicking *picking, const GovSheetEntity *entity);
 extern bool gov_page_was_passed(const GovPicking *picking, uint32 entity, const GovPageRow *row);
 extern int64 gov_page_fixed_primary(const GovPicking *picking, uint32 entity, uint32 nscope);
-extern void gov_page_judge(const GovPicking *picking, GovPageRow *row, bool has_limit,
+extern bool gov_page_judge(const GovPicking *picking, GovPageRow *row, bool has_limit,
 						   GovAmount limit, double utilization);
 
 /* page_unused.c */

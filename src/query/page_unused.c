@@ -105,7 +105,10 @@ gov_page_describe(const GovSheet *sheet, uint64 number, GovPageBudget *budget)
 
 /* ---------------------------------------------------------------- picking */
 
-/* Offer an unused budget to the page; false if an earlier page has shown it. */
+/*
+ * Offer an unused budget to the page; false if an earlier page has shown it, or
+ * if it is not asked for.
+ */
 static bool
 offer_unused(GovPicking *picking, uint32 entity, uint64 unused)
 {
@@ -117,8 +120,8 @@ offer_unused(GovPicking *picking, uint32 entity, uint64 unused)
 	if (gov_page_was_passed(picking, entity, &row))
 		return false;
 	gov_page_describe(sheet, row.number, &budget);
-	gov_page_judge(picking, &row, budget.has_limit, budget.limit, budget.limit == 0 ? 1 : 0);
-	return true;
+	return gov_page_judge(picking, &row, budget.has_limit, budget.limit,
+						  budget.limit == 0 ? 1 : 0);
 }
 
 /* Does the budget stand among those that are equal by their default? */
