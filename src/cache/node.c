@@ -205,6 +205,20 @@ gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id, uint32 gues
 	return !node->is_absent && gov_node_content_find_budget(node, id, guess, budget);
 }
 
+/* Has the node's entity a budget with this counter? */
+bool
+gov_node_has_counter(const GovSharedNode *node, int64 counter_id)
+{
+	const GovEntity *entity = gov_node_entity(node);
+
+	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
+	{
+		if (entity->budgets[i].counter_id == counter_id)
+			return true;
+	}
+	return false;
+}
+
 /* Is a counter pinned that stands in this very block? */
 bool
 gov_node_content_has_pins(const GovSharedNode *node)
