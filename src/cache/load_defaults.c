@@ -471,7 +471,8 @@ gov_load_inherited(GovLoad *load, const GovDefaultTables *tables, GovEntityRows 
 		const GovDefault *from = &load->defaults.items[i];
 		GovRow		budget;
 
-		if (from->is_shadowed || is_overridden(rows, nown, from, no_scope))
+		if (from->is_shadowed ||
+			(!load->has_replaced && is_overridden(rows, nown, from, no_scope)))
 			continue;
 		budget = make_budget(load, tables->budget, from, &rows->entity, &counts, id, no_scope);
 		gov_load_add_budget(load, rows, &budget);
