@@ -297,3 +297,15 @@ comment on column @extschema@.gov_used_assignments.updated_at is 'when a value o
 comment on column @extschema@.gov_used_assignments.call_limit is 'the most that one call may use, whatever is left; null = as much as is left';
 comment on column @extschema@.gov_used_assignments.source is 'own = an assignment, default = by a default';
 comment on column @extschema@.gov_used_assignments.default_id is 'the default that the budget comes from; null for an assignment';
+
+create function @extschema@._gov_inherited_budgets(owner_id text, entity_id text)
+returns setof @extschema@.gov_used_assignments
+language c
+stable
+strict
+parallel unsafe
+rows 4
+as 'MODULE_PATHNAME', 'gov_inherited_budgets_1_1';
+
+comment on function @extschema@._gov_inherited_budgets(text, text) is
+    'internal: the budgets that an entity has by defaults, whether they were used or not; refuses an owner that the session may not see (42501)';

@@ -201,7 +201,6 @@ extern GovNodeStatus gov_node_status(const GovSharedNode *node,
 extern GovSharedCounter *gov_node_counter(const GovSharedNode *node, uint32 budget);
 extern bool gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 								 uint32 guess, uint32 *budget);
-extern bool gov_node_has_counter(const GovSharedNode *node, int64 counter_id);
 extern bool gov_node_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 										 uint32 guess, uint32 *budget);
 extern bool gov_node_content_has_pins(const GovSharedNode *node);
@@ -217,6 +216,8 @@ extern GovNodeStatus gov_node_look(const GovOwnerKey *key, const char *id,
 								   uint32 id_length, const GovFreshness *since);
 extern GovNodeStatus gov_node_climb(const GovOwnerKey *key, GovPlaceInChain *place,
 									const GovFreshness *since);
+extern bool gov_node_has_counter(const GovOwnerKey *key, const char *id,
+								 uint32 id_length, int64 counter_id);
 extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
 
 #endif							/* GOV_NODE_H */

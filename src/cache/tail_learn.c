@@ -342,12 +342,9 @@ are_shown(const GovOwnerKey *key, const GovTailNames *names)
 	for (int i = 0; i < names->ninherited && result; i++)
 	{
 		const GovTailName *name = &names->inherited[i];
-		const GovSharedNode *node;
 
-		gov_stripe_lock(gov_stripe(key->stripe), LW_SHARED);
-		node = gov_node_find(key, VARDATA(name->entity), VARSIZE(name->entity) - VARHDRSZ);
-		result = node != NULL && gov_node_has_counter(node, name->counter_id);
-		gov_stripe_unlock(gov_stripe(key->stripe));
+		result = gov_node_has_counter(key, VARDATA(name->entity), VARSIZE(name->entity) - VARHDRSZ,
+									  name->counter_id);
 	}
 	return result;
 }
