@@ -103,6 +103,77 @@ create trigger gov_entity_types_removed
     for each row
     execute function @extschema@.gov_entity_type_removed();
 
+-- Assignments in the place of budgets by defaults (src/rules/override.c).
+
+create function @extschema@.gov_assignment_goes_on()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_assignment_goes_on_1_1';
+
+comment on function @extschema@.gov_assignment_goes_on() is
+    'trigger: writes to gov_default_counts that an assignment goes on with the count of a budget by a default';
+
+create function @extschema@.gov_assignment_parts()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_assignment_parts_1_1';
+
+comment on function @extschema@.gov_assignment_parts() is
+    'trigger: retires the count of a budget by a default, with which an assignment does not go on any more';
+
+create function @extschema@.gov_assignment_unlocked()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_assignment_unlocked_1_1';
+
+comment on function @extschema@.gov_assignment_unlocked() is
+    'trigger: refuses a tenant''s assignments in the place of a locked default (42501)';
+
+create function @extschema@.gov_entity_gone()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_entity_gone_1_1';
+
+comment on function @extschema@.gov_entity_gone() is
+    'trigger: deletes the usage, alerts and boosts of the budgets that a deleted entity had by defaults, and retires their counts';
+
+create trigger gov_assignments_goes_on
+    after insert on @extschema@.gov_assignments
+    for each row
+    when (new.counter_id < 0)
+    execute function @extschema@.gov_assignment_goes_on();
+
+create trigger gov_assignments_parts
+    after update on @extschema@.gov_assignments
+    for each row
+    when (old.counter_id < 0 and new.counter_id <> old.counter_id)
+    execute function @extschema@.gov_assignment_parts();
+
+create trigger gov_assignments_unlocked
+    after insert on @extschema@.gov_assignments
+    referencing new table as written
+    for each statement
+    execute function @extschema@.gov_assignment_unlocked();
+
+create trigger gov_assignments_unlocked_anew
+    after update on @extschema@.gov_assignments
+    referencing old table as replaced new table as written
+    for each statement
+    execute function @extschema@.gov_assignment_unlocked();
+
+create trigger gov_assignments_unlocked_gone
+    after delete on @extschema@.gov_assignments
+    referencing old table as replaced
+    for each statement
+    execute function @extschema@.gov_assignment_unlocked();
+
+create trigger gov_entities_gone
+    after delete on @extschema@.gov_entities
+    for each row
+    execute function @extschema@.gov_entity_gone();
+
+alter table @extschema@.gov_entities enable always trigger gov_entities_gone;
+
 create function @extschema@._gov_inherited_name
 (
     default_id uuid,
@@ -226,3 +297,15 @@ comment on column @extschema@.gov_used_assignments.updated_at is 'when a value o
 comment on column @extschema@.gov_used_assignments.call_limit is 'the most that one call may use, whatever is left; null = as much as is left';
 comment on column @extschema@.gov_used_assignments.source is 'own = an assignment, default = by a default';
 comment on column @extschema@.gov_used_assignments.default_id is 'the default that the budget comes from; null for an assignment';
+
+create function @extschema@._gov_inherited_budgets(owner_id text, entity_id text)
+returns setof @extschema@.gov_used_assignments
+language c
+stable
+strict
+parallel unsafe
+rows 4
+as 'MODULE_PATHNAME', 'gov_inherited_budgets_1_1';
+
+comment on function @extschema@._gov_inherited_budgets(text, text) is
+    'internal: the budgets that an entity has by defaults, whether they were used or not; refuses an owner that the session may not see (42501)';

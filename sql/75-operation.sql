@@ -189,7 +189,7 @@ comment on function @extschema@.gov_worker_failures() is
 $$What stops the background worker of this database at present: gov_stats has it.
 
 result: a row for each step; step: expiry (of holds), rollup (and the alerts that it raises), denials (writing them),
-    event_retention, hold_retention, usage_merge, usage_retention, alert_retention, change_retention or denial_retention; failures: how often it has failed in a row, 0 when all is well; sqlstate,
+    defaults (which budgets by them were used), event_retention, hold_retention, usage_merge, usage_retention, alert_retention, change_retention or denial_retention; failures: how often it has failed in a row, 0 when all is well; sqlstate,
     message: of the last error; since: when it first had that SQLSTATE; last_at: when it was tried last
 errors: 42501 in a session pinned to an owner
 since: 1.1.0$$;

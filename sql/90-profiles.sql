@@ -69,6 +69,7 @@ as $$
             ('_gov_cached_counters', '{reader}'),
             ('_gov_verify_owner', '{reader}'),
             ('_gov_inherited_name', '{reader}'),
+            ('_gov_inherited_budgets', '{reader, tenant}'),
             ('gov_engine_facts', '{reader}'),
             ('gov_cache_needed', '{reader}'),
             ('_gov_budget_bytes', '{reader}'),

@@ -1,9 +1,10 @@
 /*
  * api_defaults.c
- *		The names of budgets by defaults, for those who prove them.
+ *		Budgets by defaults, for statements: which an entity has, and what they
+ *		are named.
  *
  * FAILURE
- *		None: arguments in, answer out.
+ *		42501 for an owner that the session may not see.
  */
 #include "postgres.h"
 
@@ -12,9 +13,16 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "base/catalog.h"
+#include "base/owner.h"
+#include "base/spi.h"
 #include "cache/inherited.h"
+#include "cache/inherited_find.h"
+#include "cache/load_steps.h"
+#include "ledger/columns.h"
 
 PG_FUNCTION_INFO_V1(gov_inherited_name_1_1);
+PG_FUNCTION_INFO_V1(gov_inherited_budgets_1_1);
 
 /*
  * _gov_inherited_name(default_id uuid, seed bigint, owner text, entity text, scope text[], anchor text, salt integer,
@@ -50,4 +58,43 @@ gov_inherited_name_1_1(PG_FUNCTION_ARGS)
 	values[0] = UUIDPGetDatum(&id);
 	values[1] = Int64GetDatum(counter_id);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* Put a budget into the result, as gov_used_assignments would have it. */
+static void
+put_budget(ReturnSetInfo *result, const GovInheritedBudget *budget)
+{
+	Datum		values[GOV_USED_COLUMNS];
+	bool		nulls[GOV_USED_COLUMNS];
+	AttrNumber	call_limit = gov_catalog()->assignments_call_limit;
+
+	memcpy(values, budget->values, sizeof(Datum) * GOV_USED_CALL_LIMIT);
+	memcpy(nulls, budget->nulls, sizeof(bool) * GOV_USED_CALL_LIMIT);
+	values[GOV_USED_CALL_LIMIT] = budget->values[call_limit - 1];
+	nulls[GOV_USED_CALL_LIMIT] = budget->nulls[call_limit - 1];
+	values[GOV_USED_SOURCE] = CStringGetTextDatum("default");
+	values[GOV_USED_DEFAULT_ID] = UUIDPGetDatum(&budget->made_of->default_id);
+	nulls[GOV_USED_SOURCE] = nulls[GOV_USED_DEFAULT_ID] = false;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * _gov_inherited_budgets(owner_id text, entity_id text) returns setof gov_used_assignments
+ *
+ * Those that have an assignment in their place are left out.
+ */
+Datum
+gov_inherited_budgets_1_1(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	GovInheritedBudget *budgets;
+	int			count;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!gov_spi_is_engine())
+		gov_owner_require_visible(PG_GETARG_TEXT_PP(0));
+	count = gov_inherited_find_all(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), false, &budgets);
+	for (int i = 0; i < count; i++)
+		put_budget(result, &budgets[i]);
+	return (Datum) 0;
 }

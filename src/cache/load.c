@@ -315,6 +315,7 @@ lock_defaults(void)
 	lock_index(gov_catalog()->default_assignments_key);
 	lock_table(gov_catalog()->default_counts);
 	lock_index(gov_catalog()->default_counts_entity);
+	lock_index(gov_catalog()->default_counts_counter);
 }
 
 static void

@@ -205,16 +205,16 @@ read_budgets(GovLoad *load, GovCatalogTables *tables, Datum id)
 	systable_endscan(scan);
 }
 
-/* Read an entity with its budgets; NULL if there is none. */
-static GovEntity *
+/* Read an entity with its budgets; false if there is none. */
+static bool
 read_entity(GovLoad *load, GovCatalogTables *tables, const GovLoaded *item)
 {
 	Oid			index = gov_catalog()->entities_pkey;
 	Datum		id = PointerGetDatum(cstring_to_text_with_len(item->id, item->id_length));
+	GovEntityRows *rows = &tables->rows;
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	GovEntity  *entity = NULL;
 
 	text_key(&keys[0], GOV_ENTITY_OWNER_ID + 1, load->owner);
 	text_key(&keys[1], GOV_ENTITY_ID + 1, id);
@@ -223,8 +223,6 @@ read_entity(GovLoad *load, GovCatalogTables *tables, const GovLoaded *item)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		GovEntityRows *rows = &tables->rows;
-
 		rows->entity = keep_row(tables->entities, tuple);
 		read_budgets(load, tables, id);
 		if (tables->defaults.defaults != NULL)
@@ -232,43 +230,77 @@ read_entity(GovLoad *load, GovCatalogTables *tables, const GovLoaded *item)
 		memset(&rows->boosts, 0, sizeof(rows->boosts));
 		if (tables->boosts != NULL && rows->nbudgets > 0)
 			gov_load_boosts(load, tables->boosts, id, &rows->boosts);
-		entity = gov_load_build_entity(load, item, rows);
 	}
 	systable_endscan(scan);
-	return entity;
+	return HeapTupleIsValid(tuple);
+}
+
+static void
+open_tables(GovCatalogTables *tables)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	memset(tables, 0, sizeof(*tables));
+	tables->entities = open_table(catalog->entities);
+	tables->assignments = open_table(catalog->assignments);
+	tables->boosts = gov_load_open_boosts();
+	tables->defaults.budget = RelationGetDescr(tables->assignments);
+	gov_load_open_defaults(&tables->defaults);
+	tables->rows.capacity = GOV_BUDGETS_AT_FIRST;
+	tables->rows.budgets = palloc(sizeof(GovRow) * tables->rows.capacity);
+}
+
+static void
+close_tables(GovCatalogTables *tables)
+{
+	gov_load_close_defaults(&tables->defaults);
+	if (tables->boosts != NULL)
+		table_close(tables->boosts, NoLock);
+	table_close(tables->assignments, NoLock);
+	table_close(tables->entities, NoLock);
 }
 
 /* Fill in the entity of each item from the first on, under the active snapshot. */
 void
 gov_load_entities(GovLoad *load, int first)
 {
-	const GovCatalog *catalog = gov_catalog();
 	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext, "governance load rows",
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = CurrentMemoryContext;
-	GovCatalogTables tables = {.rows.capacity = GOV_BUDGETS_AT_FIRST};
+	GovCatalogTables tables;
 
 	Assert(first < load->count);
 	GOV_FAULT(GOV_FAULT_STATEMENT);
-	tables.entities = open_table(catalog->entities);
-	tables.assignments = open_table(catalog->assignments);
-	tables.boosts = gov_load_open_boosts();
-	tables.defaults.budget = RelationGetDescr(tables.assignments);
-	gov_load_open_defaults(&tables.defaults);
-	tables.rows.budgets = palloc(sizeof(GovRow) * tables.rows.capacity);
+	open_tables(&tables);
 	MemoryContextSwitchTo(rows);
 	for (int i = first; i < load->count; i++)
 	{
+		GovLoaded  *item = &load->items[i];
+
 		CHECK_FOR_INTERRUPTS();
-		load->items[i].entity = read_entity(load, &tables, &load->items[i]);
+		item->entity = read_entity(load, &tables, item) ?
+			gov_load_build_entity(load, item, &tables.rows) : NULL;
 		MemoryContextReset(rows);
 	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(rows);
 	pfree(tables.rows.budgets);
-	gov_load_close_defaults(&tables.defaults);
-	if (tables.boosts != NULL)
-		table_close(tables.boosts, NoLock);
-	table_close(tables.assignments, NoLock);
-	table_close(tables.entities, NoLock);
+	close_tables(&tables);
+}
+
+/*
+ * Read the rows of an entity and its budgets, for who needs no node, under the
+ * active snapshot; false if there is no such entity.
+ */
+bool
+gov_load_rows(GovLoad *load, const GovLoaded *item, GovEntityRows *rows)
+{
+	GovCatalogTables tables;
+	bool		is_there;
+
+	open_tables(&tables);
+	is_there = read_entity(load, &tables, item);
+	*rows = tables.rows;
+	close_tables(&tables);
+	return is_there;
 }

@@ -272,12 +272,9 @@ counter_id_array(const GovLoad *load)
 										   TYPALIGN_DOUBLE));
 }
 
-/*
- * Find the budgets that this transaction has made, or given a new counter: they
- * are invisible to the same snapshot without our own rows.
- */
-void
-gov_load_own_budgets(GovLoad *load)
+/* Ask which of the budgets' counters are visible in gov_assignments. */
+static void
+find_own_assignments(GovLoad *load)
 {
 	Datum		args[1] = {counter_id_array(load)};
 	GovSpi		spi;
@@ -306,4 +303,54 @@ gov_load_own_budgets(GovLoad *load)
 	}
 	Assert(row == nvisible);
 	gov_spi_end(&spi);
+}
+
+static bool
+has_counter(const GovEntity *entity, int64 counter_id)
+{
+	for (uint32 b = 0; b < (entity ? entity->nbudgets : 0); b++)
+	{
+		if (entity->budgets[b].counter_id == counter_id)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A budget by a default has no row to be seen or not: others have it if the
+ * entity has it in what they see.
+ */
+static void
+find_own_inherited(GovLoad *load)
+{
+	GovLoad		others = *load;
+
+	others.policy.is_read = others.defaults.is_read = false;
+	others.items = palloc(sizeof(GovLoaded) * load->count);
+	memcpy(others.items, load->items, sizeof(GovLoaded) * load->count);
+	gov_load_entities(&others, 0);
+	for (int i = 0; i < load->count; i++)
+	{
+		const GovEntity *entity = load->items[i].entity;
+
+		for (uint32 b = 0; b < (entity ? entity->nbudgets : 0); b++)
+		{
+			if (entity->budgets[b].counter_id < 0)
+				load->items[i].is_own[b] = !has_counter(others.items[i].entity,
+														entity->budgets[b].counter_id);
+		}
+	}
+	pfree(others.items);
+}
+
+/*
+ * Find the budgets that this transaction has made, or given a new counter: they
+ * are invisible to the same snapshot without our own rows, which is active.
+ */
+void
+gov_load_own_budgets(GovLoad *load)
+{
+	find_own_assignments(load);
+	if (gov_load_has_defaults())
+		find_own_inherited(load);
 }

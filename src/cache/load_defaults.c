@@ -373,7 +373,9 @@ static const struct
 	{GOV_ASSIGNMENT_TIMEZONE, GOV_DEFAULT_TIMEZONE},
 	{GOV_ASSIGNMENT_ENFORCEMENT, GOV_DEFAULT_ENFORCEMENT},
 	{GOV_ASSIGNMENT_LOCKED, GOV_DEFAULT_LOCKED},
-	{GOV_ASSIGNMENT_ALERT_THRESHOLDS, GOV_DEFAULT_ALERT_THRESHOLDS}
+	{GOV_ASSIGNMENT_ALERT_THRESHOLDS, GOV_DEFAULT_ALERT_THRESHOLDS},
+	{GOV_ASSIGNMENT_CREATED_AT, GOV_DEFAULT_CREATED_AT},
+	{GOV_ASSIGNMENT_UPDATED_AT, GOV_DEFAULT_UPDATED_AT}
 };
 
 /* What the budget is, and is named. */
@@ -471,7 +473,8 @@ gov_load_inherited(GovLoad *load, const GovDefaultTables *tables, GovEntityRows 
 		const GovDefault *from = &load->defaults.items[i];
 		GovRow		budget;
 
-		if (from->is_shadowed || is_overridden(rows, nown, from, no_scope))
+		if (from->is_shadowed ||
+			(!load->has_replaced && is_overridden(rows, nown, from, no_scope)))
 			continue;
 		budget = make_budget(load, tables->budget, from, &rows->entity, &counts, id, no_scope);
 		gov_load_add_budget(load, rows, &budget);

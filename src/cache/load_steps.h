@@ -60,6 +60,8 @@ typedef struct GovLoad
 	bool		counts_overdue; /* holds past their time too */
 	bool		has_own;		/* counts only what this transaction alone
 								 * has; own_counts.c */
+	bool		has_replaced;	/* reads budgets by defaults too that an
+								 * assignment has taken the place of */
 	GovPolicyRead policy;		/* under the active snapshot */
 	GovDefaultsRead defaults;	/* likewise */
 	int64		rolled_up;		/* so much was, before the snapshot */
@@ -149,6 +151,7 @@ extern GovNodeStatus gov_load_more(const GovLoad *from, const GovLoaded *ids, in
 
 /* load_catalog.c */
 extern void gov_load_entities(GovLoad *load, int first);
+extern bool gov_load_rows(GovLoad *load, const GovLoaded *item, GovEntityRows *rows);
 extern void gov_load_add_budget(GovLoad *load, GovEntityRows *rows, const GovRow *row);
 
 /* load_build.c */

@@ -435,3 +435,20 @@ gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length)
 	}
 	ConditionVariableCancelSleep();
 }
+
+/* Has an id's entity, as it is in memory, a budget with this counter? */
+bool
+gov_node_has_counter(const GovOwnerKey *key, const char *id, uint32 id_length, int64 counter_id)
+{
+	const GovSharedNode *node;
+	const GovEntity *entity;
+	bool		result = false;
+
+	gov_stripe_lock(gov_stripe(key->stripe), LW_SHARED);
+	node = gov_node_find(key, id, id_length);
+	entity = node != NULL ? gov_node_entity(node) : NULL;
+	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0) && !result; i++)
+		result = entity->budgets[i].counter_id == counter_id;
+	gov_stripe_unlock(gov_stripe(key->stripe));
+	return result;
+}

@@ -216,6 +216,8 @@ extern GovNodeStatus gov_node_look(const GovOwnerKey *key, const char *id,
 								   uint32 id_length, const GovFreshness *since);
 extern GovNodeStatus gov_node_climb(const GovOwnerKey *key, GovPlaceInChain *place,
 									const GovFreshness *since);
+extern bool gov_node_has_counter(const GovOwnerKey *key, const char *id,
+								 uint32 id_length, int64 counter_id);
 extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
 
 #endif							/* GOV_NODE_H */

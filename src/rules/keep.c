@@ -36,6 +36,9 @@
 #include "base/errors.h"
 #include "base/owner.h"
 #include "base/spi.h"
+#include "cache/inherited_find.h"
+#include "cache/load_steps.h"
+#include "ledger/columns.h"
 #include "pure/window.h"
 #include "rules/drawn.h"
 #include "rules/keep_row.h"
@@ -57,14 +60,23 @@ enum
 	TIMEZONE,
 	COUNTER_ID,
 	ID,
+	NSHARED,
+
+	/* of assignments only */
+	OWNER = NSHARED,
+	ENTITY,
+	CAPABILITY,
+	NAME,
 	NCOLUMNS,
-	ANCHOR_FROM = NCOLUMNS,		/* of defaults only */
+
+	/* of defaults only */
+	ANCHOR_FROM = NSHARED,
 	NDEFAULT_COLUMNS
 };
 
 static const char *const columns[NCOLUMNS] = {
 	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "counter_id", "id"
+	"cadence", "anchor_at", "timezone", "counter_id", "id", "owner_id", "entity_id", "capability_id", "name"
 };
 
 /* What a default has in the same place. */
@@ -301,6 +313,96 @@ check_counter(const GovKeptRow *row, Relation table)
 				 errtablecol(table, row->places[COUNTER_ID] + 1)));
 }
 
+/*
+ * ---------------------------------------------------------------- in the place of a default
+ */
+
+/* Has a row the same windows as the budget that its entity has by a default? */
+static bool
+has_same_windows(const GovKeptRow *row, const GovInheritedBudget *budget, TupleDesc desc)
+{
+	static const int windows[][2] = {
+		{CADENCE, GOV_ASSIGNMENT_CADENCE},
+		{ANCHOR_AT, GOV_ASSIGNMENT_ANCHOR_AT},
+		{TIMEZONE, GOV_ASSIGNMENT_TIMEZONE}
+	};
+
+	for (int i = 0; i < lengthof(windows); i++)
+	{
+		int			place = row->places[windows[i][0]];
+		int			column = windows[i][1];
+
+		if (gov_trigger_value_differs(TupleDescAttr(desc, place), row->values[place], row->nulls[place],
+									  budget->values[column], budget->nulls[column]))
+			return false;
+	}
+	return true;
+}
+
+static bool
+find_inherited(const GovKeptRow *row, GovInheritedBudget *budget)
+{
+	GovBudgetName name = {
+		.owner = *gov_keep_row_value(row, OWNER),
+		.entity = *gov_keep_row_value(row, ENTITY),
+		.capability = *gov_keep_row_value(row, CAPABILITY),
+		.scope = *gov_keep_row_value(row, SCOPE),
+		.name = *gov_keep_row_value(row, NAME)
+	};
+	bool		is_found;
+
+	for (int column = OWNER; column < NCOLUMNS; column++)
+	{
+		if (*gov_keep_row_null(row, column) || *gov_keep_row_null(row, SCOPE))
+			return false;
+	}
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	is_found = gov_inherited_find(&name, budget);
+	gov_spi_pop_snapshot();
+	return is_found;
+}
+
+pg_noreturn static void
+raise_other_windows(const GovKeptRow *row, Relation table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("id \"%s\" is that of a budget by a default with other windows",
+					DatumGetCString(DirectFunctionCall1(uuid_out, *gov_keep_row_value(row, ID)))),
+			 errhint("Leave id out: the extension draws it."),
+			 errtablecol(table, row->places[ID] + 1)));
+}
+
+/*
+ * A budget that takes the place of one by a default goes on with its count, if
+ * it has the same windows and no id or counter of its own.
+ */
+static bool
+goes_on(GovKeptRow *row, Relation table)
+{
+	GovInheritedBudget budget;
+	Datum		id;
+
+	if ((!*gov_keep_row_null(row, COUNTER_ID) &&
+		 DatumGetInt64(*gov_keep_row_value(row, COUNTER_ID)) != GOV_COUNTER_TO_DRAW) ||
+		!gov_load_has_defaults() || !find_inherited(row, &budget))
+		return false;
+	id = budget.values[GOV_ASSIGNMENT_ID];
+	if (!is_to_be_drawn(row) &&
+		!gov_uuid_is(DatumGetUUIDP(*gov_keep_row_value(row, ID)), DatumGetUUIDP(id)))
+		return false;
+	if (!has_same_windows(row, &budget, RelationGetDescr(table)))
+	{
+		if (!is_to_be_drawn(row))
+			raise_other_windows(row, table);
+		return false;
+	}
+	*gov_keep_row_value(row, ID) = id;
+	*gov_keep_row_value(row, COUNTER_ID) = budget.values[GOV_ASSIGNMENT_COUNTER_ID];
+	*gov_keep_row_null(row, ID) = *gov_keep_row_null(row, COUNTER_ID) = false;
+	return true;
+}
+
 /* ---------------------------------------------------------------- triggers */
 
 static void
@@ -308,6 +410,8 @@ keep_new(GovKeptRow *row, Relation table)
 {
 	check_timezone(row, table);
 	check_window(row, table);
+	if (goes_on(row, table))
+		return;
 	if (is_to_be_drawn(row))
 		draw_id(row);
 	if (*gov_keep_row_null(row, COUNTER_ID) || DatumGetInt64(*gov_keep_row_value(row, COUNTER_ID)) == GOV_COUNTER_TO_DRAW)
