@@ -60,7 +60,9 @@ enum
 	ARG_TO_TIME,
 	ARG_STEP_BUDGETS,			/* since 1.1 */
 	ARG_STEP_TIMES,
-	ARG_STEP_LIMITS
+	ARG_STEP_LIMITS,
+	ARG_DIMENSION_KEYS,
+	ARG_TYPE_IDS
 };
 
 /* the columns of the query, by position */
@@ -72,16 +74,29 @@ enum
 	USE_OCCURRED_AT
 };
 
+#define USES_SQL(ids) \
+	"select e.capability_id, e.amount, " ids ", e.occurred_at" \
+	" from @gov_events e" \
+	" where e.owner_id = $1 and e.capability_id = any ($2)" \
+	" and ($3 is null or e.entity_ids && $3)" \
+	" and e.occurred_at >= $4 and e.occurred_at < $5" \
+	" order by e.occurred_at, e.id"
+
 static GovQuery uses_query = {
-	.sql =
-	"select e.capability_id, e.amount, e.entity_ids, e.occurred_at"
-	" from @gov_events e"
-	" where e.owner_id = $1 and e.capability_id = any ($2)"
-	" and ($3 is null or e.entity_ids && $3)"
-	" and e.occurred_at >= $4 and e.occurred_at < $5"
-	" order by e.occurred_at, e.id",
+	.sql = USES_SQL("e.entity_ids"),
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+/* With what dimensions say of ids that may be no entities. */
+static GovQuery named_uses_query = {
+	.sql = USES_SQL("e.entity_ids || array("
+					"select @_gov_unknown_entity(k.type_id, x.value)"
+					" from jsonb_each_text(e.dimensions) x, unnest($6, $7) k (key, type_id)"
+					" where k.key = x.key)"),
+	.nargs = 7,
+	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	TEXTARRAYOID, TEXTARRAYOID}
 };
 
 typedef struct GovReplay
@@ -159,6 +174,14 @@ replay_use(TupleTableSlot *row, void *state)
 	MemoryContextReset(replay->use_context);
 }
 
+/* Are there dimensions whose values count as entities?  Not for 1.0. */
+static bool
+has_keys(FunctionCallInfo fcinfo)
+{
+	return PG_NARGS() > ARG_TYPE_IDS &&
+		ARR_NDIM(PG_GETARG_ARRAYTYPE_P(ARG_DIMENSION_KEYS)) > 0;
+}
+
 static void
 replay_ledger(FunctionCallInfo fcinfo, GovBacktest *backtest, Datum *budgets, int count)
 {
@@ -169,17 +192,25 @@ replay_ledger(FunctionCallInfo fcinfo, GovBacktest *backtest, Datum *budgets, in
 		PointerGetDatum(distinct_values(backtest, budgets, count, false)),
 		PointerGetDatum(entities),
 		PG_GETARG_DATUM(ARG_FROM_TIME),
-		PG_GETARG_DATUM(ARG_TO_TIME)
+		PG_GETARG_DATUM(ARG_TO_TIME),
+		(Datum) 0,
+		(Datum) 0
 	};
-	char		nulls[] = "     ";
+	char		nulls[] = "       ";
+	bool		is_named = has_keys(fcinfo);
 	GovSpi		spi;
 
-	if (ArrayGetNItems(ARR_NDIM(entities), ARR_DIMS(entities)) > FILTER_MAX_ENTITIES)
+	if (is_named || ArrayGetNItems(ARR_NDIM(entities), ARR_DIMS(entities)) > FILTER_MAX_ENTITIES)
 		nulls[2] = 'n';
+	if (is_named)
+	{
+		args[5] = PG_GETARG_DATUM(ARG_DIMENSION_KEYS);
+		args[6] = PG_GETARG_DATUM(ARG_TYPE_IDS);
+	}
 	replay.use_context = AllocSetContextCreate(CurrentMemoryContext, "gov_backtest use",
 											   ALLOCSET_DEFAULT_SIZES);
 	gov_spi_begin(&spi);
-	gov_spi_scan(&uses_query, args, nulls, replay_use, &replay);
+	gov_spi_scan(is_named ? &named_uses_query : &uses_query, args, nulls, replay_use, &replay);
 	gov_spi_end(&spi);
 }
 
@@ -233,7 +264,9 @@ gov_replay_1_0(PG_FUNCTION_ARGS)
 
 /*
  * The same with (step_budgets integer[], step_times timestamptz[],
- *		step_limits numeric[]): how the limits of some changed.
+ *		step_limits numeric[]): how the limits of some changed; and
+ *		(dimension_keys text[], type_ids text[]): what dimensions say of the
+ *		ids of some types.
  */
 Datum
 gov_replay_1_1(PG_FUNCTION_ARGS)
