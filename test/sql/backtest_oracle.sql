@@ -152,8 +152,8 @@ group by b.part
 order by b.part;
 delete from gov_assignments where owner_id = 'replay';
 
--- Whom would a default cap? Everybody of the type who has no assignment in its place, and ids that are no entity: userId is an attribution key
--- of agents and of nobody else. The oracle tries a budget for each of them; it is told from a proposal by the name of the dimension.
+-- Whom would a default cap? Everybody of the type who has no assignment in its place, and ids that are no entity: visitorId and guest are attribution keys
+-- of the type. The others in the ledger are of other types, and untouched.
 select count(*) from jsonb_array_elements(gov_upsert_entity_types('[{"id": "visitor", "attributionKeys": ["visitorId", "guest"]}]'));
 select count(*) from jsonb_array_elements(gov_upsert_entities('replay', '[{"id": "vera", "typeId": "visitor"}, {"id": "vito", "typeId": "visitor"}, {"id": "vic", "typeId": "visitor"}]'));
 select count(gov_ingest('replay', 'tokens', (n * 7) % 5, jsonb_build_object((array['visitorId', 'guest', 'other'])[1 + n % 3], (array['vera', 'vito', 'vic', 'zoe', 'zack', 'eng'])[1 + n % 7]),
@@ -161,7 +161,7 @@ select count(gov_ingest('replay', 'tokens', (n * 7) % 5, jsonb_build_object((arr
 from generate_series(1, 400) as n;
 insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('replay', 'vito', 'tokens', 1);
 create table helper.defaults (type_id text, capability_id text, name text, usage_limit numeric, cadence text, call_limit numeric);
-insert into helper.defaults values ('visitor', 'tokens', '', 14, 'P1W', null), ('visitor', 'tokens', 'call', null, 'P1W', 3), ('visitor', 'calls', '', 1, null, null);
+insert into helper.defaults values ('visitor', 'tokens', '', 5, 'P1W', null), ('visitor', 'tokens', 'call', null, 'P1W', 3), ('visitor', 'calls', '', 1, null, null);
 
 -- each event with the ids of its dimensions of that type that are no entities
 create function helper.replay_defaults() returns table (entity_id text, capability_id text, name text, denied_count bigint, denied_amount numeric, first_denied_at timestamptz)
@@ -217,7 +217,7 @@ union all
 select entity_id, name, denied_count > 0 as denied from helper.capped_got order by entity_id, name;
 -- with an assignment in the same call; rows of assignments are there whatever they denied
 select entity_id, name, denied_count > 0 as denied
-from gov_backtest('replay', '[{"entityId": "vic", "capabilityId": "tokens", "usageLimit": 1000000, "cadence": null}, {"typeId": "visitor", "capabilityId": "tokens", "usageLimit": 14, "cadence": "P1W"}]', '-infinity', 'infinity');
+from gov_backtest('replay', '[{"entityId": "vic", "capabilityId": "tokens", "usageLimit": 1000000, "cadence": null}, {"typeId": "visitor", "capabilityId": "tokens", "usageLimit": 5, "cadence": "P1W"}]', '-infinity', 'infinity');
 select count(*) from gov_backtest('replay', '{"defaults": [{"typeId": "visitor", "capabilityId": "tokens", "usageLimit": 1000000, "cadence": null}]}', '-infinity', 'infinity');
 select helper.outcome($$select gov_backtest('replay', '[{"typeId": "visitor", "capabilityId": "tokens", "usageLimit": 9}]', '-infinity', 'infinity')$$);
 select helper.outcome($$select gov_backtest('replay', '[{"typeId": "nobody", "capabilityId": "tokens", "usageLimit": 9, "cadence": null}]', '-infinity', 'infinity')$$);
