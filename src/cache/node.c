@@ -221,6 +221,29 @@ gov_node_content_has_pins(const GovSharedNode *node)
 }
 
 /*
+ * Find the pinned counter of a budget that the node's entity does not have any
+ * more; NULL if there is none.
+ */
+GovSharedCounter *
+gov_node_find_orphan(GovSharedNode *node, const pg_uuid_t *id)
+{
+	uint32		budget;
+
+	for (;;)
+	{
+		GovSharedCounter *counters = gov_node_counters(node);
+
+		if (gov_node_content_find_budget(node, id, 0, &budget) &&
+			counters[budget].place == GOV_PLACE_HERE &&
+			pg_atomic_read_u32(&counters[budget].pins) > 0)
+			return &counters[budget];
+		if (node->attic == 0)
+			return NULL;
+		node = gov_address(node->attic);
+	}
+}
+
+/*
  * Is a counter of the node pinned, or one in its attic, whose budget may be
  * gone?
  */

@@ -53,13 +53,17 @@ static GovSharedCounter *
 find_shared_counter(const GovSource *source, const GovResolvedEntity *resolved,
 					uint32 number)
 {
+	const GovBudget *budget = &resolved->entity->budgets[number];
 	uint32		shared_number;
 
-	if (!source->uses_shared ||
-		!gov_node_find_budget(resolved->node, &resolved->entity->budgets[number].id,
-							  number, &shared_number))
+	if (!source->uses_shared)
 		return NULL;
-	return gov_node_counter(resolved->node, shared_number);
+	if (gov_node_find_budget(resolved->node, &budget->id, number, &shared_number))
+		return gov_node_counter(resolved->node, shared_number);
+
+	/* one by a default that comes back may be in use still */
+	return gov_budget_inherited(resolved->entity, budget) == NULL ? NULL :
+		gov_node_find_orphan(resolved->node, &budget->id);
 }
 
 /*
@@ -214,6 +218,17 @@ read_state(const GovEntity *entity, const GovResolvedBudget *resolved, Timestamp
 	state->window_end = resolved->counter->window.end;
 }
 
+/*
+ * Must be written that the budget is used?  Not by the transaction that has done
+ * so, or has put an assignment in its place, which says so itself.
+ */
+static bool
+wants_row(const GovEntity *entity, const GovResolvedBudget *budget)
+{
+	return gov_budget_inherited(entity, budget->budget) != NULL &&
+		!(budget->is_shared && gov_pending_has_row(budget->counter));
+}
+
 static bool
 append_budget(GovWalk *walk, int entity, uint32 number)
 {
@@ -242,7 +257,7 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 					 budget->is_shared))
 		return false;
 	budget->wants_row = unlikely(budget->counter->wants_row) &&
-		!(budget->is_shared && gov_pending_has_row(budget->counter));
+		wants_row(resolved->entity, budget);
 	out->wants_rows |= budget->wants_row;
 	budget->window = budget->counter->window;
 	Assert(walk->is_outdated || walk->out->now < budget->window.end);

@@ -6,8 +6,8 @@
  *		All who use a budget by a default first, at the same time, write a row of
  *		gov_default_counts (first_use.c).  One of them is left here.  The rows of
  *		a default that was deleted are deleted with the usage and the alerts of
- *		its budgets; those of one that was given other windows, which have another
- *		counter by now, are deleted alone.
+ *		its budgets.  Those of one that was given other windows stay, as the usage
+ *		does of the counters that it had.
  *
  * PROTOCOL
  *		A batch in each transaction.  New rows are marked as such.  Of defaults
@@ -35,7 +35,7 @@
 
 #define GOV_NEW_BATCH		1000	/* counters in one transaction */
 #define GOV_DEFAULTS_BATCH	1000	/* defaults that are looked at */
-#define GOV_STALE_BATCH		500 /* rows of one that are deleted */
+#define GOV_DELETED_BATCH	500 /* rows of one that are deleted */
 
 /* The default that was looked at last. */
 static pg_uuid_t last_id;
@@ -63,7 +63,7 @@ static GovQuery collapse_query = {
 	.argtypes = {INT8OID}
 };
 
-/* The defaults after one that have rows, and whether these are of no use any more. */
+/* The defaults after one that have rows, and whether they are gone. */
 static GovQuery defaults_query = {
 	.sql =
 	"with recursive seen as ("
@@ -75,7 +75,7 @@ static GovQuery defaults_query = {
 	"           where (n.default_id, n.seed) > (s.default_id, s.seed)"
 	"           order by n.default_id, n.seed limit 1) x"
 	" where s.n < $3)"
-	"select s.default_id, s.seed, d.id is null, d.seed is distinct from s.seed"
+	"select s.default_id, s.seed, d.id is null"
 	" from seen s left join @gov_default_assignments d on d.id = s.default_id"
 	" order by s.n",
 	.nargs = 3,
@@ -91,15 +91,15 @@ static GovQuery delete_query = {
 	" delete from @gov_default_counts d where d.ctid = any (array(select b.tid from batch b)) returning 1),"
 	" gone as materialized ("
 	" select distinct b.owner_id, b.assignment_id from batch b"
-	" where $4 and not exists (select from @gov_assignments a where a.id = b.assignment_id)),"
+	" where not exists (select from @gov_assignments a where a.id = b.assignment_id)),"
 	" usage as ("
 	" delete from @gov_usage u using gone g"
 	" where u.owner_id = g.owner_id and u.assignment_id = g.assignment_id),"
 	" alerts as ("
 	" delete from @gov_alerts a using gone g where a.assignment_id = g.assignment_id)"
 	"select count(*) from deleted",
-	.nargs = 4,
-	.argtypes = {UUIDOID, INT8OID, INT8OID, BOOLOID}
+	.nargs = 3,
+	.argtypes = {UUIDOID, INT8OID, INT8OID}
 };
 
 static bool
@@ -129,23 +129,23 @@ collapse_new(uint64 *ndone)
 	return nworked > 0 && DatumGetInt64(gov_spi_value(0, 2, &isnull)) == GOV_NEW_BATCH;
 }
 
-/* Delete rows of a default; returns whether there may be more. */
+/* Delete rows of a default that is gone; returns whether there may be more. */
 static bool
-delete_stale(Datum id, Datum seed, Datum is_gone, uint64 *ndone)
+delete_rows(Datum id, Datum seed, uint64 *ndone)
 {
-	Datum		args[4] = {id, seed, Int64GetDatum(GOV_STALE_BATCH), is_gone};
+	Datum		args[3] = {id, seed, Int64GetDatum(GOV_DELETED_BATCH)};
 	bool		isnull;
 	int64		ndeleted;
 
 	gov_spi_modify(&delete_query, args, NULL);
 	ndeleted = DatumGetInt64(gov_spi_value(0, 1, &isnull));
 	*ndone += ndeleted;
-	return ndeleted == GOV_STALE_BATCH;
+	return ndeleted > 0;
 }
 
-/* The first of the defaults that have rows of no use, from the last one on; false if there is none among them. */
+/* The next default that has rows and is gone; false if there is none among those that are looked at. */
 static bool
-find_stale(Datum *id, Datum *seed, Datum *is_gone)
+find_gone(Datum *id, Datum *seed)
 {
 	Datum		args[3] = {UUIDPGetDatum(&last_id), Int64GetDatum(last_seed), Int32GetDatum(GOV_DEFAULTS_BATCH)};
 	uint64		count = gov_spi_select(&defaults_query, args, NULL);
@@ -155,8 +155,7 @@ find_stale(Datum *id, Datum *seed, Datum *is_gone)
 	{
 		*id = gov_spi_value(row, 1, &isnull);
 		*seed = gov_spi_value(row, 2, &isnull);
-		*is_gone = gov_spi_value(row, 3, &isnull);
-		if (DatumGetBool(gov_spi_value(row, 4, &isnull)))
+		if (DatumGetBool(gov_spi_value(row, 3, &isnull)))
 			return true;
 		last_id = *DatumGetUUIDP(*id);
 		last_seed = DatumGetInt64(*seed);
@@ -175,7 +174,6 @@ gov_default_rows_tidy(uint64 *ndone)
 {
 	Datum		id;
 	Datum		seed;
-	Datum		is_gone;
 	GovSpi		spi;
 	bool		has_more;
 
@@ -185,8 +183,8 @@ gov_default_rows_tidy(uint64 *ndone)
 	gov_spi_begin(&spi);
 	has_more = collapse_new(ndone);
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	if (find_stale(&id, &seed, &is_gone))
-		has_more |= delete_stale(id, seed, is_gone, ndone);
+	if (find_gone(&id, &seed))
+		has_more |= delete_rows(id, seed, ndone);
 	gov_spi_pop_snapshot();
 	gov_spi_end(&spi);
 	return has_more;
