@@ -34,8 +34,8 @@ begin
         and a.scope_entity_ids = @extschema@._gov_sorted($5)
         and a.name = $4;
     if budget.id is null then
-        select b.id, b.owner_id, b.entity_id, b.capability_id, b.scope_entity_ids, b.name
-        into budget.id, budget.owner_id, budget.entity_id, budget.capability_id, budget.scope_entity_ids, budget.name
+        select b.id, b.owner_id, b.entity_id, b.capability_id, b.scope_entity_ids, b.name, b.usage_limit
+        into budget.id, budget.owner_id, budget.entity_id, budget.capability_id, budget.scope_entity_ids, budget.name, budget.usage_limit
         from @extschema@._gov_inherited_budgets($1, $2) b
         where b.capability_id = $3
             and b.scope_entity_ids = @extschema@._gov_sorted($5)

@@ -64,6 +64,16 @@ select * from pg_temp.differing();
 insert into gov_boosts (owner_id, entity_id, capability_id, amount) values ('acme', 'bob', 'tokens', 1);
 select * from pg_temp.differing();
 
+-- Boosts of inherited budgets, used (alice) and not (carol), and one to come; requests; exceptions.
+select gov_boost('acme', 'alice', 'tokens', 50) is not null as boosted, gov_boost('acme', 'carol', 'tokens', 900, now() + interval '1 day') is not null as boosted,
+    gov_boost('acme', 'carol', 'calls', 3) is not null as boosted, gov_boost('acme', 'bob', 'calls', 3, valid_from => now() + interval '1 hour') is not null as boosted;
+select pg_temp.outcome($$select gov_boost('acme', 'carol', 'tokens', 1, name => 'daily')$$);
+select gov_request_increase('acme', 'dave', 'tokens', 10) is not null as asked;
+select entity, cap, "limit", used, remaining, util, source from pg_temp.shown() where name = '';
+select entity_id, usage_limit, base_limit, remaining from gov_tree('acme', '{tokens}') where usage_limit <> base_limit;
+select exception, entity_id, capability_id, amount from gov_exceptions where owner_id = 'acme' order by 1, 2, 3;
+select * from pg_temp.differing();
+
 -- A changed default is shown at once; an override takes the place, and gives it back.
 update gov_default_assignments set usage_limit = 120 where owner_id = 'acme' and type_id = 'user';
 select entity, cap, "limit", used, source from pg_temp.shown() where name = '' and cap = 'tokens';
