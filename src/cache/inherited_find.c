@@ -17,7 +17,6 @@
 #include "cache/inherited_find.h"
 #include "cache/load_steps.h"
 #include "ledger/columns.h"
-#include "utils/array.h"
 
 /* All of an entity; returns how many there are. */
 int
@@ -49,16 +48,6 @@ gov_inherited_find_all(Datum owner, Datum entity, bool has_replaced, GovInherite
 	return count;
 }
 
-static bool
-are_same_scopes(Datum left, Datum right)
-{
-	ArrayType  *a = DatumGetArrayTypeP(left);
-	ArrayType  *b = DatumGetArrayTypeP(right);
-
-	return (ARR_NDIM(a) == 0 && ARR_NDIM(b) == 0) ||
-		(VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0);
-}
-
 /* The one with a name; false if there is none.  It may have an assignment in its place. */
 bool
 gov_inherited_find(const GovBudgetName *name, GovInheritedBudget *budget)
@@ -72,7 +61,7 @@ gov_inherited_find(const GovBudgetName *name, GovInheritedBudget *budget)
 
 		if (gov_bytes_same(DatumGetTextPP(values[GOV_ASSIGNMENT_CAPABILITY_ID]), DatumGetTextPP(name->capability)) &&
 			gov_bytes_same(DatumGetTextPP(values[GOV_ASSIGNMENT_NAME]), DatumGetTextPP(name->name)) &&
-			are_same_scopes(values[GOV_ASSIGNMENT_SCOPE_ENTITY_IDS], name->scope))
+			gov_load_are_same_lists(values[GOV_ASSIGNMENT_SCOPE_ENTITY_IDS], name->scope))
 		{
 			*budget = budgets[i];
 			return true;
