@@ -438,7 +438,8 @@ create table @extschema@.gov_default_assignments
         check (length(capability_id) between 1 and 255 and capability_id !~ '[\u0001-\u001f\u007f]'),
     constraint gov_default_assignments_scope_type_ids_check
         check (cardinality(scope_type_ids) = 0
-            or array_ndims(scope_type_ids) = 1 and array_position(scope_type_ids, null) is null and type_id <> all (scope_type_ids)),
+            or array_ndims(scope_type_ids) = 1 and cardinality(scope_type_ids) <= 8
+                and array_position(scope_type_ids, null) is null and type_id <> all (scope_type_ids)),
     constraint gov_default_assignments_name_check
         check (name = '' or length(name) <= 255 and name !~ '[\u0001-\u001f\u007f]'),
     constraint gov_default_assignments_usage_limit_check
@@ -488,7 +489,7 @@ comment on constraint gov_default_assignments_capability_id_fkey on @extschema@.
 comment on constraint gov_default_assignments_owner_id_check on @extschema@.gov_default_assignments is 'An owner is 1 to 255 characters without control characters.';
 comment on constraint gov_default_assignments_type_id_check on @extschema@.gov_default_assignments is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_default_assignments_capability_id_check on @extschema@.gov_default_assignments is 'An id is 1 to 255 characters without control characters.';
-comment on constraint gov_default_assignments_scope_type_ids_check on @extschema@.gov_default_assignments is 'The scope of a default is a list of types, and its own type is not one of them.';
+comment on constraint gov_default_assignments_scope_type_ids_check on @extschema@.gov_default_assignments is 'The scope of a default is a list of at most 8 types, and its own type is not one of them.';
 comment on constraint gov_default_assignments_name_check on @extschema@.gov_default_assignments is 'A name is 0 to 255 characters without control characters.';
 comment on constraint gov_default_assignments_usage_limit_check on @extschema@.gov_default_assignments is 'A limit is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 comment on constraint gov_default_assignments_call_limit_check on @extschema@.gov_default_assignments is 'A limit of a call is a number of 0 or more with at most 18 digits before the point, or null for no limit.';

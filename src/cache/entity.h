@@ -78,6 +78,27 @@ typedef struct GovBudget
 } GovBudget;
 
 /*
+ * A default with a scope: the entity has a budget for each combination with
+ * entities of these types that a call has met (combine.c).
+ */
+typedef struct GovTemplate
+{
+	uint32		capability_hash;
+	GovText		capability_id;
+	GovText		name;
+	uint32		ntypes;
+	uint32		types;			/* offset of ntypes GovTexts, in byte order */
+} GovTemplate;
+
+#define GOV_TEMPLATE_TYPES_MAX	8
+
+typedef struct GovTemplates
+{
+	uint32		count;
+	GovTemplate items[FLEXIBLE_ARRAY_MEMBER];
+} GovTemplates;
+
+/*
  * An entity.  Its budgets are sorted by capability, and within a capability in
  * the order in which chains show them: those without a scope first, then by
  * size of the scope, scope and name.  The id follows the budgets.
@@ -97,6 +118,7 @@ typedef struct GovEntity
 	GovText		type_id;		/* outer */
 	GovText		parent_id;		/* outer; null: a root */
 	bool		is_archived;
+	bool		has_templates;	/* GovTemplates follow the id */
 	uint32		block;			/* offset of the TimestampTz that it is
 								 * blocked until; 0: it is not */
 	GovBudget	budgets[FLEXIBLE_ARRAY_MEMBER];
@@ -136,6 +158,24 @@ static inline const GovChars *
 gov_entity_id(const GovEntity *entity)
 {
 	return (const GovChars *) &entity->budgets[entity->nbudgets];
+}
+
+/* Where the templates of an entity are that has some. */
+static inline Size
+gov_entity_templates_at(Size id_at, uint32 id_length)
+{
+	return TYPEALIGN(sizeof(uint32), id_at + offsetof(GovChars, bytes) + id_length + 1);
+}
+
+/* Its defaults with a scope; NULL for nearly all. */
+static inline const GovTemplates *
+gov_entity_templates(const GovEntity *entity)
+{
+	if (likely(!entity->has_templates))
+		return NULL;
+	return (const GovTemplates *) ((const char *) entity +
+								   gov_entity_templates_at((const char *) gov_entity_id(entity) - (const char *) entity,
+														   gov_entity_id(entity)->length));
 }
 
 /* Is it blocked at a time?  DT_NOEND: until somebody ends that. */

@@ -377,6 +377,18 @@ gov_load_begin(GovLoad *load, const GovOwnerKey *key)
 														   key->owner_length));
 }
 
+/* What the node of an item says that is being loaded; see gov_node_claim_copy(). */
+const GovEntity *
+gov_load_former(const GovLoad *load, const GovLoaded *item)
+{
+	int			number = item - load->items;
+
+	if (load->since == NULL)
+		return NULL;			/* a private load, or none */
+	Assert(number >= 0 && number < nclaims);
+	return gov_node_claim_copy(&claims[number]);
+}
+
 /* Claim, read and install what a load is about. */
 static GovNodeStatus
 load_items(GovLoad *load, const GovLoaded *ids, int nids, const GovFreshness *since)
@@ -418,7 +430,7 @@ gov_load_more(const GovLoad *from, const GovLoaded *ids, int nids,
  */
 GovNodeStatus
 gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-				const GovFreshness *since)
+				const GovMet *met, const GovFreshness *since)
 {
 	GovLoad		load;
 	GovNodeStatus status;
@@ -430,6 +442,7 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	gov_load_begin(&load, key);
 	load.counts_overdue = true;
 	gov_tail_learn(&load);
+	load.met = met;
 	status = load_items(&load, ids, nids, since);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);

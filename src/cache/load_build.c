@@ -243,6 +243,57 @@ add_budget(const GovLoad *load, StringInfo block, const GovEntityRows *rows, uin
 		   &budget, sizeof(GovBudget));
 }
 
+/* The types of a template, which the array that points to them follows. */
+static void
+add_types(StringInfo block, const GovDefault *from, GovTemplate *template)
+{
+	Datum	   *types;
+	int			ntypes;
+	GovText		texts[GOV_TEMPLATE_TYPES_MAX];
+
+	deconstruct_array(DatumGetArrayTypeP(from->values[GOV_DEFAULT_SCOPE_TYPE_IDS]), TEXTOID, -1, false,
+					  TYPALIGN_INT, &types, NULL, &ntypes);
+	ntypes = Min(ntypes, GOV_TEMPLATE_TYPES_MAX);
+	for (int i = 0; i < ntypes; i++)
+	{
+		text	   *type = DatumGetTextPP(types[i]);
+
+		texts[i] = add_string(block, VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type));
+	}
+	align_block(block, sizeof(GovText));
+	template->types = block->len;
+	template->ntypes = ntypes;
+	appendBinaryStringInfo(block, (char *) texts, sizeof(GovText) * ntypes);
+}
+
+/* Append the entity's templates behind its id, and then what they point to. */
+static void
+add_templates(StringInfo block, const GovEntityRows *rows)
+{
+	uint32		count = rows->ntemplates;
+	Size		at;
+
+	align_block(block, sizeof(uint32));
+	appendBinaryStringInfo(block, (char *) &count, sizeof(count));
+	at = block->len;
+	appendStringInfoSpaces(block, count * sizeof(GovTemplate));
+	for (uint32 i = 0; i < count; i++)
+	{
+		const GovDefault *from = rows->templates[i];
+		text	   *capability = DatumGetTextPP(from->values[GOV_DEFAULT_CAPABILITY_ID]);
+		text	   *name = DatumGetTextPP(from->values[GOV_DEFAULT_NAME]);
+		GovTemplate template = {0};
+
+		template.capability_hash = gov_entity_text_hash(VARDATA_ANY(capability),
+														VARSIZE_ANY_EXHDR(capability));
+		template.capability_id = add_string(block, VARDATA_ANY(capability), VARSIZE_ANY_EXHDR(capability));
+		if (VARSIZE_ANY_EXHDR(name) > 0)
+			template.name = add_string(block, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+		add_types(block, from, &template);
+		memcpy(block->data + at + i * sizeof(GovTemplate), &template, sizeof(template));
+	}
+}
+
 /* Append until when the entity is blocked; returns where it is, or 0 if it is not. */
 static uint32
 add_block(StringInfo block, const GovRow *row)
@@ -344,6 +395,9 @@ gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovEntit
 	block.len = start;
 
 	add_string(&block, item->id, item->id_length);
+	head.has_templates = rows->ntemplates > 0;
+	if (head.has_templates)
+		add_templates(&block, rows);
 	for (uint32 i = 0; i < rows->nbudgets; i++)
 		add_budget(load, &block, rows, i);
 	head.block = add_block(&block, &rows->entity);

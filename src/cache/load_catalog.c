@@ -225,8 +225,9 @@ read_entity(GovLoad *load, GovCatalogTables *tables, const GovLoaded *item)
 	{
 		rows->entity = keep_row(tables->entities, tuple);
 		read_budgets(load, tables, id);
+		rows->ntemplates = 0;
 		if (tables->defaults.defaults != NULL)
-			gov_load_inherited(load, &tables->defaults, rows, id);
+			gov_load_inherited(load, &tables->defaults, item, id, rows);
 		memset(&rows->boosts, 0, sizeof(rows->boosts));
 		if (tables->boosts != NULL && rows->nbudgets > 0)
 			gov_load_boosts(load, tables->boosts, id, &rows->boosts);

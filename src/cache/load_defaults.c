@@ -45,6 +45,7 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
+#include "base/errors.h"
 #include "base/lookup.h"
 #include "cache/inherited.h"
 #include "cache/load_steps.h"
@@ -53,6 +54,7 @@
 #include "pure/bytes.h"
 
 #define GOV_DEFAULTS_AT_FIRST	8
+#define GOV_BUDGETS_MAX			256 /* of one entity and capability */
 #define GOV_ANCHOR_CREATED_AT	"created_at"
 #define GOV_EPOCH_DISTANCE_US \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
@@ -106,19 +108,6 @@ static bool
 are_same_texts(Datum left, Datum right)
 {
 	return gov_bytes_same(DatumGetTextPP(left), DatumGetTextPP(right));
-}
-
-/* Two lists of texts, each in order and without nulls. */
-static bool
-are_same_lists(Datum left, Datum right)
-{
-	ArrayType  *a = DatumGetArrayTypeP(left);
-	ArrayType  *b = DatumGetArrayTypeP(right);
-
-	if (ARR_NDIM(a) == 0 || ARR_NDIM(b) == 0)
-		return ARR_NDIM(a) == ARR_NDIM(b);
-	return array_contains_nulls(a) == array_contains_nulls(b) &&
-		VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
 }
 
 /* ---------------------------------------------------------------- defaults */
@@ -188,7 +177,7 @@ are_for_the_same(const GovDefault *one, const GovDefault *other)
 {
 	return are_same_texts(one->values[GOV_DEFAULT_CAPABILITY_ID], other->values[GOV_DEFAULT_CAPABILITY_ID]) &&
 		are_same_texts(one->values[GOV_DEFAULT_NAME], other->values[GOV_DEFAULT_NAME]) &&
-		are_same_lists(one->values[GOV_DEFAULT_SCOPE_TYPE_IDS], other->values[GOV_DEFAULT_SCOPE_TYPE_IDS]);
+		gov_load_are_same_lists(one->values[GOV_DEFAULT_SCOPE_TYPE_IDS], other->values[GOV_DEFAULT_SCOPE_TYPE_IDS]);
 }
 
 /* Read the defaults of a type, unless they were read last. */
@@ -274,7 +263,7 @@ find_salt(const GovCountRows *counts, const GovInheritedKey *key)
 		const GovCountRow *row = &counts->items[i];
 
 		if (row->is_retired && row->salt >= salt && gov_uuid_is(&row->default_id, &key->default_id) &&
-			are_same_lists(row->scope, key->scope))
+			gov_load_are_same_lists(row->scope, key->scope))
 			salt = row->salt + 1;
 	}
 	return salt;
@@ -442,41 +431,130 @@ make_budget(const GovLoad *load, TupleDesc desc, const GovDefault *from, const G
 
 /* Has the entity an assignment in the place of the budget? */
 static bool
-is_overridden(const GovEntityRows *rows, uint32 nown, const GovDefault *from, Datum scope)
+is_overridden(const GovEntityRows *rows, const GovDefault *from, Datum scope)
 {
-	for (uint32 i = 0; i < nown; i++)
+	for (uint32 i = 0; i < rows->nown; i++)
 	{
 		const Datum *own = rows->budgets[i].values;
 
 		if (are_same_texts(own[GOV_ASSIGNMENT_CAPABILITY_ID], from->values[GOV_DEFAULT_CAPABILITY_ID]) &&
 			are_same_texts(own[GOV_ASSIGNMENT_NAME], from->values[GOV_DEFAULT_NAME]) &&
-			are_same_lists(own[GOV_ASSIGNMENT_SCOPE_ENTITY_IDS], scope))
+			gov_load_are_same_lists(own[GOV_ASSIGNMENT_SCOPE_ENTITY_IDS], scope))
 			return true;
 	}
 	return false;
 }
 
+/* Add the budget that an entity has by a default in a scope, unless it has one of its own. */
+static bool
+add_budget(GovLoad *load, const GovDefaultTables *tables, GovEntityRows *rows, const GovDefault *from,
+		   const GovCountRows *counts, Datum id, Datum scope)
+{
+	GovRow		budget;
+
+	if (!load->has_replaced && is_overridden(rows, from, scope))
+		return false;
+	budget = make_budget(load, tables->budget, from, &rows->entity, counts, id, scope);
+	gov_load_add_budget(load, rows, &budget);
+	return budget.inherited->wants_row;
+}
+
+/* How many budgets an entity has for a capability, but for those whose scope nobody has used yet. */
+static int
+count_used(const GovEntityRows *rows, Datum capability)
+{
+	int			count = 0;
+
+	for (uint32 i = 0; i < rows->nbudgets; i++)
+	{
+		const GovRow *row = &rows->budgets[i];
+		ArrayType  *scope = DatumGetArrayTypeP(row->values[GOV_ASSIGNMENT_SCOPE_ENTITY_IDS]);
+
+		if (are_same_texts(row->values[GOV_ASSIGNMENT_CAPABILITY_ID], capability) &&
+			(row->inherited == NULL || !row->inherited->wants_row || ARR_NDIM(scope) == 0))
+			count++;
+	}
+	return count;
+}
+
+static void
+check_count(const GovLoad *load, const GovEntityRows *rows, const GovDefault *from, Datum id, int nadded)
+{
+	Datum		capability = from->values[GOV_DEFAULT_CAPABILITY_ID];
+
+	if (nadded == 0 || load->has_replaced || count_used(rows, capability) + nadded <= GOV_BUDGETS_MAX)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("entity \"%s\" has too many budgets for capability \"%s\"",
+					gov_error_shown(TextDatumGetCString(id)),
+					gov_error_shown(TextDatumGetCString(capability))),
+			 errdetail("There may be at most %d, with those by defaults: one for each combination that its default with a scope has met.",
+					   GOV_BUDGETS_MAX),
+			 errhint("Let the default's scope_type_ids name types of which there are fewer.")));
+}
+
+/* Add the budgets that an entity has by a default with a scope. */
+static void
+add_scoped(GovLoad *load, const GovDefaultTables *tables, GovEntityRows *rows, const GovDefault *from,
+		   const GovCountRows *counts, Datum id, const GovEntity *former)
+{
+	GovScopes	scopes = {0};
+	int			nadded = 0;
+
+	rows->templates[rows->ntemplates++] = from;
+	gov_load_scopes_met(load, from, &scopes);
+	for (int i = 0; i < counts->count; i++)
+	{
+		const GovCountRow *row = &counts->items[i];
+
+		if (!row->is_retired &&
+			gov_uuid_is(&row->default_id, DatumGetUUIDP(from->values[GOV_DEFAULT_ID])))
+			gov_load_scopes_add(&scopes, row->scope);
+	}
+	gov_load_scopes_kept(former, from, &scopes);
+	for (int i = 0; i < scopes.count; i++)
+	{
+		if (add_budget(load, tables, rows, from, counts, id, scopes.items[i]) && i < scopes.nmet)
+			nadded++;
+	}
+	check_count(load, rows, from, id, nadded);
+}
+
+static bool
+has_scope(const GovDefault *from)
+{
+	return ARR_NDIM(DatumGetArrayTypeP(from->values[GOV_DEFAULT_SCOPE_TYPE_IDS])) > 0;
+}
+
 /* Add the budgets that an entity has by defaults to its own. */
 void
-gov_load_inherited(GovLoad *load, const GovDefaultTables *tables, GovEntityRows *rows, Datum id)
+gov_load_inherited(GovLoad *load, const GovDefaultTables *tables, const GovLoaded *item, Datum id,
+				   GovEntityRows *rows)
 {
-	uint32		nown = rows->nbudgets;
 	Datum		no_scope = PointerGetDatum(construct_empty_array(TEXTOID));
+	const GovEntity *former = NULL;
 	GovCountRows counts;
 
+	rows->nown = rows->nbudgets;
 	read_defaults(load, tables->defaults, rows->entity.values[GOV_ENTITY_TYPE_ID]);
 	if (load->defaults.count == 0)
 		return;
 	read_counts(load, tables->counts, id, &counts);
+	rows->templates = palloc(sizeof(GovDefault *) * load->defaults.count);
 	for (int i = 0; i < load->defaults.count; i++)
 	{
 		const GovDefault *from = &load->defaults.items[i];
-		GovRow		budget;
 
-		if (from->is_shadowed ||
-			(!load->has_replaced && is_overridden(rows, nown, from, no_scope)))
+		if (from->is_shadowed)
 			continue;
-		budget = make_budget(load, tables->budget, from, &rows->entity, &counts, id, no_scope);
-		gov_load_add_budget(load, rows, &budget);
+		if (!has_scope(from))
+		{
+			add_budget(load, tables, rows, from, &counts, id, no_scope);
+			continue;
+		}
+		if (rows->ntemplates == 0)
+			former = gov_load_former(load, item);
+		add_scoped(load, tables, rows, from, &counts, id, former);
 	}
 }

@@ -95,12 +95,14 @@ read_private(GovLoad *load, const GovLoaded *ids, int nids, GovLoadKnows knows)
  */
 void
 gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-				 bool has_own, TimestampTz now, GovLoadKnows knows, GovLoadedList *result)
+				 const GovMet *met, bool has_own, TimestampTz now, GovLoadKnows knows,
+				 GovLoadedList *result)
 {
 	GovLoad		load;
 
 	gov_load_begin(&load, key);
 	load.now = now;
+	load.met = met;
 	load.counts_overdue = has_own;
 	load.has_own = has_own;
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);

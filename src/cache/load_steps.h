@@ -57,6 +57,7 @@ typedef struct GovLoad
 	int			capacity;		/* of items */
 	const GovFreshness *since;	/* what must be in memory; not in a private
 								 * load */
+	const GovMet *met;			/* by the call; or NULL */
 	bool		counts_overdue; /* holds past their time too */
 	bool		has_own;		/* counts only what this transaction alone
 								 * has; own_counts.c */
@@ -115,7 +116,11 @@ typedef struct GovEntityRows
 	GovRow	   *budgets;
 	uint32		nbudgets;
 	uint32		capacity;		/* of budgets */
+	uint32		nown;			/* of them, the first: the entity's own, where
+								 * there are defaults */
 	GovBoosts	boosts;
+	const GovDefault **templates;	/* those with a scope */
+	uint32		ntemplates;
 } GovEntityRows;
 
 /* The tables that budgets by defaults come from. */
@@ -146,6 +151,7 @@ extern void gov_load_begin(GovLoad *load, const GovOwnerKey *key);
 extern void gov_load_make_room(GovLoad *load);
 extern void gov_load_add(GovLoad *load, const char *id, uint32 id_length);
 extern const char *gov_load_copy(const GovLoad *load, const char *id, uint32 id_length);
+extern const GovEntity *gov_load_former(const GovLoad *load, const GovLoaded *item);
 extern GovNodeStatus gov_load_more(const GovLoad *from, const GovLoaded *ids, int nids,
 								   const GovFreshness *since);
 
@@ -162,8 +168,22 @@ extern GovEntity *gov_load_build_entity(const GovLoad *load, const GovLoaded *it
 extern bool gov_load_has_defaults(void);
 extern bool gov_load_open_defaults(GovDefaultTables *tables);
 extern void gov_load_close_defaults(GovDefaultTables *tables);
-extern void gov_load_inherited(GovLoad *load, const GovDefaultTables *tables, GovEntityRows *rows,
-							   Datum id);
+extern void gov_load_inherited(GovLoad *load, const GovDefaultTables *tables,
+							   const GovLoaded *item, Datum id, GovEntityRows *rows);
+
+/* load_scopes.c */
+typedef struct GovScopes
+{
+	int			count;
+	int			nmet;			/* of them, the first: they are wanted */
+	int			capacity;
+	Datum	   *items;			/* text[], sorted */
+} GovScopes;
+
+extern void gov_load_scopes_met(const GovLoad *load, const GovDefault *from, GovScopes *scopes);
+extern void gov_load_scopes_kept(const GovEntity *former, const GovDefault *from, GovScopes *scopes);
+extern bool gov_load_scopes_add(GovScopes *scopes, Datum scope);
+extern bool gov_load_are_same_lists(Datum left, Datum right);
 
 /* load_boosts.c */
 extern Relation gov_load_open_boosts(void);

@@ -37,6 +37,7 @@
 #include "cache/pending.h"
 #include "cache/private_view.h"
 #include "gate/charge.h"
+#include "gate/combine.h"
 #include "gate/denied.h"
 #include "gate/first_use.h"
 #include "gate/gate.h"
@@ -55,6 +56,7 @@ typedef struct GovGate
 	bool		is_private;		/* no shared memory in it at all */
 	bool		knows_since;	/* of the source, where it has no private view */
 	bool		has_locked;		/* what a first use is written to */
+	GovMet	   *met;			/* by the call, once that matters; or NULL */
 	GovSharedStripe *stripe;	/* NULL if is_private */
 	GovSource	source;
 	bool		is_exclusive;
@@ -230,6 +232,17 @@ copy_blocked_id(void)
 	work.other_id_length = id->length;
 }
 
+/* Copy who was met, for budgets to be made of it. */
+static GovOutcome
+copy_met(void)
+{
+	work.copy_wanted = gov_combine_size(&work);
+	if (work.copy_wanted > work.copy_capacity)
+		return GOV_OUTCOME_GROW;
+	gov_combine_copy(&work);
+	return GOV_OUTCOME_COMBINE;
+}
+
 /* One attempt; everything in it is under the lock. */
 static GovOutcome
 attempt_locked(GovGate *gate)
@@ -247,6 +260,8 @@ attempt_locked(GovGate *gate)
 		gate->knows_since = true;
 	}
 	outcome = gov_resolve(gate->request, &gate->source, gate->is_exclusive, &work);
+	if (unlikely(outcome == GOV_OUTCOME_COMBINE))
+		return copy_met();
 	if (outcome != GOV_OUTCOME_DONE)
 		return outcome;
 	if (must_copy(gate))
@@ -318,11 +333,11 @@ load_missing(GovGate *gate)
 	const GovOwnerKey *owner = &gate->request->owner;
 
 	if (gate->source.uses_shared &&
-		gov_load_shared(owner, work.missing, work.nmissing,
+		gov_load_shared(owner, work.missing, work.nmissing, gate->met,
 						&gate->source.since) == GOV_NODE_FULL)
 		return false;
 	if (gate->source.uses_private)
-		gov_private_load(owner, work.missing, work.nmissing, work.now);
+		gov_private_load(owner, work.missing, work.nmissing, gate->met, work.now);
 	return true;
 }
 
@@ -340,6 +355,30 @@ begin_again(GovGate *gate)
 		return;
 	}
 	gov_node_invalidate(&gate->request->owner, work.other_id, work.other_id_length);
+	gate->knows_since = false;
+	choose_source(gate);
+}
+
+/*
+ * Some entities have no budgets yet for what the call meets.  Have them loaded
+ * again, and the private view read again.
+ */
+static void
+make_combinations(GovGate *gate)
+{
+	gate->met = gov_combine_met(&work);
+	gov_private_drop();
+	if (gate->is_private)
+	{
+		turn_to_tables(gate);
+		return;
+	}
+	for (int i = 0; i < gate->met->count; i++)
+	{
+		if (work.entities[i].lacks_scope)
+			gov_node_invalidate(&gate->request->owner, gate->met->items[i].id,
+								gate->met->items[i].id_length);
+	}
 	gate->knows_since = false;
 	choose_source(gate);
 }
@@ -487,6 +526,9 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				break;
 			case GOV_OUTCOME_GROW:
 				grow_resolution();
+				break;
+			case GOV_OUTCOME_COMBINE:
+				make_combinations(&gate);
 				break;
 			case GOV_OUTCOME_LOCK:
 				gov_first_use_lock();

@@ -55,6 +55,8 @@ typedef struct GovResolvedEntity
 	const GovName *name;		/* that its chain begins with; NULL: none does */
 	int			first_budget;
 	int			nbudgets;
+	bool		lacks_scope;	/* it has no budget yet for a combination that
+								 * the call meets */
 } GovResolvedEntity;
 
 typedef struct GovResolvedBudget
@@ -118,6 +120,7 @@ typedef struct GovResolution
 	GovBudgetState *states;		/* parallel to budgets */
 	bool		has_bounds;		/* some state has */
 	bool		wants_rows;		/* some budget does */
+	bool		lacks_scopes;	/* some entity does */
 	int			nmissing;
 	int			missing_capacity;
 	GovLoaded  *missing;		/* ids that must be loaded first */
@@ -155,6 +158,8 @@ typedef enum GovOutcome
 								 * to */
 	GOV_OUTCOME_TURN,			/* windows must be computed */
 	GOV_OUTCOME_GROW,			/* an array is too small */
+	GOV_OUTCOME_COMBINE,		/* budgets must be made for combinations that
+								 * are met; combine.c */
 	GOV_OUTCOME_LOCK,			/* a table must be locked; first_use.c */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */
 } GovOutcome;

@@ -22,6 +22,7 @@
 #include "base/fault.h"
 #include "cache/pending.h"
 #include "cache/threshold.h"
+#include "gate/combine.h"
 #include "gate/resolve_walk.h"
 
 /* Copy an id that the caller has to do something about. */
@@ -290,7 +291,7 @@ gov_resolve_budgets(GovWalk *walk)
 
 	out->blocked = -1;
 	out->has_bounds = false;
-	out->wants_rows = false;
+	out->wants_rows = out->lacks_scopes = false;
 	for (int i = 0; i < out->nentities; i++)
 	{
 		const GovEntity *entity = out->entities[i].entity;
@@ -311,6 +312,8 @@ gov_resolve_budgets(GovWalk *walk)
 				are_current &= append_budget(walk, i, b);
 		}
 		out->entities[i].nbudgets = out->nbudgets - out->entities[i].first_budget;
+		if (unlikely(entity->has_templates) && !entity->is_archived)
+			gov_combine_look(out, i, request, first, count);
 	}
 	return are_current;
 }

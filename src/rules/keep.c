@@ -481,19 +481,6 @@ gov_keep_assignment_1_1(PG_FUNCTION_ARGS)
 	return PointerGetDatum(gov_keep_row_make(&row, tuple, desc));
 }
 
-static void
-refuse_scope(const GovKeptRow *row, Relation table)
-{
-	if (*gov_keep_row_null(row, SCOPE) ||
-		ARR_NDIM(DatumGetArrayTypeP(*gov_keep_row_value(row, SCOPE))) == 0)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("defaults with a scope are not supported yet"),
-			 errhint("Leave scope_type_ids empty."),
-			 errtablecol(table, row->places[SCOPE] + 1)));
-}
-
 /* As for a budget.  What its counters are named after is drawn where a budget's counter is. */
 static void
 keep_default(GovKeptRow *row, const GovKeptRow *before, Relation table)
@@ -502,7 +489,6 @@ keep_default(GovKeptRow *row, const GovKeptRow *before, Relation table)
 
 	if (before == NULL)
 	{
-		refuse_scope(row, table);
 		check_timezone(row, table);
 		check_window(row, table);
 		if (is_to_be_drawn(row))
