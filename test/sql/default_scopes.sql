@@ -102,3 +102,5 @@ delete from gov_entity_types where id = 'tool';
 delete from gov_default_assignments;
 delete from gov_entity_types where id = 'tool';
 select helper.look('combined', 'ann', 'gpt');
+select gov_delete_owner('combined');
+select (select count(*) from gov_default_counts where owner_id = 'combined') as counts;

@@ -176,3 +176,4 @@ call helper.tidy_up();
 select (select count(*) from gov_default_counts) as counts, (select count(*) from gov_used_assignments where source = 'default') as budgets, (select count(*) from gov_usage where counter_id < 0) as usage,
     (select count(*) from gov_alerts where owner_id in ('defaults', 'others', 'gone')) as alerts;
 select * from gov_verify();
+select gov_delete_owner(o) from unnest('{defaults,others,gone}'::text[]) o;
