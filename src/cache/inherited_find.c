@@ -115,7 +115,7 @@ gov_inherited_find(const GovBudgetName *name, GovInheritedBudget *budget)
 	GovMet		met;
 	int			count;
 
-	if (!gov_load_has_defaults())
+	if (!gov_load_has_defaults() || array_contains_nulls(DatumGetArrayTypeP(name->scope)))
 		return false;
 	read_scope(name->owner, name->scope, &met);
 	count = find_met(name->owner, name->entity, &met, true, &budgets);
