@@ -194,7 +194,18 @@ as 'MODULE_PATHNAME', 'gov_inherited_name_1_1';
 comment on function @extschema@._gov_inherited_name(uuid, bigint, text, text, text[], text, integer) is
     'internal: the id and the counter of the budget that an entity has by a default; nulls for a null, but for the anchor';
 
--- The row of an inherited budget counts while its default has the seed that it was made with, and its entity the anchor.
+create function @extschema@._gov_anchor(anchor text, cadence text, timezone text, at timestamptz)
+returns timestamptz
+language c
+stable
+parallel safe
+as 'MODULE_PATHNAME', 'gov_anchor_1_1';
+
+comment on function @extschema@._gov_anchor(text, text, text, timestamptz) is
+    'internal: the anchor that a text in an entity''s metadata says; null for one that says none, or has no window at that time';
+
+-- The row of an inherited budget counts while its entity has the anchor that it was made with. When its default got another seed, the
+-- budget has another counter, which begins at nothing, and the holds that it had.
 create view @extschema@.gov_used_assignments with (security_invoker = true) as
 select
     a.id,
@@ -228,20 +239,29 @@ select
     d.name,
     d.usage_limit,
     d.cadence,
-    n.anchor_at,
+    case
+        when d.seed = n.seed then n.anchor_at
+        when d.anchor_from is null then d.anchor_at
+        when d.anchor_from = 'created_at' then
+            @extschema@._gov_anchor(to_char(e.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), d.cadence, d.timezone, clock_timestamp())
+        else @extschema@._gov_anchor(n.anchor, d.cadence, d.timezone, clock_timestamp())
+    end,
     d.timezone,
     d.enforcement,
     false,
     d.locked,
     d.alert_thresholds,
-    n.counter_id,
+    case
+        when d.seed = n.seed then n.counter_id
+        else (@extschema@._gov_inherited_name(n.default_id, d.seed, n.owner_id, n.entity_id, n.scope_entity_ids, n.anchor, n.salt)).counter_id
+    end,
     d.created_at,
     d.updated_at,
     d.call_limit,
     'default' collate "C",
     d.id
 from @extschema@.gov_default_counts n
-join @extschema@.gov_default_assignments d on d.id = n.default_id and d.seed = n.seed
+join @extschema@.gov_default_assignments d on d.id = n.default_id
 join @extschema@.gov_entities e on e.owner_id = n.owner_id and e.id = n.entity_id and e.type_id = d.type_id
 where not n.retired
     and n.anchor is not distinct from case
@@ -266,7 +286,7 @@ where not n.retired
             and o.capability_id = d.capability_id
             and o.scope_type_ids = d.scope_type_ids
             and o.name = d.name))
-    -- one row of those that were first at the same time, and none of an entity that was deleted
+    -- one row of those of one budget, that with its seed if there is one, and none of an entity that was deleted
     and not exists (
         select
         from @extschema@.gov_default_counts o
@@ -274,7 +294,10 @@ where not n.retired
             and o.entity_id = n.entity_id
             and o.default_id = n.default_id
             and o.scope_entity_ids = n.scope_entity_ids
-            and (o.retired and o.salt >= n.salt or o.counter_id = n.counter_id and o.ctid < n.ctid));
+            and (o.retired and o.salt >= n.salt
+                or not o.retired
+                    and o.assignment_id = n.assignment_id
+                    and (o.seed = d.seed, o.counter_id, o.ctid) > (n.seed = d.seed, n.counter_id, n.ctid)));
 
 comment on view @extschema@.gov_used_assignments is 'the assignments, and the budgets that entities have by a default and have used (since 1.1.0)';
 comment on column @extschema@.gov_used_assignments.id is 'of the budget';

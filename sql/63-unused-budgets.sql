@@ -1,16 +1,6 @@
 -- What has been used of the budgets that entities have by defaults is in gov_used_assignments. These are the others: nobody has made a
 -- row for them, so they are put together from the default and the entity, as load_defaults.c does it.
 
-create function @extschema@._gov_anchor(anchor text, cadence text, timezone text, at timestamptz)
-returns timestamptz
-language c
-stable
-parallel safe
-as 'MODULE_PATHNAME', 'gov_anchor_1_1';
-
-comment on function @extschema@._gov_anchor(text, text, text, timestamptz) is
-    'internal: the anchor that a text in an entity''s metadata says; null for one that says none, or has no window at that time';
-
 -- Each is looked up where some entities are asked for, and all are joined by hashing where all are, as in _gov_budgets_at().
 create function @extschema@._gov_unused_budgets(owner text, at timestamptz, ids text[], capability_ids text[])
 returns table

@@ -68,7 +68,7 @@ as $$
             ('gov_cached_counters', '{reader}'),
             ('_gov_cached_counters', '{reader}'),
             ('_gov_verify_owner', '{reader}'),
-            ('_gov_inherited_name', '{reader}'),
+            ('_gov_inherited_name', '{reader, tenant}'),
             ('_gov_inherited_budgets', '{reader, tenant}'),
             ('gov_engine_facts', '{reader}'),
             ('gov_cache_needed', '{reader}'),

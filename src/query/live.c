@@ -295,9 +295,13 @@ gov_live_scan(const GovSheet *sheet, const GovLiveScan *scan,
 
 /* ---------------------------------------------------------------- unused budgets */
 
-/* The counter that a node has of a budget by a default, without scope; or NULL. */
+/*
+ * The counter that a node has of a budget by a default, without scope; or NULL.
+ * If the default has got another seed since, the usage is that of another
+ * counter, and holds stay.
+ */
 static GovSharedCounter *
-find_unused_counter(const GovSharedNode *node, const GovSheetDefault *by)
+find_unused_counter(const GovSharedNode *node, const GovSheetDefault *by, bool *is_present)
 {
 	const GovEntity *content;
 
@@ -309,10 +313,12 @@ find_unused_counter(const GovSharedNode *node, const GovSheetDefault *by)
 		const GovBudget *budget = &content->budgets[i];
 		const GovInherited *inherited = gov_budget_inherited(content, budget);
 
-		if (inherited != NULL && inherited->seed == by->seed &&
-			gov_budget_more(content, budget)->nscope == 0 &&
+		if (inherited != NULL && gov_budget_more(content, budget)->nscope == 0 &&
 			gov_uuid_is(&inherited->default_id, &by->id))
+		{
+			*is_present = inherited->seed == by->seed;
 			return gov_node_counter(node, i);
+		}
 	}
 	return NULL;
 }
@@ -326,6 +332,7 @@ gov_live_read_unused(const GovSheet *sheet, uint32 entity, uint32 from, GovLiveA
 {
 	GovSharedStripe *stripe = gov_stripe(sheet->owner.stripe);
 	const GovSharedCounter *counter;
+	bool		is_present = false;
 	GovString	id = sheet->entities[entity].id;
 
 	amounts->usage = 0;
@@ -334,13 +341,13 @@ gov_live_read_unused(const GovSheet *sheet, uint32 entity, uint32 from, GovLiveA
 		return;
 	gov_stripe_lock(stripe, LW_SHARED);
 	counter = find_unused_counter(gov_node_find(&sheet->owner, gov_sheet_text(sheet, id), id.length),
-								  &sheet->defaults[from]);
+								  &sheet->defaults[from], &is_present);
 	if (counter != NULL)
 	{
 		GovCharge	relief = gov_pending_relief(counter);
 
 		amounts->held = counter->held + relief.held;
-		if (counter->window.start >= amounts->window.start)
+		if (is_present && counter->window.start >= amounts->window.start)
 		{
 			amounts->usage = counter->total + relief.usage;
 			amounts->held -= counter->covered - relief.covered;

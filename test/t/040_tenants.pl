@@ -124,7 +124,7 @@ my %FUNCTIONS = (
 	# Internal. Those that are not listed must be in SQL, with the rights of their caller, and are for readers and tenants.
 	_gov_cached_counters => [ 'reader', '42501', q{_gov_cached_counters('globex')} ],
 	_gov_verify_owner => [ 'reader', '42501', q{_gov_verify_owner('globex')} ],
-	_gov_inherited_name => [ 'reader', 'shared', q{_gov_inherited_name('00000000-0000-0000-0000-000000000001', 1, 'globex', 'sekrit-team', '{}', null, 0)} ],
+	_gov_inherited_name => [ 'reader tenant', 'shared', q{_gov_inherited_name('00000000-0000-0000-0000-000000000001', 1, 'globex', 'sekrit-team', '{}', null, 0)} ],
 	_gov_inherited_budgets => [ 'reader tenant', '42501', q{_gov_inherited_budgets('globex', 'sekrit-team')} ],
 	_gov_keep_initial_privileges => [ '', '55000', '_gov_keep_initial_privileges(true)' ],
 	_gov_library_version => [ 'reader', 'shared', '_gov_library_version()' ],
