@@ -50,14 +50,11 @@ select entity_id, capability_id, usage_limit, allocated, unallocated from gov_al
 create function pg_temp.differing() returns setof text
 language sql
 as $$
-    select format('%s %s %s %s', c, s, o, p)
+    select format('%s %s %s %s %s %s %s', c, s, o, p, m, y, v)
     from (values ('{tokens}'::text[]), ('{calls,tokens}')) t (c)
     cross join unnest('{utilization,currentUsage,usageLimit,scopeSize,id,createdAt}'::text[]) s
     cross join unnest('{asc,desc}'::text[]) o
-    cross join unnest('{all,nodeWide,scoped}'::text[]) p
-    cross join unnest('{null,0,1}'::numeric[]) m
-    cross join unnest('{null,user}'::text[]) y
-    cross join unnest('{null,eng}'::text[]) v
+    cross join (values ('all', null::numeric, null::text, null::text), ('nodeWide', 0, null, null), ('scoped', null, 'user', null), ('all', 1, 'user', 'eng'), ('all', null, null, 'eng')) f (p, m, y, v)
     where oracle.pages('acme', c, s, o, p, m, case when y is not null then array[y] end, null, v, 3) is distinct from oracle.rows('acme', c, s, o, p, m, case when y is not null then array[y] end, null, v)
 $$;
 select * from pg_temp.differing();
