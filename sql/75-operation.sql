@@ -370,7 +370,7 @@ begin
         join pg_proc p on p.oid = t.tgfoid
         cross join lateral (select case when t.tgname = 'gov_events_note_applied' then 'replica' else 'always' end) w (enabled)
         where p.pronamespace = '@extschema@'::regnamespace
-            and p.proname in ('gov_note_change', 'gov_note_truncate', 'gov_note_ledger', 'gov_forget_budget')
+            and p.proname in ('gov_note_change', 'gov_note_truncate', 'gov_note_ledger', 'gov_forget_budget', 'gov_entity_gone')
             and t.tgenabled <> upper(left(w.enabled, 1))::"char"
     loop
         execute format('alter table %s enable %s trigger %I', broken.relation, broken.enabled, broken.tgname);

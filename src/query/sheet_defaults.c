@@ -230,11 +230,7 @@ gov_sheet_add_extra(GovSheet *sheet, uint64 unused, GovAmount boost, GovAmount a
 			MemoryContextAlloc(sheet->context, sizeof(GovSheetExtra) * sheet->extras_capacity) :
 			repalloc_huge(sheet->extras, sizeof(GovSheetExtra) * sheet->extras_capacity);
 	}
-	sheet->extras[sheet->nextras++] = (GovSheetExtra) {
-		.unused = unused,
-		.boost = boost,
-		.allocated = allocated
-	};
+	sheet->extras[sheet->nextras++] = (GovSheetExtra) {.unused = unused, .boost = boost, .allocated = allocated};
 }
 
 /* Make one of those that are of the same budget, in order. */

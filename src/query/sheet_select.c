@@ -87,40 +87,44 @@ static GovQuery part_entities_query = {
 	"case when a.entity_id in " OPEN_BOOSTS("b.entity_id", "") " then " ADDED " end, " NEXT_CHANGE("")
 #define PART_BOOSTS ADDED ", " NEXT_CHANGE(" and b.entity_id = a.entity_id")
 
-/* Assignments, or these and the budgets by defaults that were used. */
-#define OWN			"@gov_assignments", ""
-#define USED		"@gov_used_assignments", ", a.default_id"
+/* The budgets of a table: assignments, or these and the budgets by defaults that were used. */
+#define OWN		"@gov_assignments a"
+#define USED	"@gov_used_assignments a"
+#define FROM_DEFAULT	", a.default_id"
 
-#define BUDGETS_QUERY(boosts, ...)	MAKE_BUDGETS_QUERY(boosts, __VA_ARGS__)
-#define MAKE_BUDGETS_QUERY(boosts, table, source) \
-{ \
-	.sql = \
-	"select " BUDGET_COLUMNS ", " boosts source \
-	" from " table " a where a.owner_id = $1 order by a.owner_id, a.entity_id", \
-	.nargs = 2, \
-	.argtypes = {TEXTOID, TIMESTAMPTZOID} \
-}
+#define BUDGETS_SQL(more, table) \
+	"select " BUDGET_COLUMNS ", " more \
+	" from " table " where a.owner_id = $1 order by a.owner_id, a.entity_id"
 
-#define PART_QUERY(boosts, ...)		MAKE_PART_QUERY(boosts, __VA_ARGS__)
-#define MAKE_PART_QUERY(boosts, table, source) \
-{ \
-	.sql = \
+#define PART_BUDGETS_SQL(more, table) \
 	"select b.* from unnest($3) with ordinality e(id, n)," \
-	" lateral (select " BUDGET_COLUMNS ", " boosts source " from " table " a" \
-	"  where a.owner_id = $1 and a.entity_id = e.id offset 0) b order by e.n", \
-	.nargs = 3, \
-	.argtypes = {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID} \
-}
+	" lateral (select " BUDGET_COLUMNS ", " more " from " table \
+	"  where a.owner_id = $1 and a.entity_id = e.id offset 0) b order by e.n"
+
+#define ARGTYPES		{TEXTOID, TIMESTAMPTZOID}
+#define PART_ARGTYPES	{TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID}
 
 /* by whether there are boosts, and defaults */
 static GovQuery budgets_queries[2][2] = {
-	{BUDGETS_QUERY(NO_BOOSTS, OWN), BUDGETS_QUERY(NO_BOOSTS, USED)},
-	{BUDGETS_QUERY(BOOSTS, OWN), BUDGETS_QUERY(BOOSTS, USED)}
+	{
+		{.sql = BUDGETS_SQL(NO_BOOSTS, OWN), .nargs = 2, .argtypes = ARGTYPES},
+		{.sql = BUDGETS_SQL(NO_BOOSTS FROM_DEFAULT, USED), .nargs = 2, .argtypes = ARGTYPES}
+	},
+	{
+		{.sql = BUDGETS_SQL(BOOSTS, OWN), .nargs = 2, .argtypes = ARGTYPES},
+		{.sql = BUDGETS_SQL(BOOSTS FROM_DEFAULT, USED), .nargs = 2, .argtypes = ARGTYPES}
+	}
 };
 
 static GovQuery part_queries[2][2] = {
-	{PART_QUERY(NO_BOOSTS, OWN), PART_QUERY(NO_BOOSTS, USED)},
-	{PART_QUERY(PART_BOOSTS, OWN), PART_QUERY(PART_BOOSTS, USED)}
+	{
+		{.sql = PART_BUDGETS_SQL(NO_BOOSTS, OWN), .nargs = 3, .argtypes = PART_ARGTYPES},
+		{.sql = PART_BUDGETS_SQL(NO_BOOSTS FROM_DEFAULT, USED), .nargs = 3, .argtypes = PART_ARGTYPES}
+	},
+	{
+		{.sql = PART_BUDGETS_SQL(PART_BOOSTS, OWN), .nargs = 3, .argtypes = PART_ARGTYPES},
+		{.sql = PART_BUDGETS_SQL(PART_BOOSTS FROM_DEFAULT, USED), .nargs = 3, .argtypes = PART_ARGTYPES}
+	}
 };
 
 static Datum

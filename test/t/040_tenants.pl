@@ -174,9 +174,6 @@ foreach my $owner (qw(acme globex))
 		insert into gov_boosts (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 0.5);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}');
 		insert into gov_default_assignments (owner_id, type_id, capability_id, name, usage_limit) values ('$owner', 'team', 'tokens', '${x}default', 5000);
-		insert into gov_default_counts (owner_id, entity_id, default_id, seed, assignment_id, counter_id)
-			select owner_id, '${x}team', id, seed, n.assignment_id, n.counter_id
-			from gov_default_assignments, _gov_inherited_name(id, seed, owner_id, '${x}team', '{}', null, 0) n where owner_id = '$owner';
 		update gov_assignments set usage_limit = 1001 where owner_id = '$owner' and name = '${x}locked';
 		update gov_assignments set usage_limit = 1000 where owner_id = '$owner' and name = '${x}locked';
 		set governance.caller = '${x}caller';

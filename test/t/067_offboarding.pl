@@ -45,6 +45,7 @@ sub build_catalog
 			{"entityId": "${x}old", "capabilityId": "images", "usageLimit": null, "cadence": "PT1H"}]');
 		select gov_request_increase('$owner', '${x}bot', 'tokens', 5$zeros, reason => '${x}reason');
 		select gov_boost('$owner', '${x}bot', 'tokens', 5$zeros, reason => '${x}reason');
+		insert into gov_default_assignments (owner_id, type_id, capability_id, name, usage_limit) values ('$owner', 'agent', 'tokens', '${x}default', 5000$zeros);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}')});
 	return;
 }
@@ -109,12 +110,12 @@ sub digest_of
 	my ($owner) = @_;
 
 	return sql(join(' union all ',
-		(map { "select '$_', count(*), md5(string_agg(t::text, '|' order by t::text)) from $_ t where owner_id = '$owner'" } grep { !/^gov_usage/ } @owned)) . ' order by 1');
+		(map { "select '$_', count(*), md5(string_agg(t::text, '|' order by t::text)) from $_ t where owner_id = '$owner'" } grep { !/^gov_(usage|default_counts)/ } @owned)) . ' order by 1');
 }
 
 my %keep = map { $_ => 1 } @owned;
 
-is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_denials gov_alert_policies)),
+is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_default_assignments gov_default_counts gov_boosts gov_increase_requests gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_denials gov_alert_policies)),
 	'', 'the tables with owners are known');
 build('sekrit-owner', 'sekrit-');
 build('other', '');
