@@ -48,7 +48,8 @@ create function @extschema@._gov_budget_bytes
     scope_ids integer,
     timezone_bytes integer,
     has_anchor boolean,
-    thresholds integer
+    thresholds integer,
+    is_inherited boolean
 )
 returns bigint
 language c
@@ -56,8 +57,8 @@ immutable
 strict
 as 'MODULE_PATHNAME', 'gov_budget_bytes_1_1';
 
-comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer) is
-    'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC';
+comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer, boolean) is
+    'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC; is_inherited: the entity has it by a default';
 
 create function @extschema@._gov_node_bytes(id_bytes integer, budgets bigint, budget_bytes bigint)
 returns bigint
@@ -98,7 +99,7 @@ as $$
             and case when gov_cache_needed.owner_id is null then false else @extschema@._gov_require_owner(gov_cache_needed.owner_id) end
             and e.archived_at is null
     ),
-    budget as materialized
+    own as materialized
     (
         select a.*
         from @extschema@.gov_assignments a
@@ -108,6 +109,55 @@ as $$
         select a.*
         from @extschema@.gov_assignments a
         where a.owner_id = gov_cache_needed.owner_id
+    ),
+    -- An entity in memory has its budgets by defaults there, used or not.
+    budget as materialized
+    (
+        select
+            a.owner_id,
+            a.entity_id,
+            a.capability_id,
+            a.scope_entity_ids,
+            a.name,
+            a.usage_limit,
+            a.timezone,
+            a.anchor_at is not null as has_anchor,
+            a.alert_thresholds,
+            false as is_inherited
+        from own a
+        union all
+        select
+            e.owner_id,
+            e.id,
+            d.capability_id,
+            '{}',
+            d.name,
+            d.usage_limit,
+            d.timezone,
+            d.anchor_at is not null or d.anchor_from is not null,
+            d.alert_thresholds,
+            true
+        from entity e
+        join @extschema@.gov_default_assignments d
+            on d.type_id = e.type_id
+            and (d.owner_id = e.owner_id or d.owner_id is null)
+            and d.scope_type_ids = '{}'
+        where not exists (
+                select
+                from own a
+                where a.owner_id = e.owner_id
+                    and a.entity_id = e.id
+                    and a.capability_id = d.capability_id
+                    and a.scope_entity_ids = '{}'
+                    and a.name = d.name)
+            and (d.owner_id is not null or not exists (
+                select
+                from @extschema@.gov_default_assignments o
+                where o.owner_id = e.owner_id
+                    and o.type_id = d.type_id
+                    and o.capability_id = d.capability_id
+                    and o.scope_type_ids = d.scope_type_ids
+                    and o.name = d.name))
     ),
     of_entity as materialized
     (
@@ -120,10 +170,11 @@ as $$
                 octet_length(array_to_string(b.scope_entity_ids, '')),
                 cardinality(b.scope_entity_ids),
                 case b.timezone when 'UTC' then 0 else octet_length(b.timezone) end,
-                b.anchor_at is not null,
+                b.has_anchor,
                 case when b.usage_limit is null then 0
                     else coalesce(cardinality(coalesce(b.alert_thresholds, p.thresholds, d.thresholds)), 0)
-                end))::bigint as bytes
+                end,
+                b.is_inherited))::bigint as bytes
         from budget b
         left join @extschema@.gov_alert_policies p on p.owner_id = b.owner_id
         left join @extschema@.gov_alert_policies d on d.owner_id is null

@@ -32,7 +32,8 @@ string_size(Size length)
 /*
  * The bytes of a budget in its entity's block, given the length of its name,
  * the length of its scope's ids and how many they are, the length of its time
- * zone, whether it has an anchor, and how many thresholds.
+ * zone, whether it has an anchor, how many thresholds, and whether it is by a
+ * default.
  */
 Datum
 gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
@@ -43,14 +44,17 @@ gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
 	int32		timezone_length = PG_GETARG_INT32(3);	/* 0: UTC */
 	bool		has_anchor = PG_GETARG_BOOL(4);
 	int32		nalerts = PG_GETARG_INT32(5);
+	bool		is_inherited = PG_GETARG_BOOL(6);
 	Size		size = sizeof(GovBudget);
 
 	size += name_length > 0 ? string_size(name_length) : 0;
 	size += nscope * string_size(scope_length / Max(nscope, 1)) + nscope * sizeof(GovText);
 	size += timezone_length > 0 ? string_size(timezone_length) : 0;
 	size += nalerts * sizeof(GovAmount);
-	if (nscope > 0 || timezone_length > 0 || has_anchor || nalerts > 0)
+	if (nscope > 0 || timezone_length > 0 || has_anchor || nalerts > 0 || is_inherited)
 		size = MAXALIGN(size) + sizeof(GovBudgetMore);
+	if (is_inherited)
+		size += sizeof(GovInherited);
 	PG_RETURN_INT64(size);
 }
 
