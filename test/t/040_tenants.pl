@@ -425,7 +425,7 @@ is(answer('app', q{select is_granted from gov_consume('acme', 'tokens', 1, null,
 like(answer('tenant', q{select gov_set_alert_policy(null, '{50}')}), qr/concerns every owner/, 'a tenant is told why it may not set the policy of all');
 is(answer('free_app', q{select is_granted from gov_consume('globex', 'tokens', 1, null, '{sekrit-team}')}), 't', 'one without a pin, for any owner');
 is(answer('reader', q{select count(*) from gov_verify()}), '0', 'a reader verifies');
-my $foreign = q{select count(*) > 0 from gov_cached_counters() c where not exists (select from gov_assignments a where a.owner_id = 'acme' and a.counter_id = c.counter_id)};
+my $foreign = q{select count(*) > 0 from gov_cached_counters() c where not exists (select from gov_used_assignments a where a.owner_id = 'acme' and a.counter_id = c.counter_id)};
 
 is(answer('free_reader', $foreign), 't', 'the cache has counters of globex');
 is(answer('reader', $foreign), 'f', 'which a reader of acme is not shown');
