@@ -42,6 +42,12 @@ typedef struct GovCombination
 	GovScopes  *scopes;
 } GovCombination;
 
+bool
+gov_load_are_same_texts(Datum left, Datum right)
+{
+	return gov_bytes_same(DatumGetTextPP(left), DatumGetTextPP(right));
+}
+
 /* Two lists of texts, each in order and without nulls. */
 bool
 gov_load_are_same_lists(Datum left, Datum right)

@@ -90,6 +90,23 @@ typedef struct GovRow
 	const GovInheritedRow *inherited;	/* NULL: it has a row */
 } GovRow;
 
+/* What gov_default_counts says of an entity. */
+typedef struct GovCountRow
+{
+	pg_uuid_t	default_id;
+	Datum		scope;
+	int64		counter_id;
+	int32		salt;
+	bool		is_retired;
+} GovCountRow;
+
+typedef struct GovCountRows
+{
+	int			count;
+	int			capacity;
+	GovCountRow *items;
+} GovCountRows;
+
 /* What is added to the limit of a budget for a time. */
 typedef struct GovBoost
 {
@@ -168,6 +185,10 @@ extern GovEntity *gov_load_build_entity(const GovLoad *load, const GovLoaded *it
 extern bool gov_load_has_defaults(void);
 extern bool gov_load_open_defaults(GovDefaultTables *tables);
 extern void gov_load_close_defaults(GovDefaultTables *tables);
+extern void gov_load_read_defaults(GovLoad *load, Relation rel, Datum type);
+extern void gov_load_read_counts(const GovLoad *load, Relation rel, Datum id, GovCountRows *counts);
+
+/* load_inherited.c */
 extern void gov_load_inherited(GovLoad *load, const GovDefaultTables *tables,
 							   const GovLoaded *item, Datum id, GovEntityRows *rows);
 
@@ -183,6 +204,7 @@ typedef struct GovScopes
 extern void gov_load_scopes_met(const GovLoad *load, const GovDefault *from, GovScopes *scopes);
 extern void gov_load_scopes_kept(const GovEntity *former, const GovDefault *from, GovScopes *scopes);
 extern bool gov_load_scopes_add(GovScopes *scopes, Datum scope);
+extern bool gov_load_are_same_texts(Datum left, Datum right);
 extern bool gov_load_are_same_lists(Datum left, Datum right);
 
 /* load_boosts.c */
