@@ -200,7 +200,7 @@ $$;
 
 comment on function @extschema@.gov_cache_needed(text) is
 $$How much of the cache the catalog takes when all of it is loaded, but for archived entities: what cache_used_bytes of gov_stats
-comes to then. Reads all entities and budgets. Set governance.cache_size to that and a quarter more; less if few of them are
+comes to then, with the budgets that entities have by defaults. Reads all entities and budgets. Set governance.cache_size to that and a quarter more; less if few of them are
 in use at a time.
 
 owner_id: only the entities of this owner; null for all that the session may see
