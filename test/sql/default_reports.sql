@@ -83,6 +83,44 @@ select is_granted from gov_consume('acme', 'tokens', 85, '{"userId": "alice"}');
 select entity_id, usage_limit, current_usage, source from gov_budgets where owner_id = 'acme' and entity_id = 'alice' and name = '';
 select * from pg_temp.differing();
 
+-- A tenant and a reader see what there is: everybody's defaults too.
+create table pg_temp.seen as
+select 'tree' as report, to_jsonb(t) as line from gov_tree('acme', '{calls,tokens}') t
+union all
+select 'budgets', to_jsonb(b) from gov_budgets b where b.owner_id = 'acme'
+union all
+select 'query', r from jsonb_array_elements(gov_query('acme', '{calls,tokens}', page_size => 100) -> 'data') r;
+create role regress_default_tenant;
+create role regress_default_reader;
+select count(gov_grant(r, p)) from (values ('regress_default_tenant', 'tenant'), ('regress_default_reader', 'reader')) g (r, p);
+grant select on pg_temp.seen to regress_default_tenant, regress_default_reader;
+create function pg_temp.not_seen() returns setof text
+language sql
+as $$
+    select s.report
+    from pg_temp.seen s
+    where s.line not in (
+        select to_jsonb(t) from gov_tree('acme', '{calls,tokens}') t
+        union all
+        select to_jsonb(b) from gov_budgets b where b.owner_id = 'acme'
+        union all
+        select r from jsonb_array_elements(gov_query('acme', '{calls,tokens}', page_size => 100) -> 'data') r)
+$$;
+select count(*) > 20 from pg_temp.seen;
+set local role regress_default_reader;
+select * from pg_temp.not_seen();
+reset role;
+set local governance.owner = 'acme';
+set local role regress_default_tenant;
+select * from pg_temp.not_seen();
+select count(*) from gov_backtest('acme', '[{"typeId": "user", "capabilityId": "tokens", "usageLimit": 4, "cadence": null}]', '-infinity', 'infinity');
+reset role;
+set local governance.owner = 'globex';
+set local role regress_default_tenant;
+select pg_temp.outcome($q$select gov_tree('acme', '{tokens}')$q$), (select count(*) from gov_budgets), (select count(*) from gov_used_assignments), (select count(*) from gov_default_assignments where owner_id is not null);
+reset role;
+reset governance.owner;
+
 -- Archived ones have none; a deleted default is gone.
 select gov_archive_entities('acme', '{dave}') is not null;
 select count(*) from pg_temp.shown() where entity = 'dave';
