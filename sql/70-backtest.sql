@@ -159,17 +159,11 @@ declare
     proposed @extschema@.gov_default_assignments[];
     missing text;
 begin
-    select array_agg(p order by p.type_id, p.capability_id, p.name)
+    select array_agg(p order by p.type_id, p.capability_id, p.scope_type_ids, p.name)
     into proposed
     from @extschema@._gov_wanted_defaults(owner, payload, max_items) w
     cross join lateral jsonb_each(w.wanted) i
     cross join lateral @extschema@._gov_patched(@extschema@._gov_default(owner, i.value), i.value) p;
-    if exists (select from unnest(proposed) d where d.scope_type_ids <> '{}') then
-        raise exception using
-            errcode = 'feature_not_supported',
-            message = 'a default with "scopeTypeIds" cannot be tried',
-            hint = 'Leave "scopeTypeIds" out.';
-    end if;
     perform @extschema@._gov_require_checked('@extschema@.gov_default_assignments'::regclass, proposed);
 
     select d.type_id
@@ -180,6 +174,21 @@ begin
     if found then
         perform @extschema@._gov_raise_broken_rule('@extschema@.gov_default_assignments'::regclass, 'gov_default_assignments_type_id_fkey',
             format('Key (type_id)=(%s) is not present in table "gov_entity_types".', left(missing, 200)));
+    end if;
+
+    select s.id
+    into missing
+    from unnest(proposed) d
+    cross join lateral unnest(d.scope_type_ids) s (id)
+    where not exists (select from @extschema@.gov_entity_types t where t.id = s.id)
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'foreign_key_violation',
+            message = format('scope type "%s" does not exist', left(missing, 200)),
+            hint = 'Create it with gov_upsert_entity_types.',
+            table = 'gov_default_assignments',
+            constraint = 'gov_default_assignments_scope_type_ids_fkey';
     end if;
 
     select d.capability_id
@@ -196,7 +205,7 @@ end
 $$;
 
 comment on function @extschema@._gov_proposed_defaults(text, jsonb) is
-    'internal: the defaults that gov_upsert_default_assignments would store, without storing them (0A000, 22004, 22023, 23503, 54000)';
+    'internal: the defaults that gov_upsert_default_assignments would store, without storing them (22004, 22023, 23503, 54000)';
 
 -- An id that is no entity is told from one that is by what comes before it: ids contain no control characters.
 create function @extschema@._gov_unknown_entity(type_id text, id text)
@@ -222,81 +231,101 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with event as materialized
+    with recursive proposal as materialized
     (
-        select e.capability_id, e.entity_ids, e.dimensions, e.occurred_at
-        from @extschema@.gov_events e
-        where e.owner_id = owner
-            and e.capability_id = any (array(select d.capability_id from unnest(defaults) d))
-            and e.occurred_at >= from_time
-            and e.occurred_at < to_time
+        select d.*, d.ordinality as n
+        from unnest(defaults) with ordinality d
     ),
-    used as
+    dimension as materialized
     (
-        select e.capability_id, u.id
-        from event e
-        cross join lateral unnest(e.entity_ids) u (id)
-        group by e.capability_id, u.id
+        select t.id as type_id, k.key
+        from @extschema@.gov_entity_types t
+        cross join lateral unnest(t.attribution_keys) k (key)
+        where t.id = any (array(select p.type_id from proposal p))
     ),
-    unknown as
+    -- What the uses named: their entities, and ids that dimensions say and that are none.
+    named as materialized
     (
-        select e.capability_id, t.id as type_id, x.value as id
-        from event e
-        cross join lateral jsonb_each_text(e.dimensions) x
-        join @extschema@.gov_entity_types t on x.key = any (t.attribution_keys)
-        where t.id = any (array(select d.type_id from unnest(defaults) d))
-            and length(x.value) between 1 and 255
-            and x.value !~ '[\u0001-\u001f\u007f]'
-            and not exists (select from @extschema@.gov_entities n where n.owner_id = owner and n.id = x.value)
-        group by e.capability_id, t.id, x.value
+        select row_number() over () as n, x.*
+        from (
+            select e.capability_id, e.entity_ids, u.ids as unknown
+            from @extschema@.gov_events e
+            cross join lateral
+            (
+                select array_agg(array[k.type_id, v.value] order by k.type_id, v.value) as ids
+                from jsonb_each_text(e.dimensions) v
+                join dimension k on k.key = v.key
+                where length(v.value) between 1 and 255
+                    and v.value !~ '[\u0001-\u001f\u007f]'
+            ) u
+            where e.owner_id = owner
+                and e.capability_id = any (array(select p.capability_id from proposal p))
+                and e.occurred_at >= from_time
+                and e.occurred_at < to_time
+            group by e.capability_id, e.entity_ids, u.ids
+        ) x
     ),
-    entity as
+    entity as materialized
     (
-        select u.capability_id, e.type_id, e.id, e.id as key, e.metadata, e.created_at
-        from used u
+        select m.n, m.capability_id, e.type_id, e.id, e.id as key, e.metadata, e.created_at
+        from named m
+        cross join lateral unnest(m.entity_ids) u (id)
         join @extschema@.gov_entities e on e.owner_id = owner and e.id = u.id
         union all
-        select u.capability_id, u.type_id, u.id, @extschema@._gov_unknown_entity(u.type_id, u.id), null, null
-        from unknown u
+        select m.n, m.capability_id, m.unknown[i][1] collate "C", m.unknown[i][2] collate "C",
+            @extschema@._gov_unknown_entity(m.unknown[i][1], m.unknown[i][2]) collate "C", null, null
+        from named m
+        cross join lateral generate_subscripts(m.unknown, 1) i
+        where not exists (
+            select
+            from @extschema@.gov_entities e
+            where e.owner_id = owner
+                and e.id = m.unknown[i][2])
+    ),
+    -- Each with the entities of the scope's types that it was named with, one of each.
+    met (use_n, n, id, key, metadata, created_at, scope) as
+    (
+        select e.n, p.n, e.id, e.key, e.metadata, e.created_at, '{}'::text[] collate "C"
+        from proposal p
+        join entity e on e.type_id = p.type_id and e.capability_id = p.capability_id
+        union all
+        select m.use_n, m.n, m.id, m.key, m.metadata, m.created_at, m.scope || e.id
+        from met m
+        join proposal p on p.n = m.n
+        join entity e on e.n = m.use_n and e.type_id = p.scope_type_ids[cardinality(m.scope) + 1] and e.key = e.id and e.id <> m.id
     ),
     budget as
     (
-        select
-            d.*,
-            e.id as entity_id,
-            e.key,
-            case
-                when d.anchor_from is null then d.anchor_at
-                when d.anchor_from = 'created_at' then e.created_at
-                else @extschema@._gov_anchor(e.metadata ->> d.anchor_from, d.cadence, d.timezone, from_time)
-            end as anchor
-        from unnest(defaults) d
-        join entity e on e.type_id = d.type_id and e.capability_id = d.capability_id
-        where not exists (
-                select
-                from @extschema@.gov_assignments a
-                where a.owner_id = owner
-                    and a.entity_id = e.id
-                    and a.capability_id = d.capability_id
-                    and a.scope_entity_ids = '{}'
-                    and a.name = d.name)
-            and not exists (
-                select
-                from unnest(assignments) a
-                where a.entity_id = e.id
-                    and a.capability_id = d.capability_id
-                    and a.scope_entity_ids = '{}'
-                    and a.name = d.name)
+        select p.n, m.id, m.key, @extschema@._gov_sorted(m.scope) as scope, m.metadata, m.created_at
+        from met m
+        join proposal p on p.n = m.n and cardinality(p.scope_type_ids) = cardinality(m.scope)
+        group by 1, 2, 3, 4, 5, 6
     )
-    select array_agg(p.budget)
-    from
-    (
-        select jsonb_populate_record(null::@extschema@.gov_assignments, to_jsonb(b) || jsonb_build_object(
-            'entity_id', b.key,
-            'anchor_at', b.anchor,
-            'scope_entity_ids', '[]'::jsonb)) as budget
-        from budget b
-    ) p
+    select array_agg(jsonb_populate_record(null::@extschema@.gov_assignments, to_jsonb(p) || jsonb_build_object(
+        'entity_id', b.key,
+        'scope_entity_ids', b.scope,
+        'anchor_at', case
+            when p.anchor_from is null then p.anchor_at
+            when p.anchor_from = 'created_at' then b.created_at
+            else @extschema@._gov_anchor(b.metadata ->> p.anchor_from, p.cadence, p.timezone, from_time)
+        end)))
+    from budget b
+    join proposal p on p.n = b.n
+    where not exists (
+            select
+            from @extschema@.gov_assignments a
+            where a.owner_id = owner
+                and a.entity_id = b.id
+                and a.capability_id = p.capability_id
+                and a.scope_entity_ids = b.scope
+                and a.name = p.name)
+        and not exists (
+            select
+            from unnest(assignments) a
+            where a.entity_id = b.id
+                and a.capability_id = p.capability_id
+                and a.scope_entity_ids = b.scope
+                and a.name = p.name)
 $$;
 
 comment on function @extschema@._gov_proposed_by_defaults(text, @extschema@.gov_default_assignments[], @extschema@.gov_assignments[], timestamptz, timestamptz) is
@@ -458,6 +487,6 @@ result: a row per budget, of defaults only for those whom they would have denied
     any budget denies is counted by none, and denied by each that lacks room for it; a correction (a negative amount) is counted and
     never denied. An assignment that is stored with the same limit has the boosts that it had at the time of a use; blocks make no
     difference. Usage starts at 0 at from_time; an archived entity's budgets do not count from its archiving on
-errors: 0A000 a default with scopeTypeIds; 22004 null argument; 22023 and 23503 as of the functions that would store them; 54000 more than 10,000 objects; 42501 an owner that the
+errors: 22004 null argument; 22023 and 23503 as of the functions that would store them; 54000 more than 10,000 objects; 42501 an owner that the
     session may not see; 22003 a sum out of range; 22008 a window out of range$$;
 
