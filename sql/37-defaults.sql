@@ -93,6 +93,50 @@ $$;
 
 comment on function @extschema@.gov_entity_type_removed() is 'trigger: refuses to delete a type that the scope of a default names (23503)';
 
+create function @extschema@.gov_default_gone()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The boosts of the budgets that entities had by it, unless they have such a budget otherwise.
+    delete from @extschema@.gov_boosts b
+    using @extschema@.gov_entities e
+    where e.owner_id = b.owner_id
+        and e.id = b.entity_id
+        and e.type_id = old.type_id
+        and b.owner_id = coalesce(old.owner_id, b.owner_id)
+        and b.capability_id = old.capability_id
+        and b.name = old.name
+        and cardinality(b.scope_entity_ids) = cardinality(old.scope_type_ids)
+        and not exists (
+            select
+            from @extschema@.gov_assignments a
+            where a.owner_id = b.owner_id
+                and a.entity_id = b.entity_id
+                and a.capability_id = b.capability_id
+                and a.scope_entity_ids = b.scope_entity_ids
+                and a.name = b.name)
+        and not exists (
+            select
+            from @extschema@.gov_default_assignments d
+            where (d.owner_id is null or d.owner_id = b.owner_id)
+                and d.type_id = old.type_id
+                and d.capability_id = old.capability_id
+                and d.scope_type_ids = old.scope_type_ids
+                and d.name = old.name);
+    return null;
+end
+$$;
+
+comment on function @extschema@.gov_default_gone() is 'trigger: deletes the boosts of the budgets that entities had by a default that was deleted';
+
+create trigger gov_default_assignments_gone
+    after delete on @extschema@.gov_default_assignments
+    for each row
+    execute function @extschema@.gov_default_gone();
+
 create trigger gov_default_assignments_placed
     after insert on @extschema@.gov_default_assignments
     for each row
@@ -172,7 +216,13 @@ create trigger gov_entities_gone
     for each row
     execute function @extschema@.gov_entity_gone();
 
+create trigger gov_entities_gone_all
+    after truncate on @extschema@.gov_entities
+    for each statement
+    execute function @extschema@.gov_entity_gone();
+
 alter table @extschema@.gov_entities enable always trigger gov_entities_gone;
+alter table @extschema@.gov_entities enable always trigger gov_entities_gone_all;
 
 create function @extschema@._gov_inherited_name
 (

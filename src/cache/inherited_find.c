@@ -60,9 +60,7 @@ read_scope(Datum owner, Datum scope, GovMet *met)
 		text	   *type = read_type(entities, owner, ids[i]);
 
 		if (type != NULL)
-			met->items[met->count++] = (GovMetEntity) {
-			VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type)
-		};
+			met->items[met->count++] = (GovMetEntity) {VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type)};
 	}
 	table_close(entities, NoLock);
 }

@@ -110,7 +110,11 @@ scan_defaults(GovLoad *load, Relation rel, Datum type, bool is_everybodys)
 							   InvalidOid, C_COLLATION_OID, F_TEXTEQ, load->owner);
 	ScanKeyEntryInitialize(&keys[1], 0, GOV_DEFAULT_TYPE_ID + 1, BTEqualStrategyNumber, InvalidOid,
 						   C_COLLATION_OID, F_TEXTEQ, type);
-	/* a scan of the table cannot ask for nulls: there the owner is compared below */
+
+	/*
+	 * a scan of the table cannot ask for nulls: there the owner is compared
+	 * below
+	 */
 	if (OidIsValid(index))
 		scan = systable_beginscan(rel, index, true, GetActiveSnapshot(), 2, keys);
 	else
@@ -172,13 +176,7 @@ keep_count(GovCountRows *counts, Relation rel, HeapTuple tuple)
 		counts->items = counts->items == NULL ? palloc(sizeof(GovCountRow) * counts->capacity) :
 			repalloc_huge(counts->items, sizeof(GovCountRow) * counts->capacity);
 	}
-	counts->items[counts->count++] = (GovCountRow) {
-		.default_id = *DatumGetUUIDP(values[GOV_COUNT_DEFAULT_ID]),
-		.scope = PointerGetDatum(DatumGetArrayTypeP(values[GOV_COUNT_SCOPE_ENTITY_IDS])),
-		.counter_id = DatumGetInt64(values[GOV_COUNT_COUNTER_ID]),
-		.salt = DatumGetInt32(values[GOV_COUNT_SALT]),
-		.is_retired = DatumGetBool(values[GOV_COUNT_RETIRED])
-	};
+	counts->items[counts->count++] = (GovCountRow) {.default_id = *DatumGetUUIDP(values[GOV_COUNT_DEFAULT_ID]), .scope = PointerGetDatum(DatumGetArrayTypeP(values[GOV_COUNT_SCOPE_ENTITY_IDS])), .counter_id = DatumGetInt64(values[GOV_COUNT_COUNTER_ID]), .salt = DatumGetInt32(values[GOV_COUNT_SALT]), .is_retired = DatumGetBool(values[GOV_COUNT_RETIRED])};
 }
 
 /* Read the rows of an entity; rel may be NULL. */

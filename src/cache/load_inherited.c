@@ -180,13 +180,7 @@ name_budget(const GovLoad *load, const GovDefault *from, const GovRow *entity, c
 	gov_inherited_name(&key, budget_id, &counter_id);
 	values[GOV_ASSIGNMENT_ID] = UUIDPGetDatum(budget_id);
 	values[GOV_ASSIGNMENT_COUNTER_ID] = Int64GetDatum(counter_id);
-	*inherited = (GovInheritedRow) {
-		.default_id = key.default_id,
-		.seed = key.seed,
-		.anchor = key.anchor,
-		.salt = key.salt,
-		.wants_row = !has_count(counts, counter_id)
-	};
+	*inherited = (GovInheritedRow) {.default_id = key.default_id, .seed = key.seed, .anchor = key.anchor, .salt = key.salt, .wants_row = !has_count(counts, counter_id)};
 }
 
 /* The budget that an entity has by a default, as gov_assignments would have it. */

@@ -185,25 +185,13 @@ read_entity_of(const GovCounterTable *table, int64 counter_id, Datum owner)
 static GovCounterTable
 assignments_table(void)
 {
-	return (GovCounterTable) {
-		.id = gov_catalog()->assignments,
-		.index = gov_catalog()->assignments_counter,
-		.counter = GOV_ASSIGNMENT_COUNTER_ID + 1,
-		.owner = GOV_ASSIGNMENT_OWNER_ID + 1,
-		.entity = GOV_ASSIGNMENT_ENTITY_ID + 1
-	};
+	return (GovCounterTable) {.id = gov_catalog()->assignments, .index = gov_catalog()->assignments_counter, .counter = GOV_ASSIGNMENT_COUNTER_ID + 1, .owner = GOV_ASSIGNMENT_OWNER_ID + 1, .entity = GOV_ASSIGNMENT_ENTITY_ID + 1};
 }
 
 static GovCounterTable
 default_counts_table(void)
 {
-	return (GovCounterTable) {
-		.id = gov_catalog()->default_counts,
-		.index = gov_catalog()->default_counts_counter,
-		.counter = GOV_COUNT_COUNTER_ID + 1,
-		.owner = GOV_COUNT_OWNER_ID + 1,
-		.entity = GOV_COUNT_ENTITY_ID + 1
-	};
+	return (GovCounterTable) {.id = gov_catalog()->default_counts, .index = gov_catalog()->default_counts_counter, .counter = GOV_COUNT_COUNTER_ID + 1, .owner = GOV_COUNT_OWNER_ID + 1, .entity = GOV_COUNT_ENTITY_ID + 1};
 }
 
 static int

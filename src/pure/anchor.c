@@ -138,6 +138,7 @@ read_date(GovReader *reader, struct pg_tm *tm)
 		tm->tm_mday >= 1 && tm->tm_mday <= day_tab[isleap(tm->tm_year)][tm->tm_mon - 1];
 }
 
+/* A day of the month. */
 static bool
 read_day(GovReader *reader, struct pg_tm *tm)
 {
@@ -149,21 +150,18 @@ read_day(GovReader *reader, struct pg_tm *tm)
 
 /* Read a billing day; false if the text is none. */
 bool
-gov_anchor_read(const char *text, uint32 length, pg_tz *tz, TimestampTz *anchor)
+gov_anchor_read(const char *string, uint32 length, pg_tz *tz, TimestampTz *anchor)
 {
-	GovReader	reader = {text, text + length};
+	GovReader	reader = {string, string + length};
 	struct pg_tm tm = {0};
 	fsec_t		fsec = 0;
-	int			offset;
+	int			offset = 0;
+	bool		is_read;
 
 	if (length <= 2)
-	{
-		if (!read_day(&reader, &tm) || !is_at_end(&reader))
-			return false;
-		offset = DetermineTimeZoneOffset(&tm, tz);
-	}
-	else if (!read_date(&reader, &tm) || !read_time(&reader, &tm, &fsec) ||
-			 !read_zone(&reader, &tm, tz, &offset) || !is_at_end(&reader))
-		return false;
-	return tm2timestamp(&tm, fsec, &offset, anchor) == 0;
+		is_read = read_day(&reader, &tm);
+	else
+		is_read = read_date(&reader, &tm) && read_time(&reader, &tm, &fsec);
+	return is_read && read_zone(&reader, &tm, tz, &offset) && is_at_end(&reader) &&
+		tm2timestamp(&tm, fsec, &offset, anchor) == 0;
 }

@@ -10,6 +10,6 @@
 #include "datatype/timestamp.h"
 #include "pgtime.h"
 
-extern bool gov_anchor_read(const char *text, uint32 length, pg_tz *tz, TimestampTz *anchor);
+extern bool gov_anchor_read(const char *string, uint32 length, pg_tz *tz, TimestampTz *anchor);
 
 #endif							/* GOV_ANCHOR_H */

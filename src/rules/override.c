@@ -87,6 +87,18 @@ static GovQuery retire_entity_query = {
 	.argtypes = {TEXTOID, TEXTOID}
 };
 
+/* As for one, of all that there are. */
+static GovQuery retire_all_query = {
+	.sql =
+	"with gone as ("
+	" update @gov_default_counts set retired = true where not retired returning owner_id, assignment_id),"
+	" usage as ("
+	" delete from @gov_usage u using (select distinct g.owner_id, g.assignment_id from gone g) g"
+	" where u.owner_id = g.owner_id and u.assignment_id = g.assignment_id)"
+	"delete from @gov_alerts a using (select distinct g.assignment_id from gone g) g"
+	" where a.assignment_id = g.assignment_id"
+};
+
 static GovQuery used_query = {
 	.sql =
 	"select from @gov_default_counts n where n.owner_id = $1 and n.entity_id = $2 and not n.retired limit 1",
@@ -201,22 +213,38 @@ forget_entity(Datum *args)
 	gov_spi_end(&spi);
 }
 
-/* AFTER DELETE of gov_entities, for each row. */
+static void
+forget_entities(void)
+{
+	GovSpi		spi;
+
+	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
+	gov_spi_begin(&spi);
+	gov_spi_modify(&retire_all_query, NULL, NULL);
+	gov_spi_end(&spi);
+}
+
+/* AFTER DELETE of gov_entities, for each row, and AFTER TRUNCATE. */
 Datum
 gov_entity_gone_1_1(PG_FUNCTION_ARGS)
 {
 	const TriggerData *trigger =
-	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_ROW),
-						gov_catalog()->entities);
-	Datum		args[2] = {
-		gov_trigger_key(trigger, trigger->tg_trigtuple, "owner_id"),
-		gov_trigger_key(trigger, trigger->tg_trigtuple, "id")
-	};
+	gov_trigger_data_of(fcinfo,
+						GOV_FIRES(TRIGGER_EVENT_DELETE | TRIGGER_EVENT_ROW) |
+						GOV_FIRES(TRIGGER_EVENT_TRUNCATE), gov_catalog()->entities);
+	Datum		args[2];
 
 	/* gov_delete_owner deletes all of an owner's itself */
 	if (gov_spi_is_engine() || (!gov_lookup_is_filled(gov_catalog()->default_assignments) &&
 								!gov_lookup_is_filled(gov_catalog()->default_counts)))
 		return PointerGetDatum(NULL);
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+	{
+		forget_entities();
+		return PointerGetDatum(NULL);
+	}
+	args[0] = gov_trigger_key(trigger, trigger->tg_trigtuple, "owner_id");
+	args[1] = gov_trigger_key(trigger, trigger->tg_trigtuple, "id");
 	forget_entity(args);
 	return PointerGetDatum(NULL);
 }

@@ -83,6 +83,17 @@ select is_granted from gov_consume('acme', 'tokens', 85, '{"userId": "alice"}');
 select entity_id, usage_limit, current_usage, source from gov_budgets where owner_id = 'acme' and entity_id = 'alice' and name = '';
 select * from pg_temp.differing();
 
+-- With a scope: those combinations that were used, as there is no end to the others.
+select count(*) from jsonb_array_elements(gov_upsert_default_assignments('acme', '[{"typeId": "user", "capabilityId": "tokens", "scopeTypeIds": ["model"], "usageLimit": 10, "cadence": "P1M"}]'));
+update gov_entity_types set attribution_keys = '{model}' where id = 'model';
+select is_granted, remaining from gov_consume('acme', 'tokens', 4, '{"userId": "alice", "model": "gpt"}');
+select denied_reason from gov_consume('acme', 'tokens', 11, '{"userId": "carol", "model": "gpt"}');
+select entity_id, scope_entity_ids, usage_limit, current_usage, remaining, source from gov_budgets where owner_id = 'acme' and scope_entity_ids <> '{}';
+select entity_id, scope_entity_ids, usage_limit, current_usage, allocated, source from gov_tree('acme', '{tokens}') where scope_entity_ids <> '{}';
+select r ->> 'entityId' as entity, r ->> 'scopeEntityIds' as scope, r ->> 'currentUsage' as used, r ->> 'source' as source
+from jsonb_array_elements(gov_query('acme', '{tokens}', scope => 'scoped') -> 'data') r;
+select * from pg_temp.differing();
+
 -- A tenant and a reader see what there is: everybody's defaults too.
 create table pg_temp.seen as
 select 'tree' as report, to_jsonb(t) as line from gov_tree('acme', '{calls,tokens}') t

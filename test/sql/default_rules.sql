@@ -80,5 +80,18 @@ delete from gov_assignments where owner_id = 'rules';
 -- TRUNCATE of the assignments leaves the counts of defaults, that of the defaults none.
 truncate gov_assignments;
 select trim_scale((chains #>> '{0,0,currentUsage}')::numeric) as used from gov_check('rules', 'ruled', 1, null, '{opportunity}');
+-- that of the entities gives them up
+begin;
+truncate gov_entities cascade;
+insert into gov_entities (owner_id, id, type_id) values ('rules', 'opportunity', 'rover');
+select trim_scale((chains #>> '{0,0,currentUsage}')::numeric) as used from gov_consume('rules', 'ruled', 2, null, '{opportunity}');
+rollback;
+select trim_scale((chains #>> '{0,0,currentUsage}')::numeric) as used from gov_check('rules', 'ruled', 1, null, '{opportunity}');
+-- a deleted default takes boosts along
+update gov_default_assignments set usage_limit = 10, enforcement = 'hard' where capability_id = 'ruled';
+insert into gov_boosts (owner_id, entity_id, capability_id, amount) values ('rules', 'opportunity', 'ruled', 5);
+delete from gov_default_assignments where capability_id = 'ruled';
+select count(*) from gov_boosts where owner_id = 'rules';
+insert into gov_default_assignments (type_id, capability_id) values ('rover', 'ruled');
 truncate gov_default_assignments;
 select chains from gov_check('rules', 'ruled', 1, null, '{opportunity}');
