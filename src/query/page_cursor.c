@@ -58,9 +58,9 @@ gov_page_cursor_row_hash(const GovSheet *sheet, uint64 number)
 	GovString	id;
 	uint64		hash;
 
+	if (likely(number < sheet->nrows && sheet->budgets[number].by_default < 0))
+		return hash_bytes_extended(sheet->budgets[number].id.data, UUID_LEN, 0);
 	gov_page_describe(sheet, number, &budget);
-	if (budget.by_default < 0)
-		return hash_bytes_extended(budget.id.data, UUID_LEN, 0);
 	id = sheet->entities[budget.entity].id;
 	hash = hash_bytes_extended(sheet->defaults[budget.by_default].id.data, UUID_LEN, 1);
 	hash = hash_bytes_extended((const unsigned char *) gov_sheet_text(sheet, id), id.length, hash);

@@ -271,12 +271,25 @@ find_window(const GovSheet *sheet, uint32 entity, const GovSheetDefault *by, Gov
 				 errhint("Change anchor_from or timezone of the default.")));
 }
 
+static bool
+has_unused(const GovSheet *sheet, const GovPage *page)
+{
+	for (int i = 0; i < page->nrows; i++)
+	{
+		if (page->rows[i].number >= sheet->nrows)
+			return true;
+	}
+	return false;
+}
+
 /* Complete the rows of a page that are unused budgets. */
 void
 gov_page_read_unused(const GovSheet *sheet, GovPage *page)
 {
 	GovSpi		spi;
 
+	if (!has_unused(sheet, page))
+		return;
 	gov_spi_begin(&spi);
 	gov_spi_push_snapshot(sheet->sees_own ? GOV_SNAPSHOT_LATEST : GOV_SNAPSHOT_COMMITTED);
 	for (int i = 0; i < page->nrows; i++)
