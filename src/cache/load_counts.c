@@ -105,7 +105,8 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	set_window(load, item->entity, budget, counter);
 	Assert(counter->window.start < counter->window.end);
 	if (item->is_own == NULL || inherited != NULL)
-		return true;			/* one that has come back may have been used */
+		return true;			/* one that has come back may have been used
+								 * by others, see add_own() */
 	gov_own_counts(counter, &budget->id);
 	return false;
 }
@@ -235,6 +236,32 @@ read_tail(const GovReading *reading)
 		add_tail(reading, gov_load_tail(load->key, watermark, CurrentMemoryContext));
 }
 
+/*
+ * Add what this transaction has charged to budgets by defaults that only it sees,
+ * which may have been others' before.
+ */
+static void
+add_own(const GovLoad *load)
+{
+	for (int i = 0; i < load->count; i++)
+	{
+		GovLoaded  *item = &load->items[i];
+
+		for (uint32 b = 0; b < (item->entity ? item->entity->nbudgets : 0); b++)
+		{
+			const GovBudget *budget = &item->entity->budgets[b];
+			GovSharedCounter *counter = &item->counters[b];
+			GovSharedCounter own = {.id = counter->id, .window = counter->window};
+
+			if (!item->is_own[b] || gov_budget_inherited(item->entity, budget) == NULL)
+				continue;
+			gov_own_counts(&own, &budget->id);
+			counter->total += own.total;
+			counter->held += own.held;
+		}
+	}
+}
+
 /* Fill in the counters of each item. */
 void
 gov_load_counters(GovLoad *load)
@@ -249,6 +276,8 @@ gov_load_counters(GovLoad *load)
 	gov_load_holds(&reading);
 	for (int i = 0; i < reading.count; i++)
 		reading.list[i].counter->booked = reading.list[i].counter->total;
+	if (load->has_own)
+		add_own(load);
 }
 
 static Datum

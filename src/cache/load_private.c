@@ -109,9 +109,9 @@ gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	read_private(&load, ids, nids, knows);
 	if (has_own && load.count > 0)
 	{
+		/* what is its own is counted, in whichever rows it is by now */
 		gov_spi_set_snapshot(GOV_SNAPSHOT_COMMITTED);
 		gov_load_own_budgets(&load);
-		gov_spi_set_snapshot(GOV_SNAPSHOT_LATEST);
 	}
 	gov_load_counters(&load);
 	gov_spi_pop_snapshot();

@@ -40,6 +40,7 @@
 #include "base/fault.h"
 #include "base/lookup.h"
 #include "base/worker_slots.h"
+#include "cache/changes.h"
 #include "cache/tail.h"
 #include "cache/tail_learn.h"
 #include "ledger/columns.h"
@@ -387,6 +388,9 @@ void
 gov_tail_learn(GovLoad *load)
 {
 	begin_database();
+	if (gov_changes_has_truncated())
+		return;					/* it would see no budgets, and find that all are
+								 * there */
 	for (int try = 0; try < GOV_LEARN_TRIES; try++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -21,6 +21,7 @@
 #include "base/shmem.h"
 #include "base/worker_slots.h"
 #include "cache/tail.h"
+#include "cache/types.h"
 #include "call/dimensions.h"
 #include "call/record.h"
 #include "call/write.h"
@@ -228,8 +229,8 @@ record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
 
 /*
  * Record a use that was prepared.  It may have been prepared in a
- * subtransaction that was undone, together with its lock: so the table is
- * locked again.
+ * subtransaction that was undone, together with its lock, and with the types
+ * that this transaction has changed: so both are seen to again.
  */
 GovRecorded
 gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows)
@@ -239,6 +240,7 @@ gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows
 
 	gov_write_begin(call);
 	gov_write_lock(gov_catalog()->events);
+	gov_types_refresh();
 	return record_or_find(prepared, GOV_USE_RECORD, rows, &decision, &resolution);
 }
 
