@@ -131,6 +131,56 @@ comment on column @extschema@.gov_usage_by_time.event_count is 'how many events 
 comment on column @extschema@.gov_usage_by_time.minute is 'null: the row is of the whole hour; else how many minutes after the start of the hour its time begins';
 comment on column @extschema@.gov_usage_by_time.grain_minutes is 'null: the row is of the whole hour; else how long its time is, governance.usage_grain when it was written, or longer. Where the setting has changed, a shorter row may lie within a longer one; each event is counted in one of them';
 
+-- Which inherited budgets have been used, so that what has their counters can be told whose they are. Written by the engine only.
+-- There is no unique key: whoever uses a budget first writes a row in its own transaction, and who else is first does not wait for
+-- it. The worker leaves one of those rows.
+create table @extschema@.gov_default_counts
+(
+    owner_id text collate "C" not null,
+    entity_id text collate "C" not null,
+    default_id uuid not null,
+    scope_entity_ids text[] collate "C" not null default '{}',
+    seed bigint not null,
+    anchor text collate "C",
+    anchor_at timestamptz,
+    salt integer not null default 0,
+    assignment_id uuid not null,
+    counter_id bigint not null,
+    retired boolean not null default false,
+    is_new boolean not null default true,
+    created_at timestamptz not null default now()
+)
+using heap;
+
+create index gov_default_counts_entity_idx on @extschema@.gov_default_counts (owner_id, entity_id);
+
+create index gov_default_counts_assignment_idx on @extschema@.gov_default_counts (assignment_id);
+
+create index gov_default_counts_counter_idx on @extschema@.gov_default_counts (counter_id);
+
+-- Which defaults, as they were at some time, have rows.
+create index gov_default_counts_default_idx on @extschema@.gov_default_counts (default_id, seed);
+
+create index gov_default_counts_new on @extschema@.gov_default_counts (counter_id) where is_new;
+
+-- Without a replica identity, a publication FOR ALL TABLES would make the worker's updates fail.
+alter table @extschema@.gov_default_counts replica identity full;
+
+comment on table @extschema@.gov_default_counts is 'which budgets that entities have by a default were used: one row each, several until the worker has tidied up; the view gov_used_assignments shows them (since 1.1.0)';
+comment on column @extschema@.gov_default_counts.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_default_counts.entity_id is 'the entity whose budget it is';
+comment on column @extschema@.gov_default_counts.default_id is 'the default that it has it by; it may be gone';
+comment on column @extschema@.gov_default_counts.scope_entity_ids is 'the scope of the budget';
+comment on column @extschema@.gov_default_counts.seed is 'that of the default at the time';
+comment on column @extschema@.gov_default_counts.anchor is 'what the default''s anchor_from found: microseconds since 1970 for created_at, or the value in the metadata; null for nothing';
+comment on column @extschema@.gov_default_counts.anchor_at is 'where its windows are counted from; null = the calendar';
+comment on column @extschema@.gov_default_counts.salt is 'how often such a budget of such an entity was retired before';
+comment on column @extschema@.gov_default_counts.assignment_id is 'the id of the budget, made of all that but the seed';
+comment on column @extschema@.gov_default_counts.counter_id is 'its counter, made of all that; below 0';
+comment on column @extschema@.gov_default_counts.retired is 'true: its entity was deleted, or its count given up; the budget is another one by now';
+comment on column @extschema@.gov_default_counts.is_new is 'true: the worker has not looked for other rows of the same budget yet';
+comment on column @extschema@.gov_default_counts.created_at is 'when the row was made';
+
 create table @extschema@.gov_reservations
 (
     id uuid not null default gen_random_uuid(),

@@ -111,6 +111,14 @@ as 'MODULE_PATHNAME', 'gov_keep_assignment_1_1';
 comment on function @extschema@.gov_keep_assignment() is
     'trigger: sorts scope and thresholds, rounds numbers to 9 decimals, judges the time zone, draws the id and the counter, keeps the times';
 
+create function @extschema@.gov_keep_default()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_keep_default_1_1';
+
+comment on function @extschema@.gov_keep_default() is
+    'trigger: sorts scope and thresholds, rounds numbers to 9 decimals, judges the time zone, draws the id and the seed, keeps the times';
+
 create function @extschema@.gov_keep_alert_policy()
 returns trigger
 language plpgsql
@@ -292,6 +300,18 @@ create trigger gov_assignments_forget_all
     after truncate on @extschema@.gov_assignments
     for each statement
     execute function @extschema@.gov_forget_budget();
+
+create trigger gov_default_assignments_keep
+    before insert or update on @extschema@.gov_default_assignments
+    for each row
+    execute function @extschema@.gov_keep_default();
+
+create trigger gov_default_assignments_key
+    before update on @extschema@.gov_default_assignments
+    for each row
+    when ((new.id, new.owner_id, new.type_id, new.capability_id, new.scope_type_ids, new.name)
+        is distinct from (old.id, old.owner_id, old.type_id, old.capability_id, old.scope_type_ids, old.name))
+    execute function @extschema@.gov_refuse_key_change('id, owner_id, type_id, capability_id, scope_type_ids, name');
 
 create trigger gov_boosts_keep
     before insert or update on @extschema@.gov_boosts

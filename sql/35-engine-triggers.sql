@@ -67,6 +67,16 @@ create trigger gov_assignments_note
     for each row
     execute function @extschema@.gov_note_change();
 
+create trigger gov_default_assignments_note
+    after insert or update or delete on @extschema@.gov_default_assignments
+    for each row
+    execute function @extschema@.gov_note_change();
+
+create trigger gov_default_assignments_note_truncate
+    after truncate on @extschema@.gov_default_assignments
+    for each statement
+    execute function @extschema@.gov_note_truncate();
+
 create trigger gov_boosts_note
     after insert or update or delete on @extschema@.gov_boosts
     for each row
@@ -124,6 +134,11 @@ create trigger gov_events_guard
     for each statement
     execute function @extschema@.gov_ledger_guard();
 
+create trigger gov_default_counts_guard
+    before update or delete or truncate on @extschema@.gov_default_counts
+    for each statement
+    execute function @extschema@.gov_ledger_guard();
+
 create trigger gov_reservations_guard
     before update or delete or truncate on @extschema@.gov_reservations
     for each statement
@@ -138,6 +153,8 @@ alter table @extschema@.gov_entities enable always trigger gov_entities_note_tru
 alter table @extschema@.gov_assignments enable always trigger gov_assignments_forget;
 alter table @extschema@.gov_assignments enable always trigger gov_assignments_forget_all;
 alter table @extschema@.gov_assignments enable always trigger gov_assignments_note;
+alter table @extschema@.gov_default_assignments enable always trigger gov_default_assignments_note;
+alter table @extschema@.gov_default_assignments enable always trigger gov_default_assignments_note_truncate;
 alter table @extschema@.gov_boosts enable always trigger gov_boosts_note;
 alter table @extschema@.gov_boosts enable always trigger gov_boosts_note_truncate;
 alter table @extschema@.gov_alert_policies enable always trigger gov_alert_policies_note;

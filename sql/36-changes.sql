@@ -39,6 +39,7 @@ values
     ('gov_capabilities', '''id'''),
     ('gov_entities', '''id'''),
     ('gov_assignments', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
+    ('gov_default_assignments', '''id'', ''type_id'', ''capability_id'', ''scope_type_ids'', ''name'''),
     ('gov_boosts', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
     ('gov_increase_requests', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
     ('gov_alert_policies', '''owner_id''')
@@ -128,7 +129,7 @@ begin
         raise exception using
             errcode = 'undefined_object',
             message = format('budget "%s" does not exist', gov_limit_at.assignment_id),
-            hint = 'The ids of budgets are in gov_assignments.';
+            hint = 'The ids of budgets are in gov_assignments; which limits a default has had is in gov_changes.';
     end if;
     if gov_limit_at.at < budget.created_at then
         raise exception using
@@ -164,7 +165,7 @@ comment on function @extschema@.gov_limit_at(uuid, timestamptz) is
 $$The limit that a budget had at a moment: usage_limit, without what adds to it for a time. A change counts from when it was made,
 by the clock of the engine, however much later it was committed. The history has no retention; it goes with the budget.
 
-assignment_id: of gov_assignments; at: a time since the budget was made; one in the future gives the present limit
+assignment_id: of gov_assignments (a budget by a default has none; the changes of the default are in gov_changes); at: a time since the budget was made; one in the future gives the present limit
 result: the limit, null for none
 errors: 22004 null; 42704 no such budget, or not at that time; 55000 a time that version 1.0.0 has not recorded
 since: 1.1.0$$;

@@ -34,6 +34,14 @@ begin
         and a.scope_entity_ids = @extschema@._gov_sorted($5)
         and a.name = $4;
     if budget.id is null then
+        select b.id, b.owner_id, b.entity_id, b.capability_id, b.scope_entity_ids, b.name, b.usage_limit
+        into budget.id, budget.owner_id, budget.entity_id, budget.capability_id, budget.scope_entity_ids, budget.name, budget.usage_limit
+        from @extschema@._gov_inherited_budgets($1, $2) b
+        where b.capability_id = $3
+            and b.scope_entity_ids = @extschema@._gov_sorted($5)
+            and b.name = $4;
+    end if;
+    if budget.id is null then
         raise exception using
             errcode = 'undefined_object',
             message = format('entity "%s" of owner "%s" has no such budget for capability "%s"', left($2, 200), left($1, 200), left($3, 200)),

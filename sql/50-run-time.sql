@@ -363,7 +363,7 @@ select
             'scopeEntityIds', a.scope_entity_ids,
             'name', a.name) order by u.n), '[]')
         from unnest(r.assignment_ids) with ordinality as u (id, n)
-        join @extschema@.gov_assignments a on a.id = u.id
+        join @extschema@.gov_used_assignments a on a.id = u.id
     ) as budgets
 from (select @extschema@.gov_now() as now offset 0) c
 join @extschema@.gov_reservations r on r.expires_at > c.now

@@ -31,7 +31,9 @@ returns table
     base_limit numeric,
     blocked_at timestamptz,
     blocked_until timestamptz,
-    blocked_reason text
+    blocked_reason text,
+    source text,
+    default_id uuid
 )
 language plpgsql
 stable
@@ -47,6 +49,8 @@ set enable_sort = off
 set enable_seqscan = off
 set jit = off
 as $$
+declare
+    has_inherited constant boolean := exists (select from @extschema@.gov_default_counts n where n.owner_id = owner);
 begin
     return query
     with recursive entity as materialized
@@ -92,8 +96,9 @@ begin
                 coalesce(a.cadence, '') as cadence,
                 coalesce(a.anchor_at, '-infinity') as anchor_at,
                 a.timezone
-            from @extschema@.gov_assignments a
+            from @extschema@.gov_used_assignments a
             where a.owner_id = owner
+                and (a.source = 'own' or has_inherited)
             group by 1, 2, 3
         ) d
         cross join lateral @extschema@.gov_window(nullif(d.cadence, ''), nullif(d.anchor_at, '-infinity'), d.timezone, at) w
@@ -142,7 +147,7 @@ begin
             and (x.valid_until > at) is not false
         group by x.entity_id, x.capability_id, x.scope_entity_ids, x.name
     ),
-    -- What children are given.
+    -- What children are given; a default gives nothing.
     given as
     (
         select
@@ -181,8 +186,10 @@ begin
         b.usage_limit,
         e.blocked_at,
         e.blocked_until,
-        e.blocked_reason
-    from @extschema@.gov_assignments b
+        e.blocked_reason,
+        b.source,
+        b.default_id
+    from @extschema@.gov_used_assignments b
     join entity e on e.id = b.entity_id and not e.is_archived
     join turn w
         on w.cadence = coalesce(b.cadence, '')
@@ -218,6 +225,7 @@ begin
             case when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
     ) s
     where b.owner_id = owner
+        and (b.source = 'own' or has_inherited)
         -- An archived entity that passes no place on to its children is below a cycle of archived ones. Checked once, before the
         -- first row.
         and (

@@ -101,7 +101,9 @@ returns table
     base_limit numeric,
     blocked_at timestamptz,
     blocked_until timestamptz,
-    blocked_reason text
+    blocked_reason text,
+    source text,
+    default_id uuid
 )
 language plpgsql
 stable
@@ -122,6 +124,7 @@ declare
     max_few constant int := 8;
     counters bigint[];
     budgets uuid[];
+    has_inherited constant boolean := ids is not null and exists (select from @extschema@.gov_default_counts n where n.owner_id = owner);
     has_boosts constant boolean := ids is not null and exists (select from @extschema@.gov_boosts b where b.owner_id = owner);
 begin
     if ids is null then
@@ -137,9 +140,10 @@ begin
     cross join lateral
     (
         select x.counter_id, x.id
-        from @extschema@.gov_assignments x
+        from @extschema@.gov_used_assignments x
         where x.owner_id = owner
             and x.entity_id = i.id
+            and (x.source = 'own' or has_inherited)
         offset 0
     ) a;
     if cardinality(counters) > max_few then
@@ -174,9 +178,10 @@ begin
         cross join lateral
         (
             select x.*
-            from @extschema@.gov_assignments x
+            from @extschema@.gov_used_assignments x
             where x.owner_id = owner
                 and x.entity_id = e.id
+                and (x.source = 'own' or has_inherited)
             offset 0
         ) a
         cross join lateral @extschema@.gov_window(a.cadence, a.anchor_at, a.timezone, at) w
@@ -199,7 +204,7 @@ begin
         select d.parent_id, @extschema@._gov_shown_parent(owner, d.parent_id) as shown_id
         from (select distinct b.parent_id from budget b) d
     ),
-    -- What children are given.
+    -- What children are given; a default gives nothing.
     given as materialized
     (
         select
@@ -252,7 +257,9 @@ begin
         b.usage_limit,
         b.blocked_at,
         b.blocked_until,
-        b.blocked_reason
+        b.blocked_reason,
+        b.source,
+        b.default_id
     from budget b
     left join place p on p.parent_id = b.parent_id
     left join lateral
@@ -332,7 +339,9 @@ returns table
     base_limit numeric,
     blocked_at timestamptz,
     blocked_until timestamptz,
-    blocked_reason text
+    blocked_reason text,
+    source text,
+    default_id uuid
 )
 language c
 stable

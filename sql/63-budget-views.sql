@@ -24,18 +24,27 @@ select
     b.base_limit,
     b.blocked_at,
     b.blocked_until,
-    b.blocked_reason collate "C" as blocked_reason
+    b.blocked_reason collate "C" as blocked_reason,
+    b.source collate "C" as source,
+    b.default_id
 from
 (
     select a.owner_id, a.entity_id
-    from @extschema@.gov_assignments a
+    from
+    (
+        select x.owner_id, x.entity_id
+        from @extschema@.gov_assignments x
+        union all
+        select x.owner_id, x.entity_id
+        from @extschema@.gov_default_counts x
+    ) a
     group by a.owner_id, a.entity_id
     order by a.owner_id, a.entity_id
 ) o
 cross join lateral @extschema@._gov_budgets_of_entity(o.owner_id, o.entity_id, (select @extschema@.gov_now())) b
 order by o.owner_id, o.entity_id;
 
-comment on view @extschema@.gov_budgets is 'the budgets of entities that are not archived, with what is used and held of them right now';
+comment on view @extschema@.gov_budgets is 'the budgets of entities that are not archived, by assignments and (since 1.1.0) by defaults if they were used, with what is used and held of them right now';
 comment on column @extschema@.gov_budgets.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_budgets.entity_id is 'the entity whose budget it is';
 comment on column @extschema@.gov_budgets.display_name is 'the display name of the entity';
@@ -60,6 +69,8 @@ comment on column @extschema@.gov_budgets.base_limit is 'the limit without boost
 comment on column @extschema@.gov_budgets.blocked_at is 'since when its entity is blocked; null: it is not, though what is above it may be (since 1.1.0)';
 comment on column @extschema@.gov_budgets.blocked_until is 'when that block ends by itself; null: not at all (since 1.1.0)';
 comment on column @extschema@.gov_budgets.blocked_reason is 'why, for people to read (since 1.1.0)';
+comment on column @extschema@.gov_budgets.source is 'own = an assignment, default = by a default; those that were never used are not here (since 1.1.0)';
+comment on column @extschema@.gov_budgets.default_id is 'the default that the budget comes from; null for an assignment (since 1.1.0)';
 
 create view @extschema@.gov_allocations with (security_invoker = true) as
 select
@@ -81,9 +92,10 @@ from
 ) o
 cross join lateral @extschema@._gov_budgets_of_entity(o.owner_id, o.entity_id, (select @extschema@.gov_now())) b
 where b.scope_entity_ids = '{}'
+    and b.source = 'own'
 order by o.owner_id, o.entity_id;
 
-comment on view @extschema@.gov_allocations is 'the node-wide budgets of entities that are not archived, with what is left to allocate to children';
+comment on view @extschema@.gov_allocations is 'the node-wide assignments of entities that are not archived, with what is left to allocate to children. Budgets by defaults neither allocate nor are allocated';
 comment on column @extschema@.gov_allocations.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_allocations.entity_id is 'the entity whose budget it is';
 comment on column @extschema@.gov_allocations.capability_id is 'the capability that it limits';

@@ -210,7 +210,9 @@ returns table
     base_limit numeric,
     blocked_at timestamptz,
     blocked_until timestamptz,
-    blocked_reason text
+    blocked_reason text,
+    source text,
+    default_id uuid
 )
 language plpgsql
 stable
@@ -265,17 +267,19 @@ begin
         b.base_limit,
         case when (p.blocked_until > at) is not false then p.blocked_at end,
         case when p.blocked_until > at then p.blocked_until end,
-        case when (p.blocked_until > at) is not false then p.blocked_reason end
+        case when (p.blocked_until > at) is not false then p.blocked_reason end,
+        b.source,
+        b.default_id
     from place p
     left join
     (
         select x.*
-        from @extschema@._gov_budgets_at(
+        from @extschema@._gov_shown_budgets(
             owner_id,
             at,
-            case when under_entity_id is not null then array(select w.id from place w) end) x
+            case when under_entity_id is not null then array(select w.id from place w) end,
+            capability_ids) x
         where capability_ids is not null
-            and x.capability_id = any (capability_ids)
     ) b on b.entity_id = p.id
     where capability_ids is null
         or b.entity_id is not null
@@ -290,7 +294,8 @@ stand below the nearest entity above that is not archived.
 owner_id: one of the vendor's customers; capability_ids: whose budgets to show; null for one row per entity, without budgets;
     under_entity_id: only this entity and what is below it
 result: the columns of gov_budgets but for owner_id; depth: 0 for a root; path: the ids from the root down to the entity. One row per
-    budget, an entity's by capability, scope size, scope and name; unknown ids: no rows. base_limit and what is blocked: since 1.1.0
+    budget, an entity's by capability, scope size, scope and name; unknown ids: no rows. Budgets by defaults are shown whether they were used or not.
+    base_limit, what is blocked, source and default_id: since 1.1.0
 errors: 22004 null owner_id or element of capability_ids; 22023 capability_ids of two dimensions; 23514 an entity below itself, written
     with triggers disabled; 42501 an owner that the session may not see$$;
 

@@ -154,7 +154,7 @@ begin
             select t.*, t.depth - min(t.depth) over () as level
             from @extschema@.gov_tree(gov_report.owner_id, null::text[], gov_report.under_entity_id) with ordinality
                 t (entity_id, display_name, type_id, parent_id, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, depth, path, c15,
-                    blocked_at, blocked_until, blocked_reason, n)
+                    blocked_at, blocked_until, blocked_reason, c16, c17, n)
         ),
         shown as
         (
@@ -190,12 +190,11 @@ begin
         left join
         (
             select x.*
-            from @extschema@._gov_budgets_at(
+            from @extschema@._gov_shown_budgets(
                 gov_report.owner_id,
                 now,
-                case when under_entity_id is not null or max_depth is not null then array(select w.entity_id from shown w) end) x
-            where gov_report.capability_id is null
-                or x.capability_id = gov_report.capability_id
+                case when under_entity_id is not null or max_depth is not null then array(select w.entity_id from shown w) end,
+                case when gov_report.capability_id is not null then array[gov_report.capability_id] end) x
         ) b on b.entity_id = s.entity_id
         order by s.n, b.capability_id collate "C", cardinality(b.scope_entity_ids), b.scope_entity_ids collate "C", b.name collate "C"
     loop
@@ -285,13 +284,14 @@ shown under the nearest that is not.
 owner_id: one of the vendor's customers; capability_ids: the budgets of these, a row for each; null: a row for each entity,
     with null for all that is a budget's; sort_by: utilization, currentUsage, usageLimit, scopeSize, id or createdAt (the
     entity's); sort_order: asc or desc; rows without the value come last, equal ones by entity, capability, scope size, scope
-    and name; scope: all, nodeWide or scoped budgets; an entity counts as node-wide; min_utilization: 0.8 for 80 % and more;
+    and name; sorted by utilization, currentUsage or usageLimit, of equal ones those by defaults that were not used come last; scope: all, nodeWide or scoped budgets; an entity counts as node-wide; min_utilization: 0.8 for 80 % and more;
     type_ids: entities of these types; search: part of the entity's id or display name, upper case or lower;
     under_entity_id: that entity and all below it; page_size: 1 to 100; after: "next" of the page before, with the same
     arguments
 result: {"data": [...], "pagination": {"next": cursor or null}}, each row with entityId, displayName, typeId, parentId,
     capabilityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, allocated, utilization, cadence,
-    usagePeriodStart, usagePeriodEnd, enforcement and locked; since 1.1.0 baseLimit, and of the entity blockedAt, blockedUntil and
+    usagePeriodStart, usagePeriodEnd, enforcement and locked; since 1.1.0 baseLimit, source ("own" for an assignment, or "default"), defaultId (of the default, or
+    null), and of the entity blockedAt, blockedUntil and
     blockedReason, null while it is not blocked. utilization = usage / limit, 1 for a limit of 0; allocated: the
     limits of the children's unnamed node-wide budgets of the same capability and cadence, null for scoped budgets
 errors: 22004 null owner_id, sort_by, sort_order, scope, page_size or element of an array; 22023 unknown sort_by, sort_order or

@@ -2,8 +2,8 @@
 /* Backtest (src/pure/backtest.c, src/api_backtest.c)                                                               */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
--- Only the constraints of the table say what a column may hold; here they judge rows that are not stored.
-create function @extschema@._gov_require_storable(owner text, budgets @extschema@.gov_assignments[])
+-- Only the constraints of a table say what a column may hold; here they judge rows that are not stored.
+create function @extschema@._gov_require_checked(relation regclass, proposed anyarray)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -12,30 +12,47 @@ declare
     broken text;
     expression text;
     failing text;
-    missing text;
 begin
-    select b.timezone
+    select b ->> 'timezone'
     into failing
-    from unnest(budgets) b
-    where not @extschema@.gov_is_timezone(b.timezone)
+    from jsonb_array_elements(to_jsonb(proposed)) b
+    where not @extschema@.gov_is_timezone(b ->> 'timezone')
     limit 1;
     if found then
-        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, 'gov_assignments_timezone_check', format('time zone "%s" is not recognized', left(failing, 200)));
+        perform @extschema@._gov_raise_broken_rule(
+            relation,
+            (select r.relname || '_timezone_check' from pg_class r where r.oid = relation),
+            format('time zone "%s" is not recognized', left(failing, 200)));
     end if;
 
     for broken, expression in
         select c.conname, pg_get_expr(c.conbin, c.conrelid)
         from pg_constraint c
-        where c.conrelid = '@extschema@.gov_assignments'::regclass and c.contype = 'c'
+        where c.conrelid = relation and c.contype = 'c'
         order by c.conname collate "C"
     loop
         execute format('select b::text from unnest($1) b where not (%s) limit 1', expression)
         into failing
-        using budgets;
+        using proposed;
         if failing is not null then
-            perform @extschema@._gov_raise_broken_rule('@extschema@.gov_assignments'::regclass, broken, format('Failing row contains %s.', left(failing, 200)));
+            perform @extschema@._gov_raise_broken_rule(relation, broken, format('Failing row contains %s.', left(failing, 200)));
         end if;
     end loop;
+end
+$$;
+
+comment on function @extschema@._gov_require_checked(regclass, anyarray) is
+    'internal: refuses rows that a table would refuse for what they hold (22023)';
+
+create function @extschema@._gov_require_storable(owner text, budgets @extschema@.gov_assignments[])
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    missing text;
+begin
+    perform @extschema@._gov_require_checked('@extschema@.gov_assignments'::regclass, budgets);
 
     select b.entity_id
     into missing
@@ -130,6 +147,190 @@ $$;
 comment on function @extschema@._gov_proposed(text, jsonb) is
     'internal: the budgets that gov_upsert_assignments would store, in natural order, without storing them (22004, 22023, 23503, 54000)';
 
+-- The defaults that gov_upsert_default_assignments would store.
+create function @extschema@._gov_proposed_defaults(owner text, payload jsonb)
+returns @extschema@.gov_default_assignments[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    max_items constant int := 100;
+    proposed @extschema@.gov_default_assignments[];
+    missing text;
+begin
+    select array_agg(p order by p.type_id, p.capability_id, p.scope_type_ids, p.name)
+    into proposed
+    from @extschema@._gov_wanted_defaults(owner, payload, max_items) w
+    cross join lateral jsonb_each(w.wanted) i
+    cross join lateral @extschema@._gov_patched(@extschema@._gov_default(owner, i.value), i.value) p;
+    perform @extschema@._gov_require_checked('@extschema@.gov_default_assignments'::regclass, proposed);
+
+    select d.type_id
+    into missing
+    from unnest(proposed) d
+    where not exists (select from @extschema@.gov_entity_types t where t.id = d.type_id)
+    limit 1;
+    if found then
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_default_assignments'::regclass, 'gov_default_assignments_type_id_fkey',
+            format('Key (type_id)=(%s) is not present in table "gov_entity_types".', left(missing, 200)));
+    end if;
+
+    select s.id
+    into missing
+    from unnest(proposed) d
+    cross join lateral unnest(d.scope_type_ids) s (id)
+    where not exists (select from @extschema@.gov_entity_types t where t.id = s.id)
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'foreign_key_violation',
+            message = format('scope type "%s" does not exist', left(missing, 200)),
+            hint = 'Create it with gov_upsert_entity_types.',
+            table = 'gov_default_assignments',
+            constraint = 'gov_default_assignments_scope_type_ids_fkey';
+    end if;
+
+    select d.capability_id
+    into missing
+    from unnest(proposed) d
+    where not exists (select from @extschema@.gov_capabilities c where c.id = d.capability_id)
+    limit 1;
+    if found then
+        perform @extschema@._gov_raise_broken_rule('@extschema@.gov_default_assignments'::regclass, 'gov_default_assignments_capability_id_fkey',
+            format('Key (capability_id)=(%s) is not present in table "gov_capabilities".', left(missing, 200)));
+    end if;
+    return proposed;
+end
+$$;
+
+comment on function @extschema@._gov_proposed_defaults(text, jsonb) is
+    'internal: the defaults that gov_upsert_default_assignments would store, without storing them (22004, 22023, 23503, 54000)';
+
+-- An id that is no entity is told from one that is by what comes before it: ids contain no control characters.
+create function @extschema@._gov_unknown_entity(type_id text, id text)
+returns text
+language sql
+immutable
+parallel safe
+return chr(1) || type_id || chr(1) || id;
+
+comment on function @extschema@._gov_unknown_entity(text, text) is 'internal: how the replay names an id that a dimension of a type had and that is no entity';
+
+-- The budgets that proposed defaults give to whoever is in the ledger between two times; of those who are not there is nothing to say.
+create function @extschema@._gov_proposed_by_defaults
+(
+    owner text,
+    defaults @extschema@.gov_default_assignments[],
+    assignments @extschema@.gov_assignments[],
+    from_time timestamptz,
+    to_time timestamptz
+)
+returns @extschema@.gov_assignments[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive proposal as materialized
+    (
+        select d.*, d.ordinality as n
+        from unnest(defaults) with ordinality d
+    ),
+    dimension as materialized
+    (
+        select t.id as type_id, k.key
+        from @extschema@.gov_entity_types t
+        cross join lateral unnest(t.attribution_keys) k (key)
+        where t.id = any (array(select p.type_id from proposal p))
+    ),
+    -- What the uses named: their entities, and ids that dimensions say and that are none.
+    named as materialized
+    (
+        select row_number() over () as n, x.*
+        from (
+            select e.capability_id, e.entity_ids, u.ids as unknown
+            from @extschema@.gov_events e
+            cross join lateral
+            (
+                select array_agg(array[k.type_id, v.value] order by k.type_id, v.value) as ids
+                from jsonb_each_text(e.dimensions) v
+                join dimension k on k.key = v.key
+                where length(v.value) between 1 and 255
+                    and v.value !~ '[\u0001-\u001f\u007f]'
+            ) u
+            where e.owner_id = owner
+                and e.capability_id = any (array(select p.capability_id from proposal p))
+                and e.occurred_at >= from_time
+                and e.occurred_at < to_time
+            group by e.capability_id, e.entity_ids, u.ids
+        ) x
+    ),
+    entity as materialized
+    (
+        select m.n, m.capability_id, e.type_id, e.id, e.id as key, e.metadata, e.created_at
+        from named m
+        cross join lateral unnest(m.entity_ids) u (id)
+        join @extschema@.gov_entities e on e.owner_id = owner and e.id = u.id
+        union all
+        select m.n, m.capability_id, m.unknown[i][1] collate "C", m.unknown[i][2] collate "C",
+            @extschema@._gov_unknown_entity(m.unknown[i][1], m.unknown[i][2]) collate "C", null, null
+        from named m
+        cross join lateral generate_subscripts(m.unknown, 1) i
+        where not exists (
+            select
+            from @extschema@.gov_entities e
+            where e.owner_id = owner
+                and e.id = m.unknown[i][2])
+    ),
+    -- Each with the entities of the scope's types that it was named with, one of each.
+    met (use_n, n, id, key, metadata, created_at, scope) as
+    (
+        select e.n, p.n, e.id, e.key, e.metadata, e.created_at, '{}'::text[] collate "C"
+        from proposal p
+        join entity e on e.type_id = p.type_id and e.capability_id = p.capability_id
+        union all
+        select m.use_n, m.n, m.id, m.key, m.metadata, m.created_at, m.scope || e.id
+        from met m
+        join proposal p on p.n = m.n
+        join entity e on e.n = m.use_n and e.type_id = p.scope_type_ids[cardinality(m.scope) + 1] and e.key = e.id and e.id <> m.id
+    ),
+    budget as
+    (
+        select p.n, m.id, m.key, @extschema@._gov_sorted(m.scope) as scope, m.metadata, m.created_at
+        from met m
+        join proposal p on p.n = m.n and cardinality(p.scope_type_ids) = cardinality(m.scope)
+        group by 1, 2, 3, 4, 5, 6
+    )
+    select array_agg(jsonb_populate_record(null::@extschema@.gov_assignments, to_jsonb(p) || jsonb_build_object(
+        'entity_id', b.key,
+        'scope_entity_ids', b.scope,
+        'anchor_at', case
+            when p.anchor_from is null then p.anchor_at
+            when p.anchor_from = 'created_at' then b.created_at
+            else @extschema@._gov_anchor(b.metadata ->> p.anchor_from, p.cadence, p.timezone, from_time)
+        end)))
+    from budget b
+    join proposal p on p.n = b.n
+    where not exists (
+            select
+            from @extschema@.gov_assignments a
+            where a.owner_id = owner
+                and a.entity_id = b.id
+                and a.capability_id = p.capability_id
+                and a.scope_entity_ids = b.scope
+                and a.name = p.name)
+        and not exists (
+            select
+            from unnest(assignments) a
+            where a.entity_id = b.id
+                and a.capability_id = p.capability_id
+                and a.scope_entity_ids = b.scope
+                and a.name = p.name)
+$$;
+
+comment on function @extschema@._gov_proposed_by_defaults(text, @extschema@.gov_default_assignments[], @extschema@.gov_assignments[], timestamptz, timestamptz) is
+    'internal: the budgets that proposed defaults give to entities in a part of the ledger, and to ids that are no entities, where no assignment, stored or proposed, is in their place';
+
 create function @extschema@._gov_replay
 (
     owner_id text,
@@ -140,6 +341,8 @@ create function @extschema@._gov_replay
     step_budgets int[],
     step_times timestamptz[],
     step_limits numeric[],
+    dimension_keys text[],
+    type_ids text[],
     out n int,
     out denied_count bigint,
     out denied_amount numeric,
@@ -151,8 +354,8 @@ stable
 strict
 as 'MODULE_PATHNAME', 'gov_replay_1_1';
 
-comment on function @extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz, int[], timestamptz[], numeric[]) is
-    'internal: what budgets would have denied of an owner''s ledger between two times; n is a budget''s place, suspended_from from when on each has no say, steps are the limits that some had from a time on (22003, 22008, 22023, 42501)';
+comment on function @extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz, int[], timestamptz[], numeric[], text[], text[]) is
+    'internal: what budgets would have denied of an owner''s ledger between two times; n is a budget''s place, suspended_from from when on each has no say, steps are the limits that some had from a time on, a value of a dimension that is one of the keys counts as an unknown entity of the type as well (22003, 22008, 22023, 42501)';
 
 create function @extschema@.gov_backtest
 (
@@ -179,7 +382,21 @@ as $$
 declare
     owner constant text := $1;
     missing constant text := case when $3 is null then 'from_time' when $4 is null then 'to_time' end;
+    -- An item of an array that has a type is a default.
+    proposed_defaults constant jsonb := case jsonb_typeof($2)
+        when 'array' then jsonb_path_query_array($2, '$[*] ? (exists(@.typeId))')
+        when 'object' then $2 -> 'defaults'
+    end;
+    proposed_assignments constant jsonb := case jsonb_typeof($2)
+        when 'array' then jsonb_path_query_array($2, '$[*] ? (!exists(@.typeId))')
+        when 'object' then $2 - 'defaults'
+        else $2
+    end;
     budgets @extschema@.gov_assignments[];
+    defaults @extschema@.gov_default_assignments[];
+    by_default @extschema@.gov_assignments[] := '{}';
+    dimension_keys text[];
+    dimension_types text[];
     suspended_from timestamptz[];
     step_budgets int[];
     step_times timestamptz[];
@@ -193,11 +410,26 @@ begin
             hint = 'Write a point in time, or -infinity and infinity for the whole ledger.';
     end if;
 
-    budgets := @extschema@._gov_proposed(owner, $2);
+    if proposed_defaults is null or proposed_defaults = '[]' or proposed_assignments not in ('[]', '{}') then
+        budgets := @extschema@._gov_proposed(owner, proposed_assignments);
+    end if;
+    if proposed_defaults <> '[]' or jsonb_typeof($2) = 'object' and proposed_defaults is not null then
+        defaults := @extschema@._gov_proposed_defaults(owner, proposed_defaults);
+        by_default := coalesce(@extschema@._gov_proposed_by_defaults(owner, defaults, budgets, $3, $4), '{}');
+        budgets := array(
+            select b
+            from unnest(budgets || by_default) b
+            order by b.entity_id, b.capability_id, cardinality(b.scope_entity_ids), b.scope_entity_ids, b.name);
+    end if;
+    select coalesce(array_agg(k.key), '{}'), coalesce(array_agg(t.id), '{}')
+    into dimension_keys, dimension_types
+    from @extschema@.gov_entity_types t
+    cross join lateral unnest(t.attribution_keys) k (key)
+    where t.id = any (array(select d.type_id from unnest(defaults) d));
     suspended_from := array(
         select e.archived_at
         from unnest(budgets) with ordinality b
-        join @extschema@.gov_entities e on e.owner_id = owner and e.id = b.entity_id
+        left join @extschema@.gov_entities e on e.owner_id = owner and e.id = b.entity_id
         order by b.ordinality);
 
     -- The boosts that a budget has had are tried with it where its limit is the one that it has now.
@@ -226,10 +458,17 @@ begin
         group by b.ordinality, b.usage_limit, m.moment) s;
 
     return query
-    select b.entity_id, b.capability_id, b.scope_entity_ids, b.name, r.denied_count, r.denied_amount, r.first_denied_at
-    from @extschema@._gov_replay(owner, budgets, suspended_from, $3, $4, step_budgets, step_times, step_limits) r
+    select e.id, b.capability_id, b.scope_entity_ids, b.name, r.denied_count, r.denied_amount, r.first_denied_at
+    from @extschema@._gov_replay(
+        owner, coalesce(budgets, '{}'), suspended_from, $3, $4, step_budgets, step_times, step_limits, dimension_keys, dimension_types) r
     join unnest(budgets) with ordinality b on b.ordinality = r.n
-    order by r.n;
+    cross join lateral (select case when b.entity_id like chr(1) || '%' then split_part(b.entity_id, chr(1), 3) else b.entity_id end as id) e
+    -- of a default those whom it would have denied something
+    where r.denied_count > 0
+        or (b.entity_id, b.capability_id, b.scope_entity_ids, b.name) not in (
+            select d.entity_id, d.capability_id, d.scope_entity_ids, d.name
+            from unnest(by_default) d)
+    order by e.id collate "C", b.capability_id collate "C", cardinality(b.scope_entity_ids), b.scope_entity_ids collate "C", b.name collate "C";
 end
 $$;
 
@@ -237,14 +476,18 @@ comment on function @extschema@.gov_backtest(text, jsonb, timestamptz, timestamp
 $$What budgets would have denied: replays an owner's ledger, by occurred_at and id, against proposed budgets. Changes nothing.
 
 owner_id: one of the vendor's customers; assignments: what one would give gov_upsert_assignments, but up to 10,000 objects: the
-    budgets that it would store are tried, and no others; locked, alertThresholds, strictAllocation and parentId make no difference;
+    budgets that it would store are tried, and no others; locked, alertThresholds, strictAllocation and parentId make no difference.
+    Since 1.1.0 an object with typeId in the place of entityId is a default, as one would give gov_upsert_default_assignments (at most
+    100; {"defaults": [...]} is taken too): it is tried on every entity of the type that has no assignment in its place, stored or
+    proposed, and on every id that a dimension with an attribution key of the type had and that is no entity;
     from_time, to_time: by occurred_at, from_time included, to_time not
-result: a row per budget, by entity, capability, scope size, scope and name; denied_count, denied_amount: the uses that it would
+result: a row per budget, of defaults only for those whom they would have denied something; by entity, capability, scope size, scope
+    and name; denied_count, denied_amount: the uses that it would
     have denied, and their sum in the capability's unit; first_denied_at: the occurred_at of the first, null without any. A use that
     any budget denies is counted by none, and denied by each that lacks room for it; a correction (a negative amount) is counted and
-    never denied; a reversal gives back right after its use, which is judged by its whole amount, and nothing if that was denied. A
-    budget that is stored with the same limit has the boosts that it had at the time of a use; blocks make no difference. Usage
+    never denied; a reversal gives back right after its use, which is judged by its whole amount, and nothing if that was denied. An
+    assignment that is stored with the same limit has the boosts that it had at the time of a use; blocks make no difference. Usage
     starts at 0 at from_time; an archived entity's budgets do not count from its archiving on
-errors: 22004 null argument; 22023 and 23503 as of gov_upsert_assignments; 54000 more than 10,000 objects; 42501 an owner that the
+errors: 22004 null argument; 22023 and 23503 as of the functions that would store them; 54000 more than 10,000 objects; 42501 an owner that the
     session may not see; 22003 a sum out of range; 22008 a window out of range$$;
 

@@ -50,7 +50,8 @@ create function @extschema@._gov_budget_bytes
     has_anchor boolean,
     thresholds integer,
     has_call_limit boolean,
-    limit_steps integer
+    limit_steps integer,
+    is_inherited boolean
 )
 returns bigint
 language c
@@ -58,8 +59,8 @@ immutable
 strict
 as 'MODULE_PATHNAME', 'gov_budget_bytes_1_1';
 
-comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer, boolean, integer) is
-    'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC; limit_steps: 0 without boosts';
+comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer, boolean, integer, boolean) is
+    'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC; limit_steps: 0 without boosts; is_inherited: the entity has it by a default';
 
 create function @extschema@._gov_node_bytes(id_bytes integer, budgets bigint, budget_bytes bigint, is_blocked boolean)
 returns bigint
@@ -100,7 +101,7 @@ as $$
             and case when gov_cache_needed.owner_id is null then false else @extschema@._gov_require_owner(gov_cache_needed.owner_id) end
             and e.archived_at is null
     ),
-    budget as materialized
+    own as materialized
     (
         select a.*
         from @extschema@.gov_assignments a
@@ -127,6 +128,57 @@ as $$
             and (x.valid_until > @extschema@.gov_now()) is not false
         group by 1, 2, 3, 4, 5
     ),
+    -- An entity in memory has its budgets by defaults there, used or not.
+    budget as materialized
+    (
+        select
+            a.owner_id,
+            a.entity_id,
+            a.capability_id,
+            a.scope_entity_ids,
+            a.name,
+            a.usage_limit,
+            a.timezone,
+            a.anchor_at is not null as has_anchor,
+            a.alert_thresholds,
+            a.call_limit,
+            false as is_inherited
+        from own a
+        union all
+        select
+            e.owner_id,
+            e.id,
+            d.capability_id,
+            '{}',
+            d.name,
+            d.usage_limit,
+            d.timezone,
+            d.anchor_at is not null or d.anchor_from is not null,
+            d.alert_thresholds,
+            d.call_limit,
+            true
+        from entity e
+        join @extschema@.gov_default_assignments d
+            on d.type_id = e.type_id
+            and (d.owner_id = e.owner_id or d.owner_id is null)
+            and d.scope_type_ids = '{}'
+        where not exists (
+                select
+                from own a
+                where a.owner_id = e.owner_id
+                    and a.entity_id = e.id
+                    and a.capability_id = d.capability_id
+                    and a.scope_entity_ids = '{}'
+                    and a.name = d.name)
+            and (d.owner_id is not null or not exists (
+                select
+                from @extschema@.gov_default_assignments o
+                where o.owner_id = e.owner_id
+                    and o.type_id = d.type_id
+                    and o.capability_id = d.capability_id
+                    and o.scope_type_ids = d.scope_type_ids
+                    and o.name = d.name))
+    ),
     of_entity as materialized
     (
         select
@@ -138,12 +190,13 @@ as $$
                 octet_length(array_to_string(b.scope_entity_ids, '')),
                 cardinality(b.scope_entity_ids),
                 case b.timezone when 'UTC' then 0 else octet_length(b.timezone) end,
-                b.anchor_at is not null,
+                b.has_anchor,
                 case when b.usage_limit is null then 0
                     else coalesce(cardinality(coalesce(b.alert_thresholds, p.thresholds, d.thresholds)), 0)
                 end,
                 b.call_limit is not null,
-                case when b.usage_limit is null then 0 else coalesce(x.steps, 0) end::integer))::bigint as bytes
+                case when b.usage_limit is null then 0 else coalesce(x.steps, 0) end::integer,
+                b.is_inherited))::bigint as bytes
         from budget b
         left join boosted x
             on x.owner_id = b.owner_id
@@ -175,7 +228,7 @@ $$;
 
 comment on function @extschema@.gov_cache_needed(text) is
 $$How much of the cache the catalog takes when all of it is loaded, but for archived entities: what cache_used_bytes of gov_stats
-comes to then. Reads all entities and budgets. Set governance.cache_size to that and a quarter more; less if few of them are
+comes to then, with the budgets that entities have by defaults. Reads all entities and budgets. Set governance.cache_size to that and a quarter more; less if few of them are
 in use at a time.
 
 owner_id: only the entities of this owner; null for all that the session may see
@@ -215,7 +268,8 @@ comment on function @extschema@.gov_worker_failures() is
 $$What stops the background worker of this database at present: gov_stats has it.
 
 result: a row for each step; step: expiry (of holds), rollup (and the alerts that it raises), denials (writing them),
-    event_retention, hold_retention, usage_merge, usage_retention, alert_retention, change_retention, denial_retention or forgetting; failures: how often it has failed in a row, 0 when all is well; sqlstate,
+    defaults (which budgets by them were used), forgetting, event_retention, hold_retention, usage_merge, usage_retention,
+    alert_retention, change_retention or denial_retention; failures: how often it has failed in a row, 0 when all is well; sqlstate,
     message: of the last error; since: when it first had that SQLSTATE; last_at: when it was tried last
 errors: 42501 in a session pinned to an owner
 since: 1.1.0$$;
@@ -399,7 +453,7 @@ begin
         join pg_proc p on p.oid = t.tgfoid
         cross join lateral (select case when t.tgname = 'gov_events_note_applied' then 'replica' else 'always' end) w (enabled)
         where p.pronamespace = '@extschema@'::regnamespace
-            and p.proname in ('gov_note_change', 'gov_note_truncate', 'gov_note_ledger', 'gov_forget_budget')
+            and p.proname in ('gov_note_change', 'gov_note_truncate', 'gov_note_ledger', 'gov_forget_budget', 'gov_entity_gone')
             and t.tgenabled <> upper(left(w.enabled, 1))::"char"
     loop
         execute format('alter table %s enable %s trigger %I', broken.relation, broken.enabled, broken.tgname);
@@ -455,12 +509,26 @@ begin
     (
         select (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r) as watermark
     ),
+    -- Budgets by defaults that were used, also those that an assignment has taken the place of.
+    inherited as
+    (
+        select n.*, d.capability_id, d.name
+        from @extschema@.gov_default_counts n
+        join @extschema@.gov_default_assignments d on d.id = n.default_id and d.seed = n.seed
+        where @extschema@.gov_owner_visible(n.owner_id)
+            and (owner is null or n.owner_id = owner)
+            and not n.retired
+    ),
     budget as
     (
-        select a.*
+        select a.id, a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.counter_id
         from @extschema@.gov_assignments a
         where @extschema@.gov_owner_visible(a.owner_id)
             and (owner is null or a.owner_id = owner)
+        union
+        select n.assignment_id, n.owner_id, n.entity_id, n.capability_id, n.scope_entity_ids, n.name, n.counter_id
+        from inherited n
+        where not exists (select from @extschema@.gov_assignments a where a.id = n.assignment_id)
     ),
     recount as materialized
     (
@@ -618,6 +686,16 @@ begin
         join cached c on c.counter_id = b.counter_id
         left join open_hold h on h.assignment_id = b.id
         where c.held <> coalesce(h.amount, 0)
+        union all
+        select
+            n.assignment_id,
+            null,
+            'default',
+            n.counter_id,
+            m.counter_id
+        from inherited n
+        cross join lateral @extschema@._gov_inherited_name(n.default_id, n.seed, n.owner_id, n.entity_id, n.scope_entity_ids, n.anchor, n.salt) m
+        where (m.assignment_id, m.counter_id) is distinct from (n.assignment_id, n.counter_id)
     )
     select
         b.owner_id,
@@ -728,6 +806,7 @@ one moment, the latest at every isolation level. Counters with changes in flight
 
 owner_id: only the budgets of this owner; null for all that the session may see
 result: a row per budget, window (or day of merged ones) and count that differs, none when all is well; counted_by: rollup (gov_usage), cache (shared
-    memory) or holds; counted: the count; recorded: what the ledger, or gov_reservations, says
+    memory) or holds; counted: the count; recorded: what the ledger, or gov_reservations, says. Or counted_by: default; counted: the
+    counter that gov_default_counts has for a budget by a default; recorded: the one that it must have
 errors: 42501 an owner that the session may not see$$;
 

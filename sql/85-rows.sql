@@ -11,12 +11,14 @@ alter table @extschema@.gov_entity_types enable row level security;
 alter table @extschema@.gov_capabilities enable row level security;
 alter table @extschema@.gov_entities enable row level security;
 alter table @extschema@.gov_assignments enable row level security;
+alter table @extschema@.gov_default_assignments enable row level security;
 alter table @extschema@.gov_boosts enable row level security;
 alter table @extschema@.gov_increase_requests enable row level security;
 alter table @extschema@.gov_events enable row level security;
 alter table @extschema@.gov_usage enable row level security;
 alter table @extschema@.gov_recounts enable row level security;
 alter table @extschema@.gov_usage_by_time enable row level security;
+alter table @extschema@.gov_default_counts enable row level security;
 alter table @extschema@.gov_reservations enable row level security;
 alter table @extschema@.gov_alerts enable row level security;
 alter table @extschema@.gov_denials enable row level security;
@@ -33,6 +35,7 @@ create policy gov_events_select on @extschema@.gov_events for select using (@ext
 create policy gov_usage_select on @extschema@.gov_usage for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_recounts_select on @extschema@.gov_recounts for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_usage_by_time_select on @extschema@.gov_usage_by_time for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_default_counts_select on @extschema@.gov_default_counts for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_reservations_select on @extschema@.gov_reservations for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_alerts_select on @extschema@.gov_alerts for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_changes_select on @extschema@.gov_changes for select using (@extschema@.gov_owner_visible(owner_id));
@@ -98,3 +101,9 @@ create policy gov_alert_policies_insert on @extschema@.gov_alert_policies for in
 create policy gov_alert_policies_update on @extschema@.gov_alert_policies for update using (@extschema@.gov_owner_changeable(owner_id));
 create policy gov_alert_policies_delete on @extschema@.gov_alert_policies for delete using (@extschema@.gov_owner_changeable(owner_id));
 
+create policy gov_default_assignments_select on @extschema@.gov_default_assignments for select
+    using (@extschema@.gov_owner_visible(owner_id) or owner_id is null and @extschema@.gov_pinned_owner() is not null);
+
+create policy gov_default_assignments_insert on @extschema@.gov_default_assignments for insert with check (@extschema@.gov_owner_changeable(owner_id));
+create policy gov_default_assignments_update on @extschema@.gov_default_assignments for update using (@extschema@.gov_owner_changeable(owner_id));
+create policy gov_default_assignments_delete on @extschema@.gov_default_assignments for delete using (@extschema@.gov_owner_changeable(owner_id));

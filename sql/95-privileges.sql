@@ -64,6 +64,25 @@ begin
 end
 $$;
 
+-- gov_verify also reads which budgets by defaults were used.
+do $$
+declare
+    item record;
+begin
+    for item in
+        select distinct a.grantee::regrole as grantee, t.name
+        from pg_class c
+        cross join lateral aclexplode(c.relacl) a
+        cross join (values ('gov_default_assignments'), ('gov_default_counts'), ('gov_used_assignments')) t (name)
+        where c.oid = '@extschema@.gov_assignments'::regclass
+            and a.grantee not in (0, c.relowner)
+            and a.privilege_type = 'SELECT'
+    loop
+        execute format('grant select on %s.%s to %s', '@extschema@', item.name, item.grantee);
+    end loop;
+end
+$$;
+
 -- So do gov_attribution and others; and who may ask that may ask gov_usage_sums, which reports do that read hours before.
 do $$
 declare

@@ -61,7 +61,9 @@ enum
 	ARG_TO_TIME,
 	ARG_STEP_BUDGETS,			/* since 1.1 */
 	ARG_STEP_TIMES,
-	ARG_STEP_LIMITS
+	ARG_STEP_LIMITS,
+	ARG_DIMENSION_KEYS,
+	ARG_TYPE_IDS
 };
 
 /* the columns of the query, by position */
@@ -79,32 +81,53 @@ enum
  * A reversal has the time of its event, and comes right after that and its
  * other reversals.
  */
-#define USES_SQL(events, reverses) \
-	"select e.capability_id, e.amount, e.entity_ids, e.occurred_at, e.id, " reverses \
+#define USES_SQL(events, reverses, ids) \
+	"select e.capability_id, e.amount, " ids ", e.occurred_at, e.id, " reverses \
 	" from " events " e" \
 	" where e.owner_id = $1 and e.capability_id = any ($2)" \
 	" and ($3 is null or e.entity_ids && $3)" \
 	" and e.occurred_at >= $4 and e.occurred_at < $5" \
 	" order by e.occurred_at, coalesce(" reverses ", e.id), e.id"
 
+/* With what dimensions say of ids that may be no entities. */
+#define NAMED_IDS \
+	"e.entity_ids || array(" \
+	"select @_gov_unknown_entity(k.type_id, x.value)" \
+	" from jsonb_each_text(e.dimensions) x, unnest($6, $7) k (key, type_id)" \
+	" where k.key = x.key)"
+
 static const GovQuery uses_query = {
-	.sql = USES_SQL("@gov_events", "e.reverses"),
+	.sql = USES_SQL("@gov_events", "e.reverses", "e.entity_ids"),
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 /* for an extension that is not updated yet */
 static const GovQuery uses_1_0_query = {
-	.sql = USES_SQL("@gov_events", "null::bigint"),
+	.sql = USES_SQL("@gov_events", "null::bigint", "e.entity_ids"),
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 /* while somebody is being forgotten */
 static const GovQuery shown_uses_query = {
-	.sql = USES_SQL("@gov_event_log", "e.reverses"),
+	.sql = USES_SQL("@gov_event_log", "e.reverses", "e.entity_ids"),
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static const GovQuery named_uses_query = {
+	.sql = USES_SQL("@gov_events", "e.reverses", NAMED_IDS),
+	.nargs = 7,
+	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	TEXTARRAYOID, TEXTARRAYOID}
+};
+
+static const GovQuery shown_named_uses_query = {
+	.sql = USES_SQL("@gov_event_log", "e.reverses", NAMED_IDS),
+	.nargs = 7,
+	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	TEXTARRAYOID, TEXTARRAYOID}
 };
 
 static GovQuery forgetting_query = {
@@ -210,13 +233,23 @@ replay_use(TupleTableSlot *row, void *state)
 	MemoryContextReset(replay->use_context);
 }
 
+/* Are there dimensions whose values count as entities?  Not for 1.0. */
+static bool
+has_keys(FunctionCallInfo fcinfo)
+{
+	return PG_NARGS() > ARG_TYPE_IDS &&
+		ARR_NDIM(PG_GETARG_ARRAYTYPE_P(ARG_DIMENSION_KEYS)) > 0;
+}
+
 /* Which uses are read; args[0] is the owner. */
 static const GovQuery *
-choose_query(Datum *args)
+choose_query(Datum *args, bool is_named)
 {
 	if (!AttributeNumberIsValid(gov_catalog()->events_reverses))
 		return &uses_1_0_query;
-	return gov_spi_select(&forgetting_query, args, NULL) > 0 ? &shown_uses_query : &uses_query;
+	if (gov_spi_select(&forgetting_query, args, NULL) > 0)
+		return is_named ? &shown_named_uses_query : &shown_uses_query;
+	return is_named ? &named_uses_query : &uses_query;
 }
 
 static void
@@ -229,17 +262,25 @@ replay_ledger(FunctionCallInfo fcinfo, GovBacktest *backtest, Datum *budgets, in
 		PointerGetDatum(distinct_values(backtest, budgets, count, false)),
 		PointerGetDatum(entities),
 		PG_GETARG_DATUM(ARG_FROM_TIME),
-		PG_GETARG_DATUM(ARG_TO_TIME)
+		PG_GETARG_DATUM(ARG_TO_TIME),
+		(Datum) 0,
+		(Datum) 0
 	};
-	char		nulls[] = "     ";
+	char		nulls[] = "       ";
+	bool		is_named = has_keys(fcinfo);
 	GovSpi		spi;
 
-	if (ArrayGetNItems(ARR_NDIM(entities), ARR_DIMS(entities)) > FILTER_MAX_ENTITIES)
+	if (is_named || ArrayGetNItems(ARR_NDIM(entities), ARR_DIMS(entities)) > FILTER_MAX_ENTITIES)
 		nulls[2] = 'n';
+	if (is_named)
+	{
+		args[5] = PG_GETARG_DATUM(ARG_DIMENSION_KEYS);
+		args[6] = PG_GETARG_DATUM(ARG_TYPE_IDS);
+	}
 	replay.use_context = AllocSetContextCreate(CurrentMemoryContext, "gov_backtest use",
 											   ALLOCSET_DEFAULT_SIZES);
 	gov_spi_begin(&spi);
-	gov_spi_scan(choose_query(args), args, nulls, replay_use, &replay);
+	gov_spi_scan(choose_query(args, is_named), args, nulls, replay_use, &replay);
 	gov_spi_end(&spi);
 }
 
@@ -293,7 +334,9 @@ gov_replay_1_0(PG_FUNCTION_ARGS)
 
 /*
  * The same with (step_budgets integer[], step_times timestamptz[],
- *		step_limits numeric[]): how the limits of some changed.
+ *		step_limits numeric[]): how the limits of some changed; and
+ *		(dimension_keys text[], type_ids text[]): what dimensions say of the
+ *		ids of some types.
  */
 Datum
 gov_replay_1_1(PG_FUNCTION_ARGS)

@@ -62,7 +62,8 @@ enum
 
 static GovQuery size_query = {
 	.sql =
-	"select count(*) from (select from @gov_assignments a where a.owner_id = $1 limit $2) b",
+	"select count(*) from (select from @gov_assignments a where a.owner_id = $1"
+	" union all select from @gov_default_counts n where n.owner_id = $1 limit $2) b",
 	.nargs = 2,
 	.argtypes = {TEXTOID, INT8OID}
 };

@@ -85,6 +85,8 @@ static GovQuery delete_queries[] = {
 static GovQuery delete_1_1_queries[] = {
 	DELETE_FROM("gov_recounts"),
 	DELETE_FROM("gov_usage_by_time"),
+	DELETE_FROM("gov_default_assignments"),
+	DELETE_FROM("gov_default_counts"),
 	DELETE_FROM("gov_boosts"),
 	DELETE_FROM("gov_increase_requests"),
 	DELETE_FROM("gov_changes"),

@@ -34,7 +34,7 @@ string_size(Size length)
  * The bytes of a budget in its entity's block, given the length of its name,
  * the length of its scope's ids and how many they are, the length of its time
  * zone, whether it has an anchor, how many thresholds, whether a largest use,
- * and how many steps its limit takes with boosts.
+ * how many steps its limit takes with boosts, and whether it is by a default.
  */
 Datum
 gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
@@ -48,6 +48,7 @@ gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
 	bool		has_call_limit = PG_GETARG_BOOL(6);
 	int32		nsteps = PG_GETARG_INT32(7);
 	bool		has_bounds = has_call_limit || nsteps > 0;
+	bool		is_inherited = PG_GETARG_BOOL(8);
 	Size		size = sizeof(GovBudget);
 
 	size += name_length > 0 ? string_size(name_length) : 0;
@@ -56,8 +57,10 @@ gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
 	size += nalerts * sizeof(GovAmount);
 	if (has_bounds)
 		size = MAXALIGN(size) + offsetof(GovBounds, steps) + nsteps * sizeof(GovLimitStep);
-	if (nscope > 0 || timezone_length > 0 || has_anchor || nalerts > 0 || has_bounds)
+	if (nscope > 0 || timezone_length > 0 || has_anchor || nalerts > 0 || has_bounds || is_inherited)
 		size = MAXALIGN(size) + sizeof(GovBudgetMore);
+	if (is_inherited)
+		size += sizeof(GovInherited);
 	PG_RETURN_INT64(size);
 }
 

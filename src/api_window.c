@@ -1,6 +1,7 @@
 /*
  * api_window.c
- *		SQL functions about windows: gov_window, gov_is_timezone.
+ *		SQL functions about windows: gov_window, gov_is_timezone, and what reports
+ *		need of anchors that entities' metadata hold.
  *
  * PURPOSE
  *		Show the arithmetic of window.c as it is: these functions read no table,
@@ -20,10 +21,12 @@
 #include "utils/timestamp.h"
 
 #include "base/errors.h"
+#include "pure/anchor.h"
 #include "pure/window.h"
 
 PG_FUNCTION_INFO_V1(gov_window_1_0);
 PG_FUNCTION_INFO_V1(gov_is_timezone_1_0);
+PG_FUNCTION_INFO_V1(gov_anchor_1_1);
 
 /* the arguments of gov_window, by position */
 enum
@@ -159,4 +162,34 @@ gov_is_timezone_1_0(PG_FUNCTION_ARGS)
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	PG_RETURN_BOOL(gov_window_timezone(name) != NULL);
+}
+
+/*
+ * _gov_anchor(anchor text, cadence text, timezone text, at timestamptz) returns
+ * timestamptz
+ *
+ * Where the windows of a budget by a default are counted from; null for the
+ * calendar, as in load_defaults.c.
+ */
+Datum
+gov_anchor_1_1(PG_FUNCTION_ARGS)
+{
+	GovCadence	cadence = {GOV_CADENCE_NONE, 0};
+	text	   *anchor;
+	pg_tz	   *tz;
+	TimestampTz result;
+	GovWindow	window;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
+		PG_RETURN_NULL();
+	anchor = PG_GETARG_TEXT_PP(0);
+	tz = gov_window_timezone(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	if (tz == NULL ||
+		!gov_anchor_read(VARDATA_ANY(anchor), VARSIZE_ANY_EXHDR(anchor), tz, &result))
+		PG_RETURN_NULL();
+	if (!PG_ARGISNULL(1) &&
+		(!gov_cadence_parse(text_to_cstring(PG_GETARG_TEXT_PP(1)), &cadence) ||
+		 !gov_window_at(&cadence, true, result, tz, PG_GETARG_TIMESTAMPTZ(3), &window)))
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(result);
 }

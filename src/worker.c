@@ -281,6 +281,8 @@ is_wanted(const GovRound *round, const GovTidying *tidying)
 		return true;			/* it is to be seen that it does not any more */
 	if (tidying == &gov_tidyings[GOV_TIDYING_DENIALS])
 		return gov_denials_exist(round->extension);
+	if (tidying == &gov_tidyings[GOV_TIDYING_DEFAULTS])
+		return !round->is_idle; /* they are used by what is rolled up */
 	return tidying->setting == NULL || *tidying->setting != 0;
 }
 

@@ -16,7 +16,8 @@ begin
             raise exception 'model: counter % becomes % as % becomes %', old.counter_id, new.counter_id, old, new;
         end if;
     end if;
-    if (tg_op = 'INSERT' or new.counter_id <> old.counter_id) and exists (select from gov_events as e where e.owner_id = new.owner_id and e.counter_ids @> array[new.counter_id]) then
+    -- one below 0 goes on with the count of a budget by a default
+    if (tg_op = 'INSERT' or new.counter_id <> old.counter_id) and new.counter_id > 0 and exists (select from gov_events as e where e.owner_id = new.owner_id and e.counter_ids @> array[new.counter_id]) then
         raise exception 'model: counter % is not new', new.counter_id;
     end if;
     return null;
@@ -321,7 +322,7 @@ begin
                 select coalesce(jsonb_agg(jsonb_build_object('assignment', a.id, 'counter', a.counter_id, 'at', event.occurred_at,
                     'is_late', c.window_end <= event.recorded_at, 'amount', event.amount::text, 'settles', settles)), '[]')
                 from unnest(event.counter_ids, event.window_ends) as c (counter_id, window_end)
-                join gov_assignments as a on a.counter_id = c.counter_id
+                join oracle.assignments() as a on a.counter_id = c.counter_id
             )
             else '[]'
         end));
@@ -795,7 +796,7 @@ begin
         || jsonb_build_object('times are right', true, 'budgets', (
             select coalesce(jsonb_agg(jsonb_build_object('assignmentId', a.id, 'entityId', a.entity_id, 'scopeEntityIds', a.scope_entity_ids, 'name', a.name)
                                       order by array_position(r.assignment_ids, a.id)), '[]')
-            from gov_assignments as a
+            from oracle.assignments() as a
             where a.id = any (r.assignment_ids)
         )))
     into expected
@@ -826,7 +827,7 @@ as $$
             cross join oracle.window_at(r.cadence, r.anchor_at, r.timezone, r.occurred_at) as w
         ) as c
         left join gov_usage as m on m.counter_id = c.counter_id and m.merged_windows > 1 and c.window_start >= m.window_start and c.window_start < m.window_end
-        where c.counter_id in (select a.counter_id from gov_assignments as a where a.owner_id = owner)
+        where c.counter_id in (select a.counter_id from oracle.assignments() as a where a.owner_id = owner)
         group by c.counter_id, coalesce(m.window_start, c.window_start)
     ), hourly as (
         select e.capability_id, x.entity_id, date_trunc('hour', e.occurred_at, 'UTC') as hour, sum(e.amount) as amount, count(*) as event_count
@@ -836,7 +837,7 @@ as $$
     )
     select coalesce(
         (select format('gov_usage: %s, and by the ledger %s', u, s)
-         from (select g.* from gov_usage as g join gov_assignments as a on a.counter_id = g.counter_id where g.owner_id = owner) as u
+         from (select g.* from gov_usage as g join oracle.assignments() as a on a.counter_id = g.counter_id where g.owner_id = owner) as u
          full join used as s on s.counter_id = u.counter_id and s.window_start = u.window_start
          where (s.window_end, s.amount, s.event_count) is distinct from (u.window_end, u.amount, u.event_count)
          limit 1),
@@ -868,7 +869,7 @@ begin
         group by c.counter_id, c.window_start
         having sum(e.amount) > 0
     ) as c
-    join gov_assignments as a on a.counter_id = c.counter_id
+    join oracle.assignments() as a on a.counter_id = c.counter_id
     cross join lateral unnest(coalesce(a.alert_thresholds, (select p.thresholds from gov_alert_policies as p where p.owner_id = owner), (select p.thresholds from gov_alert_policies as p where p.owner_id is null))) as t (threshold)
     cross join lateral (
         select sum(e.amount) as amount
@@ -894,7 +895,7 @@ begin
             or l.usage < l.usage_limit * l.threshold * 0.01
             or not exists (
                 select
-                from gov_assignments as a
+                from oracle.assignments() as a
                 where a.id = l.assignment_id
                     and (l.event_id is null or exists (
                         select

@@ -173,6 +173,37 @@ as $$
     from first_met as f
 $$;
 
+-- All budgets that there are: assignments, and those that entities have by defaults, where no assignment has taken their place. Of a
+-- default with a scope (of one type) one for each entity of that type, whether anybody has met it or not. What they are named is the
+-- engine's, and not asked here.
+create function oracle.assignments() returns setof gov_assignments
+language sql stable
+as $$
+    select a.* from gov_assignments as a
+    union all
+    select i.assignment_id, e.owner_id, e.id, d.capability_id, s.scope, d.name, d.usage_limit, d.cadence, d.anchor_at, d.timezone, d.enforcement, false, d.locked,
+        d.alert_thresholds, i.counter_id, d.created_at, d.updated_at, d.call_limit
+    from gov_default_assignments as d
+    join gov_entities as e on e.type_id = d.type_id and e.owner_id = coalesce(d.owner_id, e.owner_id)
+    cross join lateral (
+        select '{}'::text[] as scope where d.scope_type_ids = '{}'
+        union all
+        select array[x.id] from gov_entities as x where x.owner_id = e.owner_id and array[x.type_id] = d.scope_type_ids
+    ) as s
+    cross join lateral (
+        select coalesce(max(n.salt) + 1, 0) as salt
+        from gov_default_counts as n
+        where n.owner_id = e.owner_id and n.entity_id = e.id and n.default_id = d.id and n.scope_entity_ids = s.scope and n.retired
+    ) as r
+    cross join lateral _gov_inherited_name(d.id, d.seed, e.owner_id, e.id, s.scope, null, r.salt) as i
+    where not exists (
+            select from gov_assignments as a
+            where (a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name) = (e.owner_id, e.id, d.capability_id, s.scope, d.name))
+        and (d.owner_id is not null or not exists (
+            select from gov_default_assignments as o
+            where (o.owner_id, o.type_id, o.capability_id, o.scope_type_ids, o.name) = (e.owner_id, d.type_id, d.capability_id, d.scope_type_ids, d.name)))
+$$;
+
 -- The budgets of a call: on an unarchived entity of the resolved set, with their whole scope in the set.
 create function oracle.budgets(owner text, capability text, dims jsonb, ids text[], as_if boolean default true) returns setof gov_assignments
 language sql stable
@@ -182,7 +213,7 @@ as $$
         from oracle.named(owner, dims, ids, as_if) as n, oracle.chain(owner, n.id, case when as_if then dims end) as c
     )
     select a.*
-    from gov_assignments as a
+    from oracle.assignments() as a
     join gov_entities as e on e.owner_id = a.owner_id and e.id = a.entity_id
     where a.owner_id = owner
       and a.capability_id = capability

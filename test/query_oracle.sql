@@ -7,6 +7,44 @@ as $$
     select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $$;
 
+-- The budgets that are shown: those of gov_budgets, and of the defaults' those that are not there.
+create function oracle.budgets(owner text)
+returns table (
+    entity_id text, capability_id text, scope_entity_ids text[], name text, usage_limit numeric, base_limit numeric, current_usage numeric, reserved_usage numeric,
+    remaining numeric, allocated numeric, utilization numeric, cadence text, usage_period_start timestamptz, usage_period_end timestamptz, enforcement text,
+    locked boolean, source text, default_id uuid, is_unused boolean)
+language sql
+as $$
+    select b.entity_id, b.capability_id, b.scope_entity_ids, b.name, b.usage_limit, b.base_limit, b.current_usage, b.reserved_usage,
+           b.remaining, b.allocated, b.utilization, b.cadence, b.usage_period_start, b.usage_period_end, b.enforcement, b.locked, b.source, b.default_id, false
+    from gov_budgets b
+    where b.owner_id = owner
+    union all
+    select e.id, d.capability_id, '{}', d.name, l.in_force, d.usage_limit, 0, 0, l.in_force,
+           (select coalesce(trim_scale(sum(a.usage_limit)), 0)
+            from gov_entities c
+            join gov_assignments a on a.owner_id = owner and a.entity_id = c.id
+            where c.owner_id = owner and c.parent_id = e.id and c.archived_at is null and a.capability_id = d.capability_id
+                and a.cadence is not distinct from d.cadence and a.name = '' and a.scope_entity_ids = '{}'),
+           case when l.in_force = 0 then 1 when l.in_force is not null then 0 end,
+           d.cadence, w.window_start, w.window_end, d.enforcement, d.locked, 'default', d.id, true
+    from gov_entities e
+    join gov_default_assignments d on d.type_id = e.type_id and coalesce(d.owner_id, owner) = owner and d.scope_type_ids = '{}'
+    cross join lateral (
+        select case when d.usage_limit is not null then trim_scale(greatest(d.usage_limit + coalesce(sum(b.amount), 0), 0)) end
+        from gov_boosts b
+        where (b.owner_id, b.entity_id, b.capability_id, b.name) = (owner, e.id, d.capability_id, d.name) and b.scope_entity_ids = '{}'
+            and b.valid_from <= gov_now() and coalesce(b.valid_until, 'infinity') > gov_now()) l (in_force)
+    cross join lateral gov_window(d.cadence, case when d.anchor_from = 'created_at' then e.created_at else d.anchor_at end, d.timezone, gov_now()) w
+    where e.owner_id = owner
+        and e.archived_at is null
+        and not exists (select from gov_default_assignments o
+            where d.owner_id is null and o.owner_id = owner
+                and (o.type_id, o.capability_id, o.scope_type_ids, o.name) = (d.type_id, d.capability_id, d.scope_type_ids, d.name))
+        and not exists (select from gov_budgets b
+            where (b.owner_id, b.entity_id, b.capability_id, b.name) = (owner, e.id, d.capability_id, d.name) and b.scope_entity_ids = '{}')
+$$;
+
 -- All rows of a query, in order.
 create function oracle.rows(owner text, capabilities text[], sort_by text, sort_order text, scope text, min_utilization numeric,
                             types text[], search text, under text) returns jsonb
@@ -39,17 +77,17 @@ as $$
                  or position(lower(search) in lower(e.display_name collate "default")) > 0)
     ),
     line as (
-        select s.id, s.created_at, b.capability_id, b.scope_entity_ids, b.name, b.usage_limit, b.current_usage, b.utilization,
+        select s.id, s.created_at, coalesce(b.is_unused, false) and rows.sort_by in ('utilization', 'currentUsage', 'usageLimit') as is_last, b.capability_id, b.scope_entity_ids, b.name, b.usage_limit, b.current_usage, b.utilization,
                jsonb_build_object(
                    'entityId', s.id, 'displayName', s.display_name, 'typeId', s.type_id, 'parentId', s.parent_id,
                    'capabilityId', b.capability_id, 'scopeEntityIds', b.scope_entity_ids, 'name', b.name, 'usageLimit', b.usage_limit, 'baseLimit', b.base_limit,
                    'currentUsage', b.current_usage, 'reservedUsage', b.reserved_usage, 'remaining', b.remaining,
                    'allocated', b.allocated, 'utilization', b.utilization, 'cadence', b.cadence,
                    'usagePeriodStart', oracle.json(b.usage_period_start), 'usagePeriodEnd', oracle.json(b.usage_period_end),
-                   'enforcement', b.enforcement, 'locked', b.locked,
+                   'enforcement', b.enforcement, 'locked', b.locked, 'source', b.source, 'defaultId', b.default_id,
                    'blockedAt', oracle.json(s.blocked_at), 'blockedUntil', oracle.json(s.blocked_until), 'blockedReason', s.blocked_reason) as document
         from shown s
-        left join gov_budgets b on capabilities is not null and b.owner_id = owner and b.entity_id = s.id
+        left join oracle.budgets(owner) b on capabilities is not null and b.entity_id = s.id
         where case
                 when capabilities is null then rows.scope <> 'scoped' and rows.min_utilization is null
                 else b.capability_id = any (capabilities)
@@ -71,7 +109,7 @@ as $$
     )
     select coalesce(
         jsonb_agg(v.document order by case rows.sort_order when 'asc' then v.value else - v.value end nulls last,
-                  v.id, v.capability_id, cardinality(v.scope_entity_ids), v.scope_entity_ids, v.name),
+                  v.is_last, v.id, v.capability_id, cardinality(v.scope_entity_ids), v.scope_entity_ids, v.name),
         '[]')
     from valued v
 $$;

@@ -7,6 +7,33 @@ create schema truth;
 create table truth.charged (event_id bigint, assignment_id uuid, primary key (event_id, assignment_id));
 create table truth.held (reservation_id uuid, assignment_id uuid, primary key (reservation_id, assignment_id));
 
+-- Assignments, and what entities have by defaults: an assignment with the same capability, scope and name takes the place of a default,
+-- and an owner's default goes before everybody's. What has no id of its own gets one here.
+create function truth.every_budget(owner text)
+returns table (id uuid, entity_id text, capability_id text, scope_entity_ids text[], name text, usage_limit numeric, cadence text, anchor_at timestamptz, timezone text,
+    enforcement text, locked boolean, source text, default_id uuid)
+language sql
+as $$
+    select a.id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.usage_limit, a.cadence, a.anchor_at, a.timezone, a.enforcement, a.locked, 'own', null::uuid
+    from gov_assignments as a
+    where a.owner_id = owner
+    union all
+    select md5(d.id || e.id)::uuid, e.id, d.capability_id, '{}', d.name, d.usage_limit, d.cadence, d.anchor_at, d.timezone, d.enforcement, d.locked, 'default', d.id
+    from gov_entities as e
+    join gov_default_assignments as d on d.type_id = e.type_id
+    where e.owner_id = owner
+        and d.id = (
+            select x.id
+            from gov_default_assignments as x
+            where x.type_id = d.type_id and x.capability_id = d.capability_id and x.name = d.name and (x.owner_id = owner or x.owner_id is null)
+            order by x.owner_id nulls last
+            limit 1)
+        and not exists (
+            select
+            from gov_assignments as a
+            where a.owner_id = owner and a.entity_id = e.id and a.capability_id = d.capability_id and a.name = d.name and a.scope_entity_ids = '{}')
+$$;
+
 -- ---------------------------------------------------------------- calls
 
 -- The entities that a call names and their ancestors.
@@ -35,7 +62,7 @@ language sql
 as $$
     select a.id
     from truth.resolve(owner, ids, dims) as r (resolved)
-    join gov_assignments as a on a.owner_id = owner and a.capability_id = capability and a.entity_id = any (resolved) and a.scope_entity_ids <@ resolved
+    join truth.every_budget(owner) as a on a.capability_id = capability and a.entity_id = any (resolved) and a.scope_entity_ids <@ resolved
     join gov_entities as e on e.owner_id = owner and e.id = a.entity_id and e.archived_at is null
 $$;
 
@@ -92,6 +119,19 @@ as $$
     delete from truth.charged where assignment_id = budget
 $$;
 
+-- A budget by a default is shown by gov_budgets from its first use on, whatever it is of now.
+create table truth.used (budget uuid primary key);
+create function truth.note_use() returns trigger
+language plpgsql
+as $$
+begin
+    insert into truth.used values (new.assignment_id) on conflict do nothing;
+    return null;
+end
+$$;
+create trigger note_use after insert on truth.charged for each row execute function truth.note_use();
+create trigger note_use after insert on truth.held for each row execute function truth.note_use();
+
 -- ---------------------------------------------------------------- rows
 
 -- Entities that are shown, under the nearest shown one; line is all that stand above, archived ones too.
@@ -118,7 +158,7 @@ returns table (
     entity_id text, display_name text, type_id text, parent_id text, capability_id text, scope_entity_ids text[], name text,
     usage_limit numeric, current_usage numeric, reserved_usage numeric, remaining numeric, allocated numeric, utilization numeric,
     cadence text, usage_period_start timestamptz, usage_period_end timestamptz, enforcement text, locked boolean,
-    created_at timestamptz, depth int, path text[], line text[])
+    created_at timestamptz, depth int, path text[], line text[], source text, default_id uuid, is_used boolean)
 language sql
 as $$
     select e.entity_id, e.display_name, e.type_id, e.parent_id, a.capability_id, a.scope_entity_ids, a.name,
@@ -132,9 +172,9 @@ as $$
            end,
            case when a.usage_limit = 0 then 1 else u.amount / a.usage_limit end,
            a.cadence, w.window_start, w.window_end, a.enforcement, a.locked,
-           e.created_at, e.depth, e.path, e.line
+           e.created_at, e.depth, e.path, e.line, a.source, a.default_id, a.source = 'own' or a.id in (select budget from truth.used)
     from truth.entities(owner) as e
-    join gov_assignments as a on a.owner_id = owner and a.entity_id = e.entity_id
+    join truth.every_budget(owner) as a on a.entity_id = e.entity_id
     cross join lateral gov_window(a.cadence, a.anchor_at, a.timezone, gov_now()) as w
     cross join lateral (
         select coalesce(sum(v.amount), 0)
@@ -166,7 +206,7 @@ as $$
     with candidate as (
         select * from truth.budgets(owner) where capability_id = any (capabilities)
         union all
-        select entity_id, display_name, type_id, parent_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null, created_at, depth, path, line
+        select entity_id, display_name, type_id, parent_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null, created_at, depth, path, line, null, null, true
         from truth.entities(owner)
         where capabilities is null
     ), found as (
@@ -192,11 +232,12 @@ as $$
         'usageLimit', trim_scale(usage_limit), 'baseLimit', trim_scale(usage_limit), 'currentUsage', trim_scale(current_usage), 'reservedUsage', trim_scale(reserved_usage),
         'remaining', trim_scale(remaining), 'allocated', trim_scale(allocated), 'utilization', trim_scale(utilization),
         'cadence', cadence, 'usagePeriodStart', usage_period_start, 'usagePeriodEnd', usage_period_end,
-        'enforcement', enforcement, 'locked', locked) || truth.block(owner, entity_id)
+        'enforcement', enforcement, 'locked', locked, 'source', source, 'defaultId', default_id) || truth.block(owner, entity_id)
     from found
     order by coalesce(number::text, word) is null,
              case when sort_order = 'asc' then number end, case when sort_order = 'desc' then number end desc,
              case when sort_order = 'asc' then word end collate "C", case when sort_order = 'desc' then word end collate "C" desc,
+             not is_used and sort_by in ('utilization', 'currentUsage', 'usageLimit'),
              entity_id collate "C", capability_id collate "C", cardinality(scope_entity_ids), scope_entity_ids collate "C", name collate "C"
 $$;
 
@@ -273,7 +314,7 @@ as $$
         from (
             select * from truth.budgets(owner) where capability_id = any (capabilities)
             union all
-            select entity_id, display_name, type_id, parent_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null, created_at, depth, path, line
+            select entity_id, display_name, type_id, parent_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null, created_at, depth, path, line, null, null, true
             from truth.entities(owner)
             where capabilities is null
         ) as c
@@ -285,6 +326,7 @@ as $$
     where (g.entity_id, g.display_name, g.type_id, g.parent_id, g.depth, g.path) is distinct from (w.entity_id, w.display_name, w.type_id, w.parent_id, w.depth, w.path)
         or (g.capability_id, g.usage_limit, g.current_usage, g.reserved_usage, g.remaining, g.allocated, round(g.utilization, 12), g.cadence, g.usage_period_start, g.usage_period_end)
             is distinct from (w.capability_id, w.usage_limit, w.current_usage, w.reserved_usage, w.remaining, w.allocated, round(w.utilization, 12), w.cadence, w.usage_period_start, w.usage_period_end)
+        or (g.source, g.default_id) is distinct from (w.source, w.default_id)
         or (g.base_limit, jsonb_build_object('blockedAt', g.blocked_at, 'blockedUntil', g.blocked_until, 'blockedReason', g.blocked_reason))
             is distinct from (w.usage_limit, truth.block(owner, w.entity_id))
         or capabilities is not null and (g.scope_entity_ids, g.name, g.enforcement, g.locked) is distinct from (w.scope_entity_ids, w.name, w.enforcement, w.locked)
@@ -298,13 +340,14 @@ as $$
     with got as (
         select entity_id, display_name, type_id, parent_id, capability_id, scope_entity_ids, name, usage_limit, current_usage, reserved_usage, remaining, allocated,
                round(utilization, 12) as utilization, cadence, usage_period_start, usage_period_end, enforcement, locked,
-               jsonb_build_object('blockedAt', blocked_at, 'blockedUntil', blocked_until, 'blockedReason', blocked_reason) as block
+               jsonb_build_object('blockedAt', blocked_at, 'blockedUntil', blocked_until, 'blockedReason', blocked_reason) as block, source, default_id
         from gov_budgets
         where owner_id = owner
     ), wanted as (
         select entity_id, display_name, type_id, parent_id, capability_id, scope_entity_ids, name, usage_limit, current_usage, reserved_usage, remaining, allocated,
-               round(utilization, 12), cadence, usage_period_start, usage_period_end, enforcement, locked, truth.block(owner, entity_id)
+               round(utilization, 12), cadence, usage_period_start, usage_period_end, enforcement, locked, truth.block(owner, entity_id), source, default_id
         from truth.budgets(owner)
+        where is_used
     )
     select string_agg(line, E'\n' order by line)
     from (

@@ -92,8 +92,8 @@ union all
 select id, '{}', 'ai-tokens', 'P1M', round(:tokens * case id when 'team-platform' then 0.150 else 0.120 end)
 from teams
 union all
-select format('user-%s', to_char(n, 'fm000')), '{}', 'ai-tokens', 'P1M', round(:tokens * 0.025)
-from generate_series(1, 120) as n
+-- the one user who has a budget of its own in the place of everybody's
+values ('user-004', '{}'::text[], 'ai-tokens', 'P1M', round(:tokens * 0.040))
 union all
 select format('agent-%s', to_char(n, 'fm000')), '{}', 'ai-tokens', 'P1M', round(:tokens * 0.015)
 from generate_series(1, 240) as n
@@ -101,6 +101,13 @@ union all
 select format('agent-%s', to_char(n, 'fm000')), '{}', 'ai-requests', 'PT1M',
        greatest(1, round(:requests * case when n % 30 = 0 then 0.001 else 0.030 end))
 from generate_series(1, 240) as n;
+
+-- Every user has this one by default: no row for each, and none for whoever comes tomorrow.
+select gov_upsert_default_assignments(:'owner', jsonb_build_array(jsonb_build_object(
+           'typeId', 'user',
+           'capabilityId', 'ai-tokens',
+           'usageLimit', round(:tokens * 0.025),
+           'cadence', 'P1M')));
 
 select gov_upsert_assignments(:'owner', jsonb_build_object('assignments', jsonb_agg(jsonb_build_object(
            'entityId', entity_id,

@@ -21,6 +21,18 @@ limit 10;
 \echo '(A check and an ingest are two steps: requests in flight together can carry a budget a little past its limit.)'
 
 \echo
+\echo 'Users have their budget by a default, and one has its own in its place. Some of them, from gov_tree():'
+\echo
+select rpad(entity_id, 36) as user,
+       to_char(usage_limit, '99,999,999') as of_limit,
+       to_char(current_usage, '99,999,999') as used,
+       source
+from gov_tree(:'owner', '{ai-tokens}', 'team-platform')
+where type_id = 'user'
+order by source desc, current_usage desc, entity_id
+limit 4;
+
+\echo
 \echo 'Alerts on the way, of departments and teams (the table gov_alerts, and LISTEN governance_alerts):'
 \echo
 select to_char(raised_at, 'HH24:MI:SS') as at,
@@ -152,7 +164,7 @@ select gov_report(:'owner', under_entity_id => (
 \echo
 select case count(*)
            when 0 then format('gov_verify() returns no rows: every one of %s budgets equals the ledger of %s events.',
-                              (select count(*) from gov_assignments), (select count(*) from gov_events))
+                              (select count(*) from gov_used_assignments), (select count(*) from gov_events))
            else format('gov_verify() returns %s rows: counts differ from the ledger!', count(*))
        end
 from gov_verify();

@@ -446,6 +446,154 @@ comment on constraint gov_increase_requests_reason_check on @extschema@.gov_incr
 comment on constraint gov_increase_requests_note_check on @extschema@.gov_increase_requests is 'The note of an answer has 1 to 1000 characters.';
 comment on constraint gov_increase_requests_state_check on @extschema@.gov_increase_requests is 'A request is "open", "approved", "declined" or "withdrawn".';
 
+-- Budgets that every entity of a type has.
+create table @extschema@.gov_default_assignments
+(
+    id uuid not null default '00000000-0000-0000-0000-000000000000',
+    owner_id text collate "C",
+    type_id text collate "C" not null,
+    capability_id text collate "C" not null,
+    scope_type_ids text[] collate "C" not null default '{}',
+    name text collate "C" not null default '',
+    usage_limit numeric,
+    cadence text collate "C",
+    anchor_at timestamptz,
+    anchor_from text collate "C",
+    timezone text collate "C" not null default 'UTC',
+    enforcement text collate "C" not null default 'hard',
+    locked boolean not null default false,
+    alert_thresholds numeric[],
+    call_limit numeric,
+    seed bigint not null default 0,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_default_assignments_pkey primary key (id),
+    constraint gov_default_assignments_key unique nulls not distinct (owner_id, type_id, capability_id, scope_type_ids, name),
+    constraint gov_default_assignments_type_id_fkey
+        foreign key (type_id) references @extschema@.gov_entity_types (id),
+    constraint gov_default_assignments_capability_id_fkey
+        foreign key (capability_id) references @extschema@.gov_capabilities (id),
+    constraint gov_default_assignments_owner_id_check
+        check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_default_assignments_type_id_check
+        check (length(type_id) between 1 and 255 and type_id !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_default_assignments_capability_id_check
+        check (length(capability_id) between 1 and 255 and capability_id !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_default_assignments_scope_type_ids_check
+        check (cardinality(scope_type_ids) = 0
+            or array_ndims(scope_type_ids) = 1 and cardinality(scope_type_ids) <= 8
+                and array_position(scope_type_ids, null) is null and type_id <> all (scope_type_ids)),
+    constraint gov_default_assignments_name_check
+        check (name = '' or length(name) <= 255 and name !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_default_assignments_usage_limit_check
+        check (usage_limit >= 0 and usage_limit < 1000000000000000000),
+    constraint gov_default_assignments_call_limit_check
+        check (call_limit >= 0 and call_limit < 1000000000000000000),
+    constraint gov_default_assignments_cadence_check
+        check (cadence in ('P1M', 'P1D') or cadence ~ '^P([1-9][0-9]{0,3}[YMWD]|T[1-9][0-9]{0,3}[HMS])$'),
+    constraint gov_default_assignments_anchor_at_check
+        check (isfinite(anchor_at)),
+    constraint gov_default_assignments_anchor_from_check
+        check (anchor_from is null
+            or anchor_at is null and length(anchor_from) between 1 and 255 and anchor_from !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_default_assignments_timezone_check
+        check (timezone = 'UTC' or length(timezone) between 1 and 255 and timezone !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_default_assignments_enforcement_check
+        check (enforcement in ('hard', 'soft')),
+    constraint gov_default_assignments_alert_thresholds_check
+        check (cardinality(alert_thresholds) <= 10
+            and array_position(alert_thresholds, null) is null
+            and 1 <= all (alert_thresholds)
+            and 1000000000000000000 > all (alert_thresholds))
+)
+using heap;
+
+comment on table @extschema@.gov_default_assignments is 'budgets that every entity of a type has, each with a count of its own, unless it has an assignment in their place (since 1.1.0)';
+comment on column @extschema@.gov_default_assignments.id is 'drawn by the extension where it is not given or nil';
+comment on column @extschema@.gov_default_assignments.owner_id is 'one of the vendor''s customers; null = every owner. One''s own goes before everybody''s';
+comment on column @extschema@.gov_default_assignments.type_id is 'the type of the entities that have the budget';
+comment on column @extschema@.gov_default_assignments.capability_id is 'the capability that it limits';
+comment on column @extschema@.gov_default_assignments.scope_type_ids is 'for each combination with resolved entities of these types there is a count of its own; {} = one count per entity. Stored sorted and distinct';
+comment on column @extschema@.gov_default_assignments.name is 'tells defaults of one type, capability and scope apart; may be empty';
+comment on column @extschema@.gov_default_assignments.usage_limit is 'the most that each entity may use per window, in the capability''s unit, exact to 9 decimals; null = counted, never blocks';
+comment on column @extschema@.gov_default_assignments.cadence is 'the length of a window: one ISO 8601 duration of one unit, 1 to 9999, such as P1M or PT5M; null = never resets';
+comment on column @extschema@.gov_default_assignments.anchor_at is 'where windows are counted from; null = the calendar, unless anchor_from says something else';
+comment on column @extschema@.gov_default_assignments.anchor_from is 'where the anchor of each entity comes from: created_at = when it was made; else the key of its metadata that holds a day of the month (1 to 31), a date or a time. Where it holds nothing of the kind: the calendar';
+comment on column @extschema@.gov_default_assignments.timezone is 'a name of pg_timezone_names; years, months, weeks and days are local to it';
+comment on column @extschema@.gov_default_assignments.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
+comment on column @extschema@.gov_default_assignments.locked is 'true = tenants may not put assignments in its place, nor change or delete those that are there';
+comment on column @extschema@.gov_default_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
+comment on column @extschema@.gov_default_assignments.call_limit is 'the most that one call may use, whatever is left, exact to 9 decimals; null = as much as is left';
+comment on column @extschema@.gov_default_assignments.seed is 'what the counters of the inherited budgets are named after; drawn by the extension, and drawn again when cadence, anchor_at, anchor_from or timezone change';
+comment on column @extschema@.gov_default_assignments.created_at is 'when the row was made';
+comment on column @extschema@.gov_default_assignments.updated_at is 'when a value of the row last changed';
+comment on constraint gov_default_assignments_type_id_fkey on @extschema@.gov_default_assignments is 'A default is for entities of a type that exists; gov_upsert_entity_types() creates one.';
+comment on constraint gov_default_assignments_capability_id_fkey on @extschema@.gov_default_assignments is 'A default limits a capability that exists; gov_upsert_capabilities() creates one.';
+comment on constraint gov_default_assignments_owner_id_check on @extschema@.gov_default_assignments is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_default_assignments_type_id_check on @extschema@.gov_default_assignments is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_default_assignments_capability_id_check on @extschema@.gov_default_assignments is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_default_assignments_scope_type_ids_check on @extschema@.gov_default_assignments is 'The scope of a default is a list of at most 8 types, and its own type is not one of them.';
+comment on constraint gov_default_assignments_name_check on @extschema@.gov_default_assignments is 'A name is 0 to 255 characters without control characters.';
+comment on constraint gov_default_assignments_usage_limit_check on @extschema@.gov_default_assignments is 'A limit is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
+comment on constraint gov_default_assignments_call_limit_check on @extschema@.gov_default_assignments is 'A limit of a call is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
+comment on constraint gov_default_assignments_cadence_check on @extschema@.gov_default_assignments is 'A cadence is one ISO 8601 duration of one unit, 1 to 9999, such as P1Y, P1M, P30D, P1W, P1D, PT1H, PT5M or PT10S, or null for a budget that never resets.';
+comment on constraint gov_default_assignments_anchor_at_check on @extschema@.gov_default_assignments is 'An anchor is a finite time, or null for the calendar.';
+comment on constraint gov_default_assignments_anchor_from_check on @extschema@.gov_default_assignments is 'An anchor is given (anchor_at) or comes from the entity (anchor_from: created_at, or a key of its metadata, of 1 to 255 characters without control characters).';
+comment on constraint gov_default_assignments_timezone_check on @extschema@.gov_default_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
+comment on constraint gov_default_assignments_enforcement_check on @extschema@.gov_default_assignments is 'Enforcement is "hard" or "soft".';
+comment on constraint gov_default_assignments_alert_thresholds_check on @extschema@.gov_default_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
+
+-- Which inherited budgets have been used, so that what has their counters can be told whose they are. Written by the engine only.
+-- There is no unique key: whoever uses a budget first writes a row in its own transaction, and who else is first does not wait for
+-- it. The worker leaves one of those rows.
+create table @extschema@.gov_default_counts
+(
+    owner_id text collate "C" not null,
+    entity_id text collate "C" not null,
+    default_id uuid not null,
+    scope_entity_ids text[] collate "C" not null default '{}',
+    seed bigint not null,
+    anchor text collate "C",
+    anchor_at timestamptz,
+    salt integer not null default 0,
+    assignment_id uuid not null,
+    counter_id bigint not null,
+    retired boolean not null default false,
+    is_new boolean not null default true,
+    created_at timestamptz not null default now()
+)
+using heap;
+
+create index gov_default_counts_entity_idx on @extschema@.gov_default_counts (owner_id, entity_id);
+
+create index gov_default_counts_assignment_idx on @extschema@.gov_default_counts (assignment_id);
+
+create index gov_default_counts_counter_idx on @extschema@.gov_default_counts (counter_id);
+
+-- Which defaults, as they were at some time, have rows.
+create index gov_default_counts_default_idx on @extschema@.gov_default_counts (default_id, seed);
+
+create index gov_default_counts_new on @extschema@.gov_default_counts (counter_id) where is_new;
+
+-- Without a replica identity, a publication FOR ALL TABLES would make the worker's updates fail.
+alter table @extschema@.gov_default_counts replica identity full;
+
+comment on table @extschema@.gov_default_counts is 'which budgets that entities have by a default were used: one row each, several until the worker has tidied up; the view gov_used_assignments shows them (since 1.1.0)';
+comment on column @extschema@.gov_default_counts.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_default_counts.entity_id is 'the entity whose budget it is';
+comment on column @extschema@.gov_default_counts.default_id is 'the default that it has it by; it may be gone';
+comment on column @extschema@.gov_default_counts.scope_entity_ids is 'the scope of the budget';
+comment on column @extschema@.gov_default_counts.seed is 'that of the default at the time';
+comment on column @extschema@.gov_default_counts.anchor is 'what the default''s anchor_from found: microseconds since 1970 for created_at, or the value in the metadata; null for nothing';
+comment on column @extschema@.gov_default_counts.anchor_at is 'where its windows are counted from; null = the calendar';
+comment on column @extschema@.gov_default_counts.salt is 'how often such a budget of such an entity was retired before';
+comment on column @extschema@.gov_default_counts.assignment_id is 'the id of the budget, made of all that but the seed';
+comment on column @extschema@.gov_default_counts.counter_id is 'its counter, made of all that; below 0';
+comment on column @extschema@.gov_default_counts.retired is 'true: its entity was deleted, or its count given up; the budget is another one by now';
+comment on column @extschema@.gov_default_counts.is_new is 'true: the worker has not looked for other rows of the same budget yet';
+comment on column @extschema@.gov_default_counts.created_at is 'when the row was made';
+
 -- gov_usage_hourly becomes a view, by the parts below. Its table goes on under another name, with its rows, its rights, and what
 -- users have put on it: all of them are of whole hours, and none is rewritten.
 alter table @extschema@.gov_usage_hourly rename to gov_usage_by_time;

@@ -30,6 +30,14 @@ typedef struct GovCatalog
 									 * capability_id, ...) */
 	Oid			assignments_counter;	/* index on (counter_id); invalid when
 										 * dropped */
+	Oid			default_assignments;	/* with what is below it since 1.1.0;
+										 * invalid in an older extension */
+	Oid			default_assignments_key;	/* index on (owner_id, type_id,
+											 * ...); invalid when dropped */
+	Oid			default_counts;
+	Oid			default_counts_entity;	/* index on (owner_id, entity_id);
+										 * invalid when dropped */
+	Oid			default_counts_counter; /* index on (counter_id); likewise */
 	Oid			boosts;			/* invalid in an older extension */
 	Oid			boosts_budget;	/* index on (owner_id, entity_id, valid_until) */
 	Oid			increase_requests;	/* invalid in an older extension */

@@ -140,6 +140,39 @@ gov_lookup_lock(Relation table, Oid index, const GovLookupKey *keys, int nkeys,
 }
 
 /*
+ * Open a table for a scan; NULL if it has no row that the active snapshot could
+ * see, because whatever that sees is in a block by now, or if the extension does
+ * not have the table yet.
+ */
+Relation
+gov_lookup_open_filled(Oid table)
+{
+	Relation	rel;
+
+	if (!OidIsValid(table))
+		return NULL;
+	rel = try_table_open(table, AccessShareLock);
+	if (rel == NULL)
+		gov_error_dropped();
+	if (RelationGetNumberOfBlocks(rel) > 0)
+		return rel;
+	table_close(rel, NoLock);
+	return NULL;
+}
+
+/* Has a table rows, in the sense above? */
+bool
+gov_lookup_is_filled(Oid table)
+{
+	Relation	rel = gov_lookup_open_filled(table);
+
+	if (rel == NULL)
+		return false;
+	table_close(rel, NoLock);
+	return true;
+}
+
+/*
  * Read a column of the last row in the order of an index. *isnull if the table
  * has no row; false if there is no index.
  */

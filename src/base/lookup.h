@@ -42,6 +42,8 @@ extern HeapTuple gov_lookup_next(GovLookup *lookup);
 extern void gov_lookup_end(GovLookup *lookup);
 extern Datum gov_lookup_column(const GovLookup *lookup, HeapTuple row,
 							   const char *column, bool *isnull);
+extern Relation gov_lookup_open_filled(Oid table);
+extern bool gov_lookup_is_filled(Oid table);
 extern bool gov_lookup_last(Relation table, Oid index, AttrNumber column, Datum *value,
 							bool *isnull);
 extern bool gov_lookup_lock(Relation table, Oid index, const GovLookupKey *keys,

@@ -41,6 +41,8 @@ typedef struct GovSharedOwners
 	int64		lost_event;		/* the last event that those may have */
 	uint32		announced;		/* losses of transactions that are about to
 								 * commit */
+	uint32		first_uses;		/* commits that have used a budget by a
+								 * default first */
 } GovSharedOwners;
 
 /*
@@ -113,6 +115,7 @@ typedef enum GovStep
 	GOV_STEP_EXPIRY,
 	GOV_STEP_ROLLUP,
 	GOV_STEP_DENIALS,
+	GOV_STEP_DEFAULTS,
 	GOV_STEP_EVENT_RETENTION,
 	GOV_STEP_HOLD_RETENTION,
 	GOV_STEP_USAGE_MERGE,

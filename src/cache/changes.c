@@ -249,6 +249,13 @@ gov_changes_has_owner(const char *owner, uint32 owner_length)
 	return everything || find_owner(owner, owner_length) != NULL;
 }
 
+/* Has it, or a part of it that was rolled back, emptied a table?  Every snapshot of its sees that. */
+bool
+gov_changes_has_truncated(void)
+{
+	return everything_on_abort;
+}
+
 bool
 gov_changes_has_types(void)
 {

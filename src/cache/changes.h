@@ -15,6 +15,7 @@ extern void gov_changes_note_deleted(const char *owner, uint32 owner_length);
 extern void gov_changes_note_everything(bool also_on_abort);
 
 extern bool gov_changes_has_owner(const char *owner, uint32 owner_length);
+extern bool gov_changes_has_truncated(void);
 extern bool gov_changes_has_types(void);
 extern void gov_changes_note_renamed(void);
 extern bool gov_changes_are_renamed(void);

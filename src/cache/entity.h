@@ -49,8 +49,20 @@ typedef struct GovBudgetMore
 	uint32		alerts;			/* offset of nalerts GovAmounts, ascending */
 	uint16		nalerts;
 	bool		has_anchor;
+	bool		is_inherited;	/* a GovInherited follows */
 	uint32		bounds;			/* offset of a GovBounds; 0: none */
 } GovBudgetMore;
+
+/* What a budget by a default is made of, besides what its entity says. */
+typedef struct GovInherited
+{
+	pg_uuid_t	default_id;
+	int64		seed;
+	GovText		anchor;			/* what the default's anchor_from found; 0:
+								 * nothing */
+	int32		salt;
+	bool		wants_row;		/* it has none of gov_default_counts yet */
+} GovInherited;
 
 typedef struct GovBudget
 {
@@ -65,6 +77,27 @@ typedef struct GovBudget
 	bool		has_limit;
 	bool		is_soft;
 } GovBudget;
+
+/*
+ * A default with a scope: the entity has a budget for each combination with
+ * entities of these types that a call has met (combine.c).
+ */
+typedef struct GovTemplate
+{
+	uint32		capability_hash;
+	GovText		capability_id;
+	GovText		name;
+	uint32		ntypes;
+	uint32		types;			/* offset of ntypes GovTexts, in byte order */
+} GovTemplate;
+
+#define GOV_TEMPLATE_TYPES_MAX	8
+
+typedef struct GovTemplates
+{
+	uint32		count;
+	GovTemplate items[FLEXIBLE_ARRAY_MEMBER];
+} GovTemplates;
 
 /*
  * An entity.  Its budgets are sorted by capability, and within a capability in
@@ -86,6 +119,7 @@ typedef struct GovEntity
 	GovText		type_id;		/* outer */
 	GovText		parent_id;		/* outer; null: a root */
 	bool		is_archived;
+	bool		has_templates;	/* GovTemplates follow the id */
 	uint32		block;			/* offset of the TimestampTz that it is
 								 * blocked until; 0: it is not */
 	GovBudget	budgets[FLEXIBLE_ARRAY_MEMBER];
@@ -127,6 +161,24 @@ gov_entity_id(const GovEntity *entity)
 	return (const GovChars *) &entity->budgets[entity->nbudgets];
 }
 
+/* Where the templates of an entity are that has some. */
+static inline Size
+gov_entity_templates_at(Size id_at, uint32 id_length)
+{
+	return TYPEALIGN(sizeof(uint32), id_at + offsetof(GovChars, bytes) + id_length + 1);
+}
+
+/* Its defaults with a scope; NULL for nearly all. */
+static inline const GovTemplates *
+gov_entity_templates(const GovEntity *entity)
+{
+	if (likely(!entity->has_templates))
+		return NULL;
+	return (const GovTemplates *) ((const char *) entity +
+								   gov_entity_templates_at((const char *) gov_entity_id(entity) - (const char *) entity,
+														   gov_entity_id(entity)->length));
+}
+
 /* Is it blocked at a time?  DT_NOEND: until somebody ends that. */
 static inline bool
 gov_entity_is_blocked(const GovEntity *entity, TimestampTz at, TimestampTz *until)
@@ -142,6 +194,15 @@ gov_budget_more(const GovEntity *entity, const GovBudget *budget)
 {
 	return budget->more == 0 ? &gov_no_more :
 		(const GovBudgetMore *) ((const char *) entity + budget->more);
+}
+
+/* What it is made of if the entity has it by a default; else NULL. */
+static inline const GovInherited *
+gov_budget_inherited(const GovEntity *entity, const GovBudget *budget)
+{
+	const GovBudgetMore *more = gov_budget_more(entity, budget);
+
+	return more->is_inherited ? (const GovInherited *) (more + 1) : NULL;
 }
 
 /* What else bounds it than its limit; NULL for nearly all. */

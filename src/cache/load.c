@@ -223,7 +223,7 @@ take_snapshot(GovLoad *load, int first)
 	if (first > 0)
 		gov_spi_pop_snapshot();
 	if (last->changes != before->changes || last->generation != before->generation)
-		load->policy.is_read = false;
+		load->policy.is_read = load->defaults.is_read = false;
 	load->rolled_up = gov_tail_rolled_up(gov_catalog()->extension);
 	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
 }
@@ -308,6 +308,16 @@ lock_table_and_indexes(Oid relid)
 	table_close(rel, NoLock);
 }
 
+/* The first default that there ever is may come between this and the load, which then locks them itself. */
+static void
+lock_defaults(void)
+{
+	lock_index(gov_catalog()->default_assignments_key);
+	lock_table(gov_catalog()->default_counts);
+	lock_index(gov_catalog()->default_counts_entity);
+	lock_index(gov_catalog()->default_counts_counter);
+}
+
 static void
 lock_what_is_read(void)
 {
@@ -321,6 +331,8 @@ lock_what_is_read(void)
 	if (OidIsValid(catalog->boosts))
 		lock_table(catalog->boosts);
 	lock_index(catalog->boosts_budget);
+	if (gov_load_has_defaults())
+		lock_defaults();
 	lock_table(catalog->alert_policies);
 	lock_index(catalog->alert_policies_key);
 	lock_table(catalog->events);
@@ -365,6 +377,18 @@ gov_load_begin(GovLoad *load, const GovOwnerKey *key)
 														   key->owner_length));
 }
 
+/* What the node of an item says that is being loaded; see gov_node_claim_copy(). */
+const GovEntity *
+gov_load_former(const GovLoad *load, const GovLoaded *item)
+{
+	int			number = item - load->items;
+
+	if (load->since == NULL)
+		return NULL;			/* a private load, or none */
+	Assert(number >= 0 && number < nclaims);
+	return gov_node_claim_copy(&claims[number]);
+}
+
 /* Claim, read and install what a load is about. */
 static GovNodeStatus
 load_items(GovLoad *load, const GovLoaded *ids, int nids, const GovFreshness *since)
@@ -406,7 +430,7 @@ gov_load_more(const GovLoad *from, const GovLoaded *ids, int nids,
  */
 GovNodeStatus
 gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-				const GovFreshness *since)
+				const GovMet *met, const GovFreshness *since)
 {
 	GovLoad		load;
 	GovNodeStatus status;
@@ -418,6 +442,7 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	gov_load_begin(&load, key);
 	load.counts_overdue = true;
 	gov_tail_learn(&load);
+	load.met = met;
 	status = load_items(&load, ids, nids, since);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);

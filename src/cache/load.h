@@ -19,6 +19,22 @@ typedef struct GovLoaded
 								 * sees it */
 } GovLoaded;
 
+/* An entity that a call has met, with its type. */
+typedef struct GovMetEntity
+{
+	const char *id;
+	uint32		id_length;
+	const char *type;
+	uint32		type_length;
+} GovMetEntity;
+
+/* What a call has met, for budgets whose scope it makes; NULL: nothing is known of that. */
+typedef struct GovMet
+{
+	int			count;
+	GovMetEntity *items;
+} GovMet;
+
 typedef struct GovLoadedList
 {
 	int			count;
@@ -29,12 +45,12 @@ typedef struct GovLoadedList
 typedef bool (*GovLoadKnows) (const char *id, uint32 id_length);
 
 extern GovNodeStatus gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids,
-									 int nids, const GovFreshness *since);
+									 int nids, const GovMet *met, const GovFreshness *since);
 extern GovEntity *gov_load_build_bare(const char *id, uint32 id_length, const char *type_id,
 									  const char *parent_id, uint32 parent_length);
 extern void gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-							 bool has_own, TimestampTz now, GovLoadKnows knows,
-							 GovLoadedList *result);
+							 const GovMet *met, bool has_own, TimestampTz now,
+							 GovLoadKnows knows, GovLoadedList *result);
 extern void gov_load_abandon(void);
 #ifdef USE_ASSERT_CHECKING
 extern bool gov_load_has_claims(void);

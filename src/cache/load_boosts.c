@@ -31,9 +31,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/pg_collation.h"
-#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -41,44 +39,25 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
-#include "base/errors.h"
+#include "base/lookup.h"
 #include "cache/load_steps.h"
 #include "ledger/columns.h"
 #include "pure/bytes.h"
 
 #define GOV_BOOSTS_AT_FIRST		8
 
-/*
- * The table of boosts, or NULL if it has no row that the active snapshot could
- * see: whatever that sees is in a block by now.
- */
+/* The table of boosts, or NULL if there is none. */
 Relation
 gov_load_open_boosts(void)
 {
-	Oid			relid = gov_catalog()->boosts;
-	Relation	rel;
-
-	if (!OidIsValid(relid))
-		return NULL;
-	rel = try_table_open(relid, AccessShareLock);
-	if (rel == NULL)
-		gov_error_dropped();
-	if (RelationGetNumberOfBlocks(rel) > 0)
-		return rel;
-	table_close(rel, NoLock);
-	return NULL;
+	return gov_lookup_open_filled(gov_catalog()->boosts);
 }
 
-/* Has any budget a boost, in the sense above? */
+/* Has any budget a boost? */
 bool
 gov_load_has_boosts(void)
 {
-	Relation	rel = gov_load_open_boosts();
-
-	if (rel == NULL)
-		return false;
-	table_close(rel, NoLock);
-	return true;
+	return gov_lookup_is_filled(gov_catalog()->boosts);
 }
 
 static void

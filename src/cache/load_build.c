@@ -158,11 +158,27 @@ add_bounds(const GovLoad *load, StringInfo block, const GovRow *row, const GovBo
 		appendBinaryStringInfo(block, (char *) steps, sizeof(GovLimitStep) * bounds.nsteps);
 }
 
+/* Append what an inherited budget is made of, right behind what few budgets have. */
+static void
+append_inherited(StringInfo block, const GovInheritedRow *row, GovText anchor)
+{
+	GovInherited inherited = {
+		.default_id = row->default_id,
+		.seed = row->seed,
+		.anchor = anchor,
+		.salt = row->salt,
+		.wants_row = row->wants_row
+	};
+
+	appendBinaryStringInfo(block, (char *) &inherited, sizeof(inherited));
+}
+
 /* Append what few budgets have; returns where it is, or 0 if this one has none of it. */
 static uint32
 add_more(const GovLoad *load, StringInfo block, const GovRow *row, const GovBoosts *boosts)
 {
 	GovBudgetMore more = {0};
+	GovText		inherited_anchor = 0;
 	uint32		offset;
 
 	add_scope(block, row, &more);
@@ -173,12 +189,18 @@ add_more(const GovLoad *load, StringInfo block, const GovRow *row, const GovBoos
 		more.timezone = add_column(block, row, GOV_ASSIGNMENT_TIMEZONE);
 	add_alerts(load, block, row, &more);
 	add_bounds(load, block, row, boosts, &more);
+	more.is_inherited = row->inherited != NULL;
 	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0 &&
-		more.bounds == 0)
+		more.bounds == 0 && !more.is_inherited)
 		return 0;
+	if (more.is_inherited && row->inherited->anchor != NULL)
+		inherited_anchor = add_string(block, VARDATA_ANY(row->inherited->anchor),
+									  VARSIZE_ANY_EXHDR(row->inherited->anchor));
 	align_block(block, MAXIMUM_ALIGNOF);
 	offset = block->len;
 	appendBinaryStringInfo(block, (char *) &more, sizeof(more));
+	if (more.is_inherited)
+		append_inherited(block, row->inherited, inherited_anchor);
 	return offset;
 }
 
@@ -219,6 +241,57 @@ add_budget(const GovLoad *load, StringInfo block, const GovEntityRows *rows, uin
 	budget.more = add_more(load, block, row, &rows->boosts);
 	memcpy(block->data + offsetof(GovEntity, budgets) + number * sizeof(GovBudget),
 		   &budget, sizeof(GovBudget));
+}
+
+/* The types of a template, which the array that points to them follows. */
+static void
+add_types(StringInfo block, const GovDefault *from, GovTemplate *template)
+{
+	Datum	   *types;
+	int			ntypes;
+	GovText		texts[GOV_TEMPLATE_TYPES_MAX];
+
+	deconstruct_array(DatumGetArrayTypeP(from->values[GOV_DEFAULT_SCOPE_TYPE_IDS]), TEXTOID, -1, false,
+					  TYPALIGN_INT, &types, NULL, &ntypes);
+	ntypes = Min(ntypes, GOV_TEMPLATE_TYPES_MAX);
+	for (int i = 0; i < ntypes; i++)
+	{
+		text	   *type = DatumGetTextPP(types[i]);
+
+		texts[i] = add_string(block, VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type));
+	}
+	align_block(block, sizeof(GovText));
+	template->types = block->len;
+	template->ntypes = ntypes;
+	appendBinaryStringInfo(block, (char *) texts, sizeof(GovText) * ntypes);
+}
+
+/* Append the entity's templates behind its id, and then what they point to. */
+static void
+add_templates(StringInfo block, const GovEntityRows *rows)
+{
+	uint32		count = rows->ntemplates;
+	Size		at;
+
+	align_block(block, sizeof(uint32));
+	appendBinaryStringInfo(block, (char *) &count, sizeof(count));
+	at = block->len;
+	appendStringInfoSpaces(block, count * sizeof(GovTemplate));
+	for (uint32 i = 0; i < count; i++)
+	{
+		const GovDefault *from = rows->templates[i];
+		text	   *capability = DatumGetTextPP(from->values[GOV_DEFAULT_CAPABILITY_ID]);
+		text	   *name = DatumGetTextPP(from->values[GOV_DEFAULT_NAME]);
+		GovTemplate template = {0};
+
+		template.capability_hash = gov_entity_text_hash(VARDATA_ANY(capability),
+														VARSIZE_ANY_EXHDR(capability));
+		template.capability_id = add_string(block, VARDATA_ANY(capability), VARSIZE_ANY_EXHDR(capability));
+		if (VARSIZE_ANY_EXHDR(name) > 0)
+			template.name = add_string(block, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+		add_types(block, from, &template);
+		memcpy(block->data + at + i * sizeof(GovTemplate), &template, sizeof(template));
+	}
 }
 
 /* Append until when the entity is blocked; returns where it is, or 0 if it is not. */
@@ -322,6 +395,9 @@ gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovEntit
 	block.len = start;
 
 	add_string(&block, item->id, item->id_length);
+	head.has_templates = rows->ntemplates > 0;
+	if (head.has_templates)
+		add_templates(&block, rows);
 	for (uint32 i = 0; i < rows->nbudgets; i++)
 		add_budget(load, &block, rows, i);
 	head.block = add_block(&block, &rows->entity);

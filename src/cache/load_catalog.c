@@ -49,8 +49,8 @@ typedef struct GovCatalogTables
 	Relation	entities;
 	Relation	assignments;
 	Relation	boosts;			/* NULL: there are none */
+	GovDefaultTables defaults;
 	GovEntityRows rows;			/* of the entity at hand */
-	uint32		capacity;		/* of its budgets */
 } GovCatalogTables;
 
 static Relation
@@ -79,7 +79,7 @@ keep_row(Relation rel, HeapTuple tuple)
 	bool	   *nulls = (bool *) (values + desc->natts);
 
 	heap_deform_tuple(heap_copytuple(tuple), desc, values, nulls);
-	return (GovRow) {values, nulls};
+	return (GovRow) {.values = values, .nulls = nulls};
 }
 
 /* The thresholds of a policy that a condition finds; 0 if there is none. */
@@ -168,52 +168,53 @@ read_policy(GovLoad *load)
 	table_close(rel, NoLock);
 }
 
-static void
-keep_budget(GovLoad *load, GovCatalogTables *tables, HeapTuple tuple, uint32 number)
+/* Add a budget to those of an entity. */
+void
+gov_load_add_budget(GovLoad *load, GovEntityRows *rows, const GovRow *row)
 {
-	GovRow		row = keep_row(tables->assignments, tuple);
-
-	if (number >= tables->capacity)
+	if (rows->nbudgets >= rows->capacity)
 	{
-		tables->capacity *= 2;
-		tables->rows.budgets = repalloc_huge(tables->rows.budgets,
-											 sizeof(GovRow) * tables->capacity);
+		rows->capacity *= 2;
+		rows->budgets = repalloc_huge(rows->budgets, sizeof(GovRow) * rows->capacity);
 	}
-	tables->rows.budgets[number] = row;
-	if (!load->policy.is_read && row.nulls[GOV_ASSIGNMENT_ALERT_THRESHOLDS])
+	rows->budgets[rows->nbudgets++] = *row;
+	if (!load->policy.is_read && row->nulls[GOV_ASSIGNMENT_ALERT_THRESHOLDS])
 		read_policy(load);
 }
 
-/* The budgets of an entity; returns how many there are. */
-static uint32
+/* Read the budgets of an entity. */
+static void
 read_budgets(GovLoad *load, GovCatalogTables *tables, Datum id)
 {
 	Oid			index = gov_catalog()->assignments_key;
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	uint32		count = 0;
 
+	tables->rows.nbudgets = 0;
 	text_key(&keys[0], GOV_ASSIGNMENT_OWNER_ID + 1, load->owner);
 	text_key(&keys[1], GOV_ASSIGNMENT_ENTITY_ID + 1, id);
 	scan = systable_beginscan(tables->assignments, index, OidIsValid(index),
 							  GetActiveSnapshot(), 2, keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		keep_budget(load, tables, tuple, count++);
+	{
+		GovRow		row = keep_row(tables->assignments, tuple);
+
+		gov_load_add_budget(load, &tables->rows, &row);
+	}
 	systable_endscan(scan);
-	return count;
 }
 
-/* Read an entity with its budgets; NULL if there is none. */
-static GovEntity *
+/* Read an entity with its budgets; false if there is none. */
+static bool
 read_entity(GovLoad *load, GovCatalogTables *tables, const GovLoaded *item)
 {
 	Oid			index = gov_catalog()->entities_pkey;
 	Datum		id = PointerGetDatum(cstring_to_text_with_len(item->id, item->id_length));
+	GovEntityRows *rows = &tables->rows;
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	GovEntity  *entity = NULL;
 
 	text_key(&keys[0], GOV_ENTITY_OWNER_ID + 1, load->owner);
 	text_key(&keys[1], GOV_ENTITY_ID + 1, id);
@@ -222,47 +223,85 @@ read_entity(GovLoad *load, GovCatalogTables *tables, const GovLoaded *item)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		GovEntityRows *rows = &tables->rows;
-
 		rows->entity = keep_row(tables->entities, tuple);
-		rows->nbudgets = read_budgets(load, tables, id);
+		read_budgets(load, tables, id);
+		rows->ntemplates = 0;
+		if (tables->defaults.defaults != NULL)
+			gov_load_inherited(load, &tables->defaults, item, id, rows);
 		memset(&rows->boosts, 0, sizeof(rows->boosts));
 		if (tables->boosts != NULL && rows->nbudgets > 0)
 			gov_load_boosts(load, tables->boosts, id, &rows->boosts);
-		entity = gov_load_build_entity(load, item, rows);
 	}
 	systable_endscan(scan);
-	return entity;
+	return HeapTupleIsValid(tuple);
+}
+
+static void
+open_tables(GovCatalogTables *tables)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	memset(tables, 0, sizeof(*tables));
+	tables->entities = open_table(catalog->entities);
+	tables->assignments = open_table(catalog->assignments);
+	tables->boosts = gov_load_open_boosts();
+	tables->defaults.budget = RelationGetDescr(tables->assignments);
+	gov_load_open_defaults(&tables->defaults);
+	tables->rows.capacity = GOV_BUDGETS_AT_FIRST;
+	tables->rows.budgets = palloc(sizeof(GovRow) * tables->rows.capacity);
+}
+
+static void
+close_tables(GovCatalogTables *tables)
+{
+	gov_load_close_defaults(&tables->defaults);
+	if (tables->boosts != NULL)
+		table_close(tables->boosts, NoLock);
+	table_close(tables->assignments, NoLock);
+	table_close(tables->entities, NoLock);
 }
 
 /* Fill in the entity of each item from the first on, under the active snapshot. */
 void
 gov_load_entities(GovLoad *load, int first)
 {
-	const GovCatalog *catalog = gov_catalog();
 	MemoryContext rows = AllocSetContextCreate(CurrentMemoryContext, "governance load rows",
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = CurrentMemoryContext;
-	GovCatalogTables tables = {.capacity = GOV_BUDGETS_AT_FIRST};
+	GovCatalogTables tables;
 
 	Assert(first < load->count);
 	GOV_FAULT(GOV_FAULT_STATEMENT);
-	tables.entities = open_table(catalog->entities);
-	tables.assignments = open_table(catalog->assignments);
-	tables.boosts = gov_load_open_boosts();
-	tables.rows.budgets = palloc(sizeof(GovRow) * tables.capacity);
+	open_tables(&tables);
 	MemoryContextSwitchTo(rows);
 	for (int i = first; i < load->count; i++)
 	{
+		GovLoaded  *item = &load->items[i];
+
 		CHECK_FOR_INTERRUPTS();
-		load->items[i].entity = read_entity(load, &tables, &load->items[i]);
+		item->entity = read_entity(load, &tables, item) ?
+			gov_load_build_entity(load, item, &tables.rows) : NULL;
 		MemoryContextReset(rows);
 	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(rows);
 	pfree(tables.rows.budgets);
-	if (tables.boosts != NULL)
-		table_close(tables.boosts, NoLock);
-	table_close(tables.assignments, NoLock);
-	table_close(tables.entities, NoLock);
+	close_tables(&tables);
+}
+
+/*
+ * Read the rows of an entity and its budgets, for who needs no node, under the
+ * active snapshot; false if there is no such entity.
+ */
+bool
+gov_load_rows(GovLoad *load, const GovLoaded *item, GovEntityRows *rows)
+{
+	GovCatalogTables tables;
+	bool		is_there;
+
+	open_tables(&tables);
+	is_there = read_entity(load, &tables, item);
+	*rows = tables.rows;
+	close_tables(&tables);
+	return is_there;
 }

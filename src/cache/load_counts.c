@@ -89,9 +89,11 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	GovLoaded  *item = &load->items[number];
 	const GovBudget *budget = &item->entity->budgets[b];
 	GovSharedCounter *counter = &item->counters[b];
+	const GovInherited *inherited = gov_budget_inherited(item->entity, budget);
 	GovKept		kept = GOV_KEPT_NOT;
 
 	counter->id = budget->counter_id;
+	counter->wants_row = inherited != NULL && inherited->wants_row;
 	counter->window.start = counter->window.end = DT_NOBEGIN;
 	if (load->claims != NULL)
 		kept = gov_node_claim_has_counter(&load->claims[number], item->entity, b, load->now);
@@ -103,8 +105,9 @@ begin_counter(GovLoad *load, int number, uint32 b)
 		return false;			/* shared memory has it */
 	set_window(load, item->entity, budget, counter);
 	Assert(counter->window.start < counter->window.end);
-	if (item->is_own == NULL)
-		return true;
+	if (item->is_own == NULL || inherited != NULL)
+		return true;			/* one that has come back may have been used
+								 * by others, see add_own() */
 	gov_own_counts(counter, &budget->id);
 	return false;
 }
@@ -256,6 +259,32 @@ read_recounted(GovLoad *load)
 	}
 }
 
+/*
+ * Add what this transaction has charged to budgets by defaults that only it sees,
+ * which may have been others' before.
+ */
+static void
+add_own(const GovLoad *load)
+{
+	for (int i = 0; i < load->count; i++)
+	{
+		GovLoaded  *item = &load->items[i];
+
+		for (uint32 b = 0; b < (item->entity ? item->entity->nbudgets : 0); b++)
+		{
+			const GovBudget *budget = &item->entity->budgets[b];
+			GovSharedCounter *counter = &item->counters[b];
+			GovSharedCounter own = {.id = counter->id, .window = counter->window};
+
+			if (!item->is_own[b] || gov_budget_inherited(item->entity, budget) == NULL)
+				continue;
+			gov_own_counts(&own, &budget->id);
+			counter->total += own.total;
+			counter->held += own.held;
+		}
+	}
+}
+
 /* Fill in the counters of each item. */
 void
 gov_load_counters(GovLoad *load)
@@ -272,6 +301,8 @@ gov_load_counters(GovLoad *load)
 	gov_load_holds(&reading);
 	for (int i = 0; i < reading.count; i++)
 		reading.list[i].counter->booked = reading.list[i].counter->total;
+	if (load->has_own)
+		add_own(load);
 }
 
 static Datum
@@ -295,12 +326,9 @@ counter_id_array(const GovLoad *load)
 										   TYPALIGN_DOUBLE));
 }
 
-/*
- * Find the budgets that this transaction has made, or given a new counter: they
- * are invisible to the same snapshot without our own rows.
- */
-void
-gov_load_own_budgets(GovLoad *load)
+/* Ask which of the budgets' counters are visible in gov_assignments. */
+static void
+find_own_assignments(GovLoad *load)
 {
 	Datum		args[1] = {counter_id_array(load)};
 	GovSpi		spi;
@@ -329,4 +357,54 @@ gov_load_own_budgets(GovLoad *load)
 	}
 	Assert(row == nvisible);
 	gov_spi_end(&spi);
+}
+
+static bool
+has_counter(const GovEntity *entity, int64 counter_id)
+{
+	for (uint32 b = 0; b < (entity ? entity->nbudgets : 0); b++)
+	{
+		if (entity->budgets[b].counter_id == counter_id)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A budget by a default has no row to be seen or not: others have it if the
+ * entity has it in what they see.
+ */
+static void
+find_own_inherited(GovLoad *load)
+{
+	GovLoad		others = *load;
+
+	others.policy.is_read = others.defaults.is_read = false;
+	others.items = palloc(sizeof(GovLoaded) * load->count);
+	memcpy(others.items, load->items, sizeof(GovLoaded) * load->count);
+	gov_load_entities(&others, 0);
+	for (int i = 0; i < load->count; i++)
+	{
+		const GovEntity *entity = load->items[i].entity;
+
+		for (uint32 b = 0; b < (entity ? entity->nbudgets : 0); b++)
+		{
+			if (entity->budgets[b].counter_id < 0)
+				load->items[i].is_own[b] = !has_counter(others.items[i].entity,
+														entity->budgets[b].counter_id);
+		}
+	}
+	pfree(others.items);
+}
+
+/*
+ * Find the budgets that this transaction has made, or given a new counter: they
+ * are invisible to the same snapshot without our own rows, which is active.
+ */
+void
+gov_load_own_budgets(GovLoad *load)
+{
+	find_own_assignments(load);
+	if (gov_load_has_defaults())
+		find_own_inherited(load);
 }

@@ -95,21 +95,23 @@ read_private(GovLoad *load, const GovLoaded *ids, int nids, GovLoadKnows knows)
  */
 void
 gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
-				 bool has_own, TimestampTz now, GovLoadKnows knows, GovLoadedList *result)
+				 const GovMet *met, bool has_own, TimestampTz now, GovLoadKnows knows,
+				 GovLoadedList *result)
 {
 	GovLoad		load;
 
 	gov_load_begin(&load, key);
 	load.now = now;
+	load.met = met;
 	load.counts_overdue = has_own;
 	load.has_own = has_own;
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	read_private(&load, ids, nids, knows);
 	if (has_own && load.count > 0)
 	{
+		/* what is its own is counted, in whichever rows it is by now */
 		gov_spi_set_snapshot(GOV_SNAPSHOT_COMMITTED);
 		gov_load_own_budgets(&load);
-		gov_spi_set_snapshot(GOV_SNAPSHOT_LATEST);
 	}
 	gov_load_counters(&load);
 	gov_spi_pop_snapshot();

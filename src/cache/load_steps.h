@@ -26,6 +26,24 @@ typedef struct GovPolicyRead
 	Datum		thresholds;		/* numeric[], or 0 */
 } GovPolicyRead;
 
+/* A default, as its row was copied. */
+typedef struct GovDefault
+{
+	const Datum *values;
+	const bool *nulls;
+	bool		is_shadowed;	/* the owner has one of its own in its place */
+} GovDefault;
+
+/* The defaults of a type that apply to the load's owner. */
+typedef struct GovDefaultsRead
+{
+	bool		is_read;
+	text	   *type;
+	int			count;
+	int			capacity;
+	GovDefault *items;
+} GovDefaultsRead;
+
 /* What a load is about, shared by its steps. */
 typedef struct GovLoad
 {
@@ -39,10 +57,14 @@ typedef struct GovLoad
 	int			capacity;		/* of items */
 	const GovFreshness *since;	/* what must be in memory; not in a private
 								 * load */
+	const GovMet *met;			/* by the call; or NULL */
 	bool		counts_overdue; /* holds past their time too */
 	bool		has_own;		/* counts only what this transaction alone
 								 * has; own_counts.c */
+	bool		has_replaced;	/* reads budgets by defaults too that an
+								 * assignment has taken the place of */
 	GovPolicyRead policy;		/* under the active snapshot */
+	GovDefaultsRead defaults;	/* likewise */
 	int64		rolled_up;		/* so much was, before the snapshot */
 	const GovTailRead *tail;	/* read before; NULL if it was not */
 	bool		holds_met;		/* there were holds */
@@ -50,12 +72,40 @@ typedef struct GovLoad
 								 * read again */
 } GovLoad;
 
-/* A row that was copied out of its table. */
+/* What a budget by a default is made of; see GovInherited. */
+typedef struct GovInheritedRow
+{
+	pg_uuid_t	default_id;
+	int64		seed;
+	text	   *anchor;			/* or NULL */
+	int32		salt;
+	bool		wants_row;
+} GovInheritedRow;
+
+/* A row that was copied out of its table, or one of a budget by a default. */
 typedef struct GovRow
 {
 	const Datum *values;
 	const bool *nulls;
+	const GovInheritedRow *inherited;	/* NULL: it has a row */
 } GovRow;
+
+/* What gov_default_counts says of an entity. */
+typedef struct GovCountRow
+{
+	pg_uuid_t	default_id;
+	Datum		scope;
+	int64		counter_id;
+	int32		salt;
+	bool		is_retired;
+} GovCountRow;
+
+typedef struct GovCountRows
+{
+	int			count;
+	int			capacity;
+	GovCountRow *items;
+} GovCountRows;
 
 /* What is added to the limit of a budget for a time. */
 typedef struct GovBoost
@@ -82,8 +132,21 @@ typedef struct GovEntityRows
 	GovRow		entity;
 	GovRow	   *budgets;
 	uint32		nbudgets;
+	uint32		capacity;		/* of budgets */
+	uint32		nown;			/* of them, the first: the entity's own, where
+								 * there are defaults */
 	GovBoosts	boosts;
+	const GovDefault **templates;	/* those with a scope */
+	uint32		ntemplates;
 } GovEntityRows;
+
+/* The tables that budgets by defaults come from. */
+typedef struct GovDefaultTables
+{
+	Relation	defaults;		/* NULL: there are none */
+	Relation	counts;			/* NULL: none was used */
+	TupleDesc	budget;			/* what a row of gov_assignments looks like */
+} GovDefaultTables;
 
 /* A counter to be read. */
 typedef struct GovWanted
@@ -105,15 +168,44 @@ extern void gov_load_begin(GovLoad *load, const GovOwnerKey *key);
 extern void gov_load_make_room(GovLoad *load);
 extern void gov_load_add(GovLoad *load, const char *id, uint32 id_length);
 extern const char *gov_load_copy(const GovLoad *load, const char *id, uint32 id_length);
+extern const GovEntity *gov_load_former(const GovLoad *load, const GovLoaded *item);
 extern GovNodeStatus gov_load_more(const GovLoad *from, const GovLoaded *ids, int nids,
 								   const GovFreshness *since);
 
 /* load_catalog.c */
 extern void gov_load_entities(GovLoad *load, int first);
+extern bool gov_load_rows(GovLoad *load, const GovLoaded *item, GovEntityRows *rows);
+extern void gov_load_add_budget(GovLoad *load, GovEntityRows *rows, const GovRow *row);
 
 /* load_build.c */
 extern GovEntity *gov_load_build_entity(const GovLoad *load, const GovLoaded *item,
 										const GovEntityRows *rows);
+
+/* load_defaults.c */
+extern bool gov_load_has_defaults(void);
+extern bool gov_load_open_defaults(GovDefaultTables *tables);
+extern void gov_load_close_defaults(GovDefaultTables *tables);
+extern void gov_load_read_defaults(GovLoad *load, Relation rel, Datum type);
+extern void gov_load_read_counts(const GovLoad *load, Relation rel, Datum id, GovCountRows *counts);
+
+/* load_inherited.c */
+extern void gov_load_inherited(GovLoad *load, const GovDefaultTables *tables,
+							   const GovLoaded *item, Datum id, GovEntityRows *rows);
+
+/* load_scopes.c */
+typedef struct GovScopes
+{
+	int			count;
+	int			nmet;			/* of them, the first: they are wanted */
+	int			capacity;
+	Datum	   *items;			/* text[], sorted */
+} GovScopes;
+
+extern void gov_load_scopes_met(const GovLoad *load, const GovDefault *from, GovScopes *scopes);
+extern void gov_load_scopes_kept(const GovEntity *former, const GovDefault *from, GovScopes *scopes);
+extern bool gov_load_scopes_add(GovScopes *scopes, Datum scope);
+extern bool gov_load_are_same_texts(Datum left, Datum right);
+extern bool gov_load_are_same_lists(Datum left, Datum right);
 
 /* load_boosts.c */
 extern Relation gov_load_open_boosts(void);

@@ -221,6 +221,29 @@ gov_node_content_has_pins(const GovSharedNode *node)
 }
 
 /*
+ * Find the pinned counter of a budget that the node's entity does not have any
+ * more; NULL if there is none.
+ */
+GovSharedCounter *
+gov_node_find_orphan(GovSharedNode *node, const pg_uuid_t *id)
+{
+	uint32		budget;
+
+	for (;;)
+	{
+		GovSharedCounter *counters = gov_node_counters(node);
+
+		if (gov_node_content_find_budget(node, id, 0, &budget) &&
+			counters[budget].place == GOV_PLACE_HERE &&
+			pg_atomic_read_u32(&counters[budget].pins) > 0)
+			return &counters[budget];
+		if (node->attic == 0)
+			return NULL;
+		node = gov_address(node->attic);
+	}
+}
+
+/*
  * Is a counter of the node pinned, or one in its attic, whose budget may be
  * gone?
  */
@@ -434,4 +457,21 @@ gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length)
 			break;
 	}
 	ConditionVariableCancelSleep();
+}
+
+/* Has an id's entity, as it is in memory, a budget with this counter? */
+bool
+gov_node_has_counter(const GovOwnerKey *key, const char *id, uint32 id_length, int64 counter_id)
+{
+	const GovSharedNode *node;
+	const GovEntity *entity;
+	bool		result = false;
+
+	gov_stripe_lock(gov_stripe(key->stripe), LW_SHARED);
+	node = gov_node_find(key, id, id_length);
+	entity = node != NULL ? gov_node_entity(node) : NULL;
+	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0) && !result; i++)
+		result = entity->budgets[i].counter_id == counter_id;
+	gov_stripe_unlock(gov_stripe(key->stripe));
+	return result;
 }

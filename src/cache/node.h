@@ -47,6 +47,8 @@ typedef struct GovSharedCounter
 	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
 	uint8		place;			/* GovPlace */
 	bool		has_later;		/* the tables had usage of a later window */
+	bool		wants_row;		/* whoever charges it says so in
+								 * gov_default_counts; first_use.c */
 	GovAmount	held;			/* open holds, committed and in flight */
 	GovAmount	covered;		/* of total: in the place of holds that are
 								 * being settled, and are in held too */
@@ -199,6 +201,7 @@ extern GovNodeStatus gov_node_status(const GovSharedNode *node,
 extern GovSharedCounter *gov_node_counter(const GovSharedNode *node, uint32 budget);
 extern bool gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 								 uint32 guess, uint32 *budget);
+extern GovSharedCounter *gov_node_find_orphan(GovSharedNode *node, const pg_uuid_t *id);
 extern bool gov_node_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 										 uint32 guess, uint32 *budget);
 extern bool gov_node_content_has_pins(const GovSharedNode *node);
@@ -214,6 +217,8 @@ extern GovNodeStatus gov_node_look(const GovOwnerKey *key, const char *id,
 								   uint32 id_length, const GovFreshness *since);
 extern GovNodeStatus gov_node_climb(const GovOwnerKey *key, GovPlaceInChain *place,
 									const GovFreshness *since);
+extern bool gov_node_has_counter(const GovOwnerKey *key, const char *id,
+								 uint32 id_length, int64 counter_id);
 extern void gov_node_wait(const GovOwnerKey *key, const char *id, uint32 id_length);
 
 #endif							/* GOV_NODE_H */

@@ -278,6 +278,9 @@ find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
  * did (keep.c), but may end at another time if it began while that rule was being
  * changed.
  *
+ * A row of gov_default_counts that somebody has committed stays, and the load
+ * may have been too early to see it.
+ *
  * If it was loaded for a later window (gov_counter_must_load), it turns to
  * that.  Nobody has usage of that window in flight: whoever had some when the
  * counter went back to an earlier window has ended, because only a counter
@@ -292,6 +295,7 @@ renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, bool was_
 	if (!is_other && anew->window.start == counter->window.start &&
 		anew->window.end > anew->window.start)	/* it was loaded */
 		counter->window.end = anew->window.end;
+	counter->wants_row = anew->wants_row && (is_other || counter->wants_row);
 	if (!is_other && anew->window.start <= counter->window.start)
 		return;
 	counter->id = anew->id;

@@ -140,6 +140,34 @@ gov_node_claim_has_counter(const GovClaim *claim, const GovEntity *entity, uint3
 	return result;
 }
 
+/*
+ * A copy of what the claimed node says, but for its outer strings; NULL unless
+ * it has templates.
+ */
+GovEntity *
+gov_node_claim_copy(const GovClaim *claim)
+{
+	GovEntity  *copy = NULL;
+	Size		capacity = 0;
+
+	for (;;)
+	{
+		const GovEntity *entity;
+		Size		size;
+
+		gov_stripe_lock(claim->stripe, LW_SHARED);
+		entity = gov_node_content(claimed_node(claim));
+		size = entity->has_templates ? entity->size : 0;
+		if (size > 0 && size <= capacity)
+			memcpy(copy, entity, size);
+		gov_stripe_unlock(claim->stripe);
+		if (size <= capacity)
+			return size == 0 ? NULL : copy;
+		copy = palloc(size);
+		capacity = size;
+	}
+}
+
 static void
 make_room_for_absent(GovSharedStripe *stripe)
 {

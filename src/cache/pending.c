@@ -61,6 +61,8 @@ typedef struct GovPendingEntry
 	GovAmount	booked;			/* of taken and relief */
 	GovCrossing crossing;
 	bool		is_crossing;
+	bool		has_row;		/* it has written that its budget is used */
+	uint8		slot;			/* of the owner, if it has */
 	int			level;			/* of the (sub)transaction */
 	int			next;			/* older entry in the chain, or -1 */
 } GovPendingEntry;
@@ -243,6 +245,42 @@ gov_pending_uncharge(int number, const GovCharge *charge)
 	entry->counter->total -= Max(charge->usage, 0);
 	entry->counter->covered -= charge->covered;
 	Assert(gov_counter_is_sound(entry->counter));
+}
+
+/* Has the transaction written that the counter's budget is used? */
+bool
+gov_pending_has_row(const GovSharedCounter *counter)
+{
+	if (nentries == 0)
+		return false;
+	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
+	{
+		if (entries[i].counter == counter && entries[i].counter_id == counter->id &&
+			entries[i].has_row)
+			return true;
+	}
+	return false;
+}
+
+/* Has the transaction written that of any budget? */
+bool
+gov_pending_has_rows(void)
+{
+	for (int i = 0; i < nentries; i++)
+	{
+		if (entries[i].has_row)
+			return true;
+	}
+	return false;
+}
+
+/* It has, in the (sub)transaction of this entry, of an owner of this slot. */
+void
+gov_pending_note_row(int number, uint8 slot)
+{
+	Assert(number < nentries && entries[number].level == GetCurrentTransactionNestLevel());
+	entries[number].has_row = true;
+	entries[number].slot = slot;
 }
 
 /*
@@ -439,6 +477,17 @@ note_later_event(const GovPendingEntry *entry)
 	gov_stripe_unlock(entry->stripe);
 }
 
+/* Everybody sees by now that the counter's budget is used. */
+static void
+publish_row(const GovPendingEntry *entry)
+{
+	gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
+	if (entry->counter->id == entry->counter_id)
+		entry->counter->wants_row = false;
+	entry->stripe->owners[entry->slot].first_uses++;
+	gov_stripe_unlock(entry->stripe);
+}
+
 /* The transaction has committed: give back what it queued. */
 void
 gov_pending_commit(void)
@@ -449,6 +498,8 @@ gov_pending_commit(void)
 
 		unlink_newest(nentries - 1);
 		note_later_event(entry);
+		if (entry->has_row)
+			publish_row(entry);
 		apply_entry(entry, entry->relief, entry->held_relief, unbooked_usage(entry));
 		nentries--;
 	}
@@ -502,6 +553,11 @@ gov_pending_merge(int level)
 		entry->held_relief += child.held_relief;
 		entry->covered += child.covered;
 		entry->booked += child.booked;
+		if (child.has_row)
+		{
+			entry->has_row = true;
+			entry->slot = child.slot;
+		}
 		Assert(is_sound(entry));
 		unpin_counter(child.counter);
 	}

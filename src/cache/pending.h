@@ -33,6 +33,9 @@ extern void gov_pending_make_room(int ncharges);
 extern int	gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
 							   const GovCharge *charge);
 extern void gov_pending_uncharge(int entry, const GovCharge *charge);
+extern bool gov_pending_has_row(const GovSharedCounter *counter);
+extern bool gov_pending_has_rows(void);
+extern void gov_pending_note_row(int entry, uint8 slot);
 extern GovCharge gov_pending_relief(const GovSharedCounter *counter);
 extern bool gov_pending_has_written(void);
 extern bool gov_pending_is_empty(void);

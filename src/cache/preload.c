@@ -34,5 +34,5 @@ gov_preload(const GovOwnerKey *owner, GovLoaded *ids, int nids)
 			ids[count++] = ids[i];
 	}
 	if (count > 1)
-		gov_load_shared(owner, ids, count, &since);
+		gov_load_shared(owner, ids, count, NULL, &since);
 }

@@ -145,13 +145,14 @@ knows_id(const char *id, uint32 id_length)
 
 /* Load ids with their ancestors, and counters with their windows of a time. */
 void
-gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, TimestampTz now)
+gov_private_load(const GovOwnerKey *key, const GovLoaded *ids, int nids, const GovMet *met,
+				 TimestampTz now)
 {
 	MemoryContext caller = MemoryContextSwitchTo(view.context);
 	GovLoadedList list;
 
 	Assert(view.context != NULL);
-	gov_load_private(key, ids, nids, view.kind == GOV_PRIVATE_OWN_CHANGES, now, knows_id, &list);
+	gov_load_private(key, ids, nids, met, view.kind == GOV_PRIVATE_OWN_CHANGES, now, knows_id, &list);
 	make_room(list.count);
 	for (int i = 0; i < list.count; i++)
 	{

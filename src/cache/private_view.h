@@ -18,7 +18,7 @@ extern void gov_private_begin(const GovOwnerKey *key, GovPrivateKind kind,
 							  const GovFreshness *since);
 extern GovLoaded *gov_private_find(const char *id, uint32 id_length);
 extern void gov_private_load(const GovOwnerKey *key, const GovLoaded *ids,
-							 int nids, TimestampTz now);
+							 int nids, const GovMet *met, TimestampTz now);
 extern void gov_private_drop(void);
 
 #endif							/* GOV_PRIVATE_VIEW_H */

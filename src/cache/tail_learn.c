@@ -40,6 +40,7 @@
 #include "base/fault.h"
 #include "base/lookup.h"
 #include "base/worker_slots.h"
+#include "cache/changes.h"
 #include "cache/tail.h"
 #include "cache/tail_learn.h"
 #include "ledger/columns.h"
@@ -132,30 +133,66 @@ is_known(const GovOwnerKey *key)
 	return gov_tail_is_known(key, gov_tail_rolled_up(gov_catalog()->extension));
 }
 
-/* The entity of a counter, if that is still a budget's of the owner; else NULL. */
-static text *
-read_entity_of(Relation rel, int64 counter_id, Datum owner)
+/* A table that says which entity a counter is of. */
+typedef struct GovCounterTable
 {
-	Oid			index = gov_catalog()->assignments_counter;
-	TupleDesc	desc = RelationGetDescr(rel);
+	Oid			id;
+	Oid			index;			/* on the counter */
+	AttrNumber	counter;
+	AttrNumber	owner;
+	AttrNumber	entity;
+	Relation	rel;
+} GovCounterTable;
+
+/* An entity that the tail names, by a counter. */
+typedef struct GovTailName
+{
+	text	   *entity;
+	int64		counter_id;
+} GovTailName;
+
+/* What the tail names. */
+typedef struct GovTailNames
+{
+	GovLoaded  *entities;		/* each once */
+	int			nentities;
+	GovTailName *inherited;		/* counters of budgets by defaults */
+	int			ninherited;
+} GovTailNames;
+
+/* The entity of a counter, if a table has it for the owner; else NULL. */
+static text *
+read_entity_of(const GovCounterTable *table, int64 counter_id, Datum owner)
+{
+	TupleDesc	desc = RelationGetDescr(table->rel);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	row;
 	text	   *result = NULL;
 	bool		isnull;
 
-	ScanKeyInit(&key, GOV_ASSIGNMENT_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(counter_id));
-	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 1, &key);
+	ScanKeyInit(&key, table->counter, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(counter_id));
+	scan = systable_beginscan(table->rel, table->index, OidIsValid(table->index), GetActiveSnapshot(),
+							  1, &key);
 	row = systable_getnext(scan);
 	if (HeapTupleIsValid(row) &&
 		DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, owner,
-											 heap_getattr(row, GOV_ASSIGNMENT_OWNER_ID + 1,
-														  desc, &isnull))))
-		result = DatumGetTextPCopy(heap_getattr(row, GOV_ASSIGNMENT_ENTITY_ID + 1,
-												desc, &isnull));
+											 heap_getattr(row, table->owner, desc, &isnull))))
+		result = DatumGetTextPCopy(heap_getattr(row, table->entity, desc, &isnull));
 	systable_endscan(scan);
 	return result;
+}
+
+static GovCounterTable
+assignments_table(void)
+{
+	return (GovCounterTable) {.id = gov_catalog()->assignments, .index = gov_catalog()->assignments_counter, .counter = GOV_ASSIGNMENT_COUNTER_ID + 1, .owner = GOV_ASSIGNMENT_OWNER_ID + 1, .entity = GOV_ASSIGNMENT_ENTITY_ID + 1};
+}
+
+static GovCounterTable
+default_counts_table(void)
+{
+	return (GovCounterTable) {.id = gov_catalog()->default_counts, .index = gov_catalog()->default_counts_counter, .counter = GOV_COUNT_COUNTER_ID + 1, .owner = GOV_COUNT_OWNER_ID + 1, .entity = GOV_COUNT_ENTITY_ID + 1};
 }
 
 static int
@@ -182,51 +219,72 @@ leave_distinct(GovLoaded *names, int count)
 	return kept;
 }
 
+static void
+add_name(GovTailNames *names, text *entity)
+{
+	names->entities[names->nentities].id = VARDATA(entity);
+	names->entities[names->nentities++].id_length = VARSIZE(entity) - VARHDRSZ;
+}
+
+/* Read whose the counters are that a table has. */
+static void
+read_table(const GovLoad *load, const GovTally *tally, GovCounterTable table, bool is_inherited,
+		   GovTailNames *names)
+{
+	uint32		position = 0;
+	const GovTallied *entry;
+
+	table.rel = try_table_open(table.id, AccessShareLock);
+	if (table.rel == NULL)
+		gov_error_dropped();
+	while ((entry = gov_tally_next(tally, &position)) != NULL)
+	{
+		int64		counter_id = entry->key.counter_id;
+		text	   *entity = is_inherited && counter_id > 0 ? NULL :
+		read_entity_of(&table, counter_id, load->owner);
+
+		CHECK_FOR_INTERRUPTS();
+		if (entity == NULL)
+			continue;
+		add_name(names, entity);
+		if (is_inherited)
+			names->inherited[names->ninherited++] = (GovTailName) {entity, counter_id};
+	}
+	table_close(table.rel, NoLock);
+}
+
 /*
  * The entities that have the counters which the tail names.  Below SPI: nobody
  * whom we keep waiting may make us wait.
  */
-static int
-read_names(GovLoad *load, const GovTally *tally, GovLoaded **names)
+static void
+read_names(const GovLoad *load, const GovTally *tally, GovTailNames *names)
 {
-	Relation	rel = try_table_open(gov_catalog()->assignments, AccessShareLock);
-	uint32		position = 0;
-	int			count = 0;
-	const GovTallied *entry;
+	Size		count = gov_tally_count(tally);
 
-	if (rel == NULL)
-		gov_error_dropped();
-	*names = palloc_extended(sizeof(GovLoaded) * ((Size) gov_tally_count(tally) + 1),
-							 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	while ((entry = gov_tally_next(tally, &position)) != NULL)
-	{
-		text	   *id = read_entity_of(rel, entry->key.counter_id, load->owner);
-
-		CHECK_FOR_INTERRUPTS();
-		if (id == NULL)
-			continue;
-		(*names)[count].id = VARDATA(id);
-		(*names)[count++].id_length = VARSIZE(id) - VARHDRSZ;
-	}
-	table_close(rel, NoLock);
-	return leave_distinct(*names, count);
+	names->entities = palloc_extended(sizeof(GovLoaded) * 2 * (count + 1),
+									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	names->inherited = palloc_extended(sizeof(GovTailName) * (count + 1), MCXT_ALLOC_HUGE);
+	read_table(load, tally, assignments_table(), false, names);
+	if (gov_lookup_is_filled(gov_catalog()->default_counts))
+		read_table(load, tally, default_counts_table(), true, names);
+	names->nentities = leave_distinct(names->entities, names->nentities);
 }
 
 /* Read the tail and whom it names; what was read may serve the load, too. */
-static int
-read_whole_tail(GovLoad *load, GovLoaded **names)
+static void
+read_whole_tail(GovLoad *load, GovTailNames *names)
 {
 	GovTailRead *tail = MemoryContextAlloc(load->context, sizeof(GovTailRead));
-	int			count;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_COMMITTED);
 	tail->losses = claim.changes;
 	tail->watermark = gov_load_watermark();
 	tail->tally = gov_load_tail(load->key, tail->watermark, load->context);
-	count = gov_tally_count(tail->tally) > 0 ? read_names(load, tail->tally, names) : 0;
+	if (gov_tally_count(tail->tally) > 0)
+		read_names(load, tail->tally, names);
 	gov_spi_pop_snapshot();
 	load->tail = tail;
-	return count;
 }
 
 /* Are these in memory?  Whoever is loading one is waited for. */
@@ -261,23 +319,43 @@ fits_in_cache(const GovLoad *load, int count)
 	return size <= gov_shared->memory_size / GOV_LEARN_PART;
 }
 
+/*
+ * Are the counters of budgets by defaults in memory?  One that an assignment has
+ * taken the place of is not, and comes back when that is deleted.
+ */
+static bool
+are_shown(const GovOwnerKey *key, const GovTailNames *names)
+{
+	bool		result = true;
+
+	for (int i = 0; i < names->ninherited && result; i++)
+	{
+		const GovTailName *name = &names->inherited[i];
+
+		result = gov_node_has_counter(key, VARDATA(name->entity), VARSIZE(name->entity) - VARHDRSZ,
+									  name->counter_id);
+	}
+	return result;
+}
+
 /* Load what a tail names; false if it did not fit, or something was lost. */
 static bool
-load_names(GovLoad *load, const GovLoaded *names, int count)
+load_names(GovLoad *load, const GovTailNames *names)
 {
 	GovFreshness since = gov_node_freshness(load->key);
+	int			count = names->nentities;
 
 	Assert(has_claim);
 	if (!fits_in_cache(load, count))
 		return false;
 	for (int done = 0; done < count; done += GOV_LEARN_BATCH)
 	{
-		if (gov_load_more(load, names + done, Min(GOV_LEARN_BATCH, count - done),
+		if (gov_load_more(load, names->entities + done, Min(GOV_LEARN_BATCH, count - done),
 						  &since) == GOV_NODE_FULL ||
 			!gov_tail_is_unchanged(load->key, load->tail->losses))
 			return false;
 	}
-	return are_loaded(load->key, names, count, &since);
+	return are_loaded(load->key, names->entities, count, &since) && are_shown(load->key, names);
 }
 
 /* Learn the tail, with the owner's node claimed. */
@@ -285,11 +363,13 @@ static void
 learn_claimed(GovLoad *load)
 {
 	TimestampTz begun = GetCurrentTimestamp();
-	GovLoaded  *names = NULL;
-	int			count = read_whole_tail(load, &names);
-	bool		is_done = load_names(load, names, count);
-	TimestampTz now = GetCurrentTimestamp();
+	GovTailNames names = {0};
+	bool		is_done;
+	TimestampTz now;
 
+	read_whole_tail(load, &names);
+	is_done = load_names(load, &names);
+	now = GetCurrentTimestamp();
 	Assert(has_claim && !gov_load_has_claims());
 	GOV_FAULT(GOV_FAULT_LOAD);
 	is_done = is_done && gov_tail_note_learned(load->key, &claim,
@@ -299,7 +379,7 @@ learn_claimed(GovLoad *load)
 	else
 		gov_tail_pause(&claim, now + GOV_LEARN_PAUSE * Max(now - begun, 0));
 	gov_tail_learn_abandon();
-	if (count > 0)
+	if (names.nentities > 0)
 		gov_worker_wanted();
 }
 
@@ -308,6 +388,9 @@ void
 gov_tail_learn(GovLoad *load)
 {
 	begin_database();
+	if (gov_changes_has_truncated())
+		return;					/* it would see no budgets, and find that all are
+								 * there */
 	for (int try = 0; try < GOV_LEARN_TRIES; try++)
 	{
 		CHECK_FOR_INTERRUPTS();

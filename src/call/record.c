@@ -264,8 +264,8 @@ record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
 
 /*
  * Record a use that was prepared.  It may have been prepared in a
- * subtransaction that was undone, together with its lock and with what was
- * known of the types: so the table is locked and the types are read again.
+ * subtransaction that was undone, together with its lock, and with the types
+ * that this transaction has changed: so both are seen to again.
  */
 GovRecorded
 gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows)

@@ -89,6 +89,19 @@ set_last_entity(GovDenied *denied, const GovResolution *resolution, int entity)
 	set_text(denied, GOV_DENIED_LAST_ENTITY, name->id, name->id_length);
 }
 
+/* Nobody could tell whose a budget is that no row has; see first_use.c. */
+static void
+set_unused_entity(GovDenied *denied, const GovResolution *resolution, const GovResolvedBudget *budget)
+{
+	const GovChars *id;
+
+	set_text(denied, GOV_DENIED_ENTITY, NULL, 0);
+	if (!budget->wants_row)
+		return;
+	id = gov_entity_id(resolution->entities[budget->entity].entity);
+	set_text(denied, GOV_DENIED_ENTITY, id->bytes, id->length);
+}
+
 /* Which entity a name stands for, if nothing before it has named that; or -1. */
 static int
 named_entity(const GovResolution *resolution, const GovName *name)
@@ -121,6 +134,7 @@ note_budgets(GovDenied *denied, const GovResolution *resolution)
 			continue;
 		denied->budget_id = budget->id;
 		denied->window = budget->window;
+		set_unused_entity(denied, resolution, budget);
 		set_last_entity(denied, resolution, budget->entity);
 		note_denied(denied);
 	}

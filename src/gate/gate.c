@@ -40,7 +40,9 @@
 #include "cache/pending.h"
 #include "cache/private_view.h"
 #include "gate/charge.h"
+#include "gate/combine.h"
 #include "gate/denied.h"
+#include "gate/first_use.h"
 #include "gate/gate.h"
 #include "gate/hold_overdue.h"
 
@@ -56,6 +58,8 @@ typedef struct GovGate
 	bool		want_details;
 	bool		is_private;		/* no shared memory in it at all */
 	bool		knows_since;	/* of the source, where it has no private view */
+	bool		has_locked;		/* what a first use is written to */
+	GovMet	   *met;			/* by the call, once that matters; or NULL */
 	GovSharedStripe *stripe;	/* NULL if is_private */
 	GovSource	source;
 	bool		is_exclusive;
@@ -191,13 +195,14 @@ set_time(GovGate *gate)
 
 /*
  * Must what was found be readable once the lock is released?  Limits may have
- * to be, to decide again without holds past their time.  Entities of a private
+ * to be, to decide again without holds past their time, and whose a budget is
+ * that was not used yet.  Entities of a private
  * view stay where they are.
  */
 static bool
 must_copy(const GovGate *gate)
 {
-	return (gate->want_details || work.has_bounds) && !gate->source.uses_private;
+	return (gate->want_details || work.has_bounds || work.wants_rows) && !gate->source.uses_private;
 }
 
 static Size
@@ -273,6 +278,17 @@ copy_blocked_id(void)
 	work.other_id_length = id->length;
 }
 
+/* Copy who was met, for budgets to be made of it. */
+static GovOutcome
+copy_met(void)
+{
+	work.copy_wanted = gov_combine_size(&work);
+	if (work.copy_wanted > work.copy_capacity)
+		return GOV_OUTCOME_GROW;
+	gov_combine_copy(&work);
+	return GOV_OUTCOME_COMBINE;
+}
+
 /* One attempt; everything in it is under the lock. */
 static GovOutcome
 attempt_locked(GovGate *gate)
@@ -292,6 +308,8 @@ attempt_locked(GovGate *gate)
 	}
 	Assert(!use_charges(gate->use) || gov_barrier_has_entered(&gate->request->owner));
 	outcome = gov_resolve(gate->request, &gate->source, gate->is_exclusive, &work);
+	if (unlikely(outcome == GOV_OUTCOME_COMBINE))
+		return copy_met();
 	if (outcome != GOV_OUTCOME_DONE)
 		return outcome;
 	if (must_copy(gate))
@@ -312,6 +330,8 @@ attempt_locked(GovGate *gate)
 	{
 		if (gov_charge_would_overflow(gate->request, &work))
 			return GOV_OUTCOME_OVERFLOW;
+		if (unlikely(work.wants_rows) && !gate->has_locked)
+			return GOV_OUTCOME_LOCK;
 		gov_charge(gate->stripe, gate->request, charge_kind(gate->use), &work);
 		Assert(gate->use == GOV_USE_RECORD || keeps_limits(gate->request));
 		if (gate->use != GOV_USE_RECORD)
@@ -361,11 +381,11 @@ load_missing(GovGate *gate)
 	const GovOwnerKey *owner = &gate->request->owner;
 
 	if (gate->source.uses_shared &&
-		gov_load_shared(owner, work.missing, work.nmissing,
+		gov_load_shared(owner, work.missing, work.nmissing, gate->met,
 						&gate->source.since) == GOV_NODE_FULL)
 		return false;
 	if (gate->source.uses_private)
-		gov_private_load(owner, work.missing, work.nmissing, work.now);
+		gov_private_load(owner, work.missing, work.nmissing, gate->met, work.now);
 	return true;
 }
 
@@ -383,6 +403,30 @@ begin_again(GovGate *gate)
 		return;
 	}
 	gov_node_invalidate(&gate->request->owner, work.other_id, work.other_id_length);
+	gate->knows_since = false;
+	choose_source(gate);
+}
+
+/*
+ * Some entities have no budgets yet for what the call meets.  Have them loaded
+ * again, and the private view read again.
+ */
+static void
+make_combinations(GovGate *gate)
+{
+	gate->met = gov_combine_met(&work);
+	gov_private_drop();
+	if (gate->is_private)
+	{
+		turn_to_tables(gate);
+		return;
+	}
+	for (int i = 0; i < gate->met->count; i++)
+	{
+		if (work.entities[i].lacks_scope)
+			gov_node_invalidate(&gate->request->owner, gate->met->items[i].id,
+								gate->met->items[i].id_length);
+	}
 	gate->knows_since = false;
 	choose_source(gate);
 }
@@ -439,6 +483,9 @@ finish_attempts(GovGate *gate)
 {
 	if (gate->is_too_far_ahead)
 		return GOV_GATE_TOO_FAR_AHEAD;
+	if (unlikely(work.wants_rows) && use_charges(gate->use) &&
+		(gate->use == GOV_USE_RECORD || gate->decision->is_granted))
+		gov_first_use_write(gate->request, &work);
 	if (must_leave_out_overdue(gate) &&
 		gov_hold_overdue_leave_out(gate->request->owner.owner, &work))
 	{
@@ -532,6 +579,13 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				break;
 			case GOV_OUTCOME_GROW:
 				grow_resolution();
+				break;
+			case GOV_OUTCOME_COMBINE:
+				make_combinations(&gate);
+				break;
+			case GOV_OUTCOME_LOCK:
+				gov_first_use_lock();
+				gate.has_locked = true;
 				break;
 			case GOV_OUTCOME_TURN:
 				gov_resolve_compute_turns(&work);

@@ -306,6 +306,8 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 		return GOV_OUTCOME_GROW;
 	if (walk.is_outdated)
 		return GOV_OUTCOME_OUTDATED;
+	if (unlikely(resolution->lacks_scopes))
+		return GOV_OUTCOME_COMBINE;
 	return are_current ? GOV_OUTCOME_DONE : GOV_OUTCOME_TURN;
 }
 

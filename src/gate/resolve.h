@@ -102,6 +102,8 @@ typedef struct GovResolvedEntity
 	const GovName *name;		/* that its chain begins with; NULL: none does */
 	int			first_budget;
 	int			nbudgets;
+	bool		lacks_scope;	/* it has no budget yet for a combination that
+								 * the call meets */
 } GovResolvedEntity;
 
 typedef struct GovResolvedBudget
@@ -117,6 +119,7 @@ typedef struct GovResolvedBudget
 	GovWindow	window;			/* of the counter, at the call */
 	bool		allows;			/* before it was charged */
 	bool		ends_hold;		/* it is one of the request's held */
+	bool		wants_row;		/* that it is used is to be written */
 	int			charged;		/* the pending entry, if holds_are_shared */
 } GovResolvedBudget;
 
@@ -174,6 +177,8 @@ typedef struct GovResolution
 	GovResolvedBudget *budgets;
 	GovBudgetState *states;		/* parallel to budgets */
 	bool		has_bounds;		/* some state has */
+	bool		wants_rows;		/* some budget does */
+	bool		lacks_scopes;	/* some entity does */
 	int			nmissing;
 	int			missing_capacity;
 	GovLoaded  *missing;		/* ids that must be loaded first */
@@ -213,6 +218,9 @@ typedef enum GovOutcome
 	GOV_OUTCOME_UNKNOWN,		/* entities that would be must be built */
 	GOV_OUTCOME_TURN,			/* windows must be computed */
 	GOV_OUTCOME_GROW,			/* an array is too small */
+	GOV_OUTCOME_COMBINE,		/* budgets must be made for combinations that
+								 * are met; combine.c */
+	GOV_OUTCOME_LOCK,			/* a table must be locked; first_use.c */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */
 } GovOutcome;
 

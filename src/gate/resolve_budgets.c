@@ -22,6 +22,7 @@
 #include "base/fault.h"
 #include "cache/pending.h"
 #include "cache/threshold.h"
+#include "gate/combine.h"
 #include "gate/resolve_walk.h"
 
 /* Copy an id that the caller has to do something about. */
@@ -63,15 +64,21 @@ static GovSharedCounter *
 find_shared_counter(const GovSource *source, const GovResolvedEntity *resolved,
 					uint32 number, GovRuled *ruled)
 {
+	const GovBudget *budget = &resolved->entity->budgets[number];
 	uint32		shared_number;
 
-	if (!source->uses_shared ||
-		!gov_node_find_budget(resolved->node, &resolved->entity->budgets[number].id,
-							  number, &shared_number))
+	if (!source->uses_shared)
 		return NULL;
-	ruled->entity = gov_node_content(resolved->node);
-	ruled->budget = &ruled->entity->budgets[shared_number];
-	return gov_node_counter(resolved->node, shared_number);
+	if (gov_node_find_budget(resolved->node, &budget->id, number, &shared_number))
+	{
+		ruled->entity = gov_node_content(resolved->node);
+		ruled->budget = &ruled->entity->budgets[shared_number];
+		return gov_node_counter(resolved->node, shared_number);
+	}
+
+	/* one by a default that comes back may be in use still */
+	return gov_budget_inherited(resolved->entity, budget) == NULL ? NULL :
+		gov_node_find_orphan(resolved->node, &budget->id);
 }
 
 /*
@@ -236,6 +243,17 @@ read_state(const GovEntity *entity, const GovResolvedBudget *resolved, Timestamp
 	state->window_end = resolved->counter->window.end;
 }
 
+/*
+ * Must be written that the budget is used?  Not by the transaction that has done
+ * so, or has put an assignment in its place, which says so itself.
+ */
+static bool
+wants_row(const GovEntity *entity, const GovResolvedBudget *budget)
+{
+	return gov_budget_inherited(entity, budget->budget) != NULL &&
+		!(budget->is_shared && gov_pending_has_row(budget->counter));
+}
+
 static bool
 append_budget(GovWalk *walk, int entity, uint32 number)
 {
@@ -263,6 +281,9 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	}
 	if (!turn_window(walk, ruled.entity, ruled.budget, budget->counter, budget->is_shared))
 		return false;
+	budget->wants_row = unlikely(budget->counter->wants_row) &&
+		wants_row(resolved->entity, budget);
+	out->wants_rows |= budget->wants_row;
 	budget->window = budget->counter->window;
 	Assert(walk->is_outdated || walk->out->now < budget->window.end);
 	read_state(resolved->entity, budget, out->now, &out->states[out->nbudgets]);
@@ -294,6 +315,7 @@ gov_resolve_budgets(GovWalk *walk)
 
 	out->blocked = -1;
 	out->has_bounds = false;
+	out->wants_rows = out->lacks_scopes = false;
 	for (int i = 0; i < out->nentities; i++)
 	{
 		const GovEntity *entity = out->entities[i].entity;
@@ -314,6 +336,8 @@ gov_resolve_budgets(GovWalk *walk)
 				are_current &= append_budget(walk, i, b);
 		}
 		out->entities[i].nbudgets = out->nbudgets - out->entities[i].first_budget;
+		if (unlikely(entity->has_templates) && !entity->is_archived)
+			gov_combine_look(out, i, request, first, count);
 	}
 	return are_current;
 }

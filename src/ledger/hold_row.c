@@ -30,6 +30,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/guc.h"
+#include "base/lookup.h"
 #include "base/spi.h"
 #include "ledger/append.h"
 #include "ledger/columns.h"
@@ -70,15 +71,22 @@ static GovQuery lock_owners_overdue_query = {
 	.argtypes = {TIMESTAMPTZOID, INT8OID, TEXTOID}
 };
 
-static GovQuery budgets_query = {
-	.sql =
-	"select u.n, a.id, a.entity_id from unnest($1) with ordinality as u(id, n),"
-	"  lateral (select g.id, g.entity_id from @gov_assignments g"
-	"           where g.id = u.id offset 0) a"
-	" order by u.n",
-	.nargs = 1,
-	.argtypes = {UUIDARRAYOID}
-};
+#define BUDGETS_QUERY(others) \
+	{ \
+		.sql = \
+		"select u.n, a.id, a.entity_id from unnest($1) with ordinality as u(id, n)," \
+		"  lateral (select g.id, g.entity_id from @gov_assignments g" \
+		"           where g.id = u.id" others " offset 0) a" \
+		" order by u.n", \
+		.nargs = 1, \
+		.argtypes = {UUIDARRAYOID} \
+	}
+
+static GovQuery budgets_query = BUDGETS_QUERY("");
+
+/* Where budgets by defaults have been used; each may have several rows. */
+static GovQuery used_budgets_query =
+BUDGETS_QUERY(" union select n.assignment_id, n.entity_id from @gov_default_counts n where n.assignment_id = u.id");
 
 static GovQuery close_query = {
 	.sql =
@@ -241,7 +249,8 @@ read_budgets(GovHold *holds, int count, MemoryContext context)
 	uint64		row = 0;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	nrows = gov_spi_select(&budgets_query, args, NULL);
+	nrows = gov_spi_select(gov_lookup_is_filled(gov_catalog()->default_counts) ?
+						   &used_budgets_query : &budgets_query, args, NULL);
 	for (int i = 0; i < count; i++)
 	{
 		GovHold    *hold = &holds[i];

@@ -65,6 +65,7 @@ gov_live_marks(const GovOwnerKey *owner, GovSheetMarks *marks)
 	marks->generation = pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
 	marks->installs = owners->installs;
 	marks->unlinks = owners->unlinks;
+	marks->first_uses = owners->first_uses;
 	gov_stripe_unlock(stripe);
 }
 
@@ -290,4 +291,68 @@ gov_live_scan(const GovSheet *sheet, const GovLiveScan *scan,
 		is_valid = scan_rows(sheet, kind, has_pending, rows, nrows, amounts);
 	gov_stripe_unlock(stripe);
 	return is_valid;
+}
+
+/* ---------------------------------------------------------------- unused budgets */
+
+/*
+ * The counter that a node has of a budget by a default, without scope; or NULL.
+ * If the default has got another seed since, the usage is that of another
+ * counter, and holds stay.
+ */
+static GovSharedCounter *
+find_unused_counter(const GovSharedNode *node, const GovSheetDefault *by, bool *is_present)
+{
+	const GovEntity *content;
+
+	if (node == NULL || node->is_absent || (node->is_stale && by->anchor_from.offset != 0))
+		return NULL;
+	content = gov_node_content(node);
+	for (uint32 i = 0; i < content->nbudgets; i++)
+	{
+		const GovBudget *budget = &content->budgets[i];
+		const GovInherited *inherited = gov_budget_inherited(content, budget);
+
+		if (inherited != NULL && gov_budget_more(content, budget)->nscope == 0 &&
+			gov_uuid_is(&inherited->default_id, &by->id))
+		{
+			*is_present = inherited->seed == by->seed;
+			return gov_node_counter(node, i);
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Read what has been used of a budget that nobody has used and committed: what
+ * transactions under way have in flight.  The present window is in amounts.
+ */
+void
+gov_live_read_unused(const GovSheet *sheet, uint32 entity, uint32 from, GovLiveAmounts *amounts)
+{
+	GovSharedStripe *stripe = gov_stripe(sheet->owner.stripe);
+	const GovSharedCounter *counter;
+	bool		is_present = false;
+	GovString	id = sheet->entities[entity].id;
+
+	amounts->usage = 0;
+	amounts->held = 0;
+	if (!sheet->is_live)
+		return;
+	gov_stripe_lock(stripe, LW_SHARED);
+	counter = find_unused_counter(gov_node_find(&sheet->owner, gov_sheet_text(sheet, id), id.length),
+								  &sheet->defaults[from], &is_present);
+	if (counter != NULL)
+	{
+		GovCharge	relief = gov_pending_relief(counter);
+
+		amounts->held = counter->held + relief.held;
+		if (is_present && counter->window.start >= amounts->window.start)
+		{
+			amounts->usage = counter->total + relief.usage;
+			amounts->held -= counter->covered - relief.covered;
+			amounts->window = counter->window;
+		}
+	}
+	gov_stripe_unlock(stripe);
 }

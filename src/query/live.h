@@ -41,6 +41,8 @@ gov_amount_to_double(GovAmount amount)
 
 extern void gov_live_marks(const GovOwnerKey *owner, GovSheetMarks *marks);
 extern void gov_live_look_up(GovSheet *sheet);
+extern void gov_live_read_unused(const GovSheet *sheet, uint32 entity, uint32 from,
+								 GovLiveAmounts *amounts);
 extern bool gov_live_scan(const GovSheet *sheet, const GovLiveScan *scan,
 						  uint32 *rows, uint32 *nrows, GovLiveAmounts *amounts);
 

@@ -74,10 +74,13 @@ typedef struct GovPageRequest
 	GovCursor  *after;			/* NULL: the first page */
 } GovPageRequest;
 
-/* A row: of a sheet, or (in tree mode) an entity. */
+/*
+ * A row: in tree mode an entity; else one of the sheet's, or behind those an
+ * unused budget (gov_sheet_unused()).
+ */
 typedef struct GovPageRow
 {
-	uint32		number;
+	uint64		number;
 	bool		is_null;		/* what it is sorted by */
 	double		utilization;	/* nearly, if it is sorted by that */
 	GovAmount	primary;		/* what it is sorted by, if that is anything
@@ -92,7 +95,40 @@ typedef struct GovPage
 	GovPageRow	rows[GOV_PAGE_MAX + 1];
 } GovPage;
 
+/* What is shown of a budget, but for amounts. */
+typedef struct GovPageBudget
+{
+	uint32		entity;			/* index */
+	int			by_default;		/* index, or -1 */
+	pg_uuid_t	id;				/* nil for an unused one */
+	GovString	capability;
+	GovString	name;
+	const GovString *scope;
+	uint32		nscope;
+	uint32		window;			/* index */
+	GovAmount	limit;
+	GovAmount	base_limit;
+	GovAmount	allocated;
+	bool		has_limit;
+	bool		is_soft;
+	bool		is_locked;
+} GovPageBudget;
+
+/* Which budget is an unused one? */
+static inline void
+gov_page_split_unused(const GovSheet *sheet, uint64 number, uint32 *entity, uint32 *from)
+{
+	Assert(number >= sheet->nrows);
+	*entity = (uint32) ((number - sheet->nrows) / sheet->ndefaults);
+	*from = (uint32) ((number - sheet->nrows) % sheet->ndefaults);
+}
+
+/* page_unused.c */
+extern void gov_page_describe(const GovSheet *sheet, uint64 number, GovPageBudget *budget);
+extern void gov_page_read_unused(const GovSheet *sheet, GovPage *page);
+
 /* page_order.c */
+extern int	gov_page_compare_natural(const GovSheet *sheet, uint64 left, uint64 right);
 extern Numeric gov_page_utilization(GovAmount usage, GovAmount limit);
 extern void gov_page_offer(const GovSheet *sheet, const GovPageRequest *request,
 						   GovPage *page, const GovPageRow *row);
@@ -110,7 +146,9 @@ extern char *gov_page_cursor_write(const GovSheet *sheet, const GovPageRequest *
 								   const GovPage *page, int *length);
 extern void gov_page_cursor_find(const GovSheet *sheet, const GovCursor *cursor,
 								 uint32 *low_entity, int *at_entity, uint32 *next_number);
-extern uint64 gov_page_cursor_row_hash(const GovSheetBudget *budget);
+extern uint64 gov_page_cursor_row_hash(const GovSheet *sheet, uint64 number);
+extern int	gov_page_cursor_compare_unused(const GovSheet *sheet, uint32 from,
+										   const GovCursor *cursor);
 extern int	gov_page_cursor_compare_hashes(const void *left, const void *right);
 
 /* page_json.c */

@@ -47,10 +47,27 @@ gov_page_cursor_has_shown(const GovPageRequest *request)
 		 request->sort == GOV_SORT_USAGE_LIMIT);
 }
 
+/*
+ * The hash that a cursor has of a row shown.  That of a budget by a default is
+ * the same before its first use and after.
+ */
 uint64
-gov_page_cursor_row_hash(const GovSheetBudget *budget)
+gov_page_cursor_row_hash(const GovSheet *sheet, uint64 number)
 {
-	return hash_bytes_extended(budget->id.data, UUID_LEN, 0);
+	GovPageBudget budget;
+	GovString	id;
+	uint64		hash;
+
+	if (likely(number < sheet->nrows && sheet->budgets[number].by_default < 0))
+		return hash_bytes_extended(sheet->budgets[number].id.data, UUID_LEN, 0);
+	gov_page_describe(sheet, number, &budget);
+	id = sheet->entities[budget.entity].id;
+	hash = hash_bytes_extended(sheet->defaults[budget.by_default].id.data, UUID_LEN, 1);
+	hash = hash_bytes_extended((const unsigned char *) gov_sheet_text(sheet, id), id.length, hash);
+	for (uint32 i = 0; i < budget.nscope; i++)
+		hash = hash_bytes_extended((const unsigned char *) gov_sheet_text(sheet, budget.scope[i]),
+								   budget.scope[i].length, hash);
+	return hash;
 }
 
 int
@@ -213,6 +230,22 @@ compare_row(const GovSheet *sheet, uint32 number, const GovCursor *cursor)
 }
 
 /*
+ * Compare the unused budget that an entity has by a default, where the entity
+ * is the cursor's, with the cursor's row.
+ */
+int
+gov_page_cursor_compare_unused(const GovSheet *sheet, uint32 from, const GovCursor *cursor)
+{
+	const GovSheetDefault *by = &sheet->defaults[from];
+	int			order = compare_text(sheet, sheet->capabilities[by->capability],
+									 cursor->capability_id);
+
+	if (order == 0)
+		order = -cursor->scope.count;
+	return order != 0 ? order : compare_text(sheet, by->name, cursor->name);
+}
+
+/*
  * Where the cursor's row is or was: how many entities come before its entity,
  * that entity's number (or -1), and the first row after it in natural order.
  */
@@ -260,27 +293,27 @@ put_string(StringInfo bytes, const GovSheet *sheet, GovString string)
 }
 
 static void
-put_budget(StringInfo bytes, const GovSheet *sheet, uint32 number)
+put_budget(StringInfo bytes, const GovSheet *sheet, const GovPageBudget *budget)
 {
-	const GovSheetBudget *budget = &sheet->budgets[number];
-
-	put_string(bytes, sheet, sheet->capabilities[sheet->rows[number].capability]);
+	put_string(bytes, sheet, budget->capability);
 	put_string(bytes, sheet, budget->name);
 	pq_sendint32(bytes, budget->nscope);
 	for (uint32 i = 0; i < budget->nscope; i++)
-		put_string(bytes, sheet, gov_sheet_scope(sheet, budget)[i]);
+		put_string(bytes, sheet, budget->scope[i]);
 }
 
 static void
 write_place(StringInfo bytes, const GovSheet *sheet, const GovPageRequest *request,
 			const GovPageRow *row)
 {
-	uint32		entity = request->is_tree ? row->number : sheet->budgets[row->number].entity;
+	GovPageBudget budget = {.entity = (uint32) row->number};
 
-	pq_sendint64(bytes, request->sort == GOV_SORT_ID ? 0 : (int64) row->primary);
-	put_string(bytes, sheet, sheet->entities[entity].id);
 	if (!request->is_tree)
-		put_budget(bytes, sheet, row->number);
+		gov_page_describe(sheet, row->number, &budget);
+	pq_sendint64(bytes, request->sort == GOV_SORT_ID ? 0 : (int64) row->primary);
+	put_string(bytes, sheet, sheet->entities[budget.entity].id);
+	if (!request->is_tree)
+		put_budget(bytes, sheet, &budget);
 }
 
 /* Write the hashes of the rows that earlier pages and this one have shown. */
@@ -293,7 +326,7 @@ write_shown(StringInfo bytes, const GovSheet *sheet, const GovPageRequest *reque
 	uint64		hashes[GOV_PAGE_MAX];
 
 	for (int n = 0; n < page->nrows; n++)
-		hashes[n] = gov_page_cursor_row_hash(&sheet->budgets[page->rows[n].number]);
+		hashes[n] = gov_page_cursor_row_hash(sheet, page->rows[n].number);
 	qsort(hashes, page->nrows, sizeof(uint64), gov_page_cursor_compare_hashes);
 	enlargeStringInfo(bytes, (nbefore + page->nrows) * sizeof(uint64));
 	for (int n = 0; n < page->nrows; n++)

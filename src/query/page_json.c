@@ -12,6 +12,10 @@
  */
 #include "postgres.h"
 
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/uuid.h"
+
 #include "base/worker_slots.h"
 #include "gate/hold_overdue.h"
 #include "pure/json.h"
@@ -22,9 +26,9 @@
 
 /* A row's keys, in the order that jsonb keeps them in: by length, then by bytes. */
 static const char *const row_keys[] = {
-	"name", "locked", "typeId", "cadence",
+	"name", "locked", "source", "typeId", "cadence",
 	"entityId", "parentId", "allocated",
-	"baseLimit", "blockedAt", "remaining", "usageLimit", "displayName",
+	"baseLimit", "blockedAt", "defaultId", "remaining", "usageLimit", "displayName",
 	"enforcement", "utilization", "blockedUntil", "capabilityId",
 	"currentUsage", "blockedReason", "reservedUsage", "scopeEntityIds",
 	"usagePeriodEnd", "usagePeriodStart"
@@ -60,13 +64,13 @@ put_parent(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 
 static void
 put_scope(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
-		  const GovSheetBudget *budget)
+		  const GovPageBudget *budget)
 {
 	GovJsonContainer array;
 
 	gov_json_begin_array(json, &array, budget->nscope);
 	for (uint32 i = 0; i < budget->nscope; i++)
-		put_string(json, &array, sheet, gov_sheet_scope(sheet, budget)[i]);
+		put_string(json, &array, sheet, budget->scope[i]);
 	gov_json_end(json, &array, in);
 }
 
@@ -96,12 +100,33 @@ put_block_reason(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 }
 
 static void
-put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
-		   const GovPageRow *row)
+put_source(StringInfo json, GovJsonContainer *in, const GovPageBudget *budget)
 {
-	const GovSheetRow *known = &sheet->rows[row->number];
-	const GovSheetBudget *budget = &sheet->budgets[row->number];
-	const GovSheetWindow *window = &sheet->windows[known->window];
+	const char *source = budget->by_default < 0 ? "own" : "default";
+
+	gov_json_put_string(json, in, source, strlen(source));
+}
+
+static void
+put_default(StringInfo json, GovJsonContainer *in, const GovSheet *sheet, const GovPageBudget *budget)
+{
+	char	   *id;
+
+	if (budget->by_default < 0)
+	{
+		gov_json_put_null(json, in);
+		return;
+	}
+	id = DatumGetCString(DirectFunctionCall1(uuid_out,
+											 UUIDPGetDatum(&sheet->defaults[budget->by_default].id)));
+	gov_json_put_string(json, in, id, strlen(id));
+}
+
+static void
+put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
+		   const GovPageRow *row, const GovPageBudget *budget)
+{
+	const GovSheetWindow *window = &sheet->windows[budget->window];
 	const GovSheetEntity *entity = &sheet->entities[budget->entity];
 	GovAmount	usage = row->amounts.usage;
 	GovAmount	held = row->amounts.held;
@@ -113,6 +138,7 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	gov_json_begin_values(json, &object, &keys);
 	put_string(json, &object, sheet, budget->name);
 	gov_json_put_bool(json, &object, budget->is_locked);
+	put_source(json, &object, budget);
 	put_string(json, &object, sheet, sheet->types[entity->type]);
 	put_string(json, &object, sheet, window->cadence_text);
 	put_string(json, &object, sheet, entity->id);
@@ -120,6 +146,7 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	gov_json_put_amount(json, &object, budget->nscope > 0, budget->allocated);
 	gov_json_put_amount(json, &object, !budget->has_limit, budget->base_limit);
 	put_block_time(json, &object, block, false);
+	put_default(json, &object, sheet, budget);
 	gov_json_put_amount(json, &object, !budget->has_limit, budget->limit - usage - held);
 	gov_json_put_amount(json, &object, !budget->has_limit, budget->limit);
 	put_string(json, &object, sheet, entity->display_name);
@@ -129,7 +156,7 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	else
 		gov_json_put_null(json, &object);
 	put_block_time(json, &object, block, true);
-	put_string(json, &object, sheet, sheet->capabilities[known->capability]);
+	put_string(json, &object, sheet, budget->capability);
 	gov_json_put_amount(json, &object, false, usage);
 	put_block_reason(json, &object, sheet, block);
 	gov_json_put_amount(json, &object, false, held);
@@ -148,14 +175,14 @@ put_entity(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	GovJsonContainer object;
 
 	gov_json_begin_values(json, &object, &keys);
-	put_nulls(json, &object, 2);
+	put_nulls(json, &object, 3);
 	put_string(json, &object, sheet, sheet->types[entity->type]);
 	put_nulls(json, &object, 1);
 	put_string(json, &object, sheet, entity->id);
 	put_parent(json, &object, sheet, entity);
 	put_nulls(json, &object, 2);
 	put_block_time(json, &object, block, false);
-	put_nulls(json, &object, 2);
+	put_nulls(json, &object, 3);
 	put_string(json, &object, sheet, entity->display_name);
 	put_nulls(json, &object, 2);
 	put_block_time(json, &object, block, true);
@@ -167,7 +194,7 @@ put_entity(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 
 /* Subtract what is held past its time from the rows that are shown. */
 static void
-leave_out_overdue(const GovSheet *sheet, GovPage *page)
+leave_out_overdue(const GovSheet *sheet, GovPage *page, const GovPageBudget *described)
 {
 	GovResolvedBudget budgets[GOV_PAGE_MAX];
 	GovBudgetState states[GOV_PAGE_MAX];
@@ -180,7 +207,7 @@ leave_out_overdue(const GovSheet *sheet, GovPage *page)
 
 	for (int i = 0; i < page->nrows; i++)
 	{
-		budgets[i].id = sheet->budgets[page->rows[i].number].id;
+		budgets[i].id = described[i].id;
 		states[i].held = page->rows[i].amounts.held;
 	}
 	if (!gov_hold_overdue_is_possible(&resolution) || gov_worker_is_at_work() ||
@@ -199,11 +226,14 @@ gov_page_json(const GovSheet *sheet, const GovPageRequest *request, GovPage *pag
 	GovJsonContainer whole;
 	GovJsonContainer data;
 	GovJsonContainer pagination;
+	GovPageBudget budgets[GOV_PAGE_MAX];
 	int			length;
 	char	   *next = gov_page_cursor_write(sheet, request, page, &length);
 
+	for (int i = 0; i < page->nrows && !request->is_tree; i++)
+		gov_page_describe(sheet, page->rows[i].number, &budgets[i]);
 	if (sheet->is_live && !request->is_tree)
-		leave_out_overdue(sheet, page);
+		leave_out_overdue(sheet, page, budgets);
 	gov_json_init(&json, GOV_ROW_EXPECTED_BYTES * (Size) (page->nrows + 1));
 	gov_json_begin_object(&json, &whole, 2);
 	gov_json_put_string(&json, &whole, "data", 4);
@@ -214,7 +244,7 @@ gov_page_json(const GovSheet *sheet, const GovPageRequest *request, GovPage *pag
 		if (request->is_tree)
 			put_entity(&json, &data, sheet, &sheet->entities[page->rows[i].number]);
 		else
-			put_budget(&json, &data, sheet, &page->rows[i]);
+			put_budget(&json, &data, sheet, &page->rows[i], &budgets[i]);
 	}
 	gov_json_end(&json, &data, &whole);
 	gov_json_begin_object(&json, &pagination, 1);

@@ -4,7 +4,10 @@
  *
  * ORDER
  *		Rows are sorted by what is asked for, those without it last, and then by
- *		number, which is the natural order.  Utilization is compared as the
+ *		number, which is the natural order: of two that are equal a budget that
+ *		was used stands before one that was not.  Sorted by what never changes,
+ *		that makes no difference, because a budget may be used while somebody
+ *		pages; then natural order alone decides.  Utilization is compared as the
  *		quotient that SQL computes from usage and limit.  Two doubles that are
  *		not near each other are in the order of these quotients; where they are
  *		near, the quotients are computed.
@@ -20,6 +23,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#include "pure/bytes.h"
 #include "query/page.h"
 
 typedef struct GovPageOrder
@@ -52,12 +56,23 @@ is_short(GovAmount usage, GovAmount limit)
 		scaled % limit == 0 && usage / limit < 100000000 && usage / limit > -100000000;
 }
 
+static GovAmount
+limit_of(const GovSheet *sheet, const GovPageRow *row)
+{
+	GovPageBudget budget;
+
+	if (likely(row->number < sheet->nrows))
+		return sheet->budgets[row->number].limit;
+	gov_page_describe(sheet, row->number, &budget);
+	return budget.limit;
+}
+
 /* Compare two quotients that are near each other. */
 static int
 compare_near(const GovSheet *sheet, const GovPageRow *a, const GovPageRow *b)
 {
-	GovAmount	a_limit = sheet->budgets[a->number].limit;
-	GovAmount	b_limit = sheet->budgets[b->number].limit;
+	GovAmount	a_limit = limit_of(sheet, a);
+	GovAmount	b_limit = limit_of(sheet, b);
 	GovAmount	a_usage = a_limit == 0 ? 1 : a->amounts.usage;
 	GovAmount	b_usage = b_limit == 0 ? 1 : b->amounts.usage;
 	GovAmount	left;
@@ -89,6 +104,43 @@ compare_primary(const GovPageOrder *by, const GovPageRow *a, const GovPageRow *b
 	return compare_near(by->sheet, a, b);
 }
 
+static int
+compare_strings(const GovSheet *sheet, GovString a, GovString b)
+{
+	return gov_bytes_compare(gov_sheet_text(sheet, a), a.length,
+							 gov_sheet_text(sheet, b), b.length);
+}
+
+/*
+ * Which budget stands before the other in natural order?  At least one of them
+ * is an unused one, which have no scope.
+ */
+int
+gov_page_compare_natural(const GovSheet *sheet, uint64 left, uint64 right)
+{
+	GovPageBudget a;
+	GovPageBudget b;
+	int			order;
+
+	gov_page_describe(sheet, left, &a);
+	gov_page_describe(sheet, right, &b);
+	if (a.entity != b.entity)
+		return a.entity < b.entity ? -1 : 1;
+	order = compare_strings(sheet, a.capability, b.capability);
+	if (order == 0)
+		order = (int) a.nscope - (int) b.nscope;
+	return order != 0 ? order : compare_strings(sheet, a.name, b.name);
+}
+
+static int
+compare_numbers(const GovPageOrder *by, uint64 a, uint64 b)
+{
+	if (Max(a, b) >= by->sheet->nrows && a != b && !by->request->is_tree &&
+		!gov_page_cursor_has_shown(by->request))
+		return gov_page_compare_natural(by->sheet, a, b);
+	return (a > b) - (a < b);
+}
+
 /* Which row stands before the other? */
 static inline int
 compare_rows(const GovPageOrder *by, const GovPageRow *a, const GovPageRow *b)
@@ -101,7 +153,7 @@ compare_rows(const GovPageOrder *by, const GovPageRow *a, const GovPageRow *b)
 		order = compare_primary(by, a, b);
 	if (order != 0)
 		return by->request->is_descending ? -order : order;
-	return (a->number > b->number) - (a->number < b->number);
+	return compare_numbers(by, a->number, b->number);
 }
 
 /* ---------------------------------------------------------------- heap */

@@ -26,75 +26,64 @@
 
 #include "base/compat.h"
 #include "pure/bytes.h"
-#include "query/page.h"
+#include "query/page_pick.h"
 #include "query/sheet_read.h"
-
-typedef struct GovPicking
-{
-	const GovSheet *sheet;
-	const GovPageRequest *request;
-	GovPage    *page;
-	bool		needs_usage;	/* of every row */
-	double		min_utilization;
-	bool	   *types;			/* by index; NULL: all */
-	bool	   *capabilities;
-	bool		wants_every_row;	/* of the entities that pass */
-	char	   *search;			/* lower case */
-	uint32		first_place;
-	uint32		last_place;
-	/* of the cursor */
-	uint32		low_entity;		/* entities before its entity */
-	int			at_entity;		/* its entity, or -1 if it is gone */
-	uint32		next_number;	/* rows up to and with its row */
-	GovLiveScan scan;
-	/* rows that wait for their usage */
-	uint32		nwaiting;
-	uint32		most_waiting;	/* few at first: a full page has a bound */
-	uint32		waiting[GOV_LIVE_ROWS];
-	GovLiveAmounts amounts[GOV_LIVE_ROWS];
-} GovPicking;
 
 /* ---------------------------------------------------------------- rows */
 
-static int64
-fixed_primary(const GovPicking *picking, const GovSheetEntity *entity, uint32 number)
+/* What a row of an entity is sorted by, if that never changes; else 0. */
+int64
+gov_page_fixed_primary(const GovPicking *picking, uint32 entity, uint32 nscope)
 {
 	switch (picking->request->sort)
 	{
 		case GOV_SORT_ID:
-			return entity - picking->sheet->entities;
+			return entity;
 		case GOV_SORT_CREATED_AT:
-			return entity->created_at;
+			return picking->sheet->entities[entity].created_at;
 		case GOV_SORT_SCOPE_SIZE:
-			return picking->request->is_tree ? 0 : picking->sheet->budgets[number].nscope;
+			return nscope;
 		default:
 			return 0;
 	}
 }
 
-/* Has an earlier page shown the row, or passed its place? */
+/* Is the row the cursor's, or before it in natural order? */
 static bool
-was_passed(const GovPicking *picking, const GovSheetEntity *entity, const GovPageRow *row)
+is_behind(const GovPicking *picking, uint32 entity, const GovPageRow *row)
+{
+	uint32		from;
+
+	if (picking->request->is_tree || row->number < picking->sheet->nrows)
+		return row->number < picking->next_number;
+	if ((int) entity != picking->at_entity)
+		return entity < picking->low_entity;
+	gov_page_split_unused(picking->sheet, row->number, &entity, &from);
+	return gov_page_cursor_compare_unused(picking->sheet, from, picking->request->after) <= 0;
+}
+
+/* Has an earlier page shown the row of an entity, or passed its place? */
+bool
+gov_page_was_passed(const GovPicking *picking, uint32 entity, const GovPageRow *row)
 {
 	const GovPageRequest *request = picking->request;
 	const GovCursor *after = request->after;
-	int			e = entity - picking->sheet->entities;
 
 	if (after == NULL)
 		return false;
 	if (after->has_shown)
 	{
-		uint64		hash = gov_page_cursor_row_hash(&picking->sheet->budgets[row->number]);
+		uint64		hash = gov_page_cursor_row_hash(picking->sheet, row->number);
 
 		return bsearch(&hash, after->shown, after->nshown, sizeof(uint64),
 					   gov_page_cursor_compare_hashes) != NULL;
 	}
 	if (request->sort == GOV_SORT_ID && request->is_descending)
-		return e >= (int) picking->low_entity &&
-			(e != picking->at_entity || row->number < picking->next_number);
+		return entity >= picking->low_entity &&
+			((int) entity != picking->at_entity || is_behind(picking, entity, row));
 	if (request->sort != GOV_SORT_ID && row->primary != after->primary)
 		return (row->primary < after->primary) != request->is_descending;
-	return row->number < picking->next_number;
+	return is_behind(picking, entity, row);
 }
 
 /*
@@ -102,25 +91,53 @@ was_passed(const GovPicking *picking, const GovSheetEntity *entity, const GovPag
  * does not.
  */
 static bool
-is_utilized(const GovPicking *picking, const GovPageRow *row, double utilization)
+is_utilized(const GovPicking *picking, const GovPageRow *row, bool has_limit,
+			GovAmount limit, double utilization)
 {
 	Datum		quotient;
-	const GovSheetBudget *budget = &picking->sheet->budgets[row->number];
 
-	if (!budget->has_limit)
+	if (!has_limit)
 		return false;
 	if (fabs(utilization - picking->min_utilization) >
 		GOV_NEAR * Max(fabs(utilization), fabs(picking->min_utilization)))
 		return utilization > picking->min_utilization;
-	quotient = NumericGetDatum(gov_page_utilization(row->amounts.usage, budget->limit));
+	quotient = NumericGetDatum(gov_page_utilization(row->amounts.usage, limit));
 	return DatumGetBool(DirectFunctionCall2(numeric_ge, quotient,
 											NumericGetDatum(picking->request->min_utilization)));
 }
 
 /*
  * Judge a row whose usage is known, where it is needed, and offer it to the
- * page.
+ * page; false if it is not utilized enough.
  */
+pg_attribute_always_inline bool
+gov_page_judge(const GovPicking *picking, GovPageRow *row, bool has_limit,
+			   GovAmount limit, double utilization)
+{
+	if (picking->request->min_utilization != NULL &&
+		!is_utilized(picking, row, has_limit, limit, utilization))
+		return false;
+	row->is_null = false;
+	switch (picking->request->sort)
+	{
+		case GOV_SORT_UTILIZATION:
+			row->is_null = !has_limit;
+			row->utilization = utilization;
+			break;
+		case GOV_SORT_CURRENT_USAGE:
+			row->primary = row->amounts.usage;
+			break;
+		case GOV_SORT_USAGE_LIMIT:
+			row->is_null = !has_limit;
+			row->primary = limit;
+			break;
+		default:
+			break;
+	}
+	gov_page_offer(picking->sheet, picking->request, picking->page, row);
+	return true;
+}
+
 static inline void
 judge_row(const GovPicking *picking, GovPageRow *row)
 {
@@ -131,27 +148,8 @@ judge_row(const GovPicking *picking, GovPageRow *row)
 	if (picking->needs_usage)
 		utilization = known->per_unit == 0 ? 1 :
 			gov_amount_to_double(row->amounts.usage) * known->per_unit;
-	if (picking->request->min_utilization != NULL &&
-		!is_utilized(picking, row, utilization))
-		return;
-	row->is_null = false;
-	switch (picking->request->sort)
-	{
-		case GOV_SORT_UTILIZATION:
-			row->is_null = isnan(known->per_unit);
-			row->utilization = utilization;
-			break;
-		case GOV_SORT_CURRENT_USAGE:
-			row->primary = row->amounts.usage;
-			break;
-		case GOV_SORT_USAGE_LIMIT:
-			row->is_null = !budget->has_limit;
-			row->primary = budget->limit;
-			break;
-		default:
-			break;
-	}
-	gov_page_offer(picking->sheet, picking->request, picking->page, row);
+	row->primary = gov_page_fixed_primary(picking, budget->entity, budget->nscope);
+	gov_page_judge(picking, row, budget->has_limit, budget->limit, utilization);
 }
 
 /*
@@ -187,12 +185,11 @@ set_bound(GovPicking *picking)
 static bool
 judge_waiting(GovPicking *picking)
 {
-	const GovSheet *sheet = picking->sheet;
 	GovPageRow	row = {0};
 
 	CHECK_FOR_INTERRUPTS();
 	if (picking->needs_usage && picking->nwaiting > 0 &&
-		!gov_live_scan(sheet, &picking->scan, picking->waiting, &picking->nwaiting,
+		!gov_live_scan(picking->sheet, &picking->scan, picking->waiting, &picking->nwaiting,
 					   picking->amounts))
 		return false;
 	for (uint32 i = 0; i < picking->nwaiting; i++)
@@ -200,9 +197,6 @@ judge_waiting(GovPicking *picking)
 		row.number = picking->waiting[i];
 		if (picking->needs_usage)
 			row.amounts = picking->amounts[i];
-		row.primary = fixed_primary(picking,
-									&sheet->entities[sheet->budgets[row.number].entity],
-									row.number);
 		judge_row(picking, &row);
 	}
 	picking->nwaiting = 0;
@@ -254,11 +248,11 @@ pick_rows(GovPicking *picking, uint32 first, uint32 end)
 			continue;
 		if (has_cursor)
 		{
-			const GovSheetEntity *entity = &sheet->entities[sheet->budgets[i].entity];
+			const GovSheetBudget *budget = &sheet->budgets[i];
 			GovPageRow	row = {.number = i};
 
-			row.primary = fixed_primary(picking, entity, i);
-			if (was_passed(picking, entity, &row))
+			row.primary = gov_page_fixed_primary(picking, budget->entity, budget->nscope);
+			if (gov_page_was_passed(picking, budget->entity, &row))
 				continue;
 		}
 		picking->waiting[picking->nwaiting++] = i;
@@ -279,8 +273,8 @@ pick_entity(GovPicking *picking, const GovSheetEntity *entity)
 		return;
 	row.is_null = picking->request->sort != GOV_SORT_ID &&
 		picking->request->sort != GOV_SORT_CREATED_AT;
-	row.primary = fixed_primary(picking, entity, row.number);
-	if (!was_passed(picking, entity, &row))
+	row.primary = gov_page_fixed_primary(picking, row.number, 0);
+	if (!gov_page_was_passed(picking, row.number, &row))
 		gov_page_offer(picking->sheet, picking->request, picking->page, &row);
 }
 
@@ -301,8 +295,9 @@ contains_text(const GovPicking *picking, GovString string)
 	return found;
 }
 
-static bool
-passes_filters(const GovPicking *picking, const GovSheetEntity *entity)
+/* Is an entity asked for? */
+bool
+gov_page_passes_filters(const GovPicking *picking, const GovSheetEntity *entity)
 {
 	if (entity->is_archived ||
 		entity->place < picking->first_place || entity->place > picking->last_place ||
@@ -378,18 +373,25 @@ read_usage(GovPicking *picking)
 {
 	GovPage    *page = picking->page;
 	uint32		numbers[GOV_PAGE_MAX];
-	uint32		count;
+	int			places[GOV_PAGE_MAX];
+	uint32		count = 0;
+	uint32		wanted PG_USED_FOR_ASSERTS_ONLY;
 
 	if (picking->needs_usage || picking->request->is_tree)
 		return true;
 	for (int i = 0; i < page->nrows; i++)
-		numbers[i] = page->rows[i].number;
-	count = page->nrows;
+	{
+		if (page->rows[i].number >= picking->sheet->nrows)
+			continue;
+		places[count] = i;
+		numbers[count++] = (uint32) page->rows[i].number;
+	}
+	wanted = count;
 	if (!gov_live_scan(picking->sheet, &picking->scan, numbers, &count, picking->amounts))
 		return false;
-	Assert(count == page->nrows);
-	for (int i = 0; i < page->nrows; i++)
-		page->rows[i].amounts = picking->amounts[i];
+	Assert(count == wanted);
+	for (uint32 i = 0; i < count; i++)
+		page->rows[places[i]].amounts = picking->amounts[i];
 	return true;
 }
 
@@ -409,7 +411,7 @@ pick_passing(GovPicking *picking)
 		const GovSheetEntity *entity = &sheet->entities[e];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!passes_filters(picking, entity))
+		if (!gov_page_passes_filters(picking, entity))
 			continue;
 		if (request->is_tree)
 			pick_entity(picking, entity);
@@ -434,6 +436,12 @@ gov_page_pick(const GovSheet *sheet, const GovPageRequest *request, GovPage *pag
 	begin_picking(&picking);
 	if (!pick_passing(&picking) || !judge_waiting(&picking))
 		return false;
+	if (sheet->has_listed && !request->is_tree)
+		gov_page_pick_unused(&picking);
 	gov_page_finish(sheet, request, page);
-	return read_usage(&picking);
+	if (!read_usage(&picking))
+		return false;
+	if (sheet->has_listed && !request->is_tree)
+		gov_page_read_unused(sheet, page);
+	return true;
 }

@@ -64,7 +64,37 @@ typedef struct GovSheetBudget
 	bool		has_limit;
 	bool		is_soft;
 	bool		is_locked;
+	int32		by_default;		/* index of the default, or -1: an assignment */
 } GovSheetBudget;
+
+/*
+ * A default that applies to the owner's entities of a type.  They are in the
+ * order of their types, and for one type in natural order.
+ */
+typedef struct GovSheetDefault
+{
+	pg_uuid_t	id;
+	int64		seed;
+	GovAmount	limit;			/* without boosts */
+	GovString	name;
+	GovString	anchor_from;	/* null: the window says it */
+	uint32		type;			/* index */
+	uint32		capability;		/* index */
+	uint32		window;			/* index */
+	bool		has_limit;
+	bool		is_soft;
+	bool		is_locked;
+	bool		is_listed;		/* each entity has one budget by it, unless
+								 * there is one in its place */
+} GovSheetDefault;
+
+/* What one of the unused budgets has besides what its default says. */
+typedef struct GovSheetExtra
+{
+	uint64		unused;			/* which; see gov_sheet_unused() */
+	GovAmount	boost;
+	GovAmount	allocated;
+} GovSheetExtra;
 
 /* What every query looks at of a budget. */
 typedef struct GovSheetRow
@@ -109,6 +139,7 @@ typedef struct GovSheetMarks
 	uint64		generation;
 	uint64		installs;
 	uint64		unlinks;
+	uint32		first_uses;
 } GovSheetMarks;
 
 typedef struct GovSheet
@@ -143,6 +174,13 @@ typedef struct GovSheet
 	GovSheetStored *stored;
 	uint32		nwindows;
 	GovSheetWindow *windows;
+	uint32		ndefaults;
+	bool		has_listed;		/* one of them is_listed */
+	GovSheetDefault *defaults;
+	uint32	   *first_default;	/* by type, and where the last one ends */
+	uint32		nextras;
+	uint32		extras_capacity;
+	GovSheetExtra *extras;		/* ascending */
 	uint32		ntypes;
 	GovString  *types;
 	uint32		ncapabilities;
@@ -159,6 +197,16 @@ static inline const GovString *
 gov_sheet_scope(const GovSheet *sheet, const GovSheetBudget *budget)
 {
 	return (const GovString *) (sheet->texts.data + budget->scope);
+}
+
+/*
+ * Which of the unused budgets is that of an entity by a default?  They have no
+ * rows: a type of a million entities costs nothing until its budgets are used.
+ */
+static inline uint64
+gov_sheet_unused(const GovSheet *sheet, uint32 entity, uint32 from)
+{
+	return (uint64) entity * sheet->ndefaults + from;
 }
 
 /* The block of an entity that is in force at the sheet's time, or NULL. */

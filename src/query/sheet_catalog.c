@@ -37,19 +37,6 @@ typedef struct GovSheetDraft
 	GovSheetRow row;
 } GovSheetDraft;
 
-/* Texts, types, capabilities and windows that rows share: found by their value. */
-typedef struct GovSheetReading
-{
-	GovSheet   *sheet;
-	uint32		types_capacity;
-	uint32		capabilities_capacity;
-	uint32		windows_capacity;
-	uint32		nslots;			/* of windows; a power of two */
-	uint32	   *slots;			/* index + 1, or 0 */
-	GovSheetDraft *drafts;		/* of one entity */
-	uint32		drafts_capacity;
-} GovSheetReading;
-
 static GovString
 add_bytes(GovSheet *sheet, const char *bytes, uint32 length)
 {
@@ -75,8 +62,9 @@ gov_sheet_add_column(GovSheet *sheet, uint64 row, int column)
 	return add_bytes(sheet, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 }
 
-static bool
-is_column(const GovSheet *sheet, GovString string, uint64 row, int column)
+/* Is a text what a column of a row of SPI has? */
+bool
+gov_sheet_is_column(const GovSheet *sheet, GovString string, uint64 row, int column)
 {
 	bool		isnull;
 	Datum		value = gov_spi_value(row, column, &isnull);
@@ -93,7 +81,7 @@ intern_text(GovSheet *sheet, GovString **list, uint32 *count, uint32 *capacity, 
 {
 	for (uint32 i = *count; i > 0; i--)
 	{
-		if (is_column(sheet, (*list)[i - 1], row, column))
+		if (gov_sheet_is_column(sheet, (*list)[i - 1], row, column))
 			return i - 1;
 	}
 	if (*count >= *capacity)
@@ -104,6 +92,15 @@ intern_text(GovSheet *sheet, GovString **list, uint32 *count, uint32 *capacity, 
 	}
 	(*list)[*count] = gov_sheet_add_column(sheet, row, column);
 	return (*count)++;
+}
+
+/* The index of a row's capability. */
+uint32
+gov_sheet_add_capability(GovSheetReading *reading, uint64 row, int column)
+{
+	return intern_text(reading->sheet, &reading->sheet->capabilities,
+					   &reading->sheet->ncapabilities, &reading->capabilities_capacity,
+					   row, column);
 }
 
 /* ---------------------------------------------------------------- entities */
@@ -167,8 +164,8 @@ is_window(const GovSheet *sheet, const GovSheetWindow *window, bool has_anchor,
 		  TimestampTz anchor, uint64 row)
 {
 	return window->has_anchor == has_anchor && window->anchor == anchor &&
-		is_column(sheet, window->cadence_text, row, 6) &&
-		is_column(sheet, window->timezone, row, 8);
+		gov_sheet_is_column(sheet, window->cadence_text, row, 6) &&
+		gov_sheet_is_column(sheet, window->timezone, row, 8);
 }
 
 static void
@@ -199,6 +196,17 @@ add_window(GovSheetReading *reading, bool has_anchor, TimestampTz anchor, uint64
 				 errmsg("stored cadence \"%s\" is malformed",
 						gov_error_shown(gov_sheet_text(sheet, window->cadence_text))),
 				 errhint("Change the cadence of that budget.")));
+}
+
+/* Add the window that a row says, whether it is new or not; returns its index. */
+uint32
+gov_sheet_add_window(GovSheetReading *reading, uint64 row)
+{
+	bool		has_no_anchor;
+	TimestampTz anchor = DatumGetTimestampTz(gov_spi_value(row, 7, &has_no_anchor));
+
+	add_window(reading, !has_no_anchor, has_no_anchor ? 0 : anchor, row);
+	return reading->sheet->nwindows - 1;
 }
 
 static uint32
@@ -280,6 +288,16 @@ read_next_boost(GovSheet *sheet, uint64 row)
 		sheet->next_boost = Min(sheet->next_boost, DatumGetTimestampTz(moment));
 }
 
+/* The default that a budget comes from, or -1. */
+static int32
+read_by_default(const GovSheet *sheet, uint64 row)
+{
+	bool		isnull = true;
+	Datum		id = sheet->ndefaults > 0 ? gov_spi_value(row, 15, &isnull) : (Datum) 0;
+
+	return isnull ? -1 : gov_sheet_find_default(sheet, DatumGetUUIDP(id));
+}
+
 static void
 read_budget(GovSheetReading *reading, uint64 row, uint32 entity, GovSheetDraft *draft)
 {
@@ -297,10 +315,10 @@ read_budget(GovSheetReading *reading, uint64 row, uint32 entity, GovSheetDraft *
 	read_next_boost(sheet, row);
 	budget->is_soft = DatumGetBool(gov_spi_value(row, 9, &isnull));
 	budget->is_locked = DatumGetBool(gov_spi_value(row, 10, &isnull));
+	budget->by_default = read_by_default(sheet, row);
 	budget->entity = entity;
 	draft->row.counter_id = DatumGetInt64(gov_spi_value(row, 12, &isnull));
-	draft->row.capability = intern_text(sheet, &sheet->capabilities, &sheet->ncapabilities,
-										&reading->capabilities_capacity, row, 2);
+	draft->row.capability = gov_sheet_add_capability(reading, row, 2);
 	draft->row.window = intern_window(reading, row);
 	draft->row.is_scoped = budget->nscope > 0;
 	draft->row.per_unit = !budget->has_limit ? NAN :
@@ -388,7 +406,7 @@ read_budgets(GovSheetReading *reading)
 
 		CHECK_FOR_INTERRUPTS();
 		sheet->entities[e].first_row = sheet->nrows;
-		while (end < nrows && is_column(sheet, sheet->entities[e].id, end, 1))
+		while (end < nrows && gov_sheet_is_column(sheet, sheet->entities[e].id, end, 1))
 			end++;
 		if (end > first && !sheet->entities[e].is_archived)
 			read_budgets_of(reading, e, first, end);
@@ -409,6 +427,8 @@ gov_sheet_read_catalog(GovSheet *sheet)
 	appendStringInfoChar(&sheet->texts, '\0');	/* at offset 0 is no string */
 	MemoryContextSwitchTo(caller);
 	read_entities(&reading);
+	gov_sheet_read_defaults(&reading);
 	read_budgets(&reading);
+	gov_sheet_read_extras(sheet);
 	gov_sheet_allocate(sheet);
 }

@@ -40,6 +40,7 @@
 #include "base/guc.h"
 #include "base/spi.h"
 #include "cache/changes.h"
+#include "cache/pending.h"
 #include "pure/bytes.h"
 #include "query/live.h"
 #include "query/sheet_read.h"
@@ -177,6 +178,7 @@ is_current(const GovSheet *sheet, const GovSheetMarks *marks, TimestampTz now)
 	return sheet->is_whole && serves_at(sheet, now) &&
 		sheet->catalog == gov_catalog()->generation &&
 		sheet->marks.changes == marks->changes &&
+		sheet->marks.first_uses == marks->first_uses &&
 		sheet->marks.generation == marks->generation;
 }
 
@@ -277,7 +279,8 @@ GovSheet *
 gov_sheet_open(const char *owner, uint32 owner_length, const char *part, int attempt)
 {
 	bool		is_live = is_served(attempt);
-	bool		sees_own = !is_live || gov_changes_has_owner(owner, owner_length);
+	bool		sees_own = !is_live || gov_changes_has_owner(owner, owner_length) ||
+	gov_pending_has_rows();
 	GovOwnerKey key;
 	GovSheetMarks marks = {0};
 	TimestampTz now = gov_clock();

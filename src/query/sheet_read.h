@@ -7,6 +7,19 @@
 
 #include "query/sheet.h"
 
+/* Texts, types, capabilities and windows that rows share: found by their value. */
+typedef struct GovSheetReading
+{
+	GovSheet   *sheet;
+	uint32		types_capacity;
+	uint32		capabilities_capacity;
+	uint32		windows_capacity;
+	uint32		nslots;			/* of windows; a power of two */
+	uint32	   *slots;			/* index + 1, or 0 */
+	struct GovSheetDraft *drafts;	/* of one entity */
+	uint32		drafts_capacity;
+} GovSheetReading;
+
 /* sheet_tree.c */
 extern int	gov_sheet_find_entity(const GovSheet *sheet, const char *id, uint32 length);
 extern void gov_sheet_place_entities(GovSheet *sheet);
@@ -16,11 +29,23 @@ extern void gov_sheet_allocate(GovSheet *sheet);
 extern uint64 gov_sheet_select_entities(GovSheet *sheet);
 extern uint64 gov_sheet_select_budgets(const GovSheet *sheet);
 
+/* sheet_defaults.c */
+extern void gov_sheet_read_defaults(GovSheetReading *reading);
+extern void gov_sheet_read_extras(GovSheet *sheet);
+extern int	gov_sheet_find_default(const GovSheet *sheet, const pg_uuid_t *id);
+extern bool gov_sheet_has_unused(const GovSheet *sheet, uint32 entity, uint32 from);
+extern void gov_sheet_add_extra(GovSheet *sheet, uint64 unused, GovAmount boost, GovAmount allocated);
+extern void gov_sheet_order_extras(GovSheet *sheet);
+extern const GovSheetExtra *gov_sheet_extra(const GovSheet *sheet, uint64 unused);
+
 /* sheet_blocks.c */
 extern void gov_sheet_read_blocks(GovSheet *sheet);
 
 /* sheet_catalog.c */
 extern GovString gov_sheet_add_column(GovSheet *sheet, uint64 row, int column);
+extern bool gov_sheet_is_column(const GovSheet *sheet, GovString string, uint64 row, int column);
+extern uint32 gov_sheet_add_capability(GovSheetReading *reading, uint64 row, int column);
+extern uint32 gov_sheet_add_window(GovSheetReading *reading, uint64 row);
 extern void gov_sheet_read_catalog(GovSheet *sheet);
 
 /* sheet_counts.c */

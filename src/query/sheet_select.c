@@ -87,37 +87,44 @@ static GovQuery part_entities_query = {
 	"case when a.entity_id in " OPEN_BOOSTS("b.entity_id", "") " then " ADDED " end, " NEXT_CHANGE("")
 #define PART_BOOSTS ADDED ", " NEXT_CHANGE(" and b.entity_id = a.entity_id")
 
-#define BUDGETS_SQL(boosts) \
-	"select " BUDGET_COLUMNS ", " boosts \
-	" from @gov_assignments a where a.owner_id = $1 order by a.owner_id, a.entity_id"
+/* The budgets of a table: assignments, or these and the budgets by defaults that were used. */
+#define OWN		"@gov_assignments a"
+#define USED	"@gov_used_assignments a"
+#define FROM_DEFAULT	", a.default_id"
 
-#define PART_BUDGETS_SQL(boosts) \
+#define BUDGETS_SQL(more, table) \
+	"select " BUDGET_COLUMNS ", " more \
+	" from " table " where a.owner_id = $1 order by a.owner_id, a.entity_id"
+
+#define PART_BUDGETS_SQL(more, table) \
 	"select b.* from unnest($3) with ordinality e(id, n)," \
-	" lateral (select " BUDGET_COLUMNS ", " boosts " from @gov_assignments a" \
+	" lateral (select " BUDGET_COLUMNS ", " more " from " table \
 	"  where a.owner_id = $1 and a.entity_id = e.id offset 0) b order by e.n"
 
-static GovQuery budgets_query = {
-	.sql = BUDGETS_SQL(NO_BOOSTS),
-	.nargs = 2,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID}
+#define ARGTYPES		{TEXTOID, TIMESTAMPTZOID}
+#define PART_ARGTYPES	{TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID}
+
+/* by whether there are boosts, and defaults */
+static GovQuery budgets_queries[2][2] = {
+	{
+		{.sql = BUDGETS_SQL(NO_BOOSTS, OWN), .nargs = 2, .argtypes = ARGTYPES},
+		{.sql = BUDGETS_SQL(NO_BOOSTS FROM_DEFAULT, USED), .nargs = 2, .argtypes = ARGTYPES}
+	},
+	{
+		{.sql = BUDGETS_SQL(BOOSTS, OWN), .nargs = 2, .argtypes = ARGTYPES},
+		{.sql = BUDGETS_SQL(BOOSTS FROM_DEFAULT, USED), .nargs = 2, .argtypes = ARGTYPES}
+	}
 };
 
-static GovQuery boosted_budgets_query = {
-	.sql = BUDGETS_SQL(BOOSTS),
-	.nargs = 2,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID}
-};
-
-static GovQuery part_budgets_query = {
-	.sql = PART_BUDGETS_SQL(NO_BOOSTS),
-	.nargs = 3,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID}
-};
-
-static GovQuery boosted_part_budgets_query = {
-	.sql = PART_BUDGETS_SQL(PART_BOOSTS),
-	.nargs = 3,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID}
+static GovQuery part_queries[2][2] = {
+	{
+		{.sql = PART_BUDGETS_SQL(NO_BOOSTS, OWN), .nargs = 3, .argtypes = PART_ARGTYPES},
+		{.sql = PART_BUDGETS_SQL(NO_BOOSTS FROM_DEFAULT, USED), .nargs = 3, .argtypes = PART_ARGTYPES}
+	},
+	{
+		{.sql = PART_BUDGETS_SQL(PART_BOOSTS, OWN), .nargs = 3, .argtypes = PART_ARGTYPES},
+		{.sql = PART_BUDGETS_SQL(PART_BOOSTS FROM_DEFAULT, USED), .nargs = 3, .argtypes = PART_ARGTYPES}
+	}
 };
 
 static Datum
@@ -156,18 +163,18 @@ uint64
 gov_sheet_select_budgets(const GovSheet *sheet)
 {
 	bool		has_boosts = gov_load_has_boosts();
+	bool		has_defaults = sheet->ndefaults > 0;
 	Datum		args[3];
 	Datum	   *ids;
 
 	args[0] = owner_of(sheet);
 	args[1] = TimestampTzGetDatum(sheet->now);
 	if (sheet->part == NULL)
-		return gov_spi_select(has_boosts ? &boosted_budgets_query : &budgets_query, args, NULL);
+		return gov_spi_select(&budgets_queries[has_boosts][has_defaults], args, NULL);
 	ids = palloc_extended(sizeof(Datum) * ((Size) sheet->nentities + 1), MCXT_ALLOC_HUGE);
 	for (uint32 e = 0; e < sheet->nentities; e++)
 		ids[e] = CStringGetTextDatum(gov_sheet_text(sheet, sheet->entities[e].id));
 	args[2] = PointerGetDatum(construct_array(ids, sheet->nentities, TEXTOID, -1, false,
 											  TYPALIGN_INT));
-	return gov_spi_select(has_boosts ? &boosted_part_budgets_query : &part_budgets_query,
-						  args, NULL);
+	return gov_spi_select(&part_queries[has_boosts][has_defaults], args, NULL);
 }

@@ -123,18 +123,44 @@ gov_sheet_place_entities(GovSheet *sheet)
 	pfree(sibling);
 }
 
+/* Do two windows have one cadence? */
+static bool
+is_cadence(const GovSheet *sheet, uint32 one, uint32 other)
+{
+	const GovSheetWindow *windows = sheet->windows;
+
+	return windows[one].cadence.unit == windows[other].cadence.unit &&
+		windows[one].cadence.count == windows[other].cadence.count;
+}
+
 /* Is a child's limit allocated from this limit of its parent? */
 static bool
 shares_allocation(const GovSheet *sheet, const GovSheetRow *a, const GovSheetRow *b)
 {
-	const GovSheetWindow *windows = sheet->windows;
-
 	return !a->is_scoped && !b->is_scoped && a->capability == b->capability &&
-		windows[a->window].cadence.unit == windows[b->window].cadence.unit &&
-		windows[a->window].cadence.count == windows[b->window].cadence.count;
+		is_cadence(sheet, a->window, b->window);
 }
 
-/* Add what the budgets of an entity take of those of its parent. */
+/* Add what a budget takes to the budgets of its entity's parent that were not used. */
+static void
+allocate_unused(GovSheet *sheet, uint32 taker, uint32 parent)
+{
+	const GovSheetRow *row = &sheet->rows[taker];
+	uint32		type = sheet->entities[parent].type;
+
+	if (!sheet->has_listed || row->is_scoped)
+		return;
+	for (uint32 i = sheet->first_default[type]; i < sheet->first_default[type + 1]; i++)
+	{
+		if (row->capability == sheet->defaults[i].capability &&
+			is_cadence(sheet, row->window, sheet->defaults[i].window) &&
+			gov_sheet_has_unused(sheet, parent, i))
+			gov_sheet_add_extra(sheet, gov_sheet_unused(sheet, parent, i), 0,
+								sheet->budgets[taker].base_limit);
+	}
+}
+
+/* Add what the budgets of an entity take of those of its parent; a default takes nothing. */
 static void
 allocate_budgets(GovSheet *sheet, const GovSheetEntity *child, const GovSheetEntity *parent)
 {
@@ -142,8 +168,10 @@ allocate_budgets(GovSheet *sheet, const GovSheetEntity *child, const GovSheetEnt
 	{
 		uint32		taker = child->first_row + i;
 
-		if (sheet->budgets[taker].name.length > 0 || !sheet->budgets[taker].has_limit)
+		if (sheet->budgets[taker].name.length > 0 || !sheet->budgets[taker].has_limit ||
+			sheet->budgets[taker].by_default >= 0)
 			continue;
+		allocate_unused(sheet, taker, parent - sheet->entities);
 		for (uint32 j = 0; j < parent->nrows; j++)
 		{
 			uint32		giver = parent->first_row + j;
@@ -165,4 +193,5 @@ gov_sheet_allocate(GovSheet *sheet)
 		if (parent >= 0)
 			allocate_budgets(sheet, &sheet->entities[e], &sheet->entities[parent]);
 	}
+	gov_sheet_order_extras(sheet);
 }

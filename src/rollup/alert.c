@@ -72,40 +72,48 @@ static Oid	extension = InvalidOid;
 	" and (e.xmin in (select o.xid from unnest(" xids ") as o(xid))) is true"
 
 /* All that this transaction was charged, as the tables and its own rows say. */
-static GovQuery charged_query = {
-	.sql =
-	"with recorded as materialized ("
-	" select x.counter_id, x.window_start, max(x.window_end) as window_end, sum(v.amount) as amount"
-	" from (select e.amount, e.counter_ids, e.window_starts, e.window_ends from @gov_events e"
-	"       where" GOV_OWN_EVENTS("$1", "$2", "$3") " offset 0) v,"
-	"  lateral unnest(v.counter_ids, v.window_starts, v.window_ends)"
-	"   as x(counter_id, window_start, window_end)"
-	" group by 1, 2),"
-	" wanted as materialized ("
-	" select a.owner_id, r.*"
-	" from recorded r,"
-	"  lateral (select g.owner_id, g.usage_limit, g.alert_thresholds"
-	"           from @gov_assignments g where g.counter_id = r.counter_id offset 0) a"
-	" where a.usage_limit is not null and cardinality(" GOV_ALERT_THRESHOLDS("a") ") > 0),"
-	" tail as materialized ("
-	" select x.counter_id, x.window_start, sum(e.amount) as amount"
-	" from (select distinct w.owner_id from wanted w) o,"
-	"  lateral (select v.amount, v.counter_ids, v.window_starts from @gov_events v"
-	"           where " GOV_SQL_PAST("v", "o.owner_id", "id", GOV_SQL_WATERMARK)
-	"           offset 0) e,"
-	"  lateral unnest(e.counter_ids, e.window_starts) as x(counter_id, window_start)"
-	" where x.counter_id in (select w.counter_id from wanted w)"
-	" group by 1, 2)"
-	"select w.counter_id, w.window_start,"
-	" t.amount + coalesce(u.amount, 0) - w.amount, t.amount + coalesce(u.amount, 0)"
-	" from wanted w"
-	" join tail t on t.counter_id = w.counter_id and t.window_start = w.window_start"
-	" left join lateral (select g.amount, g.window_end from @gov_usage g"
-	"  where g.counter_id = w.counter_id and g.window_start = w.window_start offset 0) u"
-	"  on true"
-	" where (u.window_end > w.window_end) is not true",
-	.nargs = 3,
-	.argtypes = {INT8OID, INT8OID, XIDARRAYOID}
+#define CHARGED_SQL(of) \
+	"with recorded as materialized (" \
+	" select x.counter_id, x.window_start, max(x.window_end) as window_end, sum(v.amount) as amount" \
+	" from (select e.amount, e.counter_ids, e.window_starts, e.window_ends from @gov_events e" \
+	"       where" GOV_OWN_EVENTS("$1", "$2", "$3") " offset 0) v," \
+	"  lateral unnest(v.counter_ids, v.window_starts, v.window_ends)" \
+	"   as x(counter_id, window_start, window_end)" \
+	" group by 1, 2)," \
+	" wanted as materialized (" \
+	" select a.owner_id, r.*" \
+	" from recorded r," \
+	"  lateral (select g.owner_id, g.usage_limit, g.alert_thresholds" \
+	"           from " of("r.counter_id") " offset 0) a" \
+	" where a.usage_limit is not null and cardinality(" GOV_ALERT_THRESHOLDS("a") ") > 0)," \
+	" tail as materialized (" \
+	" select x.counter_id, x.window_start, sum(e.amount) as amount" \
+	" from (select distinct w.owner_id from wanted w) o," \
+	"  lateral (select v.amount, v.counter_ids, v.window_starts from @gov_events v" \
+	"           where " GOV_SQL_PAST("v", "o.owner_id", "id", GOV_SQL_WATERMARK) \
+	"           offset 0) e," \
+	"  lateral unnest(e.counter_ids, e.window_starts) as x(counter_id, window_start)" \
+	" where x.counter_id in (select w.counter_id from wanted w)" \
+	" group by 1, 2)" \
+	"select w.counter_id, w.window_start," \
+	" t.amount + coalesce(u.amount, 0) - w.amount, t.amount + coalesce(u.amount, 0)" \
+	" from wanted w" \
+	" join tail t on t.counter_id = w.counter_id and t.window_start = w.window_start" \
+	" left join lateral (select g.amount, g.window_end from @gov_usage g" \
+	"  where g.counter_id = w.counter_id and g.window_start = w.window_start offset 0) u" \
+	"  on true" \
+	" where (u.window_end > w.window_end) is not true"
+
+#define CHARGED_QUERY(of) \
+	{ \
+		.sql = CHARGED_SQL(of), \
+		.nargs = 3, \
+		.argtypes = {INT8OID, INT8OID, XIDARRAYOID} \
+	}
+
+/* Where there are defaults. */
+static GovQuery charged_queries[2] = {
+	CHARGED_QUERY(GOV_ASSIGNMENT_OF), CHARGED_QUERY(GOV_BUDGET_OF)
 };
 
 /*
@@ -114,13 +122,12 @@ static GovQuery charged_query = {
  * all that was crossed: of the events of a budget, with the usage that each
  * leads to, the first among those above the threshold.
  */
-#define RAISE_SQL(limit) \
+#define RAISE_SQL(of, stays, limit) \
 	"with crossed as materialized (" \
 	" select c.*, a.id, a.owner_id, a.usage_limit, t.threshold, r.amount" \
 	" from unnest($1, $2, $3, $4, $5) as c(counter_id, window_start, before, after, above)," \
 	"  lateral (select g.id, g.owner_id, " limit " as usage_limit, g.alert_thresholds" \
-	"           from @gov_assignments g" \
-	"           where g.counter_id = c.counter_id and g.usage_limit is not null offset 0) a," \
+	"           from " of("c.counter_id") " and g.usage_limit is not null offset 0) a," \
 	"  lateral unnest(" GOV_ALERT_THRESHOLDS("a") ") as t(threshold)," \
 	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r" \
 	" where r.amount > c.above and r.amount <= c.after and not exists (" \
@@ -148,25 +155,30 @@ static GovQuery charged_query = {
 	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(c.after), c.usage_limit," \
 	"  case when $6 = $7 then $6 else c.first_id end, $9" \
 	" from judged c," \
-	"  lateral (select from @gov_assignments g where g.counter_id = c.counter_id" \
-	"           for key share skip locked) l" \
+	"  lateral (" stays("c.counter_id") ") l" \
 	" where c.id is not null" \
 	" order by c.id, c.window_start, c.threshold" \
 	" on conflict (assignment_id, window_start, threshold) do nothing" \
 	" returning id"
 
-static GovQuery raise_query = {
-	.sql = RAISE_SQL("g.usage_limit"),
-	.nargs = 9,
-	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID,
-	NUMERICARRAYOID, INT8OID, INT8OID, XIDARRAYOID, TIMESTAMPTZOID}
-};
+#define RAISE_QUERY(of, stays, limit) \
+	{ \
+		.sql = RAISE_SQL(of, stays, limit), \
+		.nargs = 9, \
+		.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID, \
+		NUMERICARRAYOID, INT8OID, INT8OID, XIDARRAYOID, TIMESTAMPTZOID} \
+	}
 
-static GovQuery boosted_raise_query = {
-	.sql = RAISE_SQL(GOV_BOOSTED_LIMIT("g", "$9")),
-	.nargs = 9,
-	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID,
-	NUMERICARRAYOID, INT8OID, INT8OID, XIDARRAYOID, TIMESTAMPTZOID}
+/* Where there are defaults, and where there are boosts. */
+static GovQuery raise_queries[2][2] = {
+	{
+		RAISE_QUERY(GOV_ASSIGNMENT_OF, GOV_ASSIGNMENT_STAYS, "g.usage_limit"),
+		RAISE_QUERY(GOV_ASSIGNMENT_OF, GOV_ASSIGNMENT_STAYS, GOV_BOOSTED_LIMIT("g", "$9"))
+	},
+	{
+		RAISE_QUERY(GOV_BUDGET_OF, GOV_BUDGET_STAYS, "g.usage_limit"),
+		RAISE_QUERY(GOV_BUDGET_OF, GOV_BUDGET_STAYS, GOV_BOOSTED_LIMIT("g", "$9"))
+	}
 };
 
 /* What a transaction has crossed, or may have crossed. */
@@ -219,7 +231,7 @@ add_charged(Datum xids, GovCrossings *crossings)
 	uint64		nrows;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	nrows = gov_spi_select(&charged_query, args, NULL);
+	nrows = gov_spi_select(&charged_queries[gov_load_has_defaults()], args, NULL);
 	crossings->items = repalloc_huge(crossings->items,
 									 sizeof(GovCrossing) * (crossings->count + nrows + 1));
 	for (uint64 row = 0; row < nrows; row++)
@@ -286,7 +298,7 @@ write_alerts(const GovCrossings *crossings, Datum xids, MemoryContext context, i
 	args[7] = xids;
 	args[8] = TimestampTzGetDatum(gov_clock());
 	CommandCounterIncrement();
-	count = (int) gov_spi_modify(gov_load_has_boosts() ? &boosted_raise_query : &raise_query,
+	count = (int) gov_spi_modify(&raise_queries[gov_load_has_defaults()][gov_load_has_boosts()],
 								 args, NULL);
 	*ids = MemoryContextAllocHuge(context, sizeof(int64) * (count + 1));
 	for (int i = 0; i < count; i++)

@@ -16,6 +16,41 @@
 	" (select p.thresholds from @gov_alert_policies p where p.owner_id is null))"
 
 /*
+ * In a statement: the budget g of a counter, among the assignments or, for
+ * statements that are run only where there are defaults (gov_load_has_defaults),
+ * also among the budgets by those.  A counter whose default has another seed by
+ * now is that of no budget.
+ */
+#define GOV_ASSIGNMENT_OF(counter) \
+	"@gov_assignments g where g.counter_id = " counter
+
+#define GOV_BUDGET_OF(counter) \
+	"(select o.id, o.owner_id, o.entity_id, o.capability_id, o.scope_entity_ids, o.name," \
+	"  o.usage_limit, o.alert_thresholds" \
+	" from @gov_assignments o where o.counter_id = " counter \
+	" union all" \
+	" select n.assignment_id, n.owner_id, n.entity_id, d.capability_id, n.scope_entity_ids, d.name," \
+	"  d.usage_limit, d.alert_thresholds" \
+	" from @gov_default_counts n" \
+	" join @gov_default_assignments d on d.id = n.default_id and d.seed = n.seed" \
+	" where n.counter_id = " counter " and not n.retired" \
+	" limit 1) g where true"
+
+/* In a statement: a row if that can be locked at once, so that it stays. */
+#define GOV_ASSIGNMENT_STAYS(counter) \
+	"select from @gov_assignments g where g.counter_id = " counter " for key share skip locked"
+
+#define GOV_BUDGET_STAYS(counter) \
+	"select 1 from (" GOV_ASSIGNMENT_STAYS(counter) ") o" \
+	" union all" \
+	" select 1 from (select from @gov_default_assignments d" \
+	"  where d.id = (select n.default_id from @gov_default_counts n" \
+	"                where n.counter_id = " counter " and not n.retired limit 1)" \
+	"  and not exists (select from @gov_assignments g where g.counter_id = " counter ")" \
+	"  for key share skip locked) x" \
+	" limit 1"
+
+/*
  * In a statement: the limit of a budget at a time, with its boosts.  For
  * statements that are run only where there are boosts (gov_load_has_boosts);
  * others use the column itself.

@@ -80,19 +80,31 @@ static const Oid types[COLUMNS] = {
 	"owner_id, window_start, md5(coalesce(assignment_id::text, entity_id, '') || chr(1) || capability_id" \
 	" || chr(1) || reason || chr(1) || is_check::text || chr(1) || coalesce('=' || dimension_key, ''))"
 
-/* A budget says whose it is, unless it has gone meanwhile. */
+/*
+ * A budget says whose it is, unless it has gone meanwhile.  One by a default says
+ * so once it was used; before, whoever counted the denial did, so that there may
+ * be two counts for one row.
+ */
 static GovQuery write_query = {
 	.sql =
 	"insert into @gov_denials as d"
 	" (owner_id, assignment_id, entity_id, capability_id, reason, dimension_key, window_start, window_end,"
 	"  is_check, denied_count, amount, first_at, last_at, last_caller, last_entity_id)"
-	" select n.owner_id, n.assignment_id, coalesce(n.entity_id, a.entity_id), n.capability_id, n.reason,"
-	"  n.dimension_key, nullif(n.window_start, '-infinity'), nullif(n.window_end, 'infinity'),"
-	"  n.is_check, n.denied_count, n.amount, n.first_at, n.last_at, n.last_caller, n.last_entity_id"
+	" select n.owner_id, n.assignment_id, max(coalesce(n.entity_id, a.entity_id)), n.capability_id, n.reason,"
+	"  n.dimension_key, nullif(n.window_start, '-infinity'), nullif(max(n.window_end), 'infinity'),"
+	"  n.is_check, sum(n.denied_count), sum(n.amount), min(n.first_at), max(n.last_at),"
+	"  (array_agg(n.last_caller order by n.last_at desc))[1],"
+	"  (array_agg(n.last_entity_id order by n.last_at desc))[1]"
 	" from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 	"  as n(owner_id, assignment_id, entity_id, capability_id, reason, dimension_key, window_start,"
 	"   window_end, is_check, denied_count, amount, first_at, last_at, last_caller, last_entity_id)"
-	" left join lateral (select g.entity_id from @gov_assignments g where g.id = n.assignment_id offset 0) a on true"
+	" left join lateral ("
+	"  select g.entity_id from @gov_assignments g where g.id = n.assignment_id"
+	"  union all"
+	"  select c.entity_id from @gov_default_counts c where c.assignment_id = n.assignment_id"
+	"  limit 1) a on true"
+	" group by n.owner_id, n.assignment_id, case when n.assignment_id is null then n.entity_id end,"
+	"  n.capability_id, n.reason, n.dimension_key, n.window_start, n.is_check"
 	" order by n.owner_id collate \"C\", n.assignment_id, n.window_start"
 	" on conflict (" GOV_DENIAL_KEY ") do update"
 	" set denied_count = d.denied_count + excluded.denied_count,"

@@ -40,13 +40,12 @@
  * sort finds it for all, as in alert.c.  What comes after the batch counts
  * too, but no event there has crossed yet.
  */
-#define RAISE_SQL(limit) \
+#define RAISE_SQL(of, limit) \
 	"with crossed as materialized (" \
 	" select c.*, a.id, a.owner_id, a.usage_limit, t.threshold, r.amount as reached" \
 	" from unnest($1, $2, $3, $4) as c(counter_id, window_start, before, after)," \
 	"  lateral (select g.id, g.owner_id, " limit " as usage_limit, g.alert_thresholds" \
-	"           from @gov_assignments g" \
-	"           where g.counter_id = c.counter_id and g.usage_limit is not null offset 0) a," \
+	"           from " of("c.counter_id") " and g.usage_limit is not null offset 0) a," \
 	"  lateral unnest(" GOV_ALERT_THRESHOLDS("a") ") as t(threshold)," \
 	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r" \
 	" where r.amount <= c.after and not exists (" \
@@ -95,18 +94,24 @@
 	" on conflict (assignment_id, window_start, threshold) do nothing" \
 	" returning id"
 
-static GovQuery raise_query = {
-	.sql = RAISE_SQL("g.usage_limit"),
-	.nargs = 7,
-	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID,
-	INT8OID, INT8OID, TIMESTAMPTZOID}
-};
+#define RAISE_QUERY(of, limit) \
+	{ \
+		.sql = RAISE_SQL(of, limit), \
+		.nargs = 7, \
+		.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID, \
+		INT8OID, INT8OID, TIMESTAMPTZOID} \
+	}
 
-static GovQuery boosted_raise_query = {
-	.sql = RAISE_SQL(GOV_BOOSTED_LIMIT("g", "$7")),
-	.nargs = 7,
-	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID,
-	INT8OID, INT8OID, TIMESTAMPTZOID}
+/* Where there are defaults, and where there are boosts. */
+static GovQuery raise_queries[2][2] = {
+	{
+		RAISE_QUERY(GOV_ASSIGNMENT_OF, "g.usage_limit"),
+		RAISE_QUERY(GOV_ASSIGNMENT_OF, GOV_BOOSTED_LIMIT("g", "$7"))
+	},
+	{
+		RAISE_QUERY(GOV_BUDGET_OF, "g.usage_limit"),
+		RAISE_QUERY(GOV_BUDGET_OF, GOV_BOOSTED_LIMIT("g", "$7"))
+	}
 };
 
 static void
@@ -147,7 +152,7 @@ gov_rollup_raise_alerts(const GovReached *reached, int count, int64 after_id, in
 	args[4] = Int64GetDatum(after_id);
 	args[5] = Int64GetDatum(last_id);
 	args[6] = TimestampTzGetDatum(gov_clock());
-	nids = (int) gov_spi_modify(gov_load_has_boosts() ? &boosted_raise_query : &raise_query,
+	nids = (int) gov_spi_modify(&raise_queries[gov_load_has_defaults()][gov_load_has_boosts()],
 								args, NULL);
 	ids = palloc(sizeof(int64) * (nids + 1));
 	for (int i = 0; i < nids; i++)

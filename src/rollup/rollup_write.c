@@ -48,26 +48,33 @@
  * Select the budgets of these counters, and the usage that reaches the first
  * threshold of each.
  */
-#define BUDGETS_SQL(limit) \
+#define BUDGETS_SQL(of, limit) \
 	"select c.n, a.id, case when a.usage_limit is not null then" \
 	" (select least(" GOV_ALERT_AMOUNT("a", "t") ", 1e27)" \
 	"  from unnest((" GOV_ALERT_THRESHOLDS("a") ")[1:1]) as t(threshold)) end" \
 	" from unnest($1, $2) with ordinality as c(counter_id, owner_id, n)," \
 	"  lateral (select g.id, g.owner_id, " limit " as usage_limit, g.alert_thresholds" \
-	"           from @gov_assignments g where g.counter_id = c.counter_id offset 0) a" \
+	"           from " of("c.counter_id") " offset 0) a" \
 	" where a.owner_id = c.owner_id" \
 	" order by c.n"
 
-static GovQuery budgets_query = {
-	.sql = BUDGETS_SQL("g.usage_limit"),
-	.nargs = 2,
-	.argtypes = {INT8ARRAYOID, TEXTARRAYOID}
-};
+#define BUDGETS_QUERY(of, limit) \
+	{ \
+		.sql = BUDGETS_SQL(of, limit), \
+		.nargs = 3, \
+		.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID} \
+	}
 
-static GovQuery boosted_budgets_query = {
-	.sql = BUDGETS_SQL(GOV_BOOSTED_LIMIT("g", "$3")),
-	.nargs = 3,
-	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}
+/* Where there are defaults, and where there are boosts. */
+static GovQuery budgets_queries[2][2] = {
+	{
+		BUDGETS_QUERY(GOV_ASSIGNMENT_OF, "g.usage_limit"),
+		BUDGETS_QUERY(GOV_ASSIGNMENT_OF, GOV_BOOSTED_LIMIT("g", "$3"))
+	},
+	{
+		BUDGETS_QUERY(GOV_BUDGET_OF, "g.usage_limit"),
+		BUDGETS_QUERY(GOV_BUDGET_OF, GOV_BOOSTED_LIMIT("g", "$3"))
+	}
 };
 
 static GovQuery usage_query = {
@@ -206,7 +213,7 @@ find_budgets(GovRollupCharge *charges, int count)
 	args[1] = gov_rollup_array(owners, count, TEXTOID);
 	args[2] = TimestampTzGetDatum(gov_clock());
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	nfound = gov_spi_select(gov_load_has_boosts() ? &boosted_budgets_query : &budgets_query,
+	nfound = gov_spi_select(&budgets_queries[gov_load_has_defaults()][gov_load_has_boosts()],
 							args, NULL);
 	for (uint64 row = 0; row < nfound; row++)
 	{

@@ -41,6 +41,7 @@ static const char *const names[GOV_STEPS] = {
 	[GOV_STEP_EXPIRY] = "expiry",
 	[GOV_STEP_ROLLUP] = "rollup",
 	[GOV_STEP_DENIALS] = "denials",
+	[GOV_STEP_DEFAULTS] = "defaults",
 	[GOV_STEP_EVENT_RETENTION] = "event_retention",
 	[GOV_STEP_HOLD_RETENTION] = "hold_retention",
 	[GOV_STEP_USAGE_MERGE] = "usage_merge",

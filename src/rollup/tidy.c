@@ -11,6 +11,7 @@
 
 #include "base/guc.h"
 #include "rollup/change_retention.h"
+#include "rollup/default_rows.h"
 #include "rollup/denial_rows.h"
 #include "rollup/forget.h"
 #include "rollup/retention.h"
@@ -20,6 +21,7 @@
 
 const GovTidying gov_tidyings[GOV_TIDYINGS] = {
 	{GOV_STEP_DENIALS, gov_denial_rows_write, false, "writing what was denied"},
+	{GOV_STEP_DEFAULTS, gov_default_rows_tidy, false, "tidying up budgets by defaults"},
 	{GOV_STEP_FORGETTING, gov_forget_rewrite, false, "rewriting what is recorded of forgotten entities"},
 	{GOV_STEP_EVENT_RETENTION, gov_retention_prune_events, true, "applying the retention of events",
 	&gov_event_retention_s},

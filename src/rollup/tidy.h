@@ -21,8 +21,10 @@ typedef struct GovTidying
 								 * there may always be */
 } GovTidying;
 
-#define GOV_TIDYINGS		9
-#define GOV_TIDYING_DENIALS	0	/* writes what was denied */
+#define GOV_TIDYINGS			10
+#define GOV_TIDYING_DENIALS		0	/* writes what was denied */
+#define GOV_TIDYING_DEFAULTS	1	/* tidies up which budgets by defaults
+									 * were used */
 
 extern const GovTidying gov_tidyings[GOV_TIDYINGS];
 

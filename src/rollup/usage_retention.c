@@ -41,6 +41,7 @@
 #include "base/catalog.h"
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/lookup.h"
 #include "base/spi.h"
 #include "pure/bytes.h"
 #include "rollup/pass.h"
@@ -119,7 +120,7 @@ static GovQuery delete_hours_query = {
  * The alerts of a batch that are to be deleted.  One that was raised in the
  * future, because the clock was ahead, is passed over.
  */
-#define GOV_DOOMED_ALERTS \
+#define GOV_DOOMED_ALERTS(others) \
 	"with batch as materialized (" \
 	" select l.id, l.assignment_id, l.window_start, l.raised_at < $2 as is_old," \
 	"  l.raised_at between $2 and $3 as ends" \
@@ -132,30 +133,48 @@ static GovQuery delete_hours_query = {
 	" from seen s" \
 	" left join lateral (" \
 	"  select a.cadence, a.anchor_at, a.timezone, @gov_is_timezone(a.timezone) as is_known" \
-	"  from @gov_assignments a where a.id = s.assignment_id offset 0) a on true" \
+	"  from (select o.cadence, o.anchor_at, o.timezone" \
+	"        from @gov_assignments o where o.id = s.assignment_id" others ") a offset 0) a on true" \
 	" where s.is_old and case" \
 	"  when a.is_known is null then true" \
 	"  when a.is_known then s.window_start <= $3 and s.window_start <> (" \
 	"   select w.window_start from @gov_window(a.cadence, a.anchor_at, a.timezone, $3) w)" \
 	" end)"
 
-static GovQuery doomed_alerts_query = {
-	.sql = GOV_DOOMED_ALERTS " select array_agg(d.id) from doomed d",
-	.nargs = 4,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+/* Where there are budgets by defaults: each may have several rows. */
+#define GOV_OF_DEFAULTS \
+	" union all" \
+	" select d.cadence, n.anchor_at, d.timezone from @gov_default_counts n" \
+	" join @gov_default_assignments d on d.id = n.default_id" \
+	" where n.assignment_id = s.assignment_id limit 1"
+
+#define DOOMED_ALERTS_QUERY(others) \
+	{ \
+		.sql = GOV_DOOMED_ALERTS(others) " select array_agg(d.id) from doomed d", \
+		.nargs = 4, \
+		.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID} \
+	}
+
+#define ALERTS_QUERY(others) \
+	{ \
+		.sql = \
+		GOV_DOOMED_ALERTS(others) "," \
+		" deleted as (" \
+		" delete from @gov_alerts l" \
+		" where l.id = any (array(select d.id from doomed d))" \
+		"  and ($5 is null or l.id in (select f.id from unnest($5) f(id)))" \
+		" returning 1)" \
+		"select (select count(*) from deleted), count(*), max(s.id) from seen s", \
+		.nargs = 5, \
+		.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID} \
+	}
+
+static GovQuery doomed_alerts_queries[2] = {
+	DOOMED_ALERTS_QUERY(""), DOOMED_ALERTS_QUERY(GOV_OF_DEFAULTS)
 };
 
-static GovQuery alerts_query = {
-	.sql =
-	GOV_DOOMED_ALERTS ","
-	" deleted as ("
-	" delete from @gov_alerts l"
-	" where l.id = any (array(select d.id from doomed d))"
-	"  and ($5 is null or l.id in (select f.id from unnest($5) f(id)))"
-	" returning 1)"
-	"select (select count(*) from deleted), count(*), max(s.id) from seen s",
-	.nargs = 5,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
+static GovQuery alerts_queries[2] = {
+	ALERTS_QUERY(""), ALERTS_QUERY(GOV_OF_DEFAULTS)
 };
 
 /*
@@ -424,18 +443,21 @@ gov_usage_retention_prune_alerts(uint64 *ndeleted)
 	bool		isnull;
 	bool		is_new;
 	bool		has_more = false;
+	bool		has_counts;
 
 	if (gov_alert_retention_s == 0 || !try_lock(gov_catalog()->alerts))
 		return false;
+	has_counts = gov_lookup_is_filled(gov_catalog()->default_counts);
 	is_new = gov_pass_continue(&alerts_pass);
 	args[0] = Int64GetDatum(alerts_pass.id);
 	args[1] = TimestampTzGetDatum(now - gov_alert_retention_s * USECS_PER_SEC);
 	args[2] = TimestampTzGetDatum(now);
 	args[3] = Int64GetDatum(alerts_pass.limit);
 	gov_spi_begin(&spi);
-	if (gov_referred_find_free(GOV_REFERRED_ALERTS, &doomed_alerts_query, args, &args[4], &nkept))
+	if (gov_referred_find_free(GOV_REFERRED_ALERTS, &doomed_alerts_queries[has_counts], args,
+							   &args[4], &nkept))
 	{
-		gov_spi_modify(&alerts_query, args, args[4] == (Datum) 0 ? "    n" : NULL);
+		gov_spi_modify(&alerts_queries[has_counts], args, args[4] == (Datum) 0 ? "    n" : NULL);
 		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
 		has_more = note_alerts();
 		gov_referred_note_kept(GOV_REFERRED_ALERTS, is_new, nkept, has_more);

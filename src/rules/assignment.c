@@ -29,6 +29,11 @@
  *		for an entity and a capability, dead ones included, as there are budgets:
  *		only where it has too many are rows read.
  *
+ *		Where there are defaults the entity's are counted too.  A default is not
+ *		judged by the budgets of each entity that gets it, of which there may be a
+ *		million: it is one of 256 of its type and capability (gov_default_placed).
+ *		So an entity that had many budgets before may have more than 256.
+ *
  * RACES ACCEPTED
  *		Two sessions that add the last budget at once may both be refused, and
  *		one is refused although the other then rolls back.
@@ -52,6 +57,11 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/lookup.h"
+#include "base/spi.h"
+#include "cache/inherited_find.h"
+#include "cache/load_steps.h"
+#include "ledger/columns.h"
+#include "pure/bytes.h"
 #include "rules/hierarchy.h"
 #include "rules/transition.h"
 #include "rules/trigger.h"
@@ -86,6 +96,7 @@ typedef struct GovPlacement
 {
 	Relation	assignments;
 	Relation	entities;
+	bool		has_defaults;
 	GovEntries	entries;
 	MemoryContext row_context;	/* what judging one row takes */
 	Datum		owner;			/* whose scope was last seen to, or 0, */
@@ -166,20 +177,38 @@ count_budgets(Relation assignments, const GovNewBudget *budget)
 	return count;
 }
 
+/* How many budgets an entity has for a capability by defaults. */
+static int
+count_inherited(const GovNewBudget *budget)
+{
+	GovInheritedBudget *budgets;
+	int			nbudgets;
+	int			count = 0;
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	nbudgets = gov_inherited_find_all(budget->owner, budget->entity, false, &budgets);
+	gov_spi_pop_snapshot();
+	for (int i = 0; i < nbudgets; i++)
+		count += gov_bytes_same(DatumGetTextPP(budgets[i].values[GOV_ASSIGNMENT_CAPABILITY_ID]),
+								DatumGetTextPP(budget->capability));
+	return count;
+}
+
 static void
 check_budgets(GovPlacement *placement, const GovNewBudget *budget)
 {
 	Datum		keys[] = {budget->owner, budget->entity, budget->capability};
+	int			most = BUDGETS_MAX - (placement->has_defaults ? count_inherited(budget) : 0);
 
-	if (gov_lookup_entries_are_at_most(&placement->entries, keys, BUDGETS_MAX) ||
-		count_budgets(placement->assignments, budget) <= BUDGETS_MAX)
+	if (most >= 0 && (gov_lookup_entries_are_at_most(&placement->entries, keys, most) ||
+					  count_budgets(placement->assignments, budget) <= most))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("entity \"%s\" has too many budgets for capability \"%s\"",
 					gov_error_shown(TextDatumGetCString(budget->entity)),
 					gov_error_shown(TextDatumGetCString(budget->capability))),
-			 errdetail("There may be at most %d.", BUDGETS_MAX),
+			 errdetail("There may be at most %d, with those by defaults.", BUDGETS_MAX),
 			 errhint("Delete budgets that are not needed any more."),
 			 errtableconstraint(placement->assignments, "gov_assignments_limit")));
 }
@@ -195,6 +224,7 @@ begin_placement(GovPlacement *placement, const TriggerData *trigger)
 	placement->row_context = AllocSetContextCreate(CurrentMemoryContext, "governance budgets",
 												   ALLOCSET_SMALL_SIZES);
 	placement->owner = PointerGetDatum(NULL);
+	placement->has_defaults = gov_load_has_defaults();
 	gov_lookup_entries_begin(&placement->entries, trigger->tg_relation, gov_catalog()->assignments_key, 3);
 }
 

@@ -15,7 +15,8 @@
  *		the transaction's own does not see what others have added since it began.
  *
  * LOCKING
- *		The budget of a boost is locked FOR NO KEY UPDATE.  Two boosts that are
+ *		The budget of a boost is locked FOR NO KEY UPDATE; in the place of one by
+ *		a default, which has no row, its entity is.  Two boosts that are
  *		made at once are counted one after the other, and a budget that is being
  *		deleted is waited for.  No foreign key says so: then TRUNCATE of the
  *		budgets would need CASCADE.  The oldest open request of an owner is locked
@@ -37,6 +38,7 @@
 #include "base/errors.h"
 #include "base/owner.h"
 #include "base/spi.h"
+#include "cache/load_steps.h"
 #include "pure/bytes.h"
 #include "rules/trigger.h"
 
@@ -67,10 +69,28 @@ static const char *const key_columns[] = {
 	t ".owner_id = $1 and " t ".entity_id = $2 and " t ".capability_id = $3" \
 	" and " t ".scope_entity_ids = $4 and " t ".name = $5"
 
+/* A budget by a default: its entity is locked in its place. */
+#define INHERITED_SQL \
+	"select b.usage_limit is not null from @gov_entities e," \
+	" lateral (select * from @_gov_inherited_budgets($1, $2) a where " OF_BUDGET("a") " offset 0) b" \
+	" where e.owner_id = $1 and e.id = $2"
+
 #define BUDGET_SQL "select a.usage_limit is not null from @gov_assignments a where " OF_BUDGET("a")
 
 static GovQuery budget_query = {
 	.sql = BUDGET_SQL,
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID}
+};
+
+static GovQuery inherited_query = {
+	.sql = INHERITED_SQL,
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID}
+};
+
+static GovQuery locked_inherited_query = {
+	.sql = INHERITED_SQL " for no key update of e",
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID}
 };
@@ -172,11 +192,12 @@ raise_no_limit(const TriggerData *trigger, Datum *args)
 
 /* Find the budget that a row names; refuses one that is not there.  Has it a limit? */
 static bool
-find_budget(const TriggerData *trigger, GovQuery *query, Datum *args)
+find_budget(const TriggerData *trigger, GovQuery *query, GovQuery *or_inherited, Datum *args)
 {
 	bool		isnull;
 
-	if (gov_spi_modify(query, args, NULL) == 0)
+	if (gov_spi_modify(query, args, NULL) == 0 &&
+		(!gov_load_has_defaults() || gov_spi_modify(or_inherited, args, NULL) == 0))
 		raise_no_budget(trigger, args);
 	return DatumGetBool(gov_spi_value(0, 1, &isnull));
 }
@@ -220,7 +241,7 @@ gov_boost_bounded_1_1(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	read_key(trigger, row, args);
 	gov_spi_begin(&spi);
-	has_limit = find_budget(trigger, &locked_budget_query, args);
+	has_limit = find_budget(trigger, &locked_budget_query, &locked_inherited_query, args);
 	if (end_of(trigger, row) > DatumGetTimestampTz(args[MOMENT]))
 	{
 		if (!has_limit)
@@ -285,7 +306,7 @@ gov_request_bounded_1_1(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	read_key(trigger, trigger->tg_trigtuple, args);
 	gov_spi_begin(&spi);
-	if (is_tenant && !find_budget(trigger, &budget_query, args))
+	if (is_tenant && !find_budget(trigger, &budget_query, &inherited_query, args))
 		raise_no_limit(trigger, args);
 	count_requests(trigger, args);
 	gov_spi_end(&spi);

@@ -22,7 +22,9 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/numeric.h"
+#include "utils/rel.h"
 
+#include "base/catalog.h"
 #include "pure/json.h"
 #include "rules/history_json.h"
 
@@ -32,6 +34,8 @@
 static const char *const kept_columns[] = {
 	"created_at", "updated_at", "counter_id", "owner_id", "created_by_use"
 };
+
+#define GOV_KEPT_OF_DEFAULTS	"seed"	/* and this of every default */
 
 static bool
 is_among(const char *name, const char *const *names, int count)
@@ -69,6 +73,14 @@ compare_names(const void *left, const void *right, void *arg)
 	return memcmp(NameStr(a->attribute->attname), NameStr(b->attribute->attname), a->name_length);
 }
 
+static bool
+is_kept(Relation table, const char *name)
+{
+	return is_among(name, kept_columns, lengthof(kept_columns)) ||
+		(RelationGetRelid(table) == gov_catalog()->default_assignments &&
+		 strcmp(name, GOV_KEPT_OF_DEFAULTS) == 0);
+}
+
 /* The columns of a table, whose description stays open; these are its key. */
 GovHistoryColumns *
 gov_history_json_columns(Relation table, char **keys, int nkeys)
@@ -93,7 +105,7 @@ gov_history_json_columns(Relation table, char **keys, int nkeys)
 		else
 		{
 			result->key[i] = column->is_key = is_among(name, (const char *const *) keys, nkeys);
-			column->is_kept = !column->is_key && is_among(name, kept_columns, lengthof(kept_columns));
+			column->is_kept = !column->is_key && is_kept(table, name);
 			column->to_jsonb = make_to_jsonb(column->attribute);
 		}
 	}

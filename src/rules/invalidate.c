@@ -63,7 +63,8 @@ note_counter_moves(const TriggerData *trigger)
 }
 
 /*
- * Note a change of the thresholds of an owner's budgets, or of every owner's.
+ * Note a change of what many budgets of an owner have in common, or of every
+ * owner: their thresholds, or a default.
  */
 static void
 note_policy(const TriggerData *trigger)
@@ -110,7 +111,7 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 	Oid			relid = RelationGetRelid(trigger->tg_relation);
 	const char *id_column;
 
-	if (relid == catalog->alert_policies)
+	if (relid == catalog->alert_policies || relid == catalog->default_assignments)
 	{
 		note_policy(trigger);
 		return PointerGetDatum(NULL);
@@ -148,6 +149,13 @@ is_ledger(Oid relid)
 	return relid == catalog->events || relid == catalog->reservations;
 }
 
+/* Which budgets by a default were used. */
+static bool
+is_registry(Oid relid)
+{
+	return relid == gov_catalog()->default_counts;
+}
+
 /* What says how the catalog came to be as it is. */
 static bool
 is_history(Oid relid)
@@ -165,7 +173,7 @@ is_loaded_from(Oid relid)
 	return is_ledger(relid) || relid == catalog->usage ||
 		relid == catalog->entity_types || relid == catalog->capabilities ||
 		relid == catalog->entities || relid == catalog->assignments || relid == catalog->boosts ||
-		relid == catalog->alert_policies;
+		relid == catalog->default_assignments || relid == catalog->alert_policies;
 }
 
 /*
@@ -193,6 +201,8 @@ hint_at_other_way(const TriggerData *trigger)
 		return errhint("Set governance.change_retention to have old rows deleted.");
 	if (relid == gov_catalog()->limit_history)
 		return errhint("Its rows go with their budget.");
+	if (is_registry(relid))
+		return errhint("Its rows go with their entity, or their default.");
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		return errhint("Set governance.event_retention to have old rows deleted, or delete those of one owner with gov_delete_owner.");
 	if (relid == gov_catalog()->events)
@@ -200,7 +210,7 @@ hint_at_other_way(const TriggerData *trigger)
 	return errhint("Use gov_settle, gov_release or gov_extend.");
 }
 
-/* BEFORE UPDATE, DELETE or TRUNCATE of the ledger, the holds and the history. */
+/* BEFORE UPDATE, DELETE or TRUNCATE of the ledger, the holds, the registry and the history. */
 Datum
 gov_ledger_guard_1_0(PG_FUNCTION_ARGS)
 {
@@ -210,6 +220,7 @@ gov_ledger_guard_1_0(PG_FUNCTION_ARGS)
 					 GOV_FIRES(TRIGGER_EVENT_TRUNCATE | TRIGGER_EVENT_BEFORE));
 
 	if (!is_ledger(RelationGetRelid(trigger->tg_relation)) &&
+		!is_registry(RelationGetRelid(trigger->tg_relation)) &&
 		!is_history(RelationGetRelid(trigger->tg_relation)))
 		gov_trigger_refuse(fcinfo);
 	if (!gov_spi_is_engine())

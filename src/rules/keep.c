@@ -43,21 +43,23 @@
 #include "base/errors.h"
 #include "base/owner.h"
 #include "base/spi.h"
+#include "cache/inherited_find.h"
+#include "cache/load_steps.h"
+#include "ledger/columns.h"
 #include "pure/window.h"
 #include "rules/drawn.h"
 #include "rules/keep.h"
+#include "rules/keep_row.h"
 #include "rules/trigger.h"
 
 #define DECIMALS	9
 
 PG_FUNCTION_INFO_V1(gov_keep_assignment_1_1);
-PG_FUNCTION_INFO_V1(gov_keep_row_1_1);
+PG_FUNCTION_INFO_V1(gov_keep_default_1_1);
 
 enum
 {
-	CREATED_AT,
-	UPDATED_AT,
-	SCOPE,
+	SCOPE = GOV_KEEP_TIMES,
 	USAGE_LIMIT,
 	CALL_LIMIT,
 	THRESHOLDS,
@@ -66,23 +68,30 @@ enum
 	TIMEZONE,
 	COUNTER_ID,
 	ID,
-	NCOLUMNS
+	NSHARED,
+
+	/* of assignments only */
+	OWNER = NSHARED,
+	ENTITY,
+	CAPABILITY,
+	NAME,
+	NCOLUMNS,
+
+	/* of defaults only */
+	ANCHOR_FROM = NSHARED,
+	NDEFAULT_COLUMNS
 };
 
 static const char *const columns[NCOLUMNS] = {
 	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "counter_id", "id"
+	"cadence", "anchor_at", "timezone", "counter_id", "id", "owner_id", "entity_id", "capability_id", "name"
 };
 
-#define NTIMES		(UPDATED_AT + 1)	/* columns that every table has */
-
-/* All columns of a row, and the places of those that are named above. */
-typedef struct GovKeptRow
-{
-	Datum	   *values;
-	bool	   *nulls;
-	const int  *places;
-} GovKeptRow;
+/* What a default has in the same place. */
+static const char *const default_columns[NDEFAULT_COLUMNS] = {
+	"created_at", "updated_at", "scope_type_ids", "usage_limit", "call_limit", "alert_thresholds",
+	"cadence", "anchor_at", "timezone", "seed", "id", "anchor_from"
+};
 
 /* A counter that has been drawn. */
 static GovQuery drawn_query = {
@@ -90,103 +99,6 @@ static GovQuery drawn_query = {
 	.nargs = 1,
 	.argtypes = {INT8OID}
 };
-
-/* ---------------------------------------------------------------- rows */
-
-/*
- * The places of a table's columns, looked up once for each FmgrInfo of the
- * trigger.
- */
-static const int *
-places_of(FunctionCallInfo fcinfo, Relation table, int ncolumns)
-{
-	int		   *places = fcinfo->flinfo->fn_extra;
-
-	if (places != NULL)
-		return places;
-	places = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, NCOLUMNS * sizeof(int));
-	for (int i = 0; i < ncolumns; i++)
-	{
-		places[i] = SPI_fnumber(RelationGetDescr(table), columns[i]) - 1;
-		if (places[i] < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of table \"%s\" does not exist", columns[i],
-							RelationGetRelationName(table))));
-	}
-	fcinfo->flinfo->fn_extra = places;
-	return places;
-}
-
-static void
-read_row(GovKeptRow *row, HeapTuple tuple, TupleDesc desc, const int *places)
-{
-	row->values = palloc(desc->natts * sizeof(Datum));
-	row->nulls = palloc(desc->natts * sizeof(bool));
-	row->places = places;
-	heap_deform_tuple(tuple, desc, row->values, row->nulls);
-}
-
-static HeapTuple
-make_row(const GovKeptRow *row, HeapTuple from, TupleDesc desc)
-{
-	HeapTuple	tuple = heap_form_tuple(desc, row->values, row->nulls);
-
-	tuple->t_data->t_ctid = from->t_data->t_ctid;
-	tuple->t_self = from->t_self;
-	tuple->t_tableOid = from->t_tableOid;
-	return tuple;
-}
-
-static Datum *
-value_of(const GovKeptRow *row, int column)
-{
-	return &row->values[row->places[column]];
-}
-
-static bool *
-null_of(const GovKeptRow *row, int column)
-{
-	return &row->nulls[row->places[column]];
-}
-
-/* Do two rows differ in a column, as by "is distinct from"? */
-static bool
-value_differs(const GovKeptRow *one, const GovKeptRow *other, TupleDesc desc, int place)
-{
-	return gov_trigger_value_differs(TupleDescAttr(desc, place), one->values[place],
-									 one->nulls[place], other->values[place],
-									 other->nulls[place]);
-}
-
-static bool
-column_differs(const GovKeptRow *one, const GovKeptRow *other, TupleDesc desc, int column)
-{
-	return value_differs(one, other, desc, one->places[column]);
-}
-
-/* An UPDATE moves updated_at when it changes a value, and created_at never. */
-static void
-keep_times(GovKeptRow *row, const GovKeptRow *before, TupleDesc desc)
-{
-	*value_of(row, CREATED_AT) = *value_of(before, CREATED_AT);
-	*null_of(row, CREATED_AT) = *null_of(before, CREATED_AT);
-	*value_of(row, UPDATED_AT) = *value_of(before, UPDATED_AT);
-	*null_of(row, UPDATED_AT) = *null_of(before, UPDATED_AT);
-	for (int place = 0; place < desc->natts; place++)
-	{
-		if (value_differs(row, before, desc, place))
-		{
-			/*
-			 * the clock's time, not the transaction's: it moves with every
-			 * change
-			 */
-			*value_of(row, UPDATED_AT) = TimestampTzGetDatum(GetCurrentTimestamp());
-			*null_of(row, UPDATED_AT) = false;
-			return;
-		}
-	}
-}
 
 /* ---------------------------------------------------------------- values in form */
 
@@ -252,26 +164,33 @@ sort_list(Datum list, Oid type)
 											  false, TYPALIGN_INT));
 }
 
+/* The check constraint on a column, which raises what no constraint can judge. */
+static const char *
+check_of(Relation table, const char *column)
+{
+	return psprintf("%s_%s_check", RelationGetRelationName(table), column);
+}
+
 static void
 put_in_form(GovKeptRow *row, Relation table)
 {
-	if (!*null_of(row, THRESHOLDS) &&
-		ARR_NDIM(DatumGetArrayTypeP(*value_of(row, THRESHOLDS))) > 1)
+	if (!*gov_keep_row_null(row, THRESHOLDS) &&
+		ARR_NDIM(DatumGetArrayTypeP(*gov_keep_row_value(row, THRESHOLDS))) > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("column \"alert_thresholds\" of \"%s\" must be a one-dimensional array",
 						RelationGetRelationName(table)),
 				 errhint("Write it like {80,100}."),
 				 errtablecol(table, row->places[THRESHOLDS] + 1),
-				 errtableconstraint(table, "gov_assignments_alert_thresholds_check")));
-	if (!*null_of(row, SCOPE))
-		*value_of(row, SCOPE) = sort_list(*value_of(row, SCOPE), TEXTOID);
-	if (!*null_of(row, USAGE_LIMIT))
-		*value_of(row, USAGE_LIMIT) = round_number(*value_of(row, USAGE_LIMIT));
-	if (!*null_of(row, CALL_LIMIT))
-		*value_of(row, CALL_LIMIT) = round_number(*value_of(row, CALL_LIMIT));
-	if (!*null_of(row, THRESHOLDS))
-		*value_of(row, THRESHOLDS) = sort_list(*value_of(row, THRESHOLDS), NUMERICOID);
+				 errtableconstraint(table, check_of(table, "alert_thresholds"))));
+	if (!*gov_keep_row_null(row, SCOPE))
+		*gov_keep_row_value(row, SCOPE) = sort_list(*gov_keep_row_value(row, SCOPE), TEXTOID);
+	if (!*gov_keep_row_null(row, USAGE_LIMIT))
+		*gov_keep_row_value(row, USAGE_LIMIT) = round_number(*gov_keep_row_value(row, USAGE_LIMIT));
+	if (!*gov_keep_row_null(row, CALL_LIMIT))
+		*gov_keep_row_value(row, CALL_LIMIT) = round_number(*gov_keep_row_value(row, CALL_LIMIT));
+	if (!*gov_keep_row_null(row, THRESHOLDS))
+		*gov_keep_row_value(row, THRESHOLDS) = sort_list(*gov_keep_row_value(row, THRESHOLDS), NUMERICOID);
 }
 
 /* ---------------------------------------------------------------- windows */
@@ -282,36 +201,36 @@ put_in_form(GovKeptRow *row, Relation table)
 static pg_tz *
 timezone_of(const GovKeptRow *row)
 {
-	return *null_of(row, TIMEZONE) ? NULL :
-		gov_window_timezone(TextDatumGetCString(*value_of(row, TIMEZONE)));
+	return *gov_keep_row_null(row, TIMEZONE) ? NULL :
+		gov_window_timezone(TextDatumGetCString(*gov_keep_row_value(row, TIMEZONE)));
 }
 
 static void
 check_timezone(const GovKeptRow *row, Relation table)
 {
-	if (*null_of(row, TIMEZONE) || timezone_of(row) != NULL)
+	if (*gov_keep_row_null(row, TIMEZONE) || timezone_of(row) != NULL)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
 			 errmsg("time zone \"%s\" is not recognized",
-					gov_error_shown(TextDatumGetCString(*value_of(row, TIMEZONE)))),
+					gov_error_shown(TextDatumGetCString(*gov_keep_row_value(row, TIMEZONE)))),
 			 errhint("A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin."),
 			 errtablecol(table, row->places[TIMEZONE] + 1),
-			 errtableconstraint(table, "gov_assignments_timezone_check")));
+			 errtableconstraint(table, check_of(table, "timezone"))));
 }
 
 /* The window of a row that holds a time; false if there is none. */
 static bool
 window_of(const GovKeptRow *row, TimestampTz at, GovWindow *window)
 {
-	bool		has_anchor = !*null_of(row, ANCHOR_AT);
-	TimestampTz anchor = has_anchor ? DatumGetTimestampTz(*value_of(row, ANCHOR_AT)) : 0;
+	bool		has_anchor = !*gov_keep_row_null(row, ANCHOR_AT);
+	TimestampTz anchor = has_anchor ? DatumGetTimestampTz(*gov_keep_row_value(row, ANCHOR_AT)) : 0;
 	GovCadence	cadence = {GOV_CADENCE_NONE};
 	pg_tz	   *tz = timezone_of(row);
 
 	return tz != NULL && !TIMESTAMP_NOT_FINITE(anchor) &&
-		(*null_of(row, CADENCE) ||
-		 gov_cadence_parse(TextDatumGetCString(*value_of(row, CADENCE)), &cadence)) &&
+		(*gov_keep_row_null(row, CADENCE) ||
+		 gov_cadence_parse(TextDatumGetCString(*gov_keep_row_value(row, CADENCE)), &cadence)) &&
 		gov_window_at(&cadence, has_anchor, anchor, tz, at, window);
 }
 
@@ -331,20 +250,20 @@ has_same_window(const GovKeptRow *one, const GovKeptRow *other)
 static void
 check_window(const GovKeptRow *row, Relation table)
 {
-	TimestampTz anchor = DatumGetTimestampTz(*value_of(row, ANCHOR_AT));
+	TimestampTz anchor = DatumGetTimestampTz(*gov_keep_row_value(row, ANCHOR_AT));
 	GovWindow	window;
 
-	if (*null_of(row, CADENCE) || *null_of(row, ANCHOR_AT) || TIMESTAMP_NOT_FINITE(anchor) ||
-		*null_of(row, TIMEZONE) || window_of(row, GetCurrentTransactionStartTimestamp(), &window))
+	if (*gov_keep_row_null(row, CADENCE) || *gov_keep_row_null(row, ANCHOR_AT) || TIMESTAMP_NOT_FINITE(anchor) ||
+		*gov_keep_row_null(row, TIMEZONE) || window_of(row, GetCurrentTransactionStartTimestamp(), &window))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
 			 errmsg("the present window is out of range"),
 			 errdetail("No window of cadence %s that is counted from %s holds the present time.",
-					   TextDatumGetCString(*value_of(row, CADENCE)), timestamptz_to_str(anchor)),
+					   TextDatumGetCString(*gov_keep_row_value(row, CADENCE)), timestamptz_to_str(anchor)),
 			 errhint("Choose an anchor_at nearer to now, or a shorter cadence."),
 			 errtablecol(table, row->places[ANCHOR_AT] + 1),
-			 errtableconstraint(table, "gov_assignments_anchor_at_check")));
+			 errtableconstraint(table, check_of(table, "anchor_at"))));
 }
 
 /*
@@ -369,8 +288,8 @@ is_to_be_drawn(GovKeptRow *row)
 {
 	static const pg_uuid_t nil = {0};
 
-	return *null_of(row, ID) ||
-		memcmp(DatumGetUUIDP(*value_of(row, ID)), &nil, UUID_LEN) == 0;
+	return *gov_keep_row_null(row, ID) ||
+		memcmp(DatumGetUUIDP(*gov_keep_row_value(row, ID)), &nil, UUID_LEN) == 0;
 }
 
 static void
@@ -379,15 +298,15 @@ draw_id(GovKeptRow *row)
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
 
 	gov_drawn_id(id);
-	*value_of(row, ID) = UUIDPGetDatum(id);
-	*null_of(row, ID) = false;
+	*gov_keep_row_value(row, ID) = UUIDPGetDatum(id);
+	*gov_keep_row_null(row, ID) = false;
 }
 
 static void
 draw_counter(GovKeptRow *row)
 {
-	*value_of(row, COUNTER_ID) = Int64GetDatum(nextval_internal(gov_catalog()->counter_seq, false));
-	*null_of(row, COUNTER_ID) = false;
+	*gov_keep_row_value(row, COUNTER_ID) = Int64GetDatum(nextval_internal(gov_catalog()->counter_seq, false));
+	*gov_keep_row_null(row, COUNTER_ID) = false;
 }
 
 static bool
@@ -423,13 +342,103 @@ check_counter(const GovKeptRow *row, Relation table)
 				 errdetail("The session is pinned to one owner by governance.owner, and counters are numbered over all."),
 				 errhint("Leave counter_id out: the extension draws it."),
 				 errtablecol(table, row->places[COUNTER_ID] + 1)));
-	if (was_drawn(*value_of(row, COUNTER_ID)))
+	if (was_drawn(*gov_keep_row_value(row, COUNTER_ID)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("counter_id " INT64_FORMAT " has been drawn before",
-						DatumGetInt64(*value_of(row, COUNTER_ID))),
+						DatumGetInt64(*gov_keep_row_value(row, COUNTER_ID))),
 				 errhint("Leave counter_id out: the extension draws it. To restore rows, set session_replication_role to replica."),
 				 errtablecol(table, row->places[COUNTER_ID] + 1)));
+}
+
+/*
+ * ---------------------------------------------------------------- in the place of a default
+ */
+
+/* Has a row the same windows as the budget that its entity has by a default? */
+static bool
+has_same_windows(const GovKeptRow *row, const GovInheritedBudget *budget, TupleDesc desc)
+{
+	static const int windows[][2] = {
+		{CADENCE, GOV_ASSIGNMENT_CADENCE},
+		{ANCHOR_AT, GOV_ASSIGNMENT_ANCHOR_AT},
+		{TIMEZONE, GOV_ASSIGNMENT_TIMEZONE}
+	};
+
+	for (int i = 0; i < lengthof(windows); i++)
+	{
+		int			place = row->places[windows[i][0]];
+		int			column = windows[i][1];
+
+		if (gov_trigger_value_differs(TupleDescAttr(desc, place), row->values[place], row->nulls[place],
+									  budget->values[column], budget->nulls[column]))
+			return false;
+	}
+	return true;
+}
+
+static bool
+find_inherited(const GovKeptRow *row, GovInheritedBudget *budget)
+{
+	GovBudgetName name = {
+		.owner = *gov_keep_row_value(row, OWNER),
+		.entity = *gov_keep_row_value(row, ENTITY),
+		.capability = *gov_keep_row_value(row, CAPABILITY),
+		.scope = *gov_keep_row_value(row, SCOPE),
+		.name = *gov_keep_row_value(row, NAME)
+	};
+	bool		is_found;
+
+	for (int column = OWNER; column < NCOLUMNS; column++)
+	{
+		if (*gov_keep_row_null(row, column) || *gov_keep_row_null(row, SCOPE))
+			return false;
+	}
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	is_found = gov_inherited_find(&name, budget);
+	gov_spi_pop_snapshot();
+	return is_found;
+}
+
+pg_noreturn static void
+raise_other_windows(const GovKeptRow *row, Relation table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("id \"%s\" is that of a budget by a default with other windows",
+					DatumGetCString(DirectFunctionCall1(uuid_out, *gov_keep_row_value(row, ID)))),
+			 errhint("Leave id out: the extension draws it."),
+			 errtablecol(table, row->places[ID] + 1)));
+}
+
+/*
+ * A budget that takes the place of one by a default goes on with its count, if
+ * it has the same windows and no id or counter of its own.
+ */
+static bool
+goes_on(GovKeptRow *row, Relation table)
+{
+	GovInheritedBudget budget;
+	Datum		id;
+
+	if ((!*gov_keep_row_null(row, COUNTER_ID) &&
+		 DatumGetInt64(*gov_keep_row_value(row, COUNTER_ID)) != GOV_COUNTER_TO_DRAW) ||
+		!gov_load_has_defaults() || !find_inherited(row, &budget))
+		return false;
+	id = budget.values[GOV_ASSIGNMENT_ID];
+	if (!is_to_be_drawn(row) &&
+		!gov_uuid_is(DatumGetUUIDP(*gov_keep_row_value(row, ID)), DatumGetUUIDP(id)))
+		return false;
+	if (!has_same_windows(row, &budget, RelationGetDescr(table)))
+	{
+		if (!is_to_be_drawn(row))
+			raise_other_windows(row, table);
+		return false;
+	}
+	*gov_keep_row_value(row, ID) = id;
+	*gov_keep_row_value(row, COUNTER_ID) = budget.values[GOV_ASSIGNMENT_COUNTER_ID];
+	*gov_keep_row_null(row, ID) = *gov_keep_row_null(row, COUNTER_ID) = false;
+	return true;
 }
 
 /* ---------------------------------------------------------------- triggers */
@@ -439,37 +448,51 @@ keep_new(GovKeptRow *row, Relation table)
 {
 	check_timezone(row, table);
 	check_window(row, table);
+	if (goes_on(row, table))
+		return;
 	if (is_to_be_drawn(row))
 		draw_id(row);
-	if (*null_of(row, COUNTER_ID) || DatumGetInt64(*value_of(row, COUNTER_ID)) == GOV_COUNTER_TO_DRAW)
+	if (*gov_keep_row_null(row, COUNTER_ID) || DatumGetInt64(*gov_keep_row_value(row, COUNTER_ID)) == GOV_COUNTER_TO_DRAW)
 		draw_counter(row);
 	else
 		check_counter(row, table);
+}
+
+/* Has an UPDATE given a budget other windows?  Then they are judged. */
+static bool
+windows_differ(const GovKeptRow *row, const GovKeptRow *before, Relation table)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+	bool		has_zone = gov_keep_row_differs(row, before, desc, TIMEZONE);
+	bool		differ = has_zone || gov_keep_row_differs(row, before, desc, CADENCE) ||
+	gov_keep_row_differs(row, before, desc, ANCHOR_AT);
+
+	if (has_zone)
+		check_timezone(row, table);
+	if (differ)
+		check_window(row, table);
+	return differ;
 }
 
 static void
 keep_changed(GovKeptRow *row, const GovKeptRow *before, Relation table)
 {
 	TupleDesc	desc = RelationGetDescr(table);
-	bool		has_zone = column_differs(row, before, desc, TIMEZONE);
-	bool		has_rule = has_zone || column_differs(row, before, desc, CADENCE) ||
-	column_differs(row, before, desc, ANCHOR_AT);
+	bool		has_rule = windows_differ(row, before, table);
 
-	if (has_zone)
-		check_timezone(row, table);
-	if (has_rule)
-		check_window(row, table);
-	if (may_draw && DatumGetInt64(*value_of(row, COUNTER_ID)) == GOV_COUNTER_TO_DRAW)
+	if (may_draw && DatumGetInt64(*gov_keep_row_value(row, COUNTER_ID)) == GOV_COUNTER_TO_DRAW)
 		draw_counter(row);
-	else if (column_differs(row, before, desc, COUNTER_ID))
+	else if (gov_keep_row_differs(row, before, desc, COUNTER_ID))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("column \"counter_id\" of \"gov_assignments\" is kept by the extension"),
 				 errhint("Change cadence, anchor_at or timezone so that the present window is another, to start the usage of a budget afresh."),
 				 errtablecol(table, row->places[COUNTER_ID] + 1)));
-	if (has_rule && !has_same_window(row, before))
+	/* who goes on with the count of a default has its windows */
+	if (has_rule &&
+		(DatumGetInt64(*gov_keep_row_value(before, COUNTER_ID)) < 0 || !has_same_window(row, before)))
 		draw_counter(row);
-	keep_times(row, before, desc);
+	gov_keep_row_times(row, before, desc);
 }
 
 /* BEFORE INSERT OR UPDATE of gov_assignments, for each row. */
@@ -484,40 +507,69 @@ gov_keep_assignment_1_1(PG_FUNCTION_ARGS)
 	TupleDesc	desc = RelationGetDescr(table);
 	bool		is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 	HeapTuple	tuple = is_update ? trigger->tg_newtuple : trigger->tg_trigtuple;
-	const int  *places = places_of(fcinfo, table, NCOLUMNS);
+	const int  *places = gov_keep_row_places(fcinfo, table, columns, NCOLUMNS);
 	GovKeptRow	row;
 	GovKeptRow	before;
 
-	read_row(&row, tuple, desc, places);
+	gov_keep_row_read(&row, tuple, desc, places);
 	put_in_form(&row, table);
 	if (is_update)
 	{
-		read_row(&before, trigger->tg_trigtuple, desc, places);
+		gov_keep_row_read(&before, trigger->tg_trigtuple, desc, places);
 		keep_changed(&row, &before, table);
 	}
 	else
 		keep_new(&row, table);
-	return PointerGetDatum(make_row(&row, tuple, desc));
+	return PointerGetDatum(gov_keep_row_make(&row, tuple, desc));
 }
 
-/* BEFORE UPDATE of gov_entities and gov_capabilities, for each row. */
+/* As for a budget.  What its counters are named after is drawn where a budget's counter is. */
+static void
+keep_default(GovKeptRow *row, const GovKeptRow *before, Relation table)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+
+	if (before == NULL)
+	{
+		check_timezone(row, table);
+		check_window(row, table);
+		if (is_to_be_drawn(row))
+			draw_id(row);
+		if (*gov_keep_row_null(row, COUNTER_ID) ||
+			DatumGetInt64(*gov_keep_row_value(row, COUNTER_ID)) == GOV_COUNTER_TO_DRAW)
+			draw_counter(row);
+		return;
+	}
+	if (windows_differ(row, before, table) || gov_keep_row_differs(row, before, desc, ANCHOR_FROM))
+		draw_counter(row);
+	else
+	{
+		*gov_keep_row_value(row, COUNTER_ID) = *gov_keep_row_value(before, COUNTER_ID);
+		*gov_keep_row_null(row, COUNTER_ID) = false;
+	}
+	gov_keep_row_times(row, before, desc);
+}
+
+/* BEFORE INSERT OR UPDATE of gov_default_assignments, for each row. */
 Datum
-gov_keep_row_1_1(PG_FUNCTION_ARGS)
+gov_keep_default_1_1(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-	gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE));
+	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE) |
+						GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE),
+						gov_catalog()->default_assignments);
 	Relation	table = trigger->tg_relation;
 	TupleDesc	desc = RelationGetDescr(table);
-	const int  *places;
+	bool		is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	HeapTuple	tuple = is_update ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	const int  *places = gov_keep_row_places(fcinfo, table, default_columns, NDEFAULT_COLUMNS);
 	GovKeptRow	row;
 	GovKeptRow	before;
 
-	if (RelationGetRelid(table) != gov_catalog()->entities &&
-		RelationGetRelid(table) != gov_catalog()->capabilities)
-		gov_trigger_refuse(fcinfo);
-	places = places_of(fcinfo, table, NTIMES);
-	read_row(&row, trigger->tg_newtuple, desc, places);
-	read_row(&before, trigger->tg_trigtuple, desc, places);
-	keep_times(&row, &before, desc);
-	return PointerGetDatum(make_row(&row, trigger->tg_newtuple, desc));
+	gov_keep_row_read(&row, tuple, desc, places);
+	put_in_form(&row, table);
+	if (is_update)
+		gov_keep_row_read(&before, trigger->tg_trigtuple, desc, places);
+	keep_default(&row, is_update ? &before : NULL, table);
+	return PointerGetDatum(gov_keep_row_make(&row, tuple, desc));
 }

@@ -32,6 +32,24 @@ static GovQuery forget_usage_query = {
 	.argtypes = {TEXTOID, UUIDOID}
 };
 
+/* The count of a budget by a default, which the deleted one has gone on with, comes back with that. */
+#define GOV_COMES_BACK(t, column) \
+	"exists (select from @gov_default_counts n where n." column " = " t "." column " and not n.retired)"
+
+static GovQuery forget_own_usage_query = {
+	.sql =
+	"delete from @gov_usage u where u.owner_id = $1 and u.assignment_id = $2"
+	" and not " GOV_COMES_BACK("u", "counter_id"),
+	.nargs = 2,
+	.argtypes = {TEXTOID, UUIDOID}
+};
+
+static GovQuery forget_own_alerts_query = {
+	.sql = "delete from @gov_alerts a where a.assignment_id = $1 and not " GOV_COMES_BACK("a", "assignment_id"),
+	.nargs = 1,
+	.argtypes = {UUIDOID}
+};
+
 static GovQuery forget_alerts_query = {
 	.sql = "delete from @gov_alerts a where a.assignment_id = $1",
 	.nargs = 1,
@@ -57,6 +75,12 @@ static GovQuery forget_all_limits_query = {.sql = "delete from @gov_limit_histor
 static GovQuery forget_all_recounts_query = {.sql = "delete from @gov_recounts"};
 static GovQuery forget_all_usage_query = {.sql = "delete from @gov_usage"};
 static GovQuery forget_all_alerts_query = {.sql = "delete from @gov_alerts"};
+static GovQuery forget_all_own_usage_query = {
+	.sql = "delete from @gov_usage u where not " GOV_COMES_BACK("u", "counter_id")
+};
+static GovQuery forget_all_own_alerts_query = {
+	.sql = "delete from @gov_alerts a where not " GOV_COMES_BACK("a", "assignment_id")
+};
 
 static void
 forget_boosts(const TriggerData *trigger)
@@ -78,9 +102,10 @@ forget_one(const TriggerData *trigger)
 	Datum		owner = gov_trigger_key(trigger, row, "owner_id");
 	Datum		id = gov_trigger_key(trigger, row, "id");
 	Datum		usage_args[2] = {owner, id};
+	bool		has_counts = gov_lookup_is_filled(gov_catalog()->default_counts);
 
-	gov_spi_modify(&forget_usage_query, usage_args, NULL);
-	gov_spi_modify(&forget_alerts_query, &id, NULL);
+	gov_spi_modify(has_counts ? &forget_own_usage_query : &forget_usage_query, usage_args, NULL);
+	gov_spi_modify(has_counts ? &forget_own_alerts_query : &forget_alerts_query, &id, NULL);
 	if (gov_lookup_has_rows(gov_catalog()->recounts))
 		gov_spi_modify(&forget_recounts_query, usage_args, NULL);
 	if (gov_load_has_boosts())
@@ -90,8 +115,10 @@ forget_one(const TriggerData *trigger)
 static void
 forget_all(void)
 {
-	gov_spi_modify(&forget_all_usage_query, NULL, NULL);
-	gov_spi_modify(&forget_all_alerts_query, NULL, NULL);
+	bool		has_counts = gov_lookup_is_filled(gov_catalog()->default_counts);
+
+	gov_spi_modify(has_counts ? &forget_all_own_usage_query : &forget_all_usage_query, NULL, NULL);
+	gov_spi_modify(has_counts ? &forget_all_own_alerts_query : &forget_all_alerts_query, NULL, NULL);
 	if (gov_load_has_boosts())
 		gov_spi_modify(&forget_all_boosts_query, NULL, NULL);
 	if (gov_lookup_has_rows(gov_catalog()->recounts))

@@ -468,6 +468,7 @@ sub history_begin
 
 	$is_crowded = $option{crowded};
 	$holds_made = 0;
+	ask(0, 'delete from gov_default_assignments');
 	ask(0, $_) foreach random_catalog(owner());
 	change_catalog(0) foreach 1 .. 12;
 	return;

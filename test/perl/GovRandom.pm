@@ -123,6 +123,11 @@ my @changes = (
 	[ 1, sub { "delete from gov_assignments where $_[0]" } ],
 	[ 1, \&make_budget_again ],
 	[ 4, \&insert_budget ],
+	[ 3, \&insert_default ],
+	[ 1, sub { 'update gov_default_assignments set usage_limit = ' . literal(random_limit()) . ', enforcement = ' . literal(one_of('hard', 'soft')) . ' where ' . some_default() } ],
+	[ 1, sub { 'update gov_default_assignments set cadence = ' . literal(one_of(@cadences)) . ' where ' . some_default() } ],
+	[ 1, sub { 'update gov_default_assignments set alert_thresholds = ' . literal(random_thresholds()) . ', call_limit = ' . literal(random_limit()) . ' where ' . some_default() } ],
+	[ 1, sub { 'delete from gov_default_assignments where ' . some_default() } ],
 	[ 2, \&upsert_budget ],
 	[ 1, sub { "update gov_entities set archived_at = case when archived_at is null then now() end where $_[1]" } ],
 	[ 1, \&block_or_not ],
@@ -173,6 +178,22 @@ sub insert_budget
 		'insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone, enforcement) values ('
 	  . join(', ', literal($owner), random_budget(), map { literal($_) } random_limit(), one_of(@cadences), one_of(@anchors), one_of(@timezones), one_of('hard', 'hard', 'hard', 'soft'))
 	  . ') on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update set usage_limit = excluded.usage_limit, cadence = excluded.cadence';
+}
+
+# One of the owner's, or of everybody's; not for those that the crowd has.
+sub some_default
+{
+	return '(id = (select d.id from gov_default_assignments as d order by d.owner_id, d.type_id, d.capability_id, d.scope_type_ids, d.name offset ' . int(rand(4)) . ' limit 1))';
+}
+
+sub insert_default
+{
+	my ($type, $scope) = @{ one_of([ 'user', '{}' ], [ 'user', '{}' ], [ 'team', '{}' ], [ 'model', '{}' ], [ 'user', '{model}' ], [ 'team', '{user}' ]) };
+
+	return
+		'insert into gov_default_assignments (owner_id, type_id, capability_id, scope_type_ids, name, usage_limit, cadence, anchor_at, timezone, enforcement) values ('
+	  . join(', ', map { literal($_) } one_of(undef, $owner), $type, one_of(@capabilities), $scope, one_of('', '', '', 'extra'), random_limit(), one_of(@cadences), one_of(@anchors), one_of(@timezones), one_of('hard', 'hard', 'hard', 'soft'))
+	  . ') on conflict (owner_id, type_id, capability_id, scope_type_ids, name) do update set usage_limit = excluded.usage_limit, cadence = excluded.cadence';
 }
 
 sub upsert_budget

@@ -211,7 +211,7 @@ select gov_backtest('try', '[{"entityId": "nobody", "capabilityId": "tokens", "c
 create function helper.replay(budget jsonb, suspended_from timestamptz[] default '{null}') returns text
 language sql
 as $$
-    select helper.outcome(format('select _gov_replay(%L, array[%L::gov_assignments], %L, %L, %L, ''{}'', ''{}'', ''{}'')', 'try',
+    select helper.outcome(format('select _gov_replay(%L, array[%L::gov_assignments], %L, %L, %L, ''{}'', ''{}'', ''{}'', ''{}'', ''{}'')', 'try',
         jsonb_populate_record(null::gov_assignments, '{"entity_id": "ann", "capability_id": "tokens", "scope_entity_ids": [], "name": "", "timezone": "UTC", "enforcement": "hard"}'
             || budget), suspended_from, '-infinity', 'infinity'))
 $$;
@@ -220,14 +220,14 @@ from (values ('{}'::jsonb), ('{"entity_id": null}'), ('{"capability_id": null}')
     ('{"timezone": null}'), ('{"timezone": "Mars"}'), ('{"enforcement": null}'), ('{"cadence": "daily"}'), ('{"usage_limit": -1}'), ('{"usage_limit": "NaN"}'),
     ('{"usage_limit": 1e18}'), ('{"cadence": "P1D", "anchor_at": "infinity"}')) as b (bad);
 select helper.replay('{}', '{}'), helper.replay('{}', '{null,null}');
-select helper.outcome($$select _gov_replay('try', '{null}', '{null}', '-infinity', 'infinity', '{}', '{}', '{}')$$), helper.outcome($$select _gov_replay('try', '{}', '{}', '-infinity', 'infinity', '{}', '{}', '{}')$$),
-    helper.outcome($$select _gov_replay('try', null, '{}', '-infinity', 'infinity', '{}', '{}', '{}')$$);
+select helper.outcome($$select _gov_replay('try', '{null}', '{null}', '-infinity', 'infinity', '{}', '{}', '{}', '{}', '{}')$$), helper.outcome($$select _gov_replay('try', '{}', '{}', '-infinity', 'infinity', '{}', '{}', '{}', '{}', '{}')$$),
+    helper.outcome($$select _gov_replay('try', null, '{}', '-infinity', 'infinity', '{}', '{}', '{}', '{}', '{}')$$);
 -- nor of the steps of its limit
 create function helper.steps(budgets int[], times timestamptz[], limits numeric[])
 returns text
 language sql
 as $$
-    select helper.outcome(format('select _gov_replay(%L, array(select a from gov_assignments a where owner_id = ''try'' order by entity_id), ''{null,null}'', ''2025-01-01'', ''2025-02-01'', %L, %L, %L)', 'try',
+    select helper.outcome(format('select _gov_replay(%L, array(select a from gov_assignments a where owner_id = ''try'' order by entity_id), ''{null,null}'', ''2025-01-01'', ''2025-02-01'', %L, %L, %L, ''{}'', ''{}'')', 'try',
         budgets, times, limits))
 $$;
 select helper.steps(b, t::timestamptz[], l)

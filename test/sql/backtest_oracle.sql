@@ -152,6 +152,87 @@ group by b.part
 order by b.part;
 delete from gov_assignments where owner_id = 'replay';
 
+-- Whom would a default cap? Everybody of the type who has no assignment in its place, and ids that are no entity: visitorId and guest are attribution keys
+-- of the type. The others in the ledger are of other types, and untouched.
+select count(*) from jsonb_array_elements(gov_upsert_entity_types('[{"id": "visitor", "attributionKeys": ["visitorId", "guest"]}]'));
+select count(*) from jsonb_array_elements(gov_upsert_entities('replay', '[{"id": "vera", "typeId": "visitor"}, {"id": "vito", "typeId": "visitor"}, {"id": "vic", "typeId": "visitor"}]'));
+select count(gov_ingest('replay', 'tokens', (n * 7) % 5, jsonb_build_object((array['visitorId', 'guest', 'other'])[1 + n % 3], (array['vera', 'vito', 'vic', 'zoe', 'zack', 'eng'])[1 + n % 7], 'model', (array['gpt', 'opus', 'other', null])[1 + n % 4]),
+    case when n % 4 = 0 then '{eng}'::text[] end, null, timestamptz '2024-01-01 00:00Z' + n * interval '3 hours'))
+from generate_series(1, 400) as n;
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('replay', 'vito', 'tokens', 1);
+create table helper.defaults (type_id text, capability_id text, name text, usage_limit numeric, cadence text, call_limit numeric, scope_type text);
+insert into helper.defaults values ('visitor', 'tokens', '', 5, 'P1W', null, null), ('visitor', 'tokens', 'call', null, 'P1W', 3, null), ('visitor', 'calls', '', 1, null, null, null),
+    ('visitor', 'tokens', '', 4, 'P1W', null, 'model');
+
+-- each event with the ids of its dimensions of that type that are no entities
+create function helper.replay_defaults() returns table (entity_id text, capability_id text, scope_entity_ids text[], name text, denied_count bigint, denied_amount numeric, first_denied_at timestamptz)
+language plpgsql
+as $$
+declare
+    event record;
+    budget record;
+    used jsonb := '{}';
+    failing text[];
+    touched text[];
+begin
+    create temporary table denied (key text, id text, capability text, scope text[], name text, amount numeric, at timestamptz) on commit drop;
+    for event in
+        select e.*, e.entity_ids || array(
+            select d.value from jsonb_each_text(e.dimensions) as d
+            where d.key in ('visitorId', 'guest') and not exists (select from gov_entities as n where n.owner_id = 'replay' and n.id = d.value)) as ids
+        from gov_events as e where e.owner_id = 'replay' order by e.occurred_at, e.id
+    loop
+        failing := '{}';
+        touched := '{}';
+        for budget in
+            select i.id, d.*, s.scope, concat_ws(' ', i.id, s.scope, d.name, d.capability_id, w.window_start) as key
+            from helper.defaults as d
+            cross join (select distinct unnest(event.ids)) as i (id)
+            cross join lateral (
+                select '{}'::text[] where d.scope_type is null
+                union all
+                select array[n.id] from gov_entities as n where n.owner_id = 'replay' and n.type_id = d.scope_type and n.id = any (event.entity_ids)) as s (scope)
+            cross join lateral gov_window(d.cadence, null, 'UTC', event.occurred_at) as w
+            where d.capability_id = event.capability_id
+                and coalesce((select n.type_id from gov_entities as n where n.owner_id = 'replay' and n.id = i.id), 'visitor') = d.type_id
+                and not exists (select from gov_assignments as a where a.owner_id = 'replay' and a.entity_id = i.id and a.capability_id = d.capability_id and a.name = d.name and a.scope_entity_ids = s.scope)
+        loop
+            touched := touched || budget.key;
+            if event.amount > budget.call_limit or coalesce((used ->> budget.key)::numeric, 0) + event.amount > budget.usage_limit then
+                failing := failing || budget.key;
+                insert into denied values (budget.key, budget.id, budget.capability_id, budget.scope, budget.name, event.amount, event.occurred_at);
+            end if;
+        end loop;
+        if failing = '{}' then
+            used := used || coalesce((select jsonb_object_agg(key, coalesce((used ->> key)::numeric, 0) + event.amount) from unnest(touched) as key), '{}');
+        end if;
+    end loop;
+    return query select d.id, d.capability, d.scope, d.name, count(*), sum(d.amount), min(d.at) from denied as d group by d.id, d.capability, d.scope, d.name;
+    drop table denied;
+end
+$$;
+create table helper.capped as select * from helper.replay_defaults();
+create table helper.capped_got as
+select entity_id, capability_id, scope_entity_ids, name, denied_count, denied_amount, first_denied_at
+from gov_backtest('replay', (select jsonb_agg(jsonb_build_object('typeId', d.type_id, 'scopeTypeIds', array_remove(array[d.scope_type], null), 'capabilityId', d.capability_id, 'name', d.name, 'usageLimit', d.usage_limit, 'cadence', d.cadence,
+    'callLimit', d.call_limit)) from helper.defaults as d), '-infinity', 'infinity');
+(select 'wanted' as side, * from (table helper.capped except table helper.capped_got) as w)
+union all
+(select 'got', * from (table helper.capped_got except table helper.capped) as g);
+select entity_id, scope_entity_ids, name, denied_count > 0 as denied from helper.capped_got order by entity_id, scope_entity_ids, name;
+-- with an assignment in the same call; rows of assignments are there whatever they denied
+select entity_id, name, denied_count > 0 as denied
+from gov_backtest('replay', '[{"entityId": "vic", "capabilityId": "tokens", "usageLimit": 1000000, "cadence": null}, {"typeId": "visitor", "capabilityId": "tokens", "usageLimit": 5, "cadence": "P1W"}]', '-infinity', 'infinity');
+select count(*) from gov_backtest('replay', '{"defaults": [{"typeId": "visitor", "capabilityId": "tokens", "usageLimit": 1000000, "cadence": null}]}', '-infinity', 'infinity');
+select helper.outcome($$select gov_backtest('replay', '[{"typeId": "visitor", "capabilityId": "tokens", "usageLimit": 9}]', '-infinity', 'infinity')$$);
+select helper.outcome($$select gov_backtest('replay', '[{"typeId": "nobody", "capabilityId": "tokens", "usageLimit": 9, "cadence": null}]', '-infinity', 'infinity')$$);
+select helper.outcome($$select gov_backtest('replay', '[{"typeId": "visitor", "capabilityId": "nothing", "usageLimit": 9, "cadence": null}]', '-infinity', 'infinity')$$);
+select helper.outcome($$select gov_backtest('replay', '[{"typeId": "visitor", "capabilityId": "tokens", "usageLimit": -9, "cadence": null}]', '-infinity', 'infinity')$$);
+select helper.outcome($$select gov_backtest('replay', '[{"typeId": "visitor", "capabilityId": "tokens", "usageLimit": 9, "cadence": null, "timezone": "Mars"}]', '-infinity', 'infinity')$$);
+select helper.outcome($$select gov_backtest('replay', '[{"typeId": "visitor", "capabilityId": "tokens", "scopeTypeIds": ["nothing"], "usageLimit": 9, "cadence": null}]', '-infinity', 'infinity')$$);
+select helper.outcome($$select gov_backtest('replay', '{"defaults": []}', '-infinity', 'infinity')$$);
+delete from gov_assignments where owner_id = 'replay';
+
 -- A time in which nothing was used denies nothing; nor does one that ends before it begins.
 select count(*), sum(denied_count), count(first_denied_at) from helper.backtest('2023-01-01Z', '2024-01-01Z');
 select count(*), sum(denied_count), count(first_denied_at) from helper.backtest('2025-01-01Z', '2024-01-01Z');

@@ -31,7 +31,10 @@ if ($node->psql('postgres', 'show governance.fault_at') != 0)
 $node->safe_psql('postgres', <<'SQL');
 insert into gov_entity_types (id, attribution_keys) values ('org', '{}'), ('user', '{userId}'), ('model', '{model}');
 insert into gov_entity_types (id, attribution_keys, on_unknown, parent_key) values ('guest', '{guest}', 'create', 'userId'), ('toy', '{toy}', 'create', 'guest'), ('pet', '{pet}', 'deny', null);
+insert into gov_entity_types (id) values ('visitor');
 insert into gov_capabilities (id) values ('tokens'), ('calls');
+
+insert into gov_default_assignments (type_id, capability_id, scope_type_ids, usage_limit, alert_thresholds) values ('visitor', 'tokens', '{}', 100, '{}'), ('visitor', 'tokens', '{model}', 50, '{50}');
 
 -- acme <- eng <- ann <- bot, the models, a root with many budgets, and one whose window lasts ten seconds. Budgets without
 -- cadence and scope count all that the ledger has of their entity.
@@ -291,6 +294,33 @@ my %histories = (
 		  . q{
 			delete from gov_assignments where owner_id = :'owner' and name = 'recounted ' || :n;
 		},
+	},
+	defaults => {
+		cold => 1,
+		fatal => 1,
+		events => 6,
+		sql => "insert into gov_entities (owner_id, id, type_id, parent_id) values (:'owner', 'guest-' || :n, 'visitor', 'ann');\n"
+		  . call('gov_consume', q{4, null, array['guest-' || :n]})
+		  . call('gov_consume', q{26, null, array['guest-' || :n, 'gpt']})
+		  . call('gov_consume', q{25, null, array['guest-' || :n, 'gpt']})
+		  . q{
+			begin;
+			insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values (:'owner', 'guest-' || :n, 'tokens', 500);
+			select event_id from gov_consume(:'owner', 'tokens', 90, null, array['guest-' || :n]);
+			rollback;
+			insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values (:'owner', 'guest-' || :n, 'tokens', 500);
+		}
+		  . call('gov_consume', q{40, null, array['guest-' || :n, 'opus']})
+		  . "delete from gov_assignments where owner_id = :'owner' and entity_id = 'guest-' || :n;\n"
+		  . reserve(q{3, null, array['guest-' || :n]})
+		  . settle(2)
+		  . "update gov_default_assignments set usage_limit = 100 + :n % 2 where type_id = 'visitor' and scope_type_ids = '{}';\n"
+		  . call('gov_ingest', q{-2, null, array['guest-' || :n, 'opus']})
+		  . q{
+			delete from gov_entities where owner_id = :'owner' and id = 'guest-' || :n;
+			insert into gov_entities (owner_id, id, type_id, parent_id) values (:'owner', 'guest-' || :n || ' again', 'visitor', 'ann');
+		}
+		  . call('gov_consume', q{4, null, array['guest-' || :n || ' again']}),
 	},
 	alerts => {
 		cold => 1,

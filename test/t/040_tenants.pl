@@ -29,6 +29,8 @@ my %RELATIONS = (
 	gov_changes => ['reader tenant admin'],
 	gov_changes_id_seq => [''],
 	gov_counter_seq => [''],
+	gov_default_assignments => [ 'reader tenant admin', 'admin' ],
+	gov_default_counts => ['reader tenant admin'],
 	gov_entities => [ 'reader tenant admin', 'admin' ],
 	gov_entity_types => [ 'reader tenant admin', 'admin' ],
 	gov_exceptions => ['reader tenant admin'],
@@ -47,6 +49,7 @@ my %RELATIONS = (
 	gov_rollup_waits => ['reader admin'],
 	gov_stats => ['reader admin'],
 	gov_usage => ['reader tenant admin'],
+	gov_used_assignments => ['reader tenant admin'],
 	gov_usage_by_time => ['reader tenant admin'],
 	gov_usage_hourly => ['reader tenant admin']);
 
@@ -89,6 +92,7 @@ my %FUNCTIONS = (
 	gov_is_timezone => [ 'app reader tenant', 'shared', q{gov_is_timezone('UTC')} ],
 	gov_limit_at => [ 'reader tenant', '42704', q{gov_limit_at(':budget', now())} ],
 	gov_list_assignments => [ 'reader tenant', '42501', q{gov_list_assignments('globex')} ],
+	gov_list_default_assignments => [ 'reader tenant', '42501', q{gov_list_default_assignments('globex')} ],
 	gov_list_capabilities => [ 'reader tenant', 'shared', 'gov_list_capabilities()' ],
 	gov_list_entities => [ 'reader tenant', '42501', q{gov_list_entities('globex')} ],
 	gov_list_entity_types => [ 'reader tenant', 'shared', 'gov_list_entity_types()' ],
@@ -113,6 +117,8 @@ my %FUNCTIONS = (
 	gov_tree => [ 'reader tenant', '42501', q{gov_tree('globex')} ],
 	gov_unarchive_entities => [ '', '42501', q{gov_unarchive_entities('globex', '{sekrit-old}')} ],
 	gov_upsert_assignments => [ 'tenant', '42501', "gov_upsert_assignments('globex', '[$budget]')" ],
+	gov_upsert_default_assignments => [ '', '42501', q{gov_upsert_default_assignments('globex', '[{"typeId": "team", "capabilityId": "tokens", "usageLimit": 1, "cadence": null}]')},
+		q{gov_upsert_default_assignments(null, '[{"typeId": "team", "capabilityId": "tokens", "usageLimit": 1, "cadence": null}]')} ],
 	gov_upsert_capabilities => [ '', '42501', q{gov_upsert_capabilities('[{"id": "tokens", "unit": "changed"}]')} ],
 	gov_upsert_entities => [ '', '42501', q{gov_upsert_entities('globex', '[{"id": "sekrit-team", "displayName": "changed"}]')} ],
 	gov_upsert_entity_types => [ '', '42501', q{gov_upsert_entity_types('[{"id": "team", "displayName": "changed"}]')} ],
@@ -126,12 +132,15 @@ my %FUNCTIONS = (
 	_gov_recount_window_start => [ '', 'shared', q{_gov_recount_window_start('P1M', null, 'UTC', now())} ],
 	_gov_recounted => [ 'reader', '42501', q{_gov_recounted('globex', 'tokens', '-infinity', 1000000, null, null, 'UTC', '{sekrit-team}', '{1}', 1)} ],
 	_gov_raise_barrier => [ '', '42501', q{_gov_raise_barrier('globex')} ],
+	_gov_inherited_name => [ 'reader tenant', 'shared', q{_gov_inherited_name('00000000-0000-0000-0000-000000000001', 1, 'globex', 'sekrit-team', '{}', null, 0)} ],
+	_gov_inherited_budgets => [ 'reader tenant', '42501', q{_gov_inherited_budgets('globex', 'sekrit-team')} ],
 	_gov_keep_initial_privileges => [ '', '55000', '_gov_keep_initial_privileges(true)' ],
 	_gov_library_version => [ 'reader', 'shared', '_gov_library_version()' ],
 	_gov_attribution => [ 'reader tenant', '42501', q{_gov_attribution('globex', 'tokens', '{team}', '-infinity', 'infinity', null, 'UTC')} ],
 	_gov_usage_sums => [ 'reader tenant', '42501', q{_gov_usage_sums('-infinity', 'infinity', null, 'UTC', '{globex}', null)} ],
+	_gov_anchor => [ 'reader tenant', 'shared', q{_gov_anchor('15', 'P1M', 'UTC', '2026-01-01')} ],
 	_gov_budgets_of_entity => [ 'reader tenant', 'shared', q{_gov_budgets_of_entity('globex', 'sekrit-team', '2026-01-01')} ],
-	_gov_budget_bytes => [ 'reader', 'shared', '_gov_budget_bytes(1, 0, 0, 0, false, 0, false, 0)' ],
+	_gov_budget_bytes => [ 'reader', 'shared', '_gov_budget_bytes(1, 0, 0, 0, false, 0, false, 0, false)' ],
 	_gov_change_every_owner => [ '', 'shared', '_gov_change_every_owner()' ],
 	_gov_log_right => [ '', '42501', q{_gov_log_right('GRANT', 'governance_accomplice', 'admin')} ],
 	_gov_list => [ 'reader tenant', 'shared',
@@ -140,7 +149,7 @@ my %FUNCTIONS = (
 	_gov_name_bytes => [ 'reader', 'shared', '_gov_name_bytes(36)' ],
 	_gov_node_bytes => [ 'reader', 'shared', '_gov_node_bytes(36, 0, 0, false)' ],
 	_gov_profile_rights => [ 'reader tenant', 'shared', '_gov_profile_rights()' ],
-	_gov_replay => [ 'reader tenant', '42501', q{_gov_replay('globex', '{}', '{}', '-infinity', 'infinity', '{}', '{}', '{}')} ],
+	_gov_replay => [ 'reader tenant', '42501', q{_gov_replay('globex', '{}', '{}', '-infinity', 'infinity', '{}', '{}', '{}', '{}', '{}')} ],
 	_gov_refuse_cycle => [ 'reader tenant', '42501', q{_gov_refuse_cycle('globex', 'a')} ],
 	_gov_read_every_owner => [ 'reader', 'shared', '_gov_read_every_owner()' ],
 	_gov_require_owner => [ 'reader tenant', '42501', q{_gov_require_owner('globex')} ],
@@ -178,6 +187,7 @@ foreach my $owner (qw(acme globex))
 		insert into gov_boosts (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 0.5);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}');
 		insert into gov_forgotten (owner_id, entity_id, replacement, last_event_id, forgotten_at) values ('$owner', '${x}gone', 'x', 1, now());
+		insert into gov_default_assignments (owner_id, type_id, capability_id, name, usage_limit) values ('$owner', 'team', 'tokens', '${x}default', 5000);
 		update gov_assignments set usage_limit = 1001 where owner_id = '$owner' and name = '${x}locked';
 		update gov_assignments set usage_limit = 1000 where owner_id = '$owner' and name = '${x}locked';
 		set governance.caller = '${x}caller';
@@ -435,7 +445,7 @@ is(answer('app', q{select is_granted from gov_consume('acme', 'tokens', 1, null,
 like(answer('tenant', q{select gov_set_alert_policy(null, '{50}')}), qr/concerns every owner/, 'a tenant is told why it may not set the policy of all');
 is(answer('free_app', q{select is_granted from gov_consume('globex', 'tokens', 1, null, '{sekrit-team}')}), 't', 'one without a pin, for any owner');
 is(answer('reader', q{select count(*) from gov_verify()}), '0', 'a reader verifies');
-my $foreign = q{select count(*) > 0 from gov_cached_counters() c where not exists (select from gov_assignments a where a.owner_id = 'acme' and a.counter_id = c.counter_id)};
+my $foreign = q{select count(*) > 0 from gov_cached_counters() c where not exists (select from gov_used_assignments a where a.owner_id = 'acme' and a.counter_id = c.counter_id)};
 
 is(answer('free_reader', $foreign), 't', 'the cache has counters of globex');
 is(answer('reader', $foreign), 'f', 'which a reader of acme is not shown');

@@ -162,6 +162,23 @@ gives(q{delete from gov_assignments where name = 'mine' returning name}, 'mine',
 gives(q{insert into gov_alert_policies (owner_id, thresholds) values ('acme', '{1}') on conflict (owner_id) do update set thresholds = excluded.thresholds returning thresholds}, '{1}', 'its alert policy');
 gives(q{delete from gov_alert_policies returning owner_id}, 'acme', 'which is all that it deletes');
 
+# A locked default: no assignment in its place, and none that is there is changed or deleted. One that is not locked may be replaced.
+$node->safe_psql('postgres', q{
+	insert into gov_default_assignments (type_id, capability_id, name, usage_limit, locked) select type_id, 'tokens', n, 500, n = 'locked' from gov_entities, unnest('{locked,free}'::text[]) n where owner_id = 'acme' and id = 'team-1';
+	insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit) values ('acme', 'team-1', 'tokens', 'locked', 1), ('acme', 'team-1', 'tokens', 'free', 1)});
+refused(q{update gov_assignments set usage_limit = 2 where name = 'locked'}, '42501');
+refused(q{delete from gov_assignments where name = 'locked'}, '42501');
+refused(q{select gov_upsert_assignments('acme', '[{"entityId": "team-1", "capabilityId": "tokens", "usageLimit": 60, "name": "locked"}]')}, '42501');
+gives(q{update gov_assignments set usage_limit = 2 where name = 'free' returning usage_limit}, '2');
+gives(q{delete from gov_assignments where name = 'free' returning usage_limit}, '2');
+gives(q{insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit) values ('acme', 'team-1', 'tokens', 'free', 3) returning usage_limit}, '3');
+$node->safe_psql('postgres', q{delete from gov_assignments where name in ('locked', 'free')});
+refused(q{insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit) values ('acme', 'team-1', 'tokens', 'locked', 3)}, '42501');
+gives(q{select count(*), count(*) filter (where owner_id is null) from gov_default_assignments}, '2|2', 'it sees those of everybody');
+refused(q{update gov_default_assignments set usage_limit = 1000}, '42501');
+refused(q{delete from gov_default_counts}, '42501');
+$node->safe_psql('postgres', q{delete from gov_default_assignments});
+
 # It chooses no counter and no id, so it can neither take nor find another's.
 foreach my $column (qw(id counter_id created_at updated_at))
 {

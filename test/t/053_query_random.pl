@@ -127,6 +127,12 @@ sub change
 		"delete from gov_assignments where owner_id = '$owner' and entity_id = '$entity' and name <> '' and name <> 'more-$made'",
 		"insert into gov_entities (owner_id, id, type_id, parent_id) values ('$owner', 'extra-" . ++$made . "', 'user', '$entity'); insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('$owner', 'extra-$made', 'calls', 9)",
 		"update gov_entities set parent_id = '" . team() . "' where owner_id = '$owner' and id = (select e.id from gov_entities e where e.owner_id = '$owner' and e.id like 'extra-%' and not exists (select from gov_entities c where c.owner_id = e.owner_id and c.parent_id = e.id) limit 1)",
+		"update gov_default_assignments set usage_limit = " . pick('null', 0, 1 + int rand 50) . " where type_id = '" . pick(qw(user team)) . "'",
+		"update gov_default_assignments set cadence = " . pick('null', "'P1D'", "'P1M'") . " where type_id = 'user' and capability_id = 'tokens'",
+		"insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence) values ('$owner', '$entity', 'tokens', 'each', 30, " . pick('null', "'P1D'") . ')',
+		"delete from gov_assignments where owner_id = '$owner' and entity_id = '$entity' and name = 'each'",
+		"delete from gov_assignments where owner_id = '$owner' and entity_id = '$entity' and capability_id = 'tokens' and scope_entity_ids = '{}' and name = ''",
+		"insert into gov_boosts (owner_id, entity_id, capability_id, name, amount, valid_until) values ('$owner', '$entity', 'tokens', 'each', 3, " . pick('null', "gov_now() + interval '1 day'") . ')',
 		"update gov_entities set archived_at = " . pick('null', 'now()') . " where owner_id = '$owner' and id = '$entity'");
 	$session->{has_changes} = 1 if $session->{is_open};
 	try($session, 'change', $sql);
@@ -317,6 +323,12 @@ $sessions[3]->ask('rollback');
 is(shown(), '3+5', 'and rolled back');
 
 # ---------------------------------------------------------------- histories
+
+# Budgets by defaults, of one owner and of both, used and unused.
+$node->safe_psql('postgres', q{
+	insert into gov_default_assignments (owner_id, type_id, capability_id, name, usage_limit, cadence) values
+		('acme', 'user', 'tokens', 'each', 20, 'P1D'), (null, 'user', 'tokens', 'each', 40, 'P1M'), (null, 'user', 'tokens', '', 40, 'P1M'),
+		(null, 'team', 'tokens', 'each', 100, 'P1M'), (null, 'model', 'calls', '', null, 'P1D')});
 
 for (1 .. $steps)
 {

@@ -212,9 +212,27 @@ sub change_catalog
 		"update gov_entities set blocked_at = null, blocked_until = null, blocked_reason = null where owner_id = $name and id = $entity",
 		"update gov_entities set display_name = 'renamed %' where owner_id = $name and id = $entity",
 		"update gov_entities set type_id = 'model x' where owner_id = $name and id = $entity");
+	return change_default() if chance(0.15);
 	my $before = $sql =~ /cadence|timezone/ ? ask("select counter_id from gov_assignments where id = '$budget'") : undef;
 	try_change($sql);
 	ask("call truth.restart('$budget')") if defined $before && ask("select counter_id from gov_assignments where id = '$budget'") ne $before;
+	return;
+}
+
+# What entities have by defaults of their type. The owners share one; its name keeps it apart from assignments, most of the time.
+sub change_default
+{
+	my $seeds = "select string_agg(id || ' ' || seed, ',') from gov_default_assignments";
+	my %before = map { split / / } split /,/, ask($seeds);
+	try_change(one_of(
+		'update gov_default_assignments set usage_limit = ' . sql_text(random_limit()) . ' where type_id = ' . sql_text(one_of(@types)),
+		'update gov_default_assignments set cadence = ' . sql_text(one_of(@cadences)) . ' where type_id = ' . sql_text(one_of(@types)),
+		"update gov_default_assignments set locked = not locked, enforcement = 'soft' where type_id = 'team'"));
+	my %after = map { split / / } split /,/, ask($seeds);
+	foreach my $default (grep { $after{$_} ne $before{$_} } keys %after)
+	{
+		ask("delete from truth.charged where assignment_id in (select md5('$default' || e.id)::uuid from gov_entities e)");
+	}
 	return;
 }
 
@@ -291,6 +309,11 @@ sub play
 	srand($seed);
 	$next = 0;
 	populate($_) foreach @owners;
+	ask(q{
+		delete from gov_default_assignments;
+		insert into gov_default_assignments (owner_id, type_id, capability_id, name, usage_limit, cadence, enforcement) values
+			('acme', 'team', 'tokens', 'each', 10, 'P1M', 'hard'), (null, 'team', 'tokens', 'each', 3, 'P1D', 'hard'),
+			(null, 'Agent', 'calls', 'each', null, 'P1W', 'hard'), (null, 'model x', 'tokens', 'each', 0, null, 'soft')});
 	foreach my $round (1 .. 12)
 	{
 		my $owner = one_of(@owners);
@@ -351,7 +374,7 @@ ask(q{insert into gov_assignments (owner_id, entity_id, capability_id, name, usa
 # The columns are those of the contract.
 my @columns = qw(entity_id display_name type_id parent_id capability_id scope_entity_ids name usage_limit current_usage reserved_usage remaining allocated
   utilization cadence usage_period_start usage_period_end enforcement locked);
-my @later = qw(base_limit blocked_at blocked_until blocked_reason);
+my @later = qw(base_limit blocked_at blocked_until blocked_reason source default_id);
 
 is(ask(q{select string_agg(attname, ' ' order by attnum) from pg_attribute where attrelid = 'gov_budgets'::regclass and attnum > 0}), "owner_id @columns @later", 'the columns of gov_budgets');
 is(ask(q{select string_agg(a.name, ' ' order by a.n) from pg_proc p, unnest(p.proargnames, p.proargmodes) with ordinality as a (name, mode, n) where proname = 'gov_tree' and a.mode in ('t', 'o')}),
@@ -422,6 +445,8 @@ $session = $sessions[0];
 $standby->stop;
 
 # ---------------------------------------------------------------- as it is printed
+
+ask('delete from gov_default_assignments');
 
 # Defaults: by utilization, the fullest first, 20 rows; times and numbers as chains print them.
 ask(q{insert into gov_entities (owner_id, id, type_id) select 'plain', 'e' || lpad(n::text, 2, '0'), 'team' from generate_series(1, 25) n});

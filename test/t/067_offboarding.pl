@@ -45,6 +45,7 @@ sub build_catalog
 			{"entityId": "${x}old", "capabilityId": "images", "usageLimit": null, "cadence": "PT1H"}]');
 		select gov_request_increase('$owner', '${x}bot', 'tokens', 5$zeros, reason => '${x}reason');
 		select gov_boost('$owner', '${x}bot', 'tokens', 5$zeros, reason => '${x}reason');
+		insert into gov_default_assignments (owner_id, type_id, capability_id, name, usage_limit) values ('$owner', 'agent', 'tokens', '${x}default', 5000$zeros);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}')});
 	return;
 }
@@ -111,7 +112,7 @@ sub digest_of
 	my ($owner) = @_;
 
 	return sql(join(' union all ',
-		(map { "select '$_', count(*), md5(string_agg(t::text, '|' order by t::text)) from $_ t where owner_id = '$owner'" } grep { !/^gov_usage/ } @owned)) . ' order by 1');
+		(map { "select '$_', count(*), md5(string_agg(t::text, '|' order by t::text)) from $_ t where owner_id = '$owner'" } grep { !/^gov_(usage|default_counts)/ } @owned)) . ' order by 1');
 }
 
 # Somebody is being forgotten, and the worker does not get on.
@@ -121,7 +122,7 @@ sql(q{
 
 my %keep = map { $_ => 1 } @owned;
 
-is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_denials gov_alert_policies gov_forgotten)),
+is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_default_assignments gov_default_counts gov_boosts gov_increase_requests gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_denials gov_alert_policies gov_forgotten)),
 	'', 'the tables with owners are known');
 build('sekrit-owner', 'sekrit-');
 build('other', '');
@@ -210,7 +211,7 @@ is(rows_of('sekrit-owner', 'sekrit-'), '', 'nor does the rollup bring one back')
 
 build('sekrit-owner', 'sekrit-');
 is($warm{checks}->ask(q{select string_agg(entity_id || ' ' || trim_scale(current_usage) || '+' || reserved_usage, ', ' order by entity_id, current_usage) from gov_headroom('sekrit-owner', 'tokens', 0, null, '{sekrit-bot}')}),
-	'sekrit-bot 18+7, sekrit-bot 18+7, sekrit-root 28+7, sekrit-team 8+7, sekrit-team 28+7', 'the name made again starts from nothing, its keys are new');
+	'sekrit-bot 18+7, sekrit-bot 18+7, sekrit-bot 18+7, sekrit-root 28+7, sekrit-team 8+7, sekrit-team 28+7', 'the name made again starts from nothing, its keys are new');
 is(sql(q{select is_duplicate from gov_ingest('sekrit-owner', 'tokens', 10, '{"agent": "sekrit-bot", "feature": "sekrit-chat"}', null, 'sekrit-key')}), 't', 'and from then on known');
 is(sql('select count(*) from gov_cached_counters() where counter_id in (' . join(', ', @counters) . ')'), '0', 'counters are not used again');
 is(sql('select * from gov_verify()'), '', 'the counts equal the ledger');
@@ -355,7 +356,8 @@ sql(q{select gov_delete_owner('sekrit-owner')});
 gov_roll_up($node, 'postgres');
 is(rows_of('sekrit-owner', 'sekrit-'), '', 'after it, called again, nothing is left');
 is(sql('select * from gov_verify()'), '', 'and the counts equal the ledger');
-is(sql(q{select count(*) from gov_cached_counters() c where not exists (select from gov_assignments a where a.counter_id = c.counter_id) and not exists (select from gov_usage u where u.counter_id = c.counter_id)}),
+is(sql(q{select count(*) from gov_cached_counters() c where not exists (select from gov_assignments a where a.counter_id = c.counter_id)
+		and not exists (select from gov_entities e, _gov_inherited_budgets(e.owner_id, e.id) i where i.counter_id = c.counter_id) and not exists (select from gov_usage u where u.counter_id = c.counter_id)}),
 	'0', 'no counter is left in shared memory of an owner who is gone');
 
 # All owners, one after the other: the catalog that they share stays.

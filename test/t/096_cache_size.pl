@@ -81,6 +81,15 @@ $node->safe_psql('postgres', q{
 $node->safe_psql('postgres', $load);
 about($node->safe_psql('postgres', 'select gov_cache_needed()'), fact('cache_used_bytes'), 'and of blocks, boosts and call limits');
 
+# Budgets by defaults, which an entity has there whether it has used them or not; some have an assignment in their place.
+$node->safe_psql('postgres', q{
+	insert into gov_default_assignments (owner_id, type_id, capability_id, usage_limit, cadence, timezone, alert_thresholds)
+	values (null, 'agent', 'c1', 100, 'P1M', 'UTC', null), ((select min(id) from owner), 'agent', 'c1', 7, 'P1D', 'Asia/Tokyo', '{50,90}'), (null, 'org', 'c1', null, null, 'UTC', null);
+	select gov_drop_cache()});
+$node->safe_psql('postgres', $load);
+about($node->safe_psql('postgres', 'select gov_cache_needed()'), fact('cache_used_bytes'), 'and of budgets by defaults');
+$node->safe_psql('postgres', 'delete from gov_default_assignments');
+
 # ---------------------------------------------------------------- what a load evicts
 
 $node->append_conf('postgresql.conf', "governance.cache_size = '4MB'");

@@ -21,6 +21,12 @@ sub sql { return $node->safe_psql('postgres', $_[0]); }
 gov_grow_owner($node, 'postgres', $_) foreach ('small', 'large');
 gov_grow_ledger($node, 'postgres', 'small', 20);
 
+# Every agent of the large owner has a budget for calls by a default, and few use it.
+sql(q{
+	insert into gov_capabilities (id) values ('calls');
+	insert into gov_default_assignments (owner_id, type_id, capability_id, usage_limit, cadence) values ('large', 'agent', 'calls', 100, 'P1M');
+	select count(gov_ingest('large', 'calls', n, null, array['agent-1-' || n])) from generate_series(1, 5) n});
+
 my $after_team = q{_gov_cursor('entities', '["team-1"]')};
 my $after_budget = q{_gov_cursor('assignments', '["agent-1-9", "tokens", [], ""]')};
 
@@ -43,11 +49,16 @@ my @operations = (
 	[ 'small: gov_report', 300, q{select count(*) from gov_report('small')} ],
 	[ 'large: gov_budgets of an entity', 100, q{select count(*) from gov_budgets where owner_id = 'large' and entity_id = 'agent-1-1'} ],
 	[ 'large: gov_allocations of an entity', 100, q{select count(*) from gov_allocations where owner_id = 'large' and entity_id = 'agent-1-1'} ],
-	[ 'large: gov_budgets of two entities', 120, q{select count(*) from gov_budgets where owner_id = 'large' and entity_id in ('agent-1-1', 'agent-1-3')} ],
+	[ 'large: gov_budgets of two entities', 150, q{select count(*) from gov_budgets where owner_id = 'large' and entity_id in ('agent-1-1', 'agent-1-3')} ],
 	[ 'large: the first page of a type', 20, q{select gov_list_entities('large', page_size => 5, type_id => 'agent')} ],
 	[ 'large: a rare type', 40, q{select gov_list_entities('large', page_size => 5, type_id => 'org')} ],
 	[ 'large: a page of a capability', 60, q{select gov_list_assignments('large', page_size => 5, capability_id => 'tokens')} ],
 	[ 'large: a capability without budgets', 20, q{select gov_list_assignments('large', page_size => 5, capability_id => 'none')} ],
+	[ 'large: gov_query of budgets by a default', 20, q{select gov_query('large', '{calls}', page_size => 5)} ],
+	[ 'large: gov_query of unused budgets', 20, q{select gov_query('large', '{calls}', sort_by => 'id', sort_order => 'desc', page_size => 5)} ],
+	[ 'large: gov_tree of an entity with a used budget', 160, q{select count(*) from gov_tree('large', '{calls}', 'agent-1-1')} ],
+	[ 'large: gov_tree of an entity with an unused budget', 160, q{select count(*) from gov_tree('large', '{calls}', 'agent-1-9')} ],
+	[ 'large: the defaults', 20, q{select gov_list_default_assignments('large')} ],
 	[ 'small: gov_budgets', 300, q{select count(*) from gov_budgets where owner_id = 'small'} ],
 	[ 'small: gov_exceptions', 320, q{select count(*) from gov_exceptions where owner_id = 'small'} ],
 	[ 'large: who is blocked', 15, q{select count(*) from gov_exceptions where owner_id = 'large' and exception = 'blocked'} ],

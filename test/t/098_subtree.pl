@@ -42,7 +42,7 @@ as $$
         cross join lateral gov_tree(owner, a.capabilities) with ordinality t
             (entity_id, display_name, type_id, parent_id, capability_id, scope_entity_ids, name, usage_limit, current_usage, reserved_usage,
              remaining, allocated, utilization, cadence, usage_period_start, usage_period_end, enforcement, locked, depth, path, base_limit, blocked_at,
-             blocked_until, blocked_reason, n)
+             blocked_until, blocked_reason, source, default_id, n)
     ),
     expected as
     (
@@ -59,7 +59,7 @@ as $$
         cross join lateral gov_tree(owner, a.capabilities, e.id) with ordinality t
             (entity_id, display_name, type_id, parent_id, capability_id, scope_entity_ids, name, usage_limit, current_usage, reserved_usage,
              remaining, allocated, utilization, cadence, usage_period_start, usage_period_end, enforcement, locked, depth, path, base_limit, blocked_at,
-             blocked_until, blocked_reason, n)
+             blocked_until, blocked_reason, source, default_id, n)
         where e.owner_id = owner
         group by e.id, a.capabilities
     )
@@ -88,6 +88,8 @@ sub make_owner
 	}
 	# with triggers, parents come first
 	sql("insert into gov_entities (owner_id, id, type_id, parent_id, archived_at, blocked_at, blocked_until) values $_") foreach @rows;
+	sql("insert into gov_default_assignments (owner_id, type_id, capability_id, name, usage_limit, cadence)
+		values ('$owner', 'unit', 'tokens', '', 7, 'P1M'), ('$owner', 'unit', 'calls', 'each', null, null), ('$owner', 'thing', 'tokens', 'extra', 0, 'PT1H')");
 	sql('insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence) values ' . join(",\n", @budgets)
 		  . ' on conflict do nothing');
 	return;

@@ -1,0 +1,204 @@
+/*
+ * combine.c
+ *		Budgets for the combinations that a call meets.
+ *
+ * PURPOSE
+ *		A default whose scope names types gives an entity a budget for each
+ *		combination with resolved entities of those types.  Nobody makes them
+ *		beforehand: a node has those that somebody has used or met.  A call that
+ *		meets one which the node does not have says so, and the node is loaded
+ *		again with all that the call has met (load_scopes.c).  So a check of a
+ *		combination that was never used is answered as any other.
+ *
+ * LOCKING
+ *		As in resolve.c: what looks and copies has the stripe locked, and neither
+ *		allocates nor raises.
+ *
+ * INVARIANTS
+ *		A call is decided only if each entity of its set, unless it is archived,
+ *		has a budget for each combination of each of its templates: one by the
+ *		default, or an assignment in its place.
+ */
+#include "postgres.h"
+
+#include "gate/combine.h"
+
+/* A combination that is looked for: an entity for each type of a template. */
+typedef struct GovSought
+{
+	GovResolution *resolution;
+	const GovEntity *entity;
+	const GovTemplate *template;
+	const GovText *types;
+	uint32		first;			/* budgets for the capability */
+	uint32		count;
+	const GovChars *ids[GOV_TEMPLATE_TYPES_MAX];
+} GovSought;
+
+static bool
+is_among(const GovSought *sought, const GovChars *id)
+{
+	for (uint32 i = 0; i < sought->template->ntypes; i++)
+	{
+		if (gov_chars_are(sought->ids[i], id->bytes, id->length))
+			return true;
+	}
+	return false;
+}
+
+/* Is a budget of the template's name, and its scope the combination? */
+static bool
+is_sought(const GovSought *sought, const GovBudget *budget)
+{
+	const GovEntity *entity = sought->entity;
+	const GovText *scope = gov_budget_scope(entity, budget);
+	const GovChars *name = gov_chars(entity, sought->template->name);
+
+	if (gov_budget_more(entity, budget)->nscope != sought->template->ntypes ||
+		!gov_chars_are(gov_chars(entity, budget->name), name->bytes, name->length))
+		return false;
+	for (uint32 i = 0; i < sought->template->ntypes; i++)
+	{
+		if (!is_among(sought, gov_chars(entity, scope[i])))
+			return false;
+	}
+	return true;
+}
+
+static bool
+has_budget(const GovSought *sought)
+{
+	for (uint32 b = sought->first; b < sought->first + sought->count; b++)
+	{
+		if (is_sought(sought, &sought->entity->budgets[b]))
+			return true;
+	}
+	return false;
+}
+
+/* Go through the entities of one type, and for each through those of the types behind it; true if a budget is lacking. */
+static bool
+lacks_any(GovSought *sought, uint32 type)
+{
+	const GovResolution *resolution = sought->resolution;
+	const GovChars *wanted;
+
+	if (type == sought->template->ntypes)
+		return !has_budget(sought);
+	wanted = gov_chars(sought->entity, sought->types[type]);
+	for (int i = 0; i < resolution->nentities; i++)
+	{
+		const GovEntity *entity = resolution->entities[i].entity;
+
+		if (!gov_chars_are(gov_chars(entity, entity->type_id), wanted->bytes, wanted->length))
+			continue;
+		sought->ids[type] = gov_entity_id(entity);
+		if (lacks_any(sought, type + 1))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_for(const GovEntity *entity, const GovTemplate *template, const GovRequest *request)
+{
+	return template->capability_hash == request->capability_hash &&
+		gov_chars_are(gov_chars(entity, template->capability_id), request->capability_id,
+					  request->capability_length);
+}
+
+/* Note whether an entity lacks a budget that the call meets; these are its budgets for the capability. */
+void
+gov_combine_look(GovResolution *resolution, int number, const GovRequest *request,
+				 uint32 first, uint32 count)
+{
+	GovResolvedEntity *resolved = &resolution->entities[number];
+	const GovTemplates *templates = gov_entity_templates(resolved->entity);
+	GovSought	sought = {resolution, resolved->entity, .first = first, .count = count};
+
+	resolved->lacks_scope = false;
+	for (uint32 i = 0; i < templates->count && !resolved->lacks_scope; i++)
+	{
+		sought.template = &templates->items[i];
+		sought.types = (const GovText *) ((const char *) resolved->entity + sought.template->types);
+		resolved->lacks_scope = is_for(resolved->entity, sought.template, request) && lacks_any(&sought, 0);
+	}
+	resolution->lacks_scopes |= resolved->lacks_scope;
+}
+
+/* A string in the copy: its length, its bytes, and a NUL. */
+static Size
+string_size(const GovChars *chars)
+{
+	return sizeof(uint16) + chars->length + 1;
+}
+
+/* What the copy takes of who was met: id and type of each. */
+Size
+gov_combine_size(const GovResolution *resolution)
+{
+	Size		size = 0;
+
+	for (int i = 0; i < resolution->nentities; i++)
+	{
+		const GovEntity *entity = resolution->entities[i].entity;
+
+		size += string_size(gov_entity_id(entity)) + string_size(gov_chars(entity, entity->type_id));
+	}
+	return size;
+}
+
+static char *
+put_string(char *place, const GovChars *chars)
+{
+	memcpy(place, &chars->length, sizeof(uint16));
+	memcpy(place + sizeof(uint16), chars->bytes, chars->length);
+	place[sizeof(uint16) + chars->length] = '\0';
+	return place + string_size(chars);
+}
+
+/* Copy who was met, because others may replace what says so. */
+void
+gov_combine_copy(GovResolution *resolution)
+{
+	char	   *place = resolution->copy;
+
+	Assert(gov_combine_size(resolution) <= resolution->copy_capacity);
+	for (int i = 0; i < resolution->nentities; i++)
+	{
+		const GovEntity *entity = resolution->entities[i].entity;
+
+		place = put_string(place, gov_entity_id(entity));
+		place = put_string(place, gov_chars(entity, entity->type_id));
+	}
+}
+
+static const char *
+take_string(const char *place, const char **string, uint32 *length)
+{
+	uint16		taken;
+
+	memcpy(&taken, place, sizeof(uint16));
+	*length = taken;
+	*string = pnstrdup(place + sizeof(uint16), taken);
+	return place + sizeof(uint16) + taken + 1;
+}
+
+/* Who was met, from the copy, in the caller's memory. */
+GovMet *
+gov_combine_met(const GovResolution *resolution)
+{
+	GovMet	   *met = palloc(sizeof(GovMet));
+	const char *place = resolution->copy;
+
+	met->count = resolution->nentities;
+	met->items = palloc(sizeof(GovMetEntity) * met->count);
+	for (int i = 0; i < met->count; i++)
+	{
+		GovMetEntity *entity = &met->items[i];
+
+		place = take_string(place, &entity->id, &entity->id_length);
+		place = take_string(place, &entity->type, &entity->type_length);
+	}
+	return met;
+}

@@ -1,0 +1,19 @@
+/*
+ * combine.h
+ *		Budgets for the combinations that a call meets.
+ */
+#ifndef GOV_COMBINE_H
+#define GOV_COMBINE_H
+
+#include "gate/resolve.h"
+
+/* with the stripe locked */
+extern void gov_combine_look(GovResolution *resolution, int entity, const GovRequest *request,
+							 uint32 first, uint32 count);
+extern Size gov_combine_size(const GovResolution *resolution);
+extern void gov_combine_copy(GovResolution *resolution);
+
+/* without */
+extern GovMet *gov_combine_met(const GovResolution *resolution);
+
+#endif							/* GOV_COMBINE_H */
