@@ -7,10 +7,11 @@
  *		transaction has committed.  Until then this transaction alone must find
  *		it.  It could read the owner's entities into a view of its own, as after
  *		any change of the catalog, but the next use would create another one, and
- *		have all that read again.  Nothing needs to be read: what was created has
- *		no budgets, and what is known of it is its block.  So the shared nodes
- *		stay in use, and where they say that there is no such entity this is asked
- *		(resolve.c).
+ *		have all that read again.  Nothing needs to be read where no default of
+ *		its type gives it budgets: what is known of it is its block.  So the shared
+ *		nodes stay in use, and where they say that there is no such entity this is
+ *		asked (resolve.c).  One that has budgets by defaults counts as a change of
+ *		the catalog (call/creation.c).
  *
  * LAYOUT
  *		As in own_counts.c: an array of entries in the order made, each with the
@@ -20,8 +21,8 @@
  *
  * INVARIANTS
  *		What is here is a row that this transaction has written, unless it has
- *		changed or deleted that since: then the owner counts as changed, and a
- *		private view is asked instead (private_view.c).
+ *		changed or deleted that since, or it has budgets: then the owner counts as
+ *		changed, and a private view is asked instead (private_view.c).
  *
  * FAILURE
  *		gov_created_add() may run out of memory, before the row is written.  The

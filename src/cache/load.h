@@ -19,6 +19,16 @@ typedef struct GovLoaded
 								 * sees it */
 } GovLoaded;
 
+/* An entity that no table has yet, as a use would write it. */
+typedef struct GovWouldBe
+{
+	const char *id;
+	const char *type;
+	const char *parent;			/* NULL: a root */
+	uint32		id_length;
+	uint32		parent_length;
+} GovWouldBe;
+
 /* An entity that a call has met, with its type. */
 typedef struct GovMetEntity
 {
@@ -46,8 +56,7 @@ typedef bool (*GovLoadKnows) (const char *id, uint32 id_length);
 
 extern GovNodeStatus gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids,
 									 int nids, const GovMet *met, const GovFreshness *since);
-extern GovEntity *gov_load_build_bare(const char *id, uint32 id_length, const char *type_id,
-									  const char *parent_id, uint32 parent_length);
+extern GovLoaded *gov_load_would_be(const GovOwnerKey *key, const GovWouldBe *of, const GovMet *met);
 extern void gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 							 const GovMet *met, bool has_own, TimestampTz now,
 							 GovLoadKnows knows, GovLoadedList *result);

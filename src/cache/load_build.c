@@ -416,26 +416,22 @@ gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovEntit
 	return entity;
 }
 
-/*
- * Build an entity that no table has yet, from what a use says of it: it has no
- * budgets of its own.  NULL for no parent.
- */
+/* Build an entity that no table has yet, and that would have no budgets. */
 GovEntity *
-gov_load_build_bare(const char *id, uint32 id_length, const char *type_id,
-					const char *parent_id, uint32 parent_length)
+gov_load_build_bare(const GovWouldBe *of)
 {
 	StringInfoData block;
-	GovEntity	head = {.id_hash = gov_entity_text_hash(id, id_length)};
+	GovEntity	head = {.id_hash = gov_entity_text_hash(of->id, of->id_length)};
 
 	initStringInfo(&block);
 	enlargeStringInfo(&block, offsetof(GovEntity, budgets));
 	block.len = offsetof(GovEntity, budgets);
-	add_string(&block, id, id_length);
+	add_string(&block, of->id, of->id_length);
 	align_block(&block, MAXIMUM_ALIGNOF);
 	head.inner_size = block.len;
-	head.type_id = add_string(&block, type_id, strlen(type_id));
-	if (parent_id != NULL)
-		head.parent_id = add_string(&block, parent_id, parent_length);
+	head.type_id = add_string(&block, of->type, strlen(of->type));
+	if (of->parent != NULL)
+		head.parent_id = add_string(&block, of->parent, of->parent_length);
 	align_block(&block, MAXIMUM_ALIGNOF);
 	head.size = block.len;
 	memcpy(block.data, &head, offsetof(GovEntity, budgets));

@@ -41,7 +41,6 @@
 #include "cache/load_steps.h"
 #include "ledger/columns.h"
 
-#define GOV_BUDGETS_AT_FIRST	8	/* room for so many of an entity */
 
 /* The tables while a load reads them. */
 typedef struct GovCatalogTables

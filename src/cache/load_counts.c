@@ -305,6 +305,31 @@ gov_load_counters(GovLoad *load)
 		add_own(load);
 }
 
+/*
+ * Give an entity that nobody has yet its counters: they have what this transaction
+ * has charged to them.
+ */
+void
+gov_load_own_counters(const GovLoad *load, GovLoaded *item)
+{
+	const GovEntity *entity = item->entity;
+	Size		count = Max(entity->nbudgets, 1);
+
+	item->counters = MemoryContextAllocZero(load->context, sizeof(GovSharedCounter) * count);
+	item->is_own = MemoryContextAlloc(load->context, sizeof(bool) * count);
+	for (uint32 b = 0; b < entity->nbudgets; b++)
+	{
+		const GovBudget *budget = &entity->budgets[b];
+		GovSharedCounter *counter = &item->counters[b];
+
+		counter->id = budget->counter_id;
+		counter->wants_row = gov_budget_inherited(entity, budget)->wants_row;
+		set_window(load, entity, budget, counter);
+		gov_own_counts(counter, &budget->id);
+		item->is_own[b] = true;
+	}
+}
+
 static Datum
 counter_id_array(const GovLoad *load)
 {

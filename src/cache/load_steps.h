@@ -11,6 +11,8 @@
 #include "cache/load.h"
 #include "ledger/tally.h"
 
+#define GOV_BUDGETS_AT_FIRST	8	/* room for so many of an entity */
+
 /* An owner's tail, as it was when so many counters of it had been lost. */
 typedef struct GovTailRead
 {
@@ -180,6 +182,7 @@ extern void gov_load_add_budget(GovLoad *load, GovEntityRows *rows, const GovRow
 /* load_build.c */
 extern GovEntity *gov_load_build_entity(const GovLoad *load, const GovLoaded *item,
 										const GovEntityRows *rows);
+extern GovEntity *gov_load_build_bare(const GovWouldBe *of);
 
 /* load_defaults.c */
 extern bool gov_load_has_defaults(void);
@@ -217,6 +220,7 @@ extern uint32 gov_load_limit_steps(const GovLoad *load, const GovBoosts *boosts,
 /* load_counts.c */
 extern void gov_load_own_budgets(GovLoad *load);
 extern void gov_load_counters(GovLoad *load);
+extern void gov_load_own_counters(const GovLoad *load, GovLoaded *item);
 extern int64 gov_load_watermark(void);
 extern GovTally *gov_load_tail(const GovOwnerKey *key, int64 watermark,
 							   MemoryContext context);

@@ -22,7 +22,17 @@
  *		has created b and waits for a.  The one that PostgreSQL chooses to end
  *		that does not fail: it waits in a subtransaction, which is undone, and
  *		leaves its entity to the other.  Its use is recorded under the id that
- *		the other creates, decided as if it were there.
+ *		the other creates, decided as if it were there.  But if the entity has
+ *		budgets by defaults the deadlock is an error as any: what the other counts
+ *		on them is not known yet, so nothing may be granted beside it.
+ *
+ * BUDGETS
+ *		What is created has the budgets that the defaults of its type give it, and
+ *		the use is charged to them: in counters that only this transaction has
+ *		(own_counts.c).  From then on the owner counts as changed, and the
+ *		transaction finds them in a private view; others load them after the
+ *		commit.  What says that such a budget is used is written when it is certain
+ *		that the entity is ours.
  *
  * RACES ACCEPTED
  *		Of several entities of one call the first may be created when another
@@ -40,6 +50,7 @@
 #include "access/xact.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
 #include "base/attempt.h"
@@ -53,12 +64,22 @@
 #include "cache/types.h"
 #include "call/creation.h"
 #include "call/write.h"
+#include "gate/first_use.h"
 #include "ledger/append.h"
 #include "ledger/columns.h"
 
 #define GOV_CONFLICTS_MAX	100
 #define GOV_GIVEN_COLUMNS	(GOV_ENTITY_PARENT_ID + 1)	/* those that say what
 														 * is created */
+
+/* What is created for a call. */
+typedef struct GovInsertion
+{
+	GovAppend	table;
+	const GovUnknown *contended;	/* that somebody else has; or NULL */
+	bool		is_other;		/* budgets are not what the call was charged
+								 * to */
+} GovInsertion;
 
 /* An id that somebody else may be creating. */
 typedef struct GovContended
@@ -115,18 +136,42 @@ store_entity(GovAppend *table, const GovRequest *request, const GovUnknown *unkn
 }
 
 /*
- * A BEFORE trigger of a user's may have blocked or archived what is created.  Then
- * the block in memory does not say all, and the transaction reads the table.
+ * Is what was written what the call took as if it were there?  A BEFORE trigger of
+ * a user's may have blocked or archived it, or given it what an anchor comes from.
  */
-static void
-note_if_changed(GovAppend *table, const GovRequest *request, const GovUnknown *unknown)
+static bool
+is_as_taken(const GovAppend *table)
 {
+	const Datum *values = table->slot->tts_values;
 	const bool *nulls = table->slot->tts_isnull;
 
-	if (nulls[GOV_ENTITY_ARCHIVED_AT] && nulls[gov_catalog()->entities_blocked_at - 1])
-		return;
-	gov_changes_note_entity(request->owner.owner, request->owner.owner_length,
-							unknown->name->id, unknown->name->id_length);
+	return nulls[GOV_ENTITY_ARCHIVED_AT] && nulls[gov_catalog()->entities_blocked_at - 1] &&
+		DatumGetTimestampTz(values[GOV_ENTITY_CREATED_AT]) == GetCurrentTransactionStartTimestamp() &&
+		JB_ROOT_COUNT(DatumGetJsonbP(values[GOV_ENTITY_METADATA])) == 0;
+}
+
+/* Has what would be created budgets, or would it for some combination? */
+static bool
+has_budgets(const GovUnknown *unknown)
+{
+	return unknown->fate == GOV_UNKNOWN_CREATED &&
+		(unknown->loaded->entity->nbudgets > 0 || unknown->loaded->entity->has_templates);
+}
+
+/*
+ * An entity was written.  Where the block in memory does not say all that there is
+ * of it, the transaction reads the tables from now on; and where what is charged
+ * depends on that, the call is decided again.
+ */
+static void
+note_written(GovInsertion *insertion, const GovRequest *request, const GovUnknown *unknown)
+{
+	bool		is_other = !is_as_taken(&insertion->table);
+
+	insertion->is_other |= is_other && has_budgets(unknown);
+	if (is_other || has_budgets(unknown))
+		gov_changes_note_entity(request->owner.owner, request->owner.owner_length,
+								unknown->name->id, unknown->name->id_length);
 }
 
 static bool
@@ -137,40 +182,37 @@ is_never_taken(const void *key)
 
 /* Insert an entity; false if somebody has one of that id. */
 static bool
-insert_entity(GovAppend *table, const GovRequest *request, const GovUnknown *unknown)
+insert_entity(GovInsertion *insertion, const GovRequest *request, const GovUnknown *unknown)
 {
-	gov_created_add(&request->owner, unknown->entity);
-	store_entity(table, request, unknown);
-	if (gov_append_key_row(table, is_never_taken, NULL))
+	gov_created_add(&request->owner, unknown->loaded->entity);
+	store_entity(&insertion->table, request, unknown);
+	if (gov_append_key_row(&insertion->table, is_never_taken, NULL))
 	{
-		note_if_changed(table, request, unknown);
+		note_written(insertion, request, unknown);
 		return true;
 	}
 	gov_created_remove_last();
 	return false;
 }
 
-/* Insert what is to be created; returns the one that somebody else has, or NULL. */
-static const GovName *
-insert_entities(const GovRequest *request, const GovResolution *resolution)
+/* Insert what is to be created, up to what somebody else has. */
+static void
+insert_entities(GovInsertion *insertion, const GovRequest *request, const GovResolution *resolution)
 {
 	const GovCatalog *catalog = gov_catalog();
-	const GovName *contended = NULL;
-	GovAppend	table;
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
-	gov_append_open(&table, catalog->entities, GOV_GIVEN_COLUMNS, catalog->entities_pkey, true);
-	for (int i = 0; i < resolution->nunknown && contended == NULL; i++)
+	gov_append_open(&insertion->table, catalog->entities, GOV_GIVEN_COLUMNS, catalog->entities_pkey, true);
+	for (int i = 0; i < resolution->nunknown && insertion->contended == NULL; i++)
 	{
 		const GovUnknown *unknown = &resolution->unknown[i];
 
-		if (unknown->fate == GOV_UNKNOWN_CREATED && !insert_entity(&table, request, unknown))
-			contended = unknown->name;
+		if (unknown->fate == GOV_UNKNOWN_CREATED && !insert_entity(insertion, request, unknown))
+			insertion->contended = unknown;
 	}
-	gov_append_close(&table);
+	gov_append_close(&insertion->table);
 	gov_spi_end(&spi);
-	return contended;
 }
 
 /* ---------------------------------------------------------------- others */
@@ -225,12 +267,14 @@ wait_for_creator(void *arg)
  * look again.
  */
 static void
-settle_conflict(GovCreation *creation, const GovRequest *request, const GovName *name)
+settle_conflict(GovCreation *creation, const GovRequest *request, const GovUnknown *unknown)
 {
+	const GovName *name = unknown->name;
 	GovContended contended = {request, name};
 	ErrorData  *error = gov_attempt(wait_for_creator, &contended);
 
-	if (error != NULL && error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+	if (error != NULL &&
+		(error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED || has_budgets(unknown)))
 		ReThrowError(error);
 	creation->gives_way = error != NULL;
 	if (++creation->conflicts > GOV_CONFLICTS_MAX)
@@ -246,21 +290,28 @@ settle_conflict(GovCreation *creation, const GovRequest *request, const GovName 
 }
 
 /*
- * Create what a use that was charged takes as if it were there.  False if it must
- * be decided again: then it is not charged any more.
+ * Create what a use that was charged takes as if it were there, and then write which
+ * budgets by defaults are used.  False if it must be decided again: then it is not
+ * charged any more.
  */
 bool
 gov_creation_make(GovCreation *creation, const GovRequest *request, GovUse use,
 				  GovResolution *resolution)
 {
-	const GovName *contended;
+	GovInsertion insertion = {0};
 
-	if (likely(resolution->nunknown == 0) || creation->gives_way)
+	if (likely(resolution->nunknown == 0))
 		return true;
-	contended = insert_entities(request, resolution);
-	if (contended == NULL)
+	if (!creation->gives_way)
+		insert_entities(&insertion, request, resolution);
+	if (insertion.contended == NULL && !insertion.is_other)
+	{
+		if (resolution->wants_rows)
+			gov_first_use_write(request, resolution);
 		return true;
+	}
 	gov_gate_take_back(request, use, resolution);
-	settle_conflict(creation, request, contended);
+	if (insertion.contended != NULL)
+		settle_conflict(creation, request, insertion.contended);
 	return false;
 }

@@ -74,7 +74,8 @@ shared_part(const GovCharge *charge)
 
 /*
  * Say from which usage on the counter must be looked at, if that is not known.
- * A private view has thresholds that may never be in force.
+ * A private view, and what would be created, have thresholds that may never be in
+ * force.
  */
 static void
 set_alert(const GovResolvedEntity *resolved, const GovResolvedBudget *budget)

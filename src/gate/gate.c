@@ -415,6 +415,7 @@ static void
 make_combinations(GovGate *gate)
 {
 	gate->met = gov_combine_met(&work);
+	work.nbuilt = 0;
 	gov_private_drop();
 	if (gate->is_private)
 	{
@@ -483,7 +484,8 @@ finish_attempts(GovGate *gate)
 {
 	if (gate->is_too_far_ahead)
 		return GOV_GATE_TOO_FAR_AHEAD;
-	if (unlikely(work.wants_rows) && use_charges(gate->use) &&
+	/* where something is created, that comes first: see creation.c */
+	if (unlikely(work.wants_rows) && work.nunknown == 0 && use_charges(gate->use) &&
 		(gate->use == GOV_USE_RECORD || gate->decision->is_granted))
 		gov_first_use_write(gate->request, &work);
 	if (must_leave_out_overdue(gate) &&
@@ -543,7 +545,7 @@ make_room(const GovGate *gate)
 
 	Assert(!gov_stripe_is_held());
 	gov_pending_make_room(ncharges);
-	if (gate->source.uses_private)
+	if (gate->source.uses_private || work.nbuilt > 0)
 		gov_own_make_room(ncharges);
 }
 
@@ -592,7 +594,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				gate.is_exclusive = true;
 				break;
 			case GOV_OUTCOME_UNKNOWN:
-				gov_resolve_build_unknown(&request->owner, &work);
+				gov_resolve_build_unknown(&request->owner, gate.met, &work);
 				break;
 			case GOV_OUTCOME_WAIT:
 				gov_node_wait(&request->owner, work.other_id, work.other_id_length);

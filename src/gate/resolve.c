@@ -110,6 +110,16 @@ find_private(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 		found->entity = found->loaded->entity;
 }
 
+/* What would be created takes the place of what is not there. */
+static void
+find_would_be(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
+{
+	GovLoaded  *loaded = gov_resolve_would_be(walk, id, id_length);
+
+	if (loaded != NULL)
+		*found = (GovFound) {.entity = loaded->entity, .loaded = loaded};
+}
+
 static void
 find_known(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 {
@@ -127,7 +137,7 @@ find_known(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 		found->entity = gov_created_find(walk->request->owner.owner,
 										 walk->request->owner.owner_length, id, id_length);
 	if (found->entity == NULL && walk->has_would_be)
-		found->entity = gov_resolve_would_be(walk, id, id_length);
+		find_would_be(walk, id, id_length, found);
 }
 
 static int

@@ -48,7 +48,7 @@ typedef struct GovUnknown
 	bool		is_deep;		/* the chain would be too long */
 	const GovName *parent;		/* of what would be created: it names the
 								 * entity above; NULL: a root */
-	GovEntity  *entity;			/* that would be created */
+	GovLoaded  *loaded;			/* what would be created */
 } GovUnknown;
 
 /* A budget that a hold is held against which the call ends. */
@@ -96,7 +96,8 @@ typedef struct GovResolvedEntity
 {
 	const GovEntity *entity;
 	GovSharedNode *node;		/* shared memory's; NULL when it has none */
-	GovLoaded  *loaded;			/* the private view's; NULL without one */
+	GovLoaded  *loaded;			/* the private view's, or what would be
+								 * created; NULL without either */
 	int			parent;			/* index, or -1 */
 	uint32		slot;			/* in the resolution's slots */
 	const GovName *name;		/* that its chain begins with; NULL: none does */
@@ -228,7 +229,8 @@ extern GovOutcome gov_resolve(const GovRequest *request, const GovSource *source
 							  bool is_exclusive, GovResolution *resolution);
 extern void gov_resolve_grow(GovResolution *resolution);
 extern void gov_resolve_keep_bounded(GovResolution *resolution, Size more);
-extern void gov_resolve_build_unknown(const GovOwnerKey *owner, GovResolution *resolution);
+extern void gov_resolve_build_unknown(const GovOwnerKey *owner, const GovMet *met,
+									  GovResolution *resolution);
 extern void gov_resolve_compute_turns(GovResolution *resolution);
 
 #endif							/* GOV_RESOLVE_H */

@@ -67,7 +67,7 @@ find_shared_counter(const GovSource *source, const GovResolvedEntity *resolved,
 	const GovBudget *budget = &resolved->entity->budgets[number];
 	uint32		shared_number;
 
-	if (!source->uses_shared)
+	if (!source->uses_shared || resolved->node == NULL)
 		return NULL;
 	if (gov_node_find_budget(resolved->node, &budget->id, number, &shared_number))
 	{
@@ -87,7 +87,7 @@ find_shared_counter(const GovSource *source, const GovResolvedEntity *resolved,
  * budget that this transaction has made, and if we have given a budget a new
  * counter only that of its holds.  A shared counter turns by the rule that
  * everybody sees.  False if it lacks what somebody else has made since the shared
- * node was loaded.
+ * node was loaded.  What would be created has counters of this call alone.
  */
 static bool
 find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32 number,
@@ -97,8 +97,9 @@ find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32
 	GovSharedCounter *shared;
 
 	*ruled = own;
-	if (!source->uses_private)
+	if (resolved->loaded == NULL)
 	{
+		Assert(!source->uses_private);
 		budget->counter = gov_node_counter(resolved->node, number);
 		budget->holds = budget->counter;
 		budget->is_shared = budget->holds_are_shared = true;

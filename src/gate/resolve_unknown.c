@@ -7,8 +7,10 @@
  *		entity of the type is created or denied (types.c).  This finds what a call
  *		would create, and below what, so that the rest of the walk takes it as if
  *		it were there: a check answers so, and a call that is granted creates it
- *		(call/creation.c).  What such an entity has of budgets is what its block
- *		says (gov_load_build_bare()), and nothing else asks whether it is there.
+ *		(call/creation.c).  What such an entity has of budgets, by defaults of its
+ *		type, is what its block says (gov_load_would_be()), and nothing else asks
+ *		whether it is there.  Their counters are this backend's: nobody else can
+ *		have charged them.
  *
  * RULES
  *		The parent is the entity that the dimension parent_key resolves to, known
@@ -55,7 +57,7 @@ gov_resolve_note_unknown(GovWalk *walk, const GovEntity *found)
 	out->unknown[out->nunknown++] = (GovUnknown) {.name = name, .fate = creates && !name->rule->is_no_id ? GOV_UNKNOWN_CREATED : GOV_UNKNOWN_DENIED};
 }
 
-/* What would be created under an id; NULL if nothing would. */
+/* The name under whose id something would be created; NULL if there is none. */
 static GovUnknown *
 find_created(const GovResolution *out, const char *id, uint32 id_length)
 {
@@ -68,13 +70,13 @@ find_created(const GovResolution *out, const char *id, uint32 id_length)
 	return NULL;
 }
 
-/* The entity that would have the id; NULL if none would. */
-const GovEntity *
+/* What would be created under an id; NULL if nothing would. */
+GovLoaded *
 gov_resolve_would_be(const GovWalk *walk, const char *id, uint32 id_length)
 {
 	const GovUnknown *unknown = find_created(walk->out, id, id_length);
 
-	return unknown == NULL ? NULL : unknown->entity;
+	return unknown == NULL ? NULL : unknown->loaded;
 }
 
 /* Two names of one id are one entity: that of the first. */
@@ -182,13 +184,13 @@ deny_deep(GovResolution *out)
 }
 
 /* The block that was built for what would be created; NULL if none fits. */
-static GovEntity *
+static GovLoaded *
 find_built(const GovResolution *out, const GovUnknown *unknown)
 {
 	for (int i = 0; i < out->nbuilt; i++)
 	{
 		if (out->built[i].name == unknown->name && out->built[i].parent == unknown->parent)
-			return out->built[i].entity;
+			return out->built[i].loaded;
 	}
 	return NULL;
 }
@@ -212,8 +214,8 @@ judge_unknown(GovResolution *out, bool *are_built)
 		if (unknown->fate == GOV_UNKNOWN_CREATED)
 		{
 			ncreated++;
-			unknown->entity = find_built(out, unknown);
-			*are_built &= unknown->entity != NULL;
+			unknown->loaded = find_built(out, unknown);
+			*are_built &= unknown->loaded != NULL;
 		}
 		out->denies_unknown |= unknown->fate == GOV_UNKNOWN_DENIED;
 	}
@@ -246,9 +248,27 @@ gov_resolve_unknown(GovWalk *walk)
 	return gov_resolve_walk_outcome(walk);
 }
 
-/* Build the blocks of what would be created.  No lock is held. */
+static GovLoaded *
+build_unknown(const GovOwnerKey *owner, const GovMet *met, const GovUnknown *unknown)
+{
+	const GovName *name = unknown->name;
+	const GovName *parent = unknown->parent;
+	GovWouldBe	of = {.id = name->id, .id_length = name->id_length, .type = name->rule->of_key.type_id};
+
+	if (parent != NULL)
+	{
+		of.parent = parent->id;
+		of.parent_length = parent->id_length;
+	}
+	return gov_load_would_be(owner, &of, met);
+}
+
+/*
+ * Build the blocks of what would be created, with budgets for the combinations
+ * that were met; met may be NULL.  No lock is held.
+ */
 void
-gov_resolve_build_unknown(const GovOwnerKey *owner, GovResolution *resolution)
+gov_resolve_build_unknown(const GovOwnerKey *owner, const GovMet *met, GovResolution *resolution)
 {
 	Assert(!gov_stripe_is_held());
 	if (!resolution->knows_room)
@@ -259,14 +279,10 @@ gov_resolve_build_unknown(const GovOwnerKey *owner, GovResolution *resolution)
 	for (int i = 0; i < resolution->nunknown && resolution->has_room; i++)
 	{
 		GovUnknown *unknown = &resolution->unknown[i];
-		const GovName *name = unknown->name;
-		const GovName *parent = unknown->parent;
 
 		if (unknown->fate != GOV_UNKNOWN_CREATED)
 			continue;
-		unknown->entity = gov_load_build_bare(name->id, name->id_length, name->rule->of_key.type_id,
-											  parent == NULL ? NULL : parent->id,
-											  parent == NULL ? 0 : parent->id_length);
+		unknown->loaded = build_unknown(owner, met, unknown);
 		resolution->built[resolution->nbuilt++] = *unknown;
 	}
 }

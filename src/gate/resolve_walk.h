@@ -74,7 +74,7 @@ extern void gov_resolve_note_missing(GovWalk *walk, const char *id, uint32 id_le
 
 /* resolve_unknown.c */
 extern void gov_resolve_note_unknown(GovWalk *walk, const GovEntity *found);
-extern const GovEntity *gov_resolve_would_be(const GovWalk *walk, const char *id, uint32 id_length);
+extern GovLoaded *gov_resolve_would_be(const GovWalk *walk, const char *id, uint32 id_length);
 extern GovOutcome gov_resolve_unknown(GovWalk *walk);
 
 /* resolve_held.c */
