@@ -48,6 +48,10 @@ begin
     if tg_table_name = 'gov_boosts' and pg_trigger_depth() > 1 then
         return null;
     end if;
+    -- what a use creates is no change
+    if tg_table_name = 'gov_entities' and tg_op = 'INSERT' and (to_jsonb(new) ->> 'created_by_use')::boolean then
+        return null;
+    end if;
     insert into model.changed (owner_id, table_name, action, old, new, at)
     values (coalesce(new.owner_id, old.owner_id), tg_table_name, tg_op, to_jsonb(old), to_jsonb(new), oracle.now());
     return null;
@@ -58,10 +62,21 @@ do $$
 declare
     watched text;
 begin
-    foreach watched in array '{gov_entities,gov_assignments,gov_boosts,gov_alert_policies}'::text[] loop
+    foreach watched in array '{gov_entities,gov_assignments,gov_default_assignments,gov_boosts,gov_alert_policies}'::text[] loop
         execute format('create trigger model_watch_change after insert or update or delete on %s for each row execute function model.watch_change()', watched);
     end loop;
 end
+$$;
+
+-- Changes of before somebody was forgotten name the former id no more: what is compared begins after them.
+create table model.forgotten (owner_id text primary key, change_id bigint not null);
+
+create function model.forgot(owner text) returns void
+language sql
+as $$
+    delete from model.changed where owner_id = owner;
+    insert into model.forgotten values (owner, (select max(c.id) from gov_changes as c where c.owner_id = owner))
+    on conflict (owner_id) do update set change_id = excluded.change_id
 $$;
 
 -- What gov_changes has to say of the columns of a row, or of those of it in which another one differs.
@@ -70,7 +85,7 @@ language sql
 as $$
     select coalesce(jsonb_object_agg(i.key, i.value), '{}')
     from jsonb_each(item) as i
-    where i.key <> all ('{created_at,updated_at,counter_id,owner_id}' || said.key)
+    where i.key <> all ('{created_at,updated_at,counter_id,owner_id,created_by_use,seed}' || said.key)
         and case when than is null then i.value <> 'null' else i.value is distinct from than -> i.key end
 $$;
 
@@ -88,6 +103,7 @@ begin
             select case c.table_name
                 when 'gov_entities' then '{id}'
                 when 'gov_alert_policies' then '{owner_id}'
+                when 'gov_default_assignments' then '{id,type_id,capability_id,scope_type_ids,name}'
                 else '{id,entity_id,capability_id,scope_entity_ids,name}'
             end::text[]) as n (names)
         cross join lateral (
@@ -104,6 +120,7 @@ begin
         select c.owner_id, c.table_name, c.key, c.action, c.old, c.new
         from gov_changes as c
         where c.owner_id = owner
+            and c.id > coalesce((select f.change_id from model.forgotten as f where f.owner_id = owner), 0)
     )
     select string_agg(d.line, E'\n')
     into wrong

@@ -30,6 +30,7 @@
 
 #include "base/catalog.h"
 #include "base/errors.h"
+#include "base/spi.h"
 #include "cache/load_steps.h"
 #include "cache/own_counts.h"
 #include "cache/tail.h"
@@ -252,7 +253,7 @@ read_recounted(GovLoad *load)
 		reading.count = 0;
 		for (uint32 b = 0; b < nbudgets; b++)
 		{
-			if (item->is_own[b])
+			if (item->is_own[b] && gov_budget_inherited(item->entity, &item->entity->budgets[b]) == NULL)
 				reading.list[reading.count++] = (GovWanted) {&item->counters[b], &item->entity->budgets[b]};
 		}
 		gov_load_usage(&reading);
@@ -293,7 +294,11 @@ gov_load_counters(GovLoad *load)
 
 	list_counters(&reading);
 	if (unlikely(load->has_own && gov_own_has_recounted()))
+	{
+		gov_spi_set_snapshot(GOV_SNAPSHOT_LATEST);	/* with its own rows */
 		read_recounted(load);
+		gov_spi_set_snapshot(GOV_SNAPSHOT_COMMITTED);
+	}
 	if (reading.count == 0)
 		return;
 	gov_load_usage(&reading);

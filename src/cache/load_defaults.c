@@ -200,3 +200,29 @@ gov_load_read_counts(const GovLoad *load, Relation rel, Datum id, GovCountRows *
 		keep_count(counts, rel, tuple);
 	systable_endscan(scan);
 }
+
+/* Is the counter that of a budget which another entity had? */
+bool
+gov_load_is_others_count(Datum id, int64 counter_id)
+{
+	Relation	rel = table_open(gov_catalog()->default_counts, AccessShareLock);
+	Oid			index = gov_catalog()->default_counts_counter;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		is_others = false;
+
+	ScanKeyInit(&key, GOV_COUNT_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(counter_id));
+	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 1, &key);
+	while (!is_others && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		entity = heap_getattr(tuple, GOV_COUNT_ENTITY_ID + 1, RelationGetDescr(rel), &isnull);
+
+		is_others = !gov_bytes_same(DatumGetTextPP(entity), DatumGetTextPP(id));
+	}
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	return is_others;
+}

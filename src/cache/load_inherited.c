@@ -11,7 +11,8 @@
  *
  *		The rows of gov_default_counts say which of them were used, so that who
  *		charges one need not say so again, and which were retired, whose counters
- *		must not come back.
+ *		must not come back.  The counter of an entity that was forgotten has a row
+ *		with another id (rules/rename.c), and does not come back either.
  *
  * INVARIANTS
  *		A default that is made or changed makes all nodes of its owner stale, or
@@ -178,6 +179,11 @@ name_budget(const GovLoad *load, const GovDefault *from, const GovRow *entity, c
 
 	key.salt = find_salt(counts, &key);
 	gov_inherited_name(&key, budget_id, &counter_id);
+	while (!has_count(counts, counter_id) && gov_load_is_others_count(id, counter_id))
+	{
+		key.salt++;
+		gov_inherited_name(&key, budget_id, &counter_id);
+	}
 	values[GOV_ASSIGNMENT_ID] = UUIDPGetDatum(budget_id);
 	values[GOV_ASSIGNMENT_COUNTER_ID] = Int64GetDatum(counter_id);
 	*inherited = (GovInheritedRow) {.default_id = key.default_id, .seed = key.seed, .anchor = key.anchor, .salt = key.salt, .wants_row = !has_count(counts, counter_id)};

@@ -190,6 +190,7 @@ extern bool gov_load_open_defaults(GovDefaultTables *tables);
 extern void gov_load_close_defaults(GovDefaultTables *tables);
 extern void gov_load_read_defaults(GovLoad *load, Relation rel, Datum type);
 extern void gov_load_read_counts(const GovLoad *load, Relation rel, Datum id, GovCountRows *counts);
+extern bool gov_load_is_others_count(Datum id, int64 counter_id);
 
 /* load_inherited.c */
 extern void gov_load_inherited(GovLoad *load, const GovDefaultTables *tables,

@@ -90,6 +90,7 @@ is_null_forbidden(Relation rel)
 	static const int of_changes[] = {GOV_CHANGE_OWNER_ID, GOV_CHANGE_TABLE_NAME, GOV_CHANGE_OLD,
 	GOV_CHANGE_NEW, GOV_CHANGE_REASON};
 	static const int of_limits[] = {GOV_LIMIT_USAGE_LIMIT};
+	static const int of_counts[] = {GOV_COUNT_ANCHOR, GOV_COUNT_ANCHOR_AT};
 
 	if (RelationGetRelid(rel) == gov_catalog()->entities)
 		return false;
@@ -99,6 +100,8 @@ is_null_forbidden(Relation rel)
 		return is_any_not_null(rel, of_changes, lengthof(of_changes));
 	if (RelationGetRelid(rel) == gov_catalog()->limit_history)
 		return is_any_not_null(rel, of_limits, lengthof(of_limits));
+	if (RelationGetRelid(rel) == gov_catalog()->default_counts)
+		return is_any_not_null(rel, of_counts, lengthof(of_counts));
 	Assert(RelationGetRelid(rel) == gov_catalog()->reservations);
 	return is_any_not_null(rel, of_holds, lengthof(of_holds));
 }

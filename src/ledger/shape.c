@@ -39,8 +39,11 @@
 #include "ledger/additions.h"
 #include "ledger/shape.h"
 
-/* One for each of our tables that rows are appended to: the ledger, the holds, the changes, the limits and the entities. */
-static GovShape shapes[5];
+/*
+ * One for each of our tables that rows are appended to: the ledger, the holds, the changes, the limits, the
+ * entities and the counts of defaults.
+ */
+static GovShape shapes[6];
 
 static void
 require_columns(Relation rel, int ncolumns)

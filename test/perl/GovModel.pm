@@ -327,6 +327,7 @@ sub forget_entity
 	my $deadline = time() + 60;
 
 	ask(0, "select gov_forget_entity($of, $old, " . literal($replacement) . ')');
+	ask(0, "select model.forgot($of)");
 	until (ask(0, "select events_left = 0 and not exists (select from gov_forgotten) from gov_maintain()") eq 't')
 	{
 		die "$entity is not forgotten\n" if time() > $deadline;

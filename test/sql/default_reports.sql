@@ -30,7 +30,7 @@ as $$
 $$;
 
 -- Nothing is used: gov_budgets shows assignments, gov_query and gov_tree what everybody has.
-select entity_id, capability_id, scope_entity_ids, name, usage_limit, source from gov_budgets where owner_id = 'acme';
+select entity_id, capability_id, scope_entity_ids, name, usage_limit, source from gov_budgets where owner_id = 'acme' order by entity_id, capability_id, scope_entity_ids, name;
 select * from pg_temp.shown();
 select repeat('  ', depth) || entity_id as entity, capability_id, scope_entity_ids, name, usage_limit, current_usage, remaining, allocated, utilization, source from gov_tree('acme', '{tokens}');
 select left(r, 67) as report from gov_report('acme', 'tokens') r;
@@ -40,7 +40,7 @@ select is_granted from gov_consume('acme', 'tokens', 30, '{"userId": "alice"}');
 select is_granted from gov_consume('acme', 'tokens', 5, '{"userId": "dave"}');
 select denied_reason from gov_consume('acme', 'calls', 1, '{"userId": "carol"}');
 select entity_id, capability_id, scope_entity_ids, name, usage_limit, current_usage, remaining, allocated, source,
-    default_id = (select d.id from gov_default_assignments d where d.owner_id = 'acme' and d.type_id = b.type_id) as is_the_owners from gov_budgets b where owner_id = 'acme';
+    default_id = (select d.id from gov_default_assignments d where d.owner_id = 'acme' and d.type_id = b.type_id) as is_the_owners from gov_budgets b where owner_id = 'acme' order by entity_id, capability_id, scope_entity_ids, name;
 select * from pg_temp.shown();
 select left(r, 67) as report from gov_report('acme', 'tokens') r;
 select left(r, 67) as report from gov_report('acme', 'tokens', 'ops') r;
@@ -88,7 +88,7 @@ select count(*) from jsonb_array_elements(gov_upsert_default_assignments('acme',
 update gov_entity_types set attribution_keys = '{model}' where id = 'model';
 select is_granted, remaining from gov_consume('acme', 'tokens', 4, '{"userId": "alice", "model": "gpt"}');
 select denied_reason from gov_consume('acme', 'tokens', 11, '{"userId": "carol", "model": "gpt"}');
-select entity_id, scope_entity_ids, usage_limit, current_usage, remaining, source from gov_budgets where owner_id = 'acme' and scope_entity_ids <> '{}';
+select entity_id, scope_entity_ids, usage_limit, current_usage, remaining, source from gov_budgets where owner_id = 'acme' and scope_entity_ids <> '{}' order by entity_id, scope_entity_ids;
 select entity_id, scope_entity_ids, usage_limit, current_usage, allocated, source from gov_tree('acme', '{tokens}') where scope_entity_ids <> '{}';
 select r ->> 'entityId' as entity, r ->> 'scopeEntityIds' as scope, r ->> 'currentUsage' as used, r ->> 'source' as source
 from jsonb_array_elements(gov_query('acme', '{tokens}', scope => 'scoped') -> 'data') r;

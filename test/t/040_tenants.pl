@@ -186,7 +186,6 @@ foreach my $owner (qw(acme globex))
 		insert into gov_increase_requests (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 1);
 		insert into gov_boosts (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 0.5);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}');
-		insert into gov_forgotten (owner_id, entity_id, replacement, last_event_id, forgotten_at) values ('$owner', '${x}gone', 'x', 1, now());
 		insert into gov_default_assignments (owner_id, type_id, capability_id, name, usage_limit) values ('$owner', 'team', 'tokens', '${x}default', 5000);
 		update gov_assignments set usage_limit = 1001 where owner_id = '$owner' and name = '${x}locked';
 		update gov_assignments set usage_limit = 1000 where owner_id = '$owner' and name = '${x}locked';
@@ -201,6 +200,9 @@ sql(q{
 	select owner_id, id, 50, '-infinity', 60, usage_limit from gov_assignments on conflict do nothing});
 gov_roll_up($node, 'postgres');
 sql(q{select gov_recount(id) from gov_assignments where name like '%open'});
+sql(q{
+	insert into gov_forgotten (owner_id, entity_id, replacement, last_event_id, forgotten_at)
+	values ('acme', 'gone', 'x', 1, now()), ('globex', 'sekrit-gone', 'x', 1, now())});
 $node->poll_query_until('postgres', 'select count(distinct owner_id) = 2 from gov_denials') or die "the denials are not written\n";
 my $hold = sql(q{select id from gov_reservations where owner_id = 'globex'});
 my $their_event = sql(q{select min(id) from gov_events where owner_id = 'globex' and amount > 0});
