@@ -175,20 +175,27 @@ $$;
 
 -- All budgets that there are: assignments, and those that entities have by defaults, where no assignment has taken their place. Of a
 -- default with a scope (of one type) one for each entity of that type, whether anybody has met it or not. What they are named is the
--- engine's, and not asked here.
-create function oracle.assignments() returns setof gov_assignments
+-- engine's, and not asked here. What a call of an owner with these dimensions would create has them too.
+create function oracle.assignments(owner text default null, dims jsonb default null) returns setof gov_assignments
 language sql stable
 as $$
+    with entity as materialized (
+        select e.owner_id, e.id, e.type_id from gov_entities as e
+        union all
+        select owner, w.id, w.type_id
+        from oracle.would_be(owner, dims) as w
+        where dims is not null and exists (select from gov_entity_types as t where t.on_unknown = 'create')
+    )
     select a.* from gov_assignments as a
     union all
     select i.assignment_id, e.owner_id, e.id, d.capability_id, s.scope, d.name, d.usage_limit, d.cadence, d.anchor_at, d.timezone, d.enforcement, false, d.locked,
         d.alert_thresholds, i.counter_id, d.created_at, d.updated_at, d.call_limit
     from gov_default_assignments as d
-    join gov_entities as e on e.type_id = d.type_id and e.owner_id = coalesce(d.owner_id, e.owner_id)
+    join entity as e on e.type_id = d.type_id and e.owner_id = coalesce(d.owner_id, e.owner_id)
     cross join lateral (
         select '{}'::text[] as scope where d.scope_type_ids = '{}'
         union all
-        select array[x.id] from gov_entities as x where x.owner_id = e.owner_id and array[x.type_id] = d.scope_type_ids
+        select array[x.id] from entity as x where x.owner_id = e.owner_id and array[x.type_id] = d.scope_type_ids
     ) as s
     cross join lateral (
         select coalesce(max(n.salt) + 1, 0) as salt
@@ -213,11 +220,10 @@ as $$
         from oracle.named(owner, dims, ids, as_if) as n, oracle.chain(owner, n.id, case when as_if then dims end) as c
     )
     select a.*
-    from oracle.assignments() as a
-    join gov_entities as e on e.owner_id = a.owner_id and e.id = a.entity_id
+    from oracle.assignments(owner, case when as_if then dims end) as a
     where a.owner_id = owner
       and a.capability_id = capability
-      and e.archived_at is null
+      and not exists (select from gov_entities as e where e.owner_id = owner and e.id = a.entity_id and e.archived_at is not null)
       and a.entity_id in (select r.id from resolved as r)
       and not exists (select from unnest(a.scope_entity_ids) as s (id) where s.id not in (select r.id from resolved as r))
 $$;
