@@ -1,4 +1,5 @@
-# Budgets by a default where they are stored, and where there are many: 64 sessions that use one first at once share its count; after
+# Budgets by a default where they are stored, and where there are many: 64 sessions that use one first at once share its count, also of
+# users that they create; after
 # a crash, on a standby, after a promotion, from a dump and with every cache lost the counts are the same; a default costs nothing for
 # entities that nobody uses, a first use reads as little among 300,000 entities as among a few, and a changed default writes one row.
 
@@ -90,6 +91,54 @@ sub answers
 }
 my $answers = answers($node);
 
+# ---------------------------------------------------------------- 64 sessions first at once, of users that nobody has made yet
+
+# All begin with the same ids, in one order: several in a transaction, some of which roll back.
+sql(q{update gov_entity_types set on_unknown = 'create', parent_key = 'org' where id = 'user'});
+my $new = PostgreSQL::Test::Utils::tempdir . '/new.sql';
+append_to_file($new, <<'SQL');
+\set a random(1, 40)
+\set b :a + random(0, 3)
+\set m random(0, 2)
+begin;
+select is_granted from gov_consume('acme', 'tokens', 3, jsonb_build_object('user', 'new' || :a, 'org', 'root', 'model', (array['gpt', 'opus', 'none'])[:m + 1]));
+select is_granted from gov_consume('acme', 'tokens', 2, jsonb_build_object('user', 'new' || :b, 'org', 'root'));
+\if :m
+commit;
+\else
+rollback;
+\endif
+SQL
+@clients = map {
+	my ($out, $err) = ('', '');
+	IPC::Run::start([ 'pgbench', '-n', '-c', 32, '-j', 2, '-t', 60, '-M', 'simple', '-f', $new, '-h', $node->host, '-p', $node->port, 'postgres' ], \undef, \$out, \$err);
+} 1 .. CLIENTS / 32;
+ok(IPC::Run::finish($_), 'the clients that create end') foreach @clients;
+my $USED = q{select sum(e.amount) from gov_used_assignments u join gov_events e on e.counter_ids @> array[u.counter_id] where u.entity_id ~ '^new' and u.scope_entity_ids = '{}' group by u.entity_id order by 1 desc limit 1};
+cmp_ok(sql($USED), '>=', 98, 'limits are reached');
+is(sql($OVER), '0', 'and none is passed');
+is(sql(q{select count(*) from gov_entities e where e.created_by_use and not exists (select from gov_used_assignments u where u.entity_id = e.id)}), '0', 'each has the budget of its type');
+is(sql(q{select count(*) > 0 from gov_default_counts group by assignment_id having count(distinct counter_id) > 1}), '', 'of one counter');
+exact($node, 'created at once');
+gov_roll_up($node, 'postgres');
+exact($node, 'created and rolled up');
+
+# what nobody has used is answered so everywhere; what a crash takes is not there
+my $hire = q{select is_granted, denied_reason, chains from gov_check('acme', 'tokens', 101, '{"user": "hire", "org": "root"}'), generate_series(1, 2)};
+my $shown = sql($hire);
+like($shown, qr/^f\|RequestedUsageExceedingLimit\|.*"hire"/, 'a user to be');
+is(sql("set governance.use_cache = off; $hire"), $shown, 'the same from the tables');
+my $taken = $node->background_psql('postgres', on_error_stop => 0);
+$taken->query_safe(q{begin; select gov_consume('acme', 'tokens', 60, '{"user": "hire", "org": "root"}')});
+is(sql($hire), $shown, 'another session does not see what is not committed');
+$node->stop('immediate');
+eval { $taken->quit };
+$node->start;
+is(sql($hire), $shown, 'after a crash nothing is used');
+is(sql(q{select is_granted, remaining from gov_consume('acme', 'tokens', 60, '{"user": "hire", "org": "root"}')}), 't|40', 'and it is created then');
+is(sql(q{select is_granted, remaining from gov_consume('acme', 'tokens', 60, '{"user": "hire", "org": "root"}')}), 'f|40', 'once');
+exact($node, 'created after a crash');
+
 # ---------------------------------------------------------------- a crash
 
 my $open = $node->background_psql('postgres', on_error_stop => 0);
@@ -115,6 +164,9 @@ $node->wait_for_catchup($standby);
 $answers = answers($node);
 is(answers($standby), $answers, 'a standby answers the same');
 is($standby->safe_psql('postgres', q{select is_granted, remaining from gov_check('acme', 'tokens', 1, null, '{v19,opus}')}), 't|71', 'also of one that nobody has used');
+my $to_be = q{select is_granted, denied_reason, chains from gov_check('acme', 'tokens', 72, '{"user": "to-be", "model": "gpt"}')};
+like($standby->safe_psql('postgres', $to_be), qr/^f\|RequestedUsageExceedingLimit\|.*"gpt"/, 'also of one that nobody has created');
+is($standby->safe_psql('postgres', $to_be), sql($to_be), 'as the primary does');
 is($standby->safe_psql('postgres', 'select * from gov_verify()'), '', 'gov_verify there');
 $standby->promote;
 is(answers($standby), $answers, 'promoted, it answers the same');
