@@ -24,6 +24,10 @@
  *		changed or deleted that since, or it has budgets: then the owner counts as
  *		changed, and a private view is asked instead (private_view.c).
  *
+ * RACES ACCEPTED
+ *		What was created without budgets is not governed by a default that is made
+ *		afterwards before the transaction has ended.
+ *
  * FAILURE
  *		gov_created_add() may run out of memory, before the row is written.  The
  *		functions for the end of a (sub)transaction cannot fail.

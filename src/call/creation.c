@@ -77,8 +77,8 @@ typedef struct GovInsertion
 {
 	GovAppend	table;
 	const GovUnknown *contended;	/* that somebody else has; or NULL */
-	bool		is_other;		/* budgets are not what the call was charged
-								 * to */
+	bool		is_other;		/* a trigger has made it another one than was
+								 * charged */
 } GovInsertion;
 
 /* An id that somebody else may be creating. */
@@ -135,43 +135,48 @@ store_entity(GovAppend *table, const GovRequest *request, const GovUnknown *unkn
 	values[by_use] = BoolGetDatum(true);
 }
 
-/*
- * Is what was written what the call took as if it were there?  A BEFORE trigger of
- * a user's may have blocked or archived it, or given it what an anchor comes from.
- */
-static bool
-is_as_taken(const GovAppend *table)
-{
-	const Datum *values = table->slot->tts_values;
-	const bool *nulls = table->slot->tts_isnull;
-
-	return nulls[GOV_ENTITY_ARCHIVED_AT] && nulls[gov_catalog()->entities_blocked_at - 1] &&
-		DatumGetTimestampTz(values[GOV_ENTITY_CREATED_AT]) == GetCurrentTransactionStartTimestamp() &&
-		JB_ROOT_COUNT(DatumGetJsonbP(values[GOV_ENTITY_METADATA])) == 0;
-}
-
 /* Has what would be created budgets, or would it for some combination? */
 static bool
 has_budgets(const GovUnknown *unknown)
 {
-	return unknown->fate == GOV_UNKNOWN_CREATED &&
-		(unknown->loaded->entity->nbudgets > 0 || unknown->loaded->entity->has_templates);
+	return unknown->loaded->entity->nbudgets > 0 || unknown->loaded->entity->has_templates;
+}
+
+/* Has a BEFORE trigger of a user's blocked or archived what was written? */
+static bool
+is_suspended(const GovAppend *table)
+{
+	const bool *nulls = table->slot->tts_isnull;
+
+	return !nulls[GOV_ENTITY_ARCHIVED_AT] || !nulls[gov_catalog()->entities_blocked_at - 1];
+}
+
+/* Has it what the anchors of budgets come from as the call took them? */
+static bool
+has_same_anchors(const GovAppend *table)
+{
+	const Datum *values = table->slot->tts_values;
+
+	return DatumGetTimestampTz(values[GOV_ENTITY_CREATED_AT]) == GetCurrentTransactionStartTimestamp() &&
+		JB_ROOT_COUNT(DatumGetJsonbP(values[GOV_ENTITY_METADATA])) == 0;
 }
 
 /*
  * An entity was written.  Where the block in memory does not say all that there is
  * of it, the transaction reads the tables from now on; and where what is charged
- * depends on that, the call is decided again.
+ * is not what it has, the call is decided again.
  */
 static void
 note_written(GovInsertion *insertion, const GovRequest *request, const GovUnknown *unknown)
 {
-	bool		is_other = !is_as_taken(&insertion->table);
+	bool		is_bare = !has_budgets(unknown);
+	bool		is_suspended_now = is_suspended(&insertion->table);
 
-	insertion->is_other |= is_other && has_budgets(unknown);
-	if (is_other || has_budgets(unknown))
-		gov_changes_note_entity(request->owner.owner, request->owner.owner_length,
-								unknown->name->id, unknown->name->id_length);
+	if (is_bare && !is_suspended_now)
+		return;
+	insertion->is_other |= !is_bare && (is_suspended_now || !has_same_anchors(&insertion->table));
+	gov_changes_note_entity(request->owner.owner, request->owner.owner_length,
+							unknown->name->id, unknown->name->id_length);
 }
 
 static bool

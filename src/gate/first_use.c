@@ -7,7 +7,8 @@
  *		its entity.  But the rollup, alerts and reports come from the counter, or
  *		from the budget's id, and must learn whose it is.  So the transaction that
  *		charges such a budget writes a row of gov_default_counts besides its own,
- *		until one that has done so has committed.
+ *		until one that has done so has committed.  Where the call creates the
+ *		entity, the row is written behind that one (call/creation.c).
  *
  * NOBODY WAITS
  *		The rows have no unique key: of two sessions that use a budget first each
