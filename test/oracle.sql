@@ -316,7 +316,8 @@ create type oracle.decision as (is_granted boolean, denied_reason text, remainin
 
 -- What gov_check must return (with on_ungoverned at its default). No budget at all: granted, and no chains.
 -- A settlement in flight takes what was held or what was used, whichever is more: the usage, and what is left of the hold. What a
--- transaction has charged to a counter that it has itself given to a budget is held from others until it ends.
+-- transaction has charged to a counter that it has itself given to a budget is held from others until it ends. What is in flight on budgets
+-- of an entity that others have not committed yet is theirs alone.
 create function oracle.check(owner text, capability text, amount numeric, dims jsonb, ids text[], at timestamptz, in_flight jsonb default '[]', overdue text default 'locked') returns oracle.decision
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
@@ -333,6 +334,9 @@ begin
         select b as budget, b.*, oracle.limit_at(b, at) as in_force, w.window_start, w.window_end, coalesce(e.used, 0) + coalesce(r.used, 0) + coalesce(f.used, 0) as usage, coalesce(h.held, 0) - coalesce(f.covered, 0) + coalesce(o.used, 0) as held
         from oracle.budgets(owner, capability, dims, ids) as b
         cross join oracle.window_at(b.cadence, b.anchor_at, b.timezone, at) as w
+        cross join lateral (
+            select exists (select from gov_entities as x where x.owner_id = owner and x.id = b.entity_id) as is_there
+        ) as x
         cross join lateral (
             select sum(e.amount) as used
             from gov_events as e
@@ -352,12 +356,14 @@ begin
             select sum(h.amount) as held
             from hold as h
             where b.id = any (h.assignment_ids)
+              and x.is_there
         ) as h
         cross join lateral (
             select sum(f.amount) as used, sum(least(f.amount, h.amount)) filter (where h.id is not null) as covered
             from jsonb_to_recordset(in_flight) as f (counter bigint, at timestamptz, amount numeric, settles uuid)
             left join hold as h on h.id = f.settles and b.id = any (h.assignment_ids)
             where f.counter = b.counter_id
+              and x.is_there
               and f.at >= w.window_start
               and f.at < w.window_end
         ) as f
@@ -366,6 +372,7 @@ begin
             from jsonb_to_recordset(in_flight) as f (assignment uuid, counter bigint, is_late boolean, amount numeric, settles uuid)
             left join hold as h on h.id = f.settles and b.id = any (h.assignment_ids)
             where f.assignment = b.id
+              and x.is_there
               and f.counter > b.counter_id
               and not f.is_late
         ) as o
