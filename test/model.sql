@@ -201,6 +201,7 @@ as $$
     from gov_denials as d
     where d.owner_id = owner
         and not d.is_check
+        and d.reason <> 'UnknownEntity' -- which is counted by keys that an answer does not name
         and (d.assignment_id is null or d.assignment_id in (select a.id from gov_assignments as a where a.owner_id = owner))
     group by 1, 2, 3
 $$;

@@ -434,6 +434,8 @@ sub model_begin
 	$offset = $start - time();
 	move_clock(0);
 	ask(0, "select gov_delete_owner('$owner')");
+	ask(0, "delete from model.changed where owner_id = '$owner'");
+	ask(0, "delete from model.forgotten where owner_id = '$owner'");
 	return;
 }
 
