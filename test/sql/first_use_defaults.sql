@@ -126,6 +126,22 @@ select position, error from gov_ingest_many('first', '[
     {"capabilityId": "tokens", "amount": 1, "dimensions": {"userId": "max", "teamId": "eng"}},
     {"capabilityId": "tokens", "amount": 4, "dimensions": {"userId": "lea"}, "idempotencyKey": "many-1"}]') order by position;
 select helper.ask('first', 1, helper.dims('lea')), helper.ask('first', 1, helper.dims('max'));
+-- an item that fails behind one that creates, and one that would have created
+alter table gov_events add constraint helper_unlucky check (amount <> 13) not valid;
+select position, error is null as recorded from gov_ingest_many('first', '[
+    {"capabilityId": "tokens", "amount": 2, "dimensions": {"userId": "mia", "teamId": "eng"}},
+    {"capabilityId": "tokens", "amount": 13, "dimensions": {"userId": "mia"}},
+    {"capabilityId": "tokens", "amount": 13, "dimensions": {"userId": "mo", "teamId": "eng"}},
+    {"capabilityId": "tokens", "amount": 1, "dimensions": {"userId": "mia"}, "idempotencyKey": "many-2"}]') order by position;
+begin;
+update gov_default_assignments set usage_limit = 20 where owner_id is null;
+savepoint s;
+select gov_consume('first', 'tokens', 13, helper.dims('mo'));
+rollback to s;
+select helper.ask('first', 5, helper.dims('mo'));
+rollback;
+select helper.ask('first', 5, helper.dims('mia')), helper.ask('first', 5, helper.dims('mo'));
+alter table gov_events drop constraint helper_unlucky;
 -- a late one counts in the window of its time
 select event_id is not null as recorded from gov_ingest('first', 'tokens', 4, helper.dims('nat'), occurred_at => '1999-05-05');
 select helper.ask('first', 5, helper.dims('nat'));
