@@ -212,7 +212,8 @@ language sql
 as $$
     select d.by, d.reason, d."window", sum(d.amount), sum(d.count)::bigint
     from jsonb_to_recordset(denied) as d (by text, reason text, "window" text, amount numeric, count bigint)
-    where d.by = 'someone' or d.by in (select a.id::text from gov_assignments as a where a.owner_id = owner)
+    where (d.by = 'someone' or d.by in (select a.id::text from gov_assignments as a where a.owner_id = owner))
+        and d.reason <> 'UnknownEntity'
     group by 1, 2, 3
 $$;
 
@@ -579,7 +580,7 @@ begin
                    from jsonb_array_elements(r.sets) as s (ids)
                    where not exists (select from jsonb_array_elements_text(s.ids) as i (id) where i.id = any (old.entity_ids))
                )) as c
-         where c.counter_id in (select a.counter_id from gov_assignments as a where a.owner_id = old.owner_id)));
+         where c.counter_id in (select a.counter_id from oracle.assignments() as a where a.owner_id = old.owner_id)));
     return jsonb_build_object('event', given.event_id, 'print', md5(event::text), 'touches', reversed);
 end
 $$;
