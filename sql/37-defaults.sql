@@ -293,8 +293,8 @@ select
         when d.seed = n.seed then n.anchor_at
         when d.anchor_from is null then d.anchor_at
         when d.anchor_from = 'created_at' then
-            @extschema@._gov_anchor(to_char(e.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), d.cadence, d.timezone, clock_timestamp())
-        else @extschema@._gov_anchor(n.anchor, d.cadence, d.timezone, clock_timestamp())
+            @extschema@._gov_anchor(to_char(e.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), d.cadence, d.timezone, statement_timestamp())
+        else @extschema@._gov_anchor(n.anchor, d.cadence, d.timezone, statement_timestamp())
     end,
     d.timezone,
     d.enforcement,

@@ -27,7 +27,7 @@ sub errors_in_log { my ($pattern) = @_; return scalar(() = slurp_file($node->log
 
 gov_build($node, 'postgres');
 is($node->safe_psql('postgres', q{select string_agg(name || '=' || value, ' ' order by name) from gov_stats where name ~ '_failures$'}),
-	'alert_retention_failures=0 change_retention_failures=0 defaults_failures=0 denial_retention_failures=0 denials_failures=0 event_retention_failures=0 expiry_failures=0 hold_retention_failures=0 rollup_failures=0 usage_merge_failures=0 usage_retention_failures=0', 'nothing stops anything');
+	'alert_retention_failures=0 change_retention_failures=0 defaults_failures=0 denial_retention_failures=0 denials_failures=0 event_retention_failures=0 expiry_failures=0 forgetting_failures=0 hold_retention_failures=0 rollup_failures=0 usage_merge_failures=0 usage_retention_failures=0', 'nothing stops anything');
 
 # ---------------------------------------------------------------- a trigger on the ledger stops its retention
 
