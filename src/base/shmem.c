@@ -148,6 +148,7 @@ init_shared(void)
 	pg_atomic_init_u64(&gov_shared->alerts_untold, 0);
 	pg_atomic_init_u64(&gov_shared->untold_logged_at, 0);
 	pg_atomic_init_u64(&gov_shared->denials_unkept, 0);
+	pg_atomic_init_u64(&gov_shared->own_generations, 0);
 	for (int i = 0; i < GOV_GENERATIONS; i++)
 	{
 		pg_atomic_init_u64(&gov_shared->generations[i], 1);

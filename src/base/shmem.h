@@ -162,6 +162,7 @@ typedef struct GovShared
 	pg_atomic_uint64 alerts_untold; /* the NOTIFY queue was nearly full */
 	pg_atomic_uint64 untold_logged_at;	/* TimestampTz */
 	pg_atomic_uint64 denials_unkept;	/* that gov_denials will not have */
+	pg_atomic_uint64 own_generations;	/* drawn so far; own_nodes.c */
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
 	pg_atomic_uint64 type_generations[GOV_GENERATIONS];

@@ -26,8 +26,7 @@
  *
  * FAILURE
  *		Noting may run out of memory and raise, inside the statement.  The
- *		functions for the end of the transaction cannot fail.  TRUNCATE is seen
- *		by snapshots that are older than it, so it is told on abort too.
+ *		functions for the end of the transaction cannot fail.
  */
 #include "postgres.h"
 
@@ -71,7 +70,7 @@ static GovChange *last_owner = NULL;	/* that something was noted of */
 static List *deleted = NIL;		/* owners, as text */
 static Oid	extension = InvalidOid;
 static bool everything = false;
-static bool everything_on_abort = false;
+static bool has_truncated = false;
 static bool types = false;
 static uint64 count = 0;		/* of notes, ever: private views compare it */
 
@@ -223,12 +222,19 @@ gov_changes_note_deleted(const char *owner, uint32 owner_length)
 }
 
 void
-gov_changes_note_everything(bool also_on_abort)
+gov_changes_note_everything(void)
 {
 	prepare_to_tell();
 	everything = true;
-	everything_on_abort |= also_on_abort;
 	types = true;
+}
+
+/* A table was emptied, for this transaction under every snapshot; own_nodes.c. */
+void
+gov_changes_note_truncate(void)
+{
+	gov_changes_note_everything();
+	has_truncated = true;
 }
 
 static GovChange *
@@ -250,6 +256,12 @@ bool
 gov_changes_has_types(void)
 {
 	return types;
+}
+
+bool
+gov_changes_has_truncated(void)
+{
+	return has_truncated;
 }
 
 bool
@@ -333,7 +345,7 @@ forget_changes(void)
 	changed = NULL;				/* its memory goes with the transaction */
 	last_owner = NULL;
 	everything = false;
-	everything_on_abort = false;
+	has_truncated = false;
 	types = false;
 }
 
@@ -352,22 +364,9 @@ gov_changes_commit(void)
 	forget_changes();
 }
 
-/*
- * A subtransaction has aborted, and the lock of a TRUNCATE in it is gone.
- * What was loaded since that TRUNCATE saw an empty table, so it is made stale.
- */
-void
-gov_changes_abort_sub(void)
-{
-	if (gov_shmem_is_available() && everything_on_abort)
-		tell_everything();
-}
-
 void
 gov_changes_abort(void)
 {
-	if (gov_shmem_is_available() && everything_on_abort)
-		tell_everything();
 	deleted = NIL;
 	forget_changes();
 }

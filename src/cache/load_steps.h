@@ -43,6 +43,7 @@ typedef struct GovLoad
 	bool		has_own;		/* counts only what this transaction alone
 								 * has; own_counts.c */
 	GovPolicyRead policy;		/* under the active snapshot */
+	bool		is_own;			/* for this transaction alone; own_nodes.c */
 	int64		rolled_up;		/* so much was, before the snapshot */
 	const GovTailRead *tail;	/* read before; NULL if it was not */
 	bool		holds_met;		/* there were holds */

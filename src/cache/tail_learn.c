@@ -18,7 +18,8 @@
  * FAILURE
  *		A tail that names more than fits into a part of the cache is not
  *		learned, nor one that is lost again at once: each load reads it then,
- *		for some time.  A claim whose load raises is given up by
+ *		for some time.  Nor does a transaction learn one that sees a table empty
+ *		which is not (own_nodes.c).  A claim whose load raises is given up by
  *		gov_tail_learn_abandon().
  */
 #include "postgres.h"
