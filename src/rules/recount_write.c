@@ -158,7 +158,7 @@ write_recount(const GovRecount *recount, int64 counter)
 {
 	ArrayType  *ids;
 	ArrayType  *sets;
-	char		nulls[14] = "              ";
+	char		nulls[15] = "              ";
 	Datum		args[14] = {
 		owner_datum(recount), UUIDPGetDatum(&recount->id), Int64GetDatum(counter),
 		TimestampTzGetDatum(gov_clock()),
