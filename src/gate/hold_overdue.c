@@ -119,6 +119,22 @@ next_row(GovOverdueScan *scan)
 	return row;
 }
 
+/* Is any of them another transaction that is still under way?  Subtransactions of this one are not. */
+static bool
+is_any_other_running(MultiXactId multi, bool is_locked_only)
+{
+	MultiXactMember *members;
+	int			count = GetMultiXactIdMembers(multi, &members, false, is_locked_only);
+	bool		is_running = false;
+
+	for (int i = 0; i < count && !is_running; i++)
+		is_running = !TransactionIdIsCurrentTransactionId(members[i].xid) &&
+			TransactionIdIsInProgress(members[i].xid);
+	if (count > 0)
+		pfree(members);
+	return is_running;
+}
+
 /* Has another transaction that is still under way locked the row, or changed it? */
 static bool
 is_being_changed(SysScanDesc scan, HeapTuple row)
@@ -133,7 +149,7 @@ is_being_changed(SysScanDesc scan, HeapTuple row)
 	if (infomask & HEAP_XMAX_INVALID)
 		return false;
 	if (infomask & HEAP_XMAX_IS_MULTI)
-		return MultiXactIdIsRunning(xmax, HEAP_XMAX_IS_LOCKED_ONLY(infomask));
+		return is_any_other_running(xmax, HEAP_XMAX_IS_LOCKED_ONLY(infomask));
 	return !TransactionIdIsCurrentTransactionId(xmax) && TransactionIdIsInProgress(xmax);
 }
 

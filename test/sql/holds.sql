@@ -512,6 +512,17 @@ select gov_release(id) from gov_reservations where owner_id = 'huge' order by id
 select is_duplicate from gov_reservations as r, gov_settle(r.id, 999999999999999999.999999999) where r.owner_id = 'huge' and r.state = 'open';
 select helper.usage('huge', 'tokens', '{ann}');
 
+-- A hold past its time counts for nobody, also where the same transaction has locked it twice, in a part of its own.
+call helper.organisation('locked');
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ('locked', 'ann', 'tokens', 20, null);
+begin;
+select is_granted from gov_reserve('locked', 'tokens', 12, null, '{ann}', null, '1 microsecond');
+select count(*) from (select from gov_reservations where owner_id = 'locked' for share) as l;
+savepoint s;
+select count(*) from (select from gov_reservations where owner_id = 'locked' for update) as l;
+select is_granted, remaining from gov_check('locked', 'tokens', 10, null, '{ann}');
+rollback;
+
 -- Rolled up, or with nothing cached, the answers are the same.
 select is_granted, helper.show(chains) from gov_reserve('huge', 'tokens', 1, null, '{ann}');
 call helper.roll_up();
@@ -520,5 +531,5 @@ select gov_refresh() \gset
 select helper.usage('huge', 'tokens', '{ann}'), helper.usage('softly', 'tokens', '{cyd,gpt}'), helper.usage('undone', 'tokens', '{bot}');
 select count(*) as wrong from gov_verify();
 -- an owner goes with its holds
-select gov_delete_owner(id) from unnest('{hold,many,softly,scoped,nobody,keyed,undone,moved,seen,bad,huge}'::text[]) as owner (id);
+select gov_delete_owner(id) from unnest('{hold,many,softly,scoped,nobody,keyed,undone,moved,seen,bad,huge,locked}'::text[]) as owner (id);
 select count(*) as holds from gov_reservations;
