@@ -524,7 +524,7 @@ begin
     if message is not null then
         -- what was expired was expired in the subtransaction that failed
         return model.denied(owner, capability, amount, substring(message from 'denied: (.*)$'),
-            case when failing not like 'Entity % is blocked until %.' then regexp_replace(failing, '^Failing budgets: ', '')::jsonb end);
+            case when failing not like 'Entity % is blocked until %.' and failing not like 'Dimension % is no entity of type %' then regexp_replace(failing, '^Failing budgets: ', '')::jsonb end);
     end if;
     return jsonb_build_array(model.event(event_id, owner, capability, amount, dims, ids, key, null, since), model.expired(overdue));
 end
