@@ -367,7 +367,7 @@ Datum
 gov_drop_cache_1_0(PG_FUNCTION_ARGS)
 {
 	gov_owner_require_unpinned("gov_drop_cache()");
-	gov_changes_note_everything(false);
+	gov_changes_note_everything();
 	if (gov_shmem_is_available())
 	{
 		pg_atomic_fetch_add_u64(gov_shmem_generation(MyDatabaseId), 1);

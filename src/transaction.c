@@ -30,6 +30,7 @@
 #include "cache/created.h"
 #include "cache/denials.h"
 #include "cache/own_counts.h"
+#include "cache/own_nodes.h"
 #include "cache/pending.h"
 #include "cache/private_view.h"
 #include "cache/reset.h"
@@ -44,6 +45,7 @@ static void
 forget_private(void)
 {
 	gov_private_drop();
+	gov_own_nodes_end();
 	gov_types_forget_own_changes();
 }
 
@@ -130,7 +132,6 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 			gov_reset_abandon();
 			gov_spi_abort(GetCurrentTransactionNestLevel());
 			forget_private();
-			gov_changes_abort_sub();
 			gov_created_abort(GetCurrentTransactionNestLevel());
 			gov_pending_abort(GetCurrentTransactionNestLevel());
 			gov_own_abort(GetCurrentTransactionNestLevel());

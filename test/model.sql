@@ -505,9 +505,7 @@ begin
     end if;
     perform model.same('gov_require', jsonb_build_object('message', message, 'failing', (
             select jsonb_agg(n order by n)
-            from jsonb_array_elements(case
-                when failing not like 'Entity % is blocked until %.' and failing not like 'Dimension % is no entity of type %' then regexp_replace(failing, '^Failing budgets: ', '')::jsonb
-            end) as n
+            from jsonb_array_elements(case when failing like 'Failing budgets: %' then substr(failing, length('Failing budgets: ') + 1)::jsonb end) as n
         )), variadic array(
             select jsonb_build_object('message', format('use of "%s" denied: %s', capability, e ->> 'denied_reason'), 'failing', (
                 select jsonb_agg(distinct n)
@@ -524,7 +522,7 @@ begin
     if message is not null then
         -- what was expired was expired in the subtransaction that failed
         return model.denied(owner, capability, amount, substring(message from 'denied: (.*)$'),
-            case when failing not like 'Entity % is blocked until %.' and failing not like 'Dimension % is no entity of type %' then regexp_replace(failing, '^Failing budgets: ', '')::jsonb end);
+            case when failing like 'Failing budgets: %' then substr(failing, length('Failing budgets: ') + 1)::jsonb end);
     end if;
     return jsonb_build_array(model.event(event_id, owner, capability, amount, dims, ids, key, null, since), model.expired(overdue));
 end

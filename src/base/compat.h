@@ -22,6 +22,8 @@
 #if PG_VERSION_NUM < 160000
 #include "utils/acl.h"
 
+#define rd_firstRelfilelocatorSubid rd_firstRelfilenodeSubid
+
 static inline AclResult
 object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 {

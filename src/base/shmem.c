@@ -159,6 +159,7 @@ init_shared(void)
 	pg_atomic_init_u64(&gov_shared->denials_unkept, 0);
 	pg_atomic_init_u64(&gov_shared->creations_refused, 0);
 	LWLockInitialize(&gov_shared->created_lock, gov_shared->memory_tranche);
+	pg_atomic_init_u64(&gov_shared->own_generations, 0);
 	for (int i = 0; i < GOV_GENERATIONS; i++)
 	{
 		pg_atomic_init_u64(&gov_shared->generations[i], 1);

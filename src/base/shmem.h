@@ -191,6 +191,7 @@ typedef struct GovShared
 										 * for want of room */
 	LWLock		created_lock;	/* protects created */
 	GovSharedCreated created[GOV_CREATED_SETS][GOV_CREATED_WAYS];
+	pg_atomic_uint64 own_generations;	/* drawn so far; own_nodes.c */
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
 	pg_atomic_uint64 type_generations[GOV_GENERATIONS];

@@ -26,8 +26,7 @@
  *
  * FAILURE
  *		Noting may run out of memory and raise, inside the statement.  The
- *		functions for the end of the transaction cannot fail.  TRUNCATE is seen
- *		by snapshots that are older than it, so it is told on abort too.
+ *		functions for the end of the transaction cannot fail.
  */
 #include "postgres.h"
 
@@ -73,7 +72,7 @@ static GovChange *last_owner = NULL;	/* that something was noted of */
 static List *deleted = NIL;		/* owners, as text */
 static Oid	extension = InvalidOid;
 static bool everything = false;
-static bool everything_on_abort = false;
+static bool has_truncated = false;
 static bool types = false;
 static LocalTransactionId renamed_in = InvalidLocalTransactionId;
 static uint64 count = 0;		/* of notes, ever: private views compare it */
@@ -226,12 +225,19 @@ gov_changes_note_deleted(const char *owner, uint32 owner_length)
 }
 
 void
-gov_changes_note_everything(bool also_on_abort)
+gov_changes_note_everything(void)
 {
 	prepare_to_tell();
 	everything = true;
-	everything_on_abort |= also_on_abort;
 	types = true;
+}
+
+/* A table was emptied, for this transaction under every snapshot; own_nodes.c. */
+void
+gov_changes_note_truncate(void)
+{
+	gov_changes_note_everything();
+	has_truncated = true;
 }
 
 static GovChange *
@@ -247,13 +253,6 @@ bool
 gov_changes_has_owner(const char *owner, uint32 owner_length)
 {
 	return everything || find_owner(owner, owner_length) != NULL;
-}
-
-/* Has it, or a part of it that was rolled back, emptied a table?  Every snapshot of its sees that. */
-bool
-gov_changes_has_truncated(void)
-{
-	return everything_on_abort;
 }
 
 bool
@@ -273,6 +272,12 @@ bool
 gov_changes_are_renamed(void)
 {
 	return renamed_in != InvalidLocalTransactionId && renamed_in == gov_local_transaction();
+}
+
+bool
+gov_changes_has_truncated(void)
+{
+	return has_truncated;
 }
 
 bool
@@ -356,7 +361,7 @@ forget_changes(void)
 	changed = NULL;				/* its memory goes with the transaction */
 	last_owner = NULL;
 	everything = false;
-	everything_on_abort = false;
+	has_truncated = false;
 	types = false;
 }
 
@@ -375,22 +380,9 @@ gov_changes_commit(void)
 	forget_changes();
 }
 
-/*
- * A subtransaction has aborted, and the lock of a TRUNCATE in it is gone.
- * What was loaded since that TRUNCATE saw an empty table, so it is made stale.
- */
-void
-gov_changes_abort_sub(void)
-{
-	if (gov_shmem_is_available() && everything_on_abort)
-		tell_everything();
-}
-
 void
 gov_changes_abort(void)
 {
-	if (gov_shmem_is_available() && everything_on_abort)
-		tell_everything();
 	deleted = NIL;
 	forget_changes();
 }

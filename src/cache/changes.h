@@ -12,7 +12,8 @@ extern void gov_changes_note_entity(const char *owner, uint32 owner_length,
 extern void gov_changes_note_owner(const char *owner, uint32 owner_length);
 extern void gov_changes_note_types(void);
 extern void gov_changes_note_deleted(const char *owner, uint32 owner_length);
-extern void gov_changes_note_everything(bool also_on_abort);
+extern void gov_changes_note_everything(void);
+extern void gov_changes_note_truncate(void);
 
 extern bool gov_changes_has_owner(const char *owner, uint32 owner_length);
 extern bool gov_changes_has_truncated(void);
@@ -25,6 +26,5 @@ extern uint64 gov_changes_count(void);
 extern void gov_changes_commit(void);
 extern void gov_changes_drop_deleted(void);
 extern void gov_changes_abort(void);
-extern void gov_changes_abort_sub(void);
 
 #endif							/* GOV_CHANGES_H */

@@ -26,6 +26,7 @@
 #include "base/fault.h"
 #include "cache/inspect.h"
 #include "cache/node_table.h"
+#include "cache/own_nodes.h"
 
 typedef struct GovCounterCopies
 {
@@ -56,11 +57,15 @@ copy_node_counters(const GovSharedNode *node, GovCounterCopies *copies)
 	}
 }
 
-/* Is it a node of this database, and of the owner if one is asked for? */
+/*
+ * Is it a node of this database, of the owner if one is asked for, and for
+ * everybody?
+ */
 static bool
 is_asked_for(const GovSharedNode *node, Oid extension, const char *owner)
 {
 	return node->database == MyDatabaseId && node->extension == extension &&
+		!gov_node_is_own(node) &&
 		(owner == NULL || gov_chars_are(gov_node_owner(node), owner, strlen(owner)));
 }
 

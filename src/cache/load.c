@@ -32,7 +32,9 @@
  *		in hand; what somebody else is loading is left to him, with its
  *		ancestors, and the caller waits for it without claims.
  *
- *		A private load (load_private.c) has no claims and one snapshot.
+ *		A private load (load_private.c) has no claims and one snapshot.  A
+ *		transaction that has truncated one of the tables skips 2, and installs for
+ *		itself alone (own_nodes.c).
  *
  * LOCKING
  *		The locks of tables and indexes are kept to the end of the transaction,
@@ -58,6 +60,7 @@
 #include "base/errors.h"
 #include "base/fault.h"
 #include "base/worker_slots.h"
+#include "cache/own_nodes.h"
 #include "cache/tail.h"
 #include "cache/tail_learn.h"
 
@@ -181,6 +184,8 @@ want_shared(GovLoad *load, const char *id, uint32 id_length)
 		return GOV_NODE_FULL;
 	if (status == GOV_NODE_MISSING)
 	{
+		if (unlikely(load->is_own))
+			claims[nclaims].generation = gov_own_nodes_generation();
 		nclaims++;
 		gov_load_add(load, copy, place.id_length);
 	}
@@ -441,8 +446,10 @@ gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 
 	gov_load_begin(&load, key);
 	load.counts_overdue = true;
-	gov_tail_learn(&load);
 	load.met = met;
+	load.is_own = gov_own_nodes_begin();
+	if (!load.is_own)
+		gov_tail_learn(&load);
 	status = load_items(&load, ids, nids, since);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);

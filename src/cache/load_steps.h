@@ -67,6 +67,7 @@ typedef struct GovLoad
 								 * assignment has taken the place of */
 	GovPolicyRead policy;		/* under the active snapshot */
 	GovDefaultsRead defaults;	/* likewise */
+	bool		is_own;			/* for this transaction alone; own_nodes.c */
 	int64		rolled_up;		/* so much was, before the snapshot */
 	const GovTailRead *tail;	/* read before; NULL if it was not */
 	bool		holds_met;		/* there were holds */

@@ -24,7 +24,8 @@
  *		call if it was loaded at or after the last change to it, or at or after
  *		the changes that the call found when it began.  A change that concerns
  *		a whole database moves the database's generation, and nodes are compared
- *		with that in the same way.
+ *		with that in the same way.  Nodes that a transaction has loaded for itself
+ *		alone have a generation of their own (own_nodes.c).
  *
  *		For the sheets that backends keep (live.c) each stripe also counts, per
  *		slot of a few owners, catalog changes, installs of nodes, and unlinks of
@@ -47,6 +48,7 @@
 
 #include "base/fault.h"
 #include "cache/node_table.h"
+#include "cache/own_nodes.h"
 #include "cache/threshold.h"
 
 #define GOV_LOAD_WAIT_MS			100
@@ -137,10 +139,22 @@ static bool
 is_no_newer_than_told(const GovSharedNode *node)
 {
 	return gov_entity_id(gov_node_content(node))->length == 0 ||
+		gov_node_is_own(node) ||
 		(node->loaded_changes <= gov_stripe(node->stripe)->changes &&
 		 node->generation <= pg_atomic_read_u64(gov_shmem_generation(node->database)));
 }
 #endif
+
+/*
+ * Does the node know all that was told to the whole database?  Others' own
+ * nodes never do.
+ */
+static inline bool
+is_of_generation(const GovSharedNode *node, uint64 generation)
+{
+	return likely((int64) node->generation >= (int64) generation) ||
+		(node->generation == gov_own_nodes_generation() && gov_node_is_own(node));
+}
 
 /*
  * What can a call do with a node?  NULL: there is none.  The stripe is locked.
@@ -154,7 +168,7 @@ gov_node_status(const GovSharedNode *node, const GovFreshness *since)
 	Assert(is_no_newer_than_told(node));
 	if (node->is_loading)
 		return GOV_NODE_LOADING;
-	if (node->is_loaded && node->generation >= since->generation &&
+	if (node->is_loaded && is_of_generation(node, since->generation) &&
 		(!node->is_stale || node->loaded_changes >= since->changes))
 		return GOV_NODE_READY;
 	return GOV_NODE_MISSING;

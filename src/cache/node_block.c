@@ -285,11 +285,14 @@ find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
  * that.  Nobody has usage of that window in flight: whoever had some when the
  * counter went back to an earlier window has ended, because only a counter
  * without pins leaves memory.
+ *
+ * If it is void (own_nodes.c), it gets all that was loaded.
  */
 static void
-renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, bool was_pinned)
+renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, const GovClaim *claim)
 {
-	bool		is_other = counter->id != anew->id;
+	bool		is_other = counter->id != anew->id ||
+		(claim->is_void && anew->window.start > DT_NOBEGIN);
 
 	counter->alert_at = anew->alert_at;
 	if (!is_other && anew->window.start == counter->window.start &&
@@ -305,7 +308,7 @@ renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, bool was_
 	counter->covered = 0;
 	counter->booked = anew->booked;
 	counter->last_event = Max(counter->last_event, anew->last_event);
-	if (is_other && !was_pinned)
+	if (is_other && !claim->was_pinned)
 		counter->held = anew->held;
 }
 
@@ -315,13 +318,13 @@ renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, bool was_
  */
 static void
 carry_counter(GovSharedCounter *counter, GovSharedCounter *kept, GovSharedNode *block,
-			  bool was_pinned)
+			  const GovClaim *claim)
 {
 	GovSharedCounter anew;
 
 	Assert(kept->place == GOV_PLACE_HERE && counter->place == GOV_PLACE_HERE);
 	memcpy(&anew, counter, sizeof(anew));
-	renew_counter(kept, &anew, was_pinned);
+	renew_counter(kept, &anew, claim);
 	if (pg_atomic_read_u32(&kept->pins) > 0)
 	{
 		counter->place = GOV_PLACE_ELSEWHERE;
@@ -368,7 +371,7 @@ sort_out(GovRef former, GovSharedNode *node)
  * the former blocks that nobody needs any more, linked by attic.
  */
 GovRef
-gov_node_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned)
+gov_node_block_carry_over(const GovClaim *claim, GovSharedNode *node)
 {
 	const GovEntity *entity = gov_node_content(node);
 
@@ -377,11 +380,11 @@ gov_node_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned)
 	for (uint32 i = 0; i < entity->nbudgets; i++)
 	{
 		GovSharedNode *block;
-		GovSharedCounter *kept = find_kept(gov_address(former), &entity->budgets[i].id, i,
+		GovSharedCounter *kept = find_kept(gov_address(claim->node), &entity->budgets[i].id, i,
 										   &block);
 
 		if (kept != NULL)
-			carry_counter(&gov_node_counters(node)[i], kept, block, was_pinned);
+			carry_counter(&gov_node_counters(node)[i], kept, block, claim);
 	}
-	return sort_out(former, node);
+	return sort_out(claim->node, node);
 }

@@ -5,7 +5,7 @@
 #ifndef GOV_NODE_BLOCK_H
 #define GOV_NODE_BLOCK_H
 
-#include "cache/node.h"
+#include "cache/node_claim.h"
 
 extern GovRef gov_node_block_make(const GovOwnerKey *key, const GovEntity *entity,
 								  const GovSharedCounter *counters);
@@ -15,6 +15,6 @@ extern void gov_node_block_give_names(const GovSharedNode *node);
 extern void gov_node_block_free(GovRef block);
 
 /* with the stripe locked */
-extern GovRef gov_node_block_carry_over(GovRef former, GovSharedNode *node, bool was_pinned);
+extern GovRef gov_node_block_carry_over(const GovClaim *claim, GovSharedNode *node);
 
 #endif							/* GOV_NODE_BLOCK_H */

@@ -31,6 +31,7 @@
 #include "cache/node_claim.h"
 #include "cache/node_memory.h"
 #include "cache/node_table.h"
+#include "cache/own_nodes.h"
 #include "cache/tail.h"
 
 /*
@@ -61,6 +62,8 @@ claim_locked(const GovOwnerKey *key, GovRef ref, const GovFreshness *since, GovC
 	claim->stripe = stripe;
 	claim->changes = stripe->changes;
 	claim->was_pinned = gov_node_is_pinned(node);
+	claim->is_void = gov_node_is_own(node) && !claim->was_pinned &&
+		node->generation != gov_own_nodes_generation();
 	claim->generation = pg_atomic_read_u64(gov_shmem_generation(node->database));
 	return GOV_NODE_MISSING;
 }
@@ -129,7 +132,7 @@ gov_node_claim_has_counter(const GovClaim *claim, const GovEntity *entity, uint3
 		const GovEntity *former = gov_node_content(node);
 
 		if (counter->id == budget->counter_id)
-			result = gov_counter_must_load(counter, now) ||
+			result = gov_counter_must_load(counter, now) || claim->is_void ||
 				!gov_entity_same_windows(entity, budget, former, &former->budgets[number]) ?
 				GOV_KEPT_TO_RENEW : GOV_KEPT;
 	}
@@ -233,7 +236,7 @@ replace_claimed(GovClaim *claim, GovRef made)
 	gov_arena_offer(made, true);
 	if (gov_node_content(former)->nbudgets > 0)
 		claim->stripe->owners[node->slot].unlinks++;
-	unneeded = gov_node_block_carry_over(claim->node, node, claim->was_pinned);
+	unneeded = gov_node_block_carry_over(claim, node);
 	finish_claim(claim, node, was_absent);
 	return unneeded;
 }

@@ -25,6 +25,8 @@ typedef struct GovClaim
 	uint64		changes;
 	uint64		generation;
 	bool		was_pinned;		/* some counter of the node was */
+	bool		is_void;		/* its counters are another's own, and not
+								 * pinned: they are loaded again */
 } GovClaim;
 
 extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,

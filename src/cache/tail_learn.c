@@ -18,7 +18,8 @@
  * FAILURE
  *		A tail that names more than fits into a part of the cache is not
  *		learned, nor one that is lost again at once: each load reads it then,
- *		for some time.  A claim whose load raises is given up by
+ *		for some time.  Nor does a transaction learn one that sees a table empty
+ *		which is not (own_nodes.c).  A claim whose load raises is given up by
  *		gov_tail_learn_abandon().
  */
 #include "postgres.h"
@@ -40,7 +41,6 @@
 #include "base/fault.h"
 #include "base/lookup.h"
 #include "base/worker_slots.h"
-#include "cache/changes.h"
 #include "cache/tail.h"
 #include "cache/tail_learn.h"
 #include "ledger/columns.h"
@@ -388,9 +388,6 @@ void
 gov_tail_learn(GovLoad *load)
 {
 	begin_database();
-	if (gov_changes_has_truncated())
-		return;					/* it would see no budgets, and find that all are
-								 * there */
 	for (int try = 0; try < GOV_LEARN_TRIES; try++)
 	{
 		CHECK_FOR_INTERRUPTS();

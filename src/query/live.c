@@ -46,6 +46,7 @@
 
 #include "miscadmin.h"
 
+#include "cache/own_nodes.h"
 #include "cache/pending.h"
 #include "query/live.h"
 
@@ -69,13 +70,13 @@ gov_live_marks(const GovOwnerKey *owner, GovSheetMarks *marks)
 	gov_stripe_unlock(stripe);
 }
 
-/* The counter of a budget, or NULL. */
+/* The counter of a budget, or NULL.  One that is a transaction's own is none. */
 static GovSharedCounter *
 find_counter(const GovSharedNode *node, const GovSheetBudget *budget, uint32 guess)
 {
 	uint32		number;
 
-	if (node == NULL || !gov_node_find_budget(node, &budget->id, guess, &number))
+	if (node == NULL || gov_node_is_own(node) || !gov_node_find_budget(node, &budget->id, guess, &number))
 		return NULL;
 	return gov_node_counter(node, number);
 }

@@ -73,7 +73,7 @@ note_policy(const TriggerData *trigger)
 	Datum		owner = gov_trigger_column(trigger, trigger->tg_trigtuple, "owner_id", &isnull);
 
 	if (isnull)
-		gov_changes_note_everything(false);
+		gov_changes_note_everything();
 	else
 		gov_changes_note_owner(VARDATA_ANY(DatumGetTextPP(owner)),
 							   VARSIZE_ANY_EXHDR(DatumGetTextPP(owner)));
@@ -187,7 +187,7 @@ gov_note_truncate_1_0(PG_FUNCTION_ARGS)
 
 	if (!is_loaded_from(RelationGetRelid(trigger->tg_relation)))
 		gov_trigger_refuse(fcinfo);
-	gov_changes_note_everything(true);
+	gov_changes_note_truncate();
 	return PointerGetDatum(NULL);
 }
 

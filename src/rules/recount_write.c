@@ -158,7 +158,7 @@ write_recount(const GovRecount *recount, int64 counter)
 {
 	ArrayType  *ids;
 	ArrayType  *sets;
-	char		nulls[14] = "              ";
+	char		nulls[14];
 	Datum		args[14] = {
 		owner_datum(recount), UUIDPGetDatum(&recount->id), Int64GetDatum(counter),
 		TimestampTzGetDatum(gov_clock()),
@@ -168,6 +168,7 @@ write_recount(const GovRecount *recount, int64 counter)
 		recount->timezone
 	};
 
+	memset(nulls, ' ', sizeof(nulls));
 	nulls[8] = recount->cadence == (Datum) 0 ? 'n' : ' ';
 	nulls[9] = recount->has_anchor ? ' ' : 'n';
 	gov_recount_sum_members(recount->sum, &ids, &sets);

@@ -15,7 +15,7 @@ use GovGrowth;
 
 use constant { AGENTS => 40, LIMIT => 25, LOOPS => 250 };
 
-my $node = gov_node('tail', conf => "autovacuum = off\ngovernance.rollup_interval = '1h'");
+my $node = gov_node('tail', conf => "autovacuum = off\nmax_prepared_transactions = 1\ngovernance.rollup_interval = '1h'");
 
 gov_grow_owner($node, 'postgres', 'acme', agents => 10);
 $node->safe_psql('postgres', q{update gov_assignments set usage_limit = 100 where entity_id like 'agent%'});
@@ -58,6 +58,74 @@ foreach my $n (1, 2)
 }
 gov_ask($idle, 'rollback');
 $idle->quit;
+
+# ---------------------------------------------------------------- whoever reads it sees a table empty that is not
+
+# The first calls after a crash are made in a transaction that has emptied a table, which a scan of its own sees under any snapshot.
+# What it loads is for itself: others wait for its lock or count what is there, and when it rolls back nothing is left of it.
+my $of_agent = sub { return "select string_agg(entity_id || '=' || trim_scale(current_usage), ' ' order by entity_id)
+	from gov_headroom('acme', 'tokens', 0, null, array['agent-1-1'])" };
+my $all = $node->safe_psql('postgres', $of_agent->());
+my %emptied = (
+	'gov_assignments' => ['truncate gov_assignments', ''],
+	'gov_entities and gov_assignments' => ['truncate gov_entities, gov_assignments', ''],
+	'gov_usage' => ['truncate gov_usage'],
+	'gov_boosts' => ['truncate gov_boosts', $all],
+	'gov_alert_policies' => ['truncate gov_alert_policies', $all]);
+
+# A part is rolled up, and a prepared transaction keeps the rest from that.
+gov_roll_up($node, 'postgres');
+$node->safe_psql('postgres', q{begin; select nextval('gov_events_id_seq'); prepare transaction 'fence'});
+$node->safe_psql('postgres',
+	q{select count(gov_consume('acme', 'tokens', 1, null, array['agent-1-' || n % 10 + 1])) from generate_series(0, 99) n});
+$all = $node->safe_psql('postgres', $of_agent->());
+$emptied{$_}[1] = $all foreach 'gov_boosts', 'gov_alert_policies';
+
+foreach my $table (sort keys %emptied)
+{
+	foreach my $back ('rollback', 'rollback to s')
+	{
+		my ($empty, $within) = @{ $emptied{$table} };
+
+		$node->stop('immediate');
+		$node->start;
+		my $emptier = $node->background_psql('postgres', on_error_stop => 0);
+		gov_ask($emptier, "begin; savepoint s; $empty");
+		my $seen = gov_ask($emptier, $of_agent->());
+		is($seen, $within, "$table: its own transaction sees it empty") if defined $within;
+		gov_ask($emptier, q{select gov_ingest('acme', 'tokens', 1, null, array['agent-1-1'])});
+		my ($status, $out, $err) = $node->psql('postgres', "set lock_timeout = '100ms'; " . $of_agent->());
+		ok($err =~ /lock timeout/ || $out eq $all, "$table: no other session does") or diag("$out $err");
+		gov_ask($emptier, $back);
+		is($node->safe_psql('postgres', $of_agent->()), $all, "$table, $back: another session counts what was used");
+		is(gov_ask($emptier, $of_agent->()), $all, "$table, $back: as does its own");
+		gov_ask($emptier, 'rollback');
+		is($node->safe_psql('postgres', 'select * from gov_verify()'), '', "$table, $back: gov_verify finds nothing");
+		$emptier->quit;
+	}
+}
+
+# A table that is written anew has the same rows, but for no other snapshot than the latest of its own transaction.
+foreach my $rewrite (
+	'alter table gov_events add column note float8 default random()',
+	'alter table gov_usage add column note float8 default random()',
+	'cluster gov_entities using gov_entities_pkey',
+	'cluster gov_assignments using gov_assignments_pkey')
+{
+	$node->stop('immediate');
+	$node->start;
+	my $writer = $node->background_psql('postgres', on_error_stop => 0);
+	gov_ask($writer, "begin; savepoint s; $rewrite");
+	gov_session_raises($writer, $of_agent->(), '55000', "$rewrite: a call that would load");
+	gov_ask($writer, 'rollback to s');
+	is(gov_ask($writer, $of_agent->()), $all, 'rolled back to before it');
+	gov_ask($writer, 'rollback');
+	is($node->safe_psql('postgres', $of_agent->()), $all, 'rolled back');
+	is($node->safe_psql('postgres', 'select * from gov_verify()'), '', 'gov_verify finds nothing');
+	$writer->quit;
+}
+isnt(gov_tail($node, 'postgres'), 0, 'there was a tail all the time');
+$node->safe_psql('postgres', q{rollback prepared 'fence'});
 
 # ---------------------------------------------------------------- all at once
 
