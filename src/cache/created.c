@@ -23,10 +23,8 @@
  *		What is here is a row that this transaction has written, unless it has
  *		changed or deleted that since, or it has budgets: then the owner counts as
  *		changed, and a private view is asked instead (private_view.c).
- *
- * RACES ACCEPTED
- *		What was created without budgets is not governed by a default that is made
- *		afterwards before the transaction has ended.
+ *		A default that somebody else makes may give it budgets later: it is as fresh
+ *		as the call that has created it.
  *
  * FAILURE
  *		gov_created_add() may run out of memory, before the row is written.  The
@@ -45,6 +43,7 @@ typedef struct GovCreated
 {
 	GovOwnerKey owner;
 	const GovEntity *entity;
+	GovFreshness since;			/* of what its block was made of */
 	int			level;			/* of the (sub)transaction */
 	int			next;			/* older entry in the bucket, or -1 */
 } GovCreated;
@@ -105,7 +104,7 @@ make_room(void)
 
 /* An entity is about to be written; its block is copied. */
 void
-gov_created_add(const GovOwnerKey *owner, const GovEntity *entity)
+gov_created_add(const GovOwnerKey *owner, const GovEntity *entity, const GovFreshness *since)
 {
 	GovCreated *entry;
 	char	   *name;
@@ -122,6 +121,7 @@ gov_created_add(const GovOwnerKey *owner, const GovEntity *entity)
 	entry->owner = *owner;
 	entry->owner.owner = name;
 	entry->entity = (const GovEntity *) block;
+	entry->since = *since;
 	entry->level = GetCurrentTransactionNestLevel();
 	link_entry(gov_created_count++);
 	gov_created_note_room(owner, 1);
@@ -136,9 +136,13 @@ gov_created_remove_last(void)
 	cut_tail(gov_created_count - 1);
 }
 
-/* NULL if this transaction has not created it.  May be called under a stripe's lock. */
+/*
+ * NULL if this transaction has not created it; since may be NULL.  May be called
+ * under a stripe's lock.
+ */
 const GovEntity *
-gov_created_find(const char *owner, uint32 owner_length, const char *id, uint32 id_length)
+gov_created_find(const char *owner, uint32 owner_length, const char *id, uint32 id_length,
+				 GovFreshness *since)
 {
 	int			number = gov_created_count == 0 ? -1 :
 	*bucket_of(gov_entity_text_hash(id, id_length));
@@ -147,9 +151,12 @@ gov_created_find(const char *owner, uint32 owner_length, const char *id, uint32 
 	{
 		const GovCreated *entry = &created[number];
 
-		if (gov_chars_are(gov_entity_id(entry->entity), id, id_length) &&
-			gov_bytes_equal(entry->owner.owner, entry->owner.owner_length, owner, owner_length))
-			return entry->entity;
+		if (!gov_chars_are(gov_entity_id(entry->entity), id, id_length) ||
+			!gov_bytes_equal(entry->owner.owner, entry->owner.owner_length, owner, owner_length))
+			continue;
+		if (since != NULL)
+			*since = entry->since;
+		return entry->entity;
 	}
 	return NULL;
 }

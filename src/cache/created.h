@@ -16,10 +16,12 @@ gov_created_is_any(void)
 	return unlikely(gov_created_count > 0);
 }
 
-extern void gov_created_add(const GovOwnerKey *owner, const GovEntity *entity);
+extern void gov_created_add(const GovOwnerKey *owner, const GovEntity *entity,
+							const GovFreshness *since);
 extern void gov_created_remove_last(void);
 extern const GovEntity *gov_created_find(const char *owner, uint32 owner_length,
-										 const char *id, uint32 id_length);
+										 const char *id, uint32 id_length,
+										 GovFreshness *since);
 extern void gov_created_merge(int level);
 extern void gov_created_abort(int level);
 extern void gov_created_commit(void);

@@ -187,9 +187,10 @@ is_never_taken(const void *key)
 
 /* Insert an entity; false if somebody has one of that id. */
 static bool
-insert_entity(GovInsertion *insertion, const GovRequest *request, const GovUnknown *unknown)
+insert_entity(GovInsertion *insertion, const GovRequest *request, const GovResolution *resolution,
+			  const GovUnknown *unknown)
 {
-	gov_created_add(&request->owner, unknown->loaded->entity);
+	gov_created_add(&request->owner, unknown->loaded->entity, &resolution->since);
 	store_entity(&insertion->table, request, unknown);
 	if (gov_append_key_row(&insertion->table, is_never_taken, NULL))
 	{
@@ -213,7 +214,7 @@ insert_entities(GovInsertion *insertion, const GovRequest *request, const GovRes
 	{
 		const GovUnknown *unknown = &resolution->unknown[i];
 
-		if (unknown->fate == GOV_UNKNOWN_CREATED && !insert_entity(insertion, request, unknown))
+		if (unknown->fate == GOV_UNKNOWN_CREATED && !insert_entity(insertion, request, resolution, unknown))
 			insertion->contended = unknown;
 	}
 	gov_append_close(&insertion->table);

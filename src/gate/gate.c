@@ -35,6 +35,7 @@
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
 #include "cache/changes.h"
+#include "cache/created.h"
 #include "cache/cycle.h"
 #include "cache/own_counts.h"
 #include "cache/pending.h"
@@ -392,17 +393,23 @@ load_missing(GovGate *gate)
 /*
  * A node is out of date: the private view shows a budget that somebody else
  * has just committed, and the node does not; or a counter must not be turned
- * but loaded.  Have the node loaded again, and the private view read again.
+ * but loaded.  Or what this transaction has created may have budgets by now.
+ * Have the node loaded again, and the private view read again.
  */
 static void
 begin_again(GovGate *gate)
 {
+	const GovOwnerKey *owner = &gate->request->owner;
+
 	if (gate->is_private)
 	{
 		turn_to_tables(gate);
 		return;
 	}
-	gov_node_invalidate(&gate->request->owner, work.other_id, work.other_id_length);
+	if (gov_created_is_any() &&
+		gov_created_find(owner->owner, owner->owner_length, work.other_id, work.other_id_length, NULL) != NULL)
+		gov_changes_note_entity(owner->owner, owner->owner_length, work.other_id, work.other_id_length);
+	gov_node_invalidate(owner, work.other_id, work.other_id_length);
 	gate->knows_since = false;
 	choose_source(gate);
 }

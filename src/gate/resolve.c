@@ -110,6 +110,24 @@ find_private(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 		found->entity = found->loaded->entity;
 }
 
+/*
+ * What this transaction has created.  If others' node of the id, which says that
+ * there is none, was loaded after that, somebody may have made a default meanwhile.
+ */
+static void
+find_created(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
+{
+	const GovOwnerKey *owner = &walk->request->owner;
+	GovFreshness since;
+
+	found->entity = gov_created_find(owner->owner, owner->owner_length, id, id_length, &since);
+	if (found->entity == NULL ||
+		(found->node->loaded_changes <= since.changes && found->node->generation <= since.generation))
+		return;
+	gov_resolve_note_other(walk, id, id_length);
+	walk->is_outdated = true;
+}
+
 /* What would be created takes the place of what is not there. */
 static void
 find_would_be(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
@@ -134,8 +152,7 @@ find_known(GovWalk *walk, const char *id, uint32 id_length, GovFound *found)
 	if (walk->source->uses_private)
 		find_private(walk, id, id_length, found);
 	else if (found->entity == NULL && gov_created_is_any())
-		found->entity = gov_created_find(walk->request->owner.owner,
-										 walk->request->owner.owner_length, id, id_length);
+		find_created(walk, id, id_length, found);
 	if (found->entity == NULL && walk->has_would_be)
 		find_would_be(walk, id, id_length, found);
 }

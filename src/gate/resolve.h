@@ -168,6 +168,7 @@ typedef struct GovResolution
 								 * whose entity was built */
 	int			built_capacity;
 	GovUnknown *built;
+	GovFreshness since;			/* of what would be created */
 	bool		knows_room;		/* it was asked whether the owner has */
 	bool		has_room;		/* room for entities that uses create */
 	int			blocked;		/* index of an entity that is blocked, the one

@@ -242,6 +242,7 @@ gov_resolve_unknown(GovWalk *walk)
 		return GOV_OUTCOME_UNKNOWN;
 
 	walk->has_would_be = true;
+	out->since = walk->source->since;
 	gov_resolve_set_clear(out);
 	out->nchains = 0;
 	gov_resolve_entities(walk);

@@ -96,7 +96,7 @@ is_created(const TriggerData *trigger)
 	id = DatumGetTextPP(gov_trigger_key(trigger, trigger->tg_trigtuple, "id"));
 	return !gov_changes_has_owner(VARDATA_ANY(owner), VARSIZE_ANY_EXHDR(owner)) &&
 		gov_created_find(VARDATA_ANY(owner), VARSIZE_ANY_EXHDR(owner),
-						 VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id)) != NULL;
+						 VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), NULL) != NULL;
 }
 
 /* AFTER INSERT OR UPDATE OR DELETE, for each row of a catalog table. */
