@@ -363,19 +363,7 @@ select
             'scopeEntityIds', a.scope_entity_ids,
             'name', a.name) order by u.n), '[]')
         from unnest(r.assignment_ids) with ordinality as u (id, n)
-        cross join lateral
-        (
-            select x.id, x.entity_id, x.scope_entity_ids, x.name
-            from @extschema@.gov_assignments x
-            where x.id = u.id
-            union all
-            select c.assignment_id, c.entity_id, c.scope_entity_ids, d.name
-            from @extschema@.gov_default_counts c
-            join @extschema@.gov_default_assignments d on d.id = c.default_id
-            where c.assignment_id = u.id
-                and not c.retired
-            limit 1
-        ) a
+        join @extschema@.gov_used_assignments a on a.id = u.id
     ) as budgets
 from (select @extschema@.gov_now() as now offset 0) c
 join @extschema@.gov_reservations r on r.expires_at > c.now
