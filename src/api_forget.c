@@ -149,7 +149,11 @@ gov_forget_entity_1_1(PG_FUNCTION_ARGS)
 	gov_owner_require(owner);
 	gov_write_begin("gov_forget_entity()");
 	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
-	/* before the barrier, as in recount.c; the second keeps usage that goes from coming back */
+
+	/*
+	 * before the barrier, as in recount.c; the second keeps usage that goes
+	 * from coming back
+	 */
 	LockRelationOid(gov_catalog()->forgotten, RowExclusiveLock);
 	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
 	gov_barrier_raise(&key);

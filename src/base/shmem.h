@@ -82,6 +82,7 @@ typedef struct GovSharedEntered
 	uint64		slots[GOV_STRIPES * GOV_OWNER_SLOTS / 64];
 	LocalTransactionId transaction;
 } GovSharedEntered;
+
 /* How many entities an owner has that its uses have created; created_room.c. */
 typedef struct GovSharedCreated
 {

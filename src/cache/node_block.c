@@ -292,7 +292,7 @@ static void
 renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, const GovClaim *claim)
 {
 	bool		is_other = counter->id != anew->id ||
-		(claim->is_void && anew->window.start > DT_NOBEGIN);
+	(claim->is_void && anew->window.start > DT_NOBEGIN);
 
 	counter->alert_at = anew->alert_at;
 	if (!is_other && anew->window.start == counter->window.start &&

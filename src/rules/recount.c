@@ -402,7 +402,8 @@ gov_recount(const pg_uuid_t *assignment_id, TimestampTz since, bool is_by_tree,
 	const GovRecounted *present;
 
 	memset(result, 0, sizeof(*result));
-	LockRelationOid(gov_catalog()->forgotten, ShareLock);	/* nobody is forgotten meanwhile */
+	LockRelationOid(gov_catalog()->forgotten, ShareLock);	/* nobody is forgotten
+															 * meanwhile */
 	lock_budget(&recount);
 	require_nobody_forgotten(&recount);
 	gov_barrier_require_unused(&recount.owner_key);

@@ -104,7 +104,11 @@ static GovQuery renamings[] = {
 		" where v.owner_id = $1 and (v.entity_id = $2 or v.last_entity_id = $2)"
 	},
 	{.sql =
-		/* their counters are named after the id: others take their place, and count afresh */
+
+		/*
+		 * their counters are named after the id: others take their place, and
+		 * count afresh
+		 */
 		"with gone as ("
 		" update @gov_default_counts v set " NEW_ID("entity_id") ", " NEW_IDS("scope_entity_ids") ", retired = true"
 		" where v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])"
