@@ -318,6 +318,11 @@ where not n.retired
         when d.anchor_from = 'created_at' and isfinite(e.created_at) then ((extract(epoch from e.created_at) * 1000000)::bigint)::text
         when d.anchor_from <> 'created_at' then e.metadata ->> d.anchor_from
     end
+    -- all entities of its scope are there
+    and not exists (
+        select
+        from unnest(n.scope_entity_ids) as s (id)
+        where not exists (select from @extschema@.gov_entities x where x.owner_id = n.owner_id and x.id = s.id))
     -- an assignment in its place
     and not exists (
         select

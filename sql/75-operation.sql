@@ -687,15 +687,16 @@ begin
         left join open_hold h on h.assignment_id = b.id
         where c.held <> coalesce(h.amount, 0)
         union all
+        -- no two of them have one id
         select
             n.assignment_id,
             null,
             'default',
-            n.counter_id,
-            m.counter_id
+            count(distinct (n.owner_id, n.entity_id, n.default_id, n.scope_entity_ids)),
+            1
         from inherited n
-        cross join lateral @extschema@._gov_inherited_name(n.default_id, n.seed, n.owner_id, n.entity_id, n.scope_entity_ids, n.anchor, n.salt) m
-        where (m.assignment_id, m.counter_id) is distinct from (n.assignment_id, n.counter_id)
+        group by n.assignment_id
+        having count(distinct (n.owner_id, n.entity_id, n.default_id, n.scope_entity_ids)) > 1
     )
     select
         b.owner_id,

@@ -37,6 +37,7 @@
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
 #include "cache/changes.h"
+#include "cache/tail.h"
 #include "call/request.h"
 #include "call/write.h"
 #include "pure/bytes.h"
@@ -137,6 +138,18 @@ forget_entity(GovRename *rename)
 	gov_spi_end(&spi);
 }
 
+/*
+ * Budgets by defaults come to another node, and those whose scope names the entity
+ * have another scope: their counts are read anew.
+ */
+static void
+note_counts_move(const char *owner)
+{
+	gov_tail_note_writer();
+	gov_changes_note_owner(owner, strlen(owner));
+	gov_changes_note_deleted(owner, strlen(owner));
+}
+
 /* gov_forget_entity(owner_id text, id text, replacement text) returns text */
 Datum
 gov_forget_entity_1_1(PG_FUNCTION_ARGS)
@@ -149,16 +162,11 @@ gov_forget_entity_1_1(PG_FUNCTION_ARGS)
 	gov_owner_require(owner);
 	gov_write_begin("gov_forget_entity()");
 	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
-
-	/*
-	 * before the barrier, as in recount.c; the second keeps usage that goes
-	 * from coming back
-	 */
-	LockRelationOid(gov_catalog()->forgotten, RowExclusiveLock);
-	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
+	LockRelationOid(gov_catalog()->forgotten, RowExclusiveLock);	/* first, as in recount.c */
 	gov_barrier_raise(&key);
 	forget_entity(&rename);
 	gov_changes_note_renamed();
+	note_counts_move(owner);
 	log_forgetting(&rename);
 	gov_worker_wanted();
 	PG_RETURN_TEXT_P(rename.replacement);

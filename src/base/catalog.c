@@ -63,6 +63,7 @@ static const GovKnownRelation known[] = {
 	INDEX(default_assignments_key, "gov_default_assignments_key", default_assignments),
 	RELATION(default_counts, "gov_default_counts"),
 	INDEX(default_counts_entity, "gov_default_counts_entity_idx", default_counts),
+	INDEX(default_counts_assignment, "gov_default_counts_assignment_idx", default_counts),
 	INDEX(default_counts_counter, "gov_default_counts_counter_idx", default_counts),
 	RELATION(boosts, "gov_boosts"),
 	INDEX(boosts_budget, "gov_boosts_budget_idx", boosts),

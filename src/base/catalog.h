@@ -37,6 +37,7 @@ typedef struct GovCatalog
 	Oid			default_counts;
 	Oid			default_counts_entity;	/* index on (owner_id, entity_id);
 										 * invalid when dropped */
+	Oid			default_counts_assignment;	/* index on (assignment_id); likewise */
 	Oid			default_counts_counter; /* index on (counter_id); likewise */
 	Oid			boosts;			/* invalid in an older extension */
 	Oid			boosts_budget;	/* index on (owner_id, entity_id, valid_until) */

@@ -107,8 +107,9 @@ name_budget(const GovInheritedKey *key, pg_uuid_t *id)
 	id->data[8] = (id->data[8] & 0x3f) | 0x80;
 }
 
-static int64
-name_counter(const pg_uuid_t *id, int64 seed)
+/* The counter of an inherited budget while its default has this seed. */
+int64
+gov_inherited_counter(const pg_uuid_t *id, int64 seed)
 {
 	pg_cryptohash_ctx *hash = begin_hash();
 	uint64		prefix = pg_hton64((uint64) seed);
@@ -127,6 +128,6 @@ void
 gov_inherited_name(const GovInheritedKey *key, pg_uuid_t *id, int64 *counter_id)
 {
 	name_budget(key, id);
-	*counter_id = name_counter(id, key->seed);
+	*counter_id = gov_inherited_counter(id, key->seed);
 	Assert(*counter_id < 0);
 }

@@ -22,6 +22,7 @@ typedef struct GovInheritedKey
 	int32		salt;			/* how many of them were retired before */
 } GovInheritedKey;
 
+extern int64 gov_inherited_counter(const pg_uuid_t *id, int64 seed);
 extern void gov_inherited_name(const GovInheritedKey *key, pg_uuid_t *id, int64 *counter_id);
 
 #endif							/* GOV_INHERITED_H */

@@ -176,7 +176,16 @@ keep_count(GovCountRows *counts, Relation rel, HeapTuple tuple)
 		counts->items = counts->items == NULL ? palloc(sizeof(GovCountRow) * counts->capacity) :
 			repalloc_huge(counts->items, sizeof(GovCountRow) * counts->capacity);
 	}
-	counts->items[counts->count++] = (GovCountRow) {.default_id = *DatumGetUUIDP(values[GOV_COUNT_DEFAULT_ID]), .scope = PointerGetDatum(DatumGetArrayTypeP(values[GOV_COUNT_SCOPE_ENTITY_IDS])), .counter_id = DatumGetInt64(values[GOV_COUNT_COUNTER_ID]), .salt = DatumGetInt32(values[GOV_COUNT_SALT]), .is_retired = DatumGetBool(values[GOV_COUNT_RETIRED])};
+	counts->items[counts->count++] = (GovCountRow) {
+		.default_id = *DatumGetUUIDP(values[GOV_COUNT_DEFAULT_ID]),
+		.scope = PointerGetDatum(DatumGetArrayTypeP(values[GOV_COUNT_SCOPE_ENTITY_IDS])),
+		.seed = DatumGetInt64(values[GOV_COUNT_SEED]),
+		.anchor = nulls[GOV_COUNT_ANCHOR] ? NULL : DatumGetTextPP(values[GOV_COUNT_ANCHOR]),
+		.salt = DatumGetInt32(values[GOV_COUNT_SALT]),
+		.assignment_id = *DatumGetUUIDP(values[GOV_COUNT_ASSIGNMENT_ID]),
+		.counter_id = DatumGetInt64(values[GOV_COUNT_COUNTER_ID]),
+		.is_retired = DatumGetBool(values[GOV_COUNT_RETIRED])
+	};
 }
 
 /* Read the rows of an entity; rel may be NULL. */
@@ -201,28 +210,21 @@ gov_load_read_counts(const GovLoad *load, Relation rel, Datum id, GovCountRows *
 	systable_endscan(scan);
 }
 
-/* Is the counter that of a budget which another entity had? */
+/* Has some budget that was used this id? */
 bool
-gov_load_is_others_count(Datum id, int64 counter_id)
+gov_load_is_name_taken(const pg_uuid_t *id)
 {
 	Relation	rel = table_open(gov_catalog()->default_counts, AccessShareLock);
-	Oid			index = gov_catalog()->default_counts_counter;
+	Oid			index = gov_catalog()->default_counts_assignment;
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		is_others = false;
+	bool		is_taken;
 
-	ScanKeyInit(&key, GOV_COUNT_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(counter_id));
+	ScanKeyInit(&key, GOV_COUNT_ASSIGNMENT_ID + 1, BTEqualStrategyNumber, F_UUID_EQ,
+				UUIDPGetDatum(id));
 	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 1, &key);
-	while (!is_others && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool		isnull;
-		Datum		entity = heap_getattr(tuple, GOV_COUNT_ENTITY_ID + 1, RelationGetDescr(rel), &isnull);
-
-		is_others = !gov_bytes_same(DatumGetTextPP(entity), DatumGetTextPP(id));
-	}
+	is_taken = HeapTupleIsValid(systable_getnext(scan));
 	systable_endscan(scan);
 	table_close(rel, NoLock);
-	return is_others;
+	return is_taken;
 }

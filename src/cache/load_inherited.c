@@ -11,8 +11,9 @@
  *
  *		The rows of gov_default_counts say which of them were used, so that who
  *		charges one need not say so again, and which were retired, whose counters
- *		must not come back.  The counter of an entity that was forgotten has a row
- *		with another id (rules/rename.c), and does not come back either.
+ *		must not come back.  One that was used has the names that its row says: an
+ *		entity that was forgotten keeps those that its former id gave
+ *		(rules/rename.c), and who has that id next gets others.
  *
  * INVARIANTS
  *		A default that is made or changed makes all nodes of its owner stale, or
@@ -64,14 +65,32 @@ find_salt(const GovCountRows *counts, const GovInheritedKey *key)
 }
 
 static bool
-has_count(const GovCountRows *counts, int64 counter_id)
+has_anchor(const GovCountRow *row, const text *anchor)
 {
+	return row->anchor == NULL || anchor == NULL ? row->anchor == anchor :
+		gov_bytes_same(row->anchor, anchor);
+}
+
+/*
+ * The row of a budget that was used and not retired, that with the present seed if
+ * there is one; NULL if it was not used.
+ */
+static const GovCountRow *
+find_used(const GovCountRows *counts, const GovInheritedKey *key)
+{
+	const GovCountRow *found = NULL;
+
 	for (int i = 0; i < counts->count; i++)
 	{
-		if (!counts->items[i].is_retired && counts->items[i].counter_id == counter_id)
-			return true;
+		const GovCountRow *row = &counts->items[i];
+
+		if (!row->is_retired && row->salt >= key->salt && has_anchor(row, key->anchor) &&
+			gov_uuid_is(&row->default_id, &key->default_id) &&
+			gov_load_are_same_lists(row->scope, key->scope) &&
+			(found == NULL || row->seed == key->seed))
+			found = row;
 	}
-	return false;
+	return found;
 }
 
 /* ---------------------------------------------------------------- anchors */
@@ -161,6 +180,18 @@ static const struct
 	{GOV_ASSIGNMENT_UPDATED_AT, GOV_DEFAULT_UPDATED_AT}
 };
 
+/* Name a budget that was not used.  Who was forgotten has kept the names that the former id gave. */
+static void
+choose_name(GovInheritedKey *key, pg_uuid_t *id, int64 *counter_id)
+{
+	gov_inherited_name(key, id, counter_id);
+	while (gov_load_is_name_taken(id))
+	{
+		key->salt++;
+		gov_inherited_name(key, id, counter_id);
+	}
+}
+
 /* What the budget is, and is named. */
 static void
 name_budget(const GovLoad *load, const GovDefault *from, const GovRow *entity, const GovCountRows *counts,
@@ -176,17 +207,28 @@ name_budget(const GovLoad *load, const GovDefault *from, const GovRow *entity, c
 	};
 	pg_uuid_t  *budget_id = palloc(sizeof(pg_uuid_t));
 	int64		counter_id;
+	const GovCountRow *used;
 
 	key.salt = find_salt(counts, &key);
-	gov_inherited_name(&key, budget_id, &counter_id);
-	while (!has_count(counts, counter_id) && gov_load_is_others_count(id, counter_id))
+	used = find_used(counts, &key);
+	if (used != NULL)
 	{
-		key.salt++;
-		gov_inherited_name(&key, budget_id, &counter_id);
+		key.salt = used->salt;
+		*budget_id = used->assignment_id;
+		counter_id = used->seed == key.seed ? used->counter_id :
+			gov_inherited_counter(budget_id, key.seed);
 	}
+	else
+		choose_name(&key, budget_id, &counter_id);
 	values[GOV_ASSIGNMENT_ID] = UUIDPGetDatum(budget_id);
 	values[GOV_ASSIGNMENT_COUNTER_ID] = Int64GetDatum(counter_id);
-	*inherited = (GovInheritedRow) {.default_id = key.default_id, .seed = key.seed, .anchor = key.anchor, .salt = key.salt, .wants_row = !has_count(counts, counter_id)};
+	*inherited = (GovInheritedRow) {
+		.default_id = key.default_id,
+		.seed = key.seed,
+		.anchor = key.anchor,
+		.salt = key.salt,
+		.wants_row = used == NULL || used->seed != key.seed
+	};
 }
 
 /* The budget that an entity has by a default, as gov_assignments would have it. */

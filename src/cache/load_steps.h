@@ -98,8 +98,11 @@ typedef struct GovCountRow
 {
 	pg_uuid_t	default_id;
 	Datum		scope;
-	int64		counter_id;
+	int64		seed;
+	text	   *anchor;			/* NULL: nothing */
 	int32		salt;
+	pg_uuid_t	assignment_id;
+	int64		counter_id;
 	bool		is_retired;
 } GovCountRow;
 
@@ -191,7 +194,7 @@ extern bool gov_load_open_defaults(GovDefaultTables *tables);
 extern void gov_load_close_defaults(GovDefaultTables *tables);
 extern void gov_load_read_defaults(GovLoad *load, Relation rel, Datum type);
 extern void gov_load_read_counts(const GovLoad *load, Relation rel, Datum id, GovCountRows *counts);
-extern bool gov_load_is_others_count(Datum id, int64 counter_id);
+extern bool gov_load_is_name_taken(const pg_uuid_t *id);
 
 /* load_inherited.c */
 extern void gov_load_inherited(GovLoad *load, const GovDefaultTables *tables,

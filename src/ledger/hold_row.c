@@ -261,8 +261,12 @@ read_budgets(GovHold *holds, int count, MemoryContext context)
 		hold->budgets = MemoryContextAlloc(context, sizeof(GovHoldBudget) * Max(most, 1));
 		for (; row < nrows && DatumGetInt64(gov_spi_value(row, 1, &isnull)) <= ends[i]; row++)
 		{
-			GovHoldBudget *budget = &hold->budgets[hold->nbudgets++];
+			GovHoldBudget *budget;
 
+			Assert(hold->nbudgets < most);	/* an id is that of one budget */
+			if (hold->nbudgets >= most)
+				continue;
+			budget = &hold->budgets[hold->nbudgets++];
 			budget->id = *DatumGetUUIDP(gov_spi_value(row, 2, &isnull));
 			budget->entity_id = MemoryContextStrdup(context, gov_spi_text(row, 3));
 		}

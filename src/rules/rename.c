@@ -104,21 +104,8 @@ static GovQuery renamings[] = {
 		" where v.owner_id = $1 and (v.entity_id = $2 or v.last_entity_id = $2)"
 	},
 	{.sql =
-
-		/*
-		 * their counters are named after the id: others take their place, and
-		 * count afresh
-		 */
-		"with gone as ("
-		" update @gov_default_counts v set " NEW_ID("entity_id") ", " NEW_IDS("scope_entity_ids") ", retired = true"
+		"update @gov_default_counts v set " NEW_ID("entity_id") ", " NEW_IDS("scope_entity_ids")
 		" where v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])"
-		" returning v.assignment_id),"
-		" budget as ("
-		" select distinct g.assignment_id from gone g"
-		" where not exists (select from @gov_assignments a where a.id = g.assignment_id)),"
-		" usage as ("
-		" delete from @gov_usage u using budget b where u.owner_id = $1 and u.assignment_id = b.assignment_id)"
-		"delete from @gov_alerts a using budget b where a.assignment_id = b.assignment_id"
 	},
 	{.sql =
 		/* events have the id until they are rewritten: both count meanwhile */

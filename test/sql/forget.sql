@@ -52,7 +52,7 @@ $$;
 
 select is_duplicate from gov_ingest('gone', 'tokens', 10, '{"userId": "ann", "requestId": "ann"}', '{gpt}', 'use-1');
 select is_duplicate from gov_ingest('gone', 'tokens', 5, '{"modelId": "gpt"}', '{bot}', 'use-2');
-call helper.roll_up();
+select events_left from gov_maintain();
 select is_duplicate from gov_ingest('gone', 'tokens', 3, '{"userId": "ann", "n": 1, "teamId": "ann"}', null, 'use-3');
 select is_granted from gov_reserve('gone', 'tokens', 4, '{"userId": "ann"}', '{ann,gpt}', 'hold-1');
 select event_id as use from gov_ingest('gone', 'tokens', 2, null, '{ann}') \gset
@@ -88,7 +88,7 @@ call helper.forget();
 select * from helper.traces('gone', 'ann');
 select amount, entity_ids, dimensions, request_hash is null as unknown_call from gov_events where owner_id = 'gone' order by id;
 select helper.usage('gone', 'tokens', '{bot,gpt}');
-call helper.roll_up();
+select events_left from gov_maintain();
 select entity_id, trim_scale(sum(amount)) as amount, sum(event_count) as events from gov_usage_by_time where owner_id = 'gone' group by 1 order by 1;
 select group_key, amount, event_count from gov_attribution('gone', 'tokens', '{user}', '-infinity', 'infinity');
 select * from gov_verify('gone');
@@ -100,7 +100,7 @@ insert into gov_entities (owner_id, id, type_id, parent_id) values ('gone', 'ben
 insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('gone', 'ben', 'tokens', 10);
 select is_duplicate from gov_ingest('gone', 'tokens', 6, '{"userId": "ben"}');
 call helper.forget();
-call helper.roll_up();
+select events_left from gov_maintain();
 select helper.usage('gone', 'tokens', '{ben}');
 select group_key, amount from gov_attribution('gone', 'tokens', '{user}', '-infinity', 'infinity') order by 1;
 select entity_id, trim_scale(sum(amount)) from gov_usage_by_time where owner_id = 'gone' and entity_id in ('ben', 'p-2') group by 1;
@@ -153,3 +153,40 @@ select id from gov_entities where owner_id = 'gone' and id in ('cyd', 'p-5');
 select * from gov_verify('gone');
 select gov_delete_owner('gone');
 drop schema helper cascade;
+
+-- Budgets by defaults go on, with usage and holds, also those whose scope names the entity; who has the id next counts by himself.
+insert into gov_default_assignments (type_id, capability_id, scope_type_ids, usage_limit, cadence) values ('user', 'tokens', '{}', 50, 'P100Y'), ('user', 'tokens', '{model}', 40, 'P100Y');
+insert into gov_entities (owner_id, id, type_id) values ('kept', 'ann', 'user'), ('kept', 'gpt', 'model');
+create function pg_temp.left(entities text[]) returns text
+language sql
+as $$
+    select string_agg(n ->> 'entityId' || coalesce(nullif(n ->> 'scopeEntityIds', '[]'), '') || ' ' || coalesce(n ->> 'currentUsage', '') || '+' || (n ->> 'reservedUsage') || '/' || (n ->> 'usageLimit'), ' ' order by n ->> 'scopeEntityIds')
+    from gov_headroom('kept', 'tokens', 0, null, entities) h,
+        lateral (select jsonb_build_object('entityId', h.entity_id, 'scopeEntityIds', h.scope_entity_ids, 'currentUsage', trim_scale(h.current_usage), 'reservedUsage', trim_scale(h.reserved_usage), 'usageLimit', h.usage_limit)) as x (n)
+$$;
+select is_granted from gov_consume('kept', 'tokens', 10, null, '{ann,gpt}');
+select reservation_id from gov_reserve('kept', 'tokens', 5, null, '{ann,gpt}') \gset
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ('kept', 'ann', 'tokens', 60, 'P100Y');
+select gov_forget_entity('kept', 'gpt', 'mx'), gov_forget_entity('kept', 'ann', 'x');
+select pg_temp.left('{x,mx}');
+insert into gov_entities (owner_id, id, type_id) values ('kept', 'ann', 'user'), ('kept', 'gpt', 'model');
+select pg_temp.left('{ann,gpt}'), pg_temp.left('{x,gpt}'), pg_temp.left('{ann,mx}');
+select is_granted from gov_consume('kept', 'tokens', 7, null, '{ann,gpt}');
+select is_granted from gov_consume('kept', 'tokens', 3, null, '{x,gpt}');
+select is_duplicate from gov_settle(:'reservation_id', 4);
+select pg_temp.left('{x,mx}'), pg_temp.left('{ann,gpt}'), pg_temp.left('{x,gpt}');
+delete from gov_assignments where owner_id = 'kept';
+select pg_temp.left('{x,mx}');
+update gov_default_assignments set cadence = 'P99Y';
+select pg_temp.left('{x,mx}'), pg_temp.left('{ann,gpt}');
+select is_granted from gov_consume('kept', 'tokens', 1, null, '{x,mx}'), gov_consume('kept', 'tokens', 2, null, '{ann,gpt}') as a (n);
+select count(*) from gov_maintain();
+select gov_drop_cache();
+select pg_temp.left('{x,mx}'), pg_temp.left('{ann,gpt}');
+set governance.use_cache = off;
+select pg_temp.left('{x,mx}'), pg_temp.left('{ann,gpt}');
+reset governance.use_cache;
+select count(distinct assignment_id) from gov_default_counts where owner_id = 'kept';
+select * from gov_verify('kept');
+select gov_delete_owner('kept');
+delete from gov_default_assignments;
