@@ -52,7 +52,7 @@ $$;
 
 select is_duplicate from gov_ingest('gone', 'tokens', 10, '{"userId": "ann", "requestId": "ann"}', '{gpt}', 'use-1');
 select is_duplicate from gov_ingest('gone', 'tokens', 5, '{"modelId": "gpt"}', '{bot}', 'use-2');
-select events_left from gov_maintain();
+call helper.roll_up();
 select is_duplicate from gov_ingest('gone', 'tokens', 3, '{"userId": "ann", "n": 1, "teamId": "ann"}', null, 'use-3');
 select is_granted from gov_reserve('gone', 'tokens', 4, '{"userId": "ann"}', '{ann,gpt}', 'hold-1');
 select event_id as use from gov_ingest('gone', 'tokens', 2, null, '{ann}') \gset
@@ -88,7 +88,7 @@ call helper.forget();
 select * from helper.traces('gone', 'ann');
 select amount, entity_ids, dimensions, request_hash is null as unknown_call from gov_events where owner_id = 'gone' order by id;
 select helper.usage('gone', 'tokens', '{bot,gpt}');
-select events_left from gov_maintain();
+call helper.roll_up();
 select entity_id, trim_scale(sum(amount)) as amount, sum(event_count) as events from gov_usage_by_time where owner_id = 'gone' group by 1 order by 1;
 select group_key, amount, event_count from gov_attribution('gone', 'tokens', '{user}', '-infinity', 'infinity');
 select * from gov_verify('gone');
@@ -100,7 +100,7 @@ insert into gov_entities (owner_id, id, type_id, parent_id) values ('gone', 'ben
 insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('gone', 'ben', 'tokens', 10);
 select is_duplicate from gov_ingest('gone', 'tokens', 6, '{"userId": "ben"}');
 call helper.forget();
-select events_left from gov_maintain();
+call helper.roll_up();
 select helper.usage('gone', 'tokens', '{ben}');
 select group_key, amount from gov_attribution('gone', 'tokens', '{user}', '-infinity', 'infinity') order by 1;
 select entity_id, trim_scale(sum(amount)) from gov_usage_by_time where owner_id = 'gone' and entity_id in ('ben', 'p-2') group by 1;
