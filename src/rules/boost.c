@@ -11,7 +11,9 @@
  *
  *		Judged after the row is written, so that row-level security and the
  *		constraints have judged it before: nobody learns from here what another
- *		owner has.  Judged under the latest snapshot, because at REPEATABLE READ
+ *		owner has.  pg_dump writes boosts before defaults, so a session that checks no
+ *		function bodies, as the one that restores a dump, may add boosts of budgets
+ *		that are not there yet.  Judged under the latest snapshot, because at REPEATABLE READ
  *		the transaction's own does not see what others have added since it began.
  *
  * LOCKING
@@ -30,6 +32,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -190,14 +193,21 @@ raise_no_limit(const TriggerData *trigger, Datum *args)
 			 errtable(trigger->tg_relation)));
 }
 
-/* Find the budget that a row names; refuses one that is not there.  Has it a limit? */
+/* Find the budget that a row names; false if there is none. */
+static bool
+is_there(GovQuery *query, GovQuery *or_inherited, Datum *args)
+{
+	return gov_spi_modify(query, args, NULL) > 0 ||
+		(gov_load_has_defaults() && gov_spi_modify(or_inherited, args, NULL) > 0);
+}
+
+/* The same; refuses one that is not there.  Has it a limit? */
 static bool
 find_budget(const TriggerData *trigger, GovQuery *query, GovQuery *or_inherited, Datum *args)
 {
 	bool		isnull;
 
-	if (gov_spi_modify(query, args, NULL) == 0 &&
-		(!gov_load_has_defaults() || gov_spi_modify(or_inherited, args, NULL) == 0))
+	if (!is_there(query, or_inherited, args))
 		raise_no_budget(trigger, args);
 	return DatumGetBool(gov_spi_value(0, 1, &isnull));
 }
@@ -241,6 +251,12 @@ gov_boost_bounded_1_1(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	read_key(trigger, row, args);
 	gov_spi_begin(&spi);
+	if (!check_function_bodies && !is_there(&budget_query, &inherited_query, args))
+	{
+		/* a dump has boosts before the defaults that their budgets are by */
+		gov_spi_end(&spi);
+		return PointerGetDatum(NULL);
+	}
 	has_limit = find_budget(trigger, &locked_budget_query, &locked_inherited_query, args);
 	if (end_of(trigger, row) > DatumGetTimestampTz(args[MOMENT]))
 	{

@@ -31,6 +31,8 @@ $node->safe_psql('postgres', q{
 	update gov_assignments set call_limit = 1000.5 where entity_id = 'later';
 	insert into gov_entity_types (id, attribution_keys, on_unknown, parent_key) values ('guest', '{guest}', 'create', 'agentId'), ('toy', '{toy}', 'deny', null);
 	select gov_ingest('acme', 'tokens', 1, '{"guest": "dumped guest", "agentId": "agent-1"}');
+	insert into gov_default_assignments (type_id, capability_id, usage_limit, cadence) values ('guest', 'tokens', 50, 'P50Y');
+	select gov_boost('acme', 'dumped guest', 'tokens', 4);
 	select gov_block('acme', 'agent-29', '2099-12-31', 'a dumped reason'), gov_block('acme', 'agent-28');
 	select gov_boost('acme', 'later', 'tokens', 20, reason => 'dumped'), gov_boost('acme', 'later', 'tokens', 5, '2099-12-31');
 	insert into gov_boosts (owner_id, entity_id, capability_id, amount, valid_from, valid_until) values ('acme', 'later', 'tokens', 1, '2020-01-01', '2020-02-01');
