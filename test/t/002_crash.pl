@@ -75,8 +75,15 @@ sub load_until
 sub kill_backend
 {
 	my ($where) = @_;
-	my $pid = $node->safe_psql('postgres',
-		"select pid from pg_stat_activity where $where limit 1");
+	my $deadline = time() + 60;
+	my $pid = '';
+
+	# it may be between two statements just now
+	while ($pid eq '')
+	{
+		die "nobody to kill: $where\n" if time() > $deadline;
+		$pid = $node->safe_psql('postgres', "select pid from pg_stat_activity where $where limit 1");
+	}
 
 	is(kill(9, $pid), 1, "killed process $pid");
 	return;
