@@ -158,7 +158,8 @@ foreach my $call (
 	$session->query_safe($statement);
 	is(kill(9, $backend), 1, "$name: killed");
 	eval { $session->{run}->finish };
-	$node->poll_query_until('postgres', 'select true') or die 'the server does not come back';
+	# until it has come back, the one that was killed is still listed
+	$node->poll_query_until('postgres', "select count(*) = 0 from pg_stat_activity where pid = $backend") or die 'the server does not come back';
 	is(state($hold), 'open', "$name, killed: the hold");
 	is_counted(0, 4, "$name, killed");
 	is($node->safe_psql('postgres', "select gov_release('$hold')"), 't', "$name, killed: released");
