@@ -12,7 +12,8 @@ use Test::More;
 use GovTest;
 use GovGrowth;
 
-my $node = gov_node('rollup', conf => "autovacuum = off\ngovernance.rollup_interval = -1");
+# windows that end are not merged: 101_usage_merge has that
+my $node = gov_node('rollup', conf => "autovacuum = off\ngovernance.rollup_interval = -1\ngovernance.usage_merge_after = 0");
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
@@ -71,7 +72,9 @@ my $use = q{
 	from generate_series(1, 3000) n};
 sql($use);
 all_is_as_recorded('once');
-sql($use);
+# a minute later, when some of them are of other hours
+(my $later = $use) =~ s/now\(\) - n/now() + interval '1 minute' - n/;
+sql($later);
 all_is_as_recorded('on top of what there is');
 ok(sql('select count(*) > 500 from gov_usage_hourly'), 'there is something to look at');
 foreach my $grain (qw(15min 1h 30min 1h))
