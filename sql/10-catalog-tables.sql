@@ -206,6 +206,9 @@ create table @extschema@.gov_assignments
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     call_limit numeric,
+    is_pool boolean not null default false,
+    debt_limit numeric not null default 0,
+    debt_counter_id bigint,
 
     constraint gov_assignments_pkey primary key (id),
     constraint gov_assignments_key unique (owner_id, entity_id, capability_id, scope_entity_ids, name),
@@ -245,7 +248,12 @@ create table @extschema@.gov_assignments
         check (cardinality(alert_thresholds) <= 10
             and array_position(alert_thresholds, null) is null
             and 1 <= all (alert_thresholds)
-            and 1000000000000000000 > all (alert_thresholds))
+            and 1000000000000000000 > all (alert_thresholds)),
+    constraint gov_assignments_is_pool_check
+        check (not is_pool
+            or usage_limit is null and cadence is null and not strict_allocation and coalesce(alert_thresholds, '{}') = '{}'),
+    constraint gov_assignments_debt_limit_check
+        check (debt_limit = 0 or is_pool and debt_limit > 0 and debt_limit < 1000000000000000000)
 )
 using heap
 -- Room for new versions of rows on their page: a changed limit then seldom makes an entry in each index.
@@ -263,6 +271,13 @@ create index gov_assignments_scope_entity_ids_idx on @extschema@.gov_assignments
 -- The strict budgets of an owner, and of an entity: most have none.
 create index gov_assignments_strict on @extschema@.gov_assignments (owner_id, entity_id)
     where strict_allocation;
+
+-- The pools of an owner: most have none.
+create index gov_assignments_pools on @extschema@.gov_assignments (owner_id, entity_id)
+    where is_pool;
+
+create unique index gov_assignments_debt_counter on @extschema@.gov_assignments (debt_counter_id)
+    where debt_counter_id is not null;
 
 comment on table @extschema@.gov_assignments is 'budgets: how much of a capability an entity may use per window, optionally only in a scope';
 comment on column @extschema@.gov_assignments.id is 'drawn by the extension where it is not given or nil';
@@ -283,6 +298,9 @@ comment on column @extschema@.gov_assignments.counter_id is 'names the counter; 
 comment on column @extschema@.gov_assignments.created_at is 'when the row was made';
 comment on column @extschema@.gov_assignments.updated_at is 'when a value of the row last changed';
 comment on column @extschema@.gov_assignments.call_limit is 'the most that one call may use, whatever is left, exact to 9 decimals; null = as much as is left (since 1.1.0)';
+comment on column @extschema@.gov_assignments.is_pool is 'true: what it may use is what gov_grants grants, and each use draws from grants; it has neither limit nor cadence of its own (since 1.1.0)';
+comment on column @extschema@.gov_assignments.debt_limit is 'of a pool: how far consume and reserve may go past what is granted, exact to 9 decimals; ingest and settle are not bounded by it (since 1.1.0)';
+comment on column @extschema@.gov_assignments.debt_counter_id is 'of a pool: names the count of what no grant has paid, drawn by the extension (since 1.1.0)';
 comment on constraint gov_assignments_entity_id_fkey on @extschema@.gov_assignments is 'A budget belongs to an entity of the owner that exists; gov_upsert_entities() creates one.';
 comment on constraint gov_assignments_capability_id_fkey on @extschema@.gov_assignments is 'A budget limits a capability that exists; gov_upsert_capabilities() creates one.';
 comment on constraint gov_assignments_owner_id_check on @extschema@.gov_assignments is 'An owner is 1 to 255 characters without control characters.';
@@ -298,6 +316,8 @@ comment on constraint gov_assignments_timezone_check on @extschema@.gov_assignme
 comment on constraint gov_assignments_enforcement_check on @extschema@.gov_assignments is 'Enforcement is "hard" or "soft".';
 comment on constraint gov_assignments_strict_allocation_check on @extschema@.gov_assignments is 'Only a node-wide budget, with no scope, can have strict allocation.';
 comment on constraint gov_assignments_alert_thresholds_check on @extschema@.gov_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
+comment on constraint gov_assignments_is_pool_check on @extschema@.gov_assignments is 'A pool has no limit, cadence, strict allocation or alert thresholds: its grants say how much, and until when.';
+comment on constraint gov_assignments_debt_limit_check on @extschema@.gov_assignments is 'A debt limit is a number of 0 or more with at most 18 digits before the point; only a pool has one other than 0.';
 
 create table @extschema@.gov_default_assignments
 (
@@ -395,6 +415,73 @@ comment on constraint gov_default_assignments_anchor_from_check on @extschema@.g
 comment on constraint gov_default_assignments_timezone_check on @extschema@.gov_default_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
 comment on constraint gov_default_assignments_enforcement_check on @extschema@.gov_default_assignments is 'Enforcement is "hard" or "soft".';
 comment on constraint gov_default_assignments_alert_thresholds_check on @extschema@.gov_default_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
+
+-- What pools may use. Uses draw from grants; how much is in gov_events and gov_grant_usage.
+create table @extschema@.gov_grants
+(
+    id uuid not null default gen_random_uuid(),
+    owner_id text collate "C" not null,
+    assignment_id uuid not null,
+    amount numeric not null,
+    priority integer not null default 100,
+    effective_at timestamptz not null default now(),
+    expires_at timestamptz,
+    category text collate "C",
+    reference text collate "C",
+    voided_at timestamptz,
+    entity_id text collate "C" not null default '',
+    counter_id bigint not null default 0,
+    closed_at timestamptz,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_grants_pkey primary key (id),
+    constraint gov_grants_reference_key unique (owner_id, reference),
+    constraint gov_grants_counter_id_key unique (counter_id),
+    constraint gov_grants_amount_check
+        check (amount > 0 and amount < 1000000000000000000),
+    constraint gov_grants_effective_at_check
+        check (isfinite(effective_at)),
+    constraint gov_grants_expires_at_check
+        check (expires_at is null or isfinite(expires_at) and expires_at > effective_at),
+    constraint gov_grants_category_check
+        check (length(category) between 1 and 255 and category !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_grants_reference_check
+        check (length(reference) between 1 and 255 and reference !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_grants_voided_at_check
+        check (isfinite(voided_at))
+)
+using heap;
+
+-- Those of a pool that may still be drawn from: of those that are used up there may be many.
+create index gov_grants_open on @extschema@.gov_grants (assignment_id)
+    where closed_at is null;
+
+create index gov_grants_assignment_idx on @extschema@.gov_grants (owner_id, assignment_id);
+
+comment on table @extschema@.gov_grants is 'what pools may use, from when to when; gov_grant_balances shows what is left of each (since 1.1.0)';
+comment on column @extschema@.gov_grants.id is 'its id, drawn where it is not given';
+comment on column @extschema@.gov_grants.owner_id is 'one of the vendor''s customers; does not change';
+comment on column @extschema@.gov_grants.assignment_id is 'the pool; does not change';
+comment on column @extschema@.gov_grants.amount is 'what it grants, in the capability''s unit, exact to 9 decimals; does not change';
+comment on column @extschema@.gov_grants.priority is 'lower ones are drawn from first';
+comment on column @extschema@.gov_grants.effective_at is 'from when on it may be drawn from, and pays debt; does not change';
+comment on column @extschema@.gov_grants.expires_at is 'until when, exclusive: what is left then is forfeited; null: it does not expire';
+comment on column @extschema@.gov_grants.category is 'such as bought or promotional, for people and reports';
+comment on column @extschema@.gov_grants.reference is 'unique per owner, such as the id of a payment: makes a top-up harmless to repeat; null: none; does not change';
+comment on column @extschema@.gov_grants.voided_at is 'when what was left of it was taken back; null: it was not; does not change once it is set';
+comment on column @extschema@.gov_grants.entity_id is 'the entity whose pool it is, kept by the extension';
+comment on column @extschema@.gov_grants.counter_id is 'names the count of what was drawn from it, drawn by the extension';
+comment on column @extschema@.gov_grants.closed_at is 'when the worker has found that nothing more can be drawn from it; null: it may be';
+comment on column @extschema@.gov_grants.created_at is 'when the row was made';
+comment on column @extschema@.gov_grants.updated_at is 'when a value of the row last changed';
+comment on constraint gov_grants_reference_key on @extschema@.gov_grants is 'A reference names one grant of an owner.';
+comment on constraint gov_grants_amount_check on @extschema@.gov_grants is 'The amount of a grant is a number of more than 0 with at most 18 digits before the point.';
+comment on constraint gov_grants_effective_at_check on @extschema@.gov_grants is 'A grant takes effect at a finite time.';
+comment on constraint gov_grants_expires_at_check on @extschema@.gov_grants is 'A grant expires after it takes effect, at a finite time, or not at all (null).';
+comment on constraint gov_grants_category_check on @extschema@.gov_grants is 'A category is 1 to 255 characters without control characters, or null.';
+comment on constraint gov_grants_reference_check on @extschema@.gov_grants is 'A reference is 1 to 255 characters without control characters, or null.';
+comment on constraint gov_grants_voided_at_check on @extschema@.gov_grants is 'The time of voiding is finite.';
 
 create table @extschema@.gov_boosts
 (

@@ -20,6 +20,7 @@ create table @extschema@.gov_events
     window_starts timestamptz[] not null default '{}',
     window_ends timestamptz[] not null default '{}',
     reverses bigint,
+    draws numeric[],
 
     constraint gov_events_pkey primary key (id)
 )
@@ -55,6 +56,7 @@ comment on column @extschema@.gov_events.counter_ids is 'the counters that it wa
 comment on column @extschema@.gov_events.window_starts is 'for each of counter_ids the start of the window charged';
 comment on column @extschema@.gov_events.window_ends is 'for each of counter_ids the end of the window charged, exclusive';
 comment on column @extschema@.gov_events.reverses is 'the event of which it gives something back, whose entities, dimensions and time it has; null for all others; gov_reverse() (since 1.1.0)';
+comment on column @extschema@.gov_events.draws is 'what it drew from grants of pools: rows of a counter (gov_grants.counter_id, or debt_counter_id of a pool) and an amount. What pays an earlier debt stands before what it drew itself; null: it was charged to no pool. gov_event_draws shows it (since 1.1.0)';
 
 -- A rollup updates many rows of a page at once. Where there is room for another version of each, no index is touched, and the
 -- next one takes the room back; with less, every update writes all indexes, and the table grows to many times its size.
@@ -95,6 +97,29 @@ comment on column @extschema@.gov_usage.event_count is 'how many events that wer
 comment on column @extschema@.gov_usage.pruned_amount is 'the part of amount whose ledger rows retention has deleted';
 comment on column @extschema@.gov_usage.pruned_count is 'the part of event_count whose ledger rows retention has deleted';
 comment on column @extschema@.gov_usage.merged_windows is 'of how many rows this one was made, for windows that started on one day; 1: it was looked at and stays as it is; null: it may still be merged (since 1.1.0)';
+
+-- Written by the rollup, as gov_usage is.
+create table @extschema@.gov_grant_usage
+(
+    counter_id bigint not null,
+    owner_id text collate "C" not null,
+    amount numeric not null,
+    last_at timestamptz not null,
+    pruned_amount numeric not null default 0,
+
+    constraint gov_grant_usage_pkey primary key (counter_id)
+)
+using heap
+with (fillfactor = 45);
+
+create index gov_grant_usage_owner_idx on @extschema@.gov_grant_usage (owner_id);
+
+comment on table @extschema@.gov_grant_usage is 'what was drawn from each grant, and what each pool owes, up to the rollup''s watermark (since 1.1.0)';
+comment on column @extschema@.gov_grant_usage.counter_id is 'gov_grants.counter_id, or debt_counter_id of a pool';
+comment on column @extschema@.gov_grant_usage.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_grant_usage.amount is 'what was drawn from the grant; or what no grant has paid, below 0 for what was given back and belongs to no grant';
+comment on column @extschema@.gov_grant_usage.last_at is 'when the last of it was recorded; of a debt, when it last grew';
+comment on column @extschema@.gov_grant_usage.pruned_amount is 'the part of amount whose ledger rows retention has deleted';
 
 -- A row is of one grain: an hour, or the part of it that governance.usage_grain said when it was first rolled up. Grains of
 -- different lengths may lie side by side. Their hour is a column of its own, so that gov_usage_hourly finds hours by the index.

@@ -170,6 +170,158 @@ $$;
 comment on function @extschema@.gov_keep_boost() is
     'trigger: sorts the scope, rounds the amount to 9 decimals, keeps the times';
 
+create function @extschema@.gov_keep_grant()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    new.amount := trim_scale(round(new.amount, 9));
+    if tg_op = 'UPDATE' then
+        if old.voided_at is not null and new.voided_at is distinct from old.voided_at then
+            raise exception using
+                errcode = 'object_not_in_prerequisite_state',
+                message = format('grant "%s" is voided', old.id),
+                hint = 'Make another grant.',
+                schema = '@extschema@',
+                table = 'gov_grants',
+                column = 'voided_at';
+        end if;
+        new.created_at := old.created_at;
+        new.updated_at := old.updated_at;
+        if new is distinct from old then
+            new.updated_at := clock_timestamp();
+        end if;
+        if new.expires_at is distinct from old.expires_at then
+            new.closed_at := null;
+        end if;
+        return new;
+    end if;
+
+    if new.counter_id = 0 then
+        new.counter_id := nextval('@extschema@.gov_counter_seq');
+    elsif exists (select from @extschema@.gov_counter_seq q where q.is_called and q.last_value >= new.counter_id) then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = format('counter_id %s has been drawn before', new.counter_id),
+            hint = 'Leave counter_id out: the extension draws it. To restore rows, set session_replication_role to replica.',
+            schema = '@extschema@',
+            table = 'gov_grants',
+            column = 'counter_id';
+    end if;
+    select a.entity_id
+    into new.entity_id
+    from @extschema@.gov_assignments a
+    where a.owner_id = new.owner_id
+        and a.id = new.assignment_id;
+    new.entity_id := coalesce(new.entity_id, '');
+    return new;
+end
+$$;
+
+comment on function @extschema@.gov_keep_grant() is
+    'trigger: rounds the amount to 9 decimals, draws the counter, finds the entity, keeps the times, and refuses to undo a voiding (55000)';
+
+-- Judged when the row is written: then the policies and the constraints have judged it. Grants that nothing can be drawn from any
+-- more are closed here, under the lock that counts them: so a pool never has many that are open, and no calls read the others.
+-- Whoever reverses a use has locked what it was drawn from; what is locked stays as it is.
+create function @extschema@.gov_grant_bounded()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    most constant int := 256;
+    pool record;
+    idle uuid[];
+    is_open boolean;
+begin
+    select a.is_pool
+    into pool
+    from @extschema@.gov_assignments a
+    where a.owner_id = new.owner_id
+        and a.id = new.assignment_id
+    for no key update;
+    if not found then
+        raise exception using
+            errcode = 'foreign_key_violation',
+            message = format('budget "%s" of owner "%s" does not exist', new.assignment_id, left(new.owner_id, 200)),
+            hint = 'The ids of budgets are in gov_assignments.',
+            schema = '@extschema@',
+            table = 'gov_grants',
+            column = 'assignment_id';
+    end if;
+    if not pool.is_pool then
+        raise exception using
+            errcode = 'check_violation',
+            message = format('budget "%s" is no pool', new.assignment_id),
+            hint = 'Set is_pool of the budget first; it then has no limit and no cadence.',
+            schema = '@extschema@',
+            table = 'gov_grants',
+            column = 'assignment_id';
+    end if;
+
+    if (select count(*) from @extschema@.gov_grants g where g.assignment_id = new.assignment_id and g.closed_at is null) <= most / 8 then
+        return null;
+    end if;
+    if current_setting('transaction_isolation') = 'read committed' then
+        idle := array(
+            select g.id
+            from @extschema@.gov_grants g
+            where g.assignment_id = new.assignment_id
+                and g.closed_at is null
+                and g.id <> new.id
+            order by g.id
+            for no key update skip locked);
+        update @extschema@.gov_grants g
+        set closed_at = @extschema@.gov_now()
+        from @extschema@._gov_grants_at(new.owner_id, @extschema@.gov_now(), false) d
+        where d.grant_id = g.id
+            and g.id = any (idle)
+            and case
+                when d.has_ended then
+                    least(g.expires_at, g.voided_at) < @extschema@.gov_now() - interval '1 day'
+                    and not exists (
+                        select
+                        from @extschema@._gov_drawn(new.owner_id) o
+                        join @extschema@.gov_assignments a on a.debt_counter_id = o.counter_id
+                        where a.id = g.assignment_id
+                            and o.amount > 0)
+                else
+                    g.expires_at is null
+                    and g.voided_at is null
+                    and not exists (
+                        select
+                        from @extschema@._gov_drawn(new.owner_id) o
+                        where o.counter_id = g.counter_id
+                            and o.amount < g.amount)
+                    and d.drawn >= g.amount
+            end;
+    end if;
+    if (
+        select count(*)
+        from @extschema@._gov_grants_at(new.owner_id, @extschema@.gov_now(), false) d
+        where d.assignment_id = new.assignment_id
+            and not d.has_ended
+            and d.drawn < d.amount) > most
+    then
+        raise exception using
+            errcode = 'program_limit_exceeded',
+            message = format('a pool has at most %s grants that are not used up', most),
+            detail = format('Pool "%s" of owner "%s" has them.', new.assignment_id, left(new.owner_id, 200)),
+            hint = 'Void grants that are not needed, or grant more at once.',
+            schema = '@extschema@',
+            table = 'gov_grants';
+    end if;
+    return null;
+end
+$$;
+
+comment on function @extschema@.gov_grant_bounded() is
+    'trigger: refuses a grant to no budget (23503), to one that is no pool (23514), and a 257th that is not used up (54000); closes those that are';
+
 create function @extschema@.gov_keep_request()
 returns trigger
 language plpgsql
@@ -329,6 +481,23 @@ create trigger gov_boosts_bounded
     after insert or update on @extschema@.gov_boosts
     for each row
     execute function @extschema@.gov_boost_bounded();
+
+create trigger gov_grants_keep
+    before insert or update on @extschema@.gov_grants
+    for each row
+    execute function @extschema@.gov_keep_grant();
+
+create trigger gov_grants_key
+    before update on @extschema@.gov_grants
+    for each row
+    when ((new.id, new.owner_id, new.assignment_id, new.amount, new.effective_at, new.reference, new.entity_id, new.counter_id)
+        is distinct from (old.id, old.owner_id, old.assignment_id, old.amount, old.effective_at, old.reference, old.entity_id, old.counter_id))
+    execute function @extschema@.gov_refuse_key_change('id, owner_id, assignment_id, amount, effective_at, reference, entity_id, counter_id');
+
+create trigger gov_grants_bounded
+    after insert on @extschema@.gov_grants
+    for each row
+    execute function @extschema@.gov_grant_bounded();
 
 create trigger gov_increase_requests_keep
     before insert or update on @extschema@.gov_increase_requests

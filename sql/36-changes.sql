@@ -41,6 +41,7 @@ values
     ('gov_assignments', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
     ('gov_default_assignments', '''id'', ''type_id'', ''capability_id'', ''scope_type_ids'', ''name'''),
     ('gov_boosts', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
+    ('gov_grants', '''id'', ''assignment_id'', ''reference'''),
     ('gov_increase_requests', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
     ('gov_alert_policies', '''owner_id''')
 $$;

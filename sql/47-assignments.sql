@@ -19,6 +19,8 @@ return jsonb_build_object(
     'strictAllocation', stored.strict_allocation,
     'locked', stored.locked,
     'alertThresholds', stored.alert_thresholds,
+    'isPool', stored.is_pool,
+    'debtLimit', stored.debt_limit,
     'parentId', parent_id,
     'createdAt', @extschema@._gov_json(stored.created_at),
     'updatedAt', @extschema@._gov_json(stored.updated_at));
@@ -67,6 +69,8 @@ begin
             then @extschema@._gov_sorted(@extschema@._gov_texts(item -> 'alertThresholds')::numeric[])
         end;
     end if;
+    stored.is_pool := coalesce((item ->> 'isPool')::boolean, stored.is_pool, false);
+    stored.debt_limit := coalesce(round((item ->> 'debtLimit')::numeric, 9), stored.debt_limit, 0);
     return stored;
 end
 $$;
@@ -134,6 +138,8 @@ declare
         "strictAllocation": "true or false",
         "locked": "true or false",
         "alertThresholds": "an array of numbers or null",
+        "isPool": "true or false",
+        "debtLimit": "a number",
         "parentId": "a string or null"}';
     entity text;
     capability text;
@@ -196,7 +202,7 @@ begin
     perform @extschema@._gov_require_owner(owner);
 
     for n, key, item in select i.n, i.key, i.item from @extschema@._gov_assignment_items($2, 100) i loop
-        if not wanted ? key and not item ?& '{usageLimit, cadence}'
+        if not wanted ? key and not item ?& '{usageLimit, cadence}' and (item ->> 'isPool')::boolean is not true
             and not exists (
                 select
                 from @extschema@.gov_assignments a
@@ -213,9 +219,13 @@ begin
             parents := parents || jsonb_build_object(item ->> 'entityId', item -> 'parentId');
         end if;
         -- Not everybody has the right to it.
-        if item ? 'callLimit' then
-            more_columns := ', call_limit';
-            more_values := ', p.call_limit';
+        if item ? 'callLimit' and more_columns !~ 'call_limit' then
+            more_columns := more_columns || ', call_limit';
+            more_values := more_values || ', p.call_limit';
+        end if;
+        if item ?| '{isPool, debtLimit}' and more_columns !~ 'is_pool' then
+            more_columns := more_columns || ', is_pool, debt_limit';
+            more_values := more_values || ', p.is_pool, p.debt_limit';
         end if;
         wanted := wanted || jsonb_build_object(key, coalesce(wanted -> key, '{}') || item);
         keys := keys || key;
@@ -333,7 +343,9 @@ assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the k
     the default: as much as is left), cadence (such as "P1M"; null: never
     resets), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
     strictAllocation (default false; true: the children's limits may not add up to more), locked (default false),
-    alertThresholds (per cent; null: the alert policy's), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
+    alertThresholds (per cent; null: the alert policy's), isPool (default false; true: what it may use is what gov_grant_credits
+    grants; it has neither usageLimit nor cadence, and stays a pool; since 1.1.0), debtLimit (of a pool: how far consume and reserve
+    may go past what is granted, default 0; since 1.1.0), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
 result: the stored budgets as an array in the order given, with id, parentId, createdAt and updatedAt
 errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
     entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle, limits past a strict budget; 54000 more than 100 items, more than 256 budgets per entity and capability, more than

@@ -213,6 +213,7 @@ begin
         and x.capability_id = b.capability_id
         and x.scope_entity_ids = b.scope_entity_ids
         and x.name = b.name
+    left join @extschema@._gov_pools_at(owner, at) q on q.assignment_id = b.id
     left join given g
         on g.parent_id = b.entity_id
         and g.capability_id = b.capability_id
@@ -220,9 +221,9 @@ begin
     cross join lateral
     (
         select
-            coalesce(u.amount, 0) + coalesce(c.amount, 0) as used,
+            coalesce(q.used, coalesce(u.amount, 0) + coalesce(c.amount, 0)) as used,
             coalesce(r.amount, 0) as held,
-            case when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
+            case when q.granted is not null then trim_scale(q.granted) when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
     ) s
     where b.owner_id = owner
         and (b.source = 'own' or has_inherited)

@@ -297,6 +297,7 @@ begin
             and k.valid_from <= at
         offset 0
     ) x on true
+    left join @extschema@._gov_pools_at(owner, at) q on q.assignment_id = b.id
     left join given g
         on g.parent_id = b.entity_id
         and g.capability_id = b.capability_id
@@ -304,9 +305,9 @@ begin
     cross join lateral
     (
         select
-            coalesce(u.amount, 0) + coalesce(c.amount, 0) as used,
+            coalesce(q.used, coalesce(u.amount, 0) + coalesce(c.amount, 0)) as used,
             coalesce(r.amount, 0) as held,
-            case when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
+            case when q.granted is not null then trim_scale(q.granted) when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
     ) s;
 end
 $$;

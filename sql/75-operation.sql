@@ -568,6 +568,37 @@ begin
         where owner is null
             or u.owner_id = owner
     ),
+    -- What is counted of pools: what was drawn from each grant, and what is owed.
+    pot as materialized
+    (
+        select g.owner_id, g.assignment_id, g.counter_id
+        from @extschema@.gov_grants g
+        where @extschema@.gov_owner_visible(g.owner_id)
+            and (owner is null or g.owner_id = owner)
+        union all
+        select a.owner_id, a.id, a.debt_counter_id
+        from @extschema@.gov_assignments a
+        where a.is_pool
+            and @extschema@.gov_owner_visible(a.owner_id)
+            and (owner is null or a.owner_id = owner)
+    ),
+    drawn as materialized
+    (
+        select
+            x.counter_id,
+            sum(x.amount) as amount,
+            coalesce(sum(x.amount) filter (where e.id <= s.watermark), 0) as rolled_amount
+        from state s
+        cross join @extschema@.gov_events e
+        cross join lateral
+        (
+            select e.draws[i.n][1]::bigint as counter_id, e.draws[i.n][2] as amount
+            from generate_subscripts(e.draws, 1) i (n)
+        ) x
+        where e.draws is not null
+            and (owner is null or e.owner_id = owner)
+        group by x.counter_id
+    ),
     open_hold as materialized
     (
         select
@@ -686,6 +717,51 @@ begin
         join cached c on c.counter_id = b.counter_id
         left join open_hold h on h.assignment_id = b.id
         where c.held <> coalesce(h.amount, 0)
+        union all
+        -- what was drawn from grants, and what pools owe
+        select
+            p.assignment_id,
+            null,
+            c.counted_by,
+            c.counted,
+            c.recorded
+        from pot p
+        left join drawn l on l.counter_id = p.counter_id
+        left join @extschema@.gov_grant_usage u on u.counter_id = p.counter_id and u.owner_id = p.owner_id
+        left join cached k on k.counter_id = p.counter_id
+        cross join lateral
+        (
+            values
+                ('rollup', coalesce(u.amount, 0), coalesce(u.pruned_amount, 0) + coalesce(l.rolled_amount, 0)),
+                ('cache', k.amount, coalesce(u.pruned_amount, 0) + coalesce(l.amount, 0))
+        ) c (counted_by, counted, recorded)
+        where c.counted <> c.recorded
+        union all
+        -- what an event has drawn from the grants of a pool is its amount
+        select
+            b.id,
+            null,
+            'draws',
+            sum(d.amount),
+            sum(d.used)
+        from
+        (
+            select e.id, p.assignment_id, sum(x.amount) as amount, max(e.amount) as used
+            from @extschema@.gov_events e
+            cross join lateral
+            (
+                select e.draws[i.n][1]::bigint as counter_id, e.draws[i.n][2] as amount
+                from generate_subscripts(e.draws, 1) i (n)
+            ) x
+            join pot p on p.counter_id = x.counter_id
+            where e.draws is not null
+                and e.reverses is null
+                and (owner is null or e.owner_id = owner)
+            group by e.id, p.assignment_id
+        ) d
+        join budget b on b.id = d.assignment_id
+        where d.amount <> d.used
+        group by b.id
         union all
         -- no two of them have one id
         select

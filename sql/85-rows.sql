@@ -14,6 +14,8 @@ alter table @extschema@.gov_assignments enable row level security;
 alter table @extschema@.gov_default_assignments enable row level security;
 alter table @extschema@.gov_boosts enable row level security;
 alter table @extschema@.gov_increase_requests enable row level security;
+alter table @extschema@.gov_grants enable row level security;
+alter table @extschema@.gov_grant_usage enable row level security;
 alter table @extschema@.gov_events enable row level security;
 alter table @extschema@.gov_usage enable row level security;
 alter table @extschema@.gov_recounts enable row level security;
@@ -31,6 +33,8 @@ create policy gov_entities_select on @extschema@.gov_entities for select using (
 create policy gov_assignments_select on @extschema@.gov_assignments for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_boosts_select on @extschema@.gov_boosts for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_increase_requests_select on @extschema@.gov_increase_requests for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_grants_select on @extschema@.gov_grants for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_grant_usage_select on @extschema@.gov_grant_usage for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_events_select on @extschema@.gov_events for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_usage_select on @extschema@.gov_usage for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_recounts_select on @extschema@.gov_recounts for select using (@extschema@.gov_owner_visible(owner_id));
@@ -50,6 +54,9 @@ create policy gov_entities_delete on @extschema@.gov_entities for delete using (
 create policy gov_boosts_insert on @extschema@.gov_boosts for insert with check (@extschema@.gov_owner_changeable(owner_id));
 create policy gov_boosts_update on @extschema@.gov_boosts for update using (@extschema@.gov_owner_changeable(owner_id));
 create policy gov_boosts_delete on @extschema@.gov_boosts for delete using (@extschema@.gov_owner_changeable(owner_id));
+
+create policy gov_grants_insert on @extschema@.gov_grants for insert with check (@extschema@.gov_owner_changeable(owner_id));
+create policy gov_grants_update on @extschema@.gov_grants for update using (@extschema@.gov_owner_changeable(owner_id));
 
 create policy gov_increase_requests_delete on @extschema@.gov_increase_requests for delete using (@extschema@.gov_owner_changeable(owner_id));
 

@@ -127,6 +127,12 @@ as $$
             ('gov_increase_requests', '{tenant}', 'insert (owner_id, entity_id, capability_id, scope_entity_ids, name, amount, valid_until, reason)'),
             ('gov_increase_requests', '{tenant}', 'update (state)'),
             ('gov_increase_requests', '{admin}', 'select, insert, update, delete'),
+            ('gov_grants', '{reader, tenant}', 'select'),
+            ('gov_grants', '{admin}', 'select, insert (id, owner_id, assignment_id, amount, priority, effective_at, expires_at, category, reference, voided_at), '
+                'update (priority, expires_at, category, voided_at)'),
+            ('gov_grant_usage', '{reader, tenant, admin}', 'select'),
+            ('gov_event_draws', '{reader, tenant, admin}', 'select'),
+            ('gov_grant_balances', '{reader, tenant, admin}', 'select'),
             ('gov_exceptions', '{reader, tenant, admin}', 'select'),
             ('gov_alert_policies', '{reader, tenant}', 'select'),
             ('gov_alert_policies', '{tenant}', 'insert (owner_id, thresholds)'),

@@ -328,6 +328,127 @@ alter table @extschema@.gov_assignments
 comment on column @extschema@.gov_assignments.call_limit is 'the most that one call may use, whatever is left, exact to 9 decimals; null = as much as is left (since 1.1.0)';
 comment on constraint gov_assignments_call_limit_check on @extschema@.gov_assignments is 'A limit of a call is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 
+-- Pools. A column with a default is not added where a function uses the row type of the table; these are made anew.
+drop function @extschema@._gov_json(@extschema@.gov_assignments, text);
+drop function @extschema@._gov_patched(@extschema@.gov_assignments, jsonb);
+
+alter table @extschema@.gov_assignments
+    add column is_pool boolean not null default false,
+    add column debt_limit numeric not null default 0,
+    add column debt_counter_id bigint,
+    add constraint gov_assignments_is_pool_check
+        check (not is_pool
+            or usage_limit is null and cadence is null and not strict_allocation and coalesce(alert_thresholds, '{}') = '{}'),
+    add constraint gov_assignments_debt_limit_check
+        check (debt_limit = 0 or is_pool and debt_limit > 0 and debt_limit < 1000000000000000000);
+
+create index gov_assignments_pools on @extschema@.gov_assignments (owner_id, entity_id)
+    where is_pool;
+
+create unique index gov_assignments_debt_counter on @extschema@.gov_assignments (debt_counter_id)
+    where debt_counter_id is not null;
+
+comment on column @extschema@.gov_assignments.is_pool is 'true: what it may use is what gov_grants grants, and each use draws from grants; it has neither limit nor cadence of its own (since 1.1.0)';
+comment on column @extschema@.gov_assignments.debt_limit is 'of a pool: how far consume and reserve may go past what is granted, exact to 9 decimals; ingest and settle are not bounded by it (since 1.1.0)';
+comment on column @extschema@.gov_assignments.debt_counter_id is 'of a pool: names the count of what no grant has paid, drawn by the extension (since 1.1.0)';
+comment on constraint gov_assignments_is_pool_check on @extschema@.gov_assignments is 'A pool has no limit, cadence, strict allocation or alert thresholds: its grants say how much, and until when.';
+comment on constraint gov_assignments_debt_limit_check on @extschema@.gov_assignments is 'A debt limit is a number of 0 or more with at most 18 digits before the point; only a pool has one other than 0.';
+
+-- What pools may use. Uses draw from grants; how much is in gov_events and gov_grant_usage.
+create table @extschema@.gov_grants
+(
+    id uuid not null default gen_random_uuid(),
+    owner_id text collate "C" not null,
+    assignment_id uuid not null,
+    amount numeric not null,
+    priority integer not null default 100,
+    effective_at timestamptz not null default now(),
+    expires_at timestamptz,
+    category text collate "C",
+    reference text collate "C",
+    voided_at timestamptz,
+    entity_id text collate "C" not null default '',
+    counter_id bigint not null default 0,
+    closed_at timestamptz,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_grants_pkey primary key (id),
+    constraint gov_grants_reference_key unique (owner_id, reference),
+    constraint gov_grants_counter_id_key unique (counter_id),
+    constraint gov_grants_amount_check
+        check (amount > 0 and amount < 1000000000000000000),
+    constraint gov_grants_effective_at_check
+        check (isfinite(effective_at)),
+    constraint gov_grants_expires_at_check
+        check (expires_at is null or isfinite(expires_at) and expires_at > effective_at),
+    constraint gov_grants_category_check
+        check (length(category) between 1 and 255 and category !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_grants_reference_check
+        check (length(reference) between 1 and 255 and reference !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_grants_voided_at_check
+        check (isfinite(voided_at))
+)
+using heap;
+
+-- Those of a pool that may still be drawn from: of those that are used up there may be many.
+create index gov_grants_open on @extschema@.gov_grants (assignment_id)
+    where closed_at is null;
+
+create index gov_grants_assignment_idx on @extschema@.gov_grants (owner_id, assignment_id);
+
+comment on table @extschema@.gov_grants is 'what pools may use, from when to when; gov_grant_balances shows what is left of each (since 1.1.0)';
+comment on column @extschema@.gov_grants.id is 'its id, drawn where it is not given';
+comment on column @extschema@.gov_grants.owner_id is 'one of the vendor''s customers; does not change';
+comment on column @extschema@.gov_grants.assignment_id is 'the pool; does not change';
+comment on column @extschema@.gov_grants.amount is 'what it grants, in the capability''s unit, exact to 9 decimals; does not change';
+comment on column @extschema@.gov_grants.priority is 'lower ones are drawn from first';
+comment on column @extschema@.gov_grants.effective_at is 'from when on it may be drawn from, and pays debt; does not change';
+comment on column @extschema@.gov_grants.expires_at is 'until when, exclusive: what is left then is forfeited; null: it does not expire';
+comment on column @extschema@.gov_grants.category is 'such as bought or promotional, for people and reports';
+comment on column @extschema@.gov_grants.reference is 'unique per owner, such as the id of a payment: makes a top-up harmless to repeat; null: none; does not change';
+comment on column @extschema@.gov_grants.voided_at is 'when what was left of it was taken back; null: it was not; does not change once it is set';
+comment on column @extschema@.gov_grants.entity_id is 'the entity whose pool it is, kept by the extension';
+comment on column @extschema@.gov_grants.counter_id is 'names the count of what was drawn from it, drawn by the extension';
+comment on column @extschema@.gov_grants.closed_at is 'when the worker has found that nothing more can be drawn from it; null: it may be';
+comment on column @extschema@.gov_grants.created_at is 'when the row was made';
+comment on column @extschema@.gov_grants.updated_at is 'when a value of the row last changed';
+comment on constraint gov_grants_reference_key on @extschema@.gov_grants is 'A reference names one grant of an owner.';
+comment on constraint gov_grants_amount_check on @extschema@.gov_grants is 'The amount of a grant is a number of more than 0 with at most 18 digits before the point.';
+comment on constraint gov_grants_effective_at_check on @extschema@.gov_grants is 'A grant takes effect at a finite time.';
+comment on constraint gov_grants_expires_at_check on @extschema@.gov_grants is 'A grant expires after it takes effect, at a finite time, or not at all (null).';
+comment on constraint gov_grants_category_check on @extschema@.gov_grants is 'A category is 1 to 255 characters without control characters, or null.';
+comment on constraint gov_grants_reference_check on @extschema@.gov_grants is 'A reference is 1 to 255 characters without control characters, or null.';
+comment on constraint gov_grants_voided_at_check on @extschema@.gov_grants is 'The time of voiding is finite.';
+
+-- Written by the rollup, as gov_usage is.
+create table @extschema@.gov_grant_usage
+(
+    counter_id bigint not null,
+    owner_id text collate "C" not null,
+    amount numeric not null,
+    last_at timestamptz not null,
+    pruned_amount numeric not null default 0,
+
+    constraint gov_grant_usage_pkey primary key (counter_id)
+)
+using heap
+with (fillfactor = 45);
+
+create index gov_grant_usage_owner_idx on @extschema@.gov_grant_usage (owner_id);
+
+comment on table @extschema@.gov_grant_usage is 'what was drawn from each grant, and what each pool owes, up to the rollup''s watermark (since 1.1.0)';
+comment on column @extschema@.gov_grant_usage.counter_id is 'gov_grants.counter_id, or debt_counter_id of a pool';
+comment on column @extschema@.gov_grant_usage.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_grant_usage.amount is 'what was drawn from the grant; or what no grant has paid, below 0 for what was given back and belongs to no grant';
+comment on column @extschema@.gov_grant_usage.last_at is 'when the last of it was recorded; of a debt, when it last grew';
+comment on column @extschema@.gov_grant_usage.pruned_amount is 'the part of amount whose ledger rows retention has deleted';
+
+alter table @extschema@.gov_events
+    add column draws numeric[];
+
+comment on column @extschema@.gov_events.draws is 'what it drew from grants of pools: rows of a counter (gov_grants.counter_id, or debt_counter_id of a pool) and an amount. What pays an earlier debt stands before what it drew itself; null: it was charged to no pool. gov_event_draws shows it (since 1.1.0)';
+
 create table @extschema@.gov_boosts
 (
     id uuid not null default gen_random_uuid(),

@@ -68,6 +68,10 @@ static const GovKnownRelation known[] = {
 	RELATION(boosts, "gov_boosts"),
 	INDEX(boosts_budget, "gov_boosts_budget_idx", boosts),
 	RELATION(increase_requests, "gov_increase_requests"),
+	RELATION(grants, "gov_grants"),
+	INDEX(grants_open, "gov_grants_open", grants),
+	RELATION(grant_usage, "gov_grant_usage"),
+	INDEX(grant_usage_pkey, "gov_grant_usage_pkey", grant_usage),
 	RELATION(counter_seq, "gov_counter_seq"),
 	RELATION(events, "gov_events"),
 	REQUIRED_INDEX(events_key, "gov_events_key", events),
@@ -254,7 +258,11 @@ look_up(GovCatalog *catalog)
 	catalog->has_unknown_rules =
 		find_column(catalog->entity_types, "on_unknown") != InvalidAttrNumber;
 	catalog->assignments_call_limit = find_column(catalog->assignments, "call_limit");
+	catalog->assignments_is_pool = find_column(catalog->assignments, "is_pool");
+	catalog->assignments_debt_limit = find_column(catalog->assignments, "debt_limit");
+	catalog->assignments_debt_counter_id = find_column(catalog->assignments, "debt_counter_id");
 	catalog->events_reverses = find_column(catalog->events, "reverses");
+	catalog->events_draws = find_column(catalog->events, "draws");
 	catalog->usage_merged_windows = find_column(catalog->usage, "merged_windows");
 	if (!OidIsValid(catalog->usage_by_time))
 		catalog->usage_by_time = find_relation(catalog, "gov_usage_hourly");

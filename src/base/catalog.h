@@ -26,6 +26,9 @@ typedef struct GovCatalog
 	Oid			entities_parent;	/* index on (owner_id, parent_id) */
 	Oid			assignments;
 	AttrNumber	assignments_call_limit;
+	AttrNumber	assignments_is_pool;	/* with what is below it since 1.1.0 */
+	AttrNumber	assignments_debt_limit;
+	AttrNumber	assignments_debt_counter_id;
 	Oid			assignments_key;	/* index on (owner_id, entity_id,
 									 * capability_id, ...) */
 	Oid			assignments_counter;	/* index on (counter_id); invalid when
@@ -42,12 +45,19 @@ typedef struct GovCatalog
 	Oid			boosts;			/* invalid in an older extension */
 	Oid			boosts_budget;	/* index on (owner_id, entity_id, valid_until) */
 	Oid			increase_requests;	/* invalid in an older extension */
+	Oid			grants;			/* invalid in an older extension */
+	Oid			grants_open;	/* index on (assignment_id) of those that are not
+								 * closed; invalid when dropped */
+	Oid			grant_usage;	/* invalid in an older extension */
+	Oid			grant_usage_pkey;	/* index on (counter_id); invalid when
+									 * dropped */
 	Oid			counter_seq;
 	Oid			assignments_strict; /* index of strict ones on (owner_id,
 									 * entity_id) */
 	Oid			events;
 	AttrNumber	events_reverses;	/* the column, from 1 on; invalid in an
 									 * older extension */
+	AttrNumber	events_draws;	/* likewise */
 	Oid			events_key;		/* unique index on (owner_id, idempotency_key) */
 	Oid			events_owner;	/* index on (owner_id, id); invalid when
 								 * dropped */

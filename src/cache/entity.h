@@ -15,6 +15,7 @@
 #include "pure/bytes.h"
 #include "pure/cadence.h"
 #include "pure/bounds.h"
+#include "pure/pool.h"
 #include "pure/window.h"
 
 /*
@@ -51,6 +52,7 @@ typedef struct GovBudgetMore
 	bool		has_anchor;
 	bool		is_inherited;	/* a GovInherited follows */
 	uint32		bounds;			/* offset of a GovBounds; 0: none */
+	uint32		pool;			/* offset of a GovPool; 0: it is none */
 } GovBudgetMore;
 
 /* What a budget by a default is made of, besides what its entity says. */
@@ -64,6 +66,23 @@ typedef struct GovInherited
 	bool		wants_row;		/* it has none of gov_default_counts yet */
 } GovInherited;
 
+/*
+ * What a budget is.  Grants of a pool, and what it owes, are counted as budgets
+ * are, and stand among those of the entity, under a capability that nothing is
+ * used of: so they are read, charged, kept and carried over like them.
+ */
+typedef enum GovCounts
+{
+	GOV_COUNTS_USAGE,
+	GOV_COUNTS_DRAWN,			/* from a grant, whose id it has */
+	GOV_COUNTS_DEBT				/* of a pool; its window ends when that last
+								 * grew */
+} GovCounts;
+
+#define GOV_NEVER_OWED		(DT_NOBEGIN + 1)	/* the end of that window before
+												 * it does */
+#define GOV_GRANTS_CAPABILITY	"\001grants"	/* no id has such a character */
+
 typedef struct GovBudget
 {
 	pg_uuid_t	id;				/* of its row; never changes */
@@ -76,6 +95,7 @@ typedef struct GovBudget
 	uint32		more;			/* offset of a GovBudgetMore; 0: all zero */
 	bool		has_limit;
 	bool		is_soft;
+	uint8		counts;			/* GovCounts */
 } GovBudget;
 
 /*
@@ -212,6 +232,13 @@ gov_budget_bounds(const GovEntity *entity, const GovBudget *budget)
 	uint32		bounds = gov_budget_more(entity, budget)->bounds;
 
 	return bounds == 0 ? NULL : (const GovBounds *) ((const char *) entity + bounds);
+}
+
+/* Its grants if it is a pool that has bounds; the bounds say so. */
+static inline const GovPool *
+gov_budget_pool(const GovEntity *entity, const GovBudget *budget)
+{
+	return (const GovPool *) ((const char *) entity + gov_budget_more(entity, budget)->pool);
 }
 
 static inline const GovText *

@@ -144,18 +144,35 @@ add_bounds(const GovLoad *load, StringInfo block, const GovRow *row, const GovBo
 	GovBounds	bounds = {0};
 	GovLimitStep *steps = NULL;
 
+	if (row->counts != GOV_COUNTS_USAGE)
+		return;
 	bounds.has_call_limit = call_limit != InvalidAttrNumber && !row->nulls[call_limit - 1];
 	if (bounds.has_call_limit)
 		bounds.call_limit = gov_load_sum(row->values[call_limit - 1]);
+	bounds.is_pool = row->pool != NULL;
+	if (bounds.is_pool)
+		bounds.debt_limit = gov_load_debt_limit(row);
 	if (boosts->count > 0)
 		bounds.nsteps = gov_load_limit_steps(load, boosts, row, &steps);
-	if (!bounds.has_call_limit && bounds.nsteps == 0)
+	if (!bounds.has_call_limit && bounds.nsteps == 0 && !bounds.is_pool)
 		return;
 	align_block(block, MAXIMUM_ALIGNOF);
 	more->bounds = block->len;
 	appendBinaryStringInfo(block, (char *) &bounds, offsetof(GovBounds, steps));
 	if (bounds.nsteps > 0)
 		appendBinaryStringInfo(block, (char *) steps, sizeof(GovLimitStep) * bounds.nsteps);
+}
+
+/* Append the grants of a pool.  Where their counts are is found when all budgets are in order. */
+static void
+add_pool(StringInfo block, const GovRow *row, GovBudgetMore *more)
+{
+	if (row->pool == NULL)
+		return;
+	align_block(block, MAXIMUM_ALIGNOF);
+	more->pool = block->len;
+	appendBinaryStringInfo(block, (char *) row->pool,
+						   offsetof(GovPool, grants) + sizeof(GovGrant) * row->pool->ngrants);
 }
 
 /* Append what an inherited budget is made of, right behind what few budgets have. */
@@ -189,6 +206,7 @@ add_more(const GovLoad *load, StringInfo block, const GovRow *row, const GovBoos
 		more.timezone = add_column(block, row, GOV_ASSIGNMENT_TIMEZONE);
 	add_alerts(load, block, row, &more);
 	add_bounds(load, block, row, boosts, &more);
+	add_pool(block, row, &more);
 	more.is_inherited = row->inherited != NULL;
 	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0 &&
 		more.bounds == 0 && !more.is_inherited)
@@ -236,6 +254,8 @@ add_budget(const GovLoad *load, StringInfo block, const GovEntityRows *rows, uin
 	budget.has_limit = !row->nulls[GOV_ASSIGNMENT_USAGE_LIMIT];
 	if (budget.has_limit)
 		budget.limit = gov_load_sum(row->values[GOV_ASSIGNMENT_USAGE_LIMIT]);
+	budget.has_limit |= row->pool != NULL;
+	budget.counts = row->counts;
 	read_cadence(row, &budget.cadence);
 	budget.is_soft = is_text(row->values[GOV_ASSIGNMENT_ENFORCEMENT], "soft");
 	budget.more = add_more(load, block, row, &rows->boosts);
@@ -378,6 +398,36 @@ sort_budgets(GovEntity *entity)
 	}
 }
 
+/* The number that the count with some counter has, now that budgets are in order. */
+static uint32
+find_count(const GovEntity *entity, int64 counter_id)
+{
+	uint32		number = 0;
+
+	while (entity->budgets[number].counts == GOV_COUNTS_USAGE ||
+		   entity->budgets[number].counter_id != counter_id)
+		number++;
+	Assert(number < entity->nbudgets);
+	return number;
+}
+
+/* Say of each pool where its counts are. */
+static void
+find_counts(GovEntity *entity)
+{
+	for (uint32 i = 0; i < entity->nbudgets; i++)
+	{
+		const GovBudgetMore *more = gov_budget_more(entity, &entity->budgets[i]);
+		GovPool    *pool = (GovPool *) ((char *) entity + more->pool);
+
+		if (more->pool == 0)
+			continue;
+		pool->debt = find_count(entity, pool->debt_counter_id);
+		for (uint32 g = 0; g < pool->ngrants; g++)
+			pool->grants[g].count = find_count(entity, pool->grants[g].counter_id);
+	}
+}
+
 /* Build an entity from its row and those of its budgets. */
 GovEntity *
 gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovEntityRows *rows)
@@ -411,6 +461,7 @@ gov_load_build_entity(const GovLoad *load, const GovLoaded *item, const GovEntit
 	entity = MemoryContextAlloc(load->context, block.len);
 	memcpy(entity, block.data, block.len);
 	sort_budgets(entity);
+	find_counts(entity);
 	Assert(gov_entity_is_sound(entity));
 	pfree(block.data);
 	return entity;

@@ -167,9 +167,9 @@ read_policy(GovLoad *load)
 	table_close(rel, NoLock);
 }
 
-/* Add a budget to those of an entity. */
+/* Add a row to those of an entity. */
 void
-gov_load_add_budget(GovLoad *load, GovEntityRows *rows, const GovRow *row)
+gov_load_append_row(GovEntityRows *rows, const GovRow *row)
 {
 	if (rows->nbudgets >= rows->capacity)
 	{
@@ -177,6 +177,13 @@ gov_load_add_budget(GovLoad *load, GovEntityRows *rows, const GovRow *row)
 		rows->budgets = repalloc_huge(rows->budgets, sizeof(GovRow) * rows->capacity);
 	}
 	rows->budgets[rows->nbudgets++] = *row;
+}
+
+/* Add a budget to those of an entity. */
+void
+gov_load_add_budget(GovLoad *load, GovEntityRows *rows, const GovRow *row)
+{
+	gov_load_append_row(rows, row);
 	if (!load->policy.is_read && row->nulls[GOV_ASSIGNMENT_ALERT_THRESHOLDS])
 		read_policy(load);
 }
@@ -230,6 +237,7 @@ read_entity(GovLoad *load, GovCatalogTables *tables, const GovLoaded *item)
 		memset(&rows->boosts, 0, sizeof(rows->boosts));
 		if (tables->boosts != NULL && rows->nbudgets > 0)
 			gov_load_boosts(load, tables->boosts, id, &rows->boosts);
+		gov_load_pools(load, RelationGetDescr(tables->assignments), rows);
 	}
 	systable_endscan(scan);
 	return HeapTupleIsValid(tuple);

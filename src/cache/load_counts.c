@@ -47,6 +47,22 @@ static GovQuery visible_query = {
 	.argtypes = {INT8ARRAYOID}
 };
 
+/* The same, where some budgets count what pools draw from grants, and owe. */
+static GovQuery visible_pools_query = {
+	.sql =
+	"select c.n"
+	" from unnest($1) with ordinality as c(id, n),"
+	"  lateral (select from @gov_assignments a where a.counter_id = c.id"
+	"           union all"
+	"           select from @gov_assignments a where a.debt_counter_id = c.id"
+	"           union all"
+	"           select from @gov_grants g where g.counter_id = c.id"
+	"           limit 1) b"
+	" order by c.n",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID}
+};
+
 /* A stored amount, or a sum of amounts. */
 GovAmount
 gov_load_sum(Datum numeric)
@@ -105,11 +121,15 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	if (item->is_own != NULL && !item->is_own[b])
 		return false;			/* shared memory has it */
 	set_window(load, item->entity, budget, counter);
+	if (budget->counts == GOV_COUNTS_DEBT)
+		counter->window.end = GOV_NEVER_OWED;
 	Assert(counter->window.start < counter->window.end);
 	if (item->is_own == NULL || inherited != NULL)
 		return true;			/* one that has come back may have been used
 								 * by others, see add_own() */
 	gov_own_counts(counter, &budget->id);
+	if (budget->counts == GOV_COUNTS_DEBT && counter->total > 0)
+		counter->window.end = load->now;
 	return false;
 }
 
@@ -210,6 +230,8 @@ add_tail(const GovReading *reading, const GovTally *tail)
 		if (found == NULL)
 			continue;
 		gov_load_count_usage(found->counter, entry->key.window_start, entry->amount);
+		if (found->budget->counts == GOV_COUNTS_DEBT)
+			found->counter->window.end = Max(found->counter->window.end, entry->window_end);
 		found->counter->last_event = gov_tally_last_id(tail);
 	}
 	pfree(sorted);
@@ -367,7 +389,7 @@ find_own_assignments(GovLoad *load)
 	uint64		row = 0;
 
 	gov_spi_begin(&spi);
-	nvisible = gov_spi_select(&visible_query, args, NULL);
+	nvisible = gov_spi_select(load->has_pools ? &visible_pools_query : &visible_query, args, NULL);
 
 	for (int i = 0; i < load->count; i++)
 	{

@@ -70,6 +70,7 @@ typedef struct GovLoad
 	bool		is_own;			/* for this transaction alone; own_nodes.c */
 	int64		rolled_up;		/* so much was, before the snapshot */
 	const GovTailRead *tail;	/* read before; NULL if it was not */
+	bool		has_pools;		/* some entity has one */
 	bool		holds_met;		/* there were holds */
 	bool		renews;			/* there were counters in memory that must be
 								 * read again */
@@ -91,6 +92,8 @@ typedef struct GovRow
 	const Datum *values;
 	const bool *nulls;
 	const GovInheritedRow *inherited;	/* NULL: it has a row */
+	GovPool    *pool;			/* NULL: it is none */
+	GovCounts	counts;
 } GovRow;
 
 /* What gov_default_counts says of an entity. */
@@ -181,6 +184,7 @@ extern GovNodeStatus gov_load_more(const GovLoad *from, const GovLoaded *ids, in
 /* load_catalog.c */
 extern void gov_load_entities(GovLoad *load, int first);
 extern bool gov_load_rows(GovLoad *load, const GovLoaded *item, GovEntityRows *rows);
+extern void gov_load_append_row(GovEntityRows *rows, const GovRow *row);
 extern void gov_load_add_budget(GovLoad *load, GovEntityRows *rows, const GovRow *row);
 
 /* load_build.c */
@@ -221,6 +225,10 @@ extern bool gov_load_has_boosts(void);
 extern void gov_load_boosts(const GovLoad *load, Relation rel, Datum id, GovBoosts *boosts);
 extern uint32 gov_load_limit_steps(const GovLoad *load, const GovBoosts *boosts,
 								   const GovRow *budget, GovLimitStep **steps);
+
+/* load_pools.c */
+extern void gov_load_pools(GovLoad *load, TupleDesc desc, GovEntityRows *rows);
+extern GovAmount gov_load_debt_limit(const GovRow *budget);
 
 /* load_counts.c */
 extern void gov_load_own_budgets(GovLoad *load);

@@ -186,6 +186,46 @@ first_start(Relation rel, const GovWindow *window)
 	return gov_clock_day(window->start);
 }
 
+/* Count what was drawn from a grant, or is owed. */
+static void
+read_drawn(Relation rel, const GovBudget *budget, GovSharedCounter *counter)
+{
+	Oid			index = gov_catalog()->grant_usage_pkey;
+	TupleDesc	desc = RelationGetDescr(rel);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+	bool		isnull;
+
+	ScanKeyInit(&key, GOV_GRANT_USAGE_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(counter->id));
+	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 1, &key);
+	if (HeapTupleIsValid(row = systable_getnext(scan)))
+	{
+		counter->total = gov_load_sum(heap_getattr(row, GOV_GRANT_USAGE_AMOUNT + 1, desc, &isnull));
+		if (budget->counts == GOV_COUNTS_DEBT)
+			counter->window.end = Max(counter->window.end,
+									  DatumGetTimestampTz(heap_getattr(row, GOV_GRANT_USAGE_LAST_AT + 1, desc, &isnull)));
+	}
+	systable_endscan(scan);
+}
+
+/* Count what was drawn from the grants among what is to be read. */
+static void
+read_grants(const GovReading *reading)
+{
+	Relation	rel = try_table_open(gov_catalog()->grant_usage, AccessShareLock);
+
+	if (rel == NULL)
+		gov_error_dropped();
+	for (int i = 0; i < reading->count; i++)
+	{
+		if (reading->list[i].budget->counts != GOV_COUNTS_USAGE)
+			read_drawn(rel, reading->list[i].budget, reading->list[i].counter);
+	}
+	table_close(rel, NoLock);
+}
+
 /* Count the rolled-up usage of what is to be read. */
 void
 gov_load_usage(const GovReading *reading)
@@ -198,7 +238,11 @@ gov_load_usage(const GovReading *reading)
 	{
 		GovSharedCounter *counter = reading->list[i].counter;
 
+		if (unlikely(reading->list[i].budget->counts != GOV_COUNTS_USAGE))
+			continue;
 		read_from(rel, reading->load, counter, first_start(rel, &counter->window));
 	}
 	table_close(rel, NoLock);
+	if (unlikely(reading->load->has_pools))
+		read_grants(reading);
 }

@@ -22,7 +22,8 @@
  * INVARIANTS
  *		taken and held_taken are >= 0 and contained in the counter, taken while
  *		its id and window are the entry's; relief and held_relief are <= 0 and
- *		not yet in it.  covered <= taken, covered <= -held_relief.  booked is
+ *		not yet in it; moved is in it, and in what is booked of it.
+ *		covered <= taken, covered <= -held_relief.  booked is
  *		contained in the counter's, which is never more than its total.
  *
  * FAILURE
@@ -58,6 +59,9 @@ typedef struct GovPendingEntry
 	GovAmount	held_taken;
 	GovAmount	held_relief;
 	GovAmount	covered;
+	GovAmount	moved;			/* contained in the counter, and booked */
+	TimestampTz owed_before;	/* the end of a debt's window before it grew */
+	TimestampTz owed_at;		/* and since; 0: it did not */
 	GovAmount	booked;			/* of taken and relief */
 	GovCrossing crossing;
 	bool		is_crossing;
@@ -192,6 +196,34 @@ append_pending(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
 	return entry;
 }
 
+/* Move an amount to the counter of an entry, or from it. */
+static void
+move(GovPendingEntry *entry, GovAmount amount)
+{
+	entry->moved += amount;
+	if (!is_current(entry))
+		return;
+	entry->counter->total += amount;
+	entry->counter->booked += amount;
+}
+
+/* A debt grows: that is where its window ends. */
+static void
+grow_debt(GovPendingEntry *entry, TimestampTz at)
+{
+	if (entry->owed_at == 0)
+		entry->owed_before = entry->counter->window.end;
+	entry->owed_at = entry->counter->window.end = Max(entry->counter->window.end, at);
+}
+
+/* It has not grown after all, unless it has grown by somebody else since. */
+static void
+shrink_debt(const GovPendingEntry *entry)
+{
+	if (is_current(entry) && entry->counter->window.end == entry->owed_at)
+		entry->counter->window.end = entry->owed_before;
+}
+
 /*
  * Charge a counter, in its current window: what takes headroom at once, what
  * gives it back at commit.  With the stripe locked exclusive, after
@@ -218,6 +250,10 @@ gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
 	counter->total += Max(charge->usage, 0);
 	counter->held += Max(charge->held, 0) + charge->withheld;
 	counter->covered += charge->covered;
+	if (unlikely(charge->moved != 0))
+		move(entry, charge->moved);
+	if (unlikely(charge->owed_at != 0))
+		grow_debt(entry, charge->owed_at);
 	Assert(is_sound(entry) && gov_counter_is_sound(counter));
 	return entry - entries;
 }
@@ -238,6 +274,8 @@ gov_pending_uncharge(int number, const GovCharge *charge)
 	entry->held_taken -= Max(charge->held, 0) + charge->withheld;
 	entry->held_relief -= Min(charge->held, 0) - charge->withheld;
 	entry->covered -= charge->covered;
+	if (unlikely(charge->moved != 0))
+		move(entry, -charge->moved);
 	Assert(is_sound(entry));
 	entry->counter->held -= Max(charge->held, 0) + charge->withheld;
 	if (!is_current(entry))
@@ -426,11 +464,12 @@ gov_pending_crossings(GovCrossing *crossings, int max)
  * have to be crossed again.
  */
 static void
-apply_entry(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount booked)
+apply_entry(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount booked,
+			bool is_undone)
 {
 	GovSharedCounter *counter = entry->counter;
 
-	if (usage != 0 || held != 0 || booked != 0 || entry->covered != 0)
+	if (usage != 0 || held != 0 || booked != 0 || is_undone || entry->covered != 0)
 	{
 		gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
 		if (is_current(entry))
@@ -442,6 +481,10 @@ apply_entry(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount b
 				counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
 		}
 		counter->held += held;
+		if (is_undone && entry->moved != 0)
+			move(entry, -entry->moved);
+		if (is_undone && entry->owed_at != 0)
+			shrink_debt(entry);
 		Assert(gov_counter_is_sound(counter));
 		gov_stripe_unlock(entry->stripe);
 	}
@@ -500,7 +543,7 @@ gov_pending_commit(void)
 		note_later_event(entry);
 		if (entry->has_row)
 			publish_row(entry);
-		apply_entry(entry, entry->relief, entry->held_relief, unbooked_usage(entry));
+		apply_entry(entry, entry->relief, entry->held_relief, unbooked_usage(entry), false);
 		nentries--;
 	}
 	trim_pending();
@@ -515,7 +558,8 @@ gov_pending_abort(int level)
 		GovPendingEntry *entry = &entries[nentries - 1];
 
 		unlink_newest(nentries - 1);
-		apply_entry(entry, -entry->taken, -entry->held_taken, -entry->booked);
+		apply_entry(entry, -entry->taken, -entry->held_taken, -entry->booked,
+					entry->moved != 0 || entry->owed_at != 0);
 		nentries--;
 	}
 	if (level == 0)
@@ -552,6 +596,13 @@ gov_pending_merge(int level)
 		entry->held_taken += child.held_taken;
 		entry->held_relief += child.held_relief;
 		entry->covered += child.covered;
+		entry->moved += child.moved;
+		if (child.owed_at != 0)
+		{
+			if (entry->owed_at == 0)
+				entry->owed_before = child.owed_before;
+			entry->owed_at = child.owed_at;
+		}
 		entry->booked += child.booked;
 		if (child.has_row)
 		{

@@ -16,6 +16,9 @@ typedef struct GovCharge
 								 * (held < 0) */
 	GovAmount	withheld;		/* held against others, not against this
 								 * transaction, until it ends */
+	GovAmount	moved;			/* between counters, whose sum stays; seen by
+								 * others at once, in both directions */
+	TimestampTz owed_at;		/* a debt grows, and this is when; else 0 */
 } GovCharge;
 
 /* Usage that has to be looked at, because it may have crossed a threshold. */

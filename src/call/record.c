@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
@@ -104,6 +105,54 @@ event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 	return window;
 }
 
+/* Append what was drawn from a grant, or is owed: a counter and an amount. */
+static void
+add_draw(Datum *pairs, int *count, int64 counter_id, GovAmount amount)
+{
+	if (amount == 0)
+		return;
+	pairs[2 * *count] = NumericGetDatum(int64_to_numeric(counter_id));
+	pairs[2 * *count + 1] = NumericGetDatum(gov_amount_to_numeric(amount));
+	(*count)++;
+}
+
+/* The rows of a counter and an amount as an array; NULL for none. */
+static ArrayType *
+make_draws(Datum *pairs, int count)
+{
+	int			dims[2] = {count, 2};
+	int			lower[2] = {1, 1};
+
+	return count == 0 ? NULL :
+		construct_md_array(pairs, NULL, 2, dims, lower, NUMERICOID, -1, false, TYPALIGN_INT);
+}
+
+/*
+ * Set what the event draws from the grants of pools.  For each pool what it pays
+ * comes first, then what it takes, in the order in which it does: what is
+ * reversed later is taken from the end (event_row.c).
+ */
+static void
+set_draws(GovEvent *event, const GovResolution *resolution)
+{
+	Datum	   *pairs = palloc(sizeof(Datum) * 4 * resolution->ndraws);
+	int			count = 0;
+
+	for (int i = 0; i < resolution->nbudgets; i++)
+	{
+		const GovResolvedBudget *budget = &resolution->budgets[i];
+		const GovDraw *draws = &resolution->draws[budget->first_draw];
+
+		if (budget->pool == NULL)
+			continue;
+		for (uint32 d = 0; d <= budget->ndraws; d++)
+			add_draw(pairs, &count, draws[d].counter_id, draws[d].pays);
+		for (uint32 d = 0; d <= budget->ndraws; d++)
+			add_draw(pairs, &count, draws[d].counter_id, draws[d].takes);
+	}
+	event->draws = make_draws(pairs, count);
+}
+
 /* Set what the event was resolved to and charged to. */
 static void
 set_charges(GovEvent *event, const GovResolution *resolution)
@@ -128,6 +177,8 @@ set_charges(GovEvent *event, const GovResolution *resolution)
 		starts[i] = window.start;
 		ends[i] = window.end;
 	}
+	if (unlikely(resolution->ndraws > 0))
+		set_draws(event, resolution);
 	event->entity_ids = make_ids(resolution);
 	event->occurred_at = resolution->occurred_at;
 	event->recorded_at = resolution->now;
@@ -140,6 +191,8 @@ set_reversed(GovEvent *event, const GovRequest *request, const GovResolution *re
 	Datum	   *ids = palloc(sizeof(Datum) * (request->nreversed + 1));
 	Datum	   *starts = palloc(sizeof(Datum) * (request->nreversed + 1));
 	Datum	   *ends = palloc(sizeof(Datum) * (request->nreversed + 1));
+	Datum	   *pairs = palloc(sizeof(Datum) * 2 * (request->nreversed + 1));
+	int			ndraws = 0;
 	int			count = 0;
 
 	for (int i = 0; i < request->nreversed; i++)
@@ -148,6 +201,11 @@ set_reversed(GovEvent *event, const GovRequest *request, const GovResolution *re
 
 		if (reversed->counter == NULL)
 			continue;
+		if (reversed->is_drawn)
+		{
+			add_draw(pairs, &ndraws, reversed->counter_id, reversed->amount);
+			continue;
+		}
 		ids[count] = Int64GetDatum(reversed->counter_id);
 		starts[count] = TimestampTzGetDatum(reversed->window.start);
 		ends[count++] = TimestampTzGetDatum(reversed->window.end);
@@ -158,6 +216,7 @@ set_reversed(GovEvent *event, const GovRequest *request, const GovResolution *re
 										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 	event->window_ends = construct_array(ends, count, TIMESTAMPTZOID, sizeof(TimestampTz),
 										 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	event->draws = make_draws(pairs, ndraws);
 	event->recorded_at = resolution->now;
 }
 

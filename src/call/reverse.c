@@ -138,6 +138,48 @@ require_left(const GovEventRow *event, const GovAmount *amount)
 	return *amount;
 }
 
+/*
+ * Have a request give an amount back to the grants that the event has drawn from:
+ * of what is left of it the last that each pool has taken.  What it has paid of an
+ * earlier debt stands before that, and is never reached.
+ */
+static void
+add_draws(GovRequest *request, const GovEventRow *event, GovAmount amount)
+{
+	const pg_uuid_t *pool = NULL;
+	GovAmount	given = 0;		/* by earlier reversals */
+	GovAmount	left = 0;		/* to give */
+
+	for (int i = 0; i < event->ndraws; i++)
+	{
+		const GovEventDraw *draw = &event->draws[i];
+		GovReversed *reversed = &request->reversed[request->nreversed];
+		GovAmount	skipped;
+
+		if (pool == NULL || !gov_uuid_is(pool, &draw->pool_id))
+		{
+			given = event->amount - event->left;
+			left = amount;
+		}
+		pool = &draw->pool_id;
+		if (draw->amount <= 0 || left == 0)
+			continue;
+		skipped = Min(given, draw->amount);
+		given -= skipped;
+		if (skipped == draw->amount)
+			continue;
+		reversed->entity.id = draw->entity_id;
+		reversed->entity.id_length = strlen(draw->entity_id);
+		reversed->budget_id = draw->id;
+		reversed->counter_id = draw->counter_id;
+		reversed->window = (GovWindow) {DT_NOBEGIN, DT_NOEND};
+		reversed->amount = -Min(left, draw->amount - skipped);
+		reversed->is_drawn = true;
+		left += reversed->amount;
+		request->nreversed++;
+	}
+}
+
 /* Have a request give an amount back to what the event was charged to. */
 static void
 init_request(GovRequest *request, const GovEventRow *event, GovAmount amount)
@@ -149,7 +191,7 @@ init_request(GovRequest *request, const GovEventRow *event, GovAmount amount)
 	request->capability_length = VARSIZE_ANY_EXHDR(event->capability);
 	request->amount = -amount;
 	request->nreversed = event->nbudgets;
-	request->reversed = palloc0(sizeof(GovReversed) * Max(event->nbudgets, 1));
+	request->reversed = palloc0(sizeof(GovReversed) * Max(event->nbudgets + event->ndraws, 1));
 	for (int i = 0; i < event->nbudgets; i++)
 	{
 		const GovEventBudget *budget = &event->budgets[i];
@@ -160,7 +202,9 @@ init_request(GovRequest *request, const GovEventRow *event, GovAmount amount)
 		reversed->budget_id = budget->id;
 		reversed->counter_id = budget->counter_id;
 		reversed->window = budget->window;
+		reversed->amount = -amount;
 	}
+	add_draws(request, event, amount);
 }
 
 static void

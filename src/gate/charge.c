@@ -29,6 +29,7 @@
 #include "cache/pending.h"
 #include "cache/threshold.h"
 #include "gate/charge.h"
+#include "gate/draw.h"
 
 /*
  * What the call adds to a budget's present window: nothing if it occurred
@@ -167,11 +168,11 @@ end_hold(GovSharedStripe *stripe, const GovRequest *request, GovResolution *reso
  * given back there, by the row alone.
  */
 static GovCharge
-reversal_of(const GovRequest *request, const GovReversed *reversed)
+reversal_of(const GovReversed *reversed)
 {
 	bool		is_present = reversed->counter->window.start == reversed->window.start;
 
-	return (GovCharge) {.usage = is_present ? request->amount : 0};
+	return (GovCharge) {.usage = is_present ? reversed->amount : 0};
 }
 
 /* Give back to the budgets that the event was charged to which the request reverses. */
@@ -185,7 +186,7 @@ reverse_event(GovSharedStripe *stripe, const GovRequest *request)
 
 		if (reversed->counter == NULL)
 			continue;
-		charge = reversal_of(request, reversed);
+		charge = reversal_of(reversed);
 		if (reversed->is_shared)
 			reversed->charged = gov_pending_charge(stripe, reversed->counter, &charge);
 		else
@@ -204,7 +205,7 @@ reverse_undo(const GovRequest *request)
 
 		if (reversed->counter == NULL)
 			continue;
-		charge = reversal_of(request, reversed);
+		charge = reversal_of(reversed);
 		if (reversed->is_shared)
 			gov_pending_uncharge(reversed->charged, &charge);
 		else
@@ -233,6 +234,8 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 		resolution->states[i].usage += charge.usage;
 		resolution->states[i].held += charge.held;
 	}
+	if (unlikely(resolution->ndraws > 0) && kind == GOV_CHARGE_USAGE)
+		gov_draw_charge(stripe, request, resolution);
 	END_CRIT_SECTION();
 }
 
@@ -252,6 +255,8 @@ gov_charge_undo(GovSharedStripe *stripe, const GovRequest *request, GovChargeKin
 		uncharge_budget(&request->owner, budget,
 						charge_of(request, kind, resolution, budget));
 	}
+	if (unlikely(resolution->ndraws > 0))
+		gov_draw_undo(request, resolution);
 	END_CRIT_SECTION();
 }
 

@@ -399,6 +399,7 @@ free_arrays(void *arg)
 	free_array(&resolution->chains);
 	free_array(&resolution->budgets);
 	free_array(&resolution->states);
+	free_array(&resolution->draws);
 	free_array(&resolution->missing);
 	free_array(&resolution->unknown);
 	free_array(&resolution->built);
@@ -415,6 +416,7 @@ arrays_size(const GovResolution *resolution)
 		resolution->nslots * sizeof(int) +
 		resolution->chains_capacity * sizeof(int) +
 		resolution->budgets_capacity * (sizeof(GovResolvedBudget) + sizeof(GovBudgetState)) +
+		resolution->draws_capacity * sizeof(GovDraw) +
 		resolution->missing_capacity * sizeof(GovLoaded) +
 		(resolution->unknown_capacity + resolution->built_capacity) * sizeof(GovUnknown) +
 		resolution->turns_capacity * (sizeof(GovTurn) + sizeof(int)) +
@@ -467,6 +469,8 @@ gov_resolve_grow(GovResolution *resolution)
 			   resolution->nbudgets, sizeof(GovBudgetState));
 	grow_array(&resolution->budgets, &resolution->budgets_capacity,
 			   resolution->nbudgets, sizeof(GovResolvedBudget));
+	grow_array(&resolution->draws, &resolution->draws_capacity,
+			   resolution->ndraws - 1, sizeof(GovDraw));
 	grow_array(&resolution->missing, &resolution->missing_capacity,
 			   resolution->nmissing, sizeof(GovLoaded));
 	if (resolution->wants_unknown)

@@ -67,6 +67,8 @@ typedef struct GovReversed
 	pg_uuid_t	budget_id;
 	int64		counter_id;
 	GovWindow	window;
+	GovAmount	amount;			/* that it gives back, below 0 */
+	bool		is_drawn;		/* it is a grant, or what a pool owes */
 	GovSharedCounter *counter;	/* found by the walk; NULL: the budget is
 								 * gone, or has another one */
 	bool		is_shared;
@@ -89,7 +91,7 @@ typedef struct GovRequest
 	GovHeld    *held;
 	GovAmount	held_amount;	/* goes off each of them */
 	int			nreversed;
-	GovReversed *reversed;		/* the amount goes to each of them */
+	GovReversed *reversed;
 } GovRequest;
 
 typedef struct GovResolvedEntity
@@ -122,6 +124,10 @@ typedef struct GovResolvedBudget
 	bool		ends_hold;		/* it is one of the request's held */
 	bool		wants_row;		/* that it is used is to be written */
 	int			charged;		/* the pending entry, if holds_are_shared */
+	const GovPool *pool;		/* NULL: it is none */
+	int			first_draw;		/* of a pool; index */
+	uint32		ndraws;			/* of a pool: how many grants it has; what it
+								 * owes comes after them */
 } GovResolvedBudget;
 
 /* A counter whose window is over, and the window that it is to have. */
@@ -179,6 +185,9 @@ typedef struct GovResolution
 	GovResolvedBudget *budgets;
 	GovBudgetState *states;		/* parallel to budgets */
 	bool		has_bounds;		/* some state has */
+	int			ndraws;
+	int			draws_capacity;
+	GovDraw    *draws;			/* of the pools among the budgets; draw.c */
 	bool		wants_rows;		/* some budget does */
 	bool		lacks_scopes;	/* some entity does */
 	int			nmissing;

@@ -23,6 +23,7 @@
 #include "cache/pending.h"
 #include "cache/threshold.h"
 #include "gate/combine.h"
+#include "gate/draw.h"
 #include "gate/resolve_walk.h"
 
 /* Copy an id that the caller has to do something about. */
@@ -119,6 +120,38 @@ find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32
 }
 
 /*
+ * Find the counter of a grant, or of what a pool owes.  False if it lacks what
+ * somebody else has made since the shared node was loaded.
+ */
+bool
+gov_resolve_counter(GovWalk *walk, const GovResolvedEntity *resolved, uint32 number,
+					GovSharedCounter **counter, bool *is_shared)
+{
+	GovResolvedBudget found = {.budget = &resolved->entity->budgets[number]};
+	GovRuled	ruled;
+
+	if (likely(resolved->loaded == NULL))
+	{
+		*counter = gov_node_counter(resolved->node, number);
+		*is_shared = true;
+		return true;
+	}
+	if (!find_counters(walk->source, resolved, number, &found, &ruled))
+		return false;
+	*counter = found.counter;
+	*is_shared = found.is_shared;
+	return true;
+}
+
+/* Note that the node of an entity must be loaded again. */
+static void
+note_outdated(GovWalk *walk, const GovEntity *entity)
+{
+	gov_resolve_note_other(walk, gov_entity_id(entity)->bytes, gov_entity_id(entity)->length);
+	walk->is_outdated = true;
+}
+
+/*
  * The turn of a counter that was computed after an earlier walk; NULL if none
  * was.
  */
@@ -185,8 +218,7 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 		return true;
 	if (gov_counter_must_load(counter, now))
 	{
-		gov_resolve_note_other(walk, gov_entity_id(entity)->bytes, gov_entity_id(entity)->length);
-		walk->is_outdated = true;
+		note_outdated(walk, entity);
 		return true;
 	}
 	turn = find_turn(walk->out, budget->counter_id);
@@ -275,9 +307,7 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	budget->ends_hold = false;
 	if (!find_counters(walk->source, resolved, number, budget, &ruled))
 	{
-		gov_resolve_note_other(walk, gov_entity_id(resolved->entity)->bytes,
-							   gov_entity_id(resolved->entity)->length);
-		walk->is_outdated = true;
+		note_outdated(walk, resolved->entity);
 		return true;
 	}
 	if (!turn_window(walk, ruled.entity, ruled.budget, budget->counter, budget->is_shared))
@@ -288,6 +318,11 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	budget->window = budget->counter->window;
 	Assert(walk->is_outdated || walk->out->now < budget->window.end);
 	read_state(resolved->entity, budget, out->now, &out->states[out->nbudgets]);
+	budget->pool = NULL;
+	if (unlikely(out->states[out->nbudgets].bounds != NULL) &&
+		out->states[out->nbudgets].bounds->is_pool &&
+		!gov_draw_read(walk, resolved, budget, &out->states[out->nbudgets]))
+		note_outdated(walk, resolved->entity);
 	out->has_bounds |= out->states[out->nbudgets].bounds != NULL;
 	out->nbudgets++;
 	return true;
@@ -316,6 +351,7 @@ gov_resolve_budgets(GovWalk *walk)
 
 	out->blocked = -1;
 	out->has_bounds = false;
+	out->ndraws = 0;
 	out->wants_rows = out->lacks_scopes = false;
 	for (int i = 0; i < out->nentities; i++)
 	{

@@ -83,6 +83,8 @@ extern void gov_resolve_reversed(GovWalk *walk);
 
 /* resolve_budgets.c */
 extern void gov_resolve_note_other(GovWalk *walk, const char *id, uint32 id_length);
+extern bool gov_resolve_counter(GovWalk *walk, const GovResolvedEntity *resolved, uint32 number,
+								GovSharedCounter **counter, bool *is_shared);
 extern bool gov_resolve_budgets(GovWalk *walk);
 
 #endif							/* GOV_RESOLVE_WALK_H */

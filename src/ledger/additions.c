@@ -198,7 +198,7 @@ is_ours(Relation rel, int column, int ncolumns)
 	const GovCatalog *catalog = gov_catalog();
 
 	return column < ncolumns ||
-		(RelationGetRelid(rel) == catalog->events && column == catalog->events_reverses - 1);
+		(RelationGetRelid(rel) == catalog->events && (column == catalog->events_reverses - 1 || column == catalog->events_draws - 1));
 }
 
 static ExprState **

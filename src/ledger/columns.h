@@ -105,6 +105,33 @@ enum
 	GOV_BOOST_VALID_UNTIL
 };
 
+/* The columns of gov_grants that are read, in order */
+enum
+{
+	GOV_GRANT_ID,
+	GOV_GRANT_OWNER_ID,
+	GOV_GRANT_ASSIGNMENT_ID,
+	GOV_GRANT_AMOUNT,
+	GOV_GRANT_PRIORITY,
+	GOV_GRANT_EFFECTIVE_AT,
+	GOV_GRANT_EXPIRES_AT,
+	GOV_GRANT_CATEGORY,
+	GOV_GRANT_REFERENCE,
+	GOV_GRANT_VOIDED_AT,
+	GOV_GRANT_ENTITY_ID,
+	GOV_GRANT_COUNTER_ID,
+	GOV_GRANT_CLOSED_AT
+};
+
+/* The columns of gov_grant_usage that are read, in order */
+enum
+{
+	GOV_GRANT_USAGE_COUNTER_ID,
+	GOV_GRANT_USAGE_OWNER_ID,
+	GOV_GRANT_USAGE_AMOUNT,
+	GOV_GRANT_USAGE_LAST_AT
+};
+
 /* The columns of gov_alert_policies that are read, in order */
 enum
 {
@@ -120,9 +147,9 @@ enum
 };
 
 /*
- * The columns of gov_events, in order.  The one that 1.1 has added may stand
- * behind users' columns, and is known by its name (catalog.c); only the rows of
- * reversals have it.
+ * The columns of gov_events, in order.  Those that 1.1 has added may stand
+ * behind users' columns, and are known by their names (catalog.c); only the rows of
+ * reversals have the one, and only what was charged to a pool has the other.
  */
 enum
 {

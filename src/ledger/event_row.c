@@ -30,9 +30,13 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
+#include "base/clock.h"
 #include "base/errors.h"
+#include "base/lookup.h"
 #include "base/spi.h"
 #include "ledger/event_row.h"
+#include "pure/pool.h"
 
 /*
  * Where the event is gone, a reversal of it may still be there, and answer for
@@ -93,6 +97,43 @@ static GovQuery budgets_query = {
 		INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTOID, INT8OID, TEXTOID, TEXTARRAYOID,
 		TIMESTAMPTZOID
 	}
+};
+
+/*
+ * What an event has drawn from grants that there are.  What is given back to one
+ * that was used up, and that nothing can be drawn from any more, is its pool's.
+ */
+static GovQuery draws_query = {
+	.sql =
+	"select a.id, t.grant_id, a.entity_id, coalesce(t.counter_id, a.debt_counter_id), d.amount"
+	" from @gov_events e,"
+	"  lateral (select i.n, e.draws[i.n][1]::bigint as counter_id, e.draws[i.n][2] as amount"
+	"           from generate_subscripts(e.draws, 1) i(n)) d,"
+	"  lateral (select g.assignment_id, case when u.is_open then g.id end, case when u.is_open then g.counter_id end"
+	"           from @gov_grants g,"
+	"            lateral (select g.closed_at is null or least(g.expires_at, g.voided_at) <= $3) u(is_open)"
+	"           where g.counter_id = d.counter_id and g.owner_id = $2"
+	"           union all"
+	"           select p.id, null, null from @gov_assignments p"
+	"           where p.debt_counter_id = d.counter_id and p.owner_id = $2) t(assignment_id, grant_id, counter_id),"
+	"  @gov_assignments a"
+	" where e.id = $1 and a.id = t.assignment_id"
+	" order by d.n desc",
+	.nargs = 3,
+	.argtypes = {INT8OID, TEXTOID, TIMESTAMPTZOID}
+};
+
+/*
+ * Whoever closes grants leaves those alone that are locked.  So what is given back
+ * to one is known to whoever closes it.
+ */
+static GovQuery lock_grants_query = {
+	.sql =
+	"select from @gov_grants g where g.owner_id = $2 and g.counter_id = any (array("
+	" select e.draws[i.n][1]::bigint from @gov_events e, lateral generate_subscripts(e.draws, 1) i(n) where e.id = $1))"
+	" order by g.counter_id for share",
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTOID}
 };
 
 /* The owner of an event, or of its reversals where it is gone; NULL: unknown. */
@@ -170,6 +211,42 @@ read_budgets(MemoryContext context, GovEventRow *event, Datum *charged)
 	}
 }
 
+/* Read what it has drawn from grants. */
+static void
+read_draws(MemoryContext context, GovEventRow *event)
+{
+	Datum		args[3] = {
+		Int64GetDatum(event->id), CStringGetTextDatum(event->owner), TimestampTzGetDatum(gov_clock())
+	};
+	int			count = (int) gov_spi_select(&draws_query, args, NULL);
+
+	event->ndraws = count;
+	event->draws = MemoryContextAlloc(context, sizeof(GovEventDraw) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		GovEventDraw *draw = &event->draws[i];
+		Datum		grant;
+		bool		isnull;
+
+		draw->pool_id = *DatumGetUUIDP(gov_spi_value(i, 1, &isnull));
+		grant = gov_spi_value(i, 2, &isnull);
+		draw->id = isnull ? gov_pool_debt_id(&draw->pool_id) : *DatumGetUUIDP(grant);
+		draw->entity_id = MemoryContextStrdup(context, gov_spi_text(i, 3));
+		draw->counter_id = DatumGetInt64(gov_spi_value(i, 4, &isnull));
+		draw->amount = stored_amount(gov_spi_value(i, 5, &isnull));
+	}
+}
+
+/* Lock the grants that the event has drawn from. */
+static void
+lock_grants(const GovEventRow *event)
+{
+	Datum		args[2] = {Int64GetDatum(event->id), CStringGetTextDatum(event->owner)};
+
+	if (gov_lookup_is_filled(gov_catalog()->grants))
+		gov_spi_modify(&lock_grants_query, args, NULL);
+}
+
 /*
  * Lock an event's row, after waiting for whoever has it locked, and read it
  * with what is left of it.  False if there is no such event that was recorded
@@ -191,10 +268,13 @@ gov_event_row_lock(int64 id, TimestampTz since, GovEventRow *event)
 	if (found)
 	{
 		read_event(id, context, event, charged);
+		lock_grants(event);
 		gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 		gov_spi_select(&reversed_query, args, NULL);
 		event->left = event->amount + stored_amount(gov_spi_value(0, 1, &isnull));
 		read_budgets(context, event, charged);
+		if (AttributeNumberIsValid(gov_catalog()->events_draws))
+			read_draws(context, event);
 		gov_spi_pop_snapshot();
 	}
 	gov_spi_end(&spi);

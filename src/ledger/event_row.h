@@ -23,6 +23,16 @@ typedef struct GovEventBudget
 	GovWindow	window;
 } GovEventBudget;
 
+/* What an event has drawn from a grant, or that its pool owes. */
+typedef struct GovEventDraw
+{
+	pg_uuid_t	pool_id;
+	pg_uuid_t	id;				/* that counts it, among the budgets of the entity */
+	char	   *entity_id;
+	int64		counter_id;
+	GovAmount	amount;
+} GovEventDraw;
+
 /* An event that there is. */
 typedef struct GovEventRow
 {
@@ -37,6 +47,8 @@ typedef struct GovEventRow
 	bool		is_reversal;
 	int			nbudgets;		/* those that count it today */
 	GovEventBudget *budgets;
+	int			ndraws;			/* the last first */
+	GovEventDraw *draws;
 } GovEventRow;
 
 extern char *gov_event_row_owner(int64 id);

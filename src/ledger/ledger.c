@@ -66,6 +66,13 @@ store_event(GovAppend *ledger, const GovEvent *event, int64 id)
 		values[column - 1] = Int64GetDatum(event->reverses);
 		nulls[column - 1] = false;
 	}
+	if (event->draws != NULL)
+	{
+		AttrNumber	column = gov_catalog()->events_draws;
+
+		values[column - 1] = PointerGetDatum(event->draws);
+		nulls[column - 1] = false;
+	}
 }
 
 /*

@@ -23,6 +23,7 @@ typedef struct GovEvent
 	TimestampTz occurred_at;
 	TimestampTz recorded_at;
 	int64		reverses;		/* the event that it gives back of; 0: none */
+	ArrayType  *draws;			/* from grants; NULL: it is charged to no pool */
 	ArrayType  *counter_ids;
 	ArrayType  *window_starts;
 	ArrayType  *window_ends;

@@ -25,13 +25,16 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "base/catalog.h"
 #include "base/errors.h"
@@ -97,7 +100,7 @@ charge_column(const Datum *values, const bool *nulls, int column, int *count)
 	return (const int64 *) ARR_DATA_PTR(array);
 }
 
-static void
+static GovTallied *
 add_charge(GovTally *tally, GovTallyKey key, TimestampTz window_end, GovAmount amount)
 {
 	bool		found;
@@ -108,11 +111,47 @@ add_charge(GovTally *tally, GovTallyKey key, TimestampTz window_end, GovAmount a
 		entry->amount = 0;
 		entry->event_count = 0;
 		entry->window_end = window_end;
+		entry->is_drawn = false;
 	}
 	if (!gov_amount_add(entry->amount, amount, &entry->amount))
 		gov_error_stored_amount();
 	entry->event_count++;
 	entry->window_end = Max(entry->window_end, window_end);
+	return entry;
+}
+
+pg_noreturn static void
+raise_malformed_draws(const Datum *values)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("draws of event " INT64_FORMAT " are malformed",
+					DatumGetInt64(values[GOV_EVENT_ID]))));
+}
+
+/* Add what a row has drawn from grants: pairs of a counter and an amount. */
+static void
+add_draws(GovTally *tally, const void *owner, const Datum *values, Datum draws)
+{
+	ArrayType  *array = DatumGetArrayTypeP(draws);
+	TimestampTz recorded_at = DatumGetTimestampTz(values[GOV_EVENT_RECORDED_AT]);
+	Datum	   *elements;
+	int			nelements;
+
+	if (ARR_HASNULL(array) || (ARR_NDIM(array) > 0 && (ARR_NDIM(array) != 2 || ARR_DIMS(array)[1] != 2)))
+		raise_malformed_draws(values);
+	deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &elements, NULL, &nelements);
+	for (int i = 0; i < nelements; i += 2)
+	{
+		GovTallyKey key = {
+			DatumGetInt64(DirectFunctionCall1(numeric_int8, elements[i])), DT_NOBEGIN, owner
+		};
+		GovAmount	amount;
+
+		if (gov_amount_from_sum(DatumGetNumeric(elements[i + 1]), &amount) != GOV_AMOUNT_OK)
+			gov_error_stored_amount();
+		add_charge(tally, key, amount > 0 ? recorded_at : DT_NOBEGIN, amount)->is_drawn = true;
+	}
 }
 
 static void
@@ -124,9 +163,12 @@ add_row(GovTally *tally, const void *owner, const Datum *values, const bool *nul
 	const int64 *ids = charge_column(values, nulls, GOV_EVENT_COUNTER_IDS, &nids);
 	const int64 *starts = charge_column(values, nulls, GOV_EVENT_WINDOW_STARTS, &nstarts);
 	const int64 *ends = charge_column(values, nulls, GOV_EVENT_WINDOW_ENDS, &nends);
+	AttrNumber	draws = gov_catalog()->events_draws;
 	GovAmount	amount;
 
 	tally->last_id = Max(tally->last_id, DatumGetInt64(values[GOV_EVENT_ID]));
+	if (draws != InvalidAttrNumber && unlikely(!nulls[draws - 1]))
+		add_draws(tally, owner, values, values[draws - 1]);
 	if (nids == 0)
 		return;
 	if (nulls[GOV_EVENT_AMOUNT] || nstarts != nids || nends != nids ||

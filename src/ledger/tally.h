@@ -26,8 +26,11 @@ typedef struct GovTallied
 	GovTallyKey key;
 	GovAmount	amount;
 	int64		event_count;
-	TimestampTz window_end;		/* the last that a row names */
+	TimestampTz window_end;		/* the last that a row names; of draws, when
+								 * the last of them was recorded that is more
+								 * than 0 */
 	uint32		hash;			/* the table's */
+	bool		is_drawn;		/* from a grant, or owed by a pool */
 	char		status;			/* the table's */
 } GovTallied;
 

@@ -1,7 +1,7 @@
 /*
  * bounds.h
- *		What bounds hardly any budget: a largest single use, and a limit that
- *		changes with time.
+ *		What bounds hardly any budget: a largest single use, a limit that changes
+ *		with time, and grants.
  */
 #ifndef GOV_BOUNDS_H
 #define GOV_BOUNDS_H
@@ -23,6 +23,8 @@ typedef struct GovBounds
 {
 	GovAmount	call_limit;		/* meaningful only when has_call_limit */
 	bool		has_call_limit;
+	bool		is_pool;		/* its limit is what grants grant; pool.h */
+	GovAmount	debt_limit;		/* how far a pool may go past that */
 	uint32		nsteps;			/* 0: the limit never changes */
 	GovLimitStep steps[FLEXIBLE_ARRAY_MEMBER];	/* by their times */
 } GovBounds;

@@ -69,6 +69,14 @@ exceeds_call_limit(const GovBudgetState *budget, GovAmount amount)
 		!gov_bounds_allow_call(budget->bounds, amount);
 }
 
+/* Up to where usage may go: a pool may go into debt. */
+static inline GovAmount
+allowed_limit(const GovBudgetState *budget)
+{
+	return likely(budget->bounds == NULL) ? budget->limit :
+		saturating_add(budget->limit, budget->bounds->debt_limit);
+}
+
 /* What the limit would have to be for the amount to fit under it. */
 static inline GovAmount
 wanted_limit(const GovBudgetState *budget, GovAmount amount)
@@ -84,7 +92,7 @@ gov_decide_allows(const GovBudgetState *budget, GovAmount amount)
 
 	if (exceeds_call_limit(budget, amount))
 		return false;
-	return !is_hard(budget) || wanted_limit(budget, amount) <= budget->limit;
+	return !is_hard(budget) || wanted_limit(budget, amount) <= allowed_limit(budget);
 }
 
 /* When a budget that does not allow the amount may do so; DT_NOEND: never. */
@@ -142,7 +150,7 @@ gov_decide(GovBudgetState *budgets, int nbudgets, GovAmount amount,
 		if (!decision->has_remaining || left < decision->remaining)
 			decision->remaining = left;
 		decision->has_remaining = true;
-		exceeds_limit |= amount > budget->limit;
+		exceeds_limit |= amount > allowed_limit(budget);
 	}
 
 	if (decision->is_granted)

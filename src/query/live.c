@@ -93,7 +93,8 @@ look_up_entity(GovSheet *sheet, const GovSheetEntity *entity, bool has_lost)
 		GovSheetRow *row = &sheet->rows[entity->first_row + i];
 		bool		had_counter = row->counter != NULL;
 
-		row->counter = find_counter(node, &sheet->budgets[entity->first_row + i], i);
+		row->counter = row->is_pool ? NULL :
+			find_counter(node, &sheet->budgets[entity->first_row + i], i);
 		if (has_lost || (had_counter && row->counter == NULL))
 			row->is_read = false;
 		row->needs_read = !row->is_read &&
@@ -144,6 +145,78 @@ stored_usage(const GovSheet *sheet, uint32 number)
 }
 
 /*
+ * The node of a pool and which of its budgets that is, if they say what the tables
+ * do of its grants; else NULL.
+ */
+static const GovSharedNode *
+find_pool_node(const GovSheet *sheet, uint32 number, uint32 *budget)
+{
+	const GovSheetBudget *row = &sheet->budgets[number];
+	GovString	id = sheet->entities[row->entity].id;
+	const GovSharedNode *node;
+
+	if (!sheet->is_live)
+		return NULL;
+	node = gov_node_find(&sheet->owner, gov_sheet_text(sheet, id), id.length);
+	if (node == NULL || node->is_absent || node->is_stale || gov_node_is_own(node) ||
+		!gov_node_find_budget(node, &row->id, 0, budget) ||
+		gov_budget_more(gov_node_content(node), &gov_node_content(node)->budgets[*budget])->pool == 0)
+		return NULL;
+	return node;
+}
+
+/* Read the counter of a grant, or of what a pool owes. */
+static void
+read_draw(const GovSharedNode *node, uint32 count, GovDraw *draw)
+{
+	draw->counter = gov_node_counter(node, count);
+	draw->drawn = draw->counter->total + gov_pending_relief(draw->counter).usage;
+	draw->pays = draw->takes = 0;
+}
+
+/*
+ * Read what is used up of a pool, as a check does (gate/draw.c), or what the tables
+ * told, which is right as long as its node is not in memory.
+ */
+static pg_noinline GovAmount
+read_pool(const GovSheet *sheet, uint32 number)
+{
+	uint32		budget;
+	const GovSharedNode *node = find_pool_node(sheet, number, &budget);
+	const GovPool *pool;
+	GovAmount	granted;
+	GovAmount	used;
+
+	if (node == NULL)
+		return stored_usage(sheet, number);
+	pool = gov_budget_pool(gov_node_content(node), &gov_node_content(node)->budgets[budget]);
+	if (pool->ngrants > sheet->most_grants)
+		return stored_usage(sheet, number);
+	for (uint32 i = 0; i < pool->ngrants; i++)
+		read_draw(node, pool->grants[i].count, &sheet->draws[i]);
+	read_draw(node, pool->debt, &sheet->draws[pool->ngrants]);
+	gov_pool_at(pool, sheet->draws, sheet->draws[pool->ngrants].counter->window.end, sheet->now,
+				&granted, &used);
+	return used;
+}
+
+/* What is held of a pool. */
+static GovAmount
+read_pool_held(const GovSheet *sheet, uint32 number)
+{
+	uint32		budget;
+	const GovSharedNode *node = find_pool_node(sheet, number, &budget);
+	const GovSharedCounter *counter;
+	GovCharge	relief;
+
+	if (node == NULL)
+		return sheet->stored[number].held;
+	counter = gov_node_counter(node, budget);
+	relief = gov_pending_relief(counter);
+	return counter->held + relief.held - (counter->covered - relief.covered);
+}
+
+/*
  * Read the usage of a row, as a check does (read_state in resolve_budgets.c).
  * False if the counter is ahead of the sheet's catalog, or if the tables must
  * be asked and have not been.
@@ -157,7 +230,7 @@ read_usage(const GovSheet *sheet, uint32 number, bool has_pending, GovAmount *us
 
 	if (unlikely(counter == NULL))
 	{
-		*usage = stored_usage(sheet, number);
+		*usage = row->is_pool ? read_pool(sheet, number) : stored_usage(sheet, number);
 		return true;
 	}
 	if (unlikely(counter->id != row->counter_id))
@@ -201,7 +274,7 @@ read_held(const GovSheet *sheet, uint32 number)
 	GovCharge	relief;
 
 	if (counter == NULL)
-		return sheet->stored[number].held;
+		return row->is_pool ? read_pool_held(sheet, number) : sheet->stored[number].held;
 	relief = gov_pending_relief(counter);
 	if (counter->id != row->counter_id ||
 		counter->window.start < sheet->windows[row->window].present.start)

@@ -110,6 +110,7 @@ typedef struct GovPageBudget
 	GovAmount	base_limit;
 	GovAmount	allocated;
 	bool		has_limit;
+	bool		is_pool;
 	bool		is_soft;
 	bool		is_locked;
 } GovPageBudget;

@@ -144,7 +144,7 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	put_string(json, &object, sheet, entity->id);
 	put_parent(json, &object, sheet, entity);
 	gov_json_put_amount(json, &object, budget->nscope > 0, budget->allocated);
-	gov_json_put_amount(json, &object, !budget->has_limit, budget->base_limit);
+	gov_json_put_amount(json, &object, !budget->has_limit || budget->is_pool, budget->base_limit);
 	put_block_time(json, &object, block, false);
 	put_default(json, &object, sheet, budget);
 	gov_json_put_amount(json, &object, !budget->has_limit, budget->limit - usage - held);

@@ -71,6 +71,7 @@ describe_unused(const GovSheet *sheet, uint64 number, GovPageBudget *budget)
 	budget->limit = Max(by->limit + (extra != NULL ? extra->boost : 0), 0);
 	budget->allocated = extra != NULL ? extra->allocated : 0;
 	budget->has_limit = by->has_limit;
+	budget->is_pool = false;
 	budget->is_soft = by->is_soft;
 	budget->is_locked = by->is_locked;
 }
@@ -99,6 +100,7 @@ gov_page_describe(const GovSheet *sheet, uint64 number, GovPageBudget *budget)
 	budget->base_limit = known->base_limit;
 	budget->allocated = known->allocated;
 	budget->has_limit = known->has_limit;
+	budget->is_pool = known->is_pool;
 	budget->is_soft = known->is_soft;
 	budget->is_locked = known->is_locked;
 }

@@ -64,6 +64,7 @@ typedef struct GovSheetBudget
 	bool		has_limit;
 	bool		is_soft;
 	bool		is_locked;
+	bool		is_pool;		/* its limit is what its grants come to */
 	int32		by_default;		/* index of the default, or -1: an assignment */
 } GovSheetBudget;
 
@@ -104,7 +105,8 @@ typedef struct GovSheetRow
 	double		per_unit;		/* utilization of one billionth; NaN without a
 								 * limit */
 	uint32		window;			/* index */
-	uint32		capability:29;	/* index */
+	uint32		capability:28;	/* index */
+	uint32		is_pool:1;		/* its counter is never here */
 	uint32		is_scoped:1;
 	uint32		is_read:1;		/* stored amounts are right where they are
 								 * asked */
@@ -155,7 +157,8 @@ typedef struct GovSheet
 	TimestampTz now;			/* windows are those of this time */
 	TimestampTz last_turn;		/* when the last of them began */
 	TimestampTz next_turn;		/* when the first of them is over */
-	TimestampTz next_boost;		/* when a limit changes next */
+	TimestampTz next_boost;		/* when a limit changes next: a boost, or a grant
+								 * of a pool, begins or ends */
 	TimestampTz next_recorded;	/* when a later one begins that the tables
 								 * have usage of */
 	bool		is_whole;		/* nothing that keeps it right has failed */
@@ -163,6 +166,9 @@ typedef struct GovSheet
 	bool		is_live;		/* counters in shared memory count */
 	bool		sees_own;		/* the tables' rows of our own transaction
 								 * count */
+	bool		has_pools;
+	int64		most_grants;	/* of a pool, that are not closed */
+	GovDraw    *draws;			/* room for those */
 	StringInfoData texts;
 	uint32		nentities;
 	GovSheetEntity *entities;

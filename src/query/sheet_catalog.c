@@ -429,6 +429,7 @@ gov_sheet_read_catalog(GovSheet *sheet)
 	read_entities(&reading);
 	gov_sheet_read_defaults(&reading);
 	read_budgets(&reading);
+	gov_sheet_read_pools(sheet);
 	gov_sheet_read_extras(sheet);
 	gov_sheet_allocate(sheet);
 }

@@ -270,6 +270,8 @@ gov_sheet_read_counts(GovSheet *sheet)
 		read_usage(&wanted);
 		read_tail(&wanted, owner);
 		read_holds(&wanted, owner);
+		if (sheet->has_pools)
+			gov_sheet_read_drawn(sheet);
 	}
 	pfree(wanted.by_counter);
 	pfree(wanted.by_budget);

@@ -48,6 +48,10 @@ extern uint32 gov_sheet_add_capability(GovSheetReading *reading, uint64 row, int
 extern uint32 gov_sheet_add_window(GovSheetReading *reading, uint64 row);
 extern void gov_sheet_read_catalog(GovSheet *sheet);
 
+/* sheet_pools.c */
+extern void gov_sheet_read_pools(GovSheet *sheet);
+extern void gov_sheet_read_drawn(GovSheet *sheet);
+
 /* sheet_counts.c */
 extern void gov_sheet_read_counts(GovSheet *sheet);
 

@@ -127,13 +127,13 @@ static GovQuery due_events_query = {
  * (usage_merge.c) is noted in the row that covers its window: the last row
  * that starts no later.  If its window has a row of its own, that is the one.
  */
-#define GOV_PRUNE_SQL(recounted) \
+#define GOV_PRUNE_SQL(recounted, draws, noted_draws) \
 	GOV_SEEN_EVENTS "," GOV_FREE_EVENTS "," \
 	" deleted as materialized (" \
 	" delete from @gov_events e" \
 	" where e.id = any (array(select f.id from free f where f.goes))" \
 	" returning e.id, e.owner_id, e.capability_id, e.amount, e.entity_ids, e.occurred_at," \
-	"  e.counter_ids, e.window_starts)," \
+	"  e.counter_ids, e.window_starts" draws ")," \
 	" pruned as (" \
 	" select x.counter_id, x.window_start, sum(x.amount) as amount, count(*) as event_count" \
 	" from (select c.counter_id, c.window_start, d.amount from deleted d," \
@@ -154,10 +154,20 @@ static GovQuery due_events_query = {
 	"  pruned_count = u.pruned_count + f.event_count" \
 	" from found f" \
 	" where u.ctid = f.row_id)" \
+	noted_draws \
 	"select (select count(*) from deleted), count(*), max(s.id)," \
 	" min(s.id) filter (where not s.goes), min(s.recorded_at) filter (where not s.is_due)," \
 	" (select max(d.occurred_at) from deleted d)" \
 	" from free s"
+
+/* Where there are pools, note what is deleted of what was drawn from grants. */
+#define GOV_NOTED_DRAWS \
+	", noted_draws as (" \
+	" update @gov_grant_usage u set pruned_amount = trim_scale(u.pruned_amount + p.amount)" \
+	" from (select d.draws[i.n][1]::bigint as counter_id, sum(d.draws[i.n][2]) as amount" \
+	"       from deleted d, lateral generate_subscripts(d.draws, 1) i(n)" \
+	"       group by 1) p" \
+	" where u.counter_id = p.counter_id)"
 
 /* Add the counters of recounts that have counted what is deleted (recount.c). */
 #define GOV_RECOUNTED \
@@ -176,16 +186,23 @@ static GovQuery due_events_query = {
 	" join deleted d on d.id = t.id" \
 	" where d.id <= r.through_id and d.capability_id = r.capability_id and d.occurred_at >= r.since"
 
-static GovQuery prune_query = {
-	.sql = GOV_PRUNE_SQL(""),
-	.nargs = 5,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
-};
+#define GOV_PRUNE_QUERY(recounted, draws, noted_draws) \
+	{ \
+		.sql = GOV_PRUNE_SQL(recounted, draws, noted_draws), \
+		.nargs = 5, \
+		.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID} \
+	}
 
-static GovQuery prune_recounted_query = {
-	.sql = GOV_PRUNE_SQL(GOV_RECOUNTED),
-	.nargs = 5,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
+/* Where there are recounts, and where there are pools. */
+static GovQuery prune_queries[2][2] = {
+	{
+		GOV_PRUNE_QUERY("", "", ""),
+		GOV_PRUNE_QUERY("", ", e.draws", GOV_NOTED_DRAWS)
+	},
+	{
+		GOV_PRUNE_QUERY(GOV_RECOUNTED, "", ""),
+		GOV_PRUNE_QUERY(GOV_RECOUNTED, ", e.draws", GOV_NOTED_DRAWS)
+	}
 };
 
 /*
@@ -379,8 +396,9 @@ gov_retention_prune_events(uint64 *ndeleted)
 	args[3] = Int64GetDatum(events_pass.limit);
 	if (gov_referred_find_free(GOV_REFERRED_EVENTS, &due_events_query, args, &args[4], &nkept))
 	{
-		gov_spi_modify(gov_lookup_has_rows(gov_catalog()->recounts) ?
-					   &prune_recounted_query : &prune_query, args, args[4] == (Datum) 0 ? "    n" : NULL);
+		gov_spi_modify(&prune_queries[gov_lookup_has_rows(gov_catalog()->recounts)]
+					   [gov_lookup_has_rows(gov_catalog()->grant_usage)],
+					   args, args[4] == (Datum) 0 ? "    n" : NULL);
 		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
 		has_more = note_events(nkept);
 	}

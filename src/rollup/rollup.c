@@ -278,6 +278,9 @@ try_lock(void)
 		ConditionalLockRelationOid(catalog->assignments, AccessShareLock) &&
 		ConditionalLockRelationOid(catalog->events, RowExclusiveLock) &&
 		ConditionalLockRelationOid(catalog->usage, RowExclusiveLock) &&
+		(!OidIsValid(catalog->grant_usage) ||
+		 (ConditionalLockRelationOid(catalog->grants, AccessShareLock) &&
+		  ConditionalLockRelationOid(catalog->grant_usage, RowExclusiveLock))) &&
 		ConditionalLockRelationOid(catalog->alerts, RowExclusiveLock) &&
 		ConditionalLockRelationOid(catalog->alert_policies, AccessShareLock) &&
 		ConditionalLockRelationOid(catalog->usage_by_time, RowExclusiveLock);

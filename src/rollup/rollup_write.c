@@ -93,6 +93,22 @@ static GovQuery usage_query = {
 	TIMESTAMPTZARRAYOID, NUMERICARRAYOID, INT8ARRAYOID}
 };
 
+/* What was drawn from grants that there are, and what pools owe that there are. */
+static GovQuery draws_query = {
+	.sql =
+	"insert into @gov_grant_usage as u (counter_id, owner_id, amount, last_at)"
+	" select c.counter_id, c.owner_id, c.amount, c.last_at"
+	" from unnest($1, $2, $3, $4) as c(counter_id, owner_id, amount, last_at)"
+	" where exists (select from @gov_grants g where g.counter_id = c.counter_id and g.owner_id = c.owner_id)"
+	"  or exists (select from @gov_assignments a where a.debt_counter_id = c.counter_id and a.owner_id = c.owner_id)"
+	" order by c.counter_id"
+	" on conflict (counter_id) do update"
+	" set amount = trim_scale(u.amount + excluded.amount),"
+	"  last_at = greatest(u.last_at, excluded.last_at)",
+	.nargs = 4,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, NUMERICARRAYOID, TIMESTAMPTZARRAYOID}
+};
+
 /* Rows of whole hours: where one begins that was of a part of the hour, it is of all of it. */
 static GovQuery hours_query = {
 	.sql =
@@ -262,6 +278,36 @@ write_usage(const GovRollupCharge *charges, int count)
 	return gov_spi_modify(&usage_query, args, NULL);
 }
 
+/* Add what a batch has drawn from grants to gov_grant_usage. */
+static void
+write_draws(const GovTally *tally)
+{
+	static const Oid types[] = {INT8OID, TEXTOID, NUMERICOID, TIMESTAMPTZOID};
+	int			most = gov_tally_count(tally);
+	Datum	   *columns[lengthof(types)];
+	Datum		args[lengthof(types)];
+	const GovTallied *tallied;
+	uint32		position = 0;
+	int			count = 0;
+
+	for (int column = 0; column < lengthof(types); column++)
+		columns[column] = palloc(sizeof(Datum) * Max(most, 1));
+	while ((tallied = gov_tally_next(tally, &position)) != NULL)
+	{
+		if (!tallied->is_drawn)
+			continue;
+		columns[0][count] = Int64GetDatum(tallied->key.counter_id);
+		columns[1][count] = PointerGetDatum(tallied->key.owner);
+		columns[2][count] = NumericGetDatum(gov_amount_to_numeric(tallied->amount));
+		columns[3][count++] = TimestampTzGetDatum(tallied->window_end);
+	}
+	if (count == 0)
+		return;
+	for (int column = 0; column < lengthof(types); column++)
+		args[column] = gov_rollup_array(columns[column], count, types[column]);
+	gov_spi_modify(&draws_query, args, NULL);
+}
+
 /*
  * Find which of the rows just written have reached a threshold.  Left out are
  * rows that a user's trigger has kept from being written, and merged rows,
@@ -307,6 +353,7 @@ gov_rollup_write_usage(const GovTally *tally, GovReached **reached)
 	GovRollupCharge *charges = sorted_charges(tally);
 	int			count = gov_tally_count(tally);
 
+	write_draws(tally);
 	if (count > 0)
 		count = find_budgets(charges, count);
 	*reached = NULL;

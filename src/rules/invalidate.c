@@ -118,7 +118,7 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 	}
 	if (relid == catalog->entities)
 		id_column = "id";
-	else if (relid == catalog->assignments || relid == catalog->boosts)
+	else if (relid == catalog->assignments || relid == catalog->boosts || relid == catalog->grants)
 		id_column = "entity_id";
 	else if (relid == catalog->entity_types || relid == catalog->capabilities)
 	{
@@ -172,8 +172,8 @@ is_loaded_from(Oid relid)
 
 	return is_ledger(relid) || relid == catalog->usage ||
 		relid == catalog->entity_types || relid == catalog->capabilities ||
-		relid == catalog->entities || relid == catalog->assignments || relid == catalog->boosts ||
-		relid == catalog->default_assignments || relid == catalog->alert_policies;
+		relid == catalog->entities || relid == catalog->assignments || relid == catalog->boosts || relid == catalog->grants ||
+		relid == catalog->grant_usage || relid == catalog->default_assignments || relid == catalog->alert_policies;
 }
 
 /*
@@ -199,6 +199,8 @@ hint_at_other_way(const TriggerData *trigger)
 
 	if (relid == gov_catalog()->changes)
 		return errhint("Set governance.change_retention to have old rows deleted.");
+	if (relid == gov_catalog()->grants)
+		return errhint("Take back what is left of a grant with gov_void_grant; grants go with their pool.");
 	if (relid == gov_catalog()->limit_history)
 		return errhint("Its rows go with their budget.");
 	if (is_registry(relid))
@@ -221,7 +223,8 @@ gov_ledger_guard_1_0(PG_FUNCTION_ARGS)
 
 	if (!is_ledger(RelationGetRelid(trigger->tg_relation)) &&
 		!is_registry(RelationGetRelid(trigger->tg_relation)) &&
-		!is_history(RelationGetRelid(trigger->tg_relation)))
+		!is_history(RelationGetRelid(trigger->tg_relation)) &&
+		RelationGetRelid(trigger->tg_relation) != gov_catalog()->grants)
 		gov_trigger_refuse(fcinfo);
 	if (!gov_spi_is_engine())
 		ereport(ERROR,

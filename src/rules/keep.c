@@ -75,6 +75,9 @@ enum
 	ENTITY,
 	CAPABILITY,
 	NAME,
+	IS_POOL,
+	DEBT_LIMIT,
+	DEBT_COUNTER_ID,
 	NCOLUMNS,
 
 	/* of defaults only */
@@ -84,7 +87,8 @@ enum
 
 static const char *const columns[NCOLUMNS] = {
 	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "counter_id", "id", "owner_id", "entity_id", "capability_id", "name"
+	"cadence", "anchor_at", "timezone", "counter_id", "id", "owner_id", "entity_id", "capability_id", "name",
+	"is_pool", "debt_limit", "debt_counter_id"
 };
 
 /* What a default has in the same place. */
@@ -389,7 +393,7 @@ find_inherited(const GovKeptRow *row, GovInheritedBudget *budget)
 	};
 	bool		is_found;
 
-	for (int column = OWNER; column < NCOLUMNS; column++)
+	for (int column = OWNER; column <= NAME; column++)
 	{
 		if (*gov_keep_row_null(row, column) || *gov_keep_row_null(row, SCOPE))
 			return false;
@@ -495,6 +499,39 @@ keep_changed(GovKeptRow *row, const GovKeptRow *before, Relation table)
 	gov_keep_row_times(row, before, desc);
 }
 
+/*
+ * Keep what names the count of a pool's debt: drawn when a budget becomes one, and
+ * what a restored row brings with it.  A pool stays one.
+ */
+static void
+keep_pool(GovKeptRow *row, const GovKeptRow *before, Relation table)
+{
+	bool		is_pool = !*gov_keep_row_null(row, IS_POOL) && DatumGetBool(*gov_keep_row_value(row, IS_POOL));
+
+	if (!*gov_keep_row_null(row, DEBT_LIMIT))
+		*gov_keep_row_value(row, DEBT_LIMIT) = round_number(*gov_keep_row_value(row, DEBT_LIMIT));
+	if (before != NULL)
+	{
+		*gov_keep_row_value(row, DEBT_COUNTER_ID) = *gov_keep_row_value(before, DEBT_COUNTER_ID);
+		*gov_keep_row_null(row, DEBT_COUNTER_ID) = *gov_keep_row_null(before, DEBT_COUNTER_ID);
+		if (!is_pool && DatumGetBool(*gov_keep_row_value(before, IS_POOL)))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("a pool stays a pool"),
+					 errhint("Delete the budget, and make another one."),
+					 errtablecol(table, row->places[IS_POOL] + 1)));
+	}
+	else if (!*gov_keep_row_null(row, DEBT_COUNTER_ID) && was_drawn(*gov_keep_row_value(row, DEBT_COUNTER_ID)))
+		*gov_keep_row_null(row, DEBT_COUNTER_ID) = true;
+	if (!is_pool)
+		*gov_keep_row_null(row, DEBT_COUNTER_ID) = true;
+	else if (*gov_keep_row_null(row, DEBT_COUNTER_ID))
+	{
+		*gov_keep_row_value(row, DEBT_COUNTER_ID) = Int64GetDatum(nextval_internal(gov_catalog()->counter_seq, false));
+		*gov_keep_row_null(row, DEBT_COUNTER_ID) = false;
+	}
+}
+
 /* BEFORE INSERT OR UPDATE of gov_assignments, for each row. */
 Datum
 gov_keep_assignment_1_1(PG_FUNCTION_ARGS)
@@ -520,6 +557,7 @@ gov_keep_assignment_1_1(PG_FUNCTION_ARGS)
 	}
 	else
 		keep_new(&row, table);
+	keep_pool(&row, is_update ? &before : NULL, table);
 	return PointerGetDatum(gov_keep_row_make(&row, tuple, desc));
 }
 

@@ -92,6 +92,9 @@ static GovQuery renamings[] = {
 		" where v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])"
 	},
 	{.sql =
+		"update @gov_grants v set " NEW_ID("entity_id") " where v.owner_id = $1 and v.entity_id = $2"
+	},
+	{.sql =
 		"update @gov_increase_requests v set " NEW_ID("entity_id") ", " NEW_IDS("scope_entity_ids") ","
 		"  reason = case when v.entity_id <> $2 then v.reason end,"
 		"  note = case when v.entity_id <> $2 then v.note end"

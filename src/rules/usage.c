@@ -70,6 +70,18 @@ static GovQuery forget_boosts_query = {
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID}
 };
 
+static GovQuery forget_grants_query = {
+	.sql =
+	"with gone as (delete from @gov_grants g where g.owner_id = $1 and g.assignment_id = $2 returning g.counter_id)"
+	" delete from @gov_grant_usage u"
+	" where u.counter_id = any (array(select n.counter_id from gone n union all select $3))",
+	.nargs = 3,
+	.argtypes = {TEXTOID, UUIDOID, INT8OID}
+};
+
+static GovQuery forget_all_grants_query = {
+	.sql = "with gone as (delete from @gov_grants) delete from @gov_grant_usage"
+};
 static GovQuery forget_all_boosts_query = {.sql = "delete from @gov_boosts"};
 static GovQuery forget_all_limits_query = {.sql = "delete from @gov_limit_history"};
 static GovQuery forget_all_recounts_query = {.sql = "delete from @gov_recounts"};
@@ -95,6 +107,19 @@ forget_boosts(const TriggerData *trigger)
 	gov_spi_modify(&forget_boosts_query, args, NULL);
 }
 
+/* Delete the grants of a pool, and what was drawn from them and is owed. */
+static void
+forget_grants(const TriggerData *trigger, Datum owner, Datum id)
+{
+	bool		is_no_pool;
+	Datum		args[3] = {
+		owner, id, gov_trigger_column(trigger, trigger->tg_trigtuple, "debt_counter_id", &is_no_pool)
+	};
+
+	if (!is_no_pool)
+		gov_spi_modify(&forget_grants_query, args, NULL);
+}
+
 static void
 forget_one(const TriggerData *trigger)
 {
@@ -110,6 +135,8 @@ forget_one(const TriggerData *trigger)
 		gov_spi_modify(&forget_recounts_query, usage_args, NULL);
 	if (gov_load_has_boosts())
 		forget_boosts(trigger);
+	if (OidIsValid(gov_catalog()->grants))
+		forget_grants(trigger, owner, id);
 }
 
 static void
@@ -121,6 +148,8 @@ forget_all(void)
 	gov_spi_modify(has_counts ? &forget_all_own_alerts_query : &forget_all_alerts_query, NULL, NULL);
 	if (gov_load_has_boosts())
 		gov_spi_modify(&forget_all_boosts_query, NULL, NULL);
+	if (gov_lookup_has_rows(gov_catalog()->grants))
+		gov_spi_modify(&forget_all_grants_query, NULL, NULL);
 	if (gov_lookup_has_rows(gov_catalog()->recounts))
 		gov_spi_modify(&forget_all_recounts_query, NULL, NULL);
 	if (OidIsValid(gov_catalog()->limit_history))
