@@ -125,6 +125,17 @@ set_owner(GovRequest *request, text *owner)
 							bytes, strlen(bytes));
 }
 
+/* Refuse a capability that does not exist; gov_types_refresh() was called. */
+void
+gov_request_require_capability(const char *id, uint32 length)
+{
+	if (!gov_types_is_capability(id, length))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("capability \"%s\" does not exist", gov_error_shown_bytes(id, length)),
+				 errhint("Create it with gov_upsert_capabilities.")));
+}
+
 static void
 set_capability(GovRequest *request, text *capability)
 {
@@ -132,12 +143,7 @@ set_capability(GovRequest *request, text *capability)
 		gov_error_null_argument("capability_id");
 	request->capability_id = VARDATA_ANY(capability);
 	request->capability_length = VARSIZE_ANY_EXHDR(capability);
-	if (!gov_types_is_capability(request->capability_id, request->capability_length))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("capability \"%s\" does not exist",
-						gov_error_shown_bytes(request->capability_id, request->capability_length)),
-				 errhint("Create it with gov_upsert_capabilities.")));
+	gov_request_require_capability(request->capability_id, request->capability_length);
 	request->capability_hash = gov_entity_text_hash(request->capability_id,
 													request->capability_length);
 }
