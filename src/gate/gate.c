@@ -50,22 +50,15 @@ give_up(GovGate *gate)
 	gov_gate_turn_to_tables(gate);
 }
 
-/*
- * Decide as governance.on_ungoverned says, because no budget governs the call.
- */
-static void
-decide_ungoverned(const GovRequest *request, GovDecision *decision)
+/* No budget governs the call, and governance.on_ungoverned makes that an error. */
+pg_noreturn static void
+raise_ungoverned(const GovMeter *meter)
 {
-	if (gov_on_ungoverned == GOV_ON_UNGOVERNED_GRANT)
-		return;
-	if (gov_on_ungoverned == GOV_ON_UNGOVERNED_ERROR)
-		ereport(ERROR,
-				(errcode(GOV_ERRCODE_UNGOVERNED),
-				 errmsg("no budget governs this use of \"%s\"",
-						gov_error_shown_bytes(request->capability_id, request->capability_length)),
-				 errhint("Assign a budget with gov_upsert_assignments, or set governance.on_ungoverned.")));
-	decision->is_granted = false;
-	decision->denial = GOV_DENIAL_UNGOVERNED;
+	ereport(ERROR,
+			(errcode(GOV_ERRCODE_UNGOVERNED),
+			 errmsg("no budget governs this use of \"%s\"",
+					gov_error_shown_bytes(meter->capability_id, meter->capability_length)),
+			 errhint("Assign a budget with gov_upsert_assignments, or set governance.on_ungoverned.")));
 }
 
 /*
@@ -99,8 +92,9 @@ finish_attempts(GovGate *gate)
 		gov_worker_wanted();
 		gov_gate_decide(gate);
 	}
-	if (work.nbudgets == 0 && gov_gate_judges(gate->use) && gate->decision->is_granted)
-		decide_ungoverned(gate->request, gate->decision);
+	if (gov_gate_judges(gate->use) && gate->decision->denial == GOV_DENIAL_UNGOVERNED &&
+		gov_on_ungoverned == GOV_ON_UNGOVERNED_ERROR)
+		raise_ungoverned(&gate->request->meters[gate->decision->denied]);
 	if (unlikely(work.denies_unknown) && work.knows_room && !work.has_room &&
 		gov_gate_charges(gate->use))
 		pg_atomic_fetch_add_u64(&gov_shared->creations_refused, 1);

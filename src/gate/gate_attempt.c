@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/guc.h"
 #include "cache/barrier.h"
 #include "gate/combine.h"
 #include "gate/gate_call.h"
@@ -92,9 +93,12 @@ gov_gate_decide(GovGate *gate)
 {
 	GovResolution *work = gate->work;
 
-	gov_decide(work->states, work->nbudgets, gate->request->amount, work->now, gate->decision);
+	gov_decide(work->states, work->nbudgets, work->now, gate->decision);
 	for (int i = 0; i < work->nbudgets; i++)
 		work->budgets[i].allows = work->states[i].allows;
+	if (gov_on_ungoverned != GOV_ON_UNGOVERNED_GRANT && gov_gate_judges(gate->use) &&
+		!work->denies_unknown && work->blocked < 0)
+		gov_decide_ungoverned(gate->request->nmeters, gate->decision);
 	if (unlikely(work->denies_unknown))
 		gov_decide_unknown(gate->decision);
 	if (unlikely(work->blocked >= 0))
@@ -104,11 +108,11 @@ gov_gate_decide(GovGate *gate)
 #ifdef USE_ASSERT_CHECKING
 /* After a charge that the decision has granted: is no limit exceeded by it? */
 static bool
-keeps_limits(const GovRequest *request, const GovResolution *work)
+keeps_limits(const GovResolution *work)
 {
 	for (int i = 0; i < work->nbudgets; i++)
 	{
-		if (request->amount > 0 && !gov_decide_allows(&work->states[i], 0))
+		if (work->states[i].wanted > 0 && !gov_decide_allows(&work->states[i], 0))
 			return false;
 	}
 	return true;
@@ -181,9 +185,9 @@ attempt_locked(GovGate *gate)
 		if (unlikely(work->wants_rows) && !gate->has_locked)
 			return GOV_OUTCOME_LOCK;
 		gov_charge(gate->stripe, gate->request, gov_gate_charge_kind(gate->use), work);
-		Assert(gate->use == GOV_USE_RECORD || keeps_limits(gate->request, work));
-		if (gate->use != GOV_USE_RECORD)
-			gate->decision->remaining -= gate->request->amount;
+		Assert(gate->use == GOV_USE_RECORD || keeps_limits(work));
+		for (int m = 0; m < gate->request->nmeters && gate->use != GOV_USE_RECORD; m++)
+			gate->decision->remaining[m] -= gate->request->meters[m].amount;
 	}
 	if (must_copy(gate))
 		copy_entities(work);
