@@ -25,7 +25,8 @@
  *		one serves its own call, for which both lists are read, and is forgotten.
  *
  *		Without shared memory, and on a standby, nobody tells this backend of
- *		changes: there it reads the tables at every call.
+ *		changes: there it reads the tables at every call, and where
+ *		governance.use_cache is off.
  *
  * INVARIANTS
  *		What gov_prices_open() returns stays until its next call.  It is called
@@ -47,6 +48,7 @@
 
 #include "base/catalog.h"
 #include "base/fault.h"
+#include "base/guc.h"
 #include "base/shmem.h"
 #include "base/spi.h"
 #include "cache/changes.h"
@@ -120,7 +122,7 @@ drop_all(void)
 static bool
 is_told(void)
 {
-	return gov_shmem_is_available() && !RecoveryInProgress();
+	return gov_shmem_is_available() && gov_use_cache && !RecoveryInProgress();
 }
 
 static bool
