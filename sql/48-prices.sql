@@ -187,7 +187,7 @@ $$;
 
 comment on function @extschema@.gov_upsert_prices(text, jsonb) is
 $$Sets prices: makes new ones, and changes existing ones, which owner, capability, quantity, match and validFrom identify. They are in
-force in every session when the transaction commits. What was charged before stays as it was; gov_reprice() says what it would be.
+force in every session when the transaction commits. What was charged before stays as it was.
 
 owner_id: one of the vendor's customers; null: everybody. An owner's own prices go before everybody's
 prices: an array of 1 to 100 objects, or {"prices": [...]}, with the keys
