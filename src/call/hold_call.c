@@ -35,6 +35,7 @@
 #include "base/owner.h"
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
+#include "cache/types.h"
 #include "call/answer.h"
 #include "call/dimensions.h"
 #include "call/creation.h"
@@ -240,7 +241,17 @@ hold_arguments(const GovHold *hold, GovArguments *arguments)
 	arguments->entity_ids = hold->entity_ids;
 }
 
-/* Record what a hold came to; null: the amount held. */
+/* End a hold of what is under way: settling gives it back, and nothing was used. */
+static void
+settle_concurrency(const GovHold *hold)
+{
+	if (hold->state != GOV_HOLD_OPEN)
+		gov_hold_row_close(hold, GOV_HOLD_SETTLED, 0, 0);
+	else if (!gov_hold_end(hold, GOV_HOLD_SETTLED))
+		gov_error_cache_full();
+}
+
+/* Record what a hold came to; null: the amount held.  There is no event of what was under way. */
 GovRecorded
 gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 {
@@ -267,6 +278,11 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 	hold_arguments(&hold, &arguments);
 	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
 	gov_request_init(&request, &arguments, false);
+	if (gov_types_is_concurrency(request.capability_id, request.capability_length))
+	{
+		settle_concurrency(&hold);
+		return recorded;
+	}
 	gov_request_ignore_unknown(&request);
 	if (hold.state == GOV_HOLD_OPEN)
 		gov_hold_give_back(&request, &hold);
