@@ -35,7 +35,6 @@
 #include "base/owner.h"
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
-#include "cache/types.h"
 #include "call/answer.h"
 #include "call/dimensions.h"
 #include "call/creation.h"
@@ -278,7 +277,7 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 	hold_arguments(&hold, &arguments);
 	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
 	gov_request_init(&request, &arguments, false);
-	if (gov_types_is_concurrency(request.capability_id, request.capability_length))
+	if (request.meters[0].is_concurrency)
 	{
 		settle_concurrency(&hold);
 		return recorded;

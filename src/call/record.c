@@ -45,12 +45,17 @@ check_occurred_at(const GovArguments *arguments)
 static void
 refuse_concurrency(const GovRequest *request)
 {
-	if (gov_types_is_concurrency(request->capability_id, request->capability_length))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("capability \"%s\" counts what is under way, and is not used up",
-						gov_error_shown_bytes(request->capability_id, request->capability_length)),
-				 errhint("Take it with gov_reserve, and give it back with gov_settle or gov_release.")));
+	for (int i = 0; i < request->nmeters; i++)
+	{
+		const GovMeter *meter = &request->meters[i];
+
+		if (meter->is_concurrency)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("capability \"%s\" counts what is under way, and is not used up",
+							gov_error_shown_bytes(meter->capability_id, meter->capability_length)),
+					 errhint("Take it with gov_reserve, and give it back with gov_settle or gov_release.")));
+	}
 }
 
 /*

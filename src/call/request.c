@@ -138,6 +138,7 @@ set_capability(GovMeter *meter, text *capability)
 				 errmsg("capability \"%s\" does not exist",
 						gov_error_shown_bytes(meter->capability_id, meter->capability_length)),
 				 errhint("Create it with gov_upsert_capabilities.")));
+	meter->is_concurrency = gov_types_is_concurrency(meter->capability_id, meter->capability_length);
 	meter->capability_hash = gov_entity_text_hash(meter->capability_id, meter->capability_length);
 }
 
