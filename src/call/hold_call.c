@@ -240,7 +240,17 @@ hold_arguments(const GovHold *hold, GovArguments *arguments)
 	arguments->entity_ids = hold->entity_ids;
 }
 
-/* Record what a hold came to; null: the amount held. */
+/* End a hold of what is under way: settling gives it back, and nothing was used. */
+static void
+settle_concurrency(const GovHold *hold)
+{
+	if (hold->state != GOV_HOLD_OPEN)
+		gov_hold_row_close(hold, GOV_HOLD_SETTLED, 0, 0);
+	else if (!gov_hold_end(hold, GOV_HOLD_SETTLED))
+		gov_error_cache_full();
+}
+
+/* Record what a hold came to; null: the amount held.  There is no event of what was under way. */
 GovRecorded
 gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 {
@@ -267,6 +277,11 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 	hold_arguments(&hold, &arguments);
 	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
 	gov_request_init(&request, &arguments, false);
+	if (request.meters[0].is_concurrency)
+	{
+		settle_concurrency(&hold);
+		return recorded;
+	}
 	gov_request_ignore_unknown(&request);
 	if (hold.state == GOV_HOLD_OPEN)
 		gov_hold_give_back(&request, &hold);

@@ -144,6 +144,7 @@ set_capability(GovMeter *meter, text *capability)
 	meter->capability_id = VARDATA_ANY(capability);
 	meter->capability_length = VARSIZE_ANY_EXHDR(capability);
 	gov_request_require_capability(meter->capability_id, meter->capability_length);
+	meter->is_concurrency = gov_types_is_concurrency(meter->capability_id, meter->capability_length);
 	meter->capability_hash = gov_entity_text_hash(meter->capability_id, meter->capability_length);
 }
 

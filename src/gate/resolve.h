@@ -80,6 +80,7 @@ typedef struct GovMeter
 	const char *capability_id;
 	uint32		capability_length;
 	uint32		capability_hash;
+	bool		is_concurrency; /* counts what is under way */
 	GovAmount	amount;
 } GovMeter;
 
