@@ -333,6 +333,8 @@ attempt_locked(GovGate *gate)
 			return GOV_OUTCOME_OVERFLOW;
 		if (unlikely(work.wants_rows) && !gate->has_locked)
 			return GOV_OUTCOME_LOCK;
+		if (unlikely(work.wants_rows) && gov_combine_is_full(&work, gate->request))
+			return GOV_OUTCOME_FULL;
 		gov_charge(gate->stripe, gate->request, charge_kind(gate->use), &work);
 		Assert(gate->use == GOV_USE_RECORD || keeps_limits(gate->request));
 		if (gate->use != GOV_USE_RECORD)
@@ -450,6 +452,14 @@ give_up(GovGate *gate)
 				 errdetail("Other sessions were loading or evicting them all the time."),
 				 errhint("Retry the call.")));
 	turn_to_tables(gate);
+}
+
+/* Raise an error: an entity would have too many budgets. */
+pg_noreturn static void
+refuse_budgets(const GovRequest *request)
+{
+	gov_load_refuse_budgets(pnstrdup(work.other_id, work.other_id_length),
+							pnstrdup(request->capability_id, request->capability_length));
 }
 
 /*
@@ -591,6 +601,9 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				break;
 			case GOV_OUTCOME_COMBINE:
 				make_combinations(&gate);
+				break;
+			case GOV_OUTCOME_FULL:
+				refuse_budgets(request);
 				break;
 			case GOV_OUTCOME_LOCK:
 				gov_first_use_lock();
