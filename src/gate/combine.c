@@ -111,28 +111,30 @@ lacks_any(GovSought *sought, uint32 type)
 }
 
 static bool
-is_for(const GovEntity *entity, const GovTemplate *template, const GovRequest *request)
+is_for(const GovEntity *entity, const GovTemplate *template, const GovMeter *meter)
 {
-	return template->capability_hash == request->capability_hash &&
-		gov_chars_are(gov_chars(entity, template->capability_id), request->capability_id,
-					  request->capability_length);
+	return template->capability_hash == meter->capability_hash &&
+		gov_chars_are(gov_chars(entity, template->capability_id), meter->capability_id,
+					  meter->capability_length);
 }
 
-/* Note whether an entity lacks a budget that the call meets; these are its budgets for the capability. */
+/*
+ * Note whether an entity lacks a budget for a meter that the call meets; these are
+ * those that it has.
+ */
 void
-gov_combine_look(GovResolution *resolution, int number, const GovRequest *request,
+gov_combine_look(GovResolution *resolution, int number, const GovMeter *meter,
 				 uint32 first, uint32 count)
 {
 	GovResolvedEntity *resolved = &resolution->entities[number];
 	const GovTemplates *templates = gov_entity_templates(resolved->entity);
 	GovSought	sought = {resolution, resolved->entity, .first = first, .count = count};
 
-	resolved->lacks_scope = false;
 	for (uint32 i = 0; i < templates->count && !resolved->lacks_scope; i++)
 	{
 		sought.template = &templates->items[i];
 		sought.types = (const GovText *) ((const char *) resolved->entity + sought.template->types);
-		resolved->lacks_scope = is_for(resolved->entity, sought.template, request) && lacks_any(&sought, 0);
+		resolved->lacks_scope = is_for(resolved->entity, sought.template, meter) && lacks_any(&sought, 0);
 	}
 	resolution->lacks_scopes |= resolved->lacks_scope;
 }
@@ -175,33 +177,47 @@ uses_anew(const GovResolution *resolution, int number)
 	return false;
 }
 
+/* Would an entity have too many budgets for a meter? */
+static bool
+is_full(const GovResolution *resolution, int number, const GovMeter *meter)
+{
+	uint32		first;
+	uint32		count;
+	int			ncounted = 0;
+
+	gov_entity_budgets_of(resolution->entities[number].entity, meter->capability_id,
+						  meter->capability_length, meter->capability_hash, &first, &count);
+	for (uint32 b = first; b < first + count && count > GOV_BUDGETS_MAX; b++)
+		ncounted += is_counted(resolution, number, b);
+	return ncounted > GOV_BUDGETS_MAX;
+}
+
 /*
- * Would an entity have too many budgets by the first uses that the call is about to
- * make, with those that others are making?  Then its id is noted.
+ * The meter for which an entity would have too many budgets by the first uses that
+ * the call is about to make, with those that others are making; NULL if there is
+ * none.  The entity's id is noted.
  */
-bool
-gov_combine_is_full(GovResolution *resolution, const GovRequest *request)
+const GovMeter *
+gov_combine_full_meter(GovResolution *resolution, const GovRequest *request)
 {
 	for (int number = 0; number < resolution->nentities; number++)
 	{
 		const GovResolvedEntity *resolved = &resolution->entities[number];
-		uint32		first;
-		uint32		count;
-		int			ncounted = 0;
 
 		if (resolved->loaded != NULL || !uses_anew(resolution, number))
 			continue;
-		gov_entity_budgets_of(resolved->entity, request->capability_id, request->capability_length,
-							  request->capability_hash, &first, &count);
-		for (uint32 b = first; b < first + count; b++)
-			ncounted += is_counted(resolution, number, b);
-		if (ncounted <= GOV_BUDGETS_MAX)
-			continue;
-		resolution->other_id_length = gov_entity_id(resolved->entity)->length;
-		memcpy(resolution->other_id, gov_entity_id(resolved->entity)->bytes, resolution->other_id_length);
-		return true;
+		for (int m = 0; m < request->nmeters; m++)
+		{
+			const GovChars *id = gov_entity_id(resolved->entity);
+
+			if (!is_full(resolution, number, &request->meters[m]))
+				continue;
+			memcpy(resolution->other_id, id->bytes, id->length);
+			resolution->other_id_length = id->length;
+			return &request->meters[m];
+		}
 	}
-	return false;
+	return NULL;
 }
 
 /* A string in the copy: its length, its bytes, and a NUL. */
