@@ -43,6 +43,7 @@ values
     ('gov_boosts', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
     ('gov_grants', '''id'', ''assignment_id'', ''reference'''),
     ('gov_increase_requests', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
+    ('gov_prices', '''id'', ''capability_id'', ''quantity'', ''match'', ''valid_from'''),
     ('gov_alert_policies', '''owner_id''')
 $$;
 

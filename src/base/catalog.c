@@ -72,6 +72,7 @@ static const GovKnownRelation known[] = {
 	INDEX(grants_open, "gov_grants_open", grants),
 	RELATION(grant_usage, "gov_grant_usage"),
 	INDEX(grant_usage_pkey, "gov_grant_usage_pkey", grant_usage),
+	RELATION(prices, "gov_prices"),
 	RELATION(counter_seq, "gov_counter_seq"),
 	RELATION(events, "gov_events"),
 	REQUIRED_INDEX(events_key, "gov_events_key", events),

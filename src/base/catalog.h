@@ -51,6 +51,7 @@ typedef struct GovCatalog
 	Oid			grant_usage;	/* invalid in an older extension */
 	Oid			grant_usage_pkey;	/* index on (counter_id); invalid when
 									 * dropped */
+	Oid			prices;			/* invalid in an older extension */
 	Oid			counter_seq;
 	Oid			assignments_strict; /* index of strict ones on (owner_id,
 									 * entity_id) */

@@ -65,7 +65,7 @@ static TimestampTz
 find_retry(const GovWalk *walk, const GovPool *pool, const GovDraw *draws,
 		   const GovBudgetState *state)
 {
-	GovAmount	wanted = state->held + walk->request->amount - state->bounds->debt_limit;
+	GovAmount	wanted = state->held + state->wanted - state->bounds->debt_limit;
 
 	if (state->limit - state->usage >= wanted)
 		return DT_NOEND;
@@ -145,7 +145,8 @@ gov_draw_charge(GovSharedStripe *stripe, const GovRequest *request, GovResolutio
 		if (budget->pool == NULL)
 			continue;
 		gov_pool_choose(budget->pool, draws, owed_at(budget->pool, draws),
-						payable(&draws[budget->pool->ngrants]), request->amount, resolution->now);
+						payable(&draws[budget->pool->ngrants]), resolution->states[i].wanted,
+						resolution->now);
 		for (uint32 d = 0; d <= budget->pool->ngrants; d++)
 			charge_draw(stripe, request, &draws[d], resolution->now);
 	}
