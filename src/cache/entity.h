@@ -234,7 +234,13 @@ gov_budget_bounds(const GovEntity *entity, const GovBudget *budget)
 	return bounds == 0 ? NULL : (const GovBounds *) ((const char *) entity + bounds);
 }
 
-/* Its grants if it is a pool that has bounds; the bounds say so. */
+static inline bool
+gov_budget_is_pool(const GovEntity *entity, const GovBudget *budget)
+{
+	return gov_budget_more(entity, budget)->pool != 0;
+}
+
+/* The grants of a pool. */
 static inline const GovPool *
 gov_budget_pool(const GovEntity *entity, const GovBudget *budget)
 {

@@ -212,6 +212,7 @@ gov_load_pools(GovLoad *load, TupleDesc desc, GovEntityRows *rows)
 	for (uint32 i = 0; i < nbudgets; i++)
 	{
 		GovGrantRows grants = {0};
+		GovPool    *pool;
 
 		if (likely(!is_pool(&rows->budgets[i])))
 			continue;
@@ -219,7 +220,8 @@ gov_load_pools(GovLoad *load, TupleDesc desc, GovEntityRows *rows)
 		read_grants(rows->budgets[i].values[GOV_ASSIGNMENT_ID], &grants);
 		if (grants.count > 1)
 			qsort(grants.items, grants.count, sizeof(GovGrantRow), compare_burns);
-		rows->budgets[i].pool = make_pool(rows, desc, i, &grants);
+		pool = make_pool(rows, desc, i, &grants);
+		rows->budgets[i].pool = pool;	/* the array may have moved */
 	}
 }
 

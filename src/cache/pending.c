@@ -105,6 +105,13 @@ is_current(const GovPendingEntry *entry)
 		entry->counter->window.start == entry->window_start;
 }
 
+/* What the entry has used that is not booked yet. */
+static GovAmount
+unbooked_usage(const GovPendingEntry *entry)
+{
+	return entry->taken + entry->relief - entry->booked;
+}
+
 static GovPendingEntry *
 find_pending(const GovSharedCounter *counter, int64 counter_id, TimestampTz window_start,
 			 int level)
@@ -348,6 +355,23 @@ gov_pending_relief(const GovSharedCounter *counter)
 	return relief;
 }
 
+/* What this transaction has used of a counter and not booked yet. */
+GovAmount
+gov_pending_unbooked(const GovSharedCounter *counter)
+{
+	GovAmount	unbooked = 0;
+
+	Assert(gov_stripe_is_held());
+	if (nentries == 0)
+		return 0;
+	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
+	{
+		if (entries[i].counter == counter && is_current(&entries[i]))
+			unbooked += unbooked_usage(&entries[i]);
+	}
+	return unbooked;
+}
+
 /* Has the transaction made a writing call, whether it charged anything or not? */
 bool
 gov_pending_has_written(void)
@@ -369,13 +393,6 @@ unpin_counter(GovSharedCounter *counter)
 
 	before = pg_atomic_fetch_sub_u32(&counter->pins, 1);
 	Assert(before > 0);
-}
-
-/* What the entry has used that is not booked yet. */
-static GovAmount
-unbooked_usage(const GovPendingEntry *entry)
-{
-	return entry->taken + entry->relief - entry->booked;
 }
 
 /* The counter has rows up to the last that we have recorded.  The stripe is locked. */

@@ -40,6 +40,7 @@ extern bool gov_pending_has_row(const GovSharedCounter *counter);
 extern bool gov_pending_has_rows(void);
 extern void gov_pending_note_row(int entry, uint8 slot);
 extern GovCharge gov_pending_relief(const GovSharedCounter *counter);
+extern GovAmount gov_pending_unbooked(const GovSharedCounter *counter);
 extern bool gov_pending_has_written(void);
 extern bool gov_pending_is_empty(void);
 

@@ -138,6 +138,22 @@ require_left(const GovEventRow *event, const GovAmount *amount)
 	return *amount;
 }
 
+/* Add what counts a draw to what a request reverses. */
+static GovReversed *
+add_drawn(GovRequest *request, const GovEventDraw *draw, const pg_uuid_t *id, int64 counter_id)
+{
+	GovReversed *reversed = &request->reversed[request->nreversed++];
+
+	reversed->entity.id = draw->entity_id;
+	reversed->entity.id_length = strlen(draw->entity_id);
+	reversed->budget_id = *id;
+	reversed->counter_id = counter_id;
+	reversed->window = (GovWindow) {DT_NOBEGIN, DT_NOEND};
+	reversed->is_drawn = true;
+	reversed->pool_id = draw->pool_id;
+	return reversed;
+}
+
 /*
  * Have a request give an amount back to the grants that the event has drawn from:
  * of what is left of it the last that each pool has taken.  What it has paid of an
@@ -149,34 +165,39 @@ add_draws(GovRequest *request, const GovEventRow *event, GovAmount amount)
 	const pg_uuid_t *pool = NULL;
 	GovAmount	given = 0;		/* by earlier reversals */
 	GovAmount	left = 0;		/* to give */
+	int			debt = 0;
 
 	for (int i = 0; i < event->ndraws; i++)
 	{
 		const GovEventDraw *draw = &event->draws[i];
-		GovReversed *reversed = &request->reversed[request->nreversed];
 		GovAmount	skipped;
+		GovAmount	gives;
 
 		if (pool == NULL || !gov_uuid_is(pool, &draw->pool_id))
 		{
+			pg_uuid_t	id = gov_pool_debt_id(&draw->pool_id);
+
 			given = event->amount - event->left;
 			left = amount;
+			debt = request->nreversed;
+			add_drawn(request, draw, &id, draw->debt_counter_id)->debt = debt;
 		}
 		pool = &draw->pool_id;
 		if (draw->amount <= 0 || left == 0)
 			continue;
 		skipped = Min(given, draw->amount);
+		gives = Min(left, draw->amount - skipped);
 		given -= skipped;
-		if (skipped == draw->amount)
-			continue;
-		reversed->entity.id = draw->entity_id;
-		reversed->entity.id_length = strlen(draw->entity_id);
-		reversed->budget_id = draw->id;
-		reversed->counter_id = draw->counter_id;
-		reversed->window = (GovWindow) {DT_NOBEGIN, DT_NOEND};
-		reversed->amount = -Min(left, draw->amount - skipped);
-		reversed->is_drawn = true;
-		left += reversed->amount;
-		request->nreversed++;
+		left -= gives;
+		if (draw->counter_id == draw->debt_counter_id)
+			request->reversed[debt].wanted -= gives;
+		else if (gives > 0)
+		{
+			GovReversed *reversed = add_drawn(request, draw, &draw->id, draw->counter_id);
+
+			reversed->wanted = -gives;
+			reversed->debt = debt;
+		}
 	}
 }
 
@@ -189,7 +210,7 @@ init_request(GovRequest *request, const GovEventRow *event, GovAmount amount)
 							event->owner, strlen(event->owner));
 	request->reversed_amount = -amount;
 	request->nreversed = event->nbudgets;
-	request->reversed = palloc0(sizeof(GovReversed) * Max(event->nbudgets + event->ndraws, 1));
+	request->reversed = palloc0(sizeof(GovReversed) * Max(event->nbudgets + 2 * event->ndraws, 1));
 	for (int i = 0; i < event->nbudgets; i++)
 	{
 		const GovEventBudget *budget = &event->budgets[i];
@@ -200,7 +221,7 @@ init_request(GovRequest *request, const GovEventRow *event, GovAmount amount)
 		reversed->budget_id = budget->id;
 		reversed->counter_id = budget->counter_id;
 		reversed->window = budget->window;
-		reversed->amount = -amount;
+		reversed->wanted = -amount;
 	}
 	add_draws(request, event, amount);
 }

@@ -176,10 +176,38 @@ reversal_of(const GovReversed *reversed)
 	return (GovCharge) {.usage = is_present ? reversed->amount : 0};
 }
 
+/*
+ * Say how much each gets back of what the request reverses.  Where a pool owes
+ * something, what a live grant would get makes that smaller instead: so none has
+ * anything left while something is owed.
+ */
+static void
+share_reversed(const GovRequest *request)
+{
+	for (int i = 0; i < request->nreversed; i++)
+		request->reversed[i].amount = request->reversed[i].wanted;
+	for (int i = 0; i < request->nreversed; i++)
+	{
+		GovReversed *reversed = &request->reversed[i];
+		GovReversed *debt = &request->reversed[reversed->debt];
+		GovAmount	shared;
+
+		if (!reversed->is_drawn || !reversed->is_live || debt->counter == NULL || !debt->is_shared)
+			continue;
+		shared = Min(debt->counter->total + gov_pending_relief(debt->counter).usage + debt->amount,
+					 -reversed->amount);
+		if (shared <= 0)
+			continue;
+		reversed->amount += shared;
+		debt->amount -= shared;
+	}
+}
+
 /* Give back to the budgets that the event was charged to which the request reverses. */
 static void
 reverse_event(GovSharedStripe *stripe, const GovRequest *request)
 {
+	share_reversed(request);
 	for (int i = 0; i < request->nreversed; i++)
 	{
 		GovReversed *reversed = &request->reversed[i];

@@ -22,8 +22,8 @@
  *		if the transaction aborts: back to just that grant.  What is given back
  *		waits for the commit.  What a grant pays of a debt goes off the one
  *		counter and into the other at once: their sum, and so what is left of the
- *		pool, is the same before and after, and after an abort.  Only what has
- *		been booked of a debt is paid: what is in flight may never have been.
+ *		pool, is the same before and after, and after an abort.  What others have
+ *		in flight of a debt is not paid: it may never have been.
  *
  * RACES ACCEPTED
  *		If a use that has paid an earlier debt from a grant is rolled back when
@@ -126,11 +126,15 @@ charge_draw(GovSharedStripe *stripe, const GovRequest *request, GovDraw *draw, T
 	draw->charged = gov_pending_charge(stripe, draw->counter, &charge);
 }
 
-/* How much of a pool's debt may be paid: what is sure to be owed. */
+/*
+ * How much of a pool's debt may be paid: what is sure to be owed.  What this
+ * transaction has made of it is, for it is not undone without what pays it.
+ */
 static GovAmount
 payable(const GovDraw *debt)
 {
-	return debt->is_shared ? Min(debt->drawn, debt->counter->booked) : 0;
+	return debt->is_shared ?
+		Min(debt->drawn, debt->counter->booked + gov_pending_unbooked(debt->counter)) : 0;
 }
 
 /* Draw a use from the grants of the pools that it is charged to. */

@@ -68,8 +68,13 @@ typedef struct GovReversed
 	pg_uuid_t	budget_id;
 	int64		counter_id;
 	GovWindow	window;
-	GovAmount	amount;			/* that it gives back, below 0 */
+	GovAmount	wanted;			/* what is to be given back to it, below 0 */
+	GovAmount	amount;			/* what is: of a grant less, where its pool owes
+								 * something */
 	bool		is_drawn;		/* it is a grant, or what a pool owes */
+	bool		is_live;		/* it is a grant that may be drawn from */
+	pg_uuid_t	pool_id;		/* of a grant; and where among the reversed */
+	int			debt;			/* stands what its pool owes */
 	GovSharedCounter *counter;	/* found by the walk; NULL: the budget is
 								 * gone, or has another one */
 	bool		is_shared;

@@ -86,6 +86,43 @@ gov_resolve_held(GovWalk *walk)
 	}
 }
 
+/* The entity that the walk has named, as this transaction sees it; NULL: it must be loaded, or is not there. */
+static const GovEntity *
+seen_entity(GovWalk *walk, const GovSharedNode *node)
+{
+	const GovName *name = walk->name;
+	const GovLoaded *loaded;
+
+	if (likely(!walk->source->uses_private))
+		return gov_node_entity(node);
+	loaded = gov_private_find(name->id, name->id_length);
+	if (loaded == NULL)
+		gov_resolve_note_missing(walk, name->id, name->id_length);
+	return loaded == NULL ? NULL : loaded->entity;
+}
+
+/* May the grant be drawn from that is to be given back to? */
+static bool
+is_live_grant(GovWalk *walk, const GovSharedNode *node, const GovReversed *reversed)
+{
+	const GovEntity *entity = seen_entity(walk, node);
+	TimestampTz now = walk->out->now;
+
+	for (uint32 i = 0; i < (entity ? entity->nbudgets : 0); i++)
+	{
+		const GovPool *pool = gov_budget_pool(entity, &entity->budgets[i]);
+
+		if (!gov_uuid_is(&entity->budgets[i].id, &reversed->pool_id) || !gov_budget_is_pool(entity, &entity->budgets[i]))
+			continue;
+		for (uint32 g = 0; g < pool->ngrants; g++)
+		{
+			if (pool->grants[g].counter_id == reversed->counter_id)
+				return pool->grants[g].from <= now && now < pool->grants[g].until;
+		}
+	}
+	return false;
+}
+
 /* Find the counters of the event that the request reverses. */
 void
 gov_resolve_reversed(GovWalk *walk)
@@ -112,5 +149,7 @@ gov_resolve_reversed(GovWalk *walk)
 				find_private(walk, &reversed->budget_id) : NULL;
 		if (counter != NULL && counter->id == reversed->counter_id)
 			reversed->counter = counter;
+		if (reversed->is_drawn)
+			reversed->is_live = reversed->is_shared && is_live_grant(walk, node, reversed);
 	}
 }

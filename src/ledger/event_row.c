@@ -105,7 +105,7 @@ static GovQuery budgets_query = {
  */
 static GovQuery draws_query = {
 	.sql =
-	"select a.id, t.grant_id, a.entity_id, coalesce(t.counter_id, a.debt_counter_id), d.amount"
+	"select a.id, t.grant_id, a.entity_id, coalesce(t.counter_id, a.debt_counter_id), d.amount, a.debt_counter_id"
 	" from @gov_events e,"
 	"  lateral (select i.n, e.draws[i.n][1]::bigint as counter_id, e.draws[i.n][2] as amount"
 	"           from generate_subscripts(e.draws, 1) i(n)) d,"
@@ -234,6 +234,7 @@ read_draws(MemoryContext context, GovEventRow *event)
 		draw->entity_id = MemoryContextStrdup(context, gov_spi_text(i, 3));
 		draw->counter_id = DatumGetInt64(gov_spi_value(i, 4, &isnull));
 		draw->amount = stored_amount(gov_spi_value(i, 5, &isnull));
+		draw->debt_counter_id = DatumGetInt64(gov_spi_value(i, 6, &isnull));
 	}
 }
 

@@ -30,6 +30,7 @@ typedef struct GovEventDraw
 	pg_uuid_t	id;				/* that counts it, among the budgets of the entity */
 	char	   *entity_id;
 	int64		counter_id;
+	int64		debt_counter_id;	/* of what its pool owes */
 	GovAmount	amount;
 } GovEventDraw;
 

@@ -146,7 +146,7 @@ stored_usage(const GovSheet *sheet, uint32 number)
 
 /*
  * The node of a pool and which of its budgets that is, if they say what the tables
- * do of its grants; else NULL.
+ * do of its grants; else NULL.  Whoever has changed grants itself reads the tables.
  */
 static const GovSharedNode *
 find_pool_node(const GovSheet *sheet, uint32 number, uint32 *budget)
@@ -155,12 +155,12 @@ find_pool_node(const GovSheet *sheet, uint32 number, uint32 *budget)
 	GovString	id = sheet->entities[row->entity].id;
 	const GovSharedNode *node;
 
-	if (!sheet->is_live)
+	if (!sheet->is_live || sheet->sees_own)
 		return NULL;
 	node = gov_node_find(&sheet->owner, gov_sheet_text(sheet, id), id.length);
 	if (node == NULL || node->is_absent || node->is_stale || gov_node_is_own(node) ||
 		!gov_node_find_budget(node, &row->id, 0, budget) ||
-		gov_budget_more(gov_node_content(node), &gov_node_content(node)->budgets[*budget])->pool == 0)
+		!gov_budget_is_pool(gov_node_content(node), &gov_node_content(node)->budgets[*budget]))
 		return NULL;
 	return node;
 }
