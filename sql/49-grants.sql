@@ -223,7 +223,7 @@ begin
         from credit c
         where c.owed > 0
             and c.effective_at <= at
-            and (c.ends_at > at or c.effective_at > c.owed_at)
+            and (c.ends_at > at or c.effective_at >= c.owed_at)
     )
     select
         c.id,

@@ -12,8 +12,8 @@
  * DEBT
  *		What is owed is counted apart from the grants, with the time at which it
  *		last grew.  Then nothing live had anything left.  So of the grants that
- *		have ended those have paid that became effective after that time; those
- *		that had ended before have nothing to do with it.  Of the live ones each
+ *		have ended those have paid that became effective since; those that had
+ *		ended before have nothing to do with it.  Of the live ones each
  *		that has something left pays.
  *
  *		Below 0 it is credit: what was given back, and belongs to no grant.  It
@@ -61,7 +61,7 @@ is_live(const GovGrant *grant, TimestampTz at)
 static bool
 may_pay(const GovGrant *grant, TimestampTz owed_at, TimestampTz at)
 {
-	return grant->from <= at && (at < grant->until || grant->from > owed_at);
+	return grant->from <= at && (at < grant->until || grant->from >= owed_at);
 }
 
 /* What grants that have ended have paid of the debt. */

@@ -66,7 +66,7 @@ static GovQuery lock_query = {
 	.sql =
 	"select a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.cadence, a.anchor_at,"
 	" a.timezone, a.counter_id, jsonb_build_object('id', a.id, 'entity_id', a.entity_id, 'capability_id',"
-	"  a.capability_id, 'scope_entity_ids', a.scope_entity_ids, 'name', a.name)"
+	"  a.capability_id, 'scope_entity_ids', a.scope_entity_ids, 'name', a.name), a.is_pool"
 	" from @gov_assignments a"
 	" where a.id = $1 and a.owner_id = coalesce($2, a.owner_id) for no key update",
 	.nargs = 2,
@@ -143,6 +143,20 @@ read_budget(GovRecount *recount)
 	MemoryContextSwitchTo(caller);
 }
 
+/* What a pool has drawn from its grants are facts: there is nothing to be counted again.  SPI has the budget. */
+static void
+require_no_pool(void)
+{
+	bool		isnull;
+
+	if (DatumGetBool(gov_spi_value(0, 10, &isnull)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a pool cannot be recounted"),
+				 errdetail("What its uses have drawn from grants does not change."),
+				 errhint("Grant it more with gov_grant_credits, or correct a use with gov_reverse.")));
+}
+
 /* Lock the budget, so that nobody else changes it. */
 static void
 lock_budget(GovRecount *recount)
@@ -158,6 +172,7 @@ lock_budget(GovRecount *recount)
 		args[1] = CStringGetTextDatum(pin);
 	if (gov_spi_modify(&lock_query, args, nulls) == 0)
 		raise_unknown(&recount->id);
+	require_no_pool();
 	read_budget(recount);
 	gov_spi_end(&spi);
 }
