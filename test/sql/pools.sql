@@ -10,7 +10,7 @@ as $$
     from gov_event_draws d
     left join gov_grants g on g.id = d.grant_id
     where d.owner_id = owner
-    order by d.event_id, d.amount < 0 desc, 2
+    order by d.event_id, d.amount < 0 desc, 2, 3
 $$;
 create function helper.balances(owner text) returns table (grantee text, granted numeric, drawn numeric, held numeric, expired numeric, remaining numeric)
 language sql
