@@ -57,6 +57,7 @@ typedef struct GovGate
 	const GovRequest *request;
 	GovUse		use;
 	bool		want_details;
+	bool		mends;			/* what may raise of the request too */
 	bool		is_private;		/* no shared memory in it at all */
 	bool		knows_since;	/* of the source, where it has no private view */
 	bool		has_locked;		/* what a first use is written to */
@@ -453,21 +454,17 @@ give_up(GovGate *gate)
 }
 
 /*
- * Decide as governance.on_ungoverned says, because no budget governs the call.
+ * No budget governs the call: decide as governance.on_ungoverned says; false if that
+ * is an error.
  */
-static void
-decide_ungoverned(const GovRequest *request, GovDecision *decision)
+static bool
+decide_ungoverned(GovDecision *decision)
 {
 	if (gov_on_ungoverned == GOV_ON_UNGOVERNED_GRANT)
-		return;
-	if (gov_on_ungoverned == GOV_ON_UNGOVERNED_ERROR)
-		ereport(ERROR,
-				(errcode(GOV_ERRCODE_UNGOVERNED),
-				 errmsg("no budget governs this use of \"%s\"",
-						gov_error_shown_bytes(request->capability_id, request->capability_length)),
-				 errhint("Assign a budget with gov_upsert_assignments, or set governance.on_ungoverned.")));
+		return true;
 	decision->is_granted = false;
 	decision->denial = GOV_DENIAL_UNGOVERNED;
+	return gov_on_ungoverned != GOV_ON_UNGOVERNED_ERROR;
 }
 
 /*
@@ -501,8 +498,9 @@ finish_attempts(GovGate *gate)
 		gov_worker_wanted();
 		decide_attempt(gate);
 	}
-	if (work.nbudgets == 0 && use_judges(gate->use) && gate->decision->is_granted)
-		decide_ungoverned(gate->request, gate->decision);
+	if (work.nbudgets == 0 && use_judges(gate->use) && gate->decision->is_granted &&
+		!decide_ungoverned(gate->decision))
+		return GOV_GATE_UNGOVERNED;
 	if (unlikely(work.denies_unknown) && work.knows_room && !work.has_room &&
 		use_charges(gate->use))
 		pg_atomic_fetch_add_u64(&gov_shared->creations_refused, 1);
@@ -557,6 +555,104 @@ make_room(const GovGate *gate)
 }
 
 /*
+ * Is what is in the way mended by reading tables or computing windows?  That may
+ * raise an error about what the request names.
+ */
+static bool
+mending_may_raise(GovOutcome outcome)
+{
+	switch (outcome)
+	{
+		case GOV_OUTCOME_LOAD:
+		case GOV_OUTCOME_OUTDATED:
+		case GOV_OUTCOME_CYCLE:
+		case GOV_OUTCOME_UNKNOWN:
+		case GOV_OUTCOME_TURN:
+		case GOV_OUTCOME_COMBINE:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Make attempts, and mend what is in their way, until the request is answered. */
+static GovGateStatus
+answer(GovGate *gate)
+{
+	const GovRequest *request = gate->request;
+
+	begin_call(gate);
+	for (;; gate->attempts++)
+	{
+		GovOutcome	outcome;
+
+		CHECK_FOR_INTERRUPTS();
+		if (use_charges(gate->use))
+			make_room(gate);
+		outcome = make_attempt(gate);
+		if (!gate->mends && mending_may_raise(outcome))
+			return GOV_GATE_UNREADY;
+		switch (outcome)
+		{
+			case GOV_OUTCOME_DONE:
+				return finish_attempts(gate);
+			case GOV_OUTCOME_OVERFLOW:
+				return GOV_GATE_OVERFLOW;
+			case GOV_OUTCOME_GROW:
+				grow_resolution();
+				break;
+			case GOV_OUTCOME_COMBINE:
+				make_combinations(gate);
+				break;
+			case GOV_OUTCOME_LOCK:
+				gov_first_use_lock();
+				gate->has_locked = true;
+				break;
+			case GOV_OUTCOME_TURN:
+				gov_resolve_compute_turns(&work);
+				gate->is_exclusive = true;
+				break;
+			case GOV_OUTCOME_UNKNOWN:
+				gov_resolve_build_unknown(&request->owner, gate->met, &work);
+				break;
+			case GOV_OUTCOME_WAIT:
+				gov_node_wait(&request->owner, work.other_id, work.other_id_length);
+				break;
+			case GOV_OUTCOME_BARRIER:
+				gov_barrier_wait(&request->owner);
+				break;
+			case GOV_OUTCOME_OUTDATED:
+				begin_again(gate);
+				break;
+			case GOV_OUTCOME_CYCLE:
+				gov_cycle_refuse(request->owner.owner, work.other_id, work.other_id_length);
+				gate->source.ends_cycles = true;
+				break;
+			case GOV_OUTCOME_LOAD:
+				if (!load_missing(gate))
+					return GOV_GATE_CACHE_FULL;
+				break;
+		}
+		if (gate->attempts >= GOV_ATTEMPTS_MAX && !gate->is_private)
+			give_up(gate);
+	}
+}
+
+/* Raise what gov_gate_try() has reported of a request. */
+void
+gov_gate_raise(GovGateStatus status, const GovRequest *request)
+{
+	if (status == GOV_GATE_OVERFLOW)
+		gov_error_overflow();
+	if (status == GOV_GATE_UNGOVERNED)
+		ereport(ERROR,
+				(errcode(GOV_ERRCODE_UNGOVERNED),
+				 errmsg("no budget governs this use of \"%s\"",
+						gov_error_shown_bytes(request->capability_id, request->capability_length)),
+				 errhint("Assign a budget with gov_upsert_assignments, or set governance.on_ungoverned.")));
+}
+
+/*
  * Answer a request, and charge it if that is its use.  The resolution is valid
  * until the next call; its budgets can be read only if want_details.
  */
@@ -568,62 +664,38 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 		.request = request,
 		.use = use,
 		.want_details = want_details,
+		.mends = true,
+		.is_exclusive = use_charges(use),
+		.decision = decision
+	};
+	GovGateStatus status = answer(&gate);
+
+	*resolution = &work;
+	gov_gate_raise(status, request);
+	return status;
+}
+
+/*
+ * The same with all details, for one of many requests: what is wrong with it is
+ * returned, and not raised.  Where something has to be read or computed first, which
+ * may raise an error about it, that is left undone unless mends; then nothing is
+ * charged.
+ */
+GovGateStatus
+gov_gate_try(const GovRequest *request, GovUse use, bool mends,
+			 GovResolution **resolution, GovDecision *decision)
+{
+	GovGate		gate = {
+		.request = request,
+		.use = use,
+		.want_details = true,
+		.mends = mends,
 		.is_exclusive = use_charges(use),
 		.decision = decision
 	};
 
-	begin_call(&gate);
-	for (;; gate.attempts++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (use_charges(use))
-			make_room(&gate);
-		switch (make_attempt(&gate))
-		{
-			case GOV_OUTCOME_DONE:
-				*resolution = &work;
-				return finish_attempts(&gate);
-			case GOV_OUTCOME_OVERFLOW:
-				gov_error_overflow();
-				break;
-			case GOV_OUTCOME_GROW:
-				grow_resolution();
-				break;
-			case GOV_OUTCOME_COMBINE:
-				make_combinations(&gate);
-				break;
-			case GOV_OUTCOME_LOCK:
-				gov_first_use_lock();
-				gate.has_locked = true;
-				break;
-			case GOV_OUTCOME_TURN:
-				gov_resolve_compute_turns(&work);
-				gate.is_exclusive = true;
-				break;
-			case GOV_OUTCOME_UNKNOWN:
-				gov_resolve_build_unknown(&request->owner, gate.met, &work);
-				break;
-			case GOV_OUTCOME_WAIT:
-				gov_node_wait(&request->owner, work.other_id, work.other_id_length);
-				break;
-			case GOV_OUTCOME_BARRIER:
-				gov_barrier_wait(&request->owner);
-				break;
-			case GOV_OUTCOME_OUTDATED:
-				begin_again(&gate);
-				break;
-			case GOV_OUTCOME_CYCLE:
-				gov_cycle_refuse(request->owner.owner, work.other_id, work.other_id_length);
-				gate.source.ends_cycles = true;
-				break;
-			case GOV_OUTCOME_LOAD:
-				if (!load_missing(&gate))
-					return GOV_GATE_CACHE_FULL;
-				break;
-		}
-		if (gate.attempts >= GOV_ATTEMPTS_MAX && !gate.is_private)
-			give_up(&gate);
-	}
+	*resolution = &work;
+	return answer(&gate);
 }
 
 /* Undo the charge of the call at hand, because its row was not written. */
