@@ -150,7 +150,7 @@ write_rows(const GovSettlement *items, int nitems)
 		if (!item->recorded.is_recorded)
 			continue;
 		rows[count] = (GovLedgerRow) {&item->prepared.event, event_id};
-		settled[count++] = (GovHoldSettled) {item->id, item->prepared.request.amount, event_id};
+		settled[count++] = (GovHoldSettled) {item->id, item->prepared.request.meters[0].amount, event_id};
 	}
 	gov_ledger_insert_rows(rows, count);
 	gov_hold_rows_settle(settled, count);

@@ -174,7 +174,7 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	gov_creation_lock(&request);
 	hold.owner = unconstify(char *, request.owner.owner);
 	hold.capability = arguments->capability;
-	hold.amount = request.amount;
+	hold.amount = request.meters[0].amount;
 	hold.entity_ids = arguments->entity_ids;
 	hold.dimensions = gov_dimensions_stored(arguments->dimensions);
 	hold.key = arguments->key;
@@ -294,7 +294,7 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 	gov_hold_read_settlement(&hold, amount, &arguments, &request);
 	recorded.event_id = gov_record_settled(&request, &arguments);
 	recorded.is_recorded = true;
-	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, request.amount, recorded.event_id);
+	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, request.meters[0].amount, recorded.event_id);
 	return recorded;
 }
 

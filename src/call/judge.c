@@ -90,6 +90,7 @@ typedef struct GovUnanswered
 {
 	GovGateStatus status;
 	const GovRequest *request;
+	const GovDecision *decision;
 } GovUnanswered;
 
 static void
@@ -97,14 +98,14 @@ raise_unanswered(void *arg)
 {
 	const GovUnanswered *unanswered = arg;
 
-	gov_write_raise(unanswered->status, unanswered->request);
+	gov_write_raise(unanswered->status, unanswered->request, unanswered->decision);
 }
 
 /* What the gate has found wrong with a request; NULL if it was answered. */
 static char *
-wrong_with(GovGateStatus status, const GovRequest *request)
+wrong_with(GovGateStatus status, const GovRequest *request, const GovDecision *decision)
 {
-	GovUnanswered unanswered = {status, request};
+	GovUnanswered unanswered = {status, request, decision};
 
 	if (likely(status == GOV_GATE_ANSWERED))
 		return NULL;
@@ -149,7 +150,7 @@ gov_judge_use(GovPrepared *prepared, GovUse use, GovRecorded *recorded, GovDecis
 			return wrong;
 		status = gov_record_charge(prepared, use, true, recorded, decision);
 	}
-	return wrong_with(status, &prepared->request);
+	return wrong_with(status, &prepared->request, decision);
 }
 
 /*
@@ -160,10 +161,13 @@ char *
 gov_judge_again(const GovRequest *request, GovDecision *decision)
 {
 	GovRequest	of_nothing = *request;
+	GovMeter	meter = request->meters[0];
 	GovResolution *resolution;
 	GovGateStatus status;
 
-	of_nothing.amount = 0;
+	Assert(request->nmeters == 1);
+	meter.amount = 0;
+	of_nothing.meters = &meter;
 	status = gov_gate_try(&of_nothing, GOV_USE_LOOK, false, &resolution, decision);
 	if (status == GOV_GATE_UNREADY)
 	{
@@ -176,7 +180,7 @@ gov_judge_again(const GovRequest *request, GovDecision *decision)
 	decision->is_granted = true;
 	decision->denial = GOV_DENIAL_NONE;
 	decision->has_retry_at = false;
-	return wrong_with(status, &of_nothing);
+	return wrong_with(status, &of_nothing, decision);
 }
 
 /* ---------------------------------------------------------------- what all of them need */

@@ -236,7 +236,7 @@ gov_record_init_event(GovEvent *event, const GovRequest *request, const GovArgum
 	memset(event, 0, sizeof(*event));
 	event->owner = request->owner.owner;
 	event->capability = arguments->capability;
-	event->amount = request->amount;
+	event->amount = request->meters[0].amount;
 	event->dimensions = gov_dimensions_stored(arguments->dimensions);
 }
 

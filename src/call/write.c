@@ -98,13 +98,13 @@ raise_too_far_ahead(void)
 
 /* Raise what the gate cannot do, or has found wrong with the request. */
 void
-gov_write_raise(GovGateStatus status, const GovRequest *request)
+gov_write_raise(GovGateStatus status, const GovRequest *request, const GovDecision *decision)
 {
 	if (status == GOV_GATE_CACHE_FULL)
 		gov_error_cache_full();
 	if (status == GOV_GATE_TOO_FAR_AHEAD)
 		raise_too_far_ahead();
-	gov_gate_raise(status, request);
+	gov_gate_raise(status, request, decision);
 }
 
 /*
@@ -150,7 +150,7 @@ void
 gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution,
 			   GovDecision *decision)
 {
-	gov_write_raise(gov_write_try_gate(request, use, true, resolution, decision), request);
+	gov_write_raise(gov_write_try_gate(request, use, true, resolution, decision), request, decision);
 }
 
 /*
@@ -164,7 +164,8 @@ gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,
 	GovRequest	request;
 
 	gov_request_init(&request, arguments, false);
-	request.amount = 0;
+	for (int m = 0; m < request.nmeters; m++)
+		request.meters[m].amount = 0;
 	if (gov_gate(&request, GOV_USE_LOOK, true, resolution, decision) != GOV_GATE_ANSWERED)
 		gov_error_cache_full();
 	decision->is_granted = true;

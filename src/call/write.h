@@ -19,7 +19,8 @@ extern void gov_write_gate(const GovRequest *request, GovUse use,
 						   GovResolution **resolution, GovDecision *decision);
 extern GovGateStatus gov_write_try_gate(const GovRequest *request, GovUse use, bool mends,
 										GovResolution **resolution, GovDecision *decision);
-extern void gov_write_raise(GovGateStatus status, const GovRequest *request);
+extern void gov_write_raise(GovGateStatus status, const GovRequest *request,
+							const GovDecision *decision);
 extern void gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,
 								 GovDecision *decision);
 

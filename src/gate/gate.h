@@ -39,7 +39,8 @@ extern GovGateStatus gov_gate(const GovRequest *request, GovUse use, bool want_d
 							  GovResolution **resolution, GovDecision *decision);
 extern GovGateStatus gov_gate_try(const GovRequest *request, GovUse use, bool mends,
 								  GovResolution **resolution, GovDecision *decision);
-extern void gov_gate_raise(GovGateStatus status, const GovRequest *request);
+extern void gov_gate_raise(GovGateStatus status, const GovRequest *request,
+						   const GovDecision *decision);
 extern void gov_gate_take_back(const GovRequest *request, GovUse use,
 							   GovResolution *resolution);
 
