@@ -112,6 +112,23 @@ wrong_with(GovGateStatus status, const GovRequest *request, const GovDecision *d
 	return gov_judge_compute(raise_unanswered, &unanswered);
 }
 
+/* The same request, for an amount of 0. */
+typedef struct GovLook
+{
+	GovRequest	request;
+	GovMeter	meter;
+} GovLook;
+
+static void
+init_look(GovLook *look, const GovRequest *request)
+{
+	Assert(request->nmeters == 1);
+	look->request = *request;
+	look->meter = request->meters[0];
+	look->meter.amount = 0;
+	look->request.meters = &look->meter;
+}
+
 static void
 look(void *arg)
 {
@@ -125,9 +142,11 @@ look(void *arg)
 static pg_noinline char *
 make_ready(const GovRequest *request)
 {
-	char	   *wrong = message_of(gov_attempt(look, unconstify(GovRequest *, request)),
-								   is_of_what_it_names);
+	GovLook		of_nothing;
+	char	   *wrong;
 
+	init_look(&of_nothing, request);
+	wrong = message_of(gov_attempt(look, &of_nothing.request), is_of_what_it_names);
 	gov_types_refresh();		/* an undone subtransaction forgets its own
 								 * changes */
 	return wrong;
@@ -160,27 +179,24 @@ gov_judge_use(GovPrepared *prepared, GovUse use, GovRecorded *recorded, GovDecis
 char *
 gov_judge_again(const GovRequest *request, GovDecision *decision)
 {
-	GovRequest	of_nothing = *request;
-	GovMeter	meter = request->meters[0];
+	GovLook		of_nothing;
 	GovResolution *resolution;
 	GovGateStatus status;
 
-	Assert(request->nmeters == 1);
-	meter.amount = 0;
-	of_nothing.meters = &meter;
-	status = gov_gate_try(&of_nothing, GOV_USE_LOOK, false, &resolution, decision);
+	init_look(&of_nothing, request);
+	status = gov_gate_try(&of_nothing.request, GOV_USE_LOOK, false, &resolution, decision);
 	if (status == GOV_GATE_UNREADY)
 	{
-		char	   *wrong = make_ready(&of_nothing);
+		char	   *wrong = make_ready(request);
 
 		if (wrong != NULL)
 			return wrong;
-		status = gov_gate_try(&of_nothing, GOV_USE_LOOK, true, &resolution, decision);
+		status = gov_gate_try(&of_nothing.request, GOV_USE_LOOK, true, &resolution, decision);
 	}
 	decision->is_granted = true;
 	decision->denial = GOV_DENIAL_NONE;
 	decision->has_retry_at = false;
-	return wrong_with(status, &of_nothing, decision);
+	return wrong_with(status, request, decision);
 }
 
 /* ---------------------------------------------------------------- what all of them need */
