@@ -80,7 +80,10 @@ record_items(GovBatch *batch, Jsonb *items)
 	gov_batch_record(batch);
 }
 
-/* Put the row of an item: its position, the event, is it a duplicate, what is wrong. */
+/*
+ * Put the row of an item: its position, the event, if there is one, is it a duplicate,
+ * what is wrong.
+ */
 static void
 put_event(ReturnSetInfo *result, int position, const GovRecorded *recorded, const char *error)
 {
@@ -90,7 +93,8 @@ put_event(ReturnSetInfo *result, int position, const GovRecorded *recorded, cons
 	values[0] = Int32GetDatum(position);
 	values[1] = Int64GetDatum(recorded->event_id);
 	values[2] = BoolGetDatum(recorded->is_duplicate);
-	nulls[1] = nulls[2] = error != NULL;
+	nulls[1] = error != NULL || recorded->event_id == 0;
+	nulls[2] = error != NULL;
 	values[3] = error ? CStringGetTextDatum(error) : (Datum) 0;
 	nulls[3] = error == NULL;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

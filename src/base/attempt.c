@@ -4,7 +4,8 @@
  *
  * PURPOSE
  *		gov_attempt() is for what has effects: an error of the body undoes what
- *		it did.  gov_attempt_or_undo() is for a body that may itself ask for that.
+ *		it did.  gov_attempt_or_undo() is for a body that may itself ask for that,
+ *		and gov_attempt_undone() for one whose effects nobody wants.
  *		gov_attempt_to_compute() is for what has none, and costs no
  *		subtransaction.
  *
@@ -109,6 +110,25 @@ gov_attempt_or_undo(bool (*body) (void *arg), void *arg)
 	if (error != NULL)
 		ReThrowError(error);
 	return is_kept;
+}
+
+static bool
+run_body_to_undo(void *arg)
+{
+	(void) run_body(arg);
+	return false;
+}
+
+/*
+ * Run the body in a subtransaction, and undo what it did: the locks that it took on
+ * rows are given back.
+ */
+void
+gov_attempt_undone(void (*body) (void *arg), void *arg)
+{
+	GovBody		all = {body, arg};
+
+	(void) gov_attempt_or_undo(run_body_to_undo, &all);
 }
 
 /*

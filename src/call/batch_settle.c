@@ -126,7 +126,10 @@ settle_item(GovSettlement *item)
 		return;
 	}
 	Assert(item->is_read);
-	item->error = gov_judge_use(&item->prepared, GOV_USE_RECORD, &item->recorded, NULL);
+	if (item->prepared.request.meters[0].is_concurrency)
+		gov_hold_settle_concurrency(hold);	/* there is no event of it */
+	else
+		item->error = gov_judge_use(&item->prepared, GOV_USE_RECORD, &item->recorded, NULL);
 	if (item->error != NULL)
 		return;
 	hold->state = GOV_HOLD_SETTLED;

@@ -273,7 +273,17 @@ gov_hold_read_settlement(const GovHold *hold, Numeric amount, GovArguments *argu
 		gov_hold_give_back(request, hold);
 }
 
-/* Record what a hold came to; null: the amount held. */
+/* End a hold of what is under way: settling gives it back, and nothing was used. */
+void
+gov_hold_settle_concurrency(const GovHold *hold)
+{
+	if (hold->state != GOV_HOLD_OPEN)
+		gov_hold_row_close(hold, GOV_HOLD_SETTLED, 0, 0);
+	else if (!gov_hold_end(hold, GOV_HOLD_SETTLED))
+		gov_error_cache_full();
+}
+
+/* Record what a hold came to; null: the amount held.  There is no event of what was under way. */
 GovRecorded
 gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 {
@@ -292,6 +302,11 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 	}
 	gov_types_refresh();
 	gov_hold_read_settlement(&hold, amount, &arguments, &request);
+	if (request.meters[0].is_concurrency)
+	{
+		gov_hold_settle_concurrency(&hold);
+		return recorded;
+	}
 	recorded.event_id = gov_record_settled(&request, &arguments);
 	recorded.is_recorded = true;
 	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, request.meters[0].amount, recorded.event_id);

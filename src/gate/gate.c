@@ -24,6 +24,7 @@
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
 #include "cache/cycle.h"
+#include "cache/load.h"
 #include "cache/own_counts.h"
 #include "cache/pending.h"
 #include "gate/denied.h"
@@ -37,6 +38,9 @@
 /* The working space of the call at hand; see refuse_nesting. */
 static GovResolution work;
 
+/* What the call at hand has found too many budgets for. */
+static const GovMeter *full;
+
 static void
 give_up(GovGate *gate)
 {
@@ -48,6 +52,14 @@ give_up(GovGate *gate)
 				 errdetail("Other sessions were loading or evicting them all the time."),
 				 errhint("Retry the call.")));
 	gov_gate_turn_to_tables(gate);
+}
+
+/* Raise an error: an entity would have too many budgets for a capability. */
+pg_noreturn static void
+refuse_budgets(const GovMeter *meter)
+{
+	gov_load_refuse_budgets(pnstrdup(work.other_id, work.other_id_length),
+							pnstrdup(meter->capability_id, meter->capability_length));
 }
 
 /*
@@ -187,6 +199,9 @@ answer(GovGate *gate)
 			case GOV_OUTCOME_COMBINE:
 				gov_gate_make_combinations(gate);
 				break;
+			case GOV_OUTCOME_FULL:
+				full = gate->full;
+				return GOV_GATE_FULL;
 			case GOV_OUTCOME_LOCK:
 				gov_first_use_lock();
 				gate->has_locked = true;
@@ -227,6 +242,8 @@ gov_gate_raise(GovGateStatus status, const GovRequest *request, const GovDecisio
 {
 	if (status == GOV_GATE_OVERFLOW)
 		gov_error_overflow();
+	if (status == GOV_GATE_FULL)
+		refuse_budgets(full);
 	if (status == GOV_GATE_UNGOVERNED)
 	{
 		const GovMeter *meter = &request->meters[decision->denied];

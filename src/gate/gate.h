@@ -14,6 +14,7 @@ typedef enum GovGateStatus
 	GOV_GATE_TOO_FAR_AHEAD,		/* occurred_at */
 
 	/* of gov_gate_try() alone */
+	GOV_GATE_FULL,				/* an entity would have too many budgets */
 	GOV_GATE_OVERFLOW,			/* a count would leave the range of amounts */
 	GOV_GATE_UNGOVERNED,		/* governance.on_ungoverned makes that an
 								 * error */
