@@ -46,7 +46,7 @@ parallel safe
 as 'MODULE_PATHNAME', 'gov_recount_window_start_1_1';
 
 comment on function @extschema@._gov_recount_window_start(text, timestamptz, text, timestamptz) is
-    'internal: the start of the window that gov_recount counts a time in, by the rule of a row of gov_recounts';
+    'internal: the start of the window that gov_recount counts a time in, by the rule of a row of gov_recounts (22023 for a rule that none can have)';
 
 create function @extschema@._gov_recounted
 (
@@ -71,7 +71,7 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_recounted_1_1';
 
 comment on function @extschema@._gov_recounted(text, text, timestamptz, bigint, text, timestamptz, text, text[], int[], int) is
-    'internal: what a row of gov_recounts comes to by the ledger, per window, for gov_verify; refuses an owner that the session may not see (42501)';
+    'internal: what a row of gov_recounts comes to by the ledger, per window, for gov_verify; refuses an owner that the session may not see (42501), and a rule that no row can have (22023)';
 
 create function @extschema@._gov_raise_barrier(owner_id text)
 returns void
