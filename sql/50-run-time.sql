@@ -60,8 +60,8 @@ owner_id: one of the vendor's customers; capability_id: what is used; amount: ho
 result: is_granted: whether every hard budget allows it; denied_reason: null, Blocked, UnknownEntity, Ungoverned,
     RequestedUsageExceedingLimit, BudgetExceeded or Unavailable; remaining: the least headroom of the hard budgets, null without any; retry_at: the latest window end
     of the budgets that deny, null when granted or when one never resets; chains: per entity named an array of budgets up to the
-    root, each an object with entityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, isGranted,
-    isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd
+    root, each an object with entityId, scopeEntityIds, name, source (own, or default), usageLimit, currentUsage, reservedUsage,
+    remaining, isGranted, isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd
 errors: 22004 null owner_id, capability_id, amount or element of entity_ids; 22023 negative or infinite amount, malformed
     dimensions, entity_ids of two dimensions, malformed owner_id; 22003 amount out of range; 23514 an entity below itself, written with
     triggers disabled; 42704 unknown capability; 42501 not the session's owner; 54000 too many entities, dimensions too large; GV002 ungoverned, if governance.on_ungoverned says so; 53400 cache full and 55000 library not preloaded,

@@ -44,6 +44,7 @@ table helper.counts;
 select helper.recount('ann'), helper.recount('cyd');
 select helper.look('ann'), helper.look('cyd');
 table helper.counts;
+select chains #>> '{0,0,source}' as source from gov_check('inh', 'tokens', 0, null, '{ann}');
 select helper.use(3, 'bot'), helper.use(88, 'ann');
 call helper.roll_up();
 select helper.look('ann');
@@ -95,6 +96,7 @@ select count(*) as wrong from gov_verify('inh');
 -- The count goes on in both directions: an assignment that takes the place, and is counted again.
 insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ('inh', 'ann', 'tokens', 1000, 'P100Y');
 table helper.counts;
+select chains #>> '{0,0,source}' as source from gov_check('inh', 'tokens', 0, null, '{ann}');
 select helper.recount('ann'), helper.use(10, 'ann');
 select counter_id < 0 as goes_on from gov_assignments where owner_id = 'inh' and entity_id = 'ann';
 select helper.recount('ann', by => 'tree');
