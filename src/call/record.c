@@ -180,6 +180,18 @@ set_reversed(GovEvent *event, const GovRequest *request, const GovResolution *re
 	event->recorded_at = resolution->now;
 }
 
+/* Was a budget not found that its entity had by a default before the call? */
+static bool
+has_lost(const GovRequest *request)
+{
+	for (int i = 0; i < request->nreversed; i++)
+	{
+		if (request->reversed[i].is_inherited && request->reversed[i].counter == NULL)
+			return true;
+	}
+	return false;
+}
+
 /* The event has an id, and its row is written or will be, with this transaction. */
 static void
 note_recorded(GovRecorded *recorded)
@@ -211,6 +223,11 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 	gov_write_gate(request, use, resolution, decision);
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
 		return true;
+	if (event->reverses != 0 && has_lost(request))
+	{
+		gov_gate_take_back(request, use, *resolution);
+		return true;
+	}
 	set_event(event, request, *resolution);
 	if (!gov_creation_make(&recorded->creation, request, use, *resolution))
 		return false;
@@ -340,7 +357,11 @@ gov_record(const char *call, GovUse use, const GovArguments *arguments,
 	return record_or_find(&prepared, use, decision, resolution);
 }
 
-/* Record a reversal, or find that it has been recorded under the same key. */
+/*
+ * Record a reversal, or find that it has been recorded under the same key.  Where
+ * it has lost a budget it records nothing, and the caller looks again which there
+ * are.
+ */
 GovRecorded
 gov_record_reversal(GovPrepared *prepared)
 {
