@@ -381,14 +381,16 @@ sub renew_anchor
 	return;
 }
 
-# Somebody is forgotten.
+# Somebody is forgotten, rather one who has used a budget by a default, or is in its scope.
 sub forget_somebody
 {
 	my ($n) = @_;
 	my $replacement = new_name(owner() . '-gone');
-	my $entity = random_entity();
+	my ($of, $offset, $entity) = (literal(owner()), int(rand(3)), random_entity());
 
 	return if anyone_open();
+	my $used = ask($n, "select distinct u.id from gov_default_counts as n, unnest(n.entity_id || n.scope_entity_ids) as u (id) where n.owner_id = $of and not n.retired order by u.id offset $offset limit 1");
+	$entity = $used if $used ne '';
 	forget_entity($entity, $replacement);
 	history_compare($n);
 	compare($n, "'tokens'", 1, 'null', "'{$replacement}'");
