@@ -100,6 +100,7 @@ static GovQuery delete_1_1_queries[] = {
 	DELETE_FROM("gov_default_counts"),
 	DELETE_FROM("gov_boosts"),
 	DELETE_FROM("gov_increase_requests"),
+	DELETE_FROM("gov_prices"),
 	DELETE_FROM("gov_changes"),
 	DELETE_FROM("gov_limit_history"),
 	DELETE_FROM("gov_denials"),

@@ -104,6 +104,10 @@ static GovQuery renamings[] = {
 		"  note = case when v.entity_id <> $2 then v.note end"
 		" where v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])"
 	},
+	{.sql =
+		"update @gov_prices v set match = @_gov_renamed_dimensions(v.match, $4, $2, $3)"
+		" where v.owner_id = $1 and exists (select from unnest($4) k(key) where v.match ->> k.key = $2)"
+	},
 	{.sql = RENAME_HOLDS("v.state = 'open'")},
 	{.sql = RENAME_HOLDS("v.state <> 'open'")},
 	{.sql =
