@@ -82,7 +82,7 @@ create table @extschema@.gov_capabilities
     constraint gov_capabilities_type_check
         check (type = 'METER'),
     constraint gov_capabilities_kind_check
-        check (kind in ('feature', 'credit')),
+        check (kind in ('feature', 'credit', 'concurrency')),
     constraint gov_capabilities_display_name_check
         check (length(display_name) between 1 and 255 and display_name !~ '[\u0001-\u001f\u007f]'),
     constraint gov_capabilities_unit_check
@@ -93,14 +93,14 @@ using heap;
 comment on table @extschema@.gov_capabilities is 'what is metered, such as the feature api-calls or the credit ai-credits; shared by all owners';
 comment on column @extschema@.gov_capabilities.id is '1 to 255 characters without control characters; does not change';
 comment on column @extschema@.gov_capabilities.type is 'METER, the only one there is';
-comment on column @extschema@.gov_capabilities.kind is 'feature or credit';
+comment on column @extschema@.gov_capabilities.kind is 'feature or credit, which are used up; or concurrency (since 1.1.0), which counts what is under way: a hold takes it, and its end gives it back. To and from concurrency it does not change while there are budgets for it';
 comment on column @extschema@.gov_capabilities.display_name is 'for people to read';
 comment on column @extschema@.gov_capabilities.unit is 'what an amount counts, for people to read';
 comment on column @extschema@.gov_capabilities.created_at is 'when the row was made';
 comment on column @extschema@.gov_capabilities.updated_at is 'when a value of the row last changed';
 comment on constraint gov_capabilities_id_check on @extschema@.gov_capabilities is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_capabilities_type_check on @extschema@.gov_capabilities is 'The type of a capability is METER.';
-comment on constraint gov_capabilities_kind_check on @extschema@.gov_capabilities is 'The kind of a capability is "feature" or "credit".';
+comment on constraint gov_capabilities_kind_check on @extschema@.gov_capabilities is 'The kind of a capability is "feature", "credit" or "concurrency".';
 comment on constraint gov_capabilities_display_name_check on @extschema@.gov_capabilities is 'A display name is 1 to 255 characters without control characters.';
 comment on constraint gov_capabilities_unit_check on @extschema@.gov_capabilities is 'A unit is 1 to 255 characters without control characters.';
 

@@ -293,8 +293,8 @@ $$Ends a hold and records what it came to, whatever the limits, in one step: wha
 capability, dimensions and entity_ids. A hold that has expired is recorded all the same.
 
 reservation_id: of gov_reserve; amount: the true amount, 0 or more, less or more than held; null for the amount held
-result: event_id: the id in gov_events; is_duplicate: true when the hold had been settled before, which is then left as it is,
-    whatever the amount
+result: event_id: the id in gov_events, null for a capability of kind concurrency, of which nothing is used up; is_duplicate: true
+    when the hold had been settled before, which is then left as it is, whatever the amount
 errors: 22004 null reservation_id; 42704 unknown hold, or another owner's than governance.owner; 55000 the hold was released, or
     library not preloaded; 22003, 22023 bad amount; 42704 the capability does not exist any more; 25006, 55P03, 53400 as of gov_ingest;
     40001 under REPEATABLE READ and SERIALIZABLE: retry$$;

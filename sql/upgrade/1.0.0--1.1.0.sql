@@ -116,6 +116,8 @@ alter table @extschema@.gov_capabilities
     drop constraint gov_capabilities_id_check,
     drop constraint gov_capabilities_display_name_check,
     drop constraint gov_capabilities_unit_check,
+    drop constraint gov_capabilities_kind_check,
+    add constraint gov_capabilities_kind_check check (kind in ('feature', 'credit', 'concurrency')),
     add constraint gov_capabilities_id_check check (length(id) between 1 and 255 and id !~ '[\u0001-\u001f\u007f]'),
     add constraint gov_capabilities_display_name_check check (length(display_name) between 1 and 255 and display_name !~ '[\u0001-\u001f\u007f]'),
     add constraint gov_capabilities_unit_check check (length(unit) between 1 and 255 and unit !~ '[\u0001-\u001f\u007f]');
@@ -148,6 +150,8 @@ alter table @extschema@.gov_alert_policies
 
 comment on constraint gov_entity_types_id_check on @extschema@.gov_entity_types is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_entity_types_name_check on @extschema@.gov_entity_types is 'A display name is 1 to 255 characters without control characters.';
+comment on column @extschema@.gov_capabilities.kind is 'feature or credit, which are used up; or concurrency (since 1.1.0), which counts what is under way: a hold takes it, and its end gives it back. To and from concurrency it does not change while there are budgets for it';
+comment on constraint gov_capabilities_kind_check on @extschema@.gov_capabilities is 'The kind of a capability is "feature", "credit" or "concurrency".';
 comment on constraint gov_capabilities_id_check on @extschema@.gov_capabilities is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_capabilities_display_name_check on @extschema@.gov_capabilities is 'A display name is 1 to 255 characters without control characters.';
 comment on constraint gov_capabilities_unit_check on @extschema@.gov_capabilities is 'A unit is 1 to 255 characters without control characters.';

@@ -368,9 +368,9 @@ gov_answer_decision(const GovDecision *decision, Datum *values, bool *nulls)
 	nulls[0] = false;
 	nulls[1] = reason == NULL;
 	values[1] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
-	nulls[2] = !decision->has_remaining;
-	values[2] = decision->has_remaining ?
-		NumericGetDatum(gov_amount_to_numeric(decision->remaining)) : (Datum) 0;
+	nulls[2] = !gov_decide_has_remaining(decision, 0);
+	values[2] = nulls[2] ? (Datum) 0 :
+		NumericGetDatum(gov_amount_to_numeric(decision->remaining[0]));
 	nulls[3] = !decision->has_retry_at;
 	values[3] = TimestampTzGetDatum(decision->retry_at);
 }

@@ -145,9 +145,7 @@ init_request(GovRequest *request, const GovEventRow *event, GovAmount amount)
 	memset(request, 0, sizeof(*request));
 	gov_node_owner_key_init(&request->owner, MyDatabaseId, gov_catalog()->extension,
 							event->owner, strlen(event->owner));
-	request->capability_id = VARDATA_ANY(event->capability);
-	request->capability_length = VARSIZE_ANY_EXHDR(event->capability);
-	request->amount = -amount;
+	request->reversed_amount = -amount;
 	request->nreversed = event->nbudgets;
 	request->reversed = palloc0(sizeof(GovReversed) * Max(event->nbudgets, 1));
 	for (int i = 0; i < event->nbudgets; i++)

@@ -100,28 +100,30 @@ lacks_any(GovSought *sought, uint32 type)
 }
 
 static bool
-is_for(const GovEntity *entity, const GovTemplate *template, const GovRequest *request)
+is_for(const GovEntity *entity, const GovTemplate *template, const GovMeter *meter)
 {
-	return template->capability_hash == request->capability_hash &&
-		gov_chars_are(gov_chars(entity, template->capability_id), request->capability_id,
-					  request->capability_length);
+	return template->capability_hash == meter->capability_hash &&
+		gov_chars_are(gov_chars(entity, template->capability_id), meter->capability_id,
+					  meter->capability_length);
 }
 
-/* Note whether an entity lacks a budget that the call meets; these are its budgets for the capability. */
+/*
+ * Note whether an entity lacks a budget for a meter that the call meets; these are
+ * those that it has.
+ */
 void
-gov_combine_look(GovResolution *resolution, int number, const GovRequest *request,
+gov_combine_look(GovResolution *resolution, int number, const GovMeter *meter,
 				 uint32 first, uint32 count)
 {
 	GovResolvedEntity *resolved = &resolution->entities[number];
 	const GovTemplates *templates = gov_entity_templates(resolved->entity);
 	GovSought	sought = {resolution, resolved->entity, .first = first, .count = count};
 
-	resolved->lacks_scope = false;
 	for (uint32 i = 0; i < templates->count && !resolved->lacks_scope; i++)
 	{
 		sought.template = &templates->items[i];
 		sought.types = (const GovText *) ((const char *) resolved->entity + sought.template->types);
-		resolved->lacks_scope = is_for(resolved->entity, sought.template, request) && lacks_any(&sought, 0);
+		resolved->lacks_scope = is_for(resolved->entity, sought.template, meter) && lacks_any(&sought, 0);
 	}
 	resolution->lacks_scopes |= resolved->lacks_scope;
 }

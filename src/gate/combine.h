@@ -8,7 +8,7 @@
 #include "gate/resolve.h"
 
 /* with the stripe locked */
-extern void gov_combine_look(GovResolution *resolution, int entity, const GovRequest *request,
+extern void gov_combine_look(GovResolution *resolution, int entity, const GovMeter *meter,
 							 uint32 first, uint32 count);
 extern Size gov_combine_size(const GovResolution *resolution);
 extern void gov_combine_copy(GovResolution *resolution);

@@ -56,6 +56,7 @@ typedef struct GovHeld
 {
 	GovName		entity;
 	pg_uuid_t	budget_id;
+	GovAmount	amount;			/* that goes off it */
 	GovSharedCounter *counter;	/* found by the walk; NULL: the budget is gone */
 	bool		is_shared;
 } GovHeld;
@@ -73,23 +74,31 @@ typedef struct GovReversed
 	int			charged;		/* the pending entry, if is_shared */
 } GovReversed;
 
+/* What a call wants of one capability. */
+typedef struct GovMeter
+{
+	const char *capability_id;
+	uint32		capability_length;
+	uint32		capability_hash;
+	bool		is_concurrency; /* counts what is under way */
+	GovAmount	amount;
+} GovMeter;
+
 /* What a run-time call asks. */
 typedef struct GovRequest
 {
 	GovOwnerKey owner;
-	const char *capability_id;
-	uint32		capability_length;
-	uint32		capability_hash;
-	GovAmount	amount;
+	int			nmeters;		/* 0 where nothing is resolved */
+	GovMeter   *meters;			/* in byte order of their capabilities */
 	bool		has_occurred_at;
 	TimestampTz occurred_at;
 	int			nnames;
 	GovName    *names;
 	int			nheld;
 	GovHeld    *held;
-	GovAmount	held_amount;	/* goes off each of them */
 	int			nreversed;
-	GovReversed *reversed;		/* the amount goes to each of them */
+	GovReversed *reversed;
+	GovAmount	reversed_amount;	/* goes to each of them */
 } GovRequest;
 
 typedef struct GovResolvedEntity
@@ -119,7 +128,8 @@ typedef struct GovResolvedBudget
 	bool		holds_are_shared;
 	GovWindow	window;			/* of the counter, at the call */
 	bool		allows;			/* before it was charged */
-	bool		ends_hold;		/* it is one of the request's held */
+	GovAmount	ended;			/* of the hold that the call ends: what goes
+								 * off it */
 	bool		wants_row;		/* that it is used is to be written */
 	int			charged;		/* the pending entry, if holds_are_shared */
 } GovResolvedBudget;
@@ -141,7 +151,7 @@ typedef struct GovTurn
  * backend's, kept from call to call and grown only while no lock is held; when
  * they have become large, to the end of the transaction.
  * Entities are each named one followed by its ancestors; budgets are in the
- * order of the entities, as chains show them.
+ * order of the entities, and on one in that of the meters, as chains show them.
  */
 typedef struct GovResolution
 {

@@ -45,6 +45,7 @@
 #include "base/spi.h"
 #include "cache/inherited_find.h"
 #include "cache/load_steps.h"
+#include "cache/types.h"
 #include "ledger/columns.h"
 #include "pure/window.h"
 #include "rules/drawn.h"
@@ -68,12 +69,12 @@ enum
 	TIMEZONE,
 	COUNTER_ID,
 	ID,
+	CAPABILITY,
 	NSHARED,
 
 	/* of assignments only */
 	OWNER = NSHARED,
 	ENTITY,
-	CAPABILITY,
 	NAME,
 	NCOLUMNS,
 
@@ -84,13 +85,13 @@ enum
 
 static const char *const columns[NCOLUMNS] = {
 	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "counter_id", "id", "owner_id", "entity_id", "capability_id", "name"
+	"cadence", "anchor_at", "timezone", "counter_id", "id", "capability_id", "owner_id", "entity_id", "name"
 };
 
 /* What a default has in the same place. */
 static const char *const default_columns[NDEFAULT_COLUMNS] = {
 	"created_at", "updated_at", "scope_type_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "seed", "id", "anchor_from"
+	"cadence", "anchor_at", "timezone", "seed", "id", "capability_id", "anchor_from"
 };
 
 /* A counter that has been drawn. */
@@ -264,6 +265,31 @@ check_window(const GovKeptRow *row, Relation table)
 			 errhint("Choose an anchor_at nearer to now, or a shorter cadence."),
 			 errtablecol(table, row->places[ANCHOR_AT] + 1),
 			 errtableconstraint(table, check_of(table, "anchor_at"))));
+}
+
+/*
+ * What is under way does not begin afresh, so a budget for it has no cadence.  The
+ * kind of a capability that has budgets does not become this one (kind.c).
+ */
+static void
+check_concurrency(const GovKeptRow *row, Relation table)
+{
+	text	   *capability;
+
+	if (*gov_keep_row_null(row, CADENCE) || *gov_keep_row_null(row, CAPABILITY))
+		return;
+	gov_types_refresh();
+	capability = DatumGetTextPP(*gov_keep_row_value(row, CAPABILITY));
+	if (!gov_types_is_concurrency(VARDATA_ANY(capability), VARSIZE_ANY_EXHDR(capability)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("a budget for what is under way at once has no cadence"),
+			 errdetail("Capability \"%s\" is of kind \"concurrency\".",
+					   gov_error_shown(TextDatumGetCString(*gov_keep_row_value(row, CAPABILITY)))),
+			 errhint("Leave cadence null: holds take from such a budget, and give back when they end."),
+			 errtablecol(table, row->places[CADENCE] + 1),
+			 errtableconstraint(table, psprintf("%s_concurrency", RelationGetRelationName(table)))));
 }
 
 /*
@@ -448,6 +474,7 @@ keep_new(GovKeptRow *row, Relation table)
 {
 	check_timezone(row, table);
 	check_window(row, table);
+	check_concurrency(row, table);
 	if (goes_on(row, table))
 		return;
 	if (is_to_be_drawn(row))
@@ -470,7 +497,10 @@ windows_differ(const GovKeptRow *row, const GovKeptRow *before, Relation table)
 	if (has_zone)
 		check_timezone(row, table);
 	if (differ)
+	{
 		check_window(row, table);
+		check_concurrency(row, table);
+	}
 	return differ;
 }
 
@@ -533,6 +563,7 @@ keep_default(GovKeptRow *row, const GovKeptRow *before, Relation table)
 	{
 		check_timezone(row, table);
 		check_window(row, table);
+		check_concurrency(row, table);
 		if (is_to_be_drawn(row))
 			draw_id(row);
 		if (*gov_keep_row_null(row, COUNTER_ID) ||
