@@ -87,6 +87,16 @@ create trigger gov_boosts_note_truncate
     for each statement
     execute function @extschema@.gov_note_truncate();
 
+create trigger gov_prices_note
+    after insert or update or delete on @extschema@.gov_prices
+    for each row
+    execute function @extschema@.gov_note_change();
+
+create trigger gov_prices_note_truncate
+    after truncate on @extschema@.gov_prices
+    for each statement
+    execute function @extschema@.gov_note_truncate();
+
 create trigger gov_alert_policies_note
     after insert or update or delete on @extschema@.gov_alert_policies
     for each row
@@ -157,6 +167,8 @@ alter table @extschema@.gov_default_assignments enable always trigger gov_defaul
 alter table @extschema@.gov_default_assignments enable always trigger gov_default_assignments_note_truncate;
 alter table @extschema@.gov_boosts enable always trigger gov_boosts_note;
 alter table @extschema@.gov_boosts enable always trigger gov_boosts_note_truncate;
+alter table @extschema@.gov_prices enable always trigger gov_prices_note;
+alter table @extschema@.gov_prices enable always trigger gov_prices_note_truncate;
 alter table @extschema@.gov_alert_policies enable always trigger gov_alert_policies_note;
 alter table @extschema@.gov_alert_policies enable always trigger gov_alert_policies_note_truncate;
 alter table @extschema@.gov_assignments enable always trigger gov_assignments_note_truncate;

@@ -42,6 +42,7 @@ values
     ('gov_default_assignments', '''id'', ''type_id'', ''capability_id'', ''scope_type_ids'', ''name'''),
     ('gov_boosts', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
     ('gov_increase_requests', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
+    ('gov_prices', '''id'', ''capability_id'', ''quantity'', ''match'', ''valid_from'''),
     ('gov_alert_policies', '''owner_id''')
 $$;
 

@@ -200,7 +200,8 @@ typedef struct GovResolution
 	GovTurn    *turns;
 	int		   *turn_order;		/* indexes of turns by their counters' ids */
 	char		other_id[GOV_ID_MAX_BYTES]; /* what WAIT, OUTDATED and CYCLE
-											 * speak of; or who is blocked */
+											 * speak of, or FULL; or who is
+											 * blocked */
 	uint32		other_id_length;
 	char	   *copy;			/* of the entities, once unlocked */
 	Size		copy_capacity;
@@ -233,6 +234,7 @@ typedef enum GovOutcome
 	GOV_OUTCOME_COMBINE,		/* budgets must be made for combinations that
 								 * are met; combine.c */
 	GOV_OUTCOME_LOCK,			/* a table must be locked; first_use.c */
+	GOV_OUTCOME_FULL,			/* an entity has too many budgets; combine.c */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */
 } GovOutcome;
 

@@ -388,6 +388,16 @@ require_nobody_forgotten(GovRecount *recount)
 				 errhint("Try again when gov_forgotten has no row of the owner.")));
 }
 
+/* Lock what will be written, so that no table is waited for while calls are kept out. */
+static void
+lock_tables(void)
+{
+	LockRelationOid(gov_catalog()->assignments, RowExclusiveLock);
+	LockRelationOid(gov_catalog()->usage, RowExclusiveLock);
+	LockRelationOid(gov_catalog()->recounts, RowExclusiveLock);
+	LockRelationOid(gov_catalog()->changes, RowExclusiveLock);
+}
+
 /* Count a budget again, from a time on; DT_NOBEGIN: as far as the ledger goes. */
 void
 gov_recount(const pg_uuid_t *assignment_id, TimestampTz since, bool is_by_tree,
@@ -408,6 +418,7 @@ gov_recount(const pg_uuid_t *assignment_id, TimestampTz since, bool is_by_tree,
 	require_nobody_forgotten(&recount);
 	gov_barrier_require_unused(&recount.owner_key);
 	count_before(&recount);
+	lock_tables();
 	gov_barrier_await_calls(&recount.owner_key);
 	keep_rollup_away(&recount);
 	gov_barrier_raise(&recount.owner_key);
