@@ -180,6 +180,18 @@ set_reversed(GovEvent *event, const GovRequest *request, const GovResolution *re
 	event->recorded_at = resolution->now;
 }
 
+/* Was a budget not found that its entity had by a default before the call? */
+static bool
+has_lost(const GovRequest *request)
+{
+	for (int i = 0; i < request->nreversed; i++)
+	{
+		if (request->reversed[i].is_inherited && request->reversed[i].counter == NULL)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Write the row, now or with those that a batch writes together; false when
  * another transaction has just taken its key.
@@ -205,6 +217,11 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 	gov_write_gate(request, use, resolution, decision);
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
 		return true;
+	if (event->reverses != 0 && has_lost(request))
+	{
+		gov_gate_take_back(request, use, *resolution);
+		return true;
+	}
 	if (event->reverses != 0)
 		set_reversed(event, request, *resolution);
 	else
@@ -311,7 +328,11 @@ gov_record(const char *call, GovUse use, const GovArguments *arguments,
 	return record_or_find(&prepared, use, NULL, decision, resolution);
 }
 
-/* Record a reversal, or find that it has been recorded under the same key. */
+/*
+ * Record a reversal, or find that it has been recorded under the same key.  Where
+ * it has lost a budget it records nothing, and the caller looks again which there
+ * are.
+ */
 GovRecorded
 gov_record_reversal(GovPrepared *prepared)
 {

@@ -153,7 +153,7 @@ make_room(const GovGate *gate)
 
 	Assert(!gov_stripe_is_held());
 	gov_pending_make_room(ncharges);
-	if (gate->source.uses_private || work.nbuilt > 0)
+	if (gate->source.uses_private || work.nbuilt > 0 || gate->request->nreversed > 0)
 		gov_own_make_room(ncharges);
 }
 

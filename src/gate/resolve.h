@@ -68,8 +68,12 @@ typedef struct GovReversed
 	pg_uuid_t	budget_id;
 	int64		counter_id;
 	GovWindow	window;
+	bool		is_inherited;	/* as its event_row.h says */
+	bool		is_hidden;
 	GovSharedCounter *counter;	/* found by the walk; NULL: the budget is
 								 * gone, or has another one */
+	GovSharedCounter absent;	/* in its place where the budget is hidden,
+								 * and not in memory */
 	bool		is_shared;
 	int			charged;		/* the pending entry, if is_shared */
 } GovReversed;

@@ -123,7 +123,7 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 	}
 	if (relid == catalog->entities)
 		id_column = "id";
-	else if (relid == catalog->assignments || relid == catalog->boosts)
+	else if (relid == catalog->assignments || relid == catalog->boosts || relid == catalog->default_counts)
 		id_column = "entity_id";
 	else if (relid == catalog->entity_types || relid == catalog->capabilities)
 	{
