@@ -249,15 +249,19 @@ declare
     table_name text;
     rule text;
 begin
-    -- The last column of a foreign key is the one that is named; the owner comes before it.
+    -- A check is named after the column that it is of, and may read others. The last column of a foreign key is the one that is
+    -- named; the owner comes before it.
     select a.attname, c.contype = 'f', obj_description(c.oid, 'pg_constraint'), r.relname
     into column_name, is_reference, rule, table_name
     from pg_constraint c
     join pg_class r on r.oid = c.conrelid
-    join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[cardinality(c.conkey)]
+    cross join lateral unnest(c.conkey) with ordinality k (attnum, n)
+    join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.attnum
     where c.conrelid = relation
         and c.conname = constraint_name
-        and c.contype in ('c', 'f');
+        and c.contype in ('c', 'f')
+    order by c.conname = format('%s_%s_check', r.relname, a.attname) desc, k.n desc
+    limit 1;
 
     -- An error that does not come from a column's rule, such as a cycle, is raised unchanged.
     if rule is null then

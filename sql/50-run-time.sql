@@ -60,8 +60,8 @@ owner_id: one of the vendor's customers; capability_id: what is used; amount: ho
 result: is_granted: whether every hard budget allows it; denied_reason: null, Blocked, UnknownEntity, Ungoverned,
     RequestedUsageExceedingLimit, BudgetExceeded or Unavailable; remaining: the least headroom of the hard budgets, null without any; retry_at: the latest window end
     of the budgets that deny, null when granted or when one never resets; chains: per entity named an array of budgets up to the
-    root, each an object with entityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, isGranted,
-    isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd
+    root, each an object with entityId, scopeEntityIds, name, source (own, or default), usageLimit, currentUsage, reservedUsage,
+    remaining, isGranted, isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd
 errors: 22004 null owner_id, capability_id, amount or element of entity_ids; 22023 negative or infinite amount, malformed
     dimensions, entity_ids of two dimensions, malformed owner_id; 22003 amount out of range; 23514 an entity below itself, written with
     triggers disabled; 42704 unknown capability; 42501 not the session's owner; 54000 too many entities, dimensions too large; GV002 ungoverned, if governance.on_ungoverned says so; 53400 cache full and 55000 library not preloaded,
@@ -170,8 +170,8 @@ $$Gives back all or part of what an event has used: a refund. It goes to exactly
 to, wherever its entities have moved since, and is an event of its own, with a negative amount and the old one in its column
 reverses. It has the entities, the dimensions and occurred_at of the old one, so reports by time and window show both at one place;
 recorded_at says when it was made. Budgets that were deleted or count afresh since (another cadence, anchor_at or timezone) get
-nothing back, nor does a budget by a default while an assignment has its place and does not go on with its count; one that has counted
-the event again (gov_recount) does. In its own transaction the headroom is there at once, for others from the commit on. No alert is
+nothing back; one that has counted the event again (gov_recount) does, and so does a budget by a default that is not in force now,
+because something else has its place: it has that when it comes back, and the entity is not changed before the transaction ends. In its own transaction the headroom is there at once, for others from the commit on. No alert is
 withdrawn, and none raised.
 
 event_id: of gov_ingest, gov_consume, gov_require or gov_settle; amount: how much, in the capability's unit, more than 0; null for
@@ -385,28 +385,3 @@ comment on column @extschema@.gov_holds.age is 'since it was made';
 comment on column @extschema@.gov_holds.time_left is 'until it expires';
 comment on column @extschema@.gov_holds.assignment_ids is 'the budgets that it is held against, including those deleted since';
 comment on column @extschema@.gov_holds.budgets is 'those of them that still exist: assignmentId, entityId, scopeEntityIds, name';
-
-create function @extschema@.gov_ingest_many
-(
-    owner_id text,
-    events jsonb,
-    out "position" integer,
-    out event_id bigint,
-    out is_duplicate boolean,
-    out error text
-)
-returns setof record
-language c
-volatile
-parallel unsafe
-as 'MODULE_PATHNAME', 'gov_ingest_many_1_0';
-
-comment on function @extschema@.gov_ingest_many(text, jsonb) is
-$$Records 1 to 1,000 events in one call; a bad one gets its error, the rest are recorded.
-
-owner_id: one of the vendor's customers; events: an array of objects with the keys capabilityId, amount (1 if absent), dimensions,
-    entityIds, idempotencyKey, occurredAt, which mean what the arguments of gov_ingest do
-result: a row per event, in order; position: from 1; event_id, is_duplicate: as of gov_ingest; error: null or what is wrong
-errors: 22004 null argument; 22023 events is no array or is empty, malformed owner_id; 54000 more than 1,000 events; what is not
-    an event's fault (25006, 55000, 53400, 55P03, 40001, 57014) ends the call$$;
-

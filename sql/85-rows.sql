@@ -44,7 +44,9 @@ create policy gov_default_counts_select on @extschema@.gov_default_counts for se
 create policy gov_reservations_select on @extschema@.gov_reservations for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_alerts_select on @extschema@.gov_alerts for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_changes_select on @extschema@.gov_changes for select using (@extschema@.gov_owner_visible(owner_id));
-create policy gov_limit_history_select on @extschema@.gov_limit_history for select using (@extschema@.gov_owner_visible(owner_id));
+-- As of the defaults, below.
+create policy gov_limit_history_select on @extschema@.gov_limit_history for select
+    using (@extschema@.gov_owner_visible(nullif(owner_id, '')) or owner_id = '' and @extschema@.gov_pinned_owner() is not null);
 create policy gov_forgotten_select on @extschema@.gov_forgotten for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_denials_select on @extschema@.gov_denials for select using (@extschema@.gov_owner_visible(owner_id));
 

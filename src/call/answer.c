@@ -82,7 +82,7 @@ collect_facts(const GovResolution *resolution, int number, GovLinkFacts *facts)
 
 /* A link's keys, in the order that jsonb keeps them in: by length, then by bytes. */
 static const char *const link_keys[] = {
-	"name", "cadence", "entityId",
+	"name", "source", "cadence", "entityId",
 	"isGranted", "remaining", "usageLimit",
 	"enforcement", "isOverLimit", "currentUsage",
 	"reservedUsage", "scopeEntityIds",
@@ -138,6 +138,7 @@ put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts)
 
 	gov_json_begin_values(json, &link, &keys);
 	put_chars(json, &link, gov_chars(entity, facts->budget->name));
+	put_text(json, &link, gov_budget_inherited(entity, facts->budget) != NULL ? "default" : "own");
 	put_cadence(json, &link, &facts->budget->cadence);
 	put_chars(json, &link, gov_entity_id(entity));
 	gov_json_put_bool(json, &link, facts->is_granted);
@@ -355,6 +356,22 @@ gov_answer_links(const GovResolution *resolution, Tuplestorestate *store,
 	}
 }
 
+/* The reason of a denial, as text that is made once and nobody frees. */
+static Datum
+reason_datum(GovDenial denial)
+{
+	static text *reasons[GOV_DENIAL_UNAVAILABLE + 1];
+
+	if (reasons[denial] == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		reasons[denial] = cstring_to_text(gov_decide_reason(denial));
+		MemoryContextSwitchTo(old);
+	}
+	return PointerGetDatum(reasons[denial]);
+}
+
 /*
  * Fill in the four columns that every decision has: granted, reason,
  * remaining, retry.
@@ -362,12 +379,10 @@ gov_answer_links(const GovResolution *resolution, Tuplestorestate *store,
 void
 gov_answer_decision(const GovDecision *decision, Datum *values, bool *nulls)
 {
-	const char *reason = gov_decide_reason(decision->denial);
-
 	values[0] = BoolGetDatum(decision->is_granted);
 	nulls[0] = false;
-	nulls[1] = reason == NULL;
-	values[1] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
+	nulls[1] = decision->denial == GOV_DENIAL_NONE;
+	values[1] = nulls[1] ? (Datum) 0 : reason_datum(decision->denial);
 	nulls[2] = !gov_decide_has_remaining(decision, 0);
 	values[2] = nulls[2] ? (Datum) 0 :
 		NumericGetDatum(gov_amount_to_numeric(decision->remaining[0]));

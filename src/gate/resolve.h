@@ -75,8 +75,12 @@ typedef struct GovReversed
 	bool		is_live;		/* it is a grant that may be drawn from */
 	pg_uuid_t	pool_id;		/* of a grant; and where among the reversed */
 	int			debt;			/* stands what its pool owes */
+	bool		is_inherited;	/* as its event_row.h says */
+	bool		is_hidden;
 	GovSharedCounter *counter;	/* found by the walk; NULL: the budget is
 								 * gone, or has another one */
+	GovSharedCounter absent;	/* in its place where the budget is hidden,
+								 * and not in memory */
 	bool		is_shared;
 	int			charged;		/* the pending entry, if is_shared */
 } GovReversed;

@@ -123,7 +123,8 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 	}
 	if (relid == catalog->entities)
 		id_column = "id";
-	else if (relid == catalog->assignments || relid == catalog->boosts || relid == catalog->grants)
+	else if (relid == catalog->assignments || relid == catalog->boosts || relid == catalog->default_counts ||
+			 relid == catalog->grants)
 		id_column = "entity_id";
 	else if (relid == catalog->entity_types || relid == catalog->capabilities)
 	{

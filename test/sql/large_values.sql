@@ -57,6 +57,7 @@ from unnest(array[
     $$gov_attribution('acme', 'tokens', '{{user,agent},{a,b}}', '-infinity', 'infinity', '1 day', 'UTC')$$,
     $$gov_usage_sums('-infinity', owner_ids => '{{acme,acme},{a,b}}')$$,
     $$gov_usage_sums('-infinity', capability_ids => '{{tokens,calls},{a,b}}')$$,
+    $$gov_grant_credits('acme', 'ann', 'tokens', 1, scope_entity_ids => '{{ann,bot},{gpt,opus}}')$$,
     $$gov_archive_entities('acme', '{{ann,ben},{cyd,bot}}')$$,
     $$gov_unarchive_entities('acme', '{{ann,ben},{cyd,bot}}')$$,
     $$gov_set_alert_policy('acme', '{{50,60},{80,100}}')$$,

@@ -138,6 +138,7 @@ select gov_void_grant(null);
 select gov_void_grant('00000000-0000-0000-0000-000000000000');
 update gov_grants set amount = 31 where id = :'top_up';
 delete from gov_grants where id = :'top_up';
+select gov_recount(id) from gov_assignments where owner_id = 'pool' and is_pool;
 insert into gov_grants (owner_id, assignment_id, amount) values ('pool', '00000000-0000-0000-0000-000000000000', 1);
 insert into gov_grants (owner_id, assignment_id, amount) select 'pool', id, 1 from gov_assignments where owner_id = 'pool' and entity_id = 'ann';
 insert into gov_grants (owner_id, assignment_id, amount) select 'pool', id, -1 from gov_assignments where owner_id = 'pool' and is_pool;
