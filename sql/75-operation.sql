@@ -572,9 +572,9 @@ begin
     (
         select
             x.assignment_id,
-            sum(r.amount) as amount
+            sum(coalesce(x.amount, r.amount)) as amount
         from @extschema@.gov_reservations r
-        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+        cross join lateral unnest(r.assignment_ids, r.assignment_amounts) as x (assignment_id, amount)
         where r.state = 'open'
             and (owner is null or r.owner_id = owner)
         group by x.assignment_id

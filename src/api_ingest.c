@@ -1,6 +1,6 @@
 /*
  * api_ingest.c
- *		gov_ingest and gov_ingest_many: record what was used.
+ *		gov_ingest, gov_ingest_all and gov_ingest_many: record what was used.
  *
  * FAILURE
  *		gov_ingest raises.  gov_ingest_many reports what is wrong with an item
@@ -31,6 +31,7 @@
 #define GOV_ITEMS_MAX	1000
 
 PG_FUNCTION_INFO_V1(gov_ingest_1_0);
+PG_FUNCTION_INFO_V1(gov_ingest_all_1_1);
 PG_FUNCTION_INFO_V1(gov_ingest_many_1_0);
 
 Datum
@@ -52,6 +53,29 @@ gov_ingest_1_0(PG_FUNCTION_ARGS)
 
 	recorded = gov_record("gov_ingest()", GOV_USE_RECORD, &arguments, &decision, &resolution);
 	values[0] = Int64GetDatum(recorded.event_id);
+	values[1] = BoolGetDatum(recorded.is_duplicate);
+	return gov_answer_row(fcinfo, &type, values, nulls);
+}
+
+Datum
+gov_ingest_all_1_1(PG_FUNCTION_ARGS)
+{
+	static GovRowType type;
+	GovArguments arguments;
+	GovDecision decision;
+	GovResolution *resolution;
+	GovRecorded recorded;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+
+	gov_request_arguments_all(fcinfo, true, &arguments);
+	arguments.key = PG_ARGISNULL(4) ? NULL : PG_GETARG_TEXT_PP(4);
+	arguments.has_occurred_at = !PG_ARGISNULL(5);
+	if (arguments.has_occurred_at)
+		arguments.occurred_at = PG_GETARG_TIMESTAMPTZ(5);
+
+	recorded = gov_record("gov_ingest_all()", GOV_USE_RECORD, &arguments, &decision, &resolution);
+	values[0] = JsonbPGetDatum(gov_answer_event_ids(&recorded, arguments.amounts));
 	values[1] = BoolGetDatum(recorded.is_duplicate);
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }

@@ -24,6 +24,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -42,6 +43,7 @@
 #include "call/hold_expire.h"
 #include "call/write.h"
 #include "gate/denied.h"
+#include "pure/bytes.h"
 
 #define GOV_TTL_MAX_YEARS	100000
 #define GOV_TTL_MIN_YEARS	(-5000) /* timestamps begin some 6,700 years ago */
@@ -84,6 +86,17 @@ require_ttl(Interval *ttl)
 	add_ttl(gov_clock(), ttl);
 }
 
+/* What is held of each budget. */
+static ArrayType *
+make_budget_amounts(const GovResolution *resolution)
+{
+	Datum	   *amounts = palloc(sizeof(Datum) * Max(resolution->nbudgets, 1));
+
+	for (int i = 0; i < resolution->nbudgets; i++)
+		amounts[i] = NumericGetDatum(gov_amount_to_numeric(resolution->states[i].wanted));
+	return construct_array(amounts, resolution->nbudgets, NUMERICOID, -1, false, TYPALIGN_INT);
+}
+
 /* Set the hold's budgets and times, from what was resolved. */
 static void
 set_budgets(GovHold *hold, const GovResolution *resolution, Interval *ttl)
@@ -94,6 +107,8 @@ set_budgets(GovHold *hold, const GovResolution *resolution, Interval *ttl)
 		ids[i] = UUIDPGetDatum(&resolution->budgets[i].id);
 	hold->assignment_ids = construct_array(ids, resolution->nbudgets, UUIDOID, UUID_LEN,
 										   false, TYPALIGN_CHAR);
+	if (hold->amounts != NULL)
+		hold->assignment_amounts = make_budget_amounts(resolution);
 	hold->created_at = resolution->now;
 	hold->expires_at = add_ttl(resolution->now, ttl);
 }
@@ -137,6 +152,20 @@ present_state(const GovHold *hold)
 	return hold->state;
 }
 
+/* What a hold holds of each of its capabilities. */
+static GovAmounts *
+held_amounts(const GovHold *hold)
+{
+	GovAmounts *held;
+
+	if (hold->amounts != NULL)
+		return gov_amounts_read(hold->amounts, false);
+	held = palloc(sizeof(GovAmounts));
+	held->count = 1;
+	held->items[0] = (GovAmountOf) {hold->capability, hold->amount};
+	return held;
+}
+
 /* Answer with the hold that an earlier call made under the same key. */
 static void
 answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
@@ -152,6 +181,24 @@ answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
 	reserved->id = hold.id;
 	reserved->state = present_state(&hold);
 	reserved->expires_at = hold.expires_at;
+	reserved->amounts = gov_amounts_json(held_amounts(&hold));
+}
+
+/* What the call says of the hold that it makes; its budgets and times are for later. */
+static void
+init_hold(GovHold *hold, const GovRequest *request, const GovArguments *arguments)
+{
+	const GovAmounts *amounts = arguments->amounts;
+
+	memset(hold, 0, sizeof(*hold));
+	hold->owner = unconstify(char *, request->owner.owner);
+	hold->capability = amounts == NULL ? arguments->capability : amounts->items[0].capability;
+	hold->amount = request->meters[0].amount;
+	if (amounts != NULL && amounts->count > 1)
+		hold->amounts = gov_amounts_json(amounts);
+	hold->entity_ids = arguments->entity_ids;
+	hold->dimensions = gov_dimensions_stored(arguments->dimensions);
+	hold->key = arguments->key;
 }
 
 /* Make a hold, or find the one made under the same key. */
@@ -159,10 +206,10 @@ GovReserved
 gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 				 GovResolution **resolution)
 {
-	static const char *const call = "gov_reserve()";
+	const char *call = arguments->amounts == NULL ? "gov_reserve()" : "gov_reserve_all()";
 	GovReserved reserved = {0};
 	GovRequest	request;
-	GovHold		hold = {0};
+	GovHold		hold;
 	GovKeyHolder holder;
 	GovCreation creation = {0};
 
@@ -171,12 +218,7 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	require_ttl(ttl);
 	gov_request_init(&request, arguments, false);
 	gov_creation_lock(&request);
-	hold.owner = unconstify(char *, request.owner.owner);
-	hold.capability = arguments->capability;
-	hold.amount = request.meters[0].amount;
-	hold.entity_ids = arguments->entity_ids;
-	hold.dimensions = gov_dimensions_stored(arguments->dimensions);
-	hold.key = arguments->key;
+	init_hold(&hold, &request, arguments);
 	if (hold.key != NULL)
 	{
 		gov_request_check_key("idempotency_key", hold.key);
@@ -229,7 +271,7 @@ errmsg_ended(const GovHold *hold)
 	}
 }
 
-/* The arguments that a hold was made with; the amount is its own. */
+/* The arguments that a hold was made with; amounts are for the caller. */
 static void
 hold_arguments(const GovHold *hold, GovArguments *arguments)
 {
@@ -240,40 +282,112 @@ hold_arguments(const GovHold *hold, GovArguments *arguments)
 	arguments->entity_ids = hold->entity_ids;
 }
 
+/* Lock a hold that is to be settled; one that was released cannot be. */
+static void
+lock_to_settle(const char *call, const pg_uuid_t *id, GovHold *hold)
+{
+	lock_hold(call, id, hold);
+	gov_write_lock(gov_catalog()->events);
+	if (hold->state == GOV_HOLD_RELEASED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_ended(hold),
+				 errhint("Record the use with %s.", hold->amounts == NULL ? "gov_ingest" : "gov_ingest_all")));
+}
+
+/* Record what a locked hold came to, as its arguments say, and take it off its budgets. */
+static GovRecorded
+record_settled(const GovHold *hold, const GovArguments *arguments)
+{
+	GovRequest	request;
+
+	if (hold->has_bad_amount)
+		gov_error_stored_amount();
+	gov_request_init(&request, arguments, false);
+	gov_request_ignore_unknown(&request);
+	if (hold->state == GOV_HOLD_OPEN)
+		gov_hold_give_back(&request, hold);
+	return gov_record_settled(&request, arguments);
+}
+
+static void
+refuse_several(const GovHold *hold)
+{
+	if (hold->amounts != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("hold \"%s\" is of several capabilities",
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id)))),
+				 errhint("Settle it with gov_settle_all.")));
+}
+
 /* Record what a hold came to; null: the amount held. */
 GovRecorded
 gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 {
 	GovRecorded recorded = {0};
 	GovArguments arguments;
-	GovRequest	request;
 	GovHold		hold;
 
-	lock_hold("gov_settle()", id, &hold);
-	gov_write_lock(gov_catalog()->events);
-	if (hold.state == GOV_HOLD_RELEASED)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg_ended(&hold),
-				 errhint("Record the use with gov_ingest.")));
+	lock_to_settle("gov_settle()", id, &hold);
+	refuse_several(&hold);
 	if (hold.state == GOV_HOLD_SETTLED)
 	{
 		recorded.event_id = hold.event_id;
 		recorded.is_duplicate = true;
 		return recorded;
 	}
-	if (hold.has_bad_amount)
-		gov_error_stored_amount();
 	hold_arguments(&hold, &arguments);
 	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
-	gov_request_init(&request, &arguments, false);
-	gov_request_ignore_unknown(&request);
-	if (hold.state == GOV_HOLD_OPEN)
-		gov_hold_give_back(&request, &hold);
-	recorded.event_id = gov_record_settled(&request, &arguments);
-	recorded.is_recorded = true;
-	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, request.meters[0].amount, recorded.event_id);
+	recorded = record_settled(&hold, &arguments);
+	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, gov_request_amount(arguments.amount, false),
+					   recorded.event_id);
 	return recorded;
+}
+
+/* The place of a hold's capability among those that it was settled for. */
+static int
+place_of(const GovHold *hold, const GovAmounts *settled)
+{
+	int			place = 0;
+
+	while (!gov_bytes_same(settled->items[place].capability, hold->capability))
+		place++;
+	Assert(place < settled->count);
+	return place;
+}
+
+/* Record what a hold came to, of each capability; null: the amounts held. */
+GovSettled
+gov_hold_settle_all(const pg_uuid_t *id, Jsonb *amounts)
+{
+	const GovAmounts *used = amounts == NULL ? NULL : gov_amounts_read(amounts, false);
+	GovSettled	result = {0};
+	GovRecorded recorded;
+	GovArguments arguments;
+	GovAmounts *held;
+	GovHold		hold;
+	const int64 *ids;
+	int			place;
+
+	lock_to_settle("gov_settle_all()", id, &hold);
+	held = held_amounts(&hold);
+	if (hold.state == GOV_HOLD_SETTLED)
+	{
+		result.is_duplicate = true;
+		result.event_ids = hold.event_ids != NULL ? hold.event_ids :
+			gov_amounts_ids_json(held, &hold.event_id);
+		return result;
+	}
+	hold_arguments(&hold, &arguments);
+	arguments.amounts = used == NULL ? held : gov_amounts_settled(held, used);
+	recorded = record_settled(&hold, &arguments);
+	ids = recorded.event_ids != NULL ? recorded.event_ids : &recorded.event_id;
+	result.event_ids = gov_amounts_ids_json(arguments.amounts, ids);
+	place = place_of(&hold, arguments.amounts);
+	gov_hold_row_settle_all(&hold, arguments.amounts->items[place].amount, ids[place],
+							gov_amounts_json(arguments.amounts), result.event_ids);
+	return result;
 }
 
 /* End a hold without usage; false if it is not open any more. */
@@ -297,12 +411,16 @@ static void
 refuse_blocked(const GovHold *hold)
 {
 	GovArguments arguments;
+	GovAmounts *held;
 	GovRequest	request;
 	GovResolution *resolution;
 	GovDecision decision;
 
 	hold_arguments(hold, &arguments);
-	arguments.amount = gov_amount_to_numeric(0);
+	held = held_amounts(hold);
+	for (int i = 0; i < held->count; i++)
+		held->items[i].amount = 0;
+	arguments.amounts = held;
 	gov_request_init(&request, &arguments, false);
 	if (gov_gate(&request, GOV_USE_LOOK, true, &resolution, &decision) != GOV_GATE_ANSWERED)
 		gov_error_cache_full();

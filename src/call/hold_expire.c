@@ -55,7 +55,7 @@ gov_hold_give_back(GovRequest *request, const GovHold *hold)
 
 		memset(held, 0, sizeof(*held));
 		held->budget_id = hold->budgets[i].id;
-		held->amount = hold->amount;
+		held->amount = hold->budgets[i].amount;
 		held->entity.id = hold->budgets[i].entity_id;
 		held->entity.id_length = strlen(held->entity.id);
 	}

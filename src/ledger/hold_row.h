@@ -25,6 +25,7 @@ typedef enum GovHoldState
 typedef struct GovHoldBudget
 {
 	pg_uuid_t	id;
+	GovAmount	amount;			/* that is held against it */
 	char	   *entity_id;
 } GovHoldBudget;
 
@@ -33,18 +34,21 @@ typedef struct GovHold
 {
 	pg_uuid_t	id;
 	char	   *owner;
-	text	   *capability;
+	text	   *capability;		/* of several the first */
 	GovAmount	amount;
+	Jsonb	   *amounts;		/* of several: of each; NULL: it is of one */
 	bool		has_bad_amount; /* the row has one that we did not write */
 	ArrayType  *entity_ids;		/* as the call gave them; NULL: none */
 	Jsonb	   *dimensions;
 	text	   *key;			/* of a new one; NULL: none */
 	bytea	   *request_hash;	/* of a new one; NULL without a key */
-	ArrayType  *assignment_ids;
+	ArrayType  *assignment_ids; /* of a new one */
+	ArrayType  *assignment_amounts; /* of a new one of several */
 	GovHoldState state;
 	TimestampTz expires_at;
 	TimestampTz created_at;		/* of a new one */
 	int64		event_id;		/* when settled */
+	Jsonb	   *event_ids;		/* when settled by gov_settle_all() */
 	int			nbudgets;		/* those that there still are */
 	GovHoldBudget *budgets;
 } GovHold;
@@ -58,6 +62,8 @@ extern int	gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int mos
 									  GovHold **holds);
 extern void gov_hold_row_close(const GovHold *hold, GovHoldState state,
 							   GovAmount settled_amount, int64 event_id);
+extern void gov_hold_row_settle_all(const GovHold *hold, GovAmount settled_amount, int64 event_id,
+									Jsonb *settled_amounts, Jsonb *event_ids);
 extern void gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at);
 extern bool gov_hold_row_is_in_flight(void);
 extern bool gov_hold_row_next_expiry(TimestampTz after, TimestampTz *expires_at);
