@@ -34,6 +34,10 @@ as $$
             select jsonb_build_object('scope_entity_ids', jsonb_agg(case when s.id = old_id then new_id else s.id end order by s.place))
             from jsonb_array_elements_text(change -> 'scope_entity_ids') with ordinality s (id, place)
             having bool_or(s.id = old_id)), '{}')
+        || coalesce((
+            select jsonb_build_object('match', jsonb_object_agg(m.key, case when m.value = old_id then new_id else m.value end))
+            from jsonb_each_text(case when table_name = 'gov_prices' then change -> 'match' end) m
+            having bool_or(m.value = old_id)), '{}')
 $$;
 
 comment on function @extschema@._gov_renamed_change(jsonb, text, jsonb, text, text) is 'internal: the key, old or new of a row of gov_changes, with another id in place of the old one';
@@ -118,8 +122,9 @@ their counts, its boosts and requests, and the scopes of other budgets go on und
 and the reasons that were written about it are gone. The catalog, the holds, gov_denials and gov_changes are rewritten at once; the worker
 rewrites the ledger and gov_usage_by_time in batches, the dimensions included that named it by an attribution key (gov_forgotten, and
 forgetting of gov_stats, say how far it is), and reports show the new id meanwhile. Sums stay. To the calls that follow the
-old id is unknown; who is made with that id later is somebody else. The calls of the owner wait until this commits, and it waits for
-those in flight.
+old id is unknown; who is made with that id later is somebody else. The calls of the owner wait until this commits. Before, while they
+go on, it waits for those in flight, and for whoever has changed a row of the catalog that it rewrites, or has placed an entity of the
+owner, and not committed that. A row of yours that a foreign key with ON UPDATE CASCADE changes is waited for afterwards.
 
 owner_id: one of the vendor's customers; id: the entity; it need not exist any more; replacement: its new id, 1 to 255 characters
     without control characters; null for a random one

@@ -11,6 +11,7 @@
 
 #include "call/answer.h"
 #include "call/hold_call.h"
+#include "call/hold_settle.h"
 #include "call/wanted.h"
 #include "call/write.h"
 
@@ -107,7 +108,7 @@ gov_settle_1_0(PG_FUNCTION_ARGS)
 	Datum		values[2] = {
 		Int64GetDatum(recorded.event_id), BoolGetDatum(recorded.is_duplicate)
 	};
-	bool		nulls[2] = {false, false};
+	bool		nulls[2] = {recorded.event_id == 0, false};
 
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }

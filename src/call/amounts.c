@@ -225,10 +225,15 @@ gov_amounts_json(const GovAmounts *amounts)
 static void
 put_id(StringInfo json, GovJsonContainer *in, int number, const void *arg)
 {
-	gov_json_put_numeric(json, in, int64_to_numeric(((const int64 *) arg)[number]));
+	int64		id = ((const int64 *) arg)[number];
+
+	if (id == 0)
+		gov_json_put_null(json, in);
+	else
+		gov_json_put_numeric(json, in, int64_to_numeric(id));
 }
 
-/* The ids of events, one for each of the capabilities. */
+/* The ids of events, one for each of the capabilities; 0 is none. */
 Jsonb *
 gov_amounts_ids_json(const GovAmounts *amounts, const int64 *ids)
 {

@@ -82,7 +82,7 @@ collect_facts(const GovResolution *resolution, int number, GovLinkFacts *facts)
 
 /* A link's keys, in the order that jsonb keeps them in: by length, then by bytes. */
 static const char *const link_keys[] = {
-	"name", "cadence", "entityId",
+	"name", "source", "cadence", "entityId",
 	"isGranted", "remaining", "usageLimit",
 	"enforcement", "isOverLimit", "currentUsage",
 	"reservedUsage", "scopeEntityIds",
@@ -91,7 +91,7 @@ static const char *const link_keys[] = {
 
 /* Those where the call is of several capabilities. */
 static const char *const link_keys_of_several[] = {
-	"name", "cadence", "entityId",
+	"name", "source", "cadence", "entityId",
 	"isGranted", "remaining", "usageLimit",
 	"enforcement", "isOverLimit", "capabilityId", "currentUsage",
 	"reservedUsage", "scopeEntityIds",
@@ -150,6 +150,7 @@ put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts, bool 
 
 	gov_json_begin_values(json, &link, is_of_several ? &keys_of_several : &keys);
 	put_chars(json, &link, gov_chars(entity, facts->budget->name));
+	put_text(json, &link, gov_budget_inherited(entity, facts->budget) != NULL ? "default" : "own");
 	put_cadence(json, &link, &facts->budget->cadence);
 	put_chars(json, &link, gov_entity_id(entity));
 	gov_json_put_bool(json, &link, facts->is_granted);

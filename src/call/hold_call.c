@@ -1,21 +1,17 @@
 /*
  * hold_call.c
- *		Makes holds and ends them.
+ *		Makes holds, releases them and extends them.
  *
  * PURPOSE
  *		A hold keeps an amount free on every budget of its set for a call whose
  *		true cost is known only later.  It is a row (hold_row.c) and a part of the
- *		counters; settling it records what the call came to.
+ *		counters; settling it records what the call came to (hold_settle.c).
  *
  * PROTOCOL
  *		A new hold is charged and then written, like a use (record.c).  To end a
  *		hold its row is locked first, so that one session of several ends it.
  *		Then the hold is taken off its budgets; if it is settled, they are
  *		charged in the same step.  Then the row is changed.
- *
- * TIME
- *		A hold past its time counts as expired, whether or not its row says so
- *		yet.
  *
  * FAILURE
  *		42704 for a hold that does not exist or is of another owner, 55000 for
@@ -33,7 +29,6 @@
 #include "base/catalog.h"
 #include "base/clock.h"
 #include "base/errors.h"
-#include "base/owner.h"
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
 #include "call/answer.h"
@@ -41,9 +36,9 @@
 #include "call/creation.h"
 #include "call/hold_call.h"
 #include "call/hold_expire.h"
+#include "call/hold_locked.h"
 #include "call/write.h"
 #include "gate/denied.h"
-#include "pure/bytes.h"
 
 #define GOV_TTL_MAX_YEARS	100000
 #define GOV_TTL_MIN_YEARS	(-5000) /* timestamps begin some 6,700 years ago */
@@ -140,32 +135,6 @@ charge_and_write(const GovRequest *request, Interval *ttl, GovHold *hold,
 	return true;
 }
 
-/*
- * The state of a hold: an open one past its time has expired, even if its row
- * does not say so yet.
- */
-static GovHoldState
-present_state(const GovHold *hold)
-{
-	if (hold->state == GOV_HOLD_OPEN && hold->expires_at <= gov_clock())
-		return GOV_HOLD_EXPIRED;
-	return hold->state;
-}
-
-/* What a hold holds of each of its capabilities. */
-static GovAmounts *
-held_amounts(const GovHold *hold)
-{
-	GovAmounts *held;
-
-	if (hold->amounts != NULL)
-		return gov_amounts_read(hold->amounts, false);
-	held = palloc(sizeof(GovAmounts));
-	held->count = 1;
-	held->items[0] = (GovAmountOf) {hold->capability, hold->amount};
-	return held;
-}
-
 /* Answer with the hold that an earlier call made under the same key. */
 static void
 answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
@@ -179,9 +148,9 @@ answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
 				 errhint("Retry the transaction.")));
 	reserved->is_duplicate = true;
 	reserved->id = hold.id;
-	reserved->state = present_state(&hold);
+	reserved->state = gov_hold_present_state(&hold);
 	reserved->expires_at = hold.expires_at;
-	reserved->amounts = gov_amounts_json(held_amounts(&hold));
+	reserved->amounts = gov_amounts_json(gov_hold_amounts(&hold));
 }
 
 /* What the call says of the hold that it makes; its budgets and times are for later. */
@@ -238,158 +207,6 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	return reserved;
 }
 
-/* Lock a hold that this session may see. */
-static void
-lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
-{
-	gov_write_begin(call);
-	if (id == NULL)
-		gov_error_null_argument("reservation_id");
-	gov_write_lock(gov_catalog()->reservations);
-	if (!gov_hold_row_lock(id, gov_owner_pin(), hold))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("hold \"%s\" does not exist",
-						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
-				 errhint("Pass the reservation_id that gov_reserve returned.")));
-}
-
-/* The hold has ended, in whichever way. */
-static int
-errmsg_ended(const GovHold *hold)
-{
-	const char *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id)));
-
-	switch (present_state(hold))
-	{
-		case GOV_HOLD_SETTLED:
-			return errmsg("hold \"%s\" was settled", id);
-		case GOV_HOLD_RELEASED:
-			return errmsg("hold \"%s\" was released", id);
-		default:
-			return errmsg("hold \"%s\" has expired", id);
-	}
-}
-
-/* The arguments that a hold was made with; amounts are for the caller. */
-static void
-hold_arguments(const GovHold *hold, GovArguments *arguments)
-{
-	memset(arguments, 0, sizeof(*arguments));
-	arguments->owner = cstring_to_text(hold->owner);
-	arguments->capability = hold->capability;
-	arguments->dimensions = hold->dimensions;
-	arguments->entity_ids = hold->entity_ids;
-}
-
-/* Lock a hold that is to be settled; one that was released cannot be. */
-static void
-lock_to_settle(const char *call, const pg_uuid_t *id, GovHold *hold)
-{
-	lock_hold(call, id, hold);
-	gov_write_lock(gov_catalog()->events);
-	if (hold->state == GOV_HOLD_RELEASED)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg_ended(hold),
-				 errhint("Record the use with %s.", hold->amounts == NULL ? "gov_ingest" : "gov_ingest_all")));
-}
-
-/* Record what a locked hold came to, as its arguments say, and take it off its budgets. */
-static GovRecorded
-record_settled(const GovHold *hold, const GovArguments *arguments)
-{
-	GovRequest	request;
-
-	if (hold->has_bad_amount)
-		gov_error_stored_amount();
-	gov_request_init(&request, arguments, false);
-	gov_request_ignore_unknown(&request);
-	if (hold->state == GOV_HOLD_OPEN)
-		gov_hold_give_back(&request, hold);
-	return gov_record_settled(&request, arguments);
-}
-
-static void
-refuse_several(const GovHold *hold)
-{
-	if (hold->amounts != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("hold \"%s\" is of several capabilities",
-						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id)))),
-				 errhint("Settle it with gov_settle_all.")));
-}
-
-/* Record what a hold came to; null: the amount held. */
-GovRecorded
-gov_hold_settle(const pg_uuid_t *id, Numeric amount)
-{
-	GovRecorded recorded = {0};
-	GovArguments arguments;
-	GovHold		hold;
-
-	lock_to_settle("gov_settle()", id, &hold);
-	refuse_several(&hold);
-	if (hold.state == GOV_HOLD_SETTLED)
-	{
-		recorded.event_id = hold.event_id;
-		recorded.is_duplicate = true;
-		return recorded;
-	}
-	hold_arguments(&hold, &arguments);
-	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
-	recorded = record_settled(&hold, &arguments);
-	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, gov_request_amount(arguments.amount, false),
-					   recorded.event_id);
-	return recorded;
-}
-
-/* The place of a hold's capability among those that it was settled for. */
-static int
-place_of(const GovHold *hold, const GovAmounts *settled)
-{
-	int			place = 0;
-
-	while (!gov_bytes_same(settled->items[place].capability, hold->capability))
-		place++;
-	Assert(place < settled->count);
-	return place;
-}
-
-/* Record what a hold came to, of each capability; null: the amounts held. */
-GovSettled
-gov_hold_settle_all(const pg_uuid_t *id, Jsonb *amounts)
-{
-	const GovAmounts *used = amounts == NULL ? NULL : gov_amounts_read(amounts, false);
-	GovSettled	result = {0};
-	GovRecorded recorded;
-	GovArguments arguments;
-	GovAmounts *held;
-	GovHold		hold;
-	const int64 *ids;
-	int			place;
-
-	lock_to_settle("gov_settle_all()", id, &hold);
-	held = held_amounts(&hold);
-	if (hold.state == GOV_HOLD_SETTLED)
-	{
-		result.is_duplicate = true;
-		result.event_ids = hold.event_ids != NULL ? hold.event_ids :
-			gov_amounts_ids_json(held, &hold.event_id);
-		return result;
-	}
-	hold_arguments(&hold, &arguments);
-	arguments.amounts = used == NULL ? held : gov_amounts_settled(held, used);
-	recorded = record_settled(&hold, &arguments);
-	ids = recorded.event_ids != NULL ? recorded.event_ids : &recorded.event_id;
-	result.event_ids = gov_amounts_ids_json(arguments.amounts, ids);
-	place = place_of(&hold, arguments.amounts);
-	gov_hold_row_settle_all(&hold, arguments.amounts->items[place].amount, ids[place],
-							gov_amounts_json(arguments.amounts), result.event_ids);
-	return result;
-}
-
 /* End a hold without usage; false if it is not open any more. */
 bool
 gov_hold_release(const pg_uuid_t *id)
@@ -397,10 +214,10 @@ gov_hold_release(const pg_uuid_t *id)
 	GovHold		hold;
 	bool		is_open;
 
-	lock_hold("gov_release()", id, &hold);
+	gov_hold_lock("gov_release()", id, &hold);
 	if (hold.state != GOV_HOLD_OPEN)
 		return false;
-	is_open = present_state(&hold) == GOV_HOLD_OPEN;
+	is_open = gov_hold_present_state(&hold) == GOV_HOLD_OPEN;
 	if (!gov_hold_end(&hold, is_open ? GOV_HOLD_RELEASED : GOV_HOLD_EXPIRED))
 		gov_error_cache_full();
 	return is_open;
@@ -416,8 +233,8 @@ refuse_blocked(const GovHold *hold)
 	GovResolution *resolution;
 	GovDecision decision;
 
-	hold_arguments(hold, &arguments);
-	held = held_amounts(hold);
+	gov_hold_arguments(hold, &arguments);
+	held = gov_hold_amounts(hold);
 	for (int i = 0; i < held->count; i++)
 		held->items[i].amount = 0;
 	arguments.amounts = held;
@@ -455,11 +272,11 @@ gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
 	TimestampTz expires_at;
 
 	require_ttl(ttl);
-	lock_hold("gov_extend()", id, &hold);
-	if (present_state(&hold) != GOV_HOLD_OPEN)
+	gov_hold_lock("gov_extend()", id, &hold);
+	if (gov_hold_present_state(&hold) != GOV_HOLD_OPEN)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg_ended(&hold),
+				 gov_hold_errmsg_ended(&hold),
 				 errhint("Make a new hold with gov_reserve.")));
 	refuse_blocked(&hold);
 	enter_owner(&hold);

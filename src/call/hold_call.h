@@ -19,17 +19,8 @@ typedef struct GovReserved
 	Jsonb	   *amounts;		/* held of each capability, of an earlier call */
 } GovReserved;
 
-/* What a call of gov_settle_all() has come to. */
-typedef struct GovSettled
-{
-	Jsonb	   *event_ids;		/* by capability */
-	bool		is_duplicate;
-} GovSettled;
-
 extern GovReserved gov_hold_reserve(GovArguments *arguments, Interval *ttl,
 									GovDecision *decision, GovResolution **resolution);
-extern GovRecorded gov_hold_settle(const pg_uuid_t *id, Numeric amount);
-extern GovSettled gov_hold_settle_all(const pg_uuid_t *id, Jsonb *amounts);
 extern bool gov_hold_release(const pg_uuid_t *id);
 extern TimestampTz gov_hold_extend(const pg_uuid_t *id, Interval *ttl);
 

@@ -61,9 +61,9 @@ gov_hold_give_back(GovRequest *request, const GovHold *hold)
 	}
 }
 
-/* End a locked, open hold without usage; false if the cache is full. */
+/* Take a locked, open hold off its budgets, whose row is then changed; false if the cache is full. */
 bool
-gov_hold_end(const GovHold *hold, GovHoldState state)
+gov_hold_take_off(const GovHold *hold)
 {
 	GovRequest	request = {0};
 	GovResolution *resolution;
@@ -73,7 +73,14 @@ gov_hold_end(const GovHold *hold, GovHoldState state)
 	gov_node_owner_key_init(&request.owner, MyDatabaseId, gov_catalog()->extension,
 							hold->owner, strlen(hold->owner));
 	gov_hold_give_back(&request, hold);
-	if (gov_gate(&request, GOV_USE_RECORD, false, &resolution, NULL) != GOV_GATE_ANSWERED)
+	return gov_gate(&request, GOV_USE_RECORD, false, &resolution, NULL) == GOV_GATE_ANSWERED;
+}
+
+/* End a locked, open hold without usage; false if the cache is full. */
+bool
+gov_hold_end(const GovHold *hold, GovHoldState state)
+{
+	if (!gov_hold_take_off(hold))
 		return false;
 	gov_hold_row_close(hold, state, 0, 0);
 	return true;

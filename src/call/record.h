@@ -34,6 +34,7 @@ extern GovRecorded gov_record_prepared(const char *call, GovPrepared *prepared,
 extern GovRecorded gov_record(const char *call, GovUse use, const GovArguments *arguments,
 							  GovDecision *decision, GovResolution **resolution);
 extern GovRecorded gov_record_reversal(GovPrepared *prepared);
+extern void gov_record_refuse_concurrency(const char *capability_id, uint32 length);
 extern GovRecorded gov_record_settled(const GovRequest *request, const GovArguments *arguments);
 
 #endif							/* GOV_RECORD_H */

@@ -137,6 +137,17 @@ set_owner(GovRequest *request, text *owner)
 							bytes, strlen(bytes));
 }
 
+/* Refuse a capability that does not exist; gov_types_refresh() was called. */
+void
+gov_request_require_capability(const char *id, uint32 length)
+{
+	if (!gov_types_is_capability(id, length))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("capability \"%s\" does not exist", gov_error_shown_bytes(id, length)),
+				 errhint("Create it with gov_upsert_capabilities.")));
+}
+
 static void
 set_capability(GovMeter *meter, text *capability)
 {
@@ -144,12 +155,8 @@ set_capability(GovMeter *meter, text *capability)
 		gov_error_null_argument("capability_id");
 	meter->capability_id = VARDATA_ANY(capability);
 	meter->capability_length = VARSIZE_ANY_EXHDR(capability);
-	if (!gov_types_is_capability(meter->capability_id, meter->capability_length))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("capability \"%s\" does not exist",
-						gov_error_shown_bytes(meter->capability_id, meter->capability_length)),
-				 errhint("Create it with gov_upsert_capabilities.")));
+	gov_request_require_capability(meter->capability_id, meter->capability_length);
+	meter->is_concurrency = gov_types_is_concurrency(meter->capability_id, meter->capability_length);
 	meter->capability_hash = gov_entity_text_hash(meter->capability_id, meter->capability_length);
 }
 

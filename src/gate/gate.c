@@ -24,6 +24,7 @@
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
 #include "cache/cycle.h"
+#include "cache/load.h"
 #include "cache/own_counts.h"
 #include "cache/pending.h"
 #include "gate/denied.h"
@@ -48,6 +49,14 @@ give_up(GovGate *gate)
 				 errdetail("Other sessions were loading or evicting them all the time."),
 				 errhint("Retry the call.")));
 	gov_gate_turn_to_tables(gate);
+}
+
+/* Raise an error: an entity would have too many budgets for a capability. */
+pg_noreturn static void
+refuse_budgets(const GovMeter *meter)
+{
+	gov_load_refuse_budgets(pnstrdup(work.other_id, work.other_id_length),
+							pnstrdup(meter->capability_id, meter->capability_length));
 }
 
 /* No budget governs the call, and governance.on_ungoverned makes that an error. */
@@ -144,7 +153,7 @@ make_room(const GovGate *gate)
 
 	Assert(!gov_stripe_is_held());
 	gov_pending_make_room(ncharges);
-	if (gate->source.uses_private || work.nbuilt > 0)
+	if (gate->source.uses_private || work.nbuilt > 0 || gate->request->nreversed > 0)
 		gov_own_make_room(ncharges);
 }
 
@@ -184,6 +193,9 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				break;
 			case GOV_OUTCOME_COMBINE:
 				gov_gate_make_combinations(&gate);
+				break;
+			case GOV_OUTCOME_FULL:
+				refuse_budgets(gate.full);
 				break;
 			case GOV_OUTCOME_LOCK:
 				gov_first_use_lock();

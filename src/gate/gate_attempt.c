@@ -184,6 +184,12 @@ attempt_locked(GovGate *gate)
 			return GOV_OUTCOME_OVERFLOW;
 		if (unlikely(work->wants_rows) && !gate->has_locked)
 			return GOV_OUTCOME_LOCK;
+		if (unlikely(work->wants_rows))
+		{
+			gate->full = gov_combine_full_meter(work, gate->request);
+			if (gate->full != NULL)
+				return GOV_OUTCOME_FULL;
+		}
 		gov_charge(gate->stripe, gate->request, gov_gate_charge_kind(gate->use), work);
 		Assert(gate->use == GOV_USE_RECORD || keeps_limits(work));
 		for (int m = 0; m < gate->request->nmeters && gate->use != GOV_USE_RECORD; m++)

@@ -68,8 +68,12 @@ typedef struct GovReversed
 	pg_uuid_t	budget_id;
 	int64		counter_id;
 	GovWindow	window;
+	bool		is_inherited;	/* as its event_row.h says */
+	bool		is_hidden;
 	GovSharedCounter *counter;	/* found by the walk; NULL: the budget is
 								 * gone, or has another one */
+	GovSharedCounter absent;	/* in its place where the budget is hidden,
+								 * and not in memory */
 	bool		is_shared;
 	int			charged;		/* the pending entry, if is_shared */
 } GovReversed;
@@ -80,6 +84,7 @@ typedef struct GovMeter
 	const char *capability_id;
 	uint32		capability_length;
 	uint32		capability_hash;
+	bool		is_concurrency; /* counts what is under way */
 	GovAmount	amount;
 } GovMeter;
 
@@ -199,7 +204,8 @@ typedef struct GovResolution
 	GovTurn    *turns;
 	int		   *turn_order;		/* indexes of turns by their counters' ids */
 	char		other_id[GOV_ID_MAX_BYTES]; /* what WAIT, OUTDATED and CYCLE
-											 * speak of; or who is blocked */
+											 * speak of, or FULL; or who is
+											 * blocked */
 	uint32		other_id_length;
 	char	   *copy;			/* of the entities, once unlocked */
 	Size		copy_capacity;
@@ -232,6 +238,7 @@ typedef enum GovOutcome
 	GOV_OUTCOME_COMBINE,		/* budgets must be made for combinations that
 								 * are met; combine.c */
 	GOV_OUTCOME_LOCK,			/* a table must be locked; first_use.c */
+	GOV_OUTCOME_FULL,			/* an entity has too many budgets; combine.c */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */
 } GovOutcome;
 

@@ -441,7 +441,7 @@ gov_hold_row_close(const GovHold *hold, GovHoldState state, GovAmount settled_am
 				   int64 event_id)
 {
 	bool		is_settled = state == GOV_HOLD_SETTLED;
-	char		nulls[5] = {' ', ' ', is_settled ? ' ' : 'n', is_settled ? ' ' : 'n', ' '};
+	char		nulls[5] = {' ', ' ', is_settled ? ' ' : 'n', event_id != 0 ? ' ' : 'n', ' '};
 	Datum		args[5];
 	GovSpi		spi;
 
@@ -460,6 +460,7 @@ void
 gov_hold_row_settle_all(const GovHold *hold, GovAmount settled_amount, int64 event_id,
 						Jsonb *settled_amounts, Jsonb *event_ids)
 {
+	char		nulls[] = "       ";
 	Datum		args[7];
 	GovSpi		spi;
 
@@ -471,7 +472,8 @@ gov_hold_row_settle_all(const GovHold *hold, GovAmount settled_amount, int64 eve
 	args[4] = TimestampTzGetDatum(gov_clock());
 	args[5] = JsonbPGetDatum(settled_amounts);
 	args[6] = JsonbPGetDatum(event_ids);
-	require_one(gov_spi_modify(&close_all_query, args, NULL));
+	nulls[3] = event_id != 0 ? ' ' : 'n';
+	require_one(gov_spi_modify(&close_all_query, args, nulls));
 	gov_spi_end(&spi);
 }
 

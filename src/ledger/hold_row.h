@@ -47,7 +47,7 @@ typedef struct GovHold
 	GovHoldState state;
 	TimestampTz expires_at;
 	TimestampTz created_at;		/* of a new one */
-	int64		event_id;		/* when settled */
+	int64		event_id;		/* of a use that settling recorded, or 0 */
 	Jsonb	   *event_ids;		/* when settled by gov_settle_all() */
 	int			nbudgets;		/* those that there still are */
 	GovHoldBudget *budgets;

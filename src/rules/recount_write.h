@@ -26,6 +26,8 @@ typedef struct GovRecount
 	Datum		anchor;
 	bool		has_anchor;
 	Datum		timezone;
+	bool		is_inherited;	/* it is one by a default, and has no row */
+	int64		seed;			/* of that */
 	int64		former_counter;
 	GovOwnerKey owner_key;
 	bool		is_by_tree;

@@ -216,6 +216,22 @@ rollback;
 select helper.outcome(format('select gov_settle_all(%L)', :'hold')) as unknown;
 select helper.usage('sevh', 'ai-tokens', '{ben}') as tokens, helper.usage('sevh', 'requests', '{ben}') as requests;
 
+-- What counts what is under way is held with the others, and nothing of it is recorded.
+insert into gov_capabilities (id, kind) values ('lanes', 'concurrency');
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('sevh', 'ben', 'lanes', 2);
+select is_granted, remaining, reservation_id as hold, amounts from gov_reserve_all('sevh', '{"lanes": 2, "requests": 1, "ai-tokens": 1}', null, '{ben}') \gset
+\echo :is_granted :remaining :amounts
+select is_granted, denied_capability_id from gov_reserve_all('sevh', '{"lanes": 1, "requests": 1}', null, '{ben}');
+select helper.outcome($$select gov_consume_all('sevh', '{"lanes": 1, "requests": 1}', null, '{ben}')$$) as consume, helper.outcome($$select gov_ingest_all('sevh', '{"lanes": 1, "requests": 1}', null, '{ben}')$$) as ingest;
+select jsonb_object_agg(i.key, i.value <> 'null') as recorded, is_duplicate from gov_settle_all(:'hold', '{"requests": 0.5, "lanes": 1}') as s, jsonb_each(s.event_ids) as i group by is_duplicate;
+select state, capability_id, settled_amount, settled_amounts, event_id is not null as has_event from gov_reservations where id = :'hold';
+select is_granted, remaining from gov_check_all('sevh', '{"lanes": 2, "requests": 1, "ai-tokens": 1}', null, '{ben}');
+select reservation_id as hold from gov_reserve_all('sevh', '{"lanes": 1}', null, '{ben}') \gset
+select event_ids, is_duplicate from gov_settle_all(:'hold');
+select event_id, is_duplicate from gov_settle(:'hold');
+select reservation_id as hold from gov_reserve_all('sevh', '{"requests": 1, "z": 1}', null, '{ben}') \gset
+select helper.outcome(format('select gov_settle_all(%L, %L)', :'hold', '{"lanes": 1}')) as not_held, gov_release(:'hold') as released;
+
 -- One of the events reversed: the others stay.
 select is_granted, event_ids from gov_consume_all('sevh', '{"requests": 0.5, "ai-tokens": 1}', null, '{ben}', 'rev') \gset
 select event_id as reversal from gov_reverse((:'event_ids'::jsonb ->> 'requests')::bigint, 0.25) \gset
