@@ -31,6 +31,7 @@
 #include "base/errors.h"
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
+#include "cache/types.h"
 #include "call/answer.h"
 #include "call/dimensions.h"
 #include "call/creation.h"

@@ -5,6 +5,7 @@
 #ifndef GOV_HOLD_CALL_H
 #define GOV_HOLD_CALL_H
 
+#include "base/compat.h"
 #include "call/record.h"
 #include "ledger/hold_row.h"
 

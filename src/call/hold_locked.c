@@ -25,6 +25,17 @@
 #include "call/hold_locked.h"
 #include "call/write.h"
 
+/* Raise: there is no such hold, or none that this session may see. */
+void
+gov_hold_raise_unknown(const pg_uuid_t *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("hold \"%s\" does not exist",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
+			 errhint("Pass the reservation_id that gov_reserve returned.")));
+}
+
 /* Lock a hold that this session may see. */
 void
 gov_hold_lock(const char *call, const pg_uuid_t *id, GovHold *hold)
@@ -34,11 +45,7 @@ gov_hold_lock(const char *call, const pg_uuid_t *id, GovHold *hold)
 		gov_error_null_argument("reservation_id");
 	gov_write_lock(gov_catalog()->reservations);
 	if (!gov_hold_row_lock(id, gov_owner_pin(), hold))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("hold \"%s\" does not exist",
-						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
-				 errhint("Pass the reservation_id that gov_reserve returned.")));
+		gov_hold_raise_unknown(id);
 }
 
 /*

@@ -26,12 +26,9 @@
 #include "call/write.h"
 #include "pure/bytes.h"
 
-/* Lock a hold that is to be settled; one that was released cannot be. */
 static void
-lock_to_settle(const char *call, const pg_uuid_t *id, GovHold *hold)
+refuse_released(const GovHold *hold)
 {
-	gov_hold_lock(call, id, hold);
-	gov_write_lock(gov_catalog()->events);
 	if (hold->state == GOV_HOLD_RELEASED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -39,21 +36,7 @@ lock_to_settle(const char *call, const pg_uuid_t *id, GovHold *hold)
 				 errhint("Record the use with %s.", hold->amounts == NULL ? "gov_ingest" : "gov_ingest_all")));
 }
 
-/* Record what a locked hold came to, as its arguments say, and take it off its budgets. */
-static GovRecorded
-record_settled(const GovHold *hold, const GovArguments *arguments)
-{
-	GovRequest	request;
-
-	if (hold->has_bad_amount)
-		gov_error_stored_amount();
-	gov_request_init(&request, arguments, false);
-	gov_request_ignore_unknown(&request);
-	if (hold->state == GOV_HOLD_OPEN)
-		gov_hold_give_back(&request, hold);
-	return gov_record_settled(&request, arguments);
-}
-
+/* One of several capabilities must be settled as such, even if it is settled by now. */
 static void
 refuse_several(const GovHold *hold)
 {
@@ -65,6 +48,38 @@ refuse_several(const GovHold *hold)
 				 errhint("Settle it with gov_settle_all.")));
 }
 
+/*
+ * Read what a locked hold comes to, as its arguments say.  The hold must outlive the
+ * request.  gov_types_refresh() was called, and this only computes.
+ */
+static void
+read_request(const GovHold *hold, const GovArguments *arguments, GovRequest *request)
+{
+	if (hold->has_bad_amount)
+		gov_error_stored_amount();
+	gov_request_read(request, arguments, false);
+	gov_request_ignore_unknown(request);
+	if (hold->state == GOV_HOLD_OPEN)
+		gov_hold_give_back(request, hold);
+}
+
+/*
+ * Read what a locked hold of one capability, which is not settled yet, came to, and
+ * raise if it cannot be settled; null: the amount held.  The hold must outlive the
+ * request.  gov_types_refresh() was called.  This only computes, as
+ * gov_attempt_to_compute() wants it.
+ */
+void
+gov_hold_read_settlement(const GovHold *hold, Numeric amount, GovArguments *arguments,
+						 GovRequest *request)
+{
+	refuse_released(hold);
+	refuse_several(hold);
+	gov_hold_arguments(hold, arguments);
+	arguments->amount = amount != NULL ? amount : gov_amount_to_numeric(hold->amount);
+	read_request(hold, arguments, request);
+}
+
 /* Take a locked hold, if it is open still, off its budgets. */
 static void
 take_off(const GovHold *hold)
@@ -73,11 +88,20 @@ take_off(const GovHold *hold)
 		gov_error_cache_full();
 }
 
-/* Does a capability count what is under way? */
-static bool
-is_concurrency(const text *capability)
+/* End a hold of what is under way: settling gives it back, and nothing was used. */
+void
+gov_hold_settle_concurrency(const GovHold *hold)
 {
-	return gov_types_is_concurrency(VARDATA_ANY(capability), VARSIZE_ANY_EXHDR(capability));
+	take_off(hold);
+	gov_hold_row_close(hold, GOV_HOLD_SETTLED, 0, 0);
+}
+
+/* Lock a hold that is to be settled. */
+static void
+lock_to_settle(const char *call, const pg_uuid_t *id, GovHold *hold)
+{
+	gov_hold_lock(call, id, hold);
+	gov_write_lock(gov_catalog()->events);
 }
 
 /* Record what a hold came to; null: the amount held.  There is no event of what was under way. */
@@ -86,7 +110,7 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 {
 	GovRecorded recorded = {0};
 	GovArguments arguments;
-	GovAmount	settled;
+	GovRequest	request;
 	GovHold		hold;
 
 	lock_to_settle("gov_settle()", id, &hold);
@@ -97,19 +121,23 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 		recorded.is_duplicate = true;
 		return recorded;
 	}
-	gov_hold_arguments(&hold, &arguments);
-	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
-	settled = gov_request_amount(arguments.amount, false);
 	gov_types_refresh();
-	if (is_concurrency(hold.capability))
+	gov_hold_read_settlement(&hold, amount, &arguments, &request);
+	if (request.meters[0].is_concurrency)
 	{
-		take_off(&hold);
-		settled = 0;
+		gov_hold_settle_concurrency(&hold);
+		return recorded;
 	}
-	else
-		recorded = record_settled(&hold, &arguments);
-	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, settled, recorded.event_id);
+	recorded = gov_record_settled(&request, &arguments);
+	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, request.meters[0].amount, recorded.event_id);
 	return recorded;
+}
+
+/* Does a capability count what is under way? */
+static bool
+is_concurrency(const text *capability)
+{
+	return gov_types_is_concurrency(VARDATA_ANY(capability), VARSIZE_ANY_EXHDR(capability));
 }
 
 /* The place of a capability; -1 if it is not among them. */
@@ -133,7 +161,6 @@ recorded_amounts(const GovAmounts *held, GovAmounts *settled)
 {
 	GovAmounts *recorded = palloc(sizeof(GovAmounts));
 
-	gov_types_refresh();
 	recorded->count = 0;
 	for (int i = 0; i < settled->count; i++)
 	{
@@ -158,6 +185,7 @@ record_all(const GovHold *hold, const GovAmounts *held, GovAmounts *settled, int
 {
 	const GovAmounts *amounts = recorded_amounts(held, settled);
 	GovArguments arguments;
+	GovRequest	request;
 	GovRecorded recorded = {0};
 
 	if (amounts->count == 0)
@@ -166,7 +194,8 @@ record_all(const GovHold *hold, const GovAmounts *held, GovAmounts *settled, int
 	{
 		gov_hold_arguments(hold, &arguments);
 		arguments.amounts = amounts;
-		recorded = record_settled(hold, &arguments);
+		read_request(hold, &arguments, &request);
+		recorded = gov_record_settled(&request, &arguments);
 	}
 	for (int i = 0; i < settled->count; i++)
 	{
@@ -190,6 +219,7 @@ gov_hold_settle_all(const pg_uuid_t *id, Jsonb *amounts)
 	int			place;
 
 	lock_to_settle("gov_settle_all()", id, &hold);
+	refuse_released(&hold);
 	held = gov_hold_amounts(&hold);
 	if (hold.state == GOV_HOLD_SETTLED)
 	{
@@ -198,6 +228,7 @@ gov_hold_settle_all(const pg_uuid_t *id, Jsonb *amounts)
 			gov_amounts_ids_json(held, &hold.event_id);
 		return result;
 	}
+	gov_types_refresh();
 	settled = gov_amounts_settled(held, used == NULL ? held : used);
 	record_all(&hold, held, settled, ids);
 	result.event_ids = gov_amounts_ids_json(settled, ids);

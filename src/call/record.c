@@ -185,10 +185,11 @@ set_entities(GovEvent *event, const GovResolution *resolution)
  * The first has the key.
  */
 static GovEvent *
-make_events(const GovEvent *common, const GovRequest *request, const GovResolution *resolution)
+make_events(GovEvent *common, const GovRequest *request, const GovResolution *resolution)
 {
 	GovEvent   *events = palloc(sizeof(GovEvent) * request->nmeters);
 
+	set_entities(common, resolution);
 	for (int m = 0; m < request->nmeters; m++)
 	{
 		const GovMeter *meter = &request->meters[m];
@@ -246,20 +247,20 @@ has_lost(const GovRequest *request)
 	return false;
 }
 
-/*
- * Write the row, now or with those that a batch writes together; false when
- * another transaction has just taken its key.
- */
-static bool
-write_event(const GovEvent *event, GovLedgerRows *rows, int64 *id)
+/* Set what a use that was charged has charged, or a reversal given back. */
+static void
+set_event(GovEvent *event, const GovRequest *request, const GovResolution *resolution)
 {
-	if (rows == NULL || event->key != NULL)
-		return gov_ledger_insert(event, id);
-	*id = gov_ledger_add(rows, event);
-	return true;
+	if (event->reverses != 0)
+	{
+		set_reversed(event, request, resolution);
+		return;
+	}
+	set_entities(event, resolution);
+	set_charges(event, resolution, 0);
 }
 
-/* Write the rows of a call of several capabilities; false as of write_event(). */
+/* Write the rows of a call of several capabilities; false as of gov_ledger_insert(). */
 static bool
 write_events(GovEvent *events, int count, GovRecorded *recorded)
 {
@@ -270,16 +271,21 @@ write_events(GovEvent *events, int count, GovRecorded *recorded)
 	return true;
 }
 
-/* The transaction has recorded these events. */
+/*
+ * The events of a call have ids, and their rows are written or will be, with this
+ * transaction.
+ */
 static void
-note_recorded(const GovRecorded *recorded, int count)
+note_recorded(GovRecorded *recorded, int count)
 {
-	int64		last = count > 1 ? recorded->event_ids[count - 1] : recorded->event_id;
-
 	gov_alert_note_event(recorded->event_id);
+	gov_tail_note_event(recorded->event_id);
 	if (count > 1)
-		gov_alert_note_event(last);
-	gov_tail_note_event(last);
+	{
+		gov_alert_note_event(recorded->event_ids[count - 1]);
+		gov_tail_note_event(recorded->event_ids[count - 1]);
+	}
+	recorded->is_recorded = true;
 	pg_atomic_fetch_add_u64(&gov_shared->events, count);
 }
 
@@ -289,8 +295,7 @@ note_recorded(const GovRecorded *recorded, int count)
  */
 static bool
 charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
-				 GovLedgerRows *rows, GovRecorded *recorded,
-				 GovDecision *decision, GovResolution **resolution)
+				 GovRecorded *recorded, GovDecision *decision, GovResolution **resolution)
 {
 	GovEvent   *events = NULL;	/* of several capabilities */
 	bool		is_written;
@@ -303,30 +308,51 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 		gov_gate_take_back(request, use, *resolution);
 		return true;
 	}
-	if (event->reverses != 0)
-		set_reversed(event, request, *resolution);
-	else
-		set_entities(event, *resolution);
 	if (request->nmeters > 1)
 		events = make_events(event, request, *resolution);
-	else if (event->reverses == 0)
-		set_charges(event, *resolution, 0);
+	else
+		set_event(event, request, *resolution);
 	if (!gov_creation_make(&recorded->creation, request, use, *resolution))
 		return false;
 	is_written = events != NULL ? write_events(events, request->nmeters, recorded) :
-		write_event(event, rows, &recorded->event_id);
+		gov_ledger_insert(event, &recorded->event_id);
 	if (!is_written)
 	{
 		gov_gate_take_back(request, use, *resolution);
 		return false;
 	}
 	note_recorded(recorded, Max(request->nmeters, 1));
-	recorded->is_recorded = true;
 	return true;
 }
 
-static void
-init_event(GovEvent *event, const GovRequest *request, const GovArguments *arguments)
+/*
+ * Charge the budgets of one use of a batch, create what is not there yet, and draw
+ * its id; the caller writes its row.  What is wrong with it is returned, as by
+ * gov_write_try_gate(): then, or when it is denied, nothing was charged.
+ */
+GovGateStatus
+gov_record_charge(GovPrepared *prepared, GovUse use, bool mends, GovRecorded *recorded,
+				  GovDecision *decision)
+{
+	const GovRequest *request = &prepared->request;
+	GovResolution *resolution;
+
+	do
+	{
+		GovGateStatus status = gov_write_try_gate(request, use, mends, &resolution, decision);
+
+		if (status != GOV_GATE_ANSWERED || (use == GOV_USE_CONSUME && !decision->is_granted))
+			return status;
+		set_event(&prepared->event, request, resolution);
+	} while (!gov_creation_make(&recorded->creation, request, use, resolution));
+	recorded->event_id = gov_ledger_draw_id();
+	note_recorded(recorded, 1);
+	return GOV_GATE_ANSWERED;
+}
+
+/* Begin an event with what its call says. */
+void
+gov_record_init_event(GovEvent *event, const GovRequest *request, const GovArguments *arguments)
 {
 	memset(event, 0, sizeof(*event));
 	event->owner = request->owner.owner;
@@ -336,35 +362,57 @@ init_event(GovEvent *event, const GovRequest *request, const GovArguments *argum
 	event->dimensions = gov_dimensions_stored(arguments->dimensions);
 }
 
+/* Begin to record uses; the table is locked. */
+void
+gov_record_begin(const char *call)
+{
+	gov_write_begin(call);
+	gov_write_lock(gov_catalog()->events);
+	gov_types_refresh();
+}
+
 /*
- * Read a use, and refuse what is malformed; the arguments must outlive it.  The
- * table is locked.
+ * Read a use, and refuse what is malformed; the arguments must outlive it.  This only
+ * computes, as gov_attempt_to_compute() wants it.
  */
+void
+gov_record_read(GovUse use, const GovArguments *arguments, GovPrepared *prepared)
+{
+	GovRequest *request = &prepared->request;
+
+	check_occurred_at(arguments);
+	gov_request_read(request, arguments, use == GOV_USE_RECORD);
+	refuse_concurrency(request);
+	gov_record_init_event(&prepared->event, request, arguments);
+	prepared->event.key = arguments->key;
+	if (arguments->key != NULL)
+		gov_request_check_key("idempotency_key", arguments->key);
+}
+
+/* A use with a key that was read: hash what the call says. */
+void
+gov_record_hash(const char *call, const GovArguments *arguments, GovPrepared *prepared)
+{
+	Assert(prepared->event.key != NULL);
+	prepared->event.request_hash = gov_request_hash(call, &prepared->request, arguments);
+}
+
+/* Prepare a use: begin, read it, and lock what it may create. */
 void
 gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
 				   GovPrepared *prepared)
 {
-	GovRequest *request = &prepared->request;
-	GovEvent   *event = &prepared->event;
-
-	gov_write_begin(call);
-	gov_write_lock(gov_catalog()->events);
-	check_occurred_at(arguments);
-	gov_request_init(request, arguments, use == GOV_USE_RECORD);
-	refuse_concurrency(request);
-	gov_creation_lock(request);
-	init_event(event, request, arguments);
-	event->key = arguments->key;
-	if (event->key == NULL)
-		return;
-	gov_request_check_key("idempotency_key", event->key);
-	event->request_hash = gov_request_hash(call, request, arguments);
+	gov_record_begin(call);
+	gov_record_read(use, arguments, prepared);
+	gov_creation_lock(&prepared->request);
+	if (prepared->event.key != NULL)
+		gov_record_hash(call, arguments, prepared);
 }
 
 /* Record a use, or find that it has been recorded under the same key. */
 static GovRecorded
-record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
-			   GovDecision *decision, GovResolution **resolution)
+record_or_find(GovPrepared *prepared, GovUse use, GovDecision *decision,
+			   GovResolution **resolution)
 {
 	GovRecorded recorded = {0};
 	GovEvent   *event = &prepared->event;
@@ -378,29 +426,10 @@ record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
 			recorded.is_duplicate = true;
 			return recorded;
 		}
-	} while (!charge_and_write(&prepared->request, use, event, rows, &recorded,
-							   decision, resolution));
+	} while (!charge_and_write(&prepared->request, use, event, &recorded, decision, resolution));
 	if (recorded.is_recorded)
 		gov_worker_wanted();
 	return recorded;
-}
-
-/*
- * Record a use that was prepared.  It may have been prepared in a
- * subtransaction that was undone, together with its lock, and with the types
- * that this transaction has changed: so both are seen to again.
- */
-GovRecorded
-gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows)
-{
-	GovDecision decision;
-	GovResolution *resolution;
-
-	gov_write_begin(call);
-	gov_write_lock(gov_catalog()->events);
-	gov_types_refresh();
-	gov_creation_lock(&prepared->request);
-	return record_or_find(prepared, GOV_USE_RECORD, rows, &decision, &resolution);
 }
 
 /* Record one use, or find that it has been recorded under the same key. */
@@ -411,7 +440,7 @@ gov_record(const char *call, GovUse use, const GovArguments *arguments,
 	GovPrepared prepared;
 
 	gov_record_prepare(call, use, arguments, &prepared);
-	return record_or_find(&prepared, use, NULL, decision, resolution);
+	return record_or_find(&prepared, use, decision, resolution);
 }
 
 /*
@@ -425,7 +454,7 @@ gov_record_reversal(GovPrepared *prepared)
 	GovResolution *resolution;
 
 	Assert(prepared->event.reverses != 0);
-	return record_or_find(prepared, GOV_USE_RECORD, NULL, NULL, &resolution);
+	return record_or_find(prepared, GOV_USE_RECORD, NULL, &resolution);
 }
 
 /* Record what a hold came to, and end it, in one step. */
@@ -436,8 +465,8 @@ gov_record_settled(const GovRequest *request, const GovArguments *arguments)
 	GovResolution *resolution;
 	GovEvent	event;
 
-	init_event(&event, request, arguments);
-	charge_and_write(request, GOV_USE_RECORD, &event, NULL, &recorded, NULL, &resolution);
+	gov_record_init_event(&event, request, arguments);
+	charge_and_write(request, GOV_USE_RECORD, &event, &recorded, NULL, &resolution);
 	gov_worker_wanted();
 	return recorded;
 }

@@ -39,22 +39,6 @@
 #include "ledger/hold_row.h"
 #include "ledger/keys.h"
 
-/* Each query of these is there twice: for an older extension, and for this one. */
-#define GOV_HOLD_QUERY(of_several, where, count, ...) \
-	{ \
-		.sql = \
-		"select r.id, r.owner_id, r.capability_id, r.amount, r.entity_ids, r.dimensions," \
-		" r.state, r.expires_at, r.event_id, r.assignment_ids, " of_several \
-		" from @gov_reservations r" where, \
-		.nargs = count, \
-		.argtypes = {__VA_ARGS__} \
-	}
-#define GOV_HOLD_QUERIES(where, ...) \
-	{ \
-		GOV_HOLD_QUERY("null::jsonb, null::numeric[], null::jsonb", where, __VA_ARGS__), \
-		GOV_HOLD_QUERY("r.amounts, r.assignment_amounts, r.event_ids", where, __VA_ARGS__) \
-	}
-
 static GovQuery find_queries[] = GOV_HOLD_QUERIES(" where r.id = $1", 1, UUIDOID);
 
 static GovQuery lock_queries[] =
@@ -362,6 +346,20 @@ gov_hold_row_find(const pg_uuid_t *id, GovHold *hold)
 	return found;
 }
 
+/* Lock the holds that such queries select. */
+int
+gov_hold_row_lock_selected(GovQuery *queries, Datum *args, const char *nulls, GovHold **holds)
+{
+	MemoryContext context = CurrentMemoryContext;
+	GovSpi		spi;
+	int			count;
+
+	gov_spi_begin(&spi);
+	count = lock_holds(queries, args, nulls, context, holds);
+	gov_spi_end(&spi);
+	return count;
+}
+
 /*
  * Lock a hold's row, after waiting for whoever has it locked.  False if there
  * is no such row, or if an owner is given and the hold is not of that owner.
@@ -369,18 +367,11 @@ gov_hold_row_find(const pg_uuid_t *id, GovHold *hold)
 bool
 gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold)
 {
-	MemoryContext context = CurrentMemoryContext;
-	Datum		args[2] = {UUIDPGetDatum(id), (Datum) 0};
+	Datum		args[2] = {UUIDPGetDatum(id), owner != NULL ? CStringGetTextDatum(owner) : (Datum) 0};
 	char		nulls[2] = {' ', owner != NULL ? ' ' : 'n'};
 	GovHold    *holds;
-	GovSpi		spi;
-	int			count;
+	int			count = gov_hold_row_lock_selected(lock_queries, args, nulls, &holds);
 
-	gov_spi_begin(&spi);
-	if (owner != NULL)
-		args[1] = CStringGetTextDatum(owner);
-	count = lock_holds(lock_queries, args, nulls, context, &holds);
-	gov_spi_end(&spi);
 	if (count > 0)
 		*hold = holds[0];
 	return count > 0;
@@ -391,16 +382,9 @@ int
 gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 								 GovHold **holds)
 {
-	MemoryContext context = CurrentMemoryContext;
-	Datum		args[3] = {TimestampTzGetDatum(now), Int64GetDatum(most), (Datum) 0};
-	GovSpi		spi;
-	int			count;
+	Datum		args[3] = {TimestampTzGetDatum(now), Int64GetDatum(most), CStringGetTextDatum(owner)};
 
-	gov_spi_begin(&spi);
-	args[2] = CStringGetTextDatum(owner);
-	count = lock_holds(lock_owners_overdue_queries, args, NULL, context, holds);
-	gov_spi_end(&spi);
-	return count;
+	return gov_hold_row_lock_selected(lock_owners_overdue_queries, args, NULL, holds);
 }
 
 /*
@@ -410,24 +394,18 @@ gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 int
 gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most, GovHold **holds)
 {
-	MemoryContext context = CurrentMemoryContext;
 	Datum		args[3] = {
 		TimestampTzGetDatum(now), Int64GetDatum(most), TimestampTzGetDatum(after)
 	};
-	GovSpi		spi;
-	int			count;
 
-	gov_spi_begin(&spi);
-	count = lock_holds(lock_overdue_queries, args, NULL, context, holds);
-	gov_spi_end(&spi);
-	return count;
+	return gov_hold_row_lock_selected(lock_overdue_queries, args, NULL, holds);
 }
 
-/* Raise unless one row was changed: the counters are changed for it. */
-static void
-require_one(uint64 nrows)
+/* Raise unless so many rows were changed: the counters are changed for them. */
+void
+gov_hold_row_require_changed(uint64 nrows, uint64 wanted)
 {
-	if (nrows != 1)
+	if (nrows != wanted)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("hold was not changed"),
@@ -451,7 +429,7 @@ gov_hold_row_close(const GovHold *hold, GovHoldState state, GovAmount settled_am
 	args[2] = NumericGetDatum(gov_amount_to_numeric(settled_amount));
 	args[3] = Int64GetDatum(event_id);
 	args[4] = TimestampTzGetDatum(gov_clock());
-	require_one(gov_spi_modify(&close_query, args, nulls));
+	gov_hold_row_require_changed(gov_spi_modify(&close_query, args, nulls), 1);
 	gov_spi_end(&spi);
 }
 
@@ -473,7 +451,7 @@ gov_hold_row_settle_all(const GovHold *hold, GovAmount settled_amount, int64 eve
 	args[5] = JsonbPGetDatum(settled_amounts);
 	args[6] = JsonbPGetDatum(event_ids);
 	nulls[3] = event_id != 0 ? ' ' : 'n';
-	require_one(gov_spi_modify(&close_all_query, args, nulls));
+	gov_hold_row_require_changed(gov_spi_modify(&close_all_query, args, nulls), 1);
 	gov_spi_end(&spi);
 }
 
@@ -488,7 +466,7 @@ gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at)
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
-	require_one(gov_spi_modify(&extend_query, args, NULL));
+	gov_hold_row_require_changed(gov_spi_modify(&extend_query, args, NULL), 1);
 	gov_spi_end(&spi);
 }
 

@@ -11,7 +11,27 @@
 
 #include "datatype/timestamp.h"
 
+#include "base/spi.h"
 #include "pure/amount.h"
+
+/*
+ * A query that selects holds by a condition, with so many arguments of these types.
+ * It is there twice: for an older extension, and for this one.
+ */
+#define GOV_HOLD_QUERY(of_several, condition, count, ...) \
+	{ \
+		.sql = \
+		"select r.id, r.owner_id, r.capability_id, r.amount, r.entity_ids, r.dimensions," \
+		" r.state, r.expires_at, r.event_id, r.assignment_ids, " of_several \
+		" from @gov_reservations r" condition, \
+		.nargs = count, \
+		.argtypes = {__VA_ARGS__} \
+	}
+#define GOV_HOLD_QUERIES(condition, ...) \
+	{ \
+		GOV_HOLD_QUERY("null::jsonb, null::numeric[], null::jsonb", condition, __VA_ARGS__), \
+		GOV_HOLD_QUERY("r.amounts, r.assignment_amounts, r.event_ids", condition, __VA_ARGS__) \
+	}
 
 typedef enum GovHoldState
 {
@@ -56,6 +76,8 @@ typedef struct GovHold
 extern bool gov_hold_row_insert(GovHold *hold);
 extern bool gov_hold_row_find(const pg_uuid_t *id, GovHold *hold);
 extern bool gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold);
+extern int	gov_hold_row_lock_selected(GovQuery *queries, Datum *args, const char *nulls,
+									   GovHold **holds);
 extern int	gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 											 GovHold **holds);
 extern int	gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most,
@@ -65,6 +87,7 @@ extern void gov_hold_row_close(const GovHold *hold, GovHoldState state,
 extern void gov_hold_row_settle_all(const GovHold *hold, GovAmount settled_amount, int64 event_id,
 									Jsonb *settled_amounts, Jsonb *event_ids);
 extern void gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at);
+extern void gov_hold_row_require_changed(uint64 nrows, uint64 wanted);
 extern bool gov_hold_row_is_in_flight(void);
 extern bool gov_hold_row_next_expiry(TimestampTz after, TimestampTz *expires_at);
 extern const char *gov_hold_row_state_name(GovHoldState state);
