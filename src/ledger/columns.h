@@ -147,9 +147,10 @@ enum
 };
 
 /*
- * The columns of gov_events, in order.  Those that 1.1 has added may stand
- * behind users' columns, and are known by their names (catalog.c); only the rows of
- * reversals have the one, and only what was charged to a pool has the other.
+ * The columns of gov_events, in order.  Those that 1.1 has added may stand behind
+ * users' columns, and are known by their names (catalog.c); only the rows of
+ * reversals have the one, those of calls of several capabilities another, and what was charged to
+ * a pool the third.
  */
 enum
 {
@@ -185,7 +186,10 @@ enum
 	GOV_USAGE_AMOUNT
 };
 
-/* The columns of gov_reservations, in order */
+/*
+ * The columns of gov_reservations, in order.  Those that 1.1 has added are known by
+ * their names; only the rows of holds of several capabilities have them.
+ */
 enum
 {
 	GOV_HOLD_ID,
