@@ -26,14 +26,15 @@ comment on function @extschema@.gov_check_all(text, jsonb, jsonb, text[]) is
 $$Whether so much of several capabilities may be used at once: of all, or of none. Changes nothing.
 
 owner_id, dimensions, entity_ids: those of gov_check; amounts: an object with 1 to 16 capabilities and how much of each, in its
-    unit: {"ai-tokens": 900, "requests": 1}; 0 or more, rounded to 9 decimals
+    unit: {"ai-tokens": 900, "requests": 1}; 0 or more, rounded to 9 decimals; or in place of how much an object of quantities, which
+    is what they cost now: {"ai-dollars": {"input": 900, "output": 300}}, see gov_price
 result: is_granted: whether all may be used, each as gov_check says; denied_reason: that of gov_check; where several hold, the first of
     Blocked, UnknownEntity, Ungoverned, RequestedUsageExceedingLimit, BudgetExceeded; denied_capability_id: the first capability, in
     byte order, that is denied for that reason; null when granted, and for Blocked and UnknownEntity, which deny all; remaining: by
     capability what gov_check has there, null for one without a hard budget; retry_at: when all budgets that deny may have ended to do
     so, null when granted or when one never does; chains: as of gov_check, each budget with its capabilityId, on one entity in byte
     order of those; null where the engine could not answer
-errors: those of gov_check; 22023 amounts is no object or is empty, or an amount is no number; 22004 null amounts, or a null in it;
+errors: those of gov_check; 22023 amounts is no object or is empty, an amount is no number, or a quantity has no price; 22004 null amounts, or a null in it;
     54000 more than 16 capabilities
 since: 1.1.0$$;
 
