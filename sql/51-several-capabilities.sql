@@ -171,7 +171,8 @@ $$Ends a hold and records what was used, an event for each capability, as gov_in
 dimensions. A hold of one capability, made by gov_reserve, is settled too.
 
 reservation_id: of gov_reserve_all or gov_reserve; amounts: the true amounts, more or less than held, 0 or more; a held capability that
-    is not in it is settled for 0, one that was not held is recorded all the same; null for what was held
+    is not in it is settled for 0, one that was not held is recorded all the same; null for what was held; what is given by
+    quantities, now or when it was held, is what these cost now
 result: event_ids: by capability the id in gov_events, null for one of kind concurrency, of which nothing is used up; is_duplicate: true when the hold had been settled before, whatever the amounts
 errors: those of gov_settle, and of gov_check_all about amounts; 54000 more than 16 capabilities, counting those held;
     22023 one of kind concurrency that was not held
