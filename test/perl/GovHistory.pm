@@ -351,6 +351,7 @@ sub recount
 	my $is_open = chance(0.5);
 	my $ago = chance(0.5) ? 'null' : literal(one_of('1 minute', '1 hour', '1 day', '9 days', '40 days'));
 
+	end_transactions() if chance(0.25);
 	return if anyone_open();
 	if ($is_open)
 	{
@@ -381,23 +382,40 @@ sub renew_anchor
 	return;
 }
 
-# Somebody is forgotten, rather one who has used a budget by a default, or is in its scope.
+# Somebody is forgotten, rather one who has used a budget by a default, or is in its scope; for this all transactions end. What such
+# budgets have counted stays theirs, under the other id, and somebody else with the former id begins afresh.
 sub forget_somebody
 {
 	my ($n) = @_;
-	my $replacement = new_name(owner() . '-gone');
-	my ($of, $offset, $entity) = (literal(owner()), int(rand(3)), random_entity());
+	my $of = literal(owner());
 
-	return if anyone_open();
-	my $used = ask($n, "select distinct u.id from gov_default_counts as n, unnest(n.entity_id || n.scope_entity_ids) as u (id) where n.owner_id = $of and not n.retired order by u.id offset $offset limit 1");
-	$entity = $used if $used ne '';
+	end_transactions();
+	my @used = split /,/, ask($n, "select string_agg(distinct u.id, ',') from gov_default_counts as n, unnest(n.entity_id || n.scope_entity_ids) as u (id) where n.owner_id = $of and not n.retired");
+	my $entity = (chance(0.8) ? one_of(@used) : undef) // random_entity();
+	my $replacement = new_name(owner() . '-gone');
+
+	count_as('forgot who has used a default') if grep { $_ eq $entity } @used;
 	forget_entity($entity, $replacement);
+	rename_entity($entity, $replacement);
+	foreach my $id ($replacement, chance(0.3) ? $entity : ())
+	{
+		outcome($n, entity_again($id)) if $id eq $entity;
+		compare($n, "'$_'", 1, 'null', "'{$id}'") foreach 'tokens', 'calls';
+		compare($n, "'tokens'", 1, 'null', "'{$id," . random_entity() . "}'");
+		one_of(\&ingest, \&consume, \&reserve)->($n, $id) foreach 1 .. one_of(0, 1, 2);
+	}
 	history_compare($n);
-	compare($n, "'tokens'", 1, 'null', "'{$replacement}'");
 	return;
 }
 
 # ---------------------------------------------------------------- transactions
+
+# All of them end, for what would wait for them.
+sub end_transactions
+{
+	end_transaction($_, chance(0.65)) foreach grep { open_in($_) } sessions();
+	return;
+}
 
 sub transact
 {

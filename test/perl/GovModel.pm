@@ -14,7 +14,7 @@ use GovRandom;
 use GovSession;
 
 our @EXPORT = qw(
-  model_begin model_end model_disconnect model_history model_tally
+  model_begin model_end model_disconnect model_history model_tally model_done count_as
   owner sessions minutes free_key add_free_key
   ask expect outcome remember known forget open_in depth anyone_open in_flight is_touched_by_others hold_state
   begin_level end_level end_transaction undo_level may_change_catalog has_changed_catalog
@@ -453,6 +453,10 @@ sub model_end
 
 # How often what was done, in all histories together.
 sub model_tally { return join(', ', map { "$_ $tally{$_}" } sort { $tally{$b} <=> $tally{$a} || $a cmp $b } keys %tally); }
+
+# A thing that was done, and how often it was.
+sub count_as { $tally{ $_[0] }++; return; }
+sub model_done { return $tally{ $_[0] } // 0; }
 
 # The server is about to be stopped.
 sub model_disconnect { disconnect_sessions() if @sessions; return; }

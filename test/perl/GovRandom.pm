@@ -11,6 +11,7 @@ use Exporter 'import';
 our @EXPORT = qw(
   one_of chance weighted literal new_name
   random_entity random_amount random_call random_ttl random_change random_catalog may_create
+  rename_entity entity_again
 );
 
 # The cadences are long, or so short that a move of the clock, or an event of some time ago, is of another window.
@@ -214,6 +215,25 @@ sub insert_entity
 	return 'insert into gov_entities (owner_id, id, type_id, parent_id) values (' . literal($owner) . ", '$id', '$type', $parent)";
 }
 
+# Somebody was forgotten; the former id stays a name that calls may have, and changes too.
+sub rename_entity
+{
+	my ($old, $new) = @_;
+	my ($entity) = grep { $_->{id} eq $old } @entities;
+
+	push @entities, { id => $new, type => $entity->{type} } if defined $entity;
+	return;
+}
+
+# Somebody else with an id that is free, as SQL.
+sub entity_again
+{
+	my ($id) = @_;
+	my ($entity) = grep { $_->{id} eq $id } @entities;
+
+	return 'insert into gov_entities (owner_id, id, type_id) values (' . join(', ', map { literal($_) } $owner, $id, $entity->{type}) . ') on conflict do nothing';
+}
+
 # A change, as SQL, often of a budget that something is held against.
 sub random_change
 {
@@ -237,6 +257,9 @@ sub random_catalog
 	@entities = map { { id => $_->[0], type => $_->[1] } } [ 'acme', 'org' ], [ 'eng', 'team' ], [ 'ops', 'team' ], [ 'ann', 'user' ], [ 'ben', 'user' ], [ 'cyd', 'user' ], [ 'gpt', 'model' ];
 	$next_name = 1;
 
+	# in some histories there are budgets by defaults from the beginning
+	my @defaults = chance(0.5) ? map { insert_default() } 1 .. one_of(1, 2, 3) : ();
+
 	# in some histories types say what unknown ids do, and there are names that are no entities yet
 	$has_rules = chance(0.4);
 	my @types = (map { "insert into gov_entity_types (id, attribution_keys) values ('$_', '{$keys_of{$_}}') on conflict (id) do update set attribution_keys = excluded.attribution_keys, on_unknown = 'ignore', parent_key = null" } sort keys %keys_of);
@@ -248,7 +271,8 @@ sub random_catalog
 		@types,
 		'insert into gov_entities (owner_id, id, type_id, parent_id) values ' . join(', ', map { "($name, '$_->{id}', '$_->{type}', " . literal($parent_of{ $_->{id} }) . ')' } @there),
 		"insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ($name, 'acme', 'tokens', "
-		  . literal(one_of(50, 100, 200)) . ', ' . literal(one_of(@cadences)) . "), ($name, 'eng', 'tokens', " . literal(one_of(20, 50, 100)) . ', ' . literal(one_of(@cadences)) . ')');
+		  . literal(one_of(50, 100, 200)) . ', ' . literal(one_of(@cadences)) . "), ($name, 'eng', 'tokens', " . literal(one_of(20, 50, 100)) . ', ' . literal(one_of(@cadences)) . ')',
+		@defaults);
 }
 
 1;

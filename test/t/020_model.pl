@@ -123,6 +123,8 @@ foreach my $seed (@seeds)
 }
 ok($evicted, 'a small cache was too small') if $crowded >= BATCH;
 
+cmp_ok(model_done('forgot who has used a default'), '>', 0, 'somebody who had used a budget by a default was forgotten') if @seeds >= 2 * BATCH;
+
 note('did: ' . model_tally());
 model_disconnect();
 $node->stop;
