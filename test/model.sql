@@ -684,6 +684,12 @@ begin
         perform model.same('settled again', to_jsonb(hold), to_jsonb(held));
         return model.hold(hold);
     end if;
+    -- of what is under way nothing is used up
+    if exists (select from gov_capabilities as c where c.id = held.capability_id and c.kind = 'concurrency') then
+        perform model.same('gov_settle', to_jsonb(given), '{"event_id": null, "is_duplicate": false}');
+        perform model.same('settled', to_jsonb(hold) - 'updated_at', to_jsonb(held) - 'updated_at' || '{"state": "settled", "settled_amount": 0, "event_id": null}');
+        return model.hold(hold);
+    end if;
     perform model.same('gov_settle', to_jsonb(given), jsonb_build_object('event_id', given.event_id, 'is_duplicate', false));
     event := model.event(given.event_id, held.owner_id, held.capability_id, used, held.dimensions, held.entity_ids, null, null, since,
         case held.state when 'open' then id end);

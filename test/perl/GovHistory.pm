@@ -51,8 +51,8 @@ sub writable
 # A call of a session that the budgets must allow; often of just what is left, or of the least bit more.
 sub tight_call
 {
-	my ($n, $entity) = @_;
-	my ($capability, $amount, $dims, $ids) = random_call();
+	my ($n, $entity, $may_be_concurrent) = @_;
+	my ($capability, $amount, $dims, $ids) = $may_be_concurrent && chance(0.3) ? random_concurrent_call() : random_call();
 
 	$ids = "'{$entity}'" if defined $entity;
 	if (chance(0.4))
@@ -140,7 +140,8 @@ sub use_key_again
 		$other->();
 		$amount = "abs($amount)" if $function ne 'gov_ingest';
 		my $answer = outcome($n, 'select ' . call_sql($function, $capability, $amount, $dims, $ids, $key));
-		die "key $key for another call: $answer\n" if $answer !~ /^23505/;
+		my $refusal = is_concurrent($capability) && $function ne 'gov_reserve' ? '22023' : '23505';
+		die "key $key for another call: $answer\n" if $answer !~ /^$refusal/;
 		return;
 	}
 	my @arguments = (literal(owner()), $capability, $amount, $dims, $ids, literal($key));
@@ -194,6 +195,17 @@ sub use_reversal_key_again
 	return;
 }
 
+# What is under way is not used up.
+sub use_concurrent
+{
+	my ($n) = @_;
+	my ($capability, $amount, $dims, $ids) = random_concurrent_call();
+	my $answer = outcome($n, 'select ' . call_sql(one_of('gov_ingest', 'gov_consume', 'gov_require'), $capability, $amount, $dims, $ids, 'never-' . owner()));
+
+	die "a use of what is under way: $answer\n" if $answer !~ /^22023/;
+	return;
+}
+
 # What an exception block takes back.
 sub use_and_fail
 {
@@ -242,7 +254,7 @@ sub some_hold
 sub reserve
 {
 	my ($n, $entity) = @_;
-	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity);
+	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity, 1);
 	$dims = writable($n, $dims);
 	my $key = random_key();
 	my $minutes = random_ttl();
@@ -480,7 +492,7 @@ sub turn
 # ---------------------------------------------------------------- histories
 
 my @steps = (
-	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 7, \&reverse_event ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ], [ 2, \&start_over ], [ 8, \&recount ], [ 3, \&renew_anchor ], [ 3, \&forget_somebody ],
+	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 7, \&reverse_event ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 1, \&use_concurrent ], [ 12, \&change_catalog ], [ 2, \&start_over ], [ 8, \&recount ], [ 3, \&renew_anchor ], [ 3, \&forget_somebody ],
 	[ 16, \&reserve ], [ 16, \&settle ], [ 5, \&release ], [ 4, \&extend ],
 	[ 28, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
 
@@ -506,7 +518,7 @@ sub history_step
 sub history_compare
 {
 	my ($n) = @_;
-	compare($n, tight_call($n));
+	compare($n, tight_call($n, undef, 1));
 	compare_holds($n) if chance(0.1);
 	return;
 }
