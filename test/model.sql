@@ -761,7 +761,7 @@ as $$
     where r.owner_id = owner
 $$;
 
--- What of an owner's ledger and holds must stay when somebody is forgotten.
+-- What of an owner's ledger and holds, and of the counts of budgets by defaults, must stay when somebody is forgotten.
 create function model.digest(owner text) returns text
 language sql
 as $$
@@ -770,6 +770,11 @@ as $$
         select (to_jsonb(e) - '{entity_ids,dimensions,request_hash}'::text[])::text as line from gov_events as e where e.owner_id = owner
         union all
         select (to_jsonb(r) - '{entity_ids,dimensions,request_hash,state,updated_at}'::text[])::text from gov_reservations as r where r.owner_id = owner
+        union all
+        select distinct concat_ws(' ', n.default_id, n.seed, n.salt, n.assignment_id, n.counter_id, n.retired)
+        from gov_default_counts as n
+        join gov_default_assignments as d on d.id = n.default_id and d.seed = n.seed
+        where n.owner_id = owner
     ) as s
 $$;
 

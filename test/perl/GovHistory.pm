@@ -478,7 +478,10 @@ sub drop_cache
 sub maintain
 {
 	my ($n) = @_;
-	ask($n, 'do $$ begin perform gov_maintain(); end $$') unless open_in($n);
+
+	return if open_in($n);
+	ask($n, 'do $$ begin perform gov_maintain(); end $$');
+	check_alerts($n);
 	return;
 }
 

@@ -18,7 +18,7 @@ our @EXPORT = qw(
   owner sessions minutes free_key add_free_key
   ask expect outcome remember known forget open_in depth anyone_open in_flight is_touched_by_others hold_state
   begin_level end_level end_transaction undo_level may_change_catalog has_changed_catalog
-  forget_entity compare compare_holds compare_denials compare_history note_denied checkpoint roll_up move_clock crash
+  forget_entity check_alerts compare compare_holds compare_denials compare_history note_denied checkpoint roll_up move_clock crash
 );
 
 my $json = JSON::PP->new->canonical;
@@ -334,6 +334,7 @@ sub forget_entity
 		die "$entity is not forgotten\n" if time() > $deadline;
 		select(undef, undef, undef, 0.01);
 	}
+	check_alerts(0);
 	die "something has changed when $entity was forgotten\n" if ask(0, "select model.digest($of)") ne $before;
 	my $named = ask(0, "select model.named($of, $old)");
 	die "$entity is forgotten, and named by $named\n" if $named ne '';
