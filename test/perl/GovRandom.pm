@@ -67,7 +67,10 @@ sub random_target
 	foreach (1 .. one_of(0, 0, 1, 1, 2))
 	{
 		my $entity = one_of(@entities);
-		$dims{ chance(0.9) ? $keys_of{ $entity->{type} } : 'other' } = $entity->{id};
+
+		# not what would be created as a user here, and as something else by the next call
+		my $is_other = chance(0.1) && ($entity->{type} eq 'user' || !$has_rules);
+		$dims{ $is_other ? 'other' : $keys_of{ $entity->{type} } } = $entity->{id};
 	}
 	$dims{requestId} = 'r' . int(rand(1000)) if chance(0.1);
 	if ($has_rules && chance(0.5))
