@@ -310,7 +310,7 @@ sub use_and_fail
 	my ($hold) = chance(0.4) ? some_hold($n, 'open') : ();
 	$sql = one_of("gov_settle('$hold', $amount)", "gov_release('$hold')", "gov_extend('$hold', '1 hour')") if defined $hold && $amount >= 0;
 	my $answer = outcome($n, "select 1 / (0 * length(x::text)) from $sql as x");
-	die "a failing use: $answer\n" if $answer !~ /^22012|^GV001 extension of hold .* denied: Blocked/;
+	die "a failing use: $answer\n" if $answer !~ /^22012|^GV001 extension of hold .* denied: Blocked|^55000 hold .* is of several capabilities/;
 	note_denied({ by => 'someone', reason => 'Blocked', window => ask($n, "select oracle.moment(date_trunc('day', oracle.now(), 'UTC'))"), amount => '0', count => 1 })
 	  if $answer =~ /^GV001/;
 	return;
