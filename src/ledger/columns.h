@@ -149,8 +149,8 @@ enum
 /*
  * The columns of gov_events, in order.  Those that 1.1 has added may stand behind
  * users' columns, and are known by their names (catalog.c); only the rows of
- * reversals have the one, those of calls of several capabilities another, and what was charged to
- * a pool the third.
+ * reversals have the first, those of calls of several capabilities the second, and
+ * those of what was priced the next two; what was charged to a pool has draws.
  */
 enum
 {
