@@ -254,6 +254,7 @@ look_up(GovCatalog *catalog)
 	catalog->has_unknown_rules =
 		find_column(catalog->entity_types, "on_unknown") != InvalidAttrNumber;
 	catalog->assignments_call_limit = find_column(catalog->assignments, "call_limit");
+	catalog->assignments_window_kind = find_column(catalog->assignments, "window_kind");
 	catalog->events_reverses = find_column(catalog->events, "reverses");
 	catalog->usage_merged_windows = find_column(catalog->usage, "merged_windows");
 	if (!OidIsValid(catalog->usage_by_time))

@@ -26,6 +26,7 @@
 #include "call/dimensions.h"
 #include "call/record.h"
 #include "call/write.h"
+#include "gate/opening.h"
 #include "ledger/ledger.h"
 #include "rollup/alert.h"
 
@@ -95,6 +96,8 @@ event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 	const GovEntity *entity = resolution->entities[budget->entity].entity;
 	GovWindow	window = budget->window;
 
+	if (gov_budget_opens(budget->budget))
+		return budget->charged_window;
 	if (!resolution->is_of_now && resolution->occurred_at < window.start &&
 		!gov_entity_budget_window(entity, budget->budget, resolution->occurred_at, &window))
 	{
@@ -104,11 +107,55 @@ event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 	return window;
 }
 
+/* Is the event charged to a budget?  Not if no window was open for it (gate/opening.c). */
+static inline bool
+is_charged(const GovResolvedBudget *budget)
+{
+	return !gov_budget_opens(budget->budget) || budget->counts != GOV_COUNTS_NOWHERE;
+}
+
+static int
+count_charged(const GovResolution *resolution)
+{
+	int			count = 0;
+
+	for (int i = 0; i < resolution->nbudgets; i++)
+		count += is_charged(&resolution->budgets[i]) ? 1 : 0;
+	return count;
+}
+
+/*
+ * The rows that a batch has kept were not seen when the windows were looked up that
+ * an event of an earlier time belongs to.  Write them, and look again.
+ */
+static void
+look_again(const GovRequest *request, GovResolution *resolution, GovLedgerRows *rows)
+{
+	for (int i = 0; i < resolution->nbudgets; i++)
+	{
+		GovResolvedBudget *budget = &resolution->budgets[i];
+		GovWindow	window;
+		TimestampTz next;
+
+		if (!gov_budget_opens(budget->budget) || budget->counts != GOV_COUNTS_EARLIER ||
+			budget->is_known)
+			continue;
+		gov_ledger_flush(rows);
+		CommandCounterIncrement();
+		if (gov_opening_look_up(request, budget->budget->counter_id, resolution->occurred_at,
+								&window, &next))
+			budget->charged_window = window;
+		else
+			budget->charged_window.end = Min(budget->charged_window.end, next);
+	}
+}
+
 /* Set what the event was resolved to and charged to. */
 static void
 set_charges(GovEvent *event, const GovResolution *resolution)
 {
-	int			count = resolution->nbudgets;
+	int			count = count_charged(resolution);
+	int			n = 0;
 	int64	   *ids;
 	TimestampTz *starts;
 	TimestampTz *ends;
@@ -119,15 +166,19 @@ set_charges(GovEvent *event, const GovResolution *resolution)
 	ids = (int64 *) ARR_DATA_PTR(event->counter_ids);
 	starts = (TimestampTz *) ARR_DATA_PTR(event->window_starts);
 	ends = (TimestampTz *) ARR_DATA_PTR(event->window_ends);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < resolution->nbudgets; i++)
 	{
 		const GovResolvedBudget *budget = &resolution->budgets[i];
-		GovWindow	window = event_window(resolution, budget);
+		GovWindow	window;
 
-		ids[i] = budget->budget->counter_id;
-		starts[i] = window.start;
-		ends[i] = window.end;
+		if (unlikely(!is_charged(budget)))
+			continue;
+		window = event_window(resolution, budget);
+		ids[n] = budget->budget->counter_id;
+		starts[n] = window.start;
+		ends[n++] = window.end;
 	}
+	Assert(n == count);
 	event->entity_ids = make_ids(resolution);
 	event->occurred_at = resolution->occurred_at;
 	event->recorded_at = resolution->now;
@@ -189,7 +240,11 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 	if (event->reverses != 0)
 		set_reversed(event, request, *resolution);
 	else
+	{
+		if (rows != NULL && unlikely(!(*resolution)->is_of_now))
+			look_again(request, *resolution, rows);
 		set_charges(event, *resolution);
+	}
 	if (!gov_creation_make(&recorded->creation, request, use, *resolution))
 		return false;
 	if (!write_event(event, rows, &recorded->event_id))

@@ -29,6 +29,7 @@
 #include "cache/pending.h"
 #include "cache/threshold.h"
 #include "gate/charge.h"
+#include "gate/opening.h"
 
 /*
  * What the call adds to a budget's present window: nothing if it occurred
@@ -38,6 +39,8 @@ static GovAmount
 present_amount(const GovRequest *request, const GovResolution *resolution,
 			   const GovResolvedBudget *budget)
 {
+	if (gov_budget_opens(budget->budget))
+		return budget->counts == GOV_COUNTS_HERE ? request->amount : 0;
 	return resolution->is_of_now || resolution->occurred_at >= budget->window.start ?
 		request->amount : 0;
 }
@@ -225,12 +228,17 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
 		GovResolvedBudget *budget = &resolution->budgets[i];
-		GovCharge	charge = charge_of(request, kind, resolution, budget);
+		bool		opens = gov_budget_opens(budget->budget);
+		GovCharge	charge;
 
-		Assert(budget->window.start == budget->counter->window.start);
+		if (opens)
+			gov_opening_choose(request, resolution, budget);
+		charge = charge_of(request, kind, resolution, budget);
+		Assert(opens || budget->window.start == budget->counter->window.start);
 		set_alert(&resolution->entities[budget->entity], budget);
 		charge_budget(stripe, &request->owner, budget, charge);
-		resolution->states[i].usage += charge.usage;
+		if (!opens || budget->is_open)
+			resolution->states[i].usage += charge.usage;
 		resolution->states[i].held += charge.held;
 	}
 	END_CRIT_SECTION();

@@ -541,6 +541,8 @@ begin_call(GovGate *gate)
 	work.copy_wanted = 0;
 	work.nbuilt = 0;
 	work.knows_room = false;
+	work.opens = use_charges(gate->use) && charge_kind(gate->use) == GOV_CHARGE_USAGE &&
+		gate->request->amount != 0;
 	choose_source(gate);
 }
 
@@ -597,7 +599,7 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 				gate.has_locked = true;
 				break;
 			case GOV_OUTCOME_TURN:
-				gov_resolve_compute_turns(&work);
+				gov_resolve_compute_turns(request, &work);
 				gate.is_exclusive = true;
 				break;
 			case GOV_OUTCOME_UNKNOWN:

@@ -46,6 +46,7 @@
 #include "cache/inherited_find.h"
 #include "cache/load_steps.h"
 #include "ledger/columns.h"
+#include "pure/bytes.h"
 #include "pure/window.h"
 #include "rules/drawn.h"
 #include "rules/keep.h"
@@ -66,6 +67,7 @@ enum
 	CADENCE,
 	ANCHOR_AT,
 	TIMEZONE,
+	WINDOW_KIND,
 	COUNTER_ID,
 	ID,
 	NSHARED,
@@ -84,13 +86,13 @@ enum
 
 static const char *const columns[NCOLUMNS] = {
 	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "counter_id", "id", "owner_id", "entity_id", "capability_id", "name"
+	"cadence", "anchor_at", "timezone", "window_kind", "counter_id", "id", "owner_id", "entity_id", "capability_id", "name"
 };
 
 /* What a default has in the same place. */
 static const char *const default_columns[NDEFAULT_COLUMNS] = {
 	"created_at", "updated_at", "scope_type_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "seed", "id", "anchor_from"
+	"cadence", "anchor_at", "timezone", "window_kind", "seed", "id", "anchor_from"
 };
 
 /* A counter that has been drawn. */
@@ -234,7 +236,19 @@ window_of(const GovKeptRow *row, TimestampTz at, GovWindow *window)
 		gov_window_at(&cadence, has_anchor, anchor, tz, at, window);
 }
 
-/* Is the window of the present time the same in both rows? */
+/* Do the windows of a row begin where the calendar or its anchor says? */
+static bool
+is_calendar(const GovKeptRow *row)
+{
+	return *gov_keep_row_null(row, WINDOW_KIND) ||
+		gov_bytes_are(DatumGetTextPP(*gov_keep_row_value(row, WINDOW_KIND)), "calendar",
+					  strlen("calendar"));
+}
+
+/*
+ * Is the window of the present time the same in both rows?  One that a use has opened
+ * is so under one rule only.
+ */
 static bool
 has_same_window(const GovKeptRow *one, const GovKeptRow *other)
 {
@@ -242,7 +256,8 @@ has_same_window(const GovKeptRow *one, const GovKeptRow *other)
 	GovWindow	first;
 	GovWindow	second;
 
-	return window_of(one, now, &first) && window_of(other, now, &second) &&
+	return is_calendar(one) && is_calendar(other) &&
+		window_of(one, now, &first) && window_of(other, now, &second) &&
 		first.start == second.start && first.end == second.end;
 }
 
@@ -359,10 +374,11 @@ check_counter(const GovKeptRow *row, Relation table)
 static bool
 has_same_windows(const GovKeptRow *row, const GovInheritedBudget *budget, TupleDesc desc)
 {
-	static const int windows[][2] = {
+	const int	windows[][2] = {
 		{CADENCE, GOV_ASSIGNMENT_CADENCE},
 		{ANCHOR_AT, GOV_ASSIGNMENT_ANCHOR_AT},
-		{TIMEZONE, GOV_ASSIGNMENT_TIMEZONE}
+		{TIMEZONE, GOV_ASSIGNMENT_TIMEZONE},
+		{WINDOW_KIND, gov_catalog()->assignments_window_kind - 1}
 	};
 
 	for (int i = 0; i < lengthof(windows); i++)
@@ -465,7 +481,8 @@ windows_differ(const GovKeptRow *row, const GovKeptRow *before, Relation table)
 	TupleDesc	desc = RelationGetDescr(table);
 	bool		has_zone = gov_keep_row_differs(row, before, desc, TIMEZONE);
 	bool		differ = has_zone || gov_keep_row_differs(row, before, desc, CADENCE) ||
-	gov_keep_row_differs(row, before, desc, ANCHOR_AT);
+	gov_keep_row_differs(row, before, desc, ANCHOR_AT) ||
+	gov_keep_row_differs(row, before, desc, WINDOW_KIND);
 
 	if (has_zone)
 		check_timezone(row, table);
@@ -486,7 +503,7 @@ keep_changed(GovKeptRow *row, const GovKeptRow *before, Relation table)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("column \"counter_id\" of \"gov_assignments\" is kept by the extension"),
-				 errhint("Change cadence, anchor_at or timezone so that the present window is another, to start the usage of a budget afresh."),
+				 errhint("Change cadence, anchor_at, timezone or window_kind so that the present window is another, to start the usage of a budget afresh."),
 				 errtablecol(table, row->places[COUNTER_ID] + 1)));
 	/* who goes on with the count of a default has its windows */
 	if (has_rule &&

@@ -32,7 +32,8 @@
  *
  * FAILURE
  *		42704 for a budget that there is not, or that the session may not see;
- *		55000 where retention has deleted what is needed, while somebody of the
+ *		55000 for a budget whose windows are not those of the calendar, where
+ *		retention has deleted what is needed, while somebody of the
  *		owner is being forgotten, and in a transaction that has used the owner
  *		itself; 54000 for a scope of more than 63
  *		entities.
@@ -66,7 +67,8 @@ static GovQuery lock_query = {
 	.sql =
 	"select a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.cadence, a.anchor_at,"
 	" a.timezone, a.counter_id, jsonb_build_object('id', a.id, 'entity_id', a.entity_id, 'capability_id',"
-	"  a.capability_id, 'scope_entity_ids', a.scope_entity_ids, 'name', a.name)"
+	"  a.capability_id, 'scope_entity_ids', a.scope_entity_ids, 'name', a.name),"
+	" a.window_kind <> 'calendar'"
 	" from @gov_assignments a"
 	" where a.id = $1 and a.owner_id = coalesce($2, a.owner_id) for no key update",
 	.nargs = 2,
@@ -117,6 +119,24 @@ raise_unknown(const pg_uuid_t *id)
 			 errhint("The ids of budgets are in gov_assignments.")));
 }
 
+/*
+ * Refuse a budget whose windows begin with a first use: they are what they were, and
+ * no rule makes them again.
+ */
+static void
+refuse_opened(const pg_uuid_t *id)
+{
+	bool		isnull;
+
+	if (DatumGetBool(gov_spi_value(0, 10, &isnull)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("budget \"%s\" cannot be counted again",
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
+				 errdetail("Its windows begin with a first use, which the ledger says and no rule."),
+				 errhint("Only budgets of window_kind calendar can be recounted.")));
+}
+
 /* Copy the budget's row, which SPI has, in the recount's memory. */
 static void
 read_budget(GovRecount *recount)
@@ -158,6 +178,7 @@ lock_budget(GovRecount *recount)
 		args[1] = CStringGetTextDatum(pin);
 	if (gov_spi_modify(&lock_query, args, nulls) == 0)
 		raise_unknown(&recount->id);
+	refuse_opened(&recount->id);
 	read_budget(recount);
 	gov_spi_end(&spi);
 }
