@@ -82,7 +82,7 @@ create table @extschema@.gov_capabilities
     constraint gov_capabilities_type_check
         check (type = 'METER'),
     constraint gov_capabilities_kind_check
-        check (kind in ('feature', 'credit')),
+        check (kind in ('feature', 'credit', 'concurrency')),
     constraint gov_capabilities_display_name_check
         check (length(display_name) between 1 and 255 and display_name !~ '[\u0001-\u001f\u007f]'),
     constraint gov_capabilities_unit_check
@@ -93,14 +93,14 @@ using heap;
 comment on table @extschema@.gov_capabilities is 'what is metered, such as the feature api-calls or the credit ai-credits; shared by all owners';
 comment on column @extschema@.gov_capabilities.id is '1 to 255 characters without control characters; does not change';
 comment on column @extschema@.gov_capabilities.type is 'METER, the only one there is';
-comment on column @extschema@.gov_capabilities.kind is 'feature or credit';
+comment on column @extschema@.gov_capabilities.kind is 'feature or credit, which are used up; or concurrency (since 1.1.0), which counts what is under way: a hold takes it, and its end gives it back. To and from concurrency it does not change while there are budgets for it';
 comment on column @extschema@.gov_capabilities.display_name is 'for people to read';
 comment on column @extschema@.gov_capabilities.unit is 'what an amount counts, for people to read';
 comment on column @extschema@.gov_capabilities.created_at is 'when the row was made';
 comment on column @extschema@.gov_capabilities.updated_at is 'when a value of the row last changed';
 comment on constraint gov_capabilities_id_check on @extschema@.gov_capabilities is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_capabilities_type_check on @extschema@.gov_capabilities is 'The type of a capability is METER.';
-comment on constraint gov_capabilities_kind_check on @extschema@.gov_capabilities is 'The kind of a capability is "feature" or "credit".';
+comment on constraint gov_capabilities_kind_check on @extschema@.gov_capabilities is 'The kind of a capability is "feature", "credit" or "concurrency".';
 comment on constraint gov_capabilities_display_name_check on @extschema@.gov_capabilities is 'A display name is 1 to 255 characters without control characters.';
 comment on constraint gov_capabilities_unit_check on @extschema@.gov_capabilities is 'A unit is 1 to 255 characters without control characters.';
 
@@ -455,6 +455,62 @@ comment on constraint gov_boosts_amount_check on @extschema@.gov_boosts is 'The 
 comment on constraint gov_boosts_valid_from_check on @extschema@.gov_boosts is 'A boost begins at a finite time.';
 comment on constraint gov_boosts_valid_until_check on @extschema@.gov_boosts is 'A boost ends after it begins, at a finite time, or not at all (null).';
 comment on constraint gov_boosts_reason_check on @extschema@.gov_boosts is 'The reason of a boost has 1 to 1000 characters.';
+
+create table @extschema@.gov_prices
+(
+    id uuid not null default gen_random_uuid(),
+    owner_id text collate "C",
+    capability_id text collate "C" not null,
+    quantity text collate "C" not null,
+    match jsonb not null default '{}',
+    price numeric not null,
+    per bigint not null default 1,
+    valid_from timestamptz not null default now(),
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_prices_pkey primary key (id),
+    constraint gov_prices_key unique nulls not distinct (owner_id, capability_id, quantity, match, valid_from),
+    constraint gov_prices_capability_id_fkey
+        foreign key (capability_id) references @extschema@.gov_capabilities (id),
+    constraint gov_prices_owner_id_check
+        check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_prices_capability_id_check
+        check (length(capability_id) between 1 and 255 and capability_id !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_prices_quantity_check
+        check (length(quantity) between 1 and 255 and quantity !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_prices_match_check
+        check (jsonb_typeof(match) = 'object'
+            and length(match::text) <= 1000
+            and not jsonb_path_exists(match, 'strict $.* ? (@.type() != "string")')),
+    constraint gov_prices_price_check
+        check (price >= 0 and price < 1000000000000000000 and scale(price) <= 18),
+    constraint gov_prices_per_check
+        check (per >= 1),
+    constraint gov_prices_valid_from_check
+        check (isfinite(valid_from))
+)
+using heap;
+
+comment on table @extschema@.gov_prices is 'what quantities cost; a row goes on until a later one for the same takes its place (since 1.1.0)';
+comment on column @extschema@.gov_prices.id is 'its id, drawn where it is not given';
+comment on column @extschema@.gov_prices.owner_id is 'one of the vendor''s customers; null = everybody. One''s own go before everybody''s';
+comment on column @extschema@.gov_prices.capability_id is 'the capability that is charged, such as ai-dollars';
+comment on column @extschema@.gov_prices.quantity is 'the name of what is priced, such as input, output or cached; 1 to 255 characters without control characters';
+comment on column @extschema@.gov_prices.match is 'the dimensions that a call must have, such as {"model": "large"}; {} = any call. Of several that match, that with most keys counts, then the first by its bytes. Stored with strings as values';
+comment on column @extschema@.gov_prices.price is 'in the capability''s unit, for as many of the quantity as per says; 0 = free';
+comment on column @extschema@.gov_prices.per is 'of how many the price is, such as 1000000';
+comment on column @extschema@.gov_prices.valid_from is 'from when on; of rows for the same the latest counts that is not after the time of the use';
+comment on column @extschema@.gov_prices.created_at is 'when the row was made';
+comment on column @extschema@.gov_prices.updated_at is 'when a value of the row last changed';
+comment on constraint gov_prices_capability_id_fkey on @extschema@.gov_prices is 'A price is for a capability that exists; gov_upsert_capabilities() creates one.';
+comment on constraint gov_prices_owner_id_check on @extschema@.gov_prices is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_prices_capability_id_check on @extschema@.gov_prices is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_prices_quantity_check on @extschema@.gov_prices is 'The name of a quantity is 1 to 255 characters without control characters.';
+comment on constraint gov_prices_match_check on @extschema@.gov_prices is 'What a price matches is a flat object of dimensions, at most 1000 characters long.';
+comment on constraint gov_prices_price_check on @extschema@.gov_prices is 'A price is a number of 0 or more with at most 18 digits before the point and 18 after it.';
+comment on constraint gov_prices_per_check on @extschema@.gov_prices is 'A price is per 1 or more.';
+comment on constraint gov_prices_valid_from_check on @extschema@.gov_prices is 'A price is valid from a finite time on.';
 
 create table @extschema@.gov_increase_requests
 (

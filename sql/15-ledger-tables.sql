@@ -158,6 +158,11 @@ create index gov_default_counts_assignment_idx on @extschema@.gov_default_counts
 
 create index gov_default_counts_counter_idx on @extschema@.gov_default_counts (counter_id);
 
+-- Those whose scope names an entity, which the entity's deletion looks for; as of gov_assignments.
+create index gov_default_counts_scope_idx on @extschema@.gov_default_counts using gin ((owner_id || scope_entity_ids))
+    with (fastupdate = off)
+    where scope_entity_ids <> '{}';
+
 -- Which defaults, as they were at some time, have rows.
 create index gov_default_counts_default_idx on @extschema@.gov_default_counts (default_id, seed);
 
@@ -176,8 +181,8 @@ comment on column @extschema@.gov_default_counts.anchor is 'what the default''s 
 comment on column @extschema@.gov_default_counts.anchor_at is 'where its windows are counted from; null = the calendar';
 comment on column @extschema@.gov_default_counts.salt is 'how often such a budget of such an entity was retired before';
 comment on column @extschema@.gov_default_counts.assignment_id is 'the id of the budget, made of all that but the seed';
-comment on column @extschema@.gov_default_counts.counter_id is 'its counter, made of all that; below 0';
-comment on column @extschema@.gov_default_counts.retired is 'true: its entity was deleted, or its count given up; the budget is another one by now';
+comment on column @extschema@.gov_default_counts.counter_id is 'its counter, made of all that, or drawn by gov_recount(); below 0';
+comment on column @extschema@.gov_default_counts.retired is 'true: its entity was deleted, or one of its scope, or its count given up; the budget is another one by now';
 comment on column @extschema@.gov_default_counts.is_new is 'true: the worker has not looked for other rows of the same budget yet';
 comment on column @extschema@.gov_default_counts.created_at is 'when the row was made';
 
@@ -489,7 +494,8 @@ comment on column @extschema@.gov_changes.changed_as is 'the role that the sessi
 comment on column @extschema@.gov_changes.caller is 'governance.caller, or else application_name, of the session';
 comment on column @extschema@.gov_changes.reason is 'governance.reason of the session; null when it is empty';
 
--- Written by the engine only (src/rules/history_limit.c), and only when a limit changes: the present one is in gov_assignments.
+-- Written by the engine only (src/rules/history_limit.c), and only when a limit changes: the present one is in gov_assignments, or
+-- gov_default_assignments.
 create table @extschema@.gov_limit_history
 (
     owner_id text collate "C" not null,
@@ -502,9 +508,9 @@ create table @extschema@.gov_limit_history
 )
 using heap;
 
-comment on table @extschema@.gov_limit_history is 'the limits that budgets have had; gov_limit_at() reads it (since 1.1.0)';
-comment on column @extschema@.gov_limit_history.owner_id is 'one of the vendor''s customers';
-comment on column @extschema@.gov_limit_history.assignment_id is 'the budget';
+comment on table @extschema@.gov_limit_history is 'the limits that budgets and defaults have had; gov_limit_at() reads it (since 1.1.0)';
+comment on column @extschema@.gov_limit_history.owner_id is 'one of the vendor''s customers; empty for a default of everybody''s';
+comment on column @extschema@.gov_limit_history.assignment_id is 'the budget, or the default';
 comment on column @extschema@.gov_limit_history.replaced_at is 'when another limit took its place, by the clock of the engine';
 comment on column @extschema@.gov_limit_history.usage_limit is 'the limit from the earlier row, or from when the budget was made, up to that time; null = no limit';
 comment on column @extschema@.gov_limit_history.is_known is 'false: up to that time the limit was not recorded, and usage_limit says nothing';

@@ -170,6 +170,44 @@ $$;
 comment on function @extschema@.gov_keep_boost() is
     'trigger: sorts the scope, rounds the amount to 9 decimals, keeps the times';
 
+create function @extschema@._gov_match(dimensions jsonb)
+returns jsonb
+language sql
+immutable
+parallel safe
+strict
+return case
+    when jsonb_typeof(dimensions) <> 'object' then dimensions
+    else (
+        select coalesce(jsonb_object_agg(d.key, case when jsonb_typeof(d.value) in ('number', 'boolean') then to_jsonb(d.value #>> '{}') else d.value end), '{}')
+        from jsonb_each(dimensions) d)
+end;
+
+comment on function @extschema@._gov_match(jsonb) is
+    'internal: dimensions with strings as values, as calls are compared by them; what is none stays, for the check constraint to refuse';
+
+create function @extschema@.gov_keep_price()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    new.price := trim_scale(new.price);
+    new.match := @extschema@._gov_match(new.match);
+    if tg_op = 'UPDATE' then
+        new.created_at := old.created_at;
+        new.updated_at := old.updated_at;
+        if new is distinct from old then
+            new.updated_at := clock_timestamp();
+        end if;
+    end if;
+    return new;
+end
+$$;
+
+comment on function @extschema@.gov_keep_price() is 'trigger: makes strings of what a price matches, keeps the times';
+
 create function @extschema@.gov_keep_request()
 returns trigger
 language plpgsql
@@ -329,6 +367,18 @@ create trigger gov_boosts_bounded
     after insert or update on @extschema@.gov_boosts
     for each row
     execute function @extschema@.gov_boost_bounded();
+
+create trigger gov_prices_keep
+    before insert or update on @extschema@.gov_prices
+    for each row
+    execute function @extschema@.gov_keep_price();
+
+create trigger gov_prices_key
+    before update on @extschema@.gov_prices
+    for each row
+    when ((new.id, new.owner_id, new.capability_id, new.quantity, new.match, new.valid_from)
+        is distinct from (old.id, old.owner_id, old.capability_id, old.quantity, old.match, old.valid_from))
+    execute function @extschema@.gov_refuse_key_change('id, owner_id, capability_id, quantity, match, valid_from');
 
 create trigger gov_increase_requests_keep
     before insert or update on @extschema@.gov_increase_requests

@@ -73,6 +73,22 @@ create trigger gov_entity_types_unknown_key_anew
         and (old.on_unknown = 'ignore' or new.attribution_keys is distinct from old.attribution_keys))
     execute function @extschema@.gov_unknown_key_unique();
 
+-- A capability with budgets counts what is used up, or what is under way, and does not turn into the other (src/rules/kind.c).
+
+create function @extschema@.gov_kind_kept()
+returns trigger
+language c
+as 'MODULE_PATHNAME', 'gov_kind_kept_1_1';
+
+comment on function @extschema@.gov_kind_kept() is
+    'trigger: refuses to change the kind of a capability to or from concurrency while it has budgets (55000)';
+
+create trigger gov_capabilities_kind
+    after update on @extschema@.gov_capabilities
+    for each row
+    when ((new.kind = 'concurrency') <> (old.kind = 'concurrency'))
+    execute function @extschema@.gov_kind_kept();
+
 -- They judge whole statements, after all triggers for rows, and fire by name: gov_assignments_allocated takes its lock last.
 
 create function @extschema@.gov_assignment_placed()

@@ -87,6 +87,23 @@ create trigger gov_boosts_note_truncate
     for each statement
     execute function @extschema@.gov_note_truncate();
 
+-- A budget by a default that was recounted has another counter, and one whose count was retired too.
+create trigger gov_default_counts_note
+    after update on @extschema@.gov_default_counts
+    for each row
+    when (new.counter_id <> old.counter_id or new.retired <> old.retired)
+    execute function @extschema@.gov_note_change();
+
+create trigger gov_prices_note
+    after insert or update or delete on @extschema@.gov_prices
+    for each row
+    execute function @extschema@.gov_note_change();
+
+create trigger gov_prices_note_truncate
+    after truncate on @extschema@.gov_prices
+    for each statement
+    execute function @extschema@.gov_note_truncate();
+
 create trigger gov_alert_policies_note
     after insert or update or delete on @extschema@.gov_alert_policies
     for each row
@@ -155,8 +172,11 @@ alter table @extschema@.gov_assignments enable always trigger gov_assignments_fo
 alter table @extschema@.gov_assignments enable always trigger gov_assignments_note;
 alter table @extschema@.gov_default_assignments enable always trigger gov_default_assignments_note;
 alter table @extschema@.gov_default_assignments enable always trigger gov_default_assignments_note_truncate;
+alter table @extschema@.gov_default_counts enable always trigger gov_default_counts_note;
 alter table @extschema@.gov_boosts enable always trigger gov_boosts_note;
 alter table @extschema@.gov_boosts enable always trigger gov_boosts_note_truncate;
+alter table @extschema@.gov_prices enable always trigger gov_prices_note;
+alter table @extschema@.gov_prices enable always trigger gov_prices_note_truncate;
 alter table @extschema@.gov_alert_policies enable always trigger gov_alert_policies_note;
 alter table @extschema@.gov_alert_policies enable always trigger gov_alert_policies_note_truncate;
 alter table @extschema@.gov_assignments enable always trigger gov_assignments_note_truncate;

@@ -18,7 +18,7 @@ returns trigger
 language c
 as 'MODULE_PATHNAME', 'gov_note_limits_1_1';
 
-comment on function @extschema@.gov_note_limits() is 'trigger: writes a row of gov_limit_history for each limit that a statement has replaced, and deletes those of deleted budgets';
+comment on function @extschema@.gov_note_limits() is 'trigger: writes a row of gov_limit_history for each limit of a budget or a default that a statement has replaced, and deletes those of deleted ones';
 
 create function @extschema@._gov_log_right(action text, role name, profile text)
 returns void
@@ -42,6 +42,7 @@ values
     ('gov_default_assignments', '''id'', ''type_id'', ''capability_id'', ''scope_type_ids'', ''name'''),
     ('gov_boosts', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
     ('gov_increase_requests', '''id'', ''entity_id'', ''capability_id'', ''scope_entity_ids'', ''name'''),
+    ('gov_prices', '''id'', ''capability_id'', ''quantity'', ''match'', ''valid_from'''),
     ('gov_alert_policies', '''owner_id''')
 $$;
 
@@ -93,6 +94,23 @@ create trigger gov_assignments_limits_gone
     for each statement
     execute function @extschema@.gov_note_limits();
 
+create trigger gov_default_assignments_limits
+    after update on @extschema@.gov_default_assignments
+    referencing old table as replaced new table as written
+    for each statement
+    execute function @extschema@.gov_note_limits();
+
+create trigger gov_default_assignments_limits_gone
+    after delete on @extschema@.gov_default_assignments
+    referencing old table as replaced
+    for each statement
+    execute function @extschema@.gov_note_limits();
+
+create trigger gov_default_assignments_limits_gone_all
+    after truncate on @extschema@.gov_default_assignments
+    for each statement
+    execute function @extschema@.gov_note_limits();
+
 create trigger gov_changes_guard
     before update or delete or truncate on @extschema@.gov_changes
     for each statement
@@ -120,16 +138,32 @@ begin
             hint = 'Pass the id of a budget, and a time.';
     end if;
 
-    select a.owner_id, a.usage_limit, a.created_at
+    -- An assignment, from when it was made; before, and without one, the default whose budget has this id.
+    select b.id, b.owner_id, b.usage_limit, b.created_at
     into budget
-    from @extschema@.gov_assignments a
-    where a.id = gov_limit_at.assignment_id
-        and @extschema@.gov_owner_visible(a.owner_id);
+    from
+    (
+        select a.id, a.owner_id, a.usage_limit, a.created_at
+        from @extschema@.gov_assignments a
+        where a.id = gov_limit_at.assignment_id
+            and @extschema@.gov_owner_visible(a.owner_id)
+        union all
+        select d.id, coalesce(d.owner_id, ''), d.usage_limit, d.created_at
+        from @extschema@.gov_default_assignments d
+        where d.id in (
+            select n.default_id
+            from @extschema@.gov_default_counts n
+            where n.assignment_id = gov_limit_at.assignment_id
+                and not n.retired
+                and @extschema@.gov_owner_visible(n.owner_id))
+    ) b
+    order by b.created_at <= gov_limit_at.at desc, b.id = gov_limit_at.assignment_id desc
+    limit 1;
     if not found then
         raise exception using
             errcode = 'undefined_object',
             message = format('budget "%s" does not exist', gov_limit_at.assignment_id),
-            hint = 'The ids of budgets are in gov_assignments; which limits a default has had is in gov_changes.';
+            hint = 'The ids of budgets are in gov_used_assignments.';
     end if;
     if gov_limit_at.at < budget.created_at then
         raise exception using
@@ -143,7 +177,7 @@ begin
     into replaced
     from @extschema@.gov_limit_history h
     where h.owner_id = budget.owner_id
-        and h.assignment_id = gov_limit_at.assignment_id
+        and h.assignment_id = budget.id
         and h.replaced_at > gov_limit_at.at
     order by h.replaced_at
     limit 1;
@@ -163,9 +197,12 @@ $$;
 
 comment on function @extschema@.gov_limit_at(uuid, timestamptz) is
 $$The limit that a budget had at a moment: usage_limit, without what adds to it for a time. A change counts from when it was made,
-by the clock of the engine, however much later it was committed. The history has no retention; it goes with the budget.
+by the clock of the engine, however much later it was committed. The history has no retention; it goes with the budget. Of a budget by
+a default it is that of the default, also for times when an assignment that is gone had its place; where an assignment goes on with its
+count, that of the default until then.
 
-assignment_id: of gov_assignments (a budget by a default has none; the changes of the default are in gov_changes); at: a time since the budget was made; one in the future gives the present limit
+assignment_id: of gov_used_assignments: an assignment, or a budget by a default that was used; at: a time since the budget, or the default,
+    was made; one in the future gives the present limit
 result: the limit, null for none
 errors: 22004 null; 42704 no such budget, or not at that time; 55000 a time that version 1.0.0 has not recorded
 since: 1.1.0$$;

@@ -23,7 +23,9 @@ strict
 return case form
     when 'a string' then jsonb_typeof(value) = 'string'
     when 'a string or null' then jsonb_typeof(value) in ('string', 'null')
+    when 'a number' then jsonb_typeof(value) = 'number'
     when 'a number or null' then jsonb_typeof(value) in ('number', 'null')
+    when 'a whole number' then jsonb_typeof(value) = 'number' and value::numeric % 1 = 0 and abs(value::numeric) < 9223372036854775808
     when 'true or false' then jsonb_typeof(value) = 'boolean'
     when 'an array of strings' then jsonb_typeof(value) = 'array'
         and not jsonb_path_exists(value, 'strict $[*] ? (@.type() != "string")', silent => true)
@@ -31,6 +33,8 @@ return case form
         and not jsonb_path_exists(value, 'strict $[*] ? (@.type() != "number")', silent => true)
     when 'an object of strings' then jsonb_typeof(value) = 'object'
         and not jsonb_path_exists(value, 'strict $.* ? (@.type() != "string")', silent => true)
+    when 'an object of dimensions' then jsonb_typeof(value) = 'object'
+        and not jsonb_path_exists(value, 'strict $.* ? (@.type() != "string" && @.type() != "number" && @.type() != "boolean")', silent => true)
 end;
 
 comment on function @extschema@._gov_has_form(jsonb, text) is 'internal: whether a JSON value has the form that the words name';
@@ -44,11 +48,14 @@ strict
 return case form
     when 'a string' then '"..."'
     when 'a string or null' then '"..." or null'
+    when 'a number' then '1.25'
     when 'a number or null' then '1000 or null'
+    when 'a whole number' then '1000000'
     when 'true or false' then 'true'
     when 'an array of strings' then '["...", "..."]'
     when 'an array of numbers or null' then '[80, 100] or null'
     when 'an object of strings' then '{"...": "..."}'
+    when 'an object of dimensions' then '{"model": "..."}'
 end;
 
 comment on function @extschema@._gov_form_example(text) is 'internal: what a JSON value of the form looks like';
@@ -242,15 +249,19 @@ declare
     table_name text;
     rule text;
 begin
-    -- The last column of a foreign key is the one that is named; the owner comes before it.
+    -- A check is named after the column that it is of, and may read others. The last column of a foreign key is the one that is
+    -- named; the owner comes before it.
     select a.attname, c.contype = 'f', obj_description(c.oid, 'pg_constraint'), r.relname
     into column_name, is_reference, rule, table_name
     from pg_constraint c
     join pg_class r on r.oid = c.conrelid
-    join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[cardinality(c.conkey)]
+    cross join lateral unnest(c.conkey) with ordinality k (attnum, n)
+    join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.attnum
     where c.conrelid = relation
         and c.conname = constraint_name
-        and c.contype in ('c', 'f');
+        and c.contype in ('c', 'f')
+    order by c.conname = format('%s_%s_check', r.relname, a.attname) desc, k.n desc
+    limit 1;
 
     -- An error that does not come from a column's rule, such as a cycle, is raised unchanged.
     if rule is null then

@@ -332,11 +332,11 @@ comment on function @extschema@.gov_upsert_capabilities(jsonb) is
 $$Creates capabilities and changes existing ones.
 
 capabilities: an array of 1 to 100 objects, or {"capabilities": [...]}, with the keys
-    id (required), type ("METER"), kind ("feature", the default, or "credit"), displayName (null or "": none),
-    unit (null or "": none); omitted keys keep their value
+    id (required), type ("METER"), kind ("feature", the default, "credit", or, since 1.1.0, "concurrency": what is under way),
+    displayName (null or "": none), unit (null or "": none); omitted keys keep their value
 result: the stored capabilities as an array in the order given, with createdAt and updatedAt
 errors: 22004 null; 22023 malformed, unknown key, no item; 42501 in a session pinned to an owner; 54000 more
-    than 100 items$$;
+    than 100 items; 55000 a kind that was or becomes "concurrency", of a capability with budgets$$;
 
 create function @extschema@.gov_get_capability(id text)
 returns jsonb

@@ -34,6 +34,10 @@ as $$
             select jsonb_build_object('scope_entity_ids', jsonb_agg(case when s.id = old_id then new_id else s.id end order by s.place))
             from jsonb_array_elements_text(change -> 'scope_entity_ids') with ordinality s (id, place)
             having bool_or(s.id = old_id)), '{}')
+        || coalesce((
+            select jsonb_build_object('match', jsonb_object_agg(m.key, case when m.value = old_id then new_id else m.value end))
+            from jsonb_each_text(case when table_name = 'gov_prices' then change -> 'match' end) m
+            having bool_or(m.value = old_id)), '{}')
 $$;
 
 comment on function @extschema@._gov_renamed_change(jsonb, text, jsonb, text, text) is 'internal: the key, old or new of a row of gov_changes, with another id in place of the old one';

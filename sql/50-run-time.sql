@@ -60,8 +60,8 @@ owner_id: one of the vendor's customers; capability_id: what is used; amount: ho
 result: is_granted: whether every hard budget allows it; denied_reason: null, Blocked, UnknownEntity, Ungoverned,
     RequestedUsageExceedingLimit, BudgetExceeded or Unavailable; remaining: the least headroom of the hard budgets, null without any; retry_at: the latest window end
     of the budgets that deny, null when granted or when one never resets; chains: per entity named an array of budgets up to the
-    root, each an object with entityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, isGranted,
-    isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd
+    root, each an object with entityId, scopeEntityIds, name, source (own, or default), usageLimit, currentUsage, reservedUsage,
+    remaining, isGranted, isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd
 errors: 22004 null owner_id, capability_id, amount or element of entity_ids; 22023 negative or infinite amount, malformed
     dimensions, entity_ids of two dimensions, malformed owner_id; 22003 amount out of range; 23514 an entity below itself, written with
     triggers disabled; 42704 unknown capability; 42501 not the session's owner; 54000 too many entities, dimensions too large; GV002 ungoverned, if governance.on_ungoverned says so; 53400 cache full and 55000 library not preloaded,
@@ -170,8 +170,8 @@ $$Gives back all or part of what an event has used: a refund. It goes to exactly
 to, wherever its entities have moved since, and is an event of its own, with a negative amount and the old one in its column
 reverses. It has the entities, the dimensions and occurred_at of the old one, so reports by time and window show both at one place;
 recorded_at says when it was made. Budgets that were deleted or count afresh since (another cadence, anchor_at or timezone) get
-nothing back, nor does a budget by a default while an assignment has its place and does not go on with its count; one that has counted
-the event again (gov_recount) does. In its own transaction the headroom is there at once, for others from the commit on. No alert is
+nothing back; one that has counted the event again (gov_recount) does, and so does a budget by a default that is not in force now,
+because something else has its place: it has that when it comes back, and the entity is not changed before the transaction ends. In its own transaction the headroom is there at once, for others from the commit on. No alert is
 withdrawn, and none raised.
 
 event_id: of gov_ingest, gov_consume, gov_require or gov_settle; amount: how much, in the capability's unit, more than 0; null for
@@ -293,8 +293,8 @@ $$Ends a hold and records what it came to, whatever the limits, in one step: wha
 capability, dimensions and entity_ids. A hold that has expired is recorded all the same.
 
 reservation_id: of gov_reserve; amount: the true amount, 0 or more, less or more than held; null for the amount held
-result: event_id: the id in gov_events; is_duplicate: true when the hold had been settled before, which is then left as it is,
-    whatever the amount
+result: event_id: the id in gov_events, null for a capability of kind concurrency, of which nothing is used up; is_duplicate: true
+    when the hold had been settled before, which is then left as it is, whatever the amount
 errors: 22004 null reservation_id; 42704 unknown hold, or another owner's than governance.owner; 55000 the hold was released, or
     library not preloaded; 22003, 22023 bad amount; 42704 the capability does not exist any more; 25006, 55P03, 53400 as of gov_ingest;
     40001 under REPEATABLE READ and SERIALIZABLE: retry$$;

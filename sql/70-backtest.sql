@@ -382,13 +382,19 @@ as $$
 declare
     owner constant text := $1;
     missing constant text := case when $3 is null then 'from_time' when $4 is null then 'to_time' end;
-    -- An item of an array that has a type is a default.
+    -- An object of an array that has a type is a default.
     proposed_defaults constant jsonb := case jsonb_typeof($2)
-        when 'array' then jsonb_path_query_array($2, '$[*] ? (exists(@.typeId))')
+        when 'array' then (
+            select coalesce(jsonb_agg(i.item order by i.n), '[]')
+            from jsonb_array_elements($2) with ordinality i (item, n)
+            where jsonb_typeof(i.item) = 'object' and i.item ? 'typeId')
         when 'object' then $2 -> 'defaults'
     end;
     proposed_assignments constant jsonb := case jsonb_typeof($2)
-        when 'array' then jsonb_path_query_array($2, '$[*] ? (!exists(@.typeId))')
+        when 'array' then (
+            select coalesce(jsonb_agg(i.item order by i.n), '[]')
+            from jsonb_array_elements($2) with ordinality i (item, n)
+            where jsonb_typeof(i.item) <> 'object' or not i.item ? 'typeId')
         when 'object' then $2 - 'defaults'
         else $2
     end;

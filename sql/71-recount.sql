@@ -23,11 +23,11 @@ as 'MODULE_PATHNAME', 'gov_recount_1_1';
 comment on function @extschema@.gov_recount(uuid, timestamptz, text) is
 $$Counts a budget again from the ledger, by its present cadence, anchor and time zone: its windows from a time on, and the present one. What it
 had counted in them before is replaced; earlier windows stay. Open holds stay held against the budgets that they were made on, and no
-alert is raised before the next use. An assignment that went on with the count of a default has a count of its own then, and the default
-begins at 0 when it is deleted. Calls of the owner go on while the ledger is read; then those that charge a budget wait, for the rest of
-it, and to the end of the transaction. It waits itself for open transactions that have used the owner; lock_timeout applies.
+alert is raised before the next use. A budget by a default is counted again as an assignment is; where an assignment goes on with the
+count of a default, what was counted again goes on under both. Calls of the owner go on while the ledger is read; then those that charge a
+budget wait, for the rest of it, and to the end of the transaction. It waits itself for open transactions that have used the owner; lock_timeout applies.
 
-assignment_id: of gov_assignments, not of a budget by a default; since: counts what occurred from then on; null: from the first event on, or where retention has deleted
+assignment_id: of gov_used_assignments: an assignment, or a budget by a default that was used (an amount of 0 is a use); since: counts what occurred from then on; null: from the first event on, or where retention has deleted
     events, from the first window of which it has deleted none; by: recorded counts what was recorded for the budget's entity and
     scope, as the tree was then; tree also what any entity that is now below it, or below those of the scope, has used
 result: window_start, window_end: the present window, null for a budget that never resets; usage: what is used in it; former_usage:
@@ -46,7 +46,7 @@ parallel safe
 as 'MODULE_PATHNAME', 'gov_recount_window_start_1_1';
 
 comment on function @extschema@._gov_recount_window_start(text, timestamptz, text, timestamptz) is
-    'internal: the start of the window that gov_recount counts a time in, by the rule of a row of gov_recounts';
+    'internal: the start of the window that gov_recount counts a time in, by the rule of a row of gov_recounts (22023 for a rule that none can have)';
 
 create function @extschema@._gov_recounted
 (
@@ -71,7 +71,7 @@ parallel unsafe
 as 'MODULE_PATHNAME', 'gov_recounted_1_1';
 
 comment on function @extschema@._gov_recounted(text, text, timestamptz, bigint, text, timestamptz, text, text[], int[], int) is
-    'internal: what a row of gov_recounts comes to by the ledger, per window, for gov_verify; refuses an owner that the session may not see (42501)';
+    'internal: what a row of gov_recounts comes to by the ledger, per window, for gov_verify; refuses an owner that the session may not see (42501), and a rule that no row can have (22023)';
 
 create function @extschema@._gov_raise_barrier(owner_id text)
 returns void

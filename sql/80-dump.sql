@@ -13,6 +13,7 @@ select pg_extension_config_dump('@extschema@.gov_assignments', '');
 select pg_extension_config_dump('@extschema@.gov_default_assignments', '');
 select pg_extension_config_dump('@extschema@.gov_boosts', '');
 select pg_extension_config_dump('@extschema@.gov_increase_requests', '');
+select pg_extension_config_dump('@extschema@.gov_prices', '');
 select pg_extension_config_dump('@extschema@.gov_events', '');
 select pg_extension_config_dump('@extschema@.gov_usage', '');
 select pg_extension_config_dump('@extschema@.gov_recounts', '');

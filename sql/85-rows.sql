@@ -14,6 +14,7 @@ alter table @extschema@.gov_assignments enable row level security;
 alter table @extschema@.gov_default_assignments enable row level security;
 alter table @extschema@.gov_boosts enable row level security;
 alter table @extschema@.gov_increase_requests enable row level security;
+alter table @extschema@.gov_prices enable row level security;
 alter table @extschema@.gov_events enable row level security;
 alter table @extschema@.gov_usage enable row level security;
 alter table @extschema@.gov_recounts enable row level security;
@@ -39,7 +40,9 @@ create policy gov_default_counts_select on @extschema@.gov_default_counts for se
 create policy gov_reservations_select on @extschema@.gov_reservations for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_alerts_select on @extschema@.gov_alerts for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_changes_select on @extschema@.gov_changes for select using (@extschema@.gov_owner_visible(owner_id));
-create policy gov_limit_history_select on @extschema@.gov_limit_history for select using (@extschema@.gov_owner_visible(owner_id));
+-- As of the defaults, below.
+create policy gov_limit_history_select on @extschema@.gov_limit_history for select
+    using (@extschema@.gov_owner_visible(nullif(owner_id, '')) or owner_id = '' and @extschema@.gov_pinned_owner() is not null);
 create policy gov_forgotten_select on @extschema@.gov_forgotten for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_denials_select on @extschema@.gov_denials for select using (@extschema@.gov_owner_visible(owner_id));
 
@@ -100,6 +103,13 @@ create policy gov_alert_policies_select on @extschema@.gov_alert_policies for se
 create policy gov_alert_policies_insert on @extschema@.gov_alert_policies for insert with check (@extschema@.gov_owner_changeable(owner_id));
 create policy gov_alert_policies_update on @extschema@.gov_alert_policies for update using (@extschema@.gov_owner_changeable(owner_id));
 create policy gov_alert_policies_delete on @extschema@.gov_alert_policies for delete using (@extschema@.gov_owner_changeable(owner_id));
+
+create policy gov_prices_select on @extschema@.gov_prices for select
+    using (@extschema@.gov_owner_visible(owner_id) or owner_id is null and @extschema@.gov_pinned_owner() is not null);
+
+create policy gov_prices_insert on @extschema@.gov_prices for insert with check (@extschema@.gov_owner_changeable(owner_id));
+create policy gov_prices_update on @extschema@.gov_prices for update using (@extschema@.gov_owner_changeable(owner_id));
+create policy gov_prices_delete on @extschema@.gov_prices for delete using (@extschema@.gov_owner_changeable(owner_id));
 
 create policy gov_default_assignments_select on @extschema@.gov_default_assignments for select
     using (@extschema@.gov_owner_visible(owner_id) or owner_id is null and @extschema@.gov_pinned_owner() is not null);

@@ -372,6 +372,7 @@ gov_drop_cache_1_0(PG_FUNCTION_ARGS)
 	{
 		pg_atomic_fetch_add_u64(gov_shmem_generation(MyDatabaseId), 1);
 		pg_atomic_fetch_add_u64(gov_shmem_type_generation(MyDatabaseId), 1);
+		pg_atomic_fetch_add_u64(gov_shmem_price_generation(MyDatabaseId), 1);
 		gov_node_evict_everything();
 		gov_tail_lose_all();
 	}

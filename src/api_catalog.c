@@ -8,6 +8,10 @@
  *		The other catalog functions are in sql/45-types.sql and the two after it.
  *
  * CONCURRENCY
+ *		Before anything is locked, those are waited for who have a row of the
+ *		catalog open (await.c): the rollup, and calls that create entities, go on
+ *		meanwhile.
+ *
  *		First comes the lock that keeps rounds of the rollup away (rollup.c): a
  *		round that runs has committed by then, and none starts before we have.  So
  *		no round puts usage back, or waits for a row of ours.  The owner's lock on
@@ -42,6 +46,7 @@
 #include "base/spi.h"
 #include "cache/changes.h"
 #include "cache/denials.h"
+#include "rules/await.h"
 #include "rules/hierarchy.h"
 #include "rules/history_row.h"
 
@@ -54,6 +59,12 @@ PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
 		.argtypes = {TEXTOID} \
 	}
 #define DELETE_FROM(table) DELETE_FROM_WHERE(table, "")
+
+/* Who has one of these open is waited for before anything is locked. */
+static GovAwaited awaited[] = {
+	GOV_AWAITED("gov_assignments", "v.owner_id = $1", false),
+	GOV_AWAITED("gov_entities", "v.owner_id = $1", false)
+};
 
 static GovQuery delete_assignments_query = DELETE_FROM("gov_assignments");
 
@@ -89,6 +100,7 @@ static GovQuery delete_1_1_queries[] = {
 	DELETE_FROM("gov_default_counts"),
 	DELETE_FROM("gov_boosts"),
 	DELETE_FROM("gov_increase_requests"),
+	DELETE_FROM("gov_prices"),
 	DELETE_FROM("gov_changes"),
 	DELETE_FROM("gov_limit_history"),
 	DELETE_FROM("gov_denials"),
@@ -135,6 +147,7 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 	gov_owner_require(TextDatumGetCString(args[0]));
 	PreventCommandIfReadOnly("gov_delete_owner()");
 
+	gov_await_rows(awaited, lengthof(awaited), args, lengthof(args));
 	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
 	gov_changes_note_deleted(VARDATA_ANY(DatumGetTextPP(args[0])),
 							 VARSIZE_ANY_EXHDR(DatumGetTextPP(args[0])));

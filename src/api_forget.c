@@ -12,6 +12,12 @@
  *		events of the id are up to the last id drawn, and what is recorded under
  *		it after that is another's.  The budgets' counters come to another node,
  *		for which they are read anew (rules/invalidate.c).
+ *
+ *		Whoever has a row of the catalog open that is to be renamed, has placed
+ *		entities or has used the owner, is waited for before, while calls go on.
+ *		When calls are kept out it is seen whether somebody came in between; then
+ *		they are let in, and the waiting begins again.
+ *
  *		The transaction itself calls for the owner no more, because its private
  *		view takes these budgets for new ones.
  *
@@ -29,9 +35,11 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "base/attempt.h"
 #include "base/catalog.h"
 #include "base/clock.h"
 #include "base/errors.h"
+#include "base/fault.h"
 #include "base/owner.h"
 #include "base/spi.h"
 #include "base/worker_slots.h"
@@ -47,6 +55,8 @@
 #include "rules/rename.h"
 
 PG_FUNCTION_INFO_V1(gov_forget_entity_1_1);
+
+#define GOV_AWAITED_AT_MOST	20	/* times, before calls wait, too */
 
 static GovQuery leave_query = {
 	.sql =
@@ -117,6 +127,59 @@ log_forgetting(const GovRename *rename)
 	gov_history_row_end(&rows);
 }
 
+/* Calls are to be kept out, and nobody waited for meanwhile. */
+typedef struct GovKeepingOut
+{
+	const GovRename *rename;
+	const GovOwnerKey *key;
+	bool		waits;			/* for whoever comes in between */
+	bool		is_done;
+} GovKeepingOut;
+
+/* Keep calls out; raises an error, to let them in again, if somebody is in the way. */
+static void
+keep_calls_out(void *arg)
+{
+	GovKeepingOut *keeping = arg;
+
+	gov_barrier_raise(keeping->key);
+	if (keeping->waits)
+		gov_hierarchy_lock(keeping->rename->owner, ExclusiveLock);
+	else if (!gov_hierarchy_lock_free(keeping->rename->owner) || gov_rename_is_taken(keeping->rename))
+	{
+		keeping->is_done = false;
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("somebody has changed what is to be renamed")));
+	}
+	keeping->is_done = true;
+}
+
+/*
+ * Wait for those who are in the way, and then keep calls out, to the end of the
+ * transaction.
+ */
+static void
+await_and_keep_calls_out(const GovRename *rename, const GovOwnerKey *key)
+{
+	GovKeepingOut keeping = {.rename = rename, .key = key};
+
+	for (int i = 0; !keeping.is_done; i++)
+	{
+		ErrorData  *error;
+
+		gov_rename_await(rename);
+		gov_hierarchy_await(rename->owner);
+		gov_barrier_await_calls(key);
+		GOV_FAULT(GOV_FAULT_WAIT);
+		keeping.waits = i >= GOV_AWAITED_AT_MOST;
+		keeping.is_done = true;
+		error = gov_attempt(keep_calls_out, &keeping);
+		if (error != NULL && keeping.is_done)
+			ReThrowError(error);
+	}
+}
+
 /* Do at once what is done at once, and leave the rest to the worker. */
 static void
 forget_entity(GovRename *rename)
@@ -125,7 +188,6 @@ forget_entity(GovRename *rename)
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
-	gov_hierarchy_lock(rename->owner, ExclusiveLock);
 	refuse_taken(rename);
 	rename->attribution_keys = gov_rename_attribution_keys(rename->owner, rename->id);
 	gov_rename_entity(rename);
@@ -163,7 +225,9 @@ gov_forget_entity_1_1(PG_FUNCTION_ARGS)
 	gov_write_begin("gov_forget_entity()");
 	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
 	LockRelationOid(gov_catalog()->forgotten, RowExclusiveLock);	/* first, as in recount.c */
-	gov_barrier_raise(&key);
+	gov_rename_lock_tables();
+	gov_barrier_require_unused(&key);
+	await_and_keep_calls_out(&rename, &key);
 	forget_entity(&rename);
 	gov_changes_note_renamed();
 	note_counts_move(owner);

@@ -66,7 +66,7 @@ gov_settle_1_0(PG_FUNCTION_ARGS)
 	Datum		values[2] = {
 		Int64GetDatum(recorded.event_id), BoolGetDatum(recorded.is_duplicate)
 	};
-	bool		nulls[2] = {false, false};
+	bool		nulls[2] = {recorded.event_id == 0, false};
 
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }

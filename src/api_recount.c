@@ -120,6 +120,30 @@ gov_recount_1_1(PG_FUNCTION_ARGS)
 	return gov_answer_row(fcinfo, &type, values, nulls);
 }
 
+/*
+ * The rule that three arguments make, from one on: the columns of a row of
+ * gov_recounts, or what somebody has written in their place.
+ */
+static void
+rule_arguments(FunctionCallInfo fcinfo, int first, GovRecountRule *rule)
+{
+	Datum		cadence = PG_ARGISNULL(first) ? (Datum) 0 : PG_GETARG_DATUM(first);
+	Datum		anchor = PG_ARGISNULL(first + 1) ? (Datum) 0 : PG_GETARG_DATUM(first + 1);
+	GovCadence	parsed;
+
+	if (cadence != (Datum) 0 && !gov_cadence_parse(TextDatumGetCString(cadence), &parsed))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"cadence\" is malformed: \"%s\"", gov_error_shown(TextDatumGetCString(cadence))),
+				 errhint("Write one ISO 8601 duration of one unit, such as P1M.")));
+	if (!PG_ARGISNULL(first + 1) && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(anchor)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"anchor_at\" must be a finite time"),
+				 errhint("Write null for the calendar.")));
+	gov_recount_rule(rule, cadence, !PG_ARGISNULL(first + 1), anchor, PG_GETARG_DATUM(first + 2));
+}
+
 /* The start of the window that a recount by a rule counts a time in. */
 Datum
 gov_recount_window_start_1_1(PG_FUNCTION_ARGS)
@@ -128,9 +152,7 @@ gov_recount_window_start_1_1(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(2) || PG_ARGISNULL(3))
 		PG_RETURN_NULL();
-	gov_recount_rule(&rule, PG_ARGISNULL(0) ? (Datum) 0 : PG_GETARG_DATUM(0),
-					 !PG_ARGISNULL(1), PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1),
-					 PG_GETARG_DATUM(2));
+	rule_arguments(fcinfo, 0, &rule);
 	PG_RETURN_TIMESTAMPTZ(gov_recount_window(&rule, PG_GETARG_TIMESTAMPTZ(3)).start);
 }
 
@@ -201,10 +223,8 @@ gov_recounted_1_1(PG_FUNCTION_ARGS)
 	range.owner = text_to_cstring(PG_GETARG_TEXT_PP(ARG_OWNER));
 	range.owner_length = strlen(range.owner);
 	gov_owner_require(range.owner);
+	rule_arguments(fcinfo, ARG_CADENCE, &rule);
 	InitMaterializedSRF(fcinfo, 0);
-	gov_recount_rule(&rule, PG_ARGISNULL(ARG_CADENCE) ? (Datum) 0 : PG_GETARG_DATUM(ARG_CADENCE),
-					 !PG_ARGISNULL(ARG_ANCHOR), PG_GETARG_DATUM(ARG_ANCHOR),
-					 PG_GETARG_DATUM(ARG_TIMEZONE));
 	sum = gov_recount_sum_begin(&rule, PG_GETARG_TEXT_PP(ARG_CAPABILITY),
 								PG_GETARG_TIMESTAMPTZ(ARG_SINCE));
 	add_members(fcinfo, sum);

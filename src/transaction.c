@@ -32,6 +32,7 @@
 #include "cache/own_counts.h"
 #include "cache/own_nodes.h"
 #include "cache/pending.h"
+#include "cache/prices.h"
 #include "cache/private_view.h"
 #include "cache/reset.h"
 #include "cache/tail.h"
@@ -47,6 +48,7 @@ forget_private(void)
 	gov_private_drop();
 	gov_own_nodes_end();
 	gov_types_forget_own_changes();
+	gov_prices_forget_own_changes();
 }
 
 static void
@@ -70,6 +72,7 @@ at_transaction_end(XactEvent event, void *arg)
 			gov_alert_before_commit();
 			gov_notify_before_commit();
 			gov_own_announce();
+			gov_changes_before_commit();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			refuse_prepare();

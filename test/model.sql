@@ -100,7 +100,8 @@ begin
         select c.owner_id, c.table_name, k.key, c.action, model.said(c.old, c.new, k.names) as old, model.said(c.new, c.old, k.names) as new
         from model.changed as c
         cross join lateral (
-            select case c.table_name
+            select case c.table_name || case when c.action = 'RECOUNT' then ' ' else '' end
+                when 'gov_default_assignments ' then '{id,assignment_id,entity_id,capability_id,scope_entity_ids,name}'
                 when 'gov_entities' then '{id}'
                 when 'gov_alert_policies' then '{owner_id}'
                 when 'gov_default_assignments' then '{id,type_id,capability_id,scope_type_ids,name}'
@@ -368,7 +369,7 @@ end
 $$;
 
 -- A budget is counted again.
-create function model.recount(owner text, budget gov_assignments, by text, ago interval) returns void
+create function model.recount(owner text, budget gov_used_assignments, by text, ago interval) returns void
 language plpgsql
 as $$
 declare
@@ -381,11 +382,12 @@ begin
     select * into given from gov_recount(budget.id, since, by);
     perform set_config('model.recounts', 'no', true);
     insert into model.changed (owner_id, table_name, action, new, at)
-    select owner, 'gov_assignments', 'RECOUNT', jsonb_build_object('by', by, 'since', since) || (
+    select owner, case budget.source when 'own' then 'gov_assignments' else 'gov_default_assignments' end, 'RECOUNT', jsonb_build_object('by', by, 'since', since) || (
             select jsonb_object_agg(i.key, i.value)
             from jsonb_each(to_jsonb(budget)) as i
-            where i.key in ('id', 'entity_id', 'capability_id', 'scope_entity_ids', 'name')), oracle.now();
-    select a.counter_id into drawn from gov_assignments as a where a.id = budget.id;
+            where i.key in ('id', 'entity_id', 'capability_id', 'scope_entity_ids', 'name'))
+        || case budget.source when 'own' then '{}' else jsonb_build_object('id', budget.default_id, 'assignment_id', budget.id) end, oracle.now();
+    select a.counter_id into drawn from gov_used_assignments as a where a.id = budget.id;
     insert into oracle.recounts
     values (
         drawn, owner, budget.capability_id,

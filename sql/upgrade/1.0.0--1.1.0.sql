@@ -116,6 +116,8 @@ alter table @extschema@.gov_capabilities
     drop constraint gov_capabilities_id_check,
     drop constraint gov_capabilities_display_name_check,
     drop constraint gov_capabilities_unit_check,
+    drop constraint gov_capabilities_kind_check,
+    add constraint gov_capabilities_kind_check check (kind in ('feature', 'credit', 'concurrency')),
     add constraint gov_capabilities_id_check check (length(id) between 1 and 255 and id !~ '[\u0001-\u001f\u007f]'),
     add constraint gov_capabilities_display_name_check check (length(display_name) between 1 and 255 and display_name !~ '[\u0001-\u001f\u007f]'),
     add constraint gov_capabilities_unit_check check (length(unit) between 1 and 255 and unit !~ '[\u0001-\u001f\u007f]');
@@ -148,6 +150,8 @@ alter table @extschema@.gov_alert_policies
 
 comment on constraint gov_entity_types_id_check on @extschema@.gov_entity_types is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_entity_types_name_check on @extschema@.gov_entity_types is 'A display name is 1 to 255 characters without control characters.';
+comment on column @extschema@.gov_capabilities.kind is 'feature or credit, which are used up; or concurrency (since 1.1.0), which counts what is under way: a hold takes it, and its end gives it back. To and from concurrency it does not change while there are budgets for it';
+comment on constraint gov_capabilities_kind_check on @extschema@.gov_capabilities is 'The kind of a capability is "feature", "credit" or "concurrency".';
 comment on constraint gov_capabilities_id_check on @extschema@.gov_capabilities is 'An id is 1 to 255 characters without control characters.';
 comment on constraint gov_capabilities_display_name_check on @extschema@.gov_capabilities is 'A display name is 1 to 255 characters without control characters.';
 comment on constraint gov_capabilities_unit_check on @extschema@.gov_capabilities is 'A unit is 1 to 255 characters without control characters.';
@@ -453,6 +457,63 @@ comment on constraint gov_increase_requests_reason_check on @extschema@.gov_incr
 comment on constraint gov_increase_requests_note_check on @extschema@.gov_increase_requests is 'The note of an answer has 1 to 1000 characters.';
 comment on constraint gov_increase_requests_state_check on @extschema@.gov_increase_requests is 'A request is "open", "approved", "declined" or "withdrawn".';
 
+-- What quantities cost.
+create table @extschema@.gov_prices
+(
+    id uuid not null default gen_random_uuid(),
+    owner_id text collate "C",
+    capability_id text collate "C" not null,
+    quantity text collate "C" not null,
+    match jsonb not null default '{}',
+    price numeric not null,
+    per bigint not null default 1,
+    valid_from timestamptz not null default now(),
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint gov_prices_pkey primary key (id),
+    constraint gov_prices_key unique nulls not distinct (owner_id, capability_id, quantity, match, valid_from),
+    constraint gov_prices_capability_id_fkey
+        foreign key (capability_id) references @extschema@.gov_capabilities (id),
+    constraint gov_prices_owner_id_check
+        check (length(owner_id) between 1 and 255 and owner_id !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_prices_capability_id_check
+        check (length(capability_id) between 1 and 255 and capability_id !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_prices_quantity_check
+        check (length(quantity) between 1 and 255 and quantity !~ '[\u0001-\u001f\u007f]'),
+    constraint gov_prices_match_check
+        check (jsonb_typeof(match) = 'object'
+            and length(match::text) <= 1000
+            and not jsonb_path_exists(match, 'strict $.* ? (@.type() != "string")')),
+    constraint gov_prices_price_check
+        check (price >= 0 and price < 1000000000000000000 and scale(price) <= 18),
+    constraint gov_prices_per_check
+        check (per >= 1),
+    constraint gov_prices_valid_from_check
+        check (isfinite(valid_from))
+)
+using heap;
+
+comment on table @extschema@.gov_prices is 'what quantities cost; a row goes on until a later one for the same takes its place (since 1.1.0)';
+comment on column @extschema@.gov_prices.id is 'its id, drawn where it is not given';
+comment on column @extschema@.gov_prices.owner_id is 'one of the vendor''s customers; null = everybody. One''s own go before everybody''s';
+comment on column @extschema@.gov_prices.capability_id is 'the capability that is charged, such as ai-dollars';
+comment on column @extschema@.gov_prices.quantity is 'the name of what is priced, such as input, output or cached; 1 to 255 characters without control characters';
+comment on column @extschema@.gov_prices.match is 'the dimensions that a call must have, such as {"model": "large"}; {} = any call. Of several that match, that with most keys counts, then the first by its bytes. Stored with strings as values';
+comment on column @extschema@.gov_prices.price is 'in the capability''s unit, for as many of the quantity as per says; 0 = free';
+comment on column @extschema@.gov_prices.per is 'of how many the price is, such as 1000000';
+comment on column @extschema@.gov_prices.valid_from is 'from when on; of rows for the same the latest counts that is not after the time of the use';
+comment on column @extschema@.gov_prices.created_at is 'when the row was made';
+comment on column @extschema@.gov_prices.updated_at is 'when a value of the row last changed';
+comment on constraint gov_prices_capability_id_fkey on @extschema@.gov_prices is 'A price is for a capability that exists; gov_upsert_capabilities() creates one.';
+comment on constraint gov_prices_owner_id_check on @extschema@.gov_prices is 'An owner is 1 to 255 characters without control characters.';
+comment on constraint gov_prices_capability_id_check on @extschema@.gov_prices is 'An id is 1 to 255 characters without control characters.';
+comment on constraint gov_prices_quantity_check on @extschema@.gov_prices is 'The name of a quantity is 1 to 255 characters without control characters.';
+comment on constraint gov_prices_match_check on @extschema@.gov_prices is 'What a price matches is a flat object of dimensions, at most 1000 characters long.';
+comment on constraint gov_prices_price_check on @extschema@.gov_prices is 'A price is a number of 0 or more with at most 18 digits before the point and 18 after it.';
+comment on constraint gov_prices_per_check on @extschema@.gov_prices is 'A price is per 1 or more.';
+comment on constraint gov_prices_valid_from_check on @extschema@.gov_prices is 'A price is valid from a finite time on.';
+
 -- Budgets that every entity of a type has.
 create table @extschema@.gov_default_assignments
 (
@@ -583,6 +644,11 @@ create index gov_default_counts_assignment_idx on @extschema@.gov_default_counts
 
 create index gov_default_counts_counter_idx on @extschema@.gov_default_counts (counter_id);
 
+-- Those whose scope names an entity, which the entity's deletion looks for; as of gov_assignments.
+create index gov_default_counts_scope_idx on @extschema@.gov_default_counts using gin ((owner_id || scope_entity_ids))
+    with (fastupdate = off)
+    where scope_entity_ids <> '{}';
+
 -- Which defaults, as they were at some time, have rows.
 create index gov_default_counts_default_idx on @extschema@.gov_default_counts (default_id, seed);
 
@@ -601,8 +667,8 @@ comment on column @extschema@.gov_default_counts.anchor is 'what the default''s 
 comment on column @extschema@.gov_default_counts.anchor_at is 'where its windows are counted from; null = the calendar';
 comment on column @extschema@.gov_default_counts.salt is 'how often such a budget of such an entity was retired before';
 comment on column @extschema@.gov_default_counts.assignment_id is 'the id of the budget, made of all that but the seed';
-comment on column @extschema@.gov_default_counts.counter_id is 'its counter, made of all that; below 0';
-comment on column @extschema@.gov_default_counts.retired is 'true: its entity was deleted, or its count given up; the budget is another one by now';
+comment on column @extschema@.gov_default_counts.counter_id is 'its counter, made of all that, or drawn by gov_recount(); below 0';
+comment on column @extschema@.gov_default_counts.retired is 'true: its entity was deleted, or one of its scope, or its count given up; the budget is another one by now';
 comment on column @extschema@.gov_default_counts.is_new is 'true: the worker has not looked for other rows of the same budget yet';
 comment on column @extschema@.gov_default_counts.created_at is 'when the row was made';
 
@@ -787,9 +853,9 @@ create table @extschema@.gov_limit_history
 )
 using heap;
 
-comment on table @extschema@.gov_limit_history is 'the limits that budgets have had; gov_limit_at() reads it (since 1.1.0)';
-comment on column @extschema@.gov_limit_history.owner_id is 'one of the vendor''s customers';
-comment on column @extschema@.gov_limit_history.assignment_id is 'the budget';
+comment on table @extschema@.gov_limit_history is 'the limits that budgets and defaults have had; gov_limit_at() reads it (since 1.1.0)';
+comment on column @extschema@.gov_limit_history.owner_id is 'one of the vendor''s customers; empty for a default of everybody''s';
+comment on column @extschema@.gov_limit_history.assignment_id is 'the budget, or the default';
 comment on column @extschema@.gov_limit_history.replaced_at is 'when another limit took its place, by the clock of the engine';
 comment on column @extschema@.gov_limit_history.usage_limit is 'the limit from the earlier row, or from when the budget was made, up to that time; null = no limit';
 comment on column @extschema@.gov_limit_history.is_known is 'false: up to that time the limit was not recorded, and usage_limit says nothing';

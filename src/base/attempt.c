@@ -3,8 +3,8 @@
  *		Runs something in a subtransaction that may fail.
  *
  * FAILURE
- *		An error of the body undoes what it did and is returned, for the caller
- *		to judge, or to raise again with ReThrowError().
+ *		An error of the body undoes what it did.  gov_attempt() returns it, for
+ *		the caller to judge, or to raise again with ReThrowError().
  */
 #include "postgres.h"
 
@@ -46,4 +46,32 @@ gov_attempt(void (*body) (void *arg), void *arg)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = resources;
 	return error;
+}
+
+/*
+ * Run the body in a subtransaction, and undo what it did: the locks that it took on
+ * rows are given back.
+ */
+void
+gov_attempt_undone(void (*body) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner resources = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		body(arg);
+	}
+	PG_CATCH();
+	{
+		RollbackAndReleaseCurrentSubTransaction();
+		CurrentResourceOwner = resources;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = resources;
 }

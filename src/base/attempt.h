@@ -8,5 +8,6 @@
 #include "postgres.h"
 
 extern ErrorData *gov_attempt(void (*body) (void *arg), void *arg);
+extern void gov_attempt_undone(void (*body) (void *arg), void *arg);
 
 #endif							/* GOV_ATTEMPT_H */

@@ -68,6 +68,7 @@ static const GovKnownRelation known[] = {
 	RELATION(boosts, "gov_boosts"),
 	INDEX(boosts_budget, "gov_boosts_budget_idx", boosts),
 	RELATION(increase_requests, "gov_increase_requests"),
+	RELATION(prices, "gov_prices"),
 	RELATION(counter_seq, "gov_counter_seq"),
 	RELATION(events, "gov_events"),
 	REQUIRED_INDEX(events_key, "gov_events_key", events),

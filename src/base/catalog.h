@@ -43,6 +43,7 @@ typedef struct GovCatalog
 	Oid			boosts;			/* invalid in an older extension */
 	Oid			boosts_budget;	/* index on (owner_id, entity_id, valid_until) */
 	Oid			increase_requests;	/* invalid in an older extension */
+	Oid			prices;			/* invalid in an older extension */
 	Oid			counter_seq;
 	Oid			assignments_strict; /* index of strict ones on (owner_id,
 									 * entity_id) */

@@ -164,6 +164,8 @@ init_shared(void)
 	{
 		pg_atomic_init_u64(&gov_shared->generations[i], 1);
 		pg_atomic_init_u64(&gov_shared->type_generations[i], 1);
+		pg_atomic_init_u64(&gov_shared->price_generations[i], 1);
+		pg_atomic_init_u64(&gov_shared->price_commits[i], 0);
 		pg_atomic_init_u64(&gov_shared->merged_until[i], (uint64) DT_NOBEGIN);
 		SpinLockInit(&gov_shared->tails[i].lock);
 	}
@@ -293,6 +295,20 @@ pg_atomic_uint64 *
 gov_shmem_type_generation(Oid database)
 {
 	return &gov_shared->type_generations[generation_slot(database)];
+}
+
+/* The number of changes to prices. */
+pg_atomic_uint64 *
+gov_shmem_price_generation(Oid database)
+{
+	return &gov_shared->price_generations[generation_slot(database)];
+}
+
+/* The number of transactions that are committing such changes. */
+pg_atomic_uint64 *
+gov_shmem_price_commits(Oid database)
+{
+	return &gov_shared->price_commits[generation_slot(database)];
 }
 
 /* The latest end of the windows that were merged since the server started. */

@@ -196,6 +196,8 @@ typedef struct GovShared
 	/* by hash of the database */
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
 	pg_atomic_uint64 type_generations[GOV_GENERATIONS];
+	pg_atomic_uint64 price_generations[GOV_GENERATIONS];
+	pg_atomic_uint64 price_commits[GOV_GENERATIONS];	/* under way */
 	pg_atomic_uint64 merged_until[GOV_GENERATIONS]; /* TimestampTz;
 													 * load_usage.c */
 	GovSharedTail tails[GOV_GENERATIONS];
@@ -219,6 +221,8 @@ extern uint32 gov_shmem_take_segment(void);
 extern void gov_shmem_give_segment(uint32 number);
 extern pg_atomic_uint64 *gov_shmem_generation(Oid database);
 extern pg_atomic_uint64 *gov_shmem_type_generation(Oid database);
+extern pg_atomic_uint64 *gov_shmem_price_generation(Oid database);
+extern pg_atomic_uint64 *gov_shmem_price_commits(Oid database);
 extern pg_atomic_uint64 *gov_shmem_merged_until(Oid database);
 
 static inline GovSharedStripe *

@@ -5,10 +5,18 @@
  * PURPOSE
  *		The one place that uses SPI and switches the user.  Between
  *		gov_spi_begin() and gov_spi_end() statements run as the owner of the
- *		extension, as a security-restricted operation, with a search path on
- *		which nobody else can put an operator; so a caller needs EXECUTE on our
- *		functions and no right on our tables.  Row-level security does not apply
- *		to the owner: which rows a call may touch is judged before (owner.c).
+ *		extension, with a search path on which nobody else can put an operator;
+ *		so a caller needs EXECUTE on our functions and no right on our tables.
+ *		Row-level security does not apply to the owner: which rows a call may
+ *		touch is judged before (owner.c).
+ *
+ *		Users may have foreign keys and triggers on our tables.  Their deferred
+ *		ones wait for the commit as after any statement, which a
+ *		security-restricted operation would refuse.  It would keep nothing else
+ *		from them: they run as whoever writes, so who may make them is trusted by
+ *		all who do.  Two scopes are restricted all the same: on a user's table,
+ *		whose indexes call functions of his, and where the transaction has
+ *		fired its deferred triggers already.
  *
  * SNAPSHOTS
  *		The caller pushes the snapshot that its SELECTs see and pops it; it
@@ -127,8 +135,7 @@ begin_as(GovSpi *spi, Oid role, int sec_context)
 	enter_level(false);
 	GetUserIdAndSecContext(&spi->user, &spi->sec_context);
 	SetUserIdAndSecContext(role,
-						   spi->sec_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION | sec_context);
+						   spi->sec_context | SECURITY_LOCAL_USERID_CHANGE | sec_context);
 	spi->guc_level = NewGUCNestLevel();
 	RestrictSearchPath();
 	forbid_scans();
@@ -143,6 +150,16 @@ void
 gov_spi_begin(GovSpi *spi)
 {
 	begin_as(spi, gov_catalog()->owner, 0);
+}
+
+/*
+ * Begin the last statements of a transaction, which is about to commit: a trigger
+ * that they would defer would never fire, so that is refused.
+ */
+void
+gov_spi_begin_before_commit(GovSpi *spi)
+{
+	begin_as(spi, gov_catalog()->owner, SECURITY_RESTRICTED_OPERATION);
 }
 
 /*
@@ -161,7 +178,7 @@ gov_spi_begin_as_owner_of(GovSpi *spi, Oid table)
 				 errmsg("table with OID %u does not exist", table)));
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
-	begin_as(spi, owner, SECURITY_NOFORCE_RLS);
+	begin_as(spi, owner, SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
 }
 
 void

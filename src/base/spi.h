@@ -50,6 +50,7 @@ extern void gov_spi_enter_row(void);
 extern void gov_spi_leave_row(void);
 extern bool gov_spi_is_writing_row(void);
 extern void gov_spi_begin(GovSpi *spi);
+extern void gov_spi_begin_before_commit(GovSpi *spi);
 extern void gov_spi_begin_as_owner_of(GovSpi *spi, Oid table);
 extern void gov_spi_end(GovSpi *spi);
 extern uint64 gov_spi_select(GovQuery *query, Datum *args, const char *nulls);

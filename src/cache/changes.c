@@ -74,6 +74,8 @@ static Oid	extension = InvalidOid;
 static bool everything = false;
 static bool has_truncated = false;
 static bool types = false;
+static bool prices = false;
+static bool is_committing_prices = false;	/* others are told that we do */
 static LocalTransactionId renamed_in = InvalidLocalTransactionId;
 static uint64 count = 0;		/* of notes, ever: private views compare it */
 
@@ -211,6 +213,13 @@ gov_changes_note_types(void)
 	types = true;
 }
 
+void
+gov_changes_note_prices(void)
+{
+	prepare_to_tell();
+	prices = true;
+}
+
 /* What the cache has of an owner goes at the commit: it is deleted, or its counters move. */
 void
 gov_changes_note_deleted(const char *owner, uint32 owner_length)
@@ -230,6 +239,7 @@ gov_changes_note_everything(void)
 	prepare_to_tell();
 	everything = true;
 	types = true;
+	prices = true;
 }
 
 /* A table was emptied, for this transaction under every snapshot; own_nodes.c. */
@@ -261,6 +271,12 @@ gov_changes_has_types(void)
 	return types;
 }
 
+bool
+gov_changes_has_prices(void)
+{
+	return prices;
+}
+
 /* This transaction has given an entity another id. */
 void
 gov_changes_note_renamed(void)
@@ -283,7 +299,7 @@ gov_changes_has_truncated(void)
 bool
 gov_changes_is_empty(void)
 {
-	return changed == NULL && deleted == NIL && !everything && !types;
+	return changed == NULL && deleted == NIL && !everything && !types && !prices;
 }
 
 uint64
@@ -363,6 +379,29 @@ forget_changes(void)
 	everything = false;
 	has_truncated = false;
 	types = false;
+	prices = false;
+}
+
+/*
+ * From here on others may see our prices; prices.c.  Nothing else has to be
+ * told before they can.
+ */
+void
+gov_changes_before_commit(void)
+{
+	if (!prices || !gov_shmem_is_available())
+		return;
+	pg_atomic_fetch_add_u64(gov_shmem_price_commits(MyDatabaseId), 1);
+	is_committing_prices = true;
+}
+
+/* Others see our prices, or never will. */
+static void
+end_commit_of_prices(void)
+{
+	if (is_committing_prices)
+		pg_atomic_fetch_sub_u64(gov_shmem_price_commits(MyDatabaseId), 1);
+	is_committing_prices = false;
 }
 
 void
@@ -372,11 +411,14 @@ gov_changes_commit(void)
 	{
 		if (types)
 			pg_atomic_fetch_add_u64(gov_shmem_type_generation(MyDatabaseId), 1);
+		if (prices)
+			pg_atomic_fetch_add_u64(gov_shmem_price_generation(MyDatabaseId), 1);
 		if (everything)
 			tell_everything();
 		else if (changed != NULL)
 			tell_one_by_one();
 	}
+	end_commit_of_prices();
 	forget_changes();
 }
 
@@ -384,5 +426,6 @@ void
 gov_changes_abort(void)
 {
 	deleted = NIL;
+	end_commit_of_prices();
 	forget_changes();
 }

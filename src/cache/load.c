@@ -384,14 +384,14 @@ gov_load_begin(GovLoad *load, const GovOwnerKey *key)
 
 /* What the node of an item says that is being loaded; see gov_node_claim_copy(). */
 const GovEntity *
-gov_load_former(const GovLoad *load, const GovLoaded *item)
+gov_load_former(const GovLoad *load, const GovLoaded *item, const bool **has_pins)
 {
 	int			number = item - load->items;
 
 	if (load->since == NULL)
 		return NULL;			/* a private load, or none */
 	Assert(number >= 0 && number < nclaims);
-	return gov_node_claim_copy(&claims[number]);
+	return gov_node_claim_copy(&claims[number], has_pins);
 }
 
 /* Claim, read and install what a load is about. */

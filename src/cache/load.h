@@ -8,6 +8,8 @@
 #include "base/spi.h"
 #include "cache/node_claim.h"
 
+#define GOV_BUDGETS_MAX		256 /* of one entity and capability */
+
 /* An id to load, and what the tables say about it. */
 typedef struct GovLoaded
 {
@@ -56,6 +58,7 @@ typedef bool (*GovLoadKnows) (const char *id, uint32 id_length);
 
 extern GovNodeStatus gov_load_shared(const GovOwnerKey *key, const GovLoaded *ids,
 									 int nids, const GovMet *met, const GovFreshness *since);
+pg_noreturn extern void gov_load_refuse_budgets(const char *entity, const char *capability);
 extern GovLoaded *gov_load_would_be(const GovOwnerKey *key, const GovWouldBe *of, const GovMet *met);
 extern void gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 							 const GovMet *met, bool has_own, TimestampTz now,

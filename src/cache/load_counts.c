@@ -281,7 +281,9 @@ read_recounted(GovLoad *load)
 		reading.count = 0;
 		for (uint32 b = 0; b < nbudgets; b++)
 		{
-			if (item->is_own[b] && gov_budget_inherited(item->entity, &item->entity->budgets[b]) == NULL)
+			if (item->is_own[b] &&
+				(gov_budget_inherited(item->entity, &item->entity->budgets[b]) == NULL ||
+				 gov_own_was_recounted(item->counters[b].id)))
 				reading.list[reading.count++] = (GovWanted) {&item->counters[b], &item->entity->budgets[b]};
 		}
 		gov_load_usage(&reading);

@@ -22,7 +22,9 @@
  * FAILURE
  *		An anchor that cannot be read, or that has no present window, is none: no
  *		call fails for what somebody has written into metadata.  54000 when a call
- *		meets a combination that would be one budget too many.
+ *		meets a combination that would be one budget too many; what others are
+ *		using first at that moment is counted when it is charged (combine.c in
+ *		gate).
  */
 #include "postgres.h"
 
@@ -40,7 +42,6 @@
 #include "pure/anchor.h"
 #include "pure/bytes.h"
 
-#define GOV_BUDGETS_MAX			256 /* of one entity and capability */
 #define GOV_ANCHOR_CREATED_AT	"created_at"
 #define GOV_EPOCH_DISTANCE_US \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
@@ -318,27 +319,32 @@ count_used(const GovEntityRows *rows, Datum capability)
 	return count;
 }
 
-static void
-check_count(const GovLoad *load, const GovEntityRows *rows, const GovDefault *from, Datum id, int nadded)
+/* Raise an error: there would be more than GOV_BUDGETS_MAX. */
+void
+gov_load_refuse_budgets(const char *entity, const char *capability)
 {
-	Datum		capability = from->values[GOV_DEFAULT_CAPABILITY_ID];
-
-	if (nadded == 0 || load->has_replaced || count_used(rows, capability) + nadded <= GOV_BUDGETS_MAX)
-		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("entity \"%s\" has too many budgets for capability \"%s\"",
-					gov_error_shown(TextDatumGetCString(id)),
-					gov_error_shown(TextDatumGetCString(capability))),
+					gov_error_shown(entity), gov_error_shown(capability)),
 			 errdetail("There may be at most %d, with those by defaults: one for each combination that its default with a scope has met.",
 					   GOV_BUDGETS_MAX),
 			 errhint("Let the default's scope_type_ids name types of which there are fewer.")));
 }
 
+static void
+check_count(const GovLoad *load, const GovEntityRows *rows, const GovDefault *from, Datum id, int nadded)
+{
+	Datum		capability = from->values[GOV_DEFAULT_CAPABILITY_ID];
+
+	if (nadded > 0 && !load->has_replaced && count_used(rows, capability) + nadded > GOV_BUDGETS_MAX)
+		gov_load_refuse_budgets(TextDatumGetCString(id), TextDatumGetCString(capability));
+}
+
 /* Add the budgets that an entity has by a default with a scope. */
 static void
 add_scoped(GovLoad *load, const GovDefaultTables *tables, GovEntityRows *rows, const GovDefault *from,
-		   const GovCountRows *counts, Datum id, const GovEntity *former)
+		   const GovCountRows *counts, Datum id, const GovEntity *former, const bool *has_pins)
 {
 	GovScopes	scopes = {0};
 	int			nadded = 0;
@@ -353,7 +359,7 @@ add_scoped(GovLoad *load, const GovDefaultTables *tables, GovEntityRows *rows, c
 			gov_uuid_is(&row->default_id, DatumGetUUIDP(from->values[GOV_DEFAULT_ID])))
 			gov_load_scopes_add(&scopes, row->scope);
 	}
-	gov_load_scopes_kept(former, from, &scopes);
+	gov_load_scopes_kept(former, has_pins, from, &scopes);
 	for (int i = 0; i < scopes.count; i++)
 	{
 		if (add_budget(load, tables, rows, from, counts, id, scopes.items[i]) && i < scopes.nmet)
@@ -375,6 +381,7 @@ gov_load_inherited(GovLoad *load, const GovDefaultTables *tables, const GovLoade
 {
 	Datum		no_scope = PointerGetDatum(construct_empty_array(TEXTOID));
 	const GovEntity *former = NULL;
+	const bool *has_pins = NULL;
 	GovCountRows counts;
 
 	rows->nown = rows->nbudgets;
@@ -395,7 +402,7 @@ gov_load_inherited(GovLoad *load, const GovDefaultTables *tables, const GovLoade
 			continue;
 		}
 		if (rows->ntemplates == 0)
-			former = gov_load_former(load, item);
-		add_scoped(load, tables, rows, from, &counts, id, former);
+			former = gov_load_former(load, item, &has_pins);
+		add_scoped(load, tables, rows, from, &counts, id, former, has_pins);
 	}
 }

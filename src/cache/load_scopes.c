@@ -11,8 +11,9 @@
  *		another call has met them, and may be charging them.
  *
  * BOUNDS
- *		Of the last kind GOV_SCOPES_KEPT at most: the others are made again when a
- *		call meets them.
+ *		Of the last kind GOV_SCOPES_KEPT at most, and those that somebody is
+ *		charging, which count as used (combine.c): the others are made again when
+ *		a call meets them.
  *
  * INVARIANTS
  *		A scope is sorted by bytes, and stands once in the list.
@@ -30,7 +31,6 @@
 
 #define GOV_SCOPES_AT_FIRST	8
 #define GOV_SCOPES_KEPT		64
-#define GOV_SCOPES_MAX		256 /* no entity may have more budgets */
 
 /* A combination in the making: an entity for each type. */
 typedef struct GovCombination
@@ -107,7 +107,7 @@ combine(GovCombination *combination, int type)
 		gov_load_scopes_add(combination->scopes, make_scope(combination->ids, type));
 		return;
 	}
-	for (int i = 0; i < combination->met->count && combination->scopes->count <= GOV_SCOPES_MAX; i++)
+	for (int i = 0; i < combination->met->count && combination->scopes->count <= GOV_BUDGETS_MAX; i++)
 	{
 		const GovMetEntity *entity = &combination->met->items[i];
 
@@ -134,18 +134,20 @@ gov_load_scopes_met(const GovLoad *load, const GovDefault *from, GovScopes *scop
 
 /* Add the scopes of the budgets by this default that the node has already. */
 void
-gov_load_scopes_kept(const GovEntity *former, const GovDefault *from, GovScopes *scopes)
+gov_load_scopes_kept(const GovEntity *former, const bool *has_pins, const GovDefault *from,
+					 GovScopes *scopes)
 {
 	int			nkept = 0;
 
-	for (uint32 b = 0; b < (former ? former->nbudgets : 0) && nkept < GOV_SCOPES_KEPT; b++)
+	for (uint32 b = 0; b < (former ? former->nbudgets : 0); b++)
 	{
 		const GovBudget *budget = &former->budgets[b];
 		const GovInherited *inherited = gov_budget_inherited(former, budget);
 		uint32		nscope = gov_budget_more(former, budget)->nscope;
 		Datum		ids[GOV_TEMPLATE_TYPES_MAX];
 
-		if (inherited == NULL || nscope == 0 || nscope > GOV_TEMPLATE_TYPES_MAX ||
+		if ((nkept >= GOV_SCOPES_KEPT && !has_pins[b]) ||
+			inherited == NULL || nscope == 0 || nscope > GOV_TEMPLATE_TYPES_MAX ||
 			!gov_uuid_is(&inherited->default_id, DatumGetUUIDP(from->values[GOV_DEFAULT_ID])))
 			continue;
 		for (uint32 i = 0; i < nscope; i++)
@@ -154,6 +156,6 @@ gov_load_scopes_kept(const GovEntity *former, const GovDefault *from, GovScopes 
 
 			ids[i] = PointerGetDatum(cstring_to_text_with_len(id->bytes, id->length));
 		}
-		nkept += gov_load_scopes_add(scopes, make_scope(ids, nscope));
+		nkept += gov_load_scopes_add(scopes, make_scope(ids, nscope)) && !has_pins[b];
 	}
 }

@@ -174,7 +174,7 @@ extern void gov_load_begin(GovLoad *load, const GovOwnerKey *key);
 extern void gov_load_make_room(GovLoad *load);
 extern void gov_load_add(GovLoad *load, const char *id, uint32 id_length);
 extern const char *gov_load_copy(const GovLoad *load, const char *id, uint32 id_length);
-extern const GovEntity *gov_load_former(const GovLoad *load, const GovLoaded *item);
+extern const GovEntity *gov_load_former(const GovLoad *load, const GovLoaded *item, const bool **has_pins);
 extern GovNodeStatus gov_load_more(const GovLoad *from, const GovLoaded *ids, int nids,
 								   const GovFreshness *since);
 
@@ -210,7 +210,8 @@ typedef struct GovScopes
 } GovScopes;
 
 extern void gov_load_scopes_met(const GovLoad *load, const GovDefault *from, GovScopes *scopes);
-extern void gov_load_scopes_kept(const GovEntity *former, const GovDefault *from, GovScopes *scopes);
+extern void gov_load_scopes_kept(const GovEntity *former, const bool *has_pins, const GovDefault *from,
+								 GovScopes *scopes);
 extern bool gov_load_scopes_add(GovScopes *scopes, Datum scope);
 extern bool gov_load_are_same_texts(Datum left, Datum right);
 extern bool gov_load_are_same_lists(Datum left, Datum right);

@@ -235,11 +235,11 @@ gov_node_content_has_pins(const GovSharedNode *node)
 }
 
 /*
- * Find the pinned counter of a budget that the node's entity does not have any
- * more; NULL if there is none.
+ * Find the counter that a node has of a budget, or one that was left in its attic:
+ * if the budget comes back, it has that.  NULL if there is none.
  */
 GovSharedCounter *
-gov_node_find_orphan(GovSharedNode *node, const pg_uuid_t *id)
+gov_node_find_kept(GovSharedNode *node, const pg_uuid_t *id)
 {
 	uint32		budget;
 
@@ -248,13 +248,24 @@ gov_node_find_orphan(GovSharedNode *node, const pg_uuid_t *id)
 		GovSharedCounter *counters = gov_node_counters(node);
 
 		if (gov_node_content_find_budget(node, id, 0, &budget) &&
-			counters[budget].place == GOV_PLACE_HERE &&
-			pg_atomic_read_u32(&counters[budget].pins) > 0)
+			counters[budget].place == GOV_PLACE_HERE)
 			return &counters[budget];
 		if (node->attic == 0)
 			return NULL;
 		node = gov_address(node->attic);
 	}
+}
+
+/*
+ * Find the pinned counter of a budget that the node's entity does not have any
+ * more; NULL if there is none.
+ */
+GovSharedCounter *
+gov_node_find_orphan(GovSharedNode *node, const pg_uuid_t *id)
+{
+	GovSharedCounter *counter = gov_node_find_kept(node, id);
+
+	return counter != NULL && pg_atomic_read_u32(&counter->pins) > 0 ? counter : NULL;
 }
 
 /*

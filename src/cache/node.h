@@ -232,6 +232,7 @@ extern GovNodeStatus gov_node_status(const GovSharedNode *node,
 extern GovSharedCounter *gov_node_counter(const GovSharedNode *node, uint32 budget);
 extern bool gov_node_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 								 uint32 guess, uint32 *budget);
+extern GovSharedCounter *gov_node_find_kept(GovSharedNode *node, const pg_uuid_t *id);
 extern GovSharedCounter *gov_node_find_orphan(GovSharedNode *node, const pg_uuid_t *id);
 extern bool gov_node_content_find_budget(const GovSharedNode *node, const pg_uuid_t *id,
 										 uint32 guess, uint32 *budget);

@@ -145,12 +145,14 @@ gov_node_claim_has_counter(const GovClaim *claim, const GovEntity *entity, uint3
 
 /*
  * A copy of what the claimed node says, but for its outer strings; NULL unless
- * it has templates.
+ * it has templates.  And which of its budgets have something in flight: others
+ * may not, until it is installed.
  */
 GovEntity *
-gov_node_claim_copy(const GovClaim *claim)
+gov_node_claim_copy(const GovClaim *claim, const bool **has_pins)
 {
 	GovEntity  *copy = NULL;
+	bool	   *pins = NULL;
 	Size		capacity = 0;
 
 	for (;;)
@@ -162,11 +164,17 @@ gov_node_claim_copy(const GovClaim *claim)
 		entity = gov_node_content(claimed_node(claim));
 		size = entity->has_templates ? entity->size : 0;
 		if (size > 0 && size <= capacity)
+		{
 			memcpy(copy, entity, size);
+			for (uint32 i = 0; i < entity->nbudgets; i++)
+				pins[i] = pg_atomic_read_u32(&gov_node_counter(claimed_node(claim), i)->pins) > 0;
+		}
 		gov_stripe_unlock(claim->stripe);
+		*has_pins = pins;
 		if (size <= capacity)
 			return size == 0 ? NULL : copy;
 		copy = palloc(size);
+		pins = palloc(size);	/* more than one for each budget */
 		capacity = size;
 	}
 }

@@ -34,7 +34,7 @@ extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,
 									GovClaim *claim);
 extern GovKept gov_node_claim_has_counter(const GovClaim *claim, const GovEntity *entity,
 										  uint32 budget, TimestampTz now);
-extern GovEntity *gov_node_claim_copy(const GovClaim *claim);
+extern GovEntity *gov_node_claim_copy(const GovClaim *claim, const bool **has_pins);
 extern bool gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
 								   const GovSharedCounter *loaded);
 extern void gov_node_claim_abandon(GovClaim *claim);

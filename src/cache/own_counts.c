@@ -20,7 +20,8 @@
  *		every subtransaction that began before has ended.
  *
  * FAILURE
- *		gov_own_make_room() is the only function that allocates and may raise.
+ *		gov_own_make_room() and gov_own_note_recount() are the only functions that
+ *		allocate and may raise.
  */
 #include "postgres.h"
 
@@ -58,7 +59,7 @@ static int	nentries = 0;
 static int	nannounced = 0;
 static int	capacity = 0;		/* a power of two, also the number of buckets */
 static int *buckets = NULL;
-static bool has_recounted = false;	/* some budget; see gov_own_note_recount */
+static List *recounted = NIL;	/* counters, as int64; see gov_own_note_recount */
 
 static GovOwnKey
 usage_key(const GovSharedCounter *counter)
@@ -223,15 +224,34 @@ gov_own_last_window(int64 counter_id, TimestampTz *start)
  * only it has.
  */
 void
-gov_own_note_recount(void)
+gov_own_note_recount(int64 counter_id)
 {
-	has_recounted = true;
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	int64	   *noted = palloc(sizeof(int64));
+
+	*noted = counter_id;
+	recounted = lappend(recounted, noted);
+	MemoryContextSwitchTo(caller);
 }
 
 bool
 gov_own_has_recounted(void)
 {
-	return has_recounted;
+	return recounted != NIL;
+}
+
+/* Was it drawn by a recount of this transaction?  One that was rolled back is no budget's. */
+bool
+gov_own_was_recounted(int64 counter_id)
+{
+	ListCell   *cell;
+
+	foreach(cell, recounted)
+	{
+		if (*(int64 *) lfirst(cell) == counter_id)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -252,7 +272,7 @@ gov_own_announce(void)
 void
 gov_own_end(void)
 {
-	has_recounted = false;
+	recounted = NIL;			/* its memory goes with the transaction */
 	while (nannounced > 0)
 	{
 		nannounced--;

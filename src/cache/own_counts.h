@@ -13,8 +13,9 @@ extern void gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter,
 						   const pg_uuid_t *budget_id, GovAmount usage, GovAmount held);
 extern void gov_own_counts(GovSharedCounter *counter, const pg_uuid_t *budget_id);
 
-extern void gov_own_note_recount(void);
+extern void gov_own_note_recount(int64 counter_id);
 extern bool gov_own_has_recounted(void);
+extern bool gov_own_was_recounted(int64 counter_id);
 extern void gov_own_announce(void);
 extern void gov_own_end(void);
 extern void gov_own_abort(int level);

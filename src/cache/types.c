@@ -5,8 +5,9 @@
  * PURPOSE
  *		They are few, shared by all owners, and change when the vendor's
  *		product does.  So each backend keeps its own copy of what a call asks:
- *		is there such a capability, which dimension keys name entities of
- *		which type, and what those do whose value is no entity of it.
+ *		is there such a capability, does it count what is under way, which
+ *		dimension keys name entities of which type, and what those do whose value
+ *		is no entity of it.
  *
  * INVARIANTS
  *		gov_types_refresh() runs once per call, with no lock held; after it the
@@ -31,7 +32,7 @@
 #include "cache/entity.h"
 #include "cache/types.h"
 
-/* A capability (without a second text), or a dimension key and a type that has it. */
+/* A capability and what is special of its kind, or a dimension key and a type that has it. */
 typedef struct GovPair
 {
 	const char *first;
@@ -55,6 +56,7 @@ typedef struct GovUnknownRules
 
 static MemoryContext context = NULL;
 static GovPairs capabilities;
+static bool has_concurrency;	/* is one of them of that kind? */
 static GovPairs keys;
 static GovUnknownRules unknown;
 static bool is_loaded = false;
@@ -64,7 +66,7 @@ static uint64 loaded_catalog;
 static uint64 loaded_changes;
 
 static GovQuery capabilities_query = {
-	.sql = "select c.id, '' from @gov_capabilities c"
+	.sql = "select c.id, case c.kind when 'concurrency' then c.kind else '' end from @gov_capabilities c"
 };
 
 static GovQuery keys_query = {
@@ -191,6 +193,9 @@ gov_types_refresh(void)
 	gov_spi_push_snapshot(has_own_changes ? GOV_SNAPSHOT_LATEST :
 						  GOV_SNAPSHOT_COMMITTED);
 	read_pairs(&capabilities_query, &capabilities);
+	has_concurrency = false;
+	for (int i = 0; i < capabilities.count; i++)
+		has_concurrency |= capabilities.pairs[i].second_length > 0;
 	SPI_freetuptable(SPI_tuptable);
 	read_pairs(gov_catalog()->has_unknown_rules ? &keys_query : &keys_query_1_0, &keys);
 	read_rules(keys.count, &unknown);
@@ -233,6 +238,16 @@ bool
 gov_types_is_capability(const char *id, uint32 length)
 {
 	return contains_pair(&capabilities, id, length, NULL, 0);
+}
+
+/* Does it count what is under way, rather than what has been used? */
+bool
+gov_types_is_concurrency(const char *id, uint32 length)
+{
+	static const char kind[] = "concurrency";
+
+	Assert(is_loaded);
+	return has_concurrency && contains_pair(&capabilities, id, length, kind, sizeof(kind) - 1);
 }
 
 bool

@@ -82,7 +82,7 @@ collect_facts(const GovResolution *resolution, int number, GovLinkFacts *facts)
 
 /* A link's keys, in the order that jsonb keeps them in: by length, then by bytes. */
 static const char *const link_keys[] = {
-	"name", "cadence", "entityId",
+	"name", "source", "cadence", "entityId",
 	"isGranted", "remaining", "usageLimit",
 	"enforcement", "isOverLimit", "currentUsage",
 	"reservedUsage", "scopeEntityIds",
@@ -138,6 +138,7 @@ put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts)
 
 	gov_json_begin_values(json, &link, &keys);
 	put_chars(json, &link, gov_chars(entity, facts->budget->name));
+	put_text(json, &link, gov_budget_inherited(entity, facts->budget) != NULL ? "default" : "own");
 	put_cadence(json, &link, &facts->budget->cadence);
 	put_chars(json, &link, gov_entity_id(entity));
 	gov_json_put_bool(json, &link, facts->is_granted);
@@ -368,9 +369,9 @@ gov_answer_decision(const GovDecision *decision, Datum *values, bool *nulls)
 	nulls[0] = false;
 	nulls[1] = reason == NULL;
 	values[1] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
-	nulls[2] = !decision->has_remaining;
-	values[2] = decision->has_remaining ?
-		NumericGetDatum(gov_amount_to_numeric(decision->remaining)) : (Datum) 0;
+	nulls[2] = !gov_decide_has_remaining(decision, 0);
+	values[2] = nulls[2] ? (Datum) 0 :
+		NumericGetDatum(gov_amount_to_numeric(decision->remaining[0]));
 	nulls[3] = !decision->has_retry_at;
 	values[3] = TimestampTzGetDatum(decision->retry_at);
 }

@@ -11,10 +11,12 @@
  *
  * PROTOCOL
  *		Charge, create, write: as a key, an id is inserted speculatively, and a
- *		row of the same id is no error.  If somebody else has it, the charge is
- *		taken back, whoever is inserting it is waited for with nothing in hand,
- *		and the call is decided again.  So nobody waits while its own charge
- *		stands in memory, and who comes second finds the entity of the first.
+ *		row of the same id is no error.  If somebody else has it, the other
+ *		entities of the call and its charge are taken back, whoever is inserting
+ *		it is waited for with nothing in hand, and the call is decided again.  So
+ *		nobody waits while its own charge stands in memory, who comes second finds
+ *		the entity of the first, and a call that is denied then has created
+ *		nothing.
  *
  * DEADLOCK
  *		The ids of one call never wait for each other, whichever order they are
@@ -22,7 +24,8 @@
  *		has created b and waits for a.  The one that PostgreSQL chooses to end
  *		that does not fail: it waits in a subtransaction, which is undone, and
  *		leaves its entity to the other.  Its use is recorded under the id that
- *		the other creates, decided as if it were there.  But if the entity has
+ *		the other creates, decided as if it were there; so is what would be
+ *		created below.  But if one of these has
  *		budgets by defaults the deadlock is an error as any: what the other counts
  *		on them is not known yet, so nothing may be granted beside it.
  *
@@ -34,10 +37,10 @@
  *		commit.  What says that such a budget is used is written when it is certain
  *		that the entity is ours.
  *
- * RACES ACCEPTED
- *		Of several entities of one call the first may be created when another
- *		session is faster with the second; and a call that waited may then be
- *		denied.  The first stays all the same.
+ * TRIGGERS
+ *		A BEFORE trigger of a user's may make an entity another one than was
+ *		charged, such as a blocked one.  Then the call is decided again with that,
+ *		and if it is denied the entity stays.
  *
  * FAILURE
  *		Raises what an INSERT into gov_entities would, such as an error of a
@@ -67,6 +70,8 @@
 #include "gate/first_use.h"
 #include "ledger/append.h"
 #include "ledger/columns.h"
+#include "ledger/tentative.h"
+#include "pure/bytes.h"
 
 #define GOV_CONFLICTS_MAX	100
 #define GOV_GIVEN_COLUMNS	(GOV_ENTITY_PARENT_ID + 1)	/* those that say what
@@ -144,18 +149,18 @@ has_budgets(const GovUnknown *unknown)
 
 /* Has a BEFORE trigger of a user's blocked or archived what was written? */
 static bool
-is_suspended(const GovAppend *table)
+is_suspended(const TupleTableSlot *row)
 {
-	const bool *nulls = table->slot->tts_isnull;
+	const bool *nulls = row->tts_isnull;
 
 	return !nulls[GOV_ENTITY_ARCHIVED_AT] || !nulls[gov_catalog()->entities_blocked_at - 1];
 }
 
 /* Has it what the anchors of budgets come from as the call took them? */
 static bool
-has_same_anchors(const GovAppend *table)
+has_same_anchors(const TupleTableSlot *row)
 {
-	const Datum *values = table->slot->tts_values;
+	const Datum *values = row->tts_values;
 
 	return DatumGetTimestampTz(values[GOV_ENTITY_CREATED_AT]) == GetCurrentTransactionStartTimestamp() &&
 		JB_ROOT_COUNT(DatumGetJsonbP(values[GOV_ENTITY_METADATA])) == 0;
@@ -167,56 +172,133 @@ has_same_anchors(const GovAppend *table)
  * is not what it has, the call is decided again.
  */
 static void
-note_written(GovInsertion *insertion, const GovRequest *request, const GovUnknown *unknown)
+note_written(GovInsertion *insertion, const TupleTableSlot *row, const GovRequest *request,
+			 const GovUnknown *unknown)
 {
 	bool		is_bare = !has_budgets(unknown);
-	bool		is_suspended_now = is_suspended(&insertion->table);
+	bool		is_suspended_now = is_suspended(row);
 
 	if (is_bare && !is_suspended_now)
 		return;
-	insertion->is_other |= !is_bare && (is_suspended_now || !has_same_anchors(&insertion->table));
+	insertion->is_other |= !is_bare && (is_suspended_now || !has_same_anchors(row));
 	gov_changes_note_entity(request->owner.owner, request->owner.owner_length,
 							unknown->name->id, unknown->name->id_length);
 }
 
-static bool
-is_never_taken(const void *key)
+static const GovUnknown *
+find_unknown(const GovResolution *resolution, const GovName *name)
 {
-	return false;
-}
-
-/* Insert an entity; false if somebody has one of that id. */
-static bool
-insert_entity(GovInsertion *insertion, const GovRequest *request, const GovResolution *resolution,
-			  const GovUnknown *unknown)
-{
-	gov_created_add(&request->owner, unknown->loaded->entity, &resolution->since);
-	store_entity(&insertion->table, request, unknown);
-	if (gov_append_key_row(&insertion->table, is_never_taken, NULL))
+	for (int i = 0; name != NULL && i < resolution->nunknown; i++)
 	{
-		note_written(insertion, request, unknown);
-		return true;
+		if (resolution->unknown[i].name == name)
+			return &resolution->unknown[i];
 	}
-	gov_created_remove_last();
+	return NULL;
+}
+
+/* Is this the entity of that name, or would it be created below it? */
+static bool
+is_at_or_below(const GovResolution *resolution, const GovUnknown *unknown, const GovName *name)
+{
+	while (unknown != NULL && unknown->name != name)
+		unknown = find_unknown(resolution, unknown->parent);
+	return unknown != NULL;
+}
+
+/* Is it left to others? */
+static bool
+is_given(const GovCreation *creation, const GovResolution *resolution, const GovUnknown *unknown)
+{
+	ListCell   *cell;
+
+	foreach(cell, creation->given)
+	{
+		if (is_at_or_below(resolution, unknown, lfirst(cell)))
+			return true;
+	}
 	return false;
 }
 
-/* Insert what is to be created, up to what somebody else has. */
-static void
-insert_entities(GovInsertion *insertion, const GovRequest *request, const GovResolution *resolution)
+/* What is created, in the order of the ids. */
+static int
+compare_unknown(const void *left, const void *right)
 {
-	const GovCatalog *catalog = gov_catalog();
-	GovSpi		spi;
+	const GovName *a = (*(const GovUnknown *const *) left)->name;
+	const GovName *b = (*(const GovUnknown *const *) right)->name;
 
-	gov_spi_begin(&spi);
-	gov_append_open(&insertion->table, catalog->entities, GOV_GIVEN_COLUMNS, catalog->entities_pkey, true);
-	for (int i = 0; i < resolution->nunknown && insertion->contended == NULL; i++)
+	return gov_bytes_compare(a->id, a->id_length, b->id, b->id_length);
+}
+
+static int
+sort_created(const GovCreation *creation, const GovResolution *resolution,
+			 const GovUnknown **created)
+{
+	int			count = 0;
+
+	for (int i = 0; i < resolution->nunknown; i++)
 	{
 		const GovUnknown *unknown = &resolution->unknown[i];
 
-		if (unknown->fate == GOV_UNKNOWN_CREATED && !insert_entity(insertion, request, resolution, unknown))
-			insertion->contended = unknown;
+		if (unknown->fate == GOV_UNKNOWN_CREATED && !is_given(creation, resolution, unknown))
+			created[count++] = unknown;
 	}
+	qsort(created, count, sizeof(*created), compare_unknown);
+	return count;
+}
+
+/* Insert an entity that may be taken back; false if somebody has one of that id. */
+static bool
+insert_entity(GovInsertion *insertion, GovTentative *rows, const GovRequest *request,
+			  const GovResolution *resolution, const GovUnknown *unknown)
+{
+	gov_created_add(&request->owner, unknown->loaded->entity, &resolution->since);
+	store_entity(&insertion->table, request, unknown);
+	return gov_tentative_row(rows);
+}
+
+/* Keep what was inserted. */
+static void
+keep_entities(GovInsertion *insertion, GovTentative *rows, const GovRequest *request,
+			  const GovUnknown **created)
+{
+	for (int i = 0; i < rows->nrows; i++)
+		note_written(insertion, rows->slots[i], request, created[i]);
+	gov_tentative_keep(rows);
+}
+
+/* Take all back, because somebody else has the last one. */
+static void
+undo_entities(GovInsertion *insertion, GovTentative *rows, const GovUnknown **created)
+{
+	insertion->contended = created[rows->nrows - 1];
+	for (int i = 0; i < rows->nrows; i++)
+		gov_created_remove_last();
+	gov_tentative_undo(rows);
+}
+
+/* Insert what is to be created: all of it, or nothing if somebody else has one. */
+static void
+insert_entities(GovInsertion *insertion, const GovCreation *creation, const GovRequest *request,
+				const GovResolution *resolution)
+{
+	const GovCatalog *catalog = gov_catalog();
+	const GovUnknown **created = palloc(sizeof(GovUnknown *) * resolution->nunknown);
+	int			count = sort_created(creation, resolution, created);
+	bool		are_free = true;
+	GovTentative rows;
+	GovSpi		spi;
+
+	if (count == 0)
+		return;
+	gov_spi_begin(&spi);
+	gov_append_open_all(&insertion->table, catalog->entities, GOV_GIVEN_COLUMNS, catalog->entities_pkey, true);
+	gov_tentative_begin(&rows, &insertion->table, count);
+	for (int i = 0; i < count && are_free; i++)
+		are_free = insert_entity(insertion, &rows, request, resolution, created[i]);
+	if (are_free)
+		keep_entities(insertion, &rows, request, created);
+	else
+		undo_entities(insertion, &rows, created);
 	gov_append_close(&insertion->table);
 	gov_spi_end(&spi);
 }
@@ -269,20 +351,41 @@ wait_for_creator(void *arg)
 }
 
 /*
+ * May the entity of that name be left to somebody else, with what would be created
+ * below it?
+ */
+static bool
+may_be_given(const GovResolution *resolution, const GovName *name)
+{
+	for (int i = 0; i < resolution->nunknown; i++)
+	{
+		const GovUnknown *unknown = &resolution->unknown[i];
+
+		if (is_at_or_below(resolution, unknown, name) && has_budgets(unknown))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Somebody else has an entity of that id, or is about to: wait, and have the call
  * look again.
  */
 static void
-settle_conflict(GovCreation *creation, const GovRequest *request, const GovUnknown *unknown)
+settle_conflict(GovCreation *creation, const GovRequest *request,
+				const GovResolution *resolution, const GovUnknown *unknown)
 {
 	const GovName *name = unknown->name;
 	GovContended contended = {request, name};
+	bool		may_give = may_be_given(resolution, name);
 	ErrorData  *error = gov_attempt(wait_for_creator, &contended);
 
-	if (error != NULL &&
-		(error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED || has_budgets(unknown)))
+	if (error == NULL)
+		creation->given = NIL;
+	else if (error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED && may_give)
+		creation->given = lappend(creation->given, unconstify(GovName *, name));
+	else
 		ReThrowError(error);
-	creation->gives_way = error != NULL;
 	if (++creation->conflicts > GOV_CONFLICTS_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
@@ -308,8 +411,7 @@ gov_creation_make(GovCreation *creation, const GovRequest *request, GovUse use,
 
 	if (likely(resolution->nunknown == 0))
 		return true;
-	if (!creation->gives_way)
-		insert_entities(&insertion, request, resolution);
+	insert_entities(&insertion, creation, request, resolution);
 	if (insertion.contended == NULL && !insertion.is_other)
 	{
 		if (resolution->wants_rows)
@@ -318,6 +420,6 @@ gov_creation_make(GovCreation *creation, const GovRequest *request, GovUse use,
 	}
 	gov_gate_take_back(request, use, resolution);
 	if (insertion.contended != NULL)
-		settle_conflict(creation, request, insertion.contended);
+		settle_conflict(creation, request, resolution, insertion.contended);
 	return false;
 }

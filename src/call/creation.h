@@ -5,13 +5,15 @@
 #ifndef GOV_CREATION_H
 #define GOV_CREATION_H
 
+#include "nodes/pg_list.h"
+
 #include "gate/gate.h"
 
 /* What has come in the way of one call. */
 typedef struct GovCreation
 {
 	int			conflicts;		/* with others who create the same */
-	bool		gives_way;		/* it leaves the entities to them */
+	List	   *given;			/* names of entities that are left to them */
 } GovCreation;
 
 extern void gov_creation_lock(const GovRequest *request);

@@ -173,7 +173,7 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	gov_creation_lock(&request);
 	hold.owner = unconstify(char *, request.owner.owner);
 	hold.capability = arguments->capability;
-	hold.amount = request.amount;
+	hold.amount = request.meters[0].amount;
 	hold.entity_ids = arguments->entity_ids;
 	hold.dimensions = gov_dimensions_stored(arguments->dimensions);
 	hold.key = arguments->key;
@@ -240,7 +240,17 @@ hold_arguments(const GovHold *hold, GovArguments *arguments)
 	arguments->entity_ids = hold->entity_ids;
 }
 
-/* Record what a hold came to; null: the amount held. */
+/* End a hold of what is under way: settling gives it back, and nothing was used. */
+static void
+settle_concurrency(const GovHold *hold)
+{
+	if (hold->state != GOV_HOLD_OPEN)
+		gov_hold_row_close(hold, GOV_HOLD_SETTLED, 0, 0);
+	else if (!gov_hold_end(hold, GOV_HOLD_SETTLED))
+		gov_error_cache_full();
+}
+
+/* Record what a hold came to; null: the amount held.  There is no event of what was under way. */
 GovRecorded
 gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 {
@@ -267,12 +277,17 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 	hold_arguments(&hold, &arguments);
 	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
 	gov_request_init(&request, &arguments, false);
+	if (request.meters[0].is_concurrency)
+	{
+		settle_concurrency(&hold);
+		return recorded;
+	}
 	gov_request_ignore_unknown(&request);
 	if (hold.state == GOV_HOLD_OPEN)
 		gov_hold_give_back(&request, &hold);
 	recorded.event_id = gov_record_settled(&request, &arguments);
 	recorded.is_recorded = true;
-	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, request.amount, recorded.event_id);
+	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, request.meters[0].amount, recorded.event_id);
 	return recorded;
 }
 

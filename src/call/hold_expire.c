@@ -49,13 +49,13 @@ gov_hold_give_back(GovRequest *request, const GovHold *hold)
 {
 	request->held = palloc(sizeof(GovHeld) * Max(hold->nbudgets, 1));
 	request->nheld = hold->nbudgets;
-	request->held_amount = hold->amount;
 	for (int i = 0; i < hold->nbudgets; i++)
 	{
 		GovHeld    *held = &request->held[i];
 
 		memset(held, 0, sizeof(*held));
 		held->budget_id = hold->budgets[i].id;
+		held->amount = hold->amount;
 		held->entity.id = hold->budgets[i].entity_id;
 		held->entity.id_length = strlen(held->entity.id);
 	}

@@ -11,7 +11,8 @@
  * FAILURE
  *		25006 in a read-only transaction or on a standby, 55000 when the
  *		library is not preloaded, 53400 when the cache is full, 23505 for a key
- *		that stands for another call, 22023 for a time too far ahead.
+ *		that stands for another call, 22023 for a time too far ahead, and for a capability that
+ *		counts what is under way.
  */
 #include "postgres.h"
 
@@ -19,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
+#include "base/errors.h"
 #include "base/shmem.h"
 #include "base/worker_slots.h"
 #include "cache/tail.h"
@@ -38,6 +40,23 @@ check_occurred_at(const GovArguments *arguments)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"occurred_at\" must be a finite time"),
 				 errhint("Leave it out for an event of now.")));
+}
+
+/* Of what counts what is under way nothing is used up. */
+static void
+refuse_concurrency(const GovRequest *request)
+{
+	for (int i = 0; i < request->nmeters; i++)
+	{
+		const GovMeter *meter = &request->meters[i];
+
+		if (meter->is_concurrency)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("capability \"%s\" counts what is under way, and is not used up",
+							gov_error_shown_bytes(meter->capability_id, meter->capability_length)),
+					 errhint("Take it with gov_reserve, and give it back with gov_settle or gov_release.")));
+	}
 }
 
 /*
@@ -212,6 +231,18 @@ set_reversed(GovEvent *event, const GovRequest *request, const GovResolution *re
 	event->recorded_at = resolution->now;
 }
 
+/* Was a budget not found that its entity had by a default before the call? */
+static bool
+has_lost(const GovRequest *request)
+{
+	for (int i = 0; i < request->nreversed; i++)
+	{
+		if (request->reversed[i].is_inherited && request->reversed[i].counter == NULL)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Write the row, now or with those that a batch writes together; false when
  * another transaction has just taken its key.
@@ -237,6 +268,11 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 	gov_write_gate(request, use, resolution, decision);
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
 		return true;
+	if (event->reverses != 0 && has_lost(request))
+	{
+		gov_gate_take_back(request, use, *resolution);
+		return true;
+	}
 	if (event->reverses != 0)
 		set_reversed(event, request, *resolution);
 	else
@@ -265,7 +301,7 @@ init_event(GovEvent *event, const GovRequest *request, const GovArguments *argum
 	memset(event, 0, sizeof(*event));
 	event->owner = request->owner.owner;
 	event->capability = arguments->capability;
-	event->amount = request->amount;
+	event->amount = request->meters[0].amount;
 	event->dimensions = gov_dimensions_stored(arguments->dimensions);
 }
 
@@ -284,6 +320,7 @@ gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
 	gov_write_lock(gov_catalog()->events);
 	check_occurred_at(arguments);
 	gov_request_init(request, arguments, use == GOV_USE_RECORD);
+	refuse_concurrency(request);
 	gov_creation_lock(request);
 	init_event(event, request, arguments);
 	event->key = arguments->key;
@@ -346,7 +383,11 @@ gov_record(const char *call, GovUse use, const GovArguments *arguments,
 	return record_or_find(&prepared, use, NULL, decision, resolution);
 }
 
-/* Record a reversal, or find that it has been recorded under the same key. */
+/*
+ * Record a reversal, or find that it has been recorded under the same key.  Where
+ * it has lost a budget it records nothing, and the caller looks again which there
+ * are.
+ */
 GovRecorded
 gov_record_reversal(GovPrepared *prepared)
 {

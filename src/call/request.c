@@ -125,21 +125,36 @@ set_owner(GovRequest *request, text *owner)
 							bytes, strlen(bytes));
 }
 
+/* Refuse a capability that does not exist; gov_types_refresh() was called. */
+void
+gov_request_require_capability(const char *id, uint32 length)
+{
+	if (!gov_types_is_capability(id, length))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("capability \"%s\" does not exist", gov_error_shown_bytes(id, length)),
+				 errhint("Create it with gov_upsert_capabilities.")));
+}
+
 static void
-set_capability(GovRequest *request, text *capability)
+set_capability(GovMeter *meter, text *capability)
 {
 	if (capability == NULL)
 		gov_error_null_argument("capability_id");
-	request->capability_id = VARDATA_ANY(capability);
-	request->capability_length = VARSIZE_ANY_EXHDR(capability);
-	if (!gov_types_is_capability(request->capability_id, request->capability_length))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("capability \"%s\" does not exist",
-						gov_error_shown_bytes(request->capability_id, request->capability_length)),
-				 errhint("Create it with gov_upsert_capabilities.")));
-	request->capability_hash = gov_entity_text_hash(request->capability_id,
-													request->capability_length);
+	meter->capability_id = VARDATA_ANY(capability);
+	meter->capability_length = VARSIZE_ANY_EXHDR(capability);
+	gov_request_require_capability(meter->capability_id, meter->capability_length);
+	meter->is_concurrency = gov_types_is_concurrency(meter->capability_id, meter->capability_length);
+	meter->capability_hash = gov_entity_text_hash(meter->capability_id, meter->capability_length);
+}
+
+static void
+set_meters(GovRequest *request, const GovArguments *arguments, bool may_be_negative)
+{
+	request->nmeters = 1;
+	request->meters = palloc(sizeof(GovMeter));
+	set_capability(&request->meters[0], arguments->capability);
+	request->meters[0].amount = gov_request_amount(arguments->amount, may_be_negative);
 }
 
 static void
@@ -282,8 +297,7 @@ gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be
 	memset(request, 0, sizeof(*request));
 	gov_types_refresh();
 	set_owner(request, arguments->owner);
-	set_capability(request, arguments->capability);
-	request->amount = gov_request_amount(arguments->amount, may_be_negative);
+	set_meters(request, arguments, may_be_negative);
 	request->has_occurred_at = arguments->has_occurred_at;
 	request->occurred_at = arguments->occurred_at;
 
@@ -429,8 +443,11 @@ gov_request_hash(const char *call, const GovRequest *request,
 {
 	pg_cryptohash_ctx *hash = begin_hash(call);
 
-	hash_bytes_of(hash, request->capability_id, request->capability_length);
-	hash_amount(hash, request->amount);
+	for (int m = 0; m < request->nmeters; m++)
+	{
+		hash_bytes_of(hash, request->meters[m].capability_id, request->meters[m].capability_length);
+		hash_amount(hash, request->meters[m].amount);
+	}
 	hash_entity_ids(hash, request);
 	if (arguments->dimensions != NULL)
 		hash_dimensions(hash, arguments->dimensions);

@@ -28,6 +28,7 @@ extern void gov_request_arguments(FunctionCallInfo fcinfo, GovArguments *argumen
 extern void gov_request_init(GovRequest *request, const GovArguments *arguments,
 							 bool may_be_negative);
 extern GovAmount gov_request_amount(Numeric amount, bool may_be_negative);
+extern void gov_request_require_capability(const char *id, uint32 length);
 extern void gov_request_check_key(const char *argument, text *key);
 extern void gov_request_ignore_unknown(GovRequest *request);
 extern bytea *gov_request_hash(const char *call, const GovRequest *request,

@@ -15,7 +15,9 @@
  *		up: a repeated call is answered, even if the event is gone by now or
  *		nothing is left of it.  Then the amount is judged.  Then the budgets get
  *		it back, which others see from the commit on, and the row is written
- *		(record.c).
+ *		(record.c).  If a budget by a default was hidden meanwhile, because its
+ *		entity got an assignment in its place, all this is done again, which then
+ *		keeps it so (event_row.c).
  *
  * TIME
  *		occurred_at is the event's, so that reports by time show the refund where
@@ -45,6 +47,8 @@
 #include "ledger/event_row.h"
 
 static const char *const call = "gov_reverse()";
+
+#define GOV_TRIES	100			/* to find what is hidden and found again at once */
 
 pg_noreturn static void
 raise_unknown(int64 event_id)
@@ -140,14 +144,12 @@ require_left(const GovEventRow *event, const GovAmount *amount)
 
 /* Have a request give an amount back to what the event was charged to. */
 static void
-init_request(GovRequest *request, const GovEventRow *event, GovAmount amount)
+init_request(GovRequest *request, const GovEventRow *event, GovAmount amount, bool may_lose)
 {
 	memset(request, 0, sizeof(*request));
 	gov_node_owner_key_init(&request->owner, MyDatabaseId, gov_catalog()->extension,
 							event->owner, strlen(event->owner));
-	request->capability_id = VARDATA_ANY(event->capability);
-	request->capability_length = VARSIZE_ANY_EXHDR(event->capability);
-	request->amount = -amount;
+	request->reversed_amount = -amount;
 	request->nreversed = event->nbudgets;
 	request->reversed = palloc0(sizeof(GovReversed) * Max(event->nbudgets, 1));
 	for (int i = 0; i < event->nbudgets; i++)
@@ -160,6 +162,8 @@ init_request(GovRequest *request, const GovEventRow *event, GovAmount amount)
 		reversed->budget_id = budget->id;
 		reversed->counter_id = budget->counter_id;
 		reversed->window = budget->window;
+		reversed->is_inherited = budget->is_inherited && !may_lose;
+		reversed->is_hidden = budget->is_hidden;
 	}
 }
 
@@ -218,17 +222,24 @@ gov_reverse(int64 event_id, Numeric amount_argument, text *key)
 		prepared.event.request_hash = gov_request_hash_reversal(call, event_id, amount);
 	}
 	enter_owner(owner);
-	is_there = gov_event_row_lock(event_id, retention_begin(), &event);
-	if (gov_write_find_duplicate(owner, key, prepared.event.request_hash, false, &holder))
+	for (int tries = 0; !recorded.is_recorded; tries++)
 	{
-		recorded.event_id = holder.event_id;
-		recorded.is_duplicate = true;
-		return recorded;
+		CHECK_FOR_INTERRUPTS();
+		is_there = gov_event_row_lock(event_id, retention_begin(), &event);
+		if (gov_write_find_duplicate(owner, key, prepared.event.request_hash, false, &holder))
+		{
+			recorded.event_id = holder.event_id;
+			recorded.is_duplicate = true;
+			return recorded;
+		}
+		if (!is_there)
+			raise_unknown(event_id);
+		given = require_left(&event, amount);
+		init_request(&prepared.request, &event, given, tries == GOV_TRIES);
+		init_event(&prepared.event, &event, given);
+		recorded = gov_record_reversal(&prepared);
+		if (recorded.is_duplicate)
+			break;
 	}
-	if (!is_there)
-		raise_unknown(event_id);
-	given = require_left(&event, amount);
-	init_request(&prepared.request, &event, given);
-	init_event(&prepared.event, &event, given);
-	return gov_record_reversal(&prepared);
+	return recorded;
 }

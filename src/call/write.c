@@ -152,7 +152,8 @@ gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,
 	GovRequest	request;
 
 	gov_request_init(&request, arguments, false);
-	request.amount = 0;
+	for (int m = 0; m < request.nmeters; m++)
+		request.meters[m].amount = 0;
 	if (gov_gate(&request, GOV_USE_LOOK, true, resolution, decision) != GOV_GATE_ANSWERED)
 		gov_error_cache_full();
 	decision->is_granted = true;

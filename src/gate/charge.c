@@ -3,7 +3,7 @@
  *		Charges the budgets of a resolution.
  *
  * PURPOSE
- *		Adds a call's amount to every budget that it resolved to, as usage or
+ *		Adds a call's amounts to every budget that it resolved to, as usage or
  *		as a hold, and takes a hold that it ends off the budgets that this was
  *		held against; both in one step.  What a call reverses goes to the
  *		budgets that the event was charged to.
@@ -36,29 +36,31 @@
  * before that.
  */
 static GovAmount
-present_amount(const GovRequest *request, const GovResolution *resolution,
-			   const GovResolvedBudget *budget)
+present_amount(const GovResolution *resolution, int number)
 {
+	const GovResolvedBudget *budget = &resolution->budgets[number];
+
 	if (gov_budget_opens(budget->budget))
-		return budget->counts == GOV_COUNTS_HERE ? request->amount : 0;
+		return budget->counts == GOV_COUNTS_HERE ? resolution->states[number].wanted : 0;
 	return resolution->is_of_now || resolution->occurred_at >= budget->window.start ?
-		request->amount : 0;
+		resolution->states[number].wanted : 0;
 }
 
+/* What the call does to one of the budgets of its resolution. */
 static GovCharge
-charge_of(const GovRequest *request, GovChargeKind kind,
-		  const GovResolution *resolution, const GovResolvedBudget *budget)
+charge_of(GovChargeKind kind, const GovResolution *resolution, int number)
 {
+	GovAmount	ended = resolution->budgets[number].ended;
 	GovCharge	charge = {0};
 
 	if (kind == GOV_CHARGE_HOLD)
-		charge.held = request->amount;
+		charge.held = resolution->states[number].wanted;
 	else
-		charge.usage = present_amount(request, resolution, budget);
-	if (budget->ends_hold)
+		charge.usage = present_amount(resolution, number);
+	if (ended != 0)
 	{
-		charge.held -= request->held_amount;
-		charge.covered = Min(Max(charge.usage, 0), request->held_amount);
+		charge.held -= ended;
+		charge.covered = Min(Max(charge.usage, 0), ended);
 	}
 	return charge;
 }
@@ -142,20 +144,21 @@ find_budget(GovResolution *resolution, const GovHeld *held, int guess)
 static void
 end_hold(GovSharedStripe *stripe, const GovRequest *request, GovResolution *resolution)
 {
-	GovCharge	charge = {.held = -request->held_amount};
 	int			guess = 0;
 
 	for (int i = 0; i < request->nheld; i++)
 	{
 		const GovHeld *held = &request->held[i];
+		GovCharge	charge = {.held = -held->amount};
 		GovResolvedBudget *budget;
 
+		Assert(held->amount >= 0);
 		if (held->counter == NULL)
 			continue;
 		budget = find_budget(resolution, held, guess);
 		if (budget != NULL)
 		{
-			budget->ends_hold = true;
+			budget->ended = held->amount;
 			guess = budget - resolution->budgets + 1;
 		}
 		else if (held->is_shared)
@@ -174,7 +177,7 @@ reversal_of(const GovRequest *request, const GovReversed *reversed)
 {
 	bool		is_present = reversed->counter->window.start == reversed->window.start;
 
-	return (GovCharge) {.usage = is_present ? request->amount : 0};
+	return (GovCharge) {.usage = is_present ? request->reversed_amount : 0};
 }
 
 /* Give back to the budgets that the event was charged to which the request reverses. */
@@ -221,7 +224,6 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 		   GovResolution *resolution)
 {
 	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
-	Assert(request->nheld == 0 || request->held_amount >= 0);
 	START_CRIT_SECTION();
 	end_hold(stripe, request, resolution);
 	reverse_event(stripe, request);
@@ -232,8 +234,8 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 		GovCharge	charge;
 
 		if (opens)
-			gov_opening_choose(request, resolution, budget);
-		charge = charge_of(request, kind, resolution, budget);
+			gov_opening_choose(resolution, i);
+		charge = charge_of(kind, resolution, i);
 		Assert(opens || budget->window.start == budget->counter->window.start);
 		set_alert(&resolution->entities[budget->entity], budget);
 		charge_budget(stripe, &request->owner, budget, charge);
@@ -254,12 +256,8 @@ gov_charge_undo(GovSharedStripe *stripe, const GovRequest *request, GovChargeKin
 	START_CRIT_SECTION();
 	reverse_undo(request);
 	for (int i = 0; i < resolution->nbudgets; i++)
-	{
-		GovResolvedBudget *budget = &resolution->budgets[i];
-
-		uncharge_budget(&request->owner, budget,
-						charge_of(request, kind, resolution, budget));
-	}
+		uncharge_budget(&request->owner, &resolution->budgets[i],
+						charge_of(kind, resolution, i));
 	END_CRIT_SECTION();
 }
 
@@ -277,14 +275,14 @@ gov_charge_would_overflow(const GovRequest *request, const GovResolution *resolu
 		const GovBudgetState *state = &resolution->states[i];
 
 		if (!gov_amount_add(state->usage, state->held, &sum) ||
-			!gov_amount_add(sum, request->amount, &sum))
+			!gov_amount_add(sum, state->wanted, &sum))
 			return true;
 	}
 	for (int i = 0; i < request->nreversed; i++)
 	{
 		const GovSharedCounter *counter = request->reversed[i].counter;
 
-		if (counter != NULL && !gov_amount_add(counter->total, request->amount, &sum))
+		if (counter != NULL && !gov_amount_add(counter->total, request->reversed_amount, &sum))
 			return true;
 	}
 	return false;

@@ -14,6 +14,16 @@
  *		As in resolve.c: what looks and copies has the stripe locked, and neither
  *		allocates nor raises.
  *
+ * BOUNDS
+ *		An entity has at most GOV_BUDGETS_MAX budgets for a capability.  A load
+ *		counts those that somebody has committed a use of (load_inherited.c).
+ *		Whoever is about to be the first to use one counts those too that others
+ *		are using first and have not committed: their counters are pinned.  A
+ *		rollback makes room again.  A transaction that has changed the owner's
+ *		catalog is judged by its load alone: beside others it may pass the bound
+ *		by what it uses first.  That does no harm, because what is used is always
+ *		loaded.
+ *
  * INVARIANTS
  *		A call is decided only if each entity of its set, unless it is archived,
  *		has a budget for each combination of each of its templates: one by the
@@ -21,6 +31,7 @@
  */
 #include "postgres.h"
 
+#include "cache/load.h"
 #include "gate/combine.h"
 
 /* A combination that is looked for: an entity for each type of a template. */
@@ -100,30 +111,113 @@ lacks_any(GovSought *sought, uint32 type)
 }
 
 static bool
-is_for(const GovEntity *entity, const GovTemplate *template, const GovRequest *request)
+is_for(const GovEntity *entity, const GovTemplate *template, const GovMeter *meter)
 {
-	return template->capability_hash == request->capability_hash &&
-		gov_chars_are(gov_chars(entity, template->capability_id), request->capability_id,
-					  request->capability_length);
+	return template->capability_hash == meter->capability_hash &&
+		gov_chars_are(gov_chars(entity, template->capability_id), meter->capability_id,
+					  meter->capability_length);
 }
 
-/* Note whether an entity lacks a budget that the call meets; these are its budgets for the capability. */
+/*
+ * Note whether an entity lacks a budget for a meter that the call meets; these are
+ * those that it has.
+ */
 void
-gov_combine_look(GovResolution *resolution, int number, const GovRequest *request,
+gov_combine_look(GovResolution *resolution, int number, const GovMeter *meter,
 				 uint32 first, uint32 count)
 {
 	GovResolvedEntity *resolved = &resolution->entities[number];
 	const GovTemplates *templates = gov_entity_templates(resolved->entity);
 	GovSought	sought = {resolution, resolved->entity, .first = first, .count = count};
 
-	resolved->lacks_scope = false;
 	for (uint32 i = 0; i < templates->count && !resolved->lacks_scope; i++)
 	{
 		sought.template = &templates->items[i];
 		sought.types = (const GovText *) ((const char *) resolved->entity + sought.template->types);
-		resolved->lacks_scope = is_for(resolved->entity, sought.template, request) && lacks_any(&sought, 0);
+		resolved->lacks_scope = is_for(resolved->entity, sought.template, meter) && lacks_any(&sought, 0);
 	}
 	resolution->lacks_scopes |= resolved->lacks_scope;
+}
+
+/*
+ * Is a budget used, or will it be by this call?  One by a default without scope
+ * always counts.
+ */
+static bool
+is_counted(const GovResolution *resolution, int number, uint32 b)
+{
+	const GovResolvedEntity *resolved = &resolution->entities[number];
+	const GovBudget *budget = &resolved->entity->budgets[b];
+	const GovSharedCounter *counter = gov_node_counter(resolved->node, b);
+
+	if (!counter->wants_row || gov_budget_more(resolved->entity, budget)->nscope == 0 ||
+		pg_atomic_read_u32(&unconstify(GovSharedCounter *, counter)->pins) > 0)
+		return true;
+	for (int i = 0; i < resolution->nbudgets; i++)
+	{
+		if (resolution->budgets[i].budget == budget)
+			return true;
+	}
+	return false;
+}
+
+/* Does the call use a budget of this entity that nobody has used, and that has a scope? */
+static bool
+uses_anew(const GovResolution *resolution, int number)
+{
+	for (int i = 0; i < resolution->nbudgets; i++)
+	{
+		const GovResolvedBudget *budget = &resolution->budgets[i];
+
+		if (budget->entity == number && budget->wants_row && budget->is_shared &&
+			gov_budget_more(resolution->entities[number].entity, budget->budget)->nscope > 0 &&
+			pg_atomic_read_u32(&budget->counter->pins) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Would an entity have too many budgets for a meter? */
+static bool
+is_full(const GovResolution *resolution, int number, const GovMeter *meter)
+{
+	uint32		first;
+	uint32		count;
+	int			ncounted = 0;
+
+	gov_entity_budgets_of(resolution->entities[number].entity, meter->capability_id,
+						  meter->capability_length, meter->capability_hash, &first, &count);
+	for (uint32 b = first; b < first + count && count > GOV_BUDGETS_MAX; b++)
+		ncounted += is_counted(resolution, number, b);
+	return ncounted > GOV_BUDGETS_MAX;
+}
+
+/*
+ * The meter for which an entity would have too many budgets by the first uses that
+ * the call is about to make, with those that others are making; NULL if there is
+ * none.  The entity's id is noted.
+ */
+const GovMeter *
+gov_combine_full_meter(GovResolution *resolution, const GovRequest *request)
+{
+	for (int number = 0; number < resolution->nentities; number++)
+	{
+		const GovResolvedEntity *resolved = &resolution->entities[number];
+
+		if (resolved->loaded != NULL || !uses_anew(resolution, number))
+			continue;
+		for (int m = 0; m < request->nmeters; m++)
+		{
+			const GovChars *id = gov_entity_id(resolved->entity);
+
+			if (!is_full(resolution, number, &request->meters[m]))
+				continue;
+			memcpy(resolution->other_id, id->bytes, id->length);
+			resolution->other_id_length = id->length;
+			return &request->meters[m];
+		}
+	}
+	return NULL;
 }
 
 /* A string in the copy: its length, its bytes, and a NUL. */

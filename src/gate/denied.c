@@ -4,7 +4,7 @@
  *
  * PURPOSE
  *		A call that is denied is counted once under each budget that does not
- *		allow it, in its present window.  Where an entity is blocked it is counted
+ *		allow it, in its present window, with what the call wanted of that.  Where an entity is blocked it is counted
  *		under that entity alone, where a name stands for no entity and must under
  *		the key of that dimension, and where nothing governs under each dimension key
  *		that could have named an entity; both by day, in UTC.  What a dimension
@@ -51,11 +51,17 @@ init_denied(GovDenied *denied, const GovRequest *request, bool is_check,
 	denied->reason = reason;
 	denied->is_check = is_check;
 	denied->count = 1;
-	denied->amount = request->amount;
 	denied->first_at = denied->last_at = resolution->now;
 	set_text(denied, GOV_DENIED_OWNER, request->owner.owner, request->owner.owner_length);
-	set_text(denied, GOV_DENIED_CAPABILITY, request->capability_id, request->capability_length);
 	set_text(denied, GOV_DENIED_CALLER, caller, strlen(caller));
+}
+
+/* Which of its meters the call is counted for. */
+static void
+set_meter(GovDenied *denied, const GovMeter *meter)
+{
+	denied->amount = meter->amount;
+	set_text(denied, GOV_DENIED_CAPABILITY, meter->capability_id, meter->capability_length);
 }
 
 /* No window of a budget: the day, in UTC. */
@@ -123,7 +129,7 @@ note_denied(const GovDenied *denied)
 }
 
 static void
-note_budgets(GovDenied *denied, const GovResolution *resolution)
+note_budgets(GovDenied *denied, const GovRequest *request, const GovResolution *resolution)
 {
 	denied->has_budget = true;
 	for (int i = 0; i < resolution->nbudgets; i++)
@@ -132,6 +138,7 @@ note_budgets(GovDenied *denied, const GovResolution *resolution)
 
 		if (budget->allows)
 			continue;
+		set_meter(denied, &request->meters[resolution->states[i].meter]);
 		denied->budget_id = budget->id;
 		denied->window = budget->window;
 		set_unused_entity(denied, resolution, budget);
@@ -190,6 +197,23 @@ note_unknown(GovDenied *denied, const GovResolution *resolution)
 	}
 }
 
+/* Every meter is denied alike, or those that no budget governs. */
+static void
+note_meters(GovDenied *denied, const GovRequest *request, const GovResolution *resolution,
+			const GovDecision *decision)
+{
+	for (int m = 0; m < request->nmeters; m++)
+	{
+		set_meter(denied, &request->meters[m]);
+		if (decision->denial == GOV_DENIAL_BLOCKED)
+			note_blocked(denied, resolution);
+		else if (decision->denial == GOV_DENIAL_UNKNOWN_ENTITY)
+			note_unknown(denied, resolution);
+		else if ((decision->governed & (UINT32_C(1) << m)) == 0)
+			note_ungoverned(denied, request, resolution);
+	}
+}
+
 /* A call is denied, for good. */
 void
 gov_denied_note(const GovRequest *request, bool is_check,
@@ -208,12 +232,8 @@ gov_denied_note(const GovRequest *request, bool is_check,
 		return;
 	}
 	init_denied(&denied, request, is_check, resolution, decision->denial);
-	if (decision->denial == GOV_DENIAL_BLOCKED)
-		note_blocked(&denied, resolution);
-	else if (decision->denial == GOV_DENIAL_UNKNOWN_ENTITY)
-		note_unknown(&denied, resolution);
-	else if (decision->denial == GOV_DENIAL_UNGOVERNED)
-		note_ungoverned(&denied, request, resolution);
+	if (decision->denial == GOV_DENIAL_EXCEEDING_LIMIT || decision->denial == GOV_DENIAL_BUDGET_EXCEEDED)
+		note_budgets(&denied, request, resolution);
 	else
-		note_budgets(&denied, resolution);
+		note_meters(&denied, request, resolution, decision);
 }

@@ -150,8 +150,7 @@ count_here(GovResolvedBudget *budget)
 
 /* Where a use of an earlier time counts. */
 static void
-choose_late(const GovRequest *request, const GovResolution *resolution,
-			GovResolvedBudget *budget)
+choose_late(const GovResolution *resolution, GovResolvedBudget *budget, GovAmount amount)
 {
 	const GovSharedCounter *counter = budget->counter;
 	TimestampTz at = resolution->occurred_at;
@@ -162,7 +161,7 @@ choose_late(const GovRequest *request, const GovResolution *resolution,
 		count_here(budget);
 		return;
 	}
-	if (!budget->is_open && !budget->is_known && request->amount > 0 &&
+	if (!budget->is_open && !budget->is_known && amount > 0 &&
 		resolution->now < budget->opening.end)
 	{
 		open_window(budget);
@@ -181,18 +180,20 @@ choose_late(const GovRequest *request, const GovResolution *resolution,
  * window if that is what it does.
  */
 void
-gov_opening_choose(const GovRequest *request, const GovResolution *resolution,
-				   GovResolvedBudget *budget)
+gov_opening_choose(GovResolution *resolution, int number)
 {
+	GovResolvedBudget *budget = &resolution->budgets[number];
+	GovAmount	amount = resolution->states[number].wanted;
+
 	budget->counts = GOV_COUNTS_NOWHERE;
-	if (!resolution->opens)
+	if (!resolution->opens || amount == 0)
 		return;
 	if (!resolution->is_of_now)
 	{
-		choose_late(request, resolution, budget);
+		choose_late(resolution, budget, amount);
 		return;
 	}
-	if (!budget->is_open && request->amount < 0)
+	if (!budget->is_open && amount < 0)
 		return;
 	if (!budget->is_open)
 		open_window(budget);

@@ -12,7 +12,7 @@
  *		what the call would create (resolve_unknown.c).
  *
  * LOCKING
- *		The caller has the stripe's lock (gate.c), shared or exclusive.  So
+ *		The caller has the stripe's lock (gate_attempt.c), shared or exclusive.  So
  *		nothing here allocates, raises or waits: what stands in the way is
  *		noted in the resolution and returned as the outcome, the caller mends
  *		it without the lock, and the walk is made again from the start.

@@ -56,6 +56,7 @@ typedef struct GovHeld
 {
 	GovName		entity;
 	pg_uuid_t	budget_id;
+	GovAmount	amount;			/* that goes off it */
 	GovSharedCounter *counter;	/* found by the walk; NULL: the budget is gone */
 	bool		is_shared;
 } GovHeld;
@@ -67,29 +68,41 @@ typedef struct GovReversed
 	pg_uuid_t	budget_id;
 	int64		counter_id;
 	GovWindow	window;
+	bool		is_inherited;	/* as its event_row.h says */
+	bool		is_hidden;
 	GovSharedCounter *counter;	/* found by the walk; NULL: the budget is
 								 * gone, or has another one */
+	GovSharedCounter absent;	/* in its place where the budget is hidden,
+								 * and not in memory */
 	bool		is_shared;
 	int			charged;		/* the pending entry, if is_shared */
 } GovReversed;
+
+/* What a call wants of one capability. */
+typedef struct GovMeter
+{
+	const char *capability_id;
+	uint32		capability_length;
+	uint32		capability_hash;
+	bool		is_concurrency; /* counts what is under way */
+	GovAmount	amount;
+} GovMeter;
 
 /* What a run-time call asks. */
 typedef struct GovRequest
 {
 	GovOwnerKey owner;
-	const char *capability_id;
-	uint32		capability_length;
-	uint32		capability_hash;
-	GovAmount	amount;
+	int			nmeters;		/* 0 where nothing is resolved */
+	GovMeter   *meters;			/* in byte order of their capabilities */
 	bool		has_occurred_at;
 	TimestampTz occurred_at;
 	int			nnames;
 	GovName    *names;
 	int			nheld;
 	GovHeld    *held;
-	GovAmount	held_amount;	/* goes off each of them */
 	int			nreversed;
-	GovReversed *reversed;		/* the amount goes to each of them */
+	GovReversed *reversed;
+	GovAmount	reversed_amount;	/* goes to each of them */
 } GovRequest;
 
 typedef struct GovResolvedEntity
@@ -128,7 +141,8 @@ typedef struct GovResolvedBudget
 	GovWindow	window;			/* of the counter, at the call; from -infinity
 								 * to infinity if none is open */
 	bool		allows;			/* before it was charged */
-	bool		ends_hold;		/* it is one of the request's held */
+	GovAmount	ended;			/* of the hold that the call ends: what goes
+								 * off it */
 	bool		wants_row;		/* that it is used is to be written */
 	int			charged;		/* the pending entry, if holds_are_shared */
 
@@ -164,7 +178,7 @@ typedef struct GovTurn
  * backend's, kept from call to call and grown only while no lock is held; when
  * they have become large, to the end of the transaction.
  * Entities are each named one followed by its ancestors; budgets are in the
- * order of the entities, as chains show them.
+ * order of the entities, and on one in that of the meters, as chains show them.
  */
 typedef struct GovResolution
 {
@@ -172,7 +186,7 @@ typedef struct GovResolution
 	TimestampTz occurred_at;
 	bool		is_of_now;		/* not of an earlier time: it counts in the
 								 * present windows */
-	bool		opens;			/* the call charges usage, not of 0 */
+	bool		opens;			/* the call charges usage */
 	int			nentities;
 	int			entities_capacity;
 	GovResolvedEntity *entities;
@@ -214,7 +228,8 @@ typedef struct GovResolution
 	GovTurn    *turns;
 	int		   *turn_order;		/* indexes of turns by their counters' ids */
 	char		other_id[GOV_ID_MAX_BYTES]; /* what WAIT, OUTDATED and CYCLE
-											 * speak of; or who is blocked */
+											 * speak of, or FULL; or who is
+											 * blocked */
 	uint32		other_id_length;
 	char	   *copy;			/* of the entities, once unlocked */
 	Size		copy_capacity;
@@ -247,6 +262,7 @@ typedef enum GovOutcome
 	GOV_OUTCOME_COMBINE,		/* budgets must be made for combinations that
 								 * are met; combine.c */
 	GOV_OUTCOME_LOCK,			/* a table must be locked; first_use.c */
+	GOV_OUTCOME_FULL,			/* an entity has too many budgets; combine.c */
 	GOV_OUTCOME_OVERFLOW		/* a count would leave the range of amounts */
 } GovOutcome;
 

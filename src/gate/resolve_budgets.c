@@ -3,8 +3,8 @@
  *		Which budgets of the resolved set count, and how much each has used.
  *
  * PURPOSE
- *		Those for the capability, on an entity of the set that is not archived,
- *		whose whole scope lies in the set; each with its counter, turned to the
+ *		Those for the call's capabilities, on an entity of the set that is not
+ *		archived, whose whole scope lies in the set; each with its counter, turned to the
  *		window of the present time.
  *
  * LOCKING
@@ -177,7 +177,7 @@ note_turn(GovWalk *walk, const GovEntity *entity, const GovBudget *budget)
  * charge opens it (opening.c).
  */
 static bool
-find_opening(GovWalk *walk, const GovRuled *ruled, GovResolvedBudget *resolved)
+find_opening(GovWalk *walk, const GovRuled *ruled, GovResolvedBudget *resolved, GovAmount amount)
 {
 	const GovResolution *out = walk->out;
 	const GovTurn *turn;
@@ -190,7 +190,7 @@ find_opening(GovWalk *walk, const GovRuled *ruled, GovResolvedBudget *resolved)
 		TIMESTAMP_NOBEGIN(resolved->window.start);
 		TIMESTAMP_NOEND(resolved->window.end);
 	}
-	if (!out->opens || (out->is_of_now && (resolved->is_open || walk->request->amount < 0)))
+	if (!out->opens || amount == 0 || (out->is_of_now && (resolved->is_open || amount < 0)))
 		return true;
 	turn = find_turn(walk->out, ruled->budget->counter_id);
 	if (turn == NULL || !turn->is_computed || turn->is_late == out->is_of_now)
@@ -259,7 +259,6 @@ read_state(const GovEntity *entity, const GovResolvedBudget *resolved, Timestamp
 {
 	const GovBudget *budget = resolved->budget;
 	GovCharge	relief = {0};
-
 	bool		counts = !gov_budget_opens(budget) || resolved->is_open;
 
 	if (resolved->holds_are_shared)
@@ -293,7 +292,7 @@ wants_row(const GovEntity *entity, const GovResolvedBudget *budget)
 }
 
 static bool
-append_budget(GovWalk *walk, int entity, uint32 number)
+append_budget(GovWalk *walk, int entity, int meter, uint32 number)
 {
 	GovResolution *out = walk->out;
 	const GovResolvedEntity *resolved = &out->entities[entity];
@@ -309,7 +308,7 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	budget->entity = entity;
 	budget->budget = &resolved->entity->budgets[number];
 	budget->id = budget->budget->id;
-	budget->ends_hold = false;
+	budget->ended = 0;
 	if (!find_counters(walk->source, resolved, number, budget, &ruled))
 	{
 		gov_resolve_note_other(walk, gov_entity_id(resolved->entity)->bytes,
@@ -319,7 +318,7 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	}
 	if (gov_budget_opens(budget->budget))
 	{
-		if (!find_opening(walk, &ruled, budget))
+		if (!find_opening(walk, &ruled, budget, walk->request->meters[meter].amount))
 			return false;
 	}
 	else
@@ -333,6 +332,8 @@ append_budget(GovWalk *walk, int entity, uint32 number)
 	out->wants_rows |= budget->wants_row;
 	Assert(walk->is_outdated || walk->out->now < budget->window.end);
 	read_state(resolved->entity, budget, out->now, &out->states[out->nbudgets]);
+	out->states[out->nbudgets].meter = meter;
+	out->states[out->nbudgets].wanted = walk->request->meters[meter].amount;
 	out->has_bounds |= out->states[out->nbudgets].bounds != NULL;
 	out->nbudgets++;
 	return true;
@@ -349,13 +350,38 @@ note_block(GovResolution *out, int entity, TimestampTz until)
 }
 
 /*
+ * Find the budgets of an entity that count for a meter; false if a counter has not
+ * got the present window.
+ */
+static bool
+append_budgets(GovWalk *walk, int number, int meter_number)
+{
+	GovResolution *out = walk->out;
+	const GovEntity *entity = out->entities[number].entity;
+	const GovMeter *meter = &walk->request->meters[meter_number];
+	bool		are_current = true;
+	uint32		first = 0;
+	uint32		count = 0;
+
+	gov_entity_budgets_of(entity, meter->capability_id, meter->capability_length,
+						  meter->capability_hash, &first, &count);
+	for (uint32 b = first; b < first + count; b++)
+	{
+		if (scope_holds(out, entity, &entity->budgets[b]))
+			are_current &= append_budget(walk, number, meter_number, b);
+	}
+	if (unlikely(entity->has_templates))
+		gov_combine_look(out, number, meter, first, count);
+	return are_current;
+}
+
+/*
  * Find the budgets that count; false if a counter has not got the present
  * window.
  */
 bool
 gov_resolve_budgets(GovWalk *walk)
 {
-	const GovRequest *request = walk->request;
 	GovResolution *out = walk->out;
 	bool		are_current = true;
 
@@ -365,25 +391,14 @@ gov_resolve_budgets(GovWalk *walk)
 	for (int i = 0; i < out->nentities; i++)
 	{
 		const GovEntity *entity = out->entities[i].entity;
-		uint32		first = 0;
-		uint32		count = 0;
 		TimestampTz until;
 
 		if (gov_entity_is_blocked(entity, out->now, &until))
 			note_block(out, i, until);
-		if (!entity->is_archived)
-			gov_entity_budgets_of(entity, request->capability_id,
-								  request->capability_length,
-								  request->capability_hash, &first, &count);
 		out->entities[i].first_budget = out->nbudgets;
-		for (uint32 b = first; b < first + count; b++)
-		{
-			if (scope_holds(out, entity, &entity->budgets[b]))
-				are_current &= append_budget(walk, i, b);
-		}
+		for (int m = 0; m < walk->request->nmeters && !entity->is_archived; m++)
+			are_current &= append_budgets(walk, i, m);
 		out->entities[i].nbudgets = out->nbudgets - out->entities[i].first_budget;
-		if (unlikely(entity->has_templates) && !entity->is_archived)
-			gov_combine_look(out, i, request, first, count);
 	}
 	return are_current;
 }

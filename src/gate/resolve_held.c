@@ -16,7 +16,11 @@
  *		A budget that the node of its entity does not have is gone, and its
  *		counter with it.  Holds count whichever the counter of their budget;
  *		usage belongs to one counter, and where the budget has another one by
- *		now there is nothing to give it back to.
+ *		now there is nothing to give it back to.  A budget by a default may be
+ *		hidden: something else has its place, for this transaction's time at
+ *		least (event_row.c), and its count is kept.  What nobody has in memory is
+ *		given back by the row alone, as what a transaction charges to budgets
+ *		that only it has (own_counts.c).
  */
 #include "postgres.h"
 
@@ -86,6 +90,23 @@ gov_resolve_held(GovWalk *walk)
 	}
 }
 
+/* The counter of a hidden budget: a former one, where somebody has it in flight, or none. */
+static void
+find_hidden(GovReversed *reversed, GovSharedNode *node)
+{
+	GovSharedCounter *counter = gov_node_find_kept(node, &reversed->budget_id);
+
+	reversed->is_shared = counter != NULL && counter->id == reversed->counter_id;
+	if (!reversed->is_shared)
+	{
+		counter = &reversed->absent;
+		memset(counter, 0, sizeof(*counter));
+		counter->id = reversed->counter_id;
+		counter->window = reversed->window;
+	}
+	reversed->counter = counter;
+}
+
 /* Find the counters of the event that the request reverses. */
 void
 gov_resolve_reversed(GovWalk *walk)
@@ -112,5 +133,7 @@ gov_resolve_reversed(GovWalk *walk)
 				find_private(walk, &reversed->budget_id) : NULL;
 		if (counter != NULL && counter->id == reversed->counter_id)
 			reversed->counter = counter;
+		else if (reversed->is_hidden && !walk->is_outdated)
+			find_hidden(reversed, node);
 	}
 }

@@ -14,12 +14,18 @@
  *		first has left.  Users' foreign keys to the ledger are not kept waiting.
  *		The retention passes over what is locked (retention.c).
  *
+ *		A count of a budget by a default is kept while something else is in its
+ *		place: an assignment with other windows, a default of the owner, or
+ *		another anchor of the entity.  Who gives back to one locks what is there
+ *		instead, and the entity, so that the budget does not come back to shared
+ *		memory before what it was given can be seen.
+ *
  * SNAPSHOTS
  *		The latest one at every isolation level, because what is left must be
  *		what is left now.
  *
  * FAILURE
- *		40001 when the row was rewritten since a REPEATABLE READ or SERIALIZABLE
+ *		A deadlock with who changes several of what is locked; 40001 when the row was rewritten since a REPEATABLE READ or SERIALIZABLE
  *		transaction began, 22003 for an amount that we have not written.
  */
 #include "postgres.h"
@@ -78,12 +84,18 @@ static GovQuery budgets_query = {
 	"           where g.counter_id = x.counter_id and g.owner_id = $4"
 	"           union"
 	"           select c.assignment_id, c.entity_id from @gov_default_counts c"
+	"            join @gov_default_assignments d on d.id = c.default_id and d.seed = c.seed"
 	"           where c.counter_id = x.counter_id and c.owner_id = $4 and not c.retired) a"
 	" order by x.n)"
 	" union all"
 	" select a.id, a.entity_id, r.counter_id, coalesce(w.window_start, '-infinity'), coalesce(w.window_end, 'infinity')"
-	" from @gov_recounts r"
-	"  join @gov_assignments a on a.owner_id = r.owner_id and a.id = r.assignment_id and a.counter_id = r.counter_id,"
+	" from @gov_recounts r,"
+	"  lateral (select g.id, g.entity_id from @gov_assignments g"
+	"           where g.owner_id = r.owner_id and g.id = r.assignment_id and g.counter_id = r.counter_id"
+	"           union"
+	"           select c.assignment_id, c.entity_id from @gov_default_counts c"
+	"            join @gov_default_assignments d on d.id = c.default_id and d.seed = c.seed"
+	"           where c.counter_id = r.counter_id and c.owner_id = r.owner_id and not c.retired) a,"
 	"  lateral @gov_window(r.cadence, r.anchor_at, r.timezone, $8) w"
 	" where r.owner_id = $4 and r.capability_id = $6 and r.through_id >= $5 and r.since <= $8"
 	"  and (select count(distinct m.set) from unnest(r.member_ids, r.member_sets) m(id, set)"
@@ -93,6 +105,43 @@ static GovQuery budgets_query = {
 		INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTOID, INT8OID, TEXTOID, TEXTARRAYOID,
 		TIMESTAMPTZOID
 	}
+};
+
+/* Has the entity the budget now, which may be an assignment that goes on with the count? */
+static GovQuery shown_query = {
+	.sql =
+	"select from @gov_used_assignments u"
+	" where u.owner_id = $1 and u.entity_id = $2 and u.id = $3 and u.counter_id = $4",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, UUIDOID, INT8OID}
+};
+
+/* Keep what is in the place of a budget by a default. */
+static GovQuery keep_entity_query = {
+	.sql = "select from @gov_entities e where e.owner_id = $1 and e.id = $2 for share",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID}
+};
+
+#define GOV_DEFAULT_OF(columns) \
+	"(select " columns " from @gov_default_assignments d" \
+	" where d.id = (select c.default_id from @gov_default_counts c where c.counter_id = $3 limit 1))"
+
+static GovQuery keep_assignment_query = {
+	.sql =
+	"select from @gov_assignments a where a.owner_id = $1 and a.entity_id = $2"
+	" and (a.capability_id, a.name) = " GOV_DEFAULT_OF("d.capability_id, d.name") " for key share",
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, INT8OID}
+};
+
+static GovQuery keep_default_query = {
+	.sql =
+	"select from @gov_default_assignments o where o.owner_id = $1"
+	" and (o.type_id, o.capability_id, o.scope_type_ids, o.name) = "
+	GOV_DEFAULT_OF("d.type_id, d.capability_id, d.scope_type_ids, d.name") " for key share",
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, INT8OID}
 };
 
 /* The owner of an event, or of its reversals where it is gone; NULL: unknown. */
@@ -142,6 +191,36 @@ read_event(int64 id, MemoryContext context, GovEventRow *event, Datum *charged)
 	for (int i = 0; i < 3; i++)
 		charged[i] = PointerGetDatum(DatumGetArrayTypePCopy(gov_spi_value(0, 8 + i, &isnull)));
 	MemoryContextSwitchTo(old);
+}
+
+static bool
+is_shown(Datum *args)
+{
+	bool		result;
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	result = gov_spi_select(&shown_query, args, NULL) > 0;
+	gov_spi_pop_snapshot();
+	return result;
+}
+
+/* See to it that a budget by a default that its entity does not have now stays so. */
+static void
+find_hidden(const GovEventRow *event, GovEventBudget *budget)
+{
+	Datum		shown[4] = {
+		CStringGetTextDatum(event->owner), CStringGetTextDatum(budget->entity_id),
+		UUIDPGetDatum(&budget->id), Int64GetDatum(budget->counter_id)
+	};
+	Datum		kept[3] = {shown[0], shown[1], shown[3]};
+
+	budget->is_inherited = budget->counter_id < 0;
+	if (!budget->is_inherited || is_shown(shown))
+		return;
+	gov_spi_modify(&keep_entity_query, kept, NULL);
+	gov_spi_modify(&keep_assignment_query, kept, NULL);
+	gov_spi_modify(&keep_default_query, kept, NULL);
+	budget->is_hidden = !is_shown(shown);
 }
 
 /* Read which budgets there are that count the event. */
@@ -196,6 +275,8 @@ gov_event_row_lock(int64 id, TimestampTz since, GovEventRow *event)
 		event->left = event->amount + stored_amount(gov_spi_value(0, 1, &isnull));
 		read_budgets(context, event, charged);
 		gov_spi_pop_snapshot();
+		for (int i = 0; i < event->nbudgets; i++)
+			find_hidden(event, &event->budgets[i]);
 	}
 	gov_spi_end(&spi);
 	return found;

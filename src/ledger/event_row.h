@@ -21,6 +21,9 @@ typedef struct GovEventBudget
 	char	   *entity_id;
 	int64		counter_id;
 	GovWindow	window;
+	bool		is_inherited;	/* its entity has it by a default */
+	bool		is_hidden;		/* but not now, and not before the end of the
+								 * transaction */
 } GovEventBudget;
 
 /* An event that there is. */

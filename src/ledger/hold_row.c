@@ -391,7 +391,7 @@ gov_hold_row_close(const GovHold *hold, GovHoldState state, GovAmount settled_am
 				   int64 event_id)
 {
 	bool		is_settled = state == GOV_HOLD_SETTLED;
-	char		nulls[5] = {' ', ' ', is_settled ? ' ' : 'n', is_settled ? ' ' : 'n', ' '};
+	char		nulls[5] = {' ', ' ', is_settled ? ' ' : 'n', event_id != 0 ? ' ' : 'n', ' '};
 	Datum		args[5];
 	GovSpi		spi;
 

@@ -44,7 +44,7 @@ typedef struct GovHold
 	GovHoldState state;
 	TimestampTz expires_at;
 	TimestampTz created_at;		/* of a new one */
-	int64		event_id;		/* when settled */
+	int64		event_id;		/* of a use that settling recorded, or 0 */
 	int			nbudgets;		/* those that there still are */
 	GovHoldBudget *budgets;
 } GovHold;

@@ -8,6 +8,10 @@
  *		else amount <= call limit and usage + held + amount <= limit, as far as
  *		it has these limits.  Whether budgets come from shared memory, a private
  *		view or the tables, it is decided here.
+ *		A call may use several capabilities, its meters: all or none.  Each has its
+ *		amount, which is what is wanted of its budgets, and what remains of it.  The
+ *		reason of a denial is the first one, as GovDenial's users rank them, that
+ *		denies any of the meters.
  *
  * INVARIANTS
  *		Runs under a stripe's lock: no allocation, no error, no clock, no loop
@@ -17,6 +21,7 @@
  */
 #include "postgres.h"
 
+#include "port/pg_bitutils.h"
 
 #include "pure/decide.h"
 
@@ -109,48 +114,91 @@ note_denial(TimestampTz may_allow_at, GovDecision *decision)
 	decision->is_granted = false;
 }
 
+/* Note how much is left of a hard budget. */
+static void
+note_remaining(const GovBudgetState *budget, GovDecision *decision)
+{
+	GovAmount	left = headroom_of(budget);
+	GovAmount  *remaining = &decision->remaining[budget->meter];
+
+	if (!gov_decide_has_remaining(decision, budget->meter) || left < *remaining)
+		*remaining = left;
+	decision->has_remaining |= UINT32_C(1) << budget->meter;
+}
+
+static void
+init_decision(GovDecision *decision)
+{
+	decision->is_granted = true;
+	decision->denial = GOV_DENIAL_NONE;
+	decision->denied = -1;
+	decision->governed = decision->has_remaining = 0;
+	decision->has_retry_at = false;
+	decision->retry_at = 0;
+}
+
 /*
- * Decide about an amount over the distinct budgets of a set, and say of each
- * whether it allows it.  An empty set grants; the caller decides whether that
+ * Decide about what is wanted of the distinct budgets of a set, and say of each
+ * whether it allows that.  An empty set grants; the caller decides whether that
  * is wanted.
  */
 void
-gov_decide(GovBudgetState *budgets, int nbudgets, GovAmount amount,
-		   TimestampTz now, GovDecision *decision)
+gov_decide(GovBudgetState *budgets, int nbudgets, TimestampTz now, GovDecision *decision)
 {
-	bool		exceeds_limit = false;
+	uint32		failing = 0;
+	uint32		exceeding = 0;
 
 	Assert(nbudgets >= 0);
-	Assert(amount >= 0);
-
-	memset(decision, 0, sizeof(GovDecision));
-	decision->is_granted = true;
-
+	init_decision(decision);
 	for (int i = 0; i < nbudgets; i++)
 	{
 		GovBudgetState *budget = &budgets[i];
-		GovAmount	left;
+		uint32		meter = UINT32_C(1) << budget->meter;
 
-		budget->allows = gov_decide_allows(budget, amount);
+		Assert(budget->wanted >= 0 && budget->meter < GOV_METERS_MAX);
+		decision->governed |= meter;
+		budget->allows = gov_decide_allows(budget, budget->wanted);
 		if (!budget->allows)
-			note_denial(retry_at(budget, amount, now), decision);
-		exceeds_limit |= exceeds_call_limit(budget, amount);
+		{
+			note_denial(retry_at(budget, budget->wanted, now), decision);
+			failing |= meter;
+		}
+		if (exceeds_call_limit(budget, budget->wanted))
+			exceeding |= meter;
 		if (!is_hard(budget))
 			continue;
 
-		left = headroom_of(budget);
-		if (!decision->has_remaining || left < decision->remaining)
-			decision->remaining = left;
-		decision->has_remaining = true;
-		exceeds_limit |= amount > budget->limit;
+		note_remaining(budget, decision);
+		if (budget->wanted > budget->limit)
+			exceeding |= meter;
 	}
 
 	if (decision->is_granted)
 		return;
 
-	decision->denial = exceeds_limit ? GOV_DENIAL_EXCEEDING_LIMIT :
+	exceeding &= failing;
+	decision->denial = exceeding != 0 ? GOV_DENIAL_EXCEEDING_LIMIT :
 		GOV_DENIAL_BUDGET_EXCEEDED;
+	decision->denied = pg_rightmost_one_pos32(exceeding != 0 ? exceeding : failing);
 	decision->has_retry_at = !TIMESTAMP_IS_NOEND(decision->retry_at);
+}
+
+/*
+ * Every meter must be governed: one that no budget governs is denied, whatever the
+ * budgets of the others say, and no time will change that.
+ */
+void
+gov_decide_ungoverned(int nmeters, GovDecision *decision)
+{
+	uint32		ungoverned = ((UINT32_C(1) << nmeters) - 1) & ~decision->governed;
+
+	Assert(nmeters <= GOV_METERS_MAX);
+	if (ungoverned == 0)
+		return;
+	decision->is_granted = false;
+	decision->has_retry_at = false;
+	decision->denial = GOV_DENIAL_UNGOVERNED;
+	decision->denied = pg_rightmost_one_pos32(ungoverned);
 }
 
 /*
@@ -163,6 +211,7 @@ gov_decide_unknown(GovDecision *decision)
 	decision->is_granted = false;
 	decision->has_retry_at = false;
 	decision->denial = GOV_DENIAL_UNKNOWN_ENTITY;
+	decision->denied = -1;
 }
 
 /*
@@ -177,6 +226,7 @@ gov_decide_blocked(TimestampTz until, GovDecision *decision)
 	decision->retry_at = decision->is_granted ? until : Max(until, decision->retry_at);
 	decision->is_granted = false;
 	decision->denial = GOV_DENIAL_BLOCKED;
+	decision->denied = -1;
 }
 
 /* The reason as callers see it; NULL when nothing was denied. */

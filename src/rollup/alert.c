@@ -327,7 +327,7 @@ raise_alerts(int ncrossings)
 											 sizeof(GovCrossing) * (ncrossings + 1));
 	gov_pending_crossings(crossings.items, ncrossings);
 
-	gov_spi_begin(&spi);
+	gov_spi_begin_before_commit(&spi);
 	xids = own_transactions();
 	if (!gov_changes_is_empty())
 		add_charged(xids, &crossings);

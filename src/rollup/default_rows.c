@@ -5,8 +5,8 @@
  * PURPOSE
  *		All who use a budget by a default first, at the same time, write a row of
  *		gov_default_counts (first_use.c).  One of them is left here.  The rows of
- *		a default that was deleted are deleted with the usage and the alerts of
- *		its budgets.  Those of one that was given other windows stay, as the usage
+ *		a default that was deleted are deleted with the usage, the alerts
+ *		and the recounts of its budgets.  Those of one that was given other windows stay, as the usage
  *		does of the counters that it had.
  *
  * PROTOCOL
@@ -95,6 +95,9 @@ static GovQuery delete_query = {
 	" usage as ("
 	" delete from @gov_usage u using gone g"
 	" where u.owner_id = g.owner_id and u.assignment_id = g.assignment_id),"
+	" recounts as ("
+	" delete from @gov_recounts r using gone g"
+	" where r.owner_id = g.owner_id and r.assignment_id = g.assignment_id),"
 	" alerts as ("
 	" delete from @gov_alerts a using gone g where a.assignment_id = g.assignment_id)"
 	"select count(*) from deleted",
@@ -112,6 +115,7 @@ try_lock(void)
 		ConditionalLockRelationOid(catalog->assignments, AccessShareLock) &&
 		ConditionalLockRelationOid(catalog->default_counts, RowExclusiveLock) &&
 		ConditionalLockRelationOid(catalog->usage, RowExclusiveLock) &&
+		ConditionalLockRelationOid(catalog->recounts, RowExclusiveLock) &&
 		ConditionalLockRelationOid(catalog->alerts, RowExclusiveLock);
 }
 

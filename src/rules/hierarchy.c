@@ -38,6 +38,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
@@ -59,11 +60,13 @@
 #include "base/owner.h"
 #include "base/spi.h"
 #include "cache/entity.h"
+#include "rules/await.h"
 #include "rules/hierarchy.h"
 #include "rules/rename.h"
 #include "rules/trigger.h"
 
 #define SHAPE_LOCKS		1024
+#define AWAITED_AT_MOST	20		/* times, before the lock is queued for */
 
 PG_FUNCTION_INFO_V1(gov_entity_moves_1_0);
 PG_FUNCTION_INFO_V1(gov_entity_placed_1_0);
@@ -132,9 +135,8 @@ gov_hierarchy_keep(Relation entities, Datum owner, Datum id)
 	return found;
 }
 
-/* Take the lock on the shape of an owner's trees to the transaction's end. */
-void
-gov_hierarchy_lock(const text *owner, LOCKMODE mode)
+static LOCKTAG
+shape_tag(const text *owner)
 {
 	uint32		hash = hash_bytes((const unsigned char *) VARDATA_ANY(owner),
 								  VARSIZE_ANY_EXHDR(owner));
@@ -143,6 +145,46 @@ gov_hierarchy_lock(const text *owner, LOCKMODE mode)
 	/* sub-object 0 would be the table itself */
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
 					   gov_catalog()->entities, 1 + hash % SHAPE_LOCKS);
+	return tag;
+}
+
+/*
+ * Take the lock on the shape of an owner's trees to the transaction's end, alone;
+ * false if somebody has it.
+ */
+bool
+gov_hierarchy_lock_free(const text *owner)
+{
+	LOCKTAG		tag = shape_tag(owner);
+
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* Wait for the transactions that have that lock, while others go on taking it. */
+void
+gov_hierarchy_await(const text *owner)
+{
+	LOCKTAG		tag = shape_tag(owner);
+
+	gov_await_lockers(&tag, ExclusiveLock);
+}
+
+/*
+ * Take the lock on the shape of an owner's trees to the transaction's end.  Whoever
+ * wants it alone waits for those who share it without standing in the way of others
+ * that want to, which are calls too: only if that does not end it does.
+ */
+void
+gov_hierarchy_lock(const text *owner, LOCKMODE mode)
+{
+	LOCKTAG		tag = shape_tag(owner);
+
+	for (int i = 0; mode == ExclusiveLock && i < AWAITED_AT_MOST; i++)
+	{
+		if (gov_hierarchy_lock_free(owner))
+			return;
+		gov_hierarchy_await(owner);
+	}
 	(void) LockAcquire(&tag, mode, false, false);
 }
 
@@ -262,6 +304,23 @@ refuse_depth(text *owner, text *id, Datum parent, bool is_root)
 				 errhint("Move it to a place that is nearer to the root.")));
 }
 
+/*
+ * Lock the row that moves, before the shape of the trees: who has it open keeps
+ * nobody waiting but us.
+ */
+static void
+lock_moving(Datum owner, Datum id)
+{
+	GovLookupKey keys[] = {{"owner_id", owner}, {"id", id}};
+	Relation	entities = table_open(gov_catalog()->entities, RowExclusiveLock);
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	(void) gov_lookup_lock(entities, gov_catalog()->entities_pkey, keys, lengthof(keys),
+						   LockTupleNoKeyExclusive);
+	gov_spi_pop_snapshot();
+	table_close(entities, NoLock);
+}
+
 /* _gov_allow_move(owner_id text, id text, parent_id text) returns void */
 Datum
 gov_allow_move_1_1(PG_FUNCTION_ARGS)
@@ -273,6 +332,7 @@ gov_allow_move_1_1(PG_FUNCTION_ARGS)
 	owner = PG_GETARG_TEXT_PP(0);
 	gov_owner_require_visible(owner);
 	PreventCommandIfReadOnly("gov_move_entity()");
+	lock_moving(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1));
 	gov_hierarchy_lock(owner, ExclusiveLock);
 	refuse_depth(owner, PG_GETARG_TEXT_PP(1), PG_GETARG_DATUM(2), PG_ARGISNULL(2));
 	text_to_cstring_buffer(owner, moving_owner, sizeof(moving_owner));

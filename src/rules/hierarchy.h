@@ -12,6 +12,8 @@
 
 
 extern void gov_hierarchy_lock(const text *owner, LOCKMODE mode);
+extern bool gov_hierarchy_lock_free(const text *owner);
+extern void gov_hierarchy_await(const text *owner);
 extern bool gov_hierarchy_keep(Relation entities, Datum owner, Datum id);
 
 #endif							/* GOV_HIERARCHY_H */

@@ -6,7 +6,9 @@
  *		gov_limit_at() answers for any moment since a budget was made, whatever
  *		governance.change_retention deletes.  The present limit is in the
  *		budget's own row; so gov_limit_history has a row for each limit that
- *		another one has replaced, and a new budget costs nothing.
+ *		another one has replaced, and a new budget costs nothing.  So it is with
+ *		defaults, whose limit all have that inherit: their rows have the id of
+ *		the default, and an empty owner where that is everybody's.
  *
  * INVARIANTS
  *		The rows of a budget, in the order of replaced_at, are its limits in the
@@ -14,8 +16,8 @@
  *		still, cannot change that: each is replaced a microsecond after the one
  *		before it, at the earliest.
  *
- *		Whoever changes a budget holds its row, so no two sessions write of one
- *		budget at a time.
+ *		Whoever changes a budget, or a default, holds its row, so no two sessions
+ *		write of one at a time.
  *
  * COST
  *		A statement may change a hundred thousand limits.  Each row goes below
@@ -25,8 +27,9 @@
  *		deleted budgets, a batch of them at a time.
  *
  * WHEN
- *		At the end of a statement, over the rows that it wrote or deleted.  Not for rows that replication applies: the
- *		table is replicated like the budgets.  TRUNCATE is usage.c's.
+ *		At the end of a statement, over the rows that it wrote or deleted.  Not for
+ *		rows that replication applies: the table is replicated like the budgets.
+ *		TRUNCATE of the budgets is usage.c's.
  */
 #include "postgres.h"
 
@@ -35,6 +38,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -93,6 +97,14 @@ static GovQuery forget_owners_query = {
 	"delete from @gov_limit_history h where h.owner_id = $2 and h.assignment_id = any ($1)",
 	.nargs = 2,
 	.argtypes = {UUIDARRAYOID, TEXTOID}
+};
+
+/* After TRUNCATE of the defaults. */
+static GovQuery forget_defaults_query = {
+	.sql =
+	"delete from @gov_limit_history h"
+	" where not exists (select from @gov_assignments a where a.id = h.assignment_id)"
+	"  and not exists (select from @gov_default_assignments d where d.id = h.assignment_id)"
 };
 
 /* Budgets, and the limits that they had. */
@@ -179,6 +191,15 @@ flush_batch(GovHistoryBatch *batch, void (*body) (GovHistoryBatch *batch))
 	MemoryContextReset(batch->context);
 }
 
+/* Whose the budget is; empty: a default of everybody's. */
+static Datum
+owner_of(const GovTransition *rows)
+{
+	if (gov_transition_is_null(rows, rows->before, OWNER))
+		return PointerGetDatum(cstring_to_text(""));
+	return gov_transition_key(rows, rows->before, OWNER);
+}
+
 static bool
 limit_differs(const GovTransition *rows)
 {
@@ -200,7 +221,7 @@ add_budget(GovHistoryBatch *batch, const GovTransition *rows)
 	MemoryContext caller = MemoryContextSwitchTo(batch->context);
 
 	batch->ids[i] = datumCopy(gov_transition_key(rows, rows->before, ID), false, UUID_LEN);
-	batch->owners[i] = datumCopy(gov_transition_key(rows, rows->before, OWNER), false, -1);
+	batch->owners[i] = datumCopy(owner_of(rows), false, -1);
 	batch->limits[i] = batch->has_none[i] ? (Datum) 0 : datumCopy(limit, false, -1);
 	MemoryContextSwitchTo(caller);
 }
@@ -257,7 +278,7 @@ write_limit(GovLimitRows *limits, const GovTransition *rows, TimestampTz at)
 
 	if (!limits->is_open)
 		open_rows(limits, at);
-	limits->keys[0].sk_argument = gov_transition_key(rows, rows->before, OWNER);
+	limits->keys[0].sk_argument = owner_of(rows);
 	limits->keys[1].sk_argument = gov_transition_key(rows, rows->before, ID);
 	if (!gov_lookup_entries_are_none(&limits->entries, limits->keys))
 		return false;
@@ -317,14 +338,37 @@ pass_deleted(GovTransition *rows)
 	flush_batch(batch, forget_limits);
 }
 
-/* AFTER UPDATE, and AFTER DELETE, of gov_assignments, for each statement. */
+static void
+forget_defaults(void)
+{
+	GovSpi		spi;
+
+	gov_spi_begin(&spi);
+	gov_spi_modify(&forget_defaults_query, NULL, NULL);
+	gov_spi_end(&spi);
+}
+
+/*
+ * AFTER UPDATE, and AFTER DELETE, of gov_assignments and gov_default_assignments,
+ * for each statement, and AFTER TRUNCATE of the latter.
+ */
 Datum
 gov_note_limits_1_1(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE) | GOV_FIRES(TRIGGER_EVENT_DELETE),
-						gov_catalog()->assignments);
+	gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE) | GOV_FIRES(TRIGGER_EVENT_DELETE) |
+					 GOV_FIRES(TRIGGER_EVENT_TRUNCATE));
+	Oid			relid = RelationGetRelid(trigger->tg_relation);
 	GovTransition rows;
+
+	if (relid != gov_catalog()->default_assignments &&
+		(relid != gov_catalog()->assignments || TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)))
+		gov_trigger_refuse(fcinfo);
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+	{
+		forget_defaults();
+		return PointerGetDatum(NULL);
+	}
 
 	/* gov_delete_owner deletes all of an owner's itself */
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && gov_spi_is_engine())

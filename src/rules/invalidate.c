@@ -116,9 +116,14 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 		note_policy(trigger);
 		return PointerGetDatum(NULL);
 	}
+	if (relid == catalog->prices)
+	{
+		gov_changes_note_prices();
+		return PointerGetDatum(NULL);
+	}
 	if (relid == catalog->entities)
 		id_column = "id";
-	else if (relid == catalog->assignments || relid == catalog->boosts)
+	else if (relid == catalog->assignments || relid == catalog->boosts || relid == catalog->default_counts)
 		id_column = "entity_id";
 	else if (relid == catalog->entity_types || relid == catalog->capabilities)
 	{
@@ -177,14 +182,19 @@ is_loaded_from(Oid relid)
 }
 
 /*
- * AFTER TRUNCATE of a table that nodes are loaded from.  All nodes are loaded
- * again; counters that are in memory stay as they are.
+ * AFTER TRUNCATE of a table that nodes are loaded from, or of the prices.  All
+ * nodes are loaded again; counters that are in memory stay as they are.
  */
 Datum
 gov_note_truncate_1_0(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = gov_trigger_data(fcinfo, GOV_FIRES(TRIGGER_EVENT_TRUNCATE));
 
+	if (RelationGetRelid(trigger->tg_relation) == gov_catalog()->prices)
+	{
+		gov_changes_note_prices();
+		return PointerGetDatum(NULL);
+	}
 	if (!is_loaded_from(RelationGetRelid(trigger->tg_relation)))
 		gov_trigger_refuse(fcinfo);
 	gov_changes_note_truncate();

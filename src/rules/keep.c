@@ -15,6 +15,11 @@
  *		same before and after it.  Then the counter goes on: in the windows to
  *		come by the new rule, and what it has recorded in earlier ones stays.
  *
+ * LOCKING
+ *		A row that goes on with the count of a default locks the rows that say
+ *		so (gov_default_counts) FOR SHARE: a recount may be about to give the
+ *		budget another counter.
+ *
  * FAILURE
  *		23514 for what no check constraint can judge, with the name that such a
  *		constraint would have; 55000 and 42501 for a counter that is not the
@@ -43,8 +48,10 @@
 #include "base/errors.h"
 #include "base/owner.h"
 #include "base/spi.h"
+#include "cache/inherited.h"
 #include "cache/inherited_find.h"
 #include "cache/load_steps.h"
+#include "cache/types.h"
 #include "ledger/columns.h"
 #include "pure/bytes.h"
 #include "pure/window.h"
@@ -70,12 +77,12 @@ enum
 	WINDOW_KIND,
 	COUNTER_ID,
 	ID,
+	CAPABILITY,
 	NSHARED,
 
 	/* of assignments only */
 	OWNER = NSHARED,
 	ENTITY,
-	CAPABILITY,
 	NAME,
 	NCOLUMNS,
 
@@ -86,13 +93,13 @@ enum
 
 static const char *const columns[NCOLUMNS] = {
 	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "window_kind", "counter_id", "id", "owner_id", "entity_id", "capability_id", "name"
+	"cadence", "anchor_at", "timezone", "window_kind", "counter_id", "id", "capability_id", "owner_id", "entity_id", "name"
 };
 
 /* What a default has in the same place. */
 static const char *const default_columns[NDEFAULT_COLUMNS] = {
 	"created_at", "updated_at", "scope_type_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "window_kind", "seed", "id", "anchor_from"
+	"cadence", "anchor_at", "timezone", "window_kind", "seed", "id", "capability_id", "anchor_from"
 };
 
 /* A counter that has been drawn. */
@@ -100,6 +107,13 @@ static GovQuery drawn_query = {
 	.sql = "select from @gov_counter_seq q where q.is_called and q.last_value >= $1",
 	.nargs = 1,
 	.argtypes = {INT8OID}
+};
+
+/* The rows of a budget by a default that was used, which a recount changes. */
+static GovQuery stay_query = {
+	.sql = "select from @gov_default_counts n where n.assignment_id = $1 and not n.retired for share",
+	.nargs = 1,
+	.argtypes = {UUIDOID}
 };
 
 /* ---------------------------------------------------------------- values in form */
@@ -282,6 +296,31 @@ check_window(const GovKeptRow *row, Relation table)
 }
 
 /*
+ * What is under way does not begin afresh, so a budget for it has no cadence.  The
+ * kind of a capability that has budgets does not become this one (kind.c).
+ */
+static void
+check_concurrency(const GovKeptRow *row, Relation table)
+{
+	text	   *capability;
+
+	if (*gov_keep_row_null(row, CADENCE) || *gov_keep_row_null(row, CAPABILITY))
+		return;
+	gov_types_refresh();
+	capability = DatumGetTextPP(*gov_keep_row_value(row, CAPABILITY));
+	if (!gov_types_is_concurrency(VARDATA_ANY(capability), VARSIZE_ANY_EXHDR(capability)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("a budget for what is under way at once has no cadence"),
+			 errdetail("Capability \"%s\" is of kind \"concurrency\".",
+					   gov_error_shown(TextDatumGetCString(*gov_keep_row_value(row, CAPABILITY)))),
+			 errhint("Leave cadence null: holds take from such a budget, and give back when they end."),
+			 errtablecol(table, row->places[CADENCE] + 1),
+			 errtableconstraint(table, psprintf("%s_concurrency", RelationGetRelationName(table)))));
+}
+
+/*
  * ---------------------------------------------------------------- ids and counters
  *
  * Their defaults are the nil UUID and 0, so that clients that know types need not
@@ -322,6 +361,17 @@ draw_counter(GovKeptRow *row)
 {
 	*gov_keep_row_value(row, COUNTER_ID) = Int64GetDatum(nextval_internal(gov_catalog()->counter_seq, false));
 	*gov_keep_row_null(row, COUNTER_ID) = false;
+}
+
+/*
+ * Another counter for a budget that goes on with the count of a default, or has
+ * it by one.  It is below 0, as all of those, and comes from a number that is
+ * drawn, as a default's seed does: so it never was a counter before.
+ */
+int64
+gov_keep_draw_inherited(const pg_uuid_t *id)
+{
+	return gov_inherited_counter(id, nextval_internal(gov_catalog()->counter_seq, false));
 }
 
 static bool
@@ -416,6 +466,27 @@ find_inherited(const GovKeptRow *row, GovInheritedBudget *budget)
 	return is_found;
 }
 
+/*
+ * Keep who recounts the budget away, and find which counter it has then.  Who
+ * recounts an assignment locks the same first.
+ */
+static bool
+find_inherited_to_stay(const GovKeptRow *row, GovInheritedBudget *budget)
+{
+	GovSpi		spi;
+	Datum		id;
+
+	if (!find_inherited(row, budget))
+		return false;
+	if (budget->made_of->wants_row)
+		return true;			/* nobody recounts what has no row */
+	id = budget->values[GOV_ASSIGNMENT_ID];
+	gov_spi_begin(&spi);
+	gov_spi_modify(&stay_query, &id, NULL);
+	gov_spi_end(&spi);
+	return find_inherited(row, budget);
+}
+
 pg_noreturn static void
 raise_other_windows(const GovKeptRow *row, Relation table)
 {
@@ -439,7 +510,7 @@ goes_on(GovKeptRow *row, Relation table)
 
 	if ((!*gov_keep_row_null(row, COUNTER_ID) &&
 		 DatumGetInt64(*gov_keep_row_value(row, COUNTER_ID)) != GOV_COUNTER_TO_DRAW) ||
-		!gov_load_has_defaults() || !find_inherited(row, &budget))
+		!gov_load_has_defaults() || !find_inherited_to_stay(row, &budget))
 		return false;
 	id = budget.values[GOV_ASSIGNMENT_ID];
 	if (!is_to_be_drawn(row) &&
@@ -464,6 +535,7 @@ keep_new(GovKeptRow *row, Relation table)
 {
 	check_timezone(row, table);
 	check_window(row, table);
+	check_concurrency(row, table);
 	if (goes_on(row, table))
 		return;
 	if (is_to_be_drawn(row))
@@ -487,7 +559,10 @@ windows_differ(const GovKeptRow *row, const GovKeptRow *before, Relation table)
 	if (has_zone)
 		check_timezone(row, table);
 	if (differ)
+	{
 		check_window(row, table);
+		check_concurrency(row, table);
+	}
 	return differ;
 }
 
@@ -498,7 +573,13 @@ keep_changed(GovKeptRow *row, const GovKeptRow *before, Relation table)
 	bool		has_rule = windows_differ(row, before, table);
 
 	if (may_draw && DatumGetInt64(*gov_keep_row_value(row, COUNTER_ID)) == GOV_COUNTER_TO_DRAW)
-		draw_counter(row);
+	{
+		if (DatumGetInt64(*gov_keep_row_value(before, COUNTER_ID)) < 0)
+			*gov_keep_row_value(row, COUNTER_ID) =
+				Int64GetDatum(gov_keep_draw_inherited(DatumGetUUIDP(*gov_keep_row_value(row, ID))));
+		else
+			draw_counter(row);
+	}
 	else if (gov_keep_row_differs(row, before, desc, COUNTER_ID))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -550,6 +631,7 @@ keep_default(GovKeptRow *row, const GovKeptRow *before, Relation table)
 	{
 		check_timezone(row, table);
 		check_window(row, table);
+		check_concurrency(row, table);
 		if (is_to_be_drawn(row))
 			draw_id(row);
 		if (*gov_keep_row_null(row, COUNTER_ID) ||

@@ -8,8 +8,9 @@
  *		of that.  When it is deleted the entity has the budget by the default
  *		again, with that count.  Here is written that the count is used, and when
  *		it is given up: when the assignment is given other windows, and when the
- *		entity is deleted.  A counter that was given up does not come back
- *		(inherited.c): the entity's next such budget has another one.
+ *		entity is deleted, or one of its scope.  A counter that was given up does not come back
+ *		(inherited.c): the entity's next such budget has another one.  A recount
+ *		gives both another counter (recount_write.c).
  *
  *		Where a default is locked a tenant makes no assignment in its place, and
  *		does not touch one that is there.
@@ -21,7 +22,7 @@
  * RACES ACCEPTED
  *		A use that is in flight while its entity is deleted leaves its row: its
  *		count is that of a later entity of the same id, unless others had used
- *		the budget before.
+ *		the budget before.  So it is with an entity of its scope.
  *
  * FAILURE
  *		42501.  The trigger on entities fires for logical apply too, because it
@@ -73,37 +74,60 @@ static GovQuery retire_query = {
 	.argtypes = {INT8OID}
 };
 
+/* What was recounted goes on under another counter. */
+static GovQuery go_on_query = {
+	.sql = "update @gov_default_counts set counter_id = $2 where counter_id = $1",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8OID}
+};
+
+/* Retire counts, and delete what was counted. */
+#define GOV_RETIRE(those) \
+	"with gone as (" \
+	" update @gov_default_counts n set retired = true" \
+	" where " those " and not n.retired returning n.owner_id, n.assignment_id)," \
+	" usage as (" \
+	" delete from @gov_usage u using (select distinct g.owner_id, g.assignment_id from gone g) g" \
+	" where u.owner_id = g.owner_id and u.assignment_id = g.assignment_id)," \
+	" recounts as (" \
+	" delete from @gov_recounts r using (select distinct g.owner_id, g.assignment_id from gone g) g" \
+	" where r.owner_id = g.owner_id and r.assignment_id = g.assignment_id)" \
+	"delete from @gov_alerts a using (select distinct g.assignment_id from gone g) g" \
+	" where a.assignment_id = g.assignment_id"
+
+/* Those whose scope has an entity; hierarchy.c says why it is asked for like this. */
+#define GOV_IS_IN_SCOPE \
+	"n.owner_id || n.scope_entity_ids @> array[$1, $2] and n.scope_entity_ids <> '{}'" \
+	" and n.owner_id || '' = $1 and n.scope_entity_ids @> array[$2]"
+
 static GovQuery retire_entity_query = {
-	.sql =
-	"with gone as ("
-	" update @gov_default_counts set retired = true"
-	" where owner_id = $1 and entity_id = $2 and not retired returning assignment_id),"
-	" usage as ("
-	" delete from @gov_usage u using (select distinct g.assignment_id from gone g) g"
-	" where u.owner_id = $1 and u.assignment_id = g.assignment_id)"
-	"delete from @gov_alerts a using (select distinct g.assignment_id from gone g) g"
-	" where a.assignment_id = g.assignment_id",
+	.sql = GOV_RETIRE("n.owner_id = $1 and n.entity_id = $2"),
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID}
 };
 
-/* As for one, of all that there are. */
-static GovQuery retire_all_query = {
-	.sql =
-	"with gone as ("
-	" update @gov_default_counts set retired = true where not retired returning owner_id, assignment_id),"
-	" usage as ("
-	" delete from @gov_usage u using (select distinct g.owner_id, g.assignment_id from gone g) g"
-	" where u.owner_id = g.owner_id and u.assignment_id = g.assignment_id)"
-	"delete from @gov_alerts a using (select distinct g.assignment_id from gone g) g"
-	" where a.assignment_id = g.assignment_id"
+static GovQuery retire_scope_query = {
+	.sql = GOV_RETIRE(GOV_IS_IN_SCOPE),
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID},
+	.uses_bitmap = true
 };
+
+/* Of all that there are. */
+static GovQuery retire_all_query = {.sql = GOV_RETIRE("true")};
 
 static GovQuery used_query = {
 	.sql =
 	"select from @gov_default_counts n where n.owner_id = $1 and n.entity_id = $2 and not n.retired limit 1",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID}
+};
+
+static GovQuery used_scope_query = {
+	.sql = "select from @gov_default_counts n where " GOV_IS_IN_SCOPE " and not n.retired limit 1",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID},
+	.uses_bitmap = true
 };
 
 static GovQuery forget_boosts_query = {
@@ -175,39 +199,53 @@ gov_assignment_goes_on_1_1(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* AFTER UPDATE of gov_assignments, for each row that does not go on with a count any more. */
+/*
+ * AFTER UPDATE of gov_assignments, for each row that does not go on with a count
+ * any more, or goes on with it under another counter, because it was recounted.
+ */
 Datum
 gov_assignment_parts_1_1(PG_FUNCTION_ARGS)
 {
 	const TriggerData *trigger =
 	gov_trigger_data_of(fcinfo, GOV_FIRES(TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW),
 						gov_catalog()->assignments);
-	Datum		args[1] = {gov_trigger_key(trigger, trigger->tg_trigtuple, "counter_id")};
+	Datum		args[2] = {
+		gov_trigger_key(trigger, trigger->tg_trigtuple, "counter_id"),
+		gov_trigger_key(trigger, trigger->tg_newtuple, "counter_id")
+	};
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
-	gov_spi_modify(&retire_query, args, NULL);
+	gov_spi_modify(DatumGetInt64(args[1]) < 0 ? &go_on_query : &retire_query, args, NULL);
 	gov_spi_end(&spi);
 	return PointerGetDatum(NULL);
 }
 
 /* ---------------------------------------------------------------- entities that go */
 
+/* Retire the counts that a query finds. */
+static void
+retire_used(GovQuery *used, GovQuery *retire, Datum *args)
+{
+	uint64		nused;
+
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	nused = gov_spi_select(used, args, NULL);
+	gov_spi_pop_snapshot();
+	if (nused == 0)
+		return;
+	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
+	gov_spi_modify(retire, args, NULL);
+}
+
 static void
 forget_entity(Datum *args)
 {
 	GovSpi		spi;
-	uint64		nused;
 
 	gov_spi_begin(&spi);
-	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	nused = gov_spi_select(&used_query, args, NULL);
-	gov_spi_pop_snapshot();
-	if (nused > 0)
-	{
-		LockRelationOid(gov_catalog()->rollup_state, ShareLock);
-		gov_spi_modify(&retire_entity_query, args, NULL);
-	}
+	retire_used(&used_query, &retire_entity_query, args);
+	retire_used(&used_scope_query, &retire_scope_query, args);
 	if (gov_load_has_boosts())
 		gov_spi_modify(&forget_boosts_query, args, NULL);
 	gov_spi_end(&spi);

@@ -10,7 +10,8 @@
  *		one.  Later events, late ones too, are charged to that counter.
  *
  * PROTOCOL
- *		1. Lock the budget's row, so that nobody else changes or recounts it.
+ *		1. Lock the budget's row, so that nobody else changes or recounts it
+ *		   (recount_lock.c).
  *		2. Add up what is rolled up: no more events come with such ids.  This
  *		   takes long, and calls go on meanwhile.
  *		3. Keep rollup and retention away, and then calls of the owner
@@ -32,8 +33,7 @@
  *
  * FAILURE
  *		42704 for a budget that there is not, or that the session may not see;
- *		55000 for a budget whose windows are not those of the calendar, where
- *		retention has deleted what is needed, while somebody of the
+ *		55000 where retention has deleted what is needed, while somebody of the
  *		owner is being forgotten, and in a transaction that has used the owner
  *		itself; 54000 for a scope of more than 63
  *		entities.
@@ -57,23 +57,12 @@
 #include "cache/load_steps.h"
 #include "ledger/statements.h"
 #include "rules/recount.h"
+#include "rules/recount_lock.h"
 #include "rules/recount_write.h"
 
 #define GOV_SETS_MAX		64	/* the entity, and those of the scope */
 #define GOV_BULK_ROUNDS		10	/* in which the bulk is read */
 #define GOV_BULK_REST		1000	/* ids that are left to the tail */
-
-static GovQuery lock_query = {
-	.sql =
-	"select a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.cadence, a.anchor_at,"
-	" a.timezone, a.counter_id, jsonb_build_object('id', a.id, 'entity_id', a.entity_id, 'capability_id',"
-	"  a.capability_id, 'scope_entity_ids', a.scope_entity_ids, 'name', a.name),"
-	" a.window_kind <> 'calendar'"
-	" from @gov_assignments a"
-	" where a.id = $1 and a.owner_id = coalesce($2, a.owner_id) for no key update",
-	.nargs = 2,
-	.argtypes = {UUIDOID, TEXTOID}
-};
 
 /* An entity with all that is below it now. */
 static GovQuery below_query = {
@@ -108,80 +97,6 @@ static GovQuery former_query = {
 };
 
 /* ---------------------------------------------------------------- what is recounted */
-
-pg_noreturn static void
-raise_unknown(const pg_uuid_t *id)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("budget \"%s\" does not exist",
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
-			 errhint("The ids of budgets are in gov_assignments.")));
-}
-
-/*
- * Refuse a budget whose windows begin with a first use: they are what they were, and
- * no rule makes them again.
- */
-static void
-refuse_opened(const pg_uuid_t *id)
-{
-	bool		isnull;
-
-	if (DatumGetBool(gov_spi_value(0, 10, &isnull)))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("budget \"%s\" cannot be counted again",
-						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
-				 errdetail("Its windows begin with a first use, which the ledger says and no rule."),
-				 errhint("Only budgets of window_kind calendar can be recounted.")));
-}
-
-/* Copy the budget's row, which SPI has, in the recount's memory. */
-static void
-read_budget(GovRecount *recount)
-{
-	MemoryContext caller = MemoryContextSwitchTo(recount->context);
-	GovRecountRule *rule = &recount->rule;
-	bool		isnull;
-
-	recount->owner = gov_spi_text(0, 1);
-	recount->entity = DatumGetTextPCopy(gov_spi_value(0, 2, &isnull));
-	recount->capability = DatumGetTextPCopy(gov_spi_value(0, 3, &isnull));
-	recount->scope = DatumGetArrayTypePCopy(gov_spi_value(0, 4, &isnull));
-	recount->cadence = gov_spi_value(0, 5, &isnull);
-	recount->cadence = isnull ? (Datum) 0 : PointerGetDatum(DatumGetTextPCopy(recount->cadence));
-	recount->anchor = gov_spi_value(0, 6, &isnull);
-	recount->has_anchor = !isnull;
-	recount->timezone = PointerGetDatum(DatumGetTextPCopy(gov_spi_value(0, 7, &isnull)));
-	recount->former_counter = DatumGetInt64(gov_spi_value(0, 8, &isnull));
-	recount->key = PointerGetDatum(DatumGetJsonbPCopy(gov_spi_value(0, 9, &isnull)));
-	gov_recount_rule(rule, recount->cadence, recount->has_anchor, recount->anchor,
-					 recount->timezone);
-	gov_node_owner_key_init(&recount->owner_key, MyDatabaseId, gov_catalog()->extension,
-							recount->owner, strlen(recount->owner));
-	MemoryContextSwitchTo(caller);
-}
-
-/* Lock the budget, so that nobody else changes it. */
-static void
-lock_budget(GovRecount *recount)
-{
-	const char *pin = gov_owner_pin();
-	char		nulls[2] = {' ', pin != NULL ? ' ' : 'n'};
-	Datum		args[2] = {UUIDPGetDatum(&recount->id), (Datum) 0};
-	GovSpi		spi;
-
-	gov_spi_begin(&spi);
-	CommandCounterIncrement();	/* the running command may have made it */
-	if (pin != NULL)
-		args[1] = CStringGetTextDatum(pin);
-	if (gov_spi_modify(&lock_query, args, nulls) == 0)
-		raise_unknown(&recount->id);
-	refuse_opened(&recount->id);
-	read_budget(recount);
-	gov_spi_end(&spi);
-}
 
 /* One set: an entity, and with the tree all that is below it. */
 static void
@@ -409,6 +324,17 @@ require_nobody_forgotten(GovRecount *recount)
 				 errhint("Try again when gov_forgotten has no row of the owner.")));
 }
 
+/* Lock what will be written, so that no table is waited for while calls are kept out. */
+static void
+lock_tables(void)
+{
+	LockRelationOid(gov_catalog()->assignments, RowExclusiveLock);
+	LockRelationOid(gov_catalog()->usage, RowExclusiveLock);
+	LockRelationOid(gov_catalog()->recounts, RowExclusiveLock);
+	LockRelationOid(gov_catalog()->default_counts, RowExclusiveLock);
+	LockRelationOid(gov_catalog()->changes, RowExclusiveLock);
+}
+
 /* Count a budget again, from a time on; DT_NOBEGIN: as far as the ledger goes. */
 void
 gov_recount(const pg_uuid_t *assignment_id, TimestampTz since, bool is_by_tree,
@@ -425,10 +351,11 @@ gov_recount(const pg_uuid_t *assignment_id, TimestampTz since, bool is_by_tree,
 	memset(result, 0, sizeof(*result));
 	LockRelationOid(gov_catalog()->forgotten, ShareLock);	/* nobody is forgotten
 															 * meanwhile */
-	lock_budget(&recount);
+	gov_recount_lock(&recount);
 	require_nobody_forgotten(&recount);
 	gov_barrier_require_unused(&recount.owner_key);
 	count_before(&recount);
+	lock_tables();
 	gov_barrier_await_calls(&recount.owner_key);
 	keep_rollup_away(&recount);
 	gov_barrier_raise(&recount.owner_key);

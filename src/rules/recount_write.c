@@ -8,6 +8,10 @@
  *		says who has recounted it.  Rows of former counters go as far as their
  *		windows were counted again.
  *
+ *		Another counter of a budget by a default is written to the rows that say
+ *		that it was used, which makes its entity's node stale (invalidate.c).  An assignment that goes on with the count of one has
+ *		them written by a trigger (override.c).
+ *
  * LOCKING
  *		The recount's (recount.c): the budget's row, gov_rollup_state, and the
  *		owner's barrier.
@@ -33,6 +37,28 @@ static GovQuery draw_query = {
 	.sql = "update @gov_assignments set counter_id = 0 where id = $1 returning counter_id",
 	.nargs = 1,
 	.argtypes = {UUIDOID}
+};
+
+/*
+ * Give a budget by a default another counter.  Where its default has another seed
+ * than when it was used last, no row has the counter that it had.
+ */
+static GovQuery count_query = {
+	.sql =
+	"update @gov_default_counts set counter_id = $3 where assignment_id = $1 and counter_id = $2",
+	.nargs = 3,
+	.argtypes = {UUIDOID, INT8OID, INT8OID}
+};
+
+static GovQuery first_count_query = {
+	.sql =
+	"insert into @gov_default_counts"
+	" (owner_id, entity_id, default_id, scope_entity_ids, seed, anchor, anchor_at, salt,"
+	"  assignment_id, counter_id)"
+	" select n.owner_id, n.entity_id, n.default_id, n.scope_entity_ids, $2, n.anchor, $3, n.salt, $1, $4"
+	" from @gov_default_counts n where n.assignment_id = $1 and not n.retired limit 1",
+	.nargs = 4,
+	.argtypes = {UUIDOID, INT8OID, TIMESTAMPTZOID, INT8OID}
 };
 
 static GovQuery forget_query = {
@@ -119,6 +145,28 @@ draw_counter(const GovRecount *recount)
 	return DatumGetInt64(gov_spi_value(0, 1, &isnull));
 }
 
+/* Give a budget by a default another counter. */
+static int64
+draw_inherited(const GovRecount *recount)
+{
+	int64		counter = gov_keep_draw_inherited(&recount->id);
+	Datum		args[3] = {
+		UUIDPGetDatum(&recount->id), Int64GetDatum(recount->former_counter), Int64GetDatum(counter)
+	};
+	Datum		first[4] = {
+		UUIDPGetDatum(&recount->id), Int64GetDatum(recount->seed), recount->anchor,
+		Int64GetDatum(recount->former_counter)
+	};
+	char		nulls[4] = {' ', ' ', recount->has_anchor ? ' ' : 'n', ' '};
+
+	if (gov_spi_modify(&count_query, args, NULL) == 0)
+	{
+		gov_spi_modify(&first_count_query, first, nulls);
+		gov_spi_modify(&count_query, args, NULL);
+	}
+	return counter;
+}
+
 /* Write a row for each window. */
 static void
 write_windows(const GovRecount *recount, int64 counter)
@@ -189,13 +237,13 @@ write_count(const GovRecount *recount)
 	int64		counter;
 
 	gov_spi_begin(&spi);
-	counter = draw_counter(recount);
+	counter = recount->is_inherited ? draw_inherited(recount) : draw_counter(recount);
 	gov_spi_modify(&forget_query, args, NULL);
 	gov_spi_modify(&forget_recounts_query, args, NULL);
 	write_windows(recount, counter);
 	write_recount(recount, counter);
 	gov_spi_end(&spi);
-	gov_own_note_recount();
+	gov_own_note_recount(counter);
 }
 
 /* What gov_changes says of the recount. */
@@ -230,7 +278,7 @@ write_history(const GovRecount *recount)
 		.new = arguments_json(recount)
 	};
 
-	gov_history_row_begin(&rows, "gov_assignments", "RECOUNT");
+	gov_history_row_begin(&rows, recount->is_inherited ? "gov_default_assignments" : "gov_assignments", "RECOUNT");
 	gov_history_row_add(&rows, &row);
 	gov_history_row_end(&rows);
 }

@@ -29,13 +29,16 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/rel.h"
 
+#include "base/catalog.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/spi.h"
+#include "rules/await.h"
 #include "rules/rename.h"
 #include "rules/trigger.h"
 
@@ -56,6 +59,13 @@ gov_rename_is_on(void)
 	column " = case when v." column " = $2 then $3 else v." column " end"
 #define NEW_IDS(column) \
 	column " = array_replace(v." column ", $2, $3)"
+
+/* The ids of the entity's budgets, and of those whose scope names it. */
+#define BUDGETS_OF \
+	"select a.id from @gov_assignments a where a.owner_id = $1 and a.entity_id = $2" \
+	" union all" \
+	" select s.id from @gov_assignments s where s.owner_id || s.scope_entity_ids @> array[$1, $2]" \
+	"  and s.scope_entity_ids <> '{}' and s.owner_id || '' = $1 and s.scope_entity_ids @> array[$2]"
 
 /* Open holds and those that have ended are in an index each. */
 #define RENAME_HOLDS(condition) \
@@ -80,10 +90,7 @@ static GovQuery renamings[] = {
 		"  select c.id from @gov_entities c where c.owner_id = $1 and c.parent_id = $2))"
 		" returning 1)"
 		"update @gov_assignments v set " NEW_ID("entity_id") ", " NEW_IDS("scope_entity_ids")
-		" where v.id = any (array(select a.id from @gov_assignments a where a.owner_id = $1 and a.entity_id = $2"
-		"  union all"
-		"  select s.id from @gov_assignments s where s.owner_id || s.scope_entity_ids @> array[$1, $2]"
-		"   and s.scope_entity_ids <> '{}' and s.owner_id || '' = $1 and s.scope_entity_ids @> array[$2]))",
+		" where v.id = any (array(" BUDGETS_OF "))",
 		.uses_bitmap = true
 	},
 	{.sql =
@@ -96,6 +103,10 @@ static GovQuery renamings[] = {
 		"  reason = case when v.entity_id <> $2 then v.reason end,"
 		"  note = case when v.entity_id <> $2 then v.note end"
 		" where v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])"
+	},
+	{.sql =
+		"update @gov_prices v set match = @_gov_renamed_dimensions(v.match, $4, $2, $3)"
+		" where v.owner_id = $1 and exists (select from unnest($4) k(key) where v.match ->> k.key = $2)"
 	},
 	{.sql = RENAME_HOLDS("v.state = 'open'")},
 	{.sql = RENAME_HOLDS("v.state <> 'open'")},
@@ -120,6 +131,21 @@ static GovQuery renamings[] = {
 		"  new = @_gov_renamed_change(v.new, v.table_name, v.key, $2, $3)"
 		" where v.owner_id = $1 and strpos(concat(v.key, v.old, v.new), " IN_JSON ") > 0"
 	}
+};
+
+/*
+ * Of these the rows that users change, too: who has one open is waited for before
+ * calls are kept out.  The others only calls and the worker write.
+ */
+static GovAwaited awaited[] = {
+	GOV_AWAITED("gov_entities",
+				"v.owner_id = $1 and v.id = any (array(select $2 union all"
+				" select c.id from @gov_entities c where c.owner_id = $1 and c.parent_id = $2))", false),
+	GOV_AWAITED("gov_assignments", "v.id = any (array(" BUDGETS_OF "))", true),
+	GOV_AWAITED("gov_boosts",
+				"v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])", false),
+	GOV_AWAITED("gov_increase_requests",
+				"v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])", false)
 };
 
 static GovQuery exists_query = {
@@ -156,6 +182,42 @@ gov_rename_attribution_keys(text *owner, text *id)
 
 	gov_spi_modify(&keys_query, args, NULL);
 	return PointerGetDatum(DatumGetArrayTypePCopy(gov_spi_value(0, 1, &isnull)));
+}
+
+/*
+ * Lock the tables that will be written to the end of the transaction, so that this
+ * waits for nobody while calls are kept out.
+ */
+void
+gov_rename_lock_tables(void)
+{
+	const GovCatalog *catalog = gov_catalog();
+	const Oid	tables[] = {
+		catalog->entities, catalog->assignments, catalog->boosts, catalog->increase_requests,
+		catalog->reservations, catalog->denials, catalog->default_counts, catalog->recounts,
+		catalog->changes
+	};
+
+	for (int i = 0; i < lengthof(tables); i++)
+		LockRelationOid(tables[i], RowExclusiveLock);
+}
+
+/* Wait until nobody else has any row of the entity that users change. */
+void
+gov_rename_await(const GovRename *rename)
+{
+	Datum		args[] = {PointerGetDatum(rename->owner), PointerGetDatum(rename->id)};
+
+	gov_await_rows(awaited, lengthof(awaited), args, lengthof(args));
+}
+
+/* Has somebody else one of these rows? */
+bool
+gov_rename_is_taken(const GovRename *rename)
+{
+	Datum		args[] = {PointerGetDatum(rename->owner), PointerGetDatum(rename->id)};
+
+	return gov_await_is_taken(awaited, lengthof(awaited), args, lengthof(args));
 }
 
 /* Give the entity its other id in all that is listed above. */

@@ -17,6 +17,9 @@ typedef struct GovRename
 } GovRename;
 
 extern bool gov_rename_is_on(void);
+extern void gov_rename_lock_tables(void);
+extern void gov_rename_await(const GovRename *rename);
+extern bool gov_rename_is_taken(const GovRename *rename);
 extern bool gov_rename_exists(text *owner, text *id);
 extern Datum gov_rename_attribution_keys(text *owner, text *id);
 extern void gov_rename_entity(const GovRename *rename);

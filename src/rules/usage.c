@@ -33,19 +33,19 @@ static GovQuery forget_usage_query = {
 };
 
 /* The count of a budget by a default, which the deleted one has gone on with, comes back with that. */
-#define GOV_COMES_BACK(t, column) \
-	"exists (select from @gov_default_counts n where n." column " = " t "." column " and not n.retired)"
+#define GOV_COMES_BACK(t) \
+	"exists (select from @gov_default_counts n where n.assignment_id = " t ".assignment_id and not n.retired)"
 
 static GovQuery forget_own_usage_query = {
 	.sql =
 	"delete from @gov_usage u where u.owner_id = $1 and u.assignment_id = $2"
-	" and not " GOV_COMES_BACK("u", "counter_id"),
+	" and not " GOV_COMES_BACK("u"),
 	.nargs = 2,
 	.argtypes = {TEXTOID, UUIDOID}
 };
 
 static GovQuery forget_own_alerts_query = {
-	.sql = "delete from @gov_alerts a where a.assignment_id = $1 and not " GOV_COMES_BACK("a", "assignment_id"),
+	.sql = "delete from @gov_alerts a where a.assignment_id = $1 and not " GOV_COMES_BACK("a"),
 	.nargs = 1,
 	.argtypes = {UUIDOID}
 };
@@ -62,6 +62,13 @@ static GovQuery forget_recounts_query = {
 	.argtypes = {TEXTOID, UUIDOID}
 };
 
+static GovQuery forget_own_recounts_query = {
+	.sql =
+	"delete from @gov_recounts r where r.owner_id = $1 and r.assignment_id = $2 and not " GOV_COMES_BACK("r"),
+	.nargs = 2,
+	.argtypes = {TEXTOID, UUIDOID}
+};
+
 static GovQuery forget_boosts_query = {
 	.sql =
 	"delete from @gov_boosts b where b.owner_id = $1 and b.entity_id = $2"
@@ -71,15 +78,22 @@ static GovQuery forget_boosts_query = {
 };
 
 static GovQuery forget_all_boosts_query = {.sql = "delete from @gov_boosts"};
-static GovQuery forget_all_limits_query = {.sql = "delete from @gov_limit_history"};
+static GovQuery forget_all_limits_query = {
+	.sql =
+	"delete from @gov_limit_history h"
+	" where not exists (select from @gov_default_assignments d where d.id = h.assignment_id)"
+};
 static GovQuery forget_all_recounts_query = {.sql = "delete from @gov_recounts"};
+static GovQuery forget_all_own_recounts_query = {
+	.sql = "delete from @gov_recounts r where not " GOV_COMES_BACK("r")
+};
 static GovQuery forget_all_usage_query = {.sql = "delete from @gov_usage"};
 static GovQuery forget_all_alerts_query = {.sql = "delete from @gov_alerts"};
 static GovQuery forget_all_own_usage_query = {
-	.sql = "delete from @gov_usage u where not " GOV_COMES_BACK("u", "counter_id")
+	.sql = "delete from @gov_usage u where not " GOV_COMES_BACK("u")
 };
 static GovQuery forget_all_own_alerts_query = {
-	.sql = "delete from @gov_alerts a where not " GOV_COMES_BACK("a", "assignment_id")
+	.sql = "delete from @gov_alerts a where not " GOV_COMES_BACK("a")
 };
 
 static void
@@ -107,7 +121,7 @@ forget_one(const TriggerData *trigger)
 	gov_spi_modify(has_counts ? &forget_own_usage_query : &forget_usage_query, usage_args, NULL);
 	gov_spi_modify(has_counts ? &forget_own_alerts_query : &forget_alerts_query, &id, NULL);
 	if (gov_lookup_has_rows(gov_catalog()->recounts))
-		gov_spi_modify(&forget_recounts_query, usage_args, NULL);
+		gov_spi_modify(has_counts ? &forget_own_recounts_query : &forget_recounts_query, usage_args, NULL);
 	if (gov_load_has_boosts())
 		forget_boosts(trigger);
 }
@@ -122,7 +136,7 @@ forget_all(void)
 	if (gov_load_has_boosts())
 		gov_spi_modify(&forget_all_boosts_query, NULL, NULL);
 	if (gov_lookup_has_rows(gov_catalog()->recounts))
-		gov_spi_modify(&forget_all_recounts_query, NULL, NULL);
+		gov_spi_modify(has_counts ? &forget_all_own_recounts_query : &forget_all_recounts_query, NULL, NULL);
 	if (OidIsValid(gov_catalog()->limit_history))
 		gov_spi_modify(&forget_all_limits_query, NULL, NULL);
 }

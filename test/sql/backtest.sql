@@ -192,7 +192,10 @@ from (values (1, '[]'), (2, '{}'), (3, '1'), (4, '{"assignments": [{"entityId": 
     (22, '[{"entityId": "ben", "capabilityId": "tokens", "cadence": "P1M", "usageLimit": 1, "scopeEntityIds": [""]}]'),
     (23, '[{"entityId": "nobody", "capabilityId": "tokens", "cadence": "P1M", "usageLimit": 1}]'),
     (24, '[{"entityId": "ben", "capabilityId": "nothing", "cadence": "P1M", "usageLimit": 1}]'),
-    (25, '[{"entityId": "ben", "capabilityId": "tokens", "cadence": "P1M", "usageLimit": 1, "scopeEntityIds": ["eng", "nobody"]}]')) as bad (n, input)
+    (25, '[{"entityId": "ben", "capabilityId": "tokens", "cadence": "P1M", "usageLimit": 1, "scopeEntityIds": ["eng", "nobody"]}]'),
+    (26, '[[{"entityId": "ben", "capabilityId": "tokens", "cadence": "P1M", "usageLimit": 1}]]'),
+    (27, '[[{"typeId": "agent", "capabilityId": "tokens", "cadence": "P1M", "usageLimit": 1}]]'),
+    (28, '[{"typeId": "agent", "capabilityId": "tokens", "cadence": "P1M", "usageLimit": 1}, [{"typeId": "agent", "capabilityId": "tokens", "cadence": "P1M", "usageLimit": 1}]]')) as bad (n, input)
 order by n;
 select helper.outcome($$select gov_backtest('try', (select jsonb_agg(jsonb_build_object('entityId', 'ann', 'capabilityId', 'tokens', 'name', n::text)) from generate_series(1, 10001) n), '-infinity', 'infinity')$$);
 select gov_backtest('nobody', '[{"entityId": "ann", "capabilityId": "tokens", "usageLimit": 1, "cadence": null}]', '-infinity', 'infinity');

@@ -55,6 +55,8 @@ select pg_temp.outcome($$select gov_upsert_default_assignments('cus-acme', '[{"t
 select pg_temp.outcome($$select gov_upsert_default_assignments('cus-acme', '[{"typeId": "user", "capabilityId": "ai-tokens", "cadence": "P1Q"}]')$$);
 select pg_temp.outcome($$select gov_upsert_default_assignments('cus-acme', '[{"typeId": "user", "capabilityId": "ai-tokens", "timezone": "Mars"}]')$$);
 select pg_temp.outcome($$select gov_upsert_default_assignments('cus-acme', '[{"typeId": "user", "capabilityId": "ai-tokens", "anchorAt": "2026-01-01", "anchorFrom": "created_at"}]')$$);
+select pg_temp.outcome($$select gov_upsert_default_assignments('cus-acme', '[{"typeId": "user", "capabilityId": "ai-tokens", "anchorFrom": ""}]')$$);
+select pg_temp.outcome($$select gov_upsert_default_assignments('cus-acme', '[{"typeId": "user", "capabilityId": "ai-tokens", "scopeTypeIds": ["user"], "usageLimit": 1, "cadence": null}]')$$);
 select pg_temp.outcome($$select gov_upsert_default_assignments('cus-acme', '[{"typeId": "user", "capabilityId": "ai-tokens", "strictAllocation": true}]')$$);
 select pg_temp.outcome($$select gov_upsert_default_assignments('cus-acme', '[{"typeId": "user", "capabilityId": "ai-tokens", "entityId": "alice"}]')$$);
 select pg_temp.outcome($$select gov_list_default_assignments('cus-acme', page_size => 0)$$);

@@ -201,6 +201,11 @@ insert into gov_assignments (owner_id, entity_id, scope_entity_ids, capability_i
 select helper.outcome(format('select gov_recount(%L)', id)) as "a wide scope" from gov_assignments where owner_id = 'rec' and cardinality(scope_entity_ids) = 64;
 select helper.outcome($$update gov_assignments set counter_id = 0 where owner_id = 'rec' and entity_id = 'h'$$) as "by hand";
 
+-- What gov_verify asks, asked by hand.
+select helper.outcome(format('select _gov_recounted(%L, %L, %L, 1, %L, %L, %L, %L, %L, 1)', 'rec', 'tokens', '-infinity', cadence, anchor_at, 'UTC', '{h}', '{1}')) as recounted,
+    helper.outcome(format('select _gov_recount_window_start(%L, %L, %L, now())', cadence, anchor_at, 'UTC')) as window_start
+from (values ('P1Q', null), ('P1M', 'infinity')) v (cadence, anchor_at);
+
 -- Nothing is left of a budget, or an owner.
 delete from gov_assignments where owner_id = 'rec' and entity_id = 'h' and name = 'second';
 select count(*) from gov_recounts r where r.owner_id = 'rec' and not exists (select from gov_assignments a where a.id = r.assignment_id);

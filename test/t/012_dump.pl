@@ -32,6 +32,8 @@ $node->safe_psql('postgres', q{
 	insert into gov_entity_types (id, attribution_keys, on_unknown, parent_key) values ('guest', '{guest}', 'create', 'agentId'), ('toy', '{toy}', 'deny', null);
 	select gov_ingest('acme', 'tokens', 1, '{"guest": "dumped guest", "agentId": "agent-1"}');
 	insert into gov_default_assignments (type_id, capability_id, usage_limit, cadence) values ('guest', 'tokens', 50, 'P50Y');
+	insert into gov_prices (owner_id, capability_id, quantity, match, price, per, valid_from) values
+		(null, 'tokens', 'input', '{"model": "large"}', 2.5, 1000000, '2020-01-01'), ('acme', 'tokens', 'input', '{}', 2.25, 1000000, '2020-01-01');
 	select gov_boost('acme', 'dumped guest', 'tokens', 4);
 	select gov_block('acme', 'agent-29', '2099-12-31', 'a dumped reason'), gov_block('acme', 'agent-28');
 	select gov_boost('acme', 'later', 'tokens', 20, reason => 'dumped'), gov_boost('acme', 'later', 'tokens', 5, '2099-12-31');
@@ -63,6 +65,8 @@ sub contents
 		select owner_id, id, parent_id, type_id, metadata, archived_at, created_at, updated_at, blocked_at, blocked_until, blocked_reason, created_by_use from gov_entities order by id;
 		select * from gov_entity_types order by id;
 		select * from gov_boosts order by id;
+		select * from gov_prices order by id;
+		select gov_price('acme', 'tokens', '{"input": 10}'), gov_price('globex', 'tokens', '{"input": 10}', '{"model": "large"}');
 		select entity_id, usage_limit, call_limit, cadence, timezone, counter_id, created_at, updated_at from gov_assignments order by entity_id, name;
 		select a.entity_id, a.name, u.window_start, u.amount, u.event_count from gov_usage u join gov_assignments a on a.id = u.assignment_id order by 1, 2, 3;
 		select * from gov_usage_hourly order by 1, 2, 3, 4;

@@ -35,6 +35,7 @@ my %RELATIONS = (
 	gov_entity_types => [ 'reader tenant admin', 'admin' ],
 	gov_exceptions => ['reader tenant admin'],
 	gov_increase_requests => [ 'reader tenant admin', 'admin' ],
+	gov_prices => [ 'reader tenant admin', 'admin' ],
 	gov_events => ['reader tenant admin'],
 	gov_events_id_seq => [''],
 	gov_holds => ['reader tenant admin'],
@@ -93,6 +94,7 @@ my %FUNCTIONS = (
 	gov_limit_at => [ 'reader tenant', '42704', q{gov_limit_at(':budget', now())} ],
 	gov_list_assignments => [ 'reader tenant', '42501', q{gov_list_assignments('globex')} ],
 	gov_list_default_assignments => [ 'reader tenant', '42501', q{gov_list_default_assignments('globex')} ],
+	gov_list_prices => [ 'reader tenant', '42501', q{gov_list_prices('globex')} ],
 	gov_list_capabilities => [ 'reader tenant', 'shared', 'gov_list_capabilities()' ],
 	gov_list_entities => [ 'reader tenant', '42501', q{gov_list_entities('globex')} ],
 	gov_list_entity_types => [ 'reader tenant', 'shared', 'gov_list_entity_types()' ],
@@ -100,6 +102,7 @@ my %FUNCTIONS = (
 	gov_now => [ 'app reader tenant', 'shared', 'gov_now()' ],
 	gov_owner_changeable => [ 'tenant', 'shared', q{gov_owner_changeable('globex')} ],
 	gov_owner_visible => [ 'reader tenant', 'shared', q{gov_owner_visible('globex')} ],
+	gov_price => [ 'app reader', '42501', q{gov_price('globex', 'tokens', '{"input": 1}')} ],
 	gov_pinned_owner => [ 'app reader tenant', 'shared', 'gov_pinned_owner()' ],
 	gov_query => [ 'reader tenant', '42501', q{gov_query('globex')} ],
 	gov_refresh => [ '', '42501', 'gov_refresh()' ],
@@ -119,6 +122,8 @@ my %FUNCTIONS = (
 	gov_upsert_assignments => [ 'tenant', '42501', "gov_upsert_assignments('globex', '[$budget]')" ],
 	gov_upsert_default_assignments => [ '', '42501', q{gov_upsert_default_assignments('globex', '[{"typeId": "team", "capabilityId": "tokens", "usageLimit": 1, "cadence": null}]')},
 		q{gov_upsert_default_assignments(null, '[{"typeId": "team", "capabilityId": "tokens", "usageLimit": 1, "cadence": null}]')} ],
+	gov_upsert_prices => [ '', '42501', q{gov_upsert_prices('globex', '[{"capabilityId": "tokens", "quantity": "input", "price": 1}]')},
+		q{gov_upsert_prices(null, '[{"capabilityId": "tokens", "quantity": "input", "price": 1}]')} ],
 	gov_upsert_capabilities => [ '', '42501', q{gov_upsert_capabilities('[{"id": "tokens", "unit": "changed"}]')} ],
 	gov_upsert_entities => [ '', '42501', q{gov_upsert_entities('globex', '[{"id": "sekrit-team", "displayName": "changed"}]')} ],
 	gov_upsert_entity_types => [ '', '42501', q{gov_upsert_entity_types('[{"id": "team", "displayName": "changed"}]')} ],
@@ -187,6 +192,7 @@ foreach my $owner (qw(acme globex))
 		insert into gov_boosts (owner_id, entity_id, capability_id, name, amount) values ('$owner', '${x}team', 'tokens', '${x}open', 0.5);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}');
 		insert into gov_default_assignments (owner_id, type_id, capability_id, name, usage_limit) values ('$owner', 'team', 'tokens', '${x}default', 5000);
+		insert into gov_prices (owner_id, capability_id, quantity, match, price) values ('$owner', 'tokens', '${x}input', '{"model": "${x}model"}', 3);
 		update gov_assignments set usage_limit = 1001 where owner_id = '$owner' and name = '${x}locked';
 		update gov_assignments set usage_limit = 1000 where owner_id = '$owner' and name = '${x}locked';
 		set governance.caller = '${x}caller';

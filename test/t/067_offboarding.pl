@@ -46,6 +46,7 @@ sub build_catalog
 		select gov_request_increase('$owner', '${x}bot', 'tokens', 5$zeros, reason => '${x}reason');
 		select gov_boost('$owner', '${x}bot', 'tokens', 5$zeros, reason => '${x}reason');
 		insert into gov_default_assignments (owner_id, type_id, capability_id, name, usage_limit) values ('$owner', 'agent', 'tokens', '${x}default', 5000$zeros);
+		insert into gov_prices (owner_id, capability_id, quantity, match, price) values ('$owner', 'tokens', '${x}input', '{"model": "${x}model"}', 3$zeros);
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}')});
 	return;
 }
@@ -122,7 +123,7 @@ sql(q{
 
 my %keep = map { $_ => 1 } @owned;
 
-is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_default_assignments gov_default_counts gov_boosts gov_increase_requests gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_denials gov_alert_policies gov_forgotten)),
+is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_default_assignments gov_default_counts gov_boosts gov_increase_requests gov_prices gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_denials gov_alert_policies gov_forgotten)),
 	'', 'the tables with owners are known');
 build('sekrit-owner', 'sekrit-');
 build('other', '');

@@ -187,6 +187,7 @@ $node->safe_psql('postgres', q{
 			exception
 				when sqlstate 'MD001' then
 					update model.clock set at = time_then;
+					perform model.stop_clock();
 			end;
 			perform model.agree(did);
 		end loop;

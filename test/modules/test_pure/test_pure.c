@@ -291,24 +291,29 @@ Datum
 test_decide(PG_FUNCTION_ARGS)
 {
 	GovBudgetState budgets[MAX_BUDGETS];
+	int			nbudgets = read_budgets(fcinfo, budgets);
 	GovDecision decision;
 	const char *reason;
 	Datum		values[4] = {0};
 	bool		nulls[4];
 
-	gov_decide(budgets, read_budgets(fcinfo, budgets),
-			   raw_in(PG_GETARG_DATUM(5)), DT_NOBEGIN, &decision);
+	for (int i = 0; i < nbudgets; i++)
+	{
+		budgets[i].meter = 0;
+		budgets[i].wanted = raw_in(PG_GETARG_DATUM(5));
+	}
+	gov_decide(budgets, nbudgets, DT_NOBEGIN, &decision);
 	reason = gov_decide_reason(decision.denial);
 
 	nulls[0] = false;
 	nulls[1] = (reason == NULL);
-	nulls[2] = !decision.has_remaining;
+	nulls[2] = !gov_decide_has_remaining(&decision, 0);
 	nulls[3] = !decision.has_retry_at;
 	values[0] = BoolGetDatum(decision.is_granted);
 	if (!nulls[1])
 		values[1] = CStringGetTextDatum(reason);
 	if (!nulls[2])
-		values[2] = raw_out(decision.remaining);
+		values[2] = raw_out(decision.remaining[0]);
 	if (!nulls[3])
 		values[3] = TimestampTzGetDatum(decision.retry_at);
 

@@ -1,0 +1,26 @@
+/*
+ * tentative.h
+ *		Inserts rows that have a key, all or none.
+ */
+#ifndef GOV_TENTATIVE_H
+#define GOV_TENTATIVE_H
+
+#include "ledger/append.h"
+
+/* Rows that are in the table and not settled yet. */
+typedef struct GovTentative
+{
+	GovAppend  *append;
+	TupleTableSlot **slots;
+	List	  **rechecks;		/* what deferred unique indexes check later */
+	int			nrows;
+	TransactionId xid;
+	uint32		token;			/* that others wait for meanwhile */
+} GovTentative;
+
+extern void gov_tentative_begin(GovTentative *tentative, GovAppend *append, int nrows);
+extern bool gov_tentative_row(GovTentative *tentative);
+extern void gov_tentative_keep(GovTentative *tentative);
+extern void gov_tentative_undo(GovTentative *tentative);
+
+#endif							/* GOV_TENTATIVE_H */
