@@ -122,8 +122,9 @@ their counts, its boosts and requests, and the scopes of other budgets go on und
 and the reasons that were written about it are gone. The catalog, the holds, gov_denials and gov_changes are rewritten at once; the worker
 rewrites the ledger and gov_usage_by_time in batches, the dimensions included that named it by an attribution key (gov_forgotten, and
 forgetting of gov_stats, say how far it is), and reports show the new id meanwhile. Sums stay. To the calls that follow the
-old id is unknown; who is made with that id later is somebody else. The calls of the owner wait until this commits, and it waits for
-those in flight.
+old id is unknown; who is made with that id later is somebody else. The calls of the owner wait until this commits. Before, while they
+go on, it waits for those in flight, and for whoever has changed a row of the catalog that it rewrites, or has placed an entity of the
+owner, and not committed that. A row of yours that a foreign key with ON UPDATE CASCADE changes is waited for afterwards.
 
 owner_id: one of the vendor's customers; id: the entity; it need not exist any more; replacement: its new id, 1 to 255 characters
     without control characters; null for a random one

@@ -793,6 +793,7 @@ as $$
         (select u::text from gov_usage_by_time as u where u.owner_id = owner and u.entity_id = entity limit 1),
         (select r::text from gov_reservations as r where r.owner_id = owner and entity = any (r.entity_ids) limit 1),
         (select a::text from gov_assignments as a where a.owner_id = owner and (a.entity_id = entity or entity = any (a.scope_entity_ids)) limit 1),
+        (select d::text from gov_default_counts as d where d.owner_id = owner and (d.entity_id = entity or entity = any (d.scope_entity_ids)) limit 1),
         (select n::text from gov_entities as n where n.owner_id = owner and entity in (n.id, n.parent_id) limit 1),
         (select f::text from gov_forgotten as f where f.owner_id = owner limit 1))
 $$;

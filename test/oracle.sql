@@ -173,9 +173,44 @@ as $$
     from first_met as f
 $$;
 
+-- What recounts have counted: events of a capability up to an id, from a time on, that have an entity of each set; by the budget's rule of
+-- then.
+create table oracle.recounts (counter_id bigint, owner text, capability text, sets jsonb, since timestamptz, through_id bigint, cadence text, anchor_at timestamptz, timezone text);
+
+-- By what the budgets by defaults are named that had been used when somebody of them was forgotten: the former ids. Who has such an id
+-- next gets other names.
+create table oracle.kept (owner_id text, default_id uuid, entity_id text, scope text[], named_entity text, named_scope text[], salt int);
+
+-- Somebody is about to be forgotten.
+create function oracle.forget(owner text, old text, new text) returns void
+language sql
+as $$
+    insert into oracle.kept
+    select distinct n.owner_id, n.default_id, n.entity_id, n.scope_entity_ids, n.entity_id, n.scope_entity_ids, n.salt
+    from gov_default_counts as n
+    where n.owner_id = owner and old = any (n.entity_id || n.scope_entity_ids) and not n.retired
+        and not exists (
+            select from oracle.kept as k
+            where (k.owner_id, k.default_id, k.entity_id, k.scope, k.salt) = (n.owner_id, n.default_id, n.entity_id, n.scope_entity_ids, n.salt));
+    update oracle.kept as k
+    set entity_id = case when k.entity_id = old then new else k.entity_id end, scope = array_replace(k.scope, old, new)
+    where k.owner_id = owner;
+    update oracle.recounts as r
+    set sets = (
+        select jsonb_agg((select jsonb_agg(case when i.id = old then new else i.id end) from jsonb_array_elements_text(s.ids) as i (id)) order by s.place)
+        from jsonb_array_elements(r.sets) with ordinality as s (ids, place))
+    where r.owner = forget.owner
+$$;
+
+create function oracle.remember_nobody(owner text) returns void
+language sql
+as $$
+    delete from oracle.kept as k where k.owner_id = owner
+$$;
+
 -- All budgets that there are: assignments, and those that entities have by defaults, where no assignment has taken their place. Of a
 -- default with a scope (of one type) one for each entity of that type, whether anybody has met it or not. What they are named is the
--- engine's, and not asked here. What a call of an owner with these dimensions would create has them too.
+-- engine's, and not asked here, but for who was forgotten. What a call of an owner with these dimensions would create has them too.
 create function oracle.assignments(owner text default null, dims jsonb default null) returns setof gov_assignments
 language sql stable
 as $$
@@ -189,7 +224,7 @@ as $$
     select a.* from gov_assignments as a
     union all
     select i.assignment_id, e.owner_id, e.id, d.capability_id, s.scope, d.name, d.usage_limit, d.cadence, d.anchor_at, d.timezone, d.enforcement, false, d.locked,
-        d.alert_thresholds, coalesce(k.counter_id, i.counter_id), d.created_at, d.updated_at, d.call_limit
+        d.alert_thresholds, coalesce(c.counter_id, i.counter_id), d.created_at, d.updated_at, d.call_limit
     from gov_default_assignments as d
     join entity as e on e.type_id = d.type_id and e.owner_id = coalesce(d.owner_id, e.owner_id)
     cross join lateral (
@@ -202,14 +237,32 @@ as $$
         from gov_default_counts as n
         where n.owner_id = e.owner_id and n.entity_id = e.id and n.default_id = d.id and n.scope_entity_ids = s.scope and n.retired
     ) as r
-    cross join lateral _gov_inherited_name(d.id, d.seed, e.owner_id, e.id, s.scope, null, r.salt) as i
+    cross join lateral (
+        select coalesce(max(k.named_entity), e.id) as entity, coalesce(max(k.named_scope), s.scope) as scope, max(k.salt) as salt
+        from oracle.kept as k
+        where (k.owner_id, k.default_id, k.entity_id, k.scope) = (e.owner_id, d.id, e.id, s.scope) and k.salt >= r.salt
+    ) as k
+    cross join lateral (
+        select g.salt
+        from generate_series(r.salt, r.salt + 20) as g (salt)
+        where k.salt is null
+            and not exists (
+                select from gov_default_counts as n
+                where n.assignment_id = (_gov_inherited_name(d.id, d.seed, e.owner_id, e.id, s.scope, null, g.salt)).assignment_id
+                    and (n.entity_id, n.scope_entity_ids) <> (e.id, s.scope))
+        union all
+        select k.salt where k.salt is not null
+        order by 1
+        limit 1
+    ) as g
+    cross join lateral _gov_inherited_name(d.id, d.seed, e.owner_id, k.entity, k.scope, null, g.salt) as i
     -- the counter that a recount has drawn
     left join lateral (
         select n.counter_id
         from gov_default_counts as n
         where n.assignment_id = i.assignment_id and n.seed = d.seed and not n.retired
         limit 1
-    ) as k on true
+    ) as c on true
     where not exists (
             select from gov_assignments as a
             where (a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name) = (e.owner_id, e.id, d.capability_id, s.scope, d.name))
@@ -299,10 +352,6 @@ language sql stable
 as $$
     select case when isfinite(at) then to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') end
 $$;
-
--- What recounts have counted: events of a capability up to an id, from a time on, that have an entity of each set; by the budget's rule of
--- then.
-create table oracle.recounts (counter_id bigint, owner text, capability text, sets jsonb, since timestamptz, through_id bigint, cadence text, anchor_at timestamptz, timezone text);
 
 create function oracle.recounted(owner text) returns table (counter_id bigint, occurred_at timestamptz, amount numeric, cadence text, anchor_at timestamptz, timezone text)
 language sql stable

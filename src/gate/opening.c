@@ -36,6 +36,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/errors.h"
@@ -44,6 +45,20 @@
 #include "cache/threshold.h"
 #include "gate/opening.h"
 #include "ledger/statements.h"
+
+#define GOV_LATE_KEPT	64		/* room for them, from one call to the next */
+
+/* A window that a late use begins. */
+typedef struct GovLateWindow
+{
+	int64		counter_id;
+	GovWindow	window;
+} GovLateWindow;
+
+/* Those of the call at hand: a batch writes its rows when all are decided. */
+static GovLateWindow *late = NULL;
+static int	nlate = 0;
+static int	late_capacity = 0;
 
 /* The window of a counter that holds a time, and where the next one begins. */
 static GovQuery windows_query = {
@@ -69,14 +84,64 @@ static GovQuery windows_query = {
 	.argtypes = {INT8OID, TIMESTAMPTZOID, TEXTOID}
 };
 
+/* A late use was charged to a window that it begins; its row is not written yet. */
+void
+gov_opening_note(const GovResolvedBudget *budget)
+{
+	if (budget->counts != GOV_COUNTS_EARLIER || budget->is_known)
+		return;
+	if (nlate == late_capacity)
+	{
+		int			wanted = Max(16, 2 * late_capacity);
+
+		late = late ? repalloc(late, wanted * sizeof(*late)) :
+			MemoryContextAlloc(TopMemoryContext, wanted * sizeof(*late));
+		late_capacity = wanted;
+	}
+	late[nlate++] = (GovLateWindow) {budget->budget->counter_id, budget->charged_window};
+}
+
+/* A call begins: the rows of those before are written, or never will be. */
+void
+gov_opening_forget(void)
+{
+	nlate = 0;
+	if (late_capacity <= GOV_LATE_KEPT)
+		return;
+	pfree(late);
+	late = NULL;
+	late_capacity = 0;
+}
+
+/* Look among the windows of late uses whose rows are not written. */
+static bool
+look_among_late(int64 counter_id, TimestampTz at, bool is_found, GovWindow *window, TimestampTz *next)
+{
+	for (int i = 0; i < nlate; i++)
+	{
+		const GovWindow *other = &late[i].window;
+
+		if (late[i].counter_id != counter_id)
+			continue;
+		if (other->start > at)
+			*next = Min(*next, other->start);
+		else if (at < other->end && (!is_found || other->start > window->start))
+		{
+			*window = *other;
+			is_found = true;
+		}
+	}
+	return is_found;
+}
+
 /*
- * Look up, in the rows that are there, the window of a counter that holds a time;
- * false if none does.  Either way *next is where the next one begins; DT_NOEND if
- * none does.
+ * Look up the window of a counter that holds a time, in the rows that there are and in
+ * those that this call will write; false if none does.  Either way *next is where the
+ * next one begins; DT_NOEND if none does.
  */
-bool
-gov_opening_look_up(const GovRequest *request, int64 counter_id, TimestampTz at,
-					GovWindow *window, TimestampTz *next)
+static bool
+look_up(const GovRequest *request, int64 counter_id, TimestampTz at, GovWindow *window,
+		TimestampTz *next)
 {
 	Datum		args[3] = {
 		Int64GetDatum(counter_id), TimestampTzGetDatum(at),
@@ -96,7 +161,7 @@ gov_opening_look_up(const GovRequest *request, int64 counter_id, TimestampTz at,
 		*next = DT_NOEND;
 	gov_spi_pop_snapshot();
 	gov_spi_end(&spi);
-	return !is_none;
+	return look_among_late(counter_id, at, !is_none, window, next);
 }
 
 /*
@@ -112,7 +177,7 @@ gov_opening_compute(const GovRequest *request, TimestampTz occurred_at, GovTurn 
 	GOV_FAULT(GOV_FAULT_MEMORY);
 	turn->tz = gov_window_timezone(turn->timezone);
 	turn->is_known = turn->is_late &&
-		gov_opening_look_up(request, turn->counter_id, occurred_at, &turn->window, &next);
+		look_up(request, turn->counter_id, occurred_at, &turn->window, &next);
 	if (turn->is_known)
 		return;
 	if (turn->tz == NULL ||

@@ -9,7 +9,7 @@
 
 extern void gov_opening_compute(const GovRequest *request, TimestampTz occurred_at, GovTurn *turn);
 extern void gov_opening_choose(GovResolution *resolution, int number);
-extern bool gov_opening_look_up(const GovRequest *request, int64 counter_id, TimestampTz at,
-								GovWindow *window, TimestampTz *next);
+extern void gov_opening_note(const GovResolvedBudget *budget);
+extern void gov_opening_forget(void);
 
 #endif							/* GOV_OPENING_H */

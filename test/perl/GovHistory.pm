@@ -336,6 +336,7 @@ sub start_over
 	}
 	ask($n, "select gov_delete_owner($owner)");
 	ask($n, "delete from model.changed where owner_id = $owner");
+	ask($n, "select oracle.remember_nobody($owner)");
 	forget();
 	ask($n, $_) foreach random_catalog(owner());
 	change_catalog($n) foreach 1 .. 6;
@@ -380,17 +381,16 @@ sub renew_anchor
 	return;
 }
 
-# Somebody is forgotten.
+# Somebody is forgotten, rather one who has used a budget by a default, or is in its scope.
 sub forget_somebody
 {
 	my ($n) = @_;
 	my $replacement = new_name(owner() . '-gone');
-	my $entity = random_entity();
-	my ($of, $old) = (literal(owner()), literal($entity));
+	my ($of, $offset, $entity) = (literal(owner()), int(rand(3)), random_entity());
 
 	return if anyone_open();
-	# budgets by defaults that were used keep the names that the former id gave, which the oracle does not know
-	return if ask($n, "select exists (select from gov_default_counts where owner_id = $of and ($old = entity_id or $old = any (scope_entity_ids)))") eq 't';
+	my $used = ask($n, "select distinct u.id from gov_default_counts as n, unnest(n.entity_id || n.scope_entity_ids) as u (id) where n.owner_id = $of and not n.retired order by u.id offset $offset limit 1");
+	$entity = $used if $used ne '';
 	forget_entity($entity, $replacement);
 	history_compare($n);
 	compare($n, "'tokens'", 1, 'null', "'{$replacement}'");

@@ -326,6 +326,7 @@ sub forget_entity
 	my $before = ask(0, "select model.digest($of)");
 	my $deadline = time() + 60;
 
+	ask(0, "select oracle.forget($of, $old, " . literal($replacement) . ')');
 	ask(0, "select gov_forget_entity($of, $old, " . literal($replacement) . ')');
 	ask(0, "select model.forgot($of)");
 	until (ask(0, "select events_left = 0 and not exists (select from gov_forgotten) from gov_maintain()") eq 't')
@@ -436,6 +437,7 @@ sub model_begin
 	ask(0, "select gov_delete_owner('$owner')");
 	ask(0, "delete from model.changed where owner_id = '$owner'");
 	ask(0, "delete from model.forgotten where owner_id = '$owner'");
+	ask(0, "select oracle.remember_nobody('$owner')");
 	return;
 }
 
