@@ -182,6 +182,30 @@ cmp_ok(sql(q{select current_usage from gov_headroom('acme', 'tokens', 0, null, '
 is_exact('at the cap');
 is_followed('whoever follows the ledger has seen each row once');
 
+# Nor is it lost to decoding when a call creates several entities, or takes some back because somebody else has one of them.
+sql(q{
+	insert into gov_entity_types (id, attribution_keys, on_unknown) values ('team', '{teamId}', 'create');
+	insert into gov_entity_types (id, attribution_keys, on_unknown, parent_key) values ('member', '{memberId}', 'create', 'teamId')});
+my $creates = q{select count(event_id) from gov_consume_many('[
+	{"ownerId": "acme", "capabilityId": "tokens", "dimensions": {"teamId": "a team", "memberId": "a"}, "idempotencyKey": "created"},
+	{"ownerId": "acme", "capabilityId": "tokens", "dimensions": {"teamId": "b team", "memberId": "b"}},
+	{"ownerId": "acme", "capabilityId": "tokens", "dimensions": {"teamId": "taken", "memberId": "c"}}]')};
+my $creator = GovSession->new($node, 'creator');
+
+$creator->ask('begin');
+$creator->ask(q{select is_granted from gov_consume('acme', 'tokens', 1, '{"teamId": "taken"}')});
+my $waits = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $creates ], '>', \my $created);
+$node->poll_query_until('postgres', q{select exists (select from pg_locks where locktype = 'transactionid' and not granted)}) or die "it does not wait\n";
+$creator->ask('commit');
+$waits->finish;
+is($created, "3\n", 'a call creates what others do not');
+is(sql(q{select string_agg(concat_ws(' < ', id, parent_id), ', ' order by id) from gov_entities where created_by_use}), 'a < a team, a team, b < b team, b team, c < taken, taken', 'each once');
+is_followed('and it can be followed');
+is( sql(q{select count(*) from (
+		select substring(data from ' id\[text\]:(''[^'']*'')') as id, sum(case when data like '% INSERT: %' then 1 else -1 end) as there
+		from pg_logical_slot_peek_changes('follower', null, null) where data like 'table public.gov_entities: %' group by 1) s where there <> 1}),
+	0, 'as can the entities');
+
 # ---------------------------------------------------------------- a crash
 
 my $acknowledged = $session->ask(q{select count(event_id) from gov_consume_many(requests(200, 1, 'other', 'crash'))});
