@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
+#include "base/catalog.h"
 #include "base/spi.h"
 #include "cache/inherited_find.h"
 #include "cache/load_steps.h"
