@@ -683,7 +683,7 @@ begin
         to_jsonb(hold) - '{id,expires_at,created_at,updated_at,request_hash,assignment_ids}'::text[],
         jsonb_build_object('owner_id', owner, 'capability_id', capability, 'amount', round(amount, 9), 'entity_ids', coalesce(ids, '{}'), 'dimensions', coalesce(dims, '{}'),
             'idempotency_key', key, 'caller', current_setting('application_name'), 'state', 'open', 'settled_amount', null, 'event_id', null,
-            'amounts', null, 'assignment_amounts', null, 'settled_amounts', null, 'event_ids', null));
+            'amounts', null, 'assignment_amounts', null, 'settled_amounts', null, 'event_ids', null, 'quantities', null));
     perform model.same('held against',
         (select coalesce(jsonb_agg(a.id order by a.id), '[]') from unnest(hold.assignment_ids) as a (id)),
         (select coalesce(jsonb_agg(b.id order by b.id), '[]') from oracle.budgets(owner, capability, dims, ids) as b));
@@ -855,7 +855,7 @@ begin
         to_jsonb(hold) - '{id,expires_at,created_at,updated_at,request_hash,assignment_ids,assignment_amounts}'::text[],
         jsonb_build_object('owner_id', owner, 'capability_id', first, 'amount', round((amounts ->> first)::numeric, 9), 'entity_ids', coalesce(ids, '{}'), 'dimensions', coalesce(dims, '{}'),
             'idempotency_key', key, 'caller', current_setting('application_name'), 'state', 'open', 'settled_amount', null, 'event_id', null,
-            'amounts', case when is_of_several then model.rounded(amounts) end, 'settled_amounts', null, 'event_ids', null));
+            'amounts', case when is_of_several then model.rounded(amounts) end, 'settled_amounts', null, 'event_ids', null, 'quantities', null));
     perform model.same('held against',
         (select coalesce(jsonb_agg(jsonb_build_array(a.id, coalesce(a.amount, hold.amount)) order by a.id), '[]') from unnest(hold.assignment_ids, hold.assignment_amounts) as a (id, amount)),
         (select coalesce(jsonb_agg(jsonb_build_array(b.id, round(a.value::numeric, 9)) order by b.id), '[]') from jsonb_each_text(amounts) as a, oracle.budgets(owner, a.key, dims, ids) as b));
