@@ -365,8 +365,18 @@ begin
 end
 $$;
 
--- One use that nobody has to allow.
-create function model.ingest(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, ago interval) returns jsonb
+-- A use as an item of a batch, among others that are wrong.
+create function model.items(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, more jsonb default '{}') returns jsonb
+language sql
+as $$
+    select jsonb_build_array(
+        jsonb_build_object('ownerId', owner, 'capabilityId', 'nonsense', 'amount', amount),
+        jsonb_build_object('ownerId', owner, 'capabilityId', capability, 'amount', amount, 'dimensions', dims, 'entityIds', to_jsonb(ids), 'idempotencyKey', key) || more,
+        7)
+$$;
+
+-- One use that nobody has to allow, by itself or in a batch.
+create function model.ingest(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, ago interval, many boolean default false) returns jsonb
 language plpgsql
 as $$
 declare
@@ -375,7 +385,13 @@ declare
     created jsonb := model.would_be(owner, dims);
     given record;
 begin
-    select * into given from gov_ingest(owner, capability, amount, dims, ids, key, at);
+    if many then
+        select m.event_id, m.is_duplicate into given
+        from gov_ingest_each(model.items(owner, capability, amount, dims, ids, key, jsonb_build_object('occurredAt', at))) as m
+        where m.position = 2;
+    else
+        select * into given from gov_ingest(owner, capability, amount, dims, ids, key, at);
+    end if;
     perform model.created(owner, created, true);
     if given.is_duplicate then
         raise exception 'model: a new use is the duplicate of %', given.event_id;
@@ -472,7 +488,7 @@ $$;
 
 -- Check and record at once; "first" is the event of an earlier call with the key. A granted call answers the state after it, a
 -- repeated one the present state.
-create function model.consume(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null) returns jsonb
+create function model.consume(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null, many boolean default false) returns jsonb
 language plpgsql
 as $$
 declare
@@ -481,17 +497,28 @@ declare
     expected jsonb[] := oracle.answers(owner, capability, amount, dims, ids, in_flight);
     created jsonb := model.would_be(owner, dims);
     given record;
+    chains jsonb;
 begin
-    select * into given from gov_consume(owner, capability, amount, dims, ids, key);
+    if many then
+        select m.is_granted, m.denied_reason, m.remaining, m.retry_at, m.event_id, m.is_duplicate into given
+        from gov_consume_many(model.items(owner, capability, amount, dims, ids, key)) as m
+        where m.position = 2;
+    else
+        select * into given from gov_consume(owner, capability, amount, dims, ids, key);
+    end if;
     perform model.created(owner, created, given.is_granted and first is null);
     perform model.same('granted', to_jsonb(given.is_granted), variadic array(select e -> 'is_granted' from unnest(expected) as e where first is null) || array(select to_jsonb(true) where first is not null));
     if given.is_granted then
         expected := oracle.answers(owner, capability, 0, dims, ids, in_flight, true);
     end if;
+    if many then                                                                        -- a batch has no chains
+        chains := expected[1] ->> 'chains';
+        expected := array(select e || '{"chains": null}' from unnest(expected) as e);
+    end if;
     perform model.decided('gov_consume', to_jsonb(given), expected,
         jsonb_build_object('event_id', coalesce(first, case when given.is_granted then given.event_id end), 'is_duplicate', first is not null));
     if first is not null or not given.is_granted then
-        return jsonb_build_array(model.expired(overdue), model.denied(owner, capability, amount, to_jsonb(given)));
+        return jsonb_build_array(model.expired(overdue), model.denied(owner, capability, amount, to_jsonb(given) || case when many then jsonb_build_object('chains', chains) else '{}' end));
     end if;
     return jsonb_build_array(model.event(given.event_id, owner, capability, amount, dims, ids, key, null, since), model.expired(overdue));
 end
@@ -656,7 +683,7 @@ begin
         to_jsonb(hold) - '{id,expires_at,created_at,updated_at,request_hash,assignment_ids}'::text[],
         jsonb_build_object('owner_id', owner, 'capability_id', capability, 'amount', round(amount, 9), 'entity_ids', coalesce(ids, '{}'), 'dimensions', coalesce(dims, '{}'),
             'idempotency_key', key, 'caller', current_setting('application_name'), 'state', 'open', 'settled_amount', null, 'event_id', null,
-            'amounts', null, 'assignment_amounts', null, 'settled_amounts', null, 'event_ids', null));
+            'amounts', null, 'assignment_amounts', null, 'settled_amounts', null, 'event_ids', null, 'quantities', null));
     perform model.same('held against',
         (select coalesce(jsonb_agg(a.id order by a.id), '[]') from unnest(hold.assignment_ids) as a (id)),
         (select coalesce(jsonb_agg(b.id order by b.id), '[]') from oracle.budgets(owner, capability, dims, ids) as b));
@@ -828,7 +855,7 @@ begin
         to_jsonb(hold) - '{id,expires_at,created_at,updated_at,request_hash,assignment_ids,assignment_amounts}'::text[],
         jsonb_build_object('owner_id', owner, 'capability_id', first, 'amount', round((amounts ->> first)::numeric, 9), 'entity_ids', coalesce(ids, '{}'), 'dimensions', coalesce(dims, '{}'),
             'idempotency_key', key, 'caller', current_setting('application_name'), 'state', 'open', 'settled_amount', null, 'event_id', null,
-            'amounts', case when is_of_several then model.rounded(amounts) end, 'settled_amounts', null, 'event_ids', null));
+            'amounts', case when is_of_several then model.rounded(amounts) end, 'settled_amounts', null, 'event_ids', null, 'quantities', null));
     perform model.same('held against',
         (select coalesce(jsonb_agg(jsonb_build_array(a.id, coalesce(a.amount, hold.amount)) order by a.id), '[]') from unnest(hold.assignment_ids, hold.assignment_amounts) as a (id, amount)),
         (select coalesce(jsonb_agg(jsonb_build_array(b.id, round(a.value::numeric, 9)) order by b.id), '[]') from jsonb_each_text(amounts) as a, oracle.budgets(owner, a.key, dims, ids) as b));
@@ -885,7 +912,7 @@ end
 $$;
 
 -- Settle a hold, which is in the state given.
-create function model.settle(id uuid, amount numeric, state text) returns jsonb
+create function model.settle(id uuid, amount numeric, state text, many boolean default false) returns jsonb
 language plpgsql
 as $$
 declare
@@ -898,7 +925,13 @@ declare
 begin
     select * into strict held from gov_reservations as r where r.id = settle.id;
     used := round(coalesce(amount, held.amount), 9);
-    select * into given from gov_settle(id, amount);
+    if many then
+        select m.event_id, m.is_duplicate into given
+        from gov_settle_many(jsonb_build_array(7, jsonb_build_object('reservationId', id, 'amount', amount), jsonb_build_object('reservationId', gen_random_uuid()))) as m
+        where m.position = 2;
+    else
+        select * into given from gov_settle(id, amount);
+    end if;
     select * into strict hold from gov_reservations as r where r.id = settle.id;
     if state = 'settled' then
         perform model.same('gov_settle again', to_jsonb(given), jsonb_build_object('event_id', held.event_id, 'is_duplicate', true));

@@ -64,6 +64,9 @@ sub tight_call
 	return ($capability, $amount, $dims, $ids);
 }
 
+# Is a call made as one of many?
+sub among_others { return chance(0.3) ? 'true' : 'false'; }
+
 sub ingest
 {
 	my ($n, $entity) = @_;
@@ -74,7 +77,7 @@ sub ingest
 	$dims = writable($n, $dims);
 	$ids = "'{$entity}'" if defined $entity;
 	$amount = "-$amount" if chance(0.25);
-	my $report = expect($n, 'ingest', literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal($ago));
+	my $report = expect($n, 'ingest', literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal($ago), among_others());
 	note_key($n, $key, $report, 'gov_ingest', $capability, $amount, $dims, $ids);
 	return;
 }
@@ -87,7 +90,8 @@ sub consume
 	my $key = random_key();
 	my $function = one_of('consume', 'consume', 'consume', 'require');
 
-	my $report = expect($n, $function, literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal(in_flight($n)));
+	my $report = expect($n, $function, literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal(in_flight($n)),
+		$function eq 'consume' ? ('null', among_others()) : ());
 	note_key($n, $key, $report, "gov_$function", $capability, $amount, $dims, $ids);
 	return;
 }
@@ -371,7 +375,7 @@ sub settle
 		return;
 	}
 	return expect($n, 'settle_all', literal($hold), $amounts, literal($state)) if $is_of_several || chance(0.15);
-	expect($n, 'settle', literal($hold), $amount, literal($state));
+	expect($n, 'settle', literal($hold), $amount, literal($state), among_others());
 	return;
 }
 
