@@ -262,6 +262,7 @@ look_up(GovCatalog *catalog)
 	catalog->assignments_is_pool = find_column(catalog->assignments, "is_pool");
 	catalog->assignments_debt_limit = find_column(catalog->assignments, "debt_limit");
 	catalog->assignments_debt_counter_id = find_column(catalog->assignments, "debt_counter_id");
+	catalog->assignments_window_kind = find_column(catalog->assignments, "window_kind");
 	catalog->events_reverses = find_column(catalog->events, "reverses");
 	catalog->events_draws = find_column(catalog->events, "draws");
 	catalog->events_call_event_ids = find_column(catalog->events, "call_event_ids");

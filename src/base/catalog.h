@@ -29,6 +29,7 @@ typedef struct GovCatalog
 	AttrNumber	assignments_is_pool;	/* with what is below it since 1.1.0 */
 	AttrNumber	assignments_debt_limit;
 	AttrNumber	assignments_debt_counter_id;
+	AttrNumber	assignments_window_kind;
 	Oid			assignments_key;	/* index on (owner_id, entity_id,
 									 * capability_id, ...) */
 	Oid			assignments_counter;	/* index on (counter_id); invalid when

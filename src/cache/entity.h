@@ -71,13 +71,13 @@ typedef struct GovInherited
  * are, and stand among those of the entity, under a capability that nothing is
  * used of: so they are read, charged, kept and carried over like them.
  */
-typedef enum GovCounts
+typedef enum GovCountKind
 {
 	GOV_COUNTS_USAGE,
 	GOV_COUNTS_DRAWN,			/* from a grant, whose id it has */
 	GOV_COUNTS_DEBT				/* of a pool; its window ends when that last
 								 * grew */
-} GovCounts;
+} GovCountKind;
 
 #define GOV_NEVER_OWED		(DT_NOBEGIN + 1)	/* the end of that window before
 												 * it does */
@@ -95,7 +95,7 @@ typedef struct GovBudget
 	uint32		more;			/* offset of a GovBudgetMore; 0: all zero */
 	bool		has_limit;
 	bool		is_soft;
-	uint8		counts;			/* GovCounts */
+	uint8		counts;			/* GovCountKind */
 } GovBudget;
 
 /*
@@ -225,6 +225,13 @@ gov_budget_inherited(const GovEntity *entity, const GovBudget *budget)
 	return more->is_inherited ? (const GovInherited *) (more + 1) : NULL;
 }
 
+/* Do its windows begin with a first use, wherever that is? */
+static inline bool
+gov_budget_opens(const GovBudget *budget)
+{
+	return unlikely(budget->cadence.kind == GOV_WINDOW_FIRST_USE);
+}
+
 /* What else bounds it than its limit; NULL for nearly all. */
 static inline const GovBounds *
 gov_budget_bounds(const GovEntity *entity, const GovBudget *budget)
@@ -275,6 +282,8 @@ extern void gov_entity_budgets_of(const GovEntity *entity,
 								  const char *capability_id, uint32 length,
 								  uint32 hash, uint32 *first, uint32 *count);
 extern bool gov_entity_budget_window(const GovEntity *entity, const GovBudget *budget,
+									 TimestampTz at, GovWindow *window);
+extern bool gov_entity_opened_window(const GovEntity *entity, const GovBudget *budget,
 									 TimestampTz at, GovWindow *window);
 extern bool gov_entity_same_windows(const GovEntity *entity, const GovBudget *budget,
 									const GovEntity *other_entity, const GovBudget *other);

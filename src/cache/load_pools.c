@@ -155,7 +155,7 @@ compare_payers(const void *left, const void *right, void *arg)
 
 /* Add a row that counts what is drawn, like one of gov_assignments; returns its place. */
 static uint32
-add_count(GovEntityRows *rows, TupleDesc desc, pg_uuid_t *id, int64 counter_id, GovCounts counts)
+add_count(GovEntityRows *rows, TupleDesc desc, pg_uuid_t *id, int64 counter_id, GovCountKind counts)
 {
 	Datum	   *values = palloc0((sizeof(Datum) + sizeof(bool)) * desc->natts);
 	bool	   *nulls = (bool *) (values + desc->natts);

@@ -8,15 +8,19 @@
  *
  * FAILURE
  *		55000 for a pool that would be one no longer: its uses have drawn from
- *		grants, and others would have to stand for them.
+ *		grants, and others would have to stand for them.  23514 for one of a
+ *		capability of kind "concurrency".
  */
 #include "postgres.h"
 
 #include "commands/sequence.h"
+#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 
 #include "base/catalog.h"
+#include "base/errors.h"
+#include "cache/types.h"
 #include "rules/keep_columns.h"
 #include "rules/keep_counter.h"
 #include "rules/keep_pool.h"
@@ -41,6 +45,28 @@ require_pool(const GovKeptRow *row, const GovKeptRow *before, Relation table)
 			 errtablecol(table, row->places[GOV_KEEP_IS_POOL] + 1)));
 }
 
+/* What is under way is given back, and grants are used up. */
+static void
+refuse_concurrency(const GovKeptRow *row, Relation table)
+{
+	text	   *capability;
+
+	if (!is_pool(row) || *gov_keep_row_null(row, GOV_KEEP_CAPABILITY))
+		return;
+	gov_types_refresh();
+	capability = DatumGetTextPP(*gov_keep_row_value(row, GOV_KEEP_CAPABILITY));
+	if (!gov_types_is_concurrency(VARDATA_ANY(capability), VARSIZE_ANY_EXHDR(capability)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("a budget for what is under way at once is no pool"),
+			 errdetail("Capability \"%s\" is of kind \"concurrency\".",
+					   gov_error_shown(TextDatumGetCString(*gov_keep_row_value(row, GOV_KEEP_CAPABILITY)))),
+			 errhint("Give it a limit: holds take from such a budget, and give back when they end."),
+			 errtablecol(table, row->places[GOV_KEEP_IS_POOL] + 1),
+			 errtableconstraint(table, psprintf("%s_concurrency", RelationGetRelationName(table)))));
+}
+
 /* Has the row brought a counter that may be its own? */
 static bool
 has_counter(const GovKeptRow *row, const GovKeptRow *before)
@@ -58,6 +84,7 @@ gov_keep_pool(GovKeptRow *row, const GovKeptRow *before, Relation table)
 	Datum	   *limit = gov_keep_row_value(row, GOV_KEEP_DEBT_LIMIT);
 
 	require_pool(row, before, table);
+	refuse_concurrency(row, table);
 	if (!*gov_keep_row_null(row, GOV_KEEP_DEBT_LIMIT))
 		*limit = DirectFunctionCall1(numeric_trim_scale,
 									 DirectFunctionCall2(numeric_round, *limit, Int32GetDatum(DECIMALS)));
