@@ -9,7 +9,8 @@
  *
  * PROTOCOL
  *		A new hold is charged and then written, like a use (record.c).  To end a
- *		hold its row is locked first, so that one session of several ends it.
+ *		hold its owner is entered (cache/barrier.c), and its row is locked, so that
+ *		one session of several ends it.
  *		Then the hold is taken off its budgets; if it is settled, they are
  *		charged in the same step.  Then the row is changed.
  *
@@ -196,20 +197,41 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	return reserved;
 }
 
-/* Lock a hold that this session may see. */
+/* The call changes rows of the owner's, whether or not it charges anything. */
+static void
+enter_owner(const char *owner)
+{
+	GovOwnerKey key;
+
+	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
+	(void) gov_barrier_pass(&key, true);
+}
+
+/*
+ * Lock a hold that this session may see.  Its owner is entered before: who keeps
+ * the owner's calls out must not meet a row that we have locked (api_forget.c).
+ */
 static void
 lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
 {
+	const char *pin = gov_owner_pin();
+	const char *owner;
+
 	gov_write_begin(call);
 	if (id == NULL)
 		gov_error_null_argument("reservation_id");
 	gov_write_lock(gov_catalog()->reservations);
-	if (!gov_hold_row_lock(id, gov_owner_pin(), hold))
+	owner = pin != NULL ? pin : gov_hold_row_owner(id);
+	if (owner != NULL)
+		enter_owner(owner);
+	if (!gov_hold_row_lock(id, pin, hold))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("hold \"%s\" does not exist",
 						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
 				 errhint("Pass the reservation_id that gov_reserve returned.")));
+	if (owner == NULL)
+		enter_owner(hold->owner);
 }
 
 /* The hold has ended, in whichever way. */
@@ -333,17 +355,6 @@ refuse_blocked(const GovHold *hold)
 			 errhint("Settle or release the hold, or end the block with gov_unblock.")));
 }
 
-/* The call changes a row of the owner's and charges nothing. */
-static void
-enter_owner(const GovHold *hold)
-{
-	GovOwnerKey owner;
-
-	gov_node_owner_key_init(&owner, MyDatabaseId, gov_catalog()->extension,
-							hold->owner, strlen(hold->owner));
-	(void) gov_barrier_pass(&owner, true);
-}
-
 /* Give an open hold another time, from now on. */
 TimestampTz
 gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
@@ -359,7 +370,6 @@ gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
 				 errmsg_ended(&hold),
 				 errhint("Make a new hold with gov_reserve.")));
 	refuse_blocked(&hold);
-	enter_owner(&hold);
 	expires_at = add_ttl(gov_clock(), ttl);
 	gov_hold_row_extend(&hold, expires_at);
 	return expires_at;

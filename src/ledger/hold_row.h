@@ -51,6 +51,7 @@ typedef struct GovHold
 
 extern bool gov_hold_row_insert(GovHold *hold);
 extern bool gov_hold_row_find(const pg_uuid_t *id, GovHold *hold);
+extern char *gov_hold_row_owner(const pg_uuid_t *id);
 extern bool gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold);
 extern int	gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 											 GovHold **holds);

@@ -146,6 +146,9 @@ static GovAwaited awaited[] = {
 				"v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])", false),
 	GOV_AWAITED("gov_increase_requests",
 				"v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])", false),
+	/* the row of a count is locked by who puts an assignment in its place (keep.c) */
+	GOV_AWAITED("gov_default_counts",
+				"v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])", false),
 	GOV_AWAITED("gov_prices",
 				"v.owner_id = $1 and exists (select from jsonb_each_text(v.match) m(key, value) where m.value = $2)", false)
 };
