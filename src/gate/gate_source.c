@@ -76,7 +76,7 @@ gov_gate_enter_owner(GovGate *gate)
 static void
 refuse_renamed(const GovOwnerKey *owner)
 {
-	if (gov_changes_are_renamed())
+	if (gov_barrier_has_renamed(owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this transaction has forgotten an entity of owner \"%s\"", gov_error_shown(owner->owner)),
