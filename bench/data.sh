@@ -142,6 +142,26 @@ make_counter_rows() {
 	SQL
 }
 
+# Requests as a gateway would send them, which the server has to parse each time. Keys are new each time: "@" is the call's number.
+write_many() {
+	run_sql >/dev/null <<-'SQL'
+		create table requests (is_keyed boolean, items text);
+		insert into requests
+		select k, jsonb_agg(jsonb_build_object('ownerId', 'acme', 'capabilityId', 'calls', 'amount', 1, 'entityIds', array['agent-1'])
+		    || case when k then jsonb_build_object('idempotencyKey', '@-' || n) else '{}' end)::text
+		from generate_series(1, 200) as n, (values (false), (true)) as v (k)
+		group by k;
+		create sequence calls_of_many;
+	SQL
+	script consume_many <<<"select m.* from requests r, gov_consume_many(r.items::jsonb) m where not is_keyed;"
+	script consume_many_keys <<-'SQL'
+		select nextval('calls_of_many') as n \gset
+		select m.* from requests r, gov_consume_many(replace(r.items, '@', :n::text)::jsonb) m where is_keyed;
+	SQL
+	script ingest_many_200 <<<"select m.* from requests r, gov_ingest_each(r.items::jsonb) m where not is_keyed;"
+	for name in consume_many consume_many_keys ingest_many_200; do RUNNERS[$name]=run_many; done
+}
+
 script() { cat >"$SANDBOX/$1.sql"; }	# NAME
 
 write_scripts() {
@@ -164,6 +184,7 @@ write_scripts() {
 		\set n random_zipfian(1, 9000, 1.07)
 		select is_granted from gov_consume('zipf', 'calls', 1, null, array['agent-' || :n]);
 	SQL
+	write_many
 	script allowed_chain_32 <<<"select gov_allowed('deep', 'calls', 1, null, '{level-32}');"
 	script allowed_20_budgets <<<"select gov_allowed('many', 'calls', 1, null, '{agent}');"
 	script consume_chain_32 <<<"select is_granted from gov_consume('deep', 'calls', 1, null, '{level-32}');"

@@ -49,6 +49,11 @@ run_pgbench() { # NAME CLIENTS SECONDS
 		awk '{v[NR] = $1} END {print v[2], v[1]}'
 }
 
+# Calls of 200 items count as 200 calls.
+run_many() { # NAME CLIENTS SECONDS
+	run_pgbench "$@" | awk '{print 200 * $1, 200 * $2}'
+}
+
 declare -A DATABASES=()	# where a script runs, if not in the usual one
 declare -A CONNECTED=()	# CPU µs of the connections of a contestant
 declare -A SERVERS=()	# whose CPU time is counted, if not PostgreSQL's

@@ -4,6 +4,7 @@
 # nothing else: no event, no key, no window.
 
 REDIS_PORT=$((20000 + $$ % 10000))
+declare -A PIPELINED=()	# calls at a time
 PEERS=()
 
 start_redis() { # NAME PORT SETTING...
@@ -25,13 +26,13 @@ start_redis() { # NAME PORT SETTING...
 
 # redis-benchmark stops after a number of calls: as many as the last run makes one expect.
 run_redis() { # NAME CLIENTS SECONDS
-	local rate_file=$SANDBOX/$1/rate.$2 port calls out
+	local rate_file=$SANDBOX/rate.$1.$2 port calls out
 
 	port=$REDIS_PORT
 	[ "$1" = redis_memory ] || port=$((REDIS_PORT + 1))
 	calls=$2
 	[ "$3" = CONNECT ] || calls=$(awk -v rate="$(cat "$rate_file" 2>/dev/null || echo 2000)" -v s="$3" 'BEGIN {printf "%d", rate * s + 1}')
-	out=$(redis-benchmark -h 127.0.0.1 -p "$port" -c "$2" -n "$calls" -P 1 -q \
+	out=$(redis-benchmark -h 127.0.0.1 -p "$port" -c "$2" -n "$calls" -P "${PIPELINED[$1]:-1}" -q \
 		EVALSHA "$REDIS_SHA" 5 budget:1 budget:2 budget:3 budget:4 budget:5 1 | tr '\r' '\n')
 	out=$(sed -n 's/.*: \([0-9.]*\) requests per second.*/\1/p' <<<"$out" | tail -n 1)
 	[ "$3" = CONNECT ] || echo "$out" >"$rate_file"
@@ -48,6 +49,9 @@ start_peers() {
 		start_redis redis_memory "$REDIS_PORT" --appendonly no
 		start_redis redis_fsync $((REDIS_PORT + 1)) --appendonly yes --appendfsync always
 		PEERS+=(redis_memory redis_fsync)
+		SERVERS[redis_pipelined]=${SERVERS[redis_fsync]}
+		RUNNERS[redis_pipelined]=run_redis
+		PIPELINED[redis_pipelined]=200
 	fi
 	if [ -d "$SANDBOX/node/node_modules/rate-limiter-flexible" ]; then
 		RUNNERS[limiter_postgres]=run_limiter

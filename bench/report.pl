@@ -8,6 +8,7 @@ my ($directory) = @ARGV;
 my %TITLE = (
 	gate => 'The gate',
 	durable => 'The durable write',
+	many => 'Many calls in one',
 	first_use => 'First uses',
 	budgets => 'Many budgets',
 	chains => 'Long chains',

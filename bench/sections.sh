@@ -49,6 +49,35 @@ section_durable() {
 	roll_up postgres
 }
 
+# Items a second: calls one by one of 32 clients, 200 to a call of 8, and 200 to a pipeline of 8, in turns.
+section_many() {
+	local name round tps calls cpu names=(gov_consume consume_many consume_many_keys ingest_many_200)
+	declare -A rates=() costs=()
+
+	[ -z "${SERVERS[redis_pipelined]:-}" ] || names+=(redis_pipelined)
+	for name in "${names[@]}"; do run_once "$name" "$(many_clients "$name")" 1 >/dev/null; done
+	for ((round = 0; round < ROUNDS; round++)); do
+		for name in "${names[@]}"; do
+			read -r tps calls cpu < <(run_once "$name" "$(many_clients "$name")" "$DURATION")
+			rates[$name]+="$tps"$'\n'
+			costs[$name]+="$(awk -v cpu="$cpu" -v calls="$calls" 'BEGIN {print cpu / calls}')"$'\n'
+		done
+	done
+	for name in "${names[@]}"; do
+		rates[$name]=$(median <<<"${rates[$name]%$'\n'}")
+		fact "$name, $(many_clients "$name") clients: items a second" "$(printf '%.0f' "${rates[$name]}")"
+		fact "$name: CPU of the server, µs an item" "$(median <<<"${costs[$name]%$'\n'}")"
+	done
+	for name in consume_many consume_many_keys; do
+		fact "$name to gov_consume one by one" "$(ratio "${rates[$name]}" "${rates[gov_consume]}")" "at least $([ "$name" = consume_many ] && echo 4 || echo 3)"
+		[ -z "${rates[redis_pipelined]:-}" ] ||
+			fact "$name to redis_pipelined" "$(ratio "${rates[$name]}" "${rates[redis_pipelined]}")" "at least 1.0"
+	done
+}
+
+many_clients() { [ "$1" = gov_consume ] && echo 32 || echo 8; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'; }
+
 # An owner of so many budgets, all in memory.
 make_big() { # BUDGETS
 	local agents=$(($1 * 9 / 10)) parts start before loads

@@ -255,7 +255,8 @@ comment on function @extschema@._gov_anchor(text, text, text, timestamptz) is
     'internal: the anchor that a text in an entity''s metadata says; null for one that says none, or has no window at that time';
 
 -- The row of an inherited budget counts while its entity has the anchor that it was made with. When its default got another seed, the
--- budget has another counter, which begins at nothing, and the holds that it had.
+-- budget has another counter, which begins at nothing, and the holds that it had. What may be in its place is looked up for each row
+-- (OFFSET 0): the planner takes thousands of rows for one, and would go through whole tables for each.
 create view @extschema@.gov_used_assignments with (security_invoker = true) as
 select
     a.id,
@@ -314,9 +315,14 @@ from @extschema@.gov_default_counts n
 join @extschema@.gov_default_assignments d on d.id = n.default_id
 join @extschema@.gov_entities e on e.owner_id = n.owner_id and e.id = n.entity_id and e.type_id = d.type_id
 where not n.retired
-    and n.anchor is not distinct from case
-        when d.anchor_from = 'created_at' and isfinite(e.created_at) then ((extract(epoch from e.created_at) * 1000000)::bigint)::text
-        when d.anchor_from <> 'created_at' then e.metadata ->> d.anchor_from
+    -- a CASE holds for half of the rows, as the planner has it, a comparison for a row or none
+    and case
+        when n.anchor is distinct from case
+                when d.anchor_from = 'created_at' and isfinite(e.created_at) then ((extract(epoch from e.created_at) * 1000000)::bigint)::text
+                when d.anchor_from <> 'created_at' then e.metadata ->> d.anchor_from
+            end
+            then false
+        else true
     end
     -- all entities of its scope are there
     and not exists (
@@ -331,7 +337,8 @@ where not n.retired
             and a.entity_id = n.entity_id
             and a.capability_id = d.capability_id
             and a.scope_entity_ids = n.scope_entity_ids
-            and a.name = d.name)
+            and a.name = d.name
+        offset 0)
     -- the owner's default goes before everybody's
     and (d.owner_id is not null or not exists (
         select
@@ -352,7 +359,8 @@ where not n.retired
             and (o.retired and o.salt >= n.salt
                 or not o.retired
                     and o.assignment_id = n.assignment_id
-                    and (o.seed = d.seed, o.counter_id, o.ctid) > (n.seed = d.seed, n.counter_id, n.ctid)));
+                    and (o.seed = d.seed, o.counter_id, o.ctid) > (n.seed = d.seed, n.counter_id, n.ctid))
+        offset 0);
 
 comment on view @extschema@.gov_used_assignments is 'the assignments, and the budgets that entities have by a default and have used (since 1.1.0)';
 comment on column @extschema@.gov_used_assignments.id is 'of the budget';

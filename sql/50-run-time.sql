@@ -385,28 +385,3 @@ comment on column @extschema@.gov_holds.age is 'since it was made';
 comment on column @extschema@.gov_holds.time_left is 'until it expires';
 comment on column @extschema@.gov_holds.assignment_ids is 'the budgets that it is held against, including those deleted since';
 comment on column @extschema@.gov_holds.budgets is 'those of them that still exist: assignmentId, entityId, scopeEntityIds, name';
-
-create function @extschema@.gov_ingest_many
-(
-    owner_id text,
-    events jsonb,
-    out "position" integer,
-    out event_id bigint,
-    out is_duplicate boolean,
-    out error text
-)
-returns setof record
-language c
-volatile
-parallel unsafe
-as 'MODULE_PATHNAME', 'gov_ingest_many_1_0';
-
-comment on function @extschema@.gov_ingest_many(text, jsonb) is
-$$Records 1 to 1,000 events in one call; a bad one gets its error, the rest are recorded.
-
-owner_id: one of the vendor's customers; events: an array of objects with the keys capabilityId, amount (1 if absent), dimensions,
-    entityIds, idempotencyKey, occurredAt, which mean what the arguments of gov_ingest do
-result: a row per event, in order; position: from 1; event_id, is_duplicate: as of gov_ingest; error: null or what is wrong
-errors: 22004 null argument; 22023 events is no array or is empty, malformed owner_id; 54000 more than 1,000 events; what is not
-    an event's fault (25006, 55000, 53400, 55P03, 40001, 57014) ends the call$$;
-

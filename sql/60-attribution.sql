@@ -106,6 +106,8 @@ stable
 set search_path = pg_catalog, pg_temp
 -- Groups are found by hashing, however many the planner expects: sorting arrays and jsonb costs more than all the rest.
 set enable_sort = off
+-- And sums and entities are joined by hashing: without statistics there seem to be a few, and each would be compared with each.
+set enable_nestloop = off
 set jit = off
 -- So that the one that is set below ends with the call. AT TIME ZONE is no way: it takes CET, MET, EET and WET for abbreviations.
 set timezone = 'UTC'
@@ -182,7 +184,15 @@ begin
         (
             select m.id, m.type_id
             from (select distinct n.id from named n) n
-            join %7$s.gov_entities m on m.owner_id = $1 and m.id = n.id and m.type_id = any ($6)
+            cross join lateral
+            (
+                select x.id, x.type_id
+                from %7$s.gov_entities x
+                where x.owner_id = $1
+                    and x.id = n.id
+                    and x.type_id = any ($6)
+                offset 0
+            ) m
         ),
         chain as materialized
         (

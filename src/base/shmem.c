@@ -170,7 +170,13 @@ init_shared(void)
 		SpinLockInit(&gov_shared->tails[i].lock);
 	}
 	for (int i = 0; i < GOV_DENIAL_PARTS; i++)
-		LWLockInitialize(&gov_shared->denials[i].denials.lock, gov_shared->memory_tranche);
+	{
+		GovSharedDenials *part = &gov_shared->denials[i].denials;
+
+		LWLockInitialize(&part->lock, gov_shared->memory_tranche);
+		SpinLockInit(&part->mutex);
+		part->layout = part->open_layout = 1;
+	}
 	LWLockInitialize(&gov_shared->workers_lock, gov_shared->stripe_tranche);
 	for (int i = 0; i < GOV_WORKER_SLOTS; i++)
 		ConditionVariableInit(&gov_shared->workers[i].swept);

@@ -96,6 +96,13 @@ typedef struct GovSharedCreated
 typedef struct GovSharedDenials
 {
 	LWLock		lock;			/* protects the rest */
+	slock_t		mutex;			/* protects open_layout, and the counts while
+								 * that is not 0 */
+	uint64		open_layout;	/* layout, or 0 while somebody has the lock
+								 * exclusively */
+	uint64		layout;			/* from 1; another one whenever an entry has
+								 * gone from its place */
+	uint64		lasts;			/* drawn so far; GovSharedDenial.last */
 	uint32		used;			/* of bytes */
 	uint32		dead;			/* of those */
 	uint32		nentries;		/* that are not */

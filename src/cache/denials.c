@@ -18,8 +18,9 @@
  * LOCKING
  *		The part's lock protects all of it.  It is held to find and change an
  *		entry, or to go over the part; nothing is allocated, raised or waited for
- *		under it, and no other lock is taken.  A call takes it when it holds no
- *		stripe.
+ *		under it, and no other lock is taken but the part's mutex.  A call takes it
+ *		when it holds no stripe.  A denial like one that the process has counted
+ *		before takes only the mutex, a spinlock: denials_again.c.
  *
  * PROTOCOL
  *		Whoever writes takes entries first: how much they had then is noted in
@@ -45,9 +46,8 @@
 #include "base/catalog.h"
 #include "base/shmem.h"
 #include "cache/denials.h"
+#include "cache/denials_again.h"
 #include "cache/denials_part.h"
-
-#define GOV_DENIALS_ASK_S			2	/* between two calls for a worker */
 
 /* This process has taken some. */
 static bool has_taken = false;
@@ -59,11 +59,31 @@ denials_part(int part)
 	return &gov_shared->denials[part].denials;
 }
 
+/* Lock a part and close it: nobody else counts in it. */
+static void
+lock_part(GovSharedDenials *part)
+{
+	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
+	SpinLockAcquire(&part->mutex);
+	part->open_layout = 0;
+	SpinLockRelease(&part->mutex);
+}
+
+static void
+unlock_part(GovSharedDenials *part)
+{
+	Assert(part->open_layout == 0 && part->layout > 0);
+	SpinLockAcquire(&part->mutex);
+	part->open_layout = part->layout;
+	SpinLockRelease(&part->mutex);
+	LWLockRelease(&part->lock);
+}
+
 /* Has nobody been called for lately to write it? */
 static bool
 must_ask(GovSharedDenial *entry, TimestampTz now)
 {
-	if (entry->asked_at <= now && now < entry->asked_at + GOV_DENIALS_ASK_S * USECS_PER_SEC)
+	if (gov_denials_part_is_asked(entry, now))
 		return false;
 	entry->asked_at = now;
 	return true;
@@ -78,18 +98,27 @@ must_ask(GovSharedDenial *entry, TimestampTz now)
 bool
 gov_denials_note(const GovDenied *denied)
 {
-	uint32		hash = gov_denials_part_hash(denied);
-	GovSharedDenials *part = denials_part(hash % GOV_DENIAL_PARTS);
+	uint32		hash;
+	GovSharedDenials *part;
 	GovSharedDenial *entry;
+	GovDeniedPlace place;
 	bool		is_kept;
 	bool		wants_worker;
 
-	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
+	if (gov_denials_count_again(denied))
+		return false;
+	hash = gov_denials_part_hash(denied);
+	part = denials_part(hash % GOV_DENIAL_PARTS);
+	lock_part(part);
 	entry = gov_denials_part_entry(part, hash, denied);
-	is_kept = entry != NULL && gov_denials_part_count(entry, denied);
+	is_kept = entry != NULL && gov_denials_part_count(part, entry, denied);
 	wants_worker = is_kept && must_ask(entry, denied->last_at);
-	LWLockRelease(&part->lock);
-	if (!is_kept)
+	if (is_kept)
+		place = gov_denials_part_place(part, entry, denied);
+	unlock_part(part);
+	if (is_kept)
+		gov_denials_remember(denied, &place);
+	else
 		gov_denials_count_unkept(denied->count);
 	return wants_worker;
 }
@@ -195,11 +224,11 @@ gov_denials_take(int number, GovDenied **denied)
 	copy = palloc(sizeof(GovSharedDenials));
 	has_taken = true;
 	last_take++;
-	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
+	lock_part(part);
 	ntaken = take_entries(part, extension, NULL);
 	copy->used = part->used;
 	memcpy(copy->bytes, part->bytes, part->used);
-	LWLockRelease(&part->lock);
+	unlock_part(part);
 
 	*denied = palloc(sizeof(GovDenied) * Max(ntaken, 1));
 	for (uint32 at = 0; at < copy->used && count < ntaken; at += gov_denials_part_at(copy, at)->size)
@@ -223,9 +252,9 @@ gov_denials_take_owners(const char *owner)
 	{
 		GovSharedDenials *part = denials_part(number);
 
-		LWLockAcquire(&part->lock, LW_EXCLUSIVE);
+		lock_part(part);
 		take_entries(part, extension, owner);
-		LWLockRelease(&part->lock);
+		unlock_part(part);
 	}
 }
 
@@ -272,7 +301,7 @@ end_taken(int level, void (*end_entry) (GovSharedDenials *part, GovSharedDenial 
 
 		if (part->nentries == 0)
 			continue;			/* none of ours, which nobody else kills */
-		LWLockAcquire(&part->lock, LW_EXCLUSIVE);
+		lock_part(part);
 		for (uint32 at = 0; at < part->used; at += gov_denials_part_at(part, at)->size)
 		{
 			GovSharedDenial *entry = gov_denials_part_at(part, at);
@@ -282,7 +311,7 @@ end_taken(int level, void (*end_entry) (GovSharedDenials *part, GovSharedDenial 
 		}
 		if (part->nentries == 0)
 			gov_denials_part_squeeze(part);
-		LWLockRelease(&part->lock);
+		unlock_part(part);
 	}
 }
 

@@ -9,8 +9,12 @@
  *		out when their space is wanted.  Buckets of lists find them by their hash.
  *
  * LOCKING
- *		The caller has the part's lock, exclusively.  Nothing is allocated, raised
- *		or waited for.
+ *		The caller has locked the part, exclusively.  Nothing is allocated, raised
+ *		or waited for.  While nobody has, the part is open: under its mutex alone
+ *		a process may add to the counts of an entry that it has found before
+ *		(denials_again.c).  Whoever locks the part closes it, and opens it again
+ *		when all is in its place: under another layout, if an entry has gone
+ *		from its own.
  *
  * FAILURE
  *		A part that is full makes room by dropping what nobody has written for a
@@ -31,6 +35,14 @@
 
 StaticAssertDecl(offsetof(GovSharedDenial, texts) + 6 * (255 * 4) + 2 * GOV_DENIALS_SLACK <
 				 GOV_DENIAL_BYTES / 4, "the largest entry is a small part of a part");
+
+#ifdef USE_ASSERT_CHECKING
+static bool
+is_locked(GovSharedDenials *part)
+{
+	return LWLockHeldByMeInMode(&part->lock, LW_EXCLUSIVE) && part->open_layout == 0;
+}
+#endif
 
 static uint32
 offset_of(const GovSharedDenials *part, const GovSharedDenial *entry)
@@ -129,13 +141,14 @@ gov_denials_part_kill(GovSharedDenials *part, GovSharedDenial *entry)
 {
 	uint32	   *link = &part->buckets[entry->hash / GOV_DENIAL_PARTS % GOV_DENIAL_BUCKETS];
 
-	Assert(entry->is_live && LWLockHeldByMeInMode(&part->lock, LW_EXCLUSIVE));
+	Assert(entry->is_live && is_locked(part));
 	while (*link != offset_of(part, entry) + 1)
 		link = &gov_denials_part_at(part, *link - 1)->next;
 	*link = entry->next;
 	entry->is_live = false;
 	part->dead += entry->size;
 	part->nentries--;
+	part->layout++;
 }
 
 /* Squeeze out what is dead. */
@@ -145,6 +158,7 @@ gov_denials_part_squeeze(GovSharedDenials *part)
 	uint32		to = 0;
 	uint32		size;
 
+	Assert(is_locked(part));
 	memset(part->buckets, 0, sizeof(part->buckets));
 	for (uint32 from = 0; from < part->used; from += size)
 	{
@@ -157,6 +171,7 @@ gov_denials_part_squeeze(GovSharedDenials *part)
 	}
 	part->used = to;
 	part->dead = 0;
+	part->layout++;
 }
 
 /* Drop what should have been written long ago: nobody does. */
@@ -203,7 +218,7 @@ append_entry(GovSharedDenials *part, uint32 size, uint32 room, uint32 hash, cons
 	char	   *at = entry->texts;
 
 	Assert(size == MAXALIGN(size) && part->used + size <= GOV_DENIAL_BYTES);
-	Assert(LWLockHeldByMeInMode(&part->lock, LW_EXCLUSIVE));
+	Assert(is_locked(part));
 	memset(entry, 0, offsetof(GovSharedDenial, texts));
 	entry->size = size;
 	entry->hash = hash;
@@ -282,12 +297,30 @@ gov_denials_part_entry(GovSharedDenials *part, uint32 hash, const GovDenied *den
 	return entry;
 }
 
+/* Does the entry say already who was denied last? */
+static bool
+last_is_same(const GovSharedDenial *entry, const GovDenied *denied, const char *at)
+{
+	for (int which = GOV_DENIED_KEY_TEXTS; which < GOV_DENIED_TEXTS; which++)
+	{
+		uint32		length = denied->lengths[which];
+
+		if (entry->lengths[which] != (denied->texts[which] == NULL ? 0 : length + 1) ||
+			(length > 0 && memcmp(at, denied->texts[which], length) != 0))
+			return false;
+		at += length;
+	}
+	return entry->last > 0;
+}
+
 /* Put down who was denied last. */
 static void
-set_last(GovSharedDenial *entry, const GovDenied *denied)
+set_last(GovSharedDenials *part, GovSharedDenial *entry, const GovDenied *denied)
 {
 	char	   *at = entry->texts + key_bytes(denied);
 
+	if (last_is_same(entry, denied, at))
+		return;
 	for (int which = GOV_DENIED_KEY_TEXTS; which < GOV_DENIED_TEXTS; which++)
 	{
 		entry->lengths[which] = denied->texts[which] == NULL ? 0 : denied->lengths[which] + 1;
@@ -296,15 +329,17 @@ set_last(GovSharedDenial *entry, const GovDenied *denied)
 		memcpy(at, denied->texts[which], denied->lengths[which]);
 		at += denied->lengths[which];
 	}
+	entry->last = ++part->lasts;
 	Assert(at - entry->texts <= key_bytes(denied) + entry->room);
 }
 
 /* Count a denial in its entry; false when the sum would leave the range of amounts. */
 bool
-gov_denials_part_count(GovSharedDenial *entry, const GovDenied *denied)
+gov_denials_part_count(GovSharedDenials *part, GovSharedDenial *entry, const GovDenied *denied)
 {
 	GovAmount	sum;
 
+	Assert(is_locked(part));
 	if (!gov_amount_add(entry->amount, denied->amount, &sum))
 		return false;
 	entry->amount = sum;
@@ -316,6 +351,21 @@ gov_denials_part_count(GovSharedDenial *entry, const GovDenied *denied)
 	if (denied->last_at < entry->last_at)
 		return true;
 	entry->last_at = denied->last_at;
-	set_last(entry, denied);
+	set_last(part, entry, denied);
 	return true;
+}
+
+/* Where a denial was counted. */
+GovDeniedPlace
+gov_denials_part_place(GovSharedDenials *part, GovSharedDenial *entry, const GovDenied *denied)
+{
+	GovDeniedPlace place = {
+		.part = part,
+		.entry = entry,
+		.layout = part->layout,
+		.last = entry->last_at == denied->last_at ? entry->last : 0
+	};
+
+	Assert(is_locked(part) && part->layout > 0);
+	return place;
 }

@@ -10,6 +10,8 @@
 #include "base/shmem.h"
 #include "cache/denials.h"
 
+#define GOV_DENIALS_ASK_S			2	/* between two calls for a worker */
+
 typedef struct GovSharedDenial
 {
 	uint32		size;			/* with its texts */
@@ -36,6 +38,8 @@ typedef struct GovSharedDenial
 	TimestampTz first_at;
 	TimestampTz last_at;
 	TimestampTz asked_at;		/* when a worker was called for */
+	uint64		last;			/* names the present caller and last entity;
+								 * from 1, none twice in a part */
 	char		texts[FLEXIBLE_ARRAY_MEMBER];
 } GovSharedDenial;
 
@@ -44,6 +48,23 @@ static inline GovSharedDenial *
 gov_denials_part_at(GovSharedDenials *part, uint32 offset)
 {
 	return (GovSharedDenial *) (part->bytes + offset);
+}
+
+/* Where an entry is, as long as its part has this layout. */
+typedef struct GovDeniedPlace
+{
+	GovSharedDenials *part;
+	GovSharedDenial *entry;
+	uint64		layout;
+	uint64		last;			/* of the entry, if it says of this denial that
+								 * it was the last; or 0 */
+} GovDeniedPlace;
+
+/* Was a worker called for lately, to write the entry? */
+static inline bool
+gov_denials_part_is_asked(const GovSharedDenial *entry, TimestampTz now)
+{
+	return entry->asked_at <= now && now < entry->asked_at + GOV_DENIALS_ASK_S * USECS_PER_SEC;
 }
 
 static inline uint32
@@ -55,7 +76,10 @@ gov_denials_part_length(const GovSharedDenial *entry, int which)
 extern uint32 gov_denials_part_hash(const GovDenied *denied);
 extern GovSharedDenial *gov_denials_part_entry(GovSharedDenials *part, uint32 hash,
 											   const GovDenied *denied);
-extern bool gov_denials_part_count(GovSharedDenial *entry, const GovDenied *denied);
+extern bool gov_denials_part_count(GovSharedDenials *part, GovSharedDenial *entry,
+								   const GovDenied *denied);
+extern GovDeniedPlace gov_denials_part_place(GovSharedDenials *part, GovSharedDenial *entry,
+											 const GovDenied *denied);
 extern void gov_denials_part_kill(GovSharedDenials *part, GovSharedDenial *entry);
 extern void gov_denials_part_squeeze(GovSharedDenials *part);
 

@@ -17,22 +17,32 @@
 #include "cache/changes.h"
 #include "cache/preload.h"
 
-/* Load those of some ids that are not in memory, if there are several. */
-void
-gov_preload(const GovOwnerKey *owner, GovLoaded *ids, int nids)
+/* Move those of some ids that are not in memory to the front; returns how many. */
+int
+gov_preload_missing(const GovOwnerKey *owner, GovLoaded *ids, int nids)
 {
 	GovFreshness since;
 	int			count = 0;
 
 	if (!gov_shmem_is_available() || RecoveryInProgress() ||
 		gov_changes_has_owner(owner->owner, owner->owner_length))
-		return;
+		return 0;
 	since = gov_node_freshness(owner);
 	for (int i = 0; i < nids; i++)
 	{
 		if (gov_node_look(owner, ids[i].id, ids[i].id_length, &since) == GOV_NODE_MISSING)
 			ids[count++] = ids[i];
 	}
+	return count;
+}
+
+/* Load those of some ids that are not in memory, if there are several. */
+void
+gov_preload(const GovOwnerKey *owner, GovLoaded *ids, int nids)
+{
+	GovFreshness since = gov_node_freshness(owner);
+	int			count = gov_preload_missing(owner, ids, nids);
+
 	if (count > 1)
 		gov_load_shared(owner, ids, count, NULL, &since);
 }

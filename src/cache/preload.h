@@ -7,6 +7,7 @@
 
 #include "cache/load.h"
 
+extern int	gov_preload_missing(const GovOwnerKey *owner, GovLoaded *ids, int nids);
 extern void gov_preload(const GovOwnerKey *owner, GovLoaded *ids, int nids);
 
 #endif							/* GOV_PRELOAD_H */

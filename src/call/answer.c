@@ -356,6 +356,22 @@ gov_answer_links(const GovResolution *resolution, Tuplestorestate *store,
 	}
 }
 
+/* The reason of a denial, as text that is made once and nobody frees. */
+static Datum
+reason_datum(GovDenial denial)
+{
+	static text *reasons[GOV_DENIAL_UNAVAILABLE + 1];
+
+	if (reasons[denial] == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		reasons[denial] = cstring_to_text(gov_decide_reason(denial));
+		MemoryContextSwitchTo(old);
+	}
+	return PointerGetDatum(reasons[denial]);
+}
+
 /*
  * Fill in the four columns that every decision has: granted, reason,
  * remaining, retry.
@@ -363,12 +379,10 @@ gov_answer_links(const GovResolution *resolution, Tuplestorestate *store,
 void
 gov_answer_decision(const GovDecision *decision, Datum *values, bool *nulls)
 {
-	const char *reason = gov_decide_reason(decision->denial);
-
 	values[0] = BoolGetDatum(decision->is_granted);
 	nulls[0] = false;
-	nulls[1] = reason == NULL;
-	values[1] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
+	nulls[1] = decision->denial == GOV_DENIAL_NONE;
+	values[1] = nulls[1] ? (Datum) 0 : reason_datum(decision->denial);
 	nulls[2] = !gov_decide_has_remaining(decision, 0);
 	values[2] = nulls[2] ? (Datum) 0 :
 		NumericGetDatum(gov_amount_to_numeric(decision->remaining[0]));

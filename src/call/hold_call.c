@@ -36,6 +36,7 @@
 #include "base/owner.h"
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
+#include "cache/types.h"
 #include "call/answer.h"
 #include "call/dimensions.h"
 #include "call/creation.h"
@@ -207,6 +208,17 @@ enter_owner(const char *owner)
 	(void) gov_barrier_pass(&key, true);
 }
 
+/* Raise: there is no such hold, or none that this session may see. */
+void
+gov_hold_raise_unknown(const pg_uuid_t *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("hold \"%s\" does not exist",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
+			 errhint("Pass the reservation_id that gov_reserve returned.")));
+}
+
 /*
  * Lock a hold that this session may see.  Its owner is entered before: who keeps
  * the owner's calls out must not meet a row that we have locked (api_forget.c).
@@ -225,11 +237,7 @@ lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
 	if (owner != NULL)
 		enter_owner(owner);
 	if (!gov_hold_row_lock(id, pin, hold))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("hold \"%s\" does not exist",
-						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
-				 errhint("Pass the reservation_id that gov_reserve returned.")));
+		gov_hold_raise_unknown(id);
 	if (owner == NULL)
 		enter_owner(hold->owner);
 }
@@ -262,9 +270,34 @@ hold_arguments(const GovHold *hold, GovArguments *arguments)
 	arguments->entity_ids = hold->entity_ids;
 }
 
+/*
+ * Read what a locked hold, which is not settled yet, came to, and raise if it cannot
+ * be settled; null: the amount held.  The hold must outlive the request.
+ * gov_types_refresh() was called.  This only computes, as gov_attempt_to_compute()
+ * wants it.
+ */
+void
+gov_hold_read_settlement(const GovHold *hold, Numeric amount, GovArguments *arguments,
+						 GovRequest *request)
+{
+	if (hold->state == GOV_HOLD_RELEASED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_ended(hold),
+				 errhint("Record the use with gov_ingest.")));
+	if (hold->has_bad_amount)
+		gov_error_stored_amount();
+	hold_arguments(hold, arguments);
+	arguments->amount = amount != NULL ? amount : gov_amount_to_numeric(hold->amount);
+	gov_request_read(request, arguments, false);
+	gov_request_ignore_unknown(request);
+	if (hold->state == GOV_HOLD_OPEN)
+		gov_hold_give_back(request, hold);
+}
+
 /* End a hold of what is under way: settling gives it back, and nothing was used. */
-static void
-settle_concurrency(const GovHold *hold)
+void
+gov_hold_settle_concurrency(const GovHold *hold)
 {
 	if (hold->state != GOV_HOLD_OPEN)
 		gov_hold_row_close(hold, GOV_HOLD_SETTLED, 0, 0);
@@ -283,30 +316,19 @@ gov_hold_settle(const pg_uuid_t *id, Numeric amount)
 
 	lock_hold("gov_settle()", id, &hold);
 	gov_write_lock(gov_catalog()->events);
-	if (hold.state == GOV_HOLD_RELEASED)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg_ended(&hold),
-				 errhint("Record the use with gov_ingest.")));
 	if (hold.state == GOV_HOLD_SETTLED)
 	{
 		recorded.event_id = hold.event_id;
 		recorded.is_duplicate = true;
 		return recorded;
 	}
-	if (hold.has_bad_amount)
-		gov_error_stored_amount();
-	hold_arguments(&hold, &arguments);
-	arguments.amount = amount != NULL ? amount : gov_amount_to_numeric(hold.amount);
-	gov_request_init(&request, &arguments, false);
+	gov_types_refresh();
+	gov_hold_read_settlement(&hold, amount, &arguments, &request);
 	if (request.meters[0].is_concurrency)
 	{
-		settle_concurrency(&hold);
+		gov_hold_settle_concurrency(&hold);
 		return recorded;
 	}
-	gov_request_ignore_unknown(&request);
-	if (hold.state == GOV_HOLD_OPEN)
-		gov_hold_give_back(&request, &hold);
 	recorded.event_id = gov_record_settled(&request, &arguments);
 	recorded.is_recorded = true;
 	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, request.meters[0].amount, recorded.event_id);

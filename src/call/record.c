@@ -192,17 +192,24 @@ has_lost(const GovRequest *request)
 	return false;
 }
 
-/*
- * Write the row, now or with those that a batch writes together; false when
- * another transaction has just taken its key.
- */
-static bool
-write_event(const GovEvent *event, GovLedgerRows *rows, int64 *id)
+/* The event has an id, and its row is written or will be, with this transaction. */
+static void
+note_recorded(GovRecorded *recorded)
 {
-	if (rows == NULL || event->key != NULL)
-		return gov_ledger_insert(event, id);
-	*id = gov_ledger_add(rows, event);
-	return true;
+	gov_alert_note_event(recorded->event_id);
+	gov_tail_note_event(recorded->event_id);
+	recorded->is_recorded = true;
+	pg_atomic_fetch_add_u64(&gov_shared->events, 1);
+}
+
+/* Set what a use that was charged has charged, or a reversal given back. */
+static void
+set_event(GovEvent *event, const GovRequest *request, const GovResolution *resolution)
+{
+	if (event->reverses != 0)
+		set_reversed(event, request, resolution);
+	else
+		set_charges(event, resolution);
 }
 
 /*
@@ -211,8 +218,7 @@ write_event(const GovEvent *event, GovLedgerRows *rows, int64 *id)
  */
 static bool
 charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
-				 GovLedgerRows *rows, GovRecorded *recorded,
-				 GovDecision *decision, GovResolution **resolution)
+				 GovRecorded *recorded, GovDecision *decision, GovResolution **resolution)
 {
 	gov_write_gate(request, use, resolution, decision);
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
@@ -222,26 +228,46 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 		gov_gate_take_back(request, use, *resolution);
 		return true;
 	}
-	if (event->reverses != 0)
-		set_reversed(event, request, *resolution);
-	else
-		set_charges(event, *resolution);
+	set_event(event, request, *resolution);
 	if (!gov_creation_make(&recorded->creation, request, use, *resolution))
 		return false;
-	if (!write_event(event, rows, &recorded->event_id))
+	if (!gov_ledger_insert(event, &recorded->event_id))
 	{
 		gov_gate_take_back(request, use, *resolution);
 		return false;
 	}
-	gov_alert_note_event(recorded->event_id);
-	gov_tail_note_event(recorded->event_id);
-	recorded->is_recorded = true;
-	pg_atomic_fetch_add_u64(&gov_shared->events, 1);
+	note_recorded(recorded);
 	return true;
 }
 
-static void
-init_event(GovEvent *event, const GovRequest *request, const GovArguments *arguments)
+/*
+ * Charge the budgets of one use of a batch, create what is not there yet, and draw
+ * its id; the caller writes its row.  What is wrong with it is returned, as by
+ * gov_write_try_gate(): then, or when it is denied, nothing was charged.
+ */
+GovGateStatus
+gov_record_charge(GovPrepared *prepared, GovUse use, bool mends, GovRecorded *recorded,
+				  GovDecision *decision)
+{
+	const GovRequest *request = &prepared->request;
+	GovResolution *resolution;
+
+	do
+	{
+		GovGateStatus status = gov_write_try_gate(request, use, mends, &resolution, decision);
+
+		if (status != GOV_GATE_ANSWERED || (use == GOV_USE_CONSUME && !decision->is_granted))
+			return status;
+		set_event(&prepared->event, request, resolution);
+	} while (!gov_creation_make(&recorded->creation, request, use, resolution));
+	recorded->event_id = gov_ledger_draw_id();
+	note_recorded(recorded);
+	return GOV_GATE_ANSWERED;
+}
+
+/* Begin an event with what its call says. */
+void
+gov_record_init_event(GovEvent *event, const GovRequest *request, const GovArguments *arguments)
 {
 	memset(event, 0, sizeof(*event));
 	event->owner = request->owner.owner;
@@ -250,35 +276,57 @@ init_event(GovEvent *event, const GovRequest *request, const GovArguments *argum
 	event->dimensions = gov_dimensions_stored(arguments->dimensions);
 }
 
+/* Begin to record uses; the table is locked. */
+void
+gov_record_begin(const char *call)
+{
+	gov_write_begin(call);
+	gov_write_lock(gov_catalog()->events);
+	gov_types_refresh();
+}
+
 /*
- * Read a use, and refuse what is malformed; the arguments must outlive it.  The
- * table is locked.
+ * Read a use, and refuse what is malformed; the arguments must outlive it.  This only
+ * computes, as gov_attempt_to_compute() wants it.
  */
+void
+gov_record_read(GovUse use, const GovArguments *arguments, GovPrepared *prepared)
+{
+	GovRequest *request = &prepared->request;
+
+	check_occurred_at(arguments);
+	gov_request_read(request, arguments, use == GOV_USE_RECORD);
+	refuse_concurrency(request);
+	gov_record_init_event(&prepared->event, request, arguments);
+	prepared->event.key = arguments->key;
+	if (arguments->key != NULL)
+		gov_request_check_key("idempotency_key", arguments->key);
+}
+
+/* A use with a key that was read: hash what the call says. */
+void
+gov_record_hash(const char *call, const GovArguments *arguments, GovPrepared *prepared)
+{
+	Assert(prepared->event.key != NULL);
+	prepared->event.request_hash = gov_request_hash(call, &prepared->request, arguments);
+}
+
+/* Prepare a use: begin, read it, and lock what it may create. */
 void
 gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
 				   GovPrepared *prepared)
 {
-	GovRequest *request = &prepared->request;
-	GovEvent   *event = &prepared->event;
-
-	gov_write_begin(call);
-	gov_write_lock(gov_catalog()->events);
-	check_occurred_at(arguments);
-	gov_request_init(request, arguments, use == GOV_USE_RECORD);
-	refuse_concurrency(request);
-	gov_creation_lock(request);
-	init_event(event, request, arguments);
-	event->key = arguments->key;
-	if (event->key == NULL)
-		return;
-	gov_request_check_key("idempotency_key", event->key);
-	event->request_hash = gov_request_hash(call, request, arguments);
+	gov_record_begin(call);
+	gov_record_read(use, arguments, prepared);
+	gov_creation_lock(&prepared->request);
+	if (prepared->event.key != NULL)
+		gov_record_hash(call, arguments, prepared);
 }
 
 /* Record a use, or find that it has been recorded under the same key. */
 static GovRecorded
-record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
-			   GovDecision *decision, GovResolution **resolution)
+record_or_find(GovPrepared *prepared, GovUse use, GovDecision *decision,
+			   GovResolution **resolution)
 {
 	GovRecorded recorded = {0};
 	GovEvent   *event = &prepared->event;
@@ -292,29 +340,10 @@ record_or_find(GovPrepared *prepared, GovUse use, GovLedgerRows *rows,
 			recorded.is_duplicate = true;
 			return recorded;
 		}
-	} while (!charge_and_write(&prepared->request, use, event, rows, &recorded,
-							   decision, resolution));
+	} while (!charge_and_write(&prepared->request, use, event, &recorded, decision, resolution));
 	if (recorded.is_recorded)
 		gov_worker_wanted();
 	return recorded;
-}
-
-/*
- * Record a use that was prepared.  It may have been prepared in a
- * subtransaction that was undone, together with its lock, and with the types
- * that this transaction has changed: so both are seen to again.
- */
-GovRecorded
-gov_record_prepared(const char *call, GovPrepared *prepared, GovLedgerRows *rows)
-{
-	GovDecision decision;
-	GovResolution *resolution;
-
-	gov_write_begin(call);
-	gov_write_lock(gov_catalog()->events);
-	gov_types_refresh();
-	gov_creation_lock(&prepared->request);
-	return record_or_find(prepared, GOV_USE_RECORD, rows, &decision, &resolution);
 }
 
 /* Record one use, or find that it has been recorded under the same key. */
@@ -325,7 +354,7 @@ gov_record(const char *call, GovUse use, const GovArguments *arguments,
 	GovPrepared prepared;
 
 	gov_record_prepare(call, use, arguments, &prepared);
-	return record_or_find(&prepared, use, NULL, decision, resolution);
+	return record_or_find(&prepared, use, decision, resolution);
 }
 
 /*
@@ -339,7 +368,7 @@ gov_record_reversal(GovPrepared *prepared)
 	GovResolution *resolution;
 
 	Assert(prepared->event.reverses != 0);
-	return record_or_find(prepared, GOV_USE_RECORD, NULL, NULL, &resolution);
+	return record_or_find(prepared, GOV_USE_RECORD, NULL, &resolution);
 }
 
 /* Record what a hold came to, and end it, in one step. */
@@ -350,8 +379,8 @@ gov_record_settled(const GovRequest *request, const GovArguments *arguments)
 	GovResolution *resolution;
 	GovEvent	event;
 
-	init_event(&event, request, arguments);
-	charge_and_write(request, GOV_USE_RECORD, &event, NULL, &recorded, NULL, &resolution);
+	gov_record_init_event(&event, request, arguments);
+	charge_and_write(request, GOV_USE_RECORD, &event, &recorded, NULL, &resolution);
 	gov_worker_wanted();
 	return recorded.event_id;
 }

@@ -25,10 +25,16 @@ typedef struct GovPrepared
 	GovEvent	event;
 } GovPrepared;
 
+extern void gov_record_begin(const char *call);
+extern void gov_record_read(GovUse use, const GovArguments *arguments, GovPrepared *prepared);
+extern void gov_record_hash(const char *call, const GovArguments *arguments,
+							GovPrepared *prepared);
 extern void gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
 							   GovPrepared *prepared);
-extern GovRecorded gov_record_prepared(const char *call, GovPrepared *prepared,
-									   GovLedgerRows *rows);
+extern void gov_record_init_event(GovEvent *event, const GovRequest *request,
+								  const GovArguments *arguments);
+extern GovGateStatus gov_record_charge(GovPrepared *prepared, GovUse use, bool mends,
+									   GovRecorded *recorded, GovDecision *decision);
 extern GovRecorded gov_record(const char *call, GovUse use, const GovArguments *arguments,
 							  GovDecision *decision, GovResolution **resolution);
 extern GovRecorded gov_record_reversal(GovPrepared *prepared);

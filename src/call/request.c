@@ -111,8 +111,9 @@ gov_request_amount(Numeric amount, bool may_be_negative)
 	return result;
 }
 
-static void
-set_owner(GovRequest *request, text *owner)
+/* Raise unless the session may act for an owner; returns its id. */
+char *
+gov_request_owner(text *owner)
 {
 	char	   *bytes;
 
@@ -121,6 +122,14 @@ set_owner(GovRequest *request, text *owner)
 	gov_request_check_key("owner_id", owner);
 	bytes = text_to_cstring(owner);
 	gov_owner_require(bytes);
+	return bytes;
+}
+
+static void
+set_owner(GovRequest *request, text *owner)
+{
+	char	   *bytes = gov_request_owner(owner);
+
 	gov_node_owner_key_init(&request->owner, MyDatabaseId, gov_catalog()->extension,
 							bytes, strlen(bytes));
 }
@@ -285,9 +294,12 @@ add_dimensions(GovRequest *request, Jsonb *dimensions)
 		set_parents(request->names + first, request->nnames - first);
 }
 
-/* Fill in a request; the arguments must outlive it. */
+/*
+ * Fill in a request; the arguments must outlive it.  gov_types_refresh() was
+ * called.  This only computes, as gov_attempt_to_compute() wants it.
+ */
 void
-gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be_negative)
+gov_request_read(GovRequest *request, const GovArguments *arguments, bool may_be_negative)
 {
 	Datum	   *elements = NULL;
 	bool	   *nulls = NULL;
@@ -295,7 +307,6 @@ gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be
 	int			most;
 
 	memset(request, 0, sizeof(*request));
-	gov_types_refresh();
 	set_owner(request, arguments->owner);
 	set_meters(request, arguments, may_be_negative);
 	request->has_occurred_at = arguments->has_occurred_at;
@@ -315,6 +326,14 @@ gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be
 	add_entity_ids(request, elements, nulls, nelements);
 	if (arguments->dimensions != NULL)
 		add_dimensions(request, arguments->dimensions);
+}
+
+/* The same, with types and capabilities as they are now. */
+void
+gov_request_init(GovRequest *request, const GovArguments *arguments, bool may_be_negative)
+{
+	gov_types_refresh();
+	gov_request_read(request, arguments, may_be_negative);
 }
 
 /* Names that stand for no entity are ignored, whatever their types say. */

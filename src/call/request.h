@@ -25,9 +25,12 @@ typedef struct GovArguments
 } GovArguments;
 
 extern void gov_request_arguments(FunctionCallInfo fcinfo, GovArguments *arguments);
+extern void gov_request_read(GovRequest *request, const GovArguments *arguments,
+							 bool may_be_negative);
 extern void gov_request_init(GovRequest *request, const GovArguments *arguments,
 							 bool may_be_negative);
 extern GovAmount gov_request_amount(Numeric amount, bool may_be_negative);
+extern char *gov_request_owner(text *owner);
 extern void gov_request_require_capability(const char *id, uint32 length);
 extern void gov_request_check_key(const char *argument, text *key);
 extern void gov_request_ignore_unknown(GovRequest *request);

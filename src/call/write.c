@@ -57,10 +57,21 @@ raise_another_call(text *key)
 }
 
 /*
- * Has the same call been made before under this key, one that makes an event or
- * one that makes a hold?  Then the holder says what it made.  Another call under
- * the key is an error.  Where nobody knows the call any more, because somebody
- * it named was forgotten, it counts as the same.  Null is no key.
+ * Raise unless the call that has the key, which made an event or a hold, is the same
+ * as this one.  Where nobody knows it any more, because somebody it named was
+ * forgotten, it counts as the same.
+ */
+void
+gov_write_require_same(text *key, bytea *hash, bool makes_hold, const GovKeyHolder *holder)
+{
+	if (holder->is_hold != makes_hold ||
+		(holder->request_hash != NULL && !gov_bytes_same(holder->request_hash, hash)))
+		raise_another_call(key);
+}
+
+/*
+ * Has the same call been made before under this key?  Then the holder says what it
+ * made.  Another call under the key is an error.  Null is no key.
  */
 bool
 gov_write_find_duplicate(const char *owner, text *key, bytea *hash, bool makes_hold,
@@ -70,9 +81,7 @@ gov_write_find_duplicate(const char *owner, text *key, bytea *hash, bool makes_h
 
 	if (key == NULL || !gov_key_find(&sought, holder))
 		return false;
-	if (holder->is_hold != makes_hold ||
-		(holder->request_hash != NULL && !gov_bytes_same(holder->request_hash, hash)))
-		raise_another_call(key);
+	gov_write_require_same(key, hash, makes_hold, holder);
 	return true;
 }
 
@@ -87,33 +96,27 @@ raise_too_far_ahead(void)
 			 errhint("Leave it out for an event of now.")));
 }
 
-static void
-gate_once(const GovRequest *request, GovUse use, GovResolution **resolution,
-		  GovDecision *decision)
+/* Raise what the gate cannot do, or has found wrong with the request. */
+void
+gov_write_raise(GovGateStatus status, const GovRequest *request, const GovDecision *decision)
 {
-	switch (gov_gate(request, use, true, resolution, decision))
-	{
-		case GOV_GATE_ANSWERED:
-			break;
-		case GOV_GATE_CACHE_FULL:
-			gov_error_cache_full();
-			break;
-		case GOV_GATE_TOO_FAR_AHEAD:
-			raise_too_far_ahead();
-			break;
-	}
+	if (status == GOV_GATE_CACHE_FULL)
+		gov_error_cache_full();
+	if (status == GOV_GATE_TOO_FAR_AHEAD)
+		raise_too_far_ahead();
+	gov_gate_raise(status, request, decision);
 }
 
 /*
- * Resolve, decide and charge; what the gate cannot do is raised as an error.
- * A call is not denied because of holds past their time: these are expired
- * first.  The worker does that best, because what it gives back is everybody's
- * at once.  But the worker does not see holds that this transaction has made,
- * and there may be no worker: then the call expires them itself.
+ * Resolve, decide and charge.  A call is not denied because of holds past their
+ * time: these are expired first.  The worker does that best, because what it gives
+ * back is everybody's at once.  But the worker does not see holds that this
+ * transaction has made, and there may be no worker: then the call expires them
+ * itself.
  */
-void
-gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution,
-			   GovDecision *decision)
+GovGateStatus
+gov_write_try_gate(const GovRequest *request, GovUse use, bool mends,
+				   GovResolution **resolution, GovDecision *decision)
 {
 	const char *owner = request->owner.owner;
 	bool		has_asked_worker = false;
@@ -121,11 +124,11 @@ gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution
 
 	for (;;)
 	{
+		GovGateStatus status = gov_gate_try(request, use, mends, resolution, decision);
 		TimestampTz now;
 
-		gate_once(request, use, resolution, decision);
-		if (use == GOV_USE_RECORD || decision->is_granted)
-			return;
+		if (status != GOV_GATE_ANSWERED || use == GOV_USE_RECORD || decision->is_granted)
+			return status;
 		now = (*resolution)->now;
 		if (has_expired_all || !gov_hold_overdue_may_deny(*resolution, decision) ||
 			!gov_hold_overdue_exists(owner, now))
@@ -139,6 +142,15 @@ gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution
 		has_expired_all = gov_hold_expire_owners(owner, now) == 0;
 	}
 	gov_denied_note(request, false, *resolution, decision);
+	return GOV_GATE_ANSWERED;
+}
+
+/* The same; what the gate cannot do is raised as an error. */
+void
+gov_write_gate(const GovRequest *request, GovUse use, GovResolution **resolution,
+			   GovDecision *decision)
+{
+	gov_write_raise(gov_write_try_gate(request, use, true, resolution, decision), request, decision);
 }
 
 /*

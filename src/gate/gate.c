@@ -38,6 +38,9 @@
 /* The working space of the call at hand; see refuse_nesting. */
 static GovResolution work;
 
+/* What the call at hand has found too many budgets for. */
+static const GovMeter *full;
+
 static void
 give_up(GovGate *gate)
 {
@@ -57,17 +60,6 @@ refuse_budgets(const GovMeter *meter)
 {
 	gov_load_refuse_budgets(pnstrdup(work.other_id, work.other_id_length),
 							pnstrdup(meter->capability_id, meter->capability_length));
-}
-
-/* No budget governs the call, and governance.on_ungoverned makes that an error. */
-pg_noreturn static void
-raise_ungoverned(const GovMeter *meter)
-{
-	ereport(ERROR,
-			(errcode(GOV_ERRCODE_UNGOVERNED),
-			 errmsg("no budget governs this use of \"%s\"",
-					gov_error_shown_bytes(meter->capability_id, meter->capability_length)),
-			 errhint("Assign a budget with gov_upsert_assignments, or set governance.on_ungoverned.")));
 }
 
 /*
@@ -103,7 +95,7 @@ finish_attempts(GovGate *gate)
 	}
 	if (gov_gate_judges(gate->use) && gate->decision->denial == GOV_DENIAL_UNGOVERNED &&
 		gov_on_ungoverned == GOV_ON_UNGOVERNED_ERROR)
-		raise_ungoverned(&gate->request->meters[gate->decision->denied]);
+		return GOV_GATE_UNGOVERNED;
 	if (unlikely(work.denies_unknown) && work.knows_room && !work.has_room &&
 		gov_gate_charges(gate->use))
 		pg_atomic_fetch_add_u64(&gov_shared->creations_refused, 1);
@@ -158,6 +150,113 @@ make_room(const GovGate *gate)
 }
 
 /*
+ * Is what is in the way mended by reading tables or computing windows?  That may
+ * raise an error about what the request names.
+ */
+static bool
+mending_may_raise(GovOutcome outcome)
+{
+	switch (outcome)
+	{
+		case GOV_OUTCOME_LOAD:
+		case GOV_OUTCOME_OUTDATED:
+		case GOV_OUTCOME_CYCLE:
+		case GOV_OUTCOME_UNKNOWN:
+		case GOV_OUTCOME_TURN:
+		case GOV_OUTCOME_COMBINE:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Make attempts, and mend what is in their way, until the request is answered. */
+static GovGateStatus
+answer(GovGate *gate)
+{
+	const GovRequest *request = gate->request;
+
+	begin_call(gate);
+	for (;; gate->attempts++)
+	{
+		GovOutcome	outcome;
+
+		CHECK_FOR_INTERRUPTS();
+		if (gov_gate_charges(gate->use))
+			make_room(gate);
+		outcome = gov_gate_attempt(gate);
+		if (!gate->mends && mending_may_raise(outcome))
+			return GOV_GATE_UNREADY;
+		switch (outcome)
+		{
+			case GOV_OUTCOME_DONE:
+				return finish_attempts(gate);
+			case GOV_OUTCOME_OVERFLOW:
+				return GOV_GATE_OVERFLOW;
+			case GOV_OUTCOME_GROW:
+				gov_gate_grow(gate);
+				break;
+			case GOV_OUTCOME_COMBINE:
+				gov_gate_make_combinations(gate);
+				break;
+			case GOV_OUTCOME_FULL:
+				full = gate->full;
+				return GOV_GATE_FULL;
+			case GOV_OUTCOME_LOCK:
+				gov_first_use_lock();
+				gate->has_locked = true;
+				break;
+			case GOV_OUTCOME_TURN:
+				gov_resolve_compute_turns(&work);
+				gate->is_exclusive = true;
+				break;
+			case GOV_OUTCOME_UNKNOWN:
+				gov_resolve_build_unknown(&request->owner, gate->met, &work);
+				break;
+			case GOV_OUTCOME_WAIT:
+				gov_node_wait(&request->owner, work.other_id, work.other_id_length);
+				break;
+			case GOV_OUTCOME_BARRIER:
+				gov_barrier_wait(&request->owner);
+				break;
+			case GOV_OUTCOME_OUTDATED:
+				gov_gate_begin_again(gate);
+				break;
+			case GOV_OUTCOME_CYCLE:
+				gov_cycle_refuse(request->owner.owner, work.other_id, work.other_id_length);
+				gate->source.ends_cycles = true;
+				break;
+			case GOV_OUTCOME_LOAD:
+				if (!gov_gate_load_missing(gate))
+					return GOV_GATE_CACHE_FULL;
+				break;
+		}
+		if (gate->attempts >= GOV_ATTEMPTS_MAX && !gate->is_private)
+			give_up(gate);
+	}
+}
+
+/* Raise what the gate has found wrong with a request. */
+void
+gov_gate_raise(GovGateStatus status, const GovRequest *request, const GovDecision *decision)
+{
+	if (status == GOV_GATE_OVERFLOW)
+		gov_error_overflow();
+	if (status == GOV_GATE_FULL)
+		refuse_budgets(full);
+	if (status == GOV_GATE_UNGOVERNED)
+	{
+		const GovMeter *meter = &request->meters[decision->denied];
+
+		ereport(ERROR,
+				(errcode(GOV_ERRCODE_UNGOVERNED),
+				 errmsg("no budget governs this use of \"%s\"",
+						gov_error_shown_bytes(meter->capability_id, meter->capability_length)),
+				 errhint("Assign a budget with gov_upsert_assignments, or set governance.on_ungoverned.")));
+	}
+}
+
+/*
  * Answer a request, and charge it if that is its use.  The resolution is valid
  * until the next call; its budgets can be read only if want_details.
  */
@@ -169,66 +268,40 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 		.request = request,
 		.use = use,
 		.want_details = want_details,
+		.mends = true,
+		.is_exclusive = gov_gate_charges(use),
+		.work = &work,
+		.decision = decision
+	};
+	GovGateStatus status = answer(&gate);
+
+	*resolution = &work;
+	gov_gate_raise(status, request, decision);
+	return status;
+}
+
+/*
+ * The same with all details, for one of many requests: what is wrong with it is
+ * returned, and not raised.  Where something has to be read or computed first, which
+ * may raise an error about it, that is left undone unless mends; then nothing is
+ * charged.
+ */
+GovGateStatus
+gov_gate_try(const GovRequest *request, GovUse use, bool mends,
+			 GovResolution **resolution, GovDecision *decision)
+{
+	GovGate		gate = {
+		.request = request,
+		.use = use,
+		.want_details = true,
+		.mends = mends,
 		.is_exclusive = gov_gate_charges(use),
 		.work = &work,
 		.decision = decision
 	};
 
-	begin_call(&gate);
-	for (;; gate.attempts++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (gov_gate_charges(use))
-			make_room(&gate);
-		switch (gov_gate_attempt(&gate))
-		{
-			case GOV_OUTCOME_DONE:
-				*resolution = &work;
-				return finish_attempts(&gate);
-			case GOV_OUTCOME_OVERFLOW:
-				gov_error_overflow();
-				break;
-			case GOV_OUTCOME_GROW:
-				gov_gate_grow(&gate);
-				break;
-			case GOV_OUTCOME_COMBINE:
-				gov_gate_make_combinations(&gate);
-				break;
-			case GOV_OUTCOME_FULL:
-				refuse_budgets(gate.full);
-				break;
-			case GOV_OUTCOME_LOCK:
-				gov_first_use_lock();
-				gate.has_locked = true;
-				break;
-			case GOV_OUTCOME_TURN:
-				gov_resolve_compute_turns(&work);
-				gate.is_exclusive = true;
-				break;
-			case GOV_OUTCOME_UNKNOWN:
-				gov_resolve_build_unknown(&request->owner, gate.met, &work);
-				break;
-			case GOV_OUTCOME_WAIT:
-				gov_node_wait(&request->owner, work.other_id, work.other_id_length);
-				break;
-			case GOV_OUTCOME_BARRIER:
-				gov_barrier_wait(&request->owner);
-				break;
-			case GOV_OUTCOME_OUTDATED:
-				gov_gate_begin_again(&gate);
-				break;
-			case GOV_OUTCOME_CYCLE:
-				gov_cycle_refuse(request->owner.owner, work.other_id, work.other_id_length);
-				gate.source.ends_cycles = true;
-				break;
-			case GOV_OUTCOME_LOAD:
-				if (!gov_gate_load_missing(&gate))
-					return GOV_GATE_CACHE_FULL;
-				break;
-		}
-		if (gate.attempts >= GOV_ATTEMPTS_MAX && !gate.is_private)
-			give_up(&gate);
-	}
+	*resolution = &work;
+	return answer(&gate);
 }
 
 /* Undo the charge of the call at hand, because its row was not written. */

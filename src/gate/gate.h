@@ -11,7 +11,15 @@ typedef enum GovGateStatus
 {
 	GOV_GATE_ANSWERED,
 	GOV_GATE_CACHE_FULL,
-	GOV_GATE_TOO_FAR_AHEAD		/* occurred_at */
+	GOV_GATE_TOO_FAR_AHEAD,		/* occurred_at */
+
+	/* of gov_gate_try() alone */
+	GOV_GATE_FULL,				/* an entity would have too many budgets */
+	GOV_GATE_OVERFLOW,			/* a count would leave the range of amounts */
+	GOV_GATE_UNGOVERNED,		/* governance.on_ungoverned makes that an
+								 * error */
+	GOV_GATE_UNREADY			/* something has to be loaded or computed
+								 * first */
 } GovGateStatus;
 
 /* What a call does to the budgets that it resolves to. */
@@ -30,6 +38,10 @@ typedef enum GovUse
 
 extern GovGateStatus gov_gate(const GovRequest *request, GovUse use, bool want_details,
 							  GovResolution **resolution, GovDecision *decision);
+extern GovGateStatus gov_gate_try(const GovRequest *request, GovUse use, bool mends,
+								  GovResolution **resolution, GovDecision *decision);
+extern void gov_gate_raise(GovGateStatus status, const GovRequest *request,
+						   const GovDecision *decision);
 extern void gov_gate_take_back(const GovRequest *request, GovUse use,
 							   GovResolution *resolution);
 

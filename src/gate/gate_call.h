@@ -13,6 +13,7 @@ typedef struct GovGate
 	const GovRequest *request;
 	GovUse		use;
 	bool		want_details;
+	bool		mends;			/* also what may raise of the request */
 	bool		is_private;		/* no shared memory in it at all */
 	bool		knows_since;	/* of the source, where it has no private view */
 	bool		has_locked;		/* what a first use is written to */

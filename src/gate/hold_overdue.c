@@ -61,7 +61,7 @@ gov_hold_overdue_may_deny(const GovResolution *resolution, const GovDecision *de
 		return false;
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
-		if (!resolution->budgets[i].allows && resolution->states[i].held > 0)
+		if (!resolution->states[i].allows && resolution->states[i].held > 0)
 			return true;
 	}
 	return false;

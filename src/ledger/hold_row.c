@@ -46,11 +46,6 @@
 #include "ledger/hold_row.h"
 #include "ledger/keys.h"
 
-#define GOV_HOLD_SELECT \
-	"select r.id, r.owner_id, r.capability_id, r.amount, r.entity_ids, r.dimensions," \
-	" r.state, r.expires_at, r.event_id, r.assignment_ids" \
-	" from @gov_reservations r"
-
 static GovQuery find_query = {
 	.sql = GOV_HOLD_SELECT " where r.id = $1",
 	.nargs = 1,
@@ -321,6 +316,20 @@ gov_hold_row_find(const pg_uuid_t *id, GovHold *hold)
 	return found;
 }
 
+/* Lock the holds that a query selects, which begins with GOV_HOLD_SELECT. */
+int
+gov_hold_row_lock_selected(GovQuery *query, Datum *args, const char *nulls, GovHold **holds)
+{
+	MemoryContext context = CurrentMemoryContext;
+	GovSpi		spi;
+	int			count;
+
+	gov_spi_begin(&spi);
+	count = lock_holds(query, args, nulls, context, holds);
+	gov_spi_end(&spi);
+	return count;
+}
+
 /*
  * The owner of a hold; NULL: there is none of that id.  No hold has another owner in
  * another version of its row, so whichever is found first will do.  The caller has
@@ -355,18 +364,11 @@ gov_hold_row_owner(const pg_uuid_t *id)
 bool
 gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold)
 {
-	MemoryContext context = CurrentMemoryContext;
-	Datum		args[2] = {UUIDPGetDatum(id), (Datum) 0};
+	Datum		args[2] = {UUIDPGetDatum(id), owner != NULL ? CStringGetTextDatum(owner) : (Datum) 0};
 	char		nulls[2] = {' ', owner != NULL ? ' ' : 'n'};
 	GovHold    *holds;
-	GovSpi		spi;
-	int			count;
+	int			count = gov_hold_row_lock_selected(&lock_query, args, nulls, &holds);
 
-	gov_spi_begin(&spi);
-	if (owner != NULL)
-		args[1] = CStringGetTextDatum(owner);
-	count = lock_holds(&lock_query, args, nulls, context, &holds);
-	gov_spi_end(&spi);
 	if (count > 0)
 		*hold = holds[0];
 	return count > 0;
@@ -377,16 +379,9 @@ int
 gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 								 GovHold **holds)
 {
-	MemoryContext context = CurrentMemoryContext;
-	Datum		args[3] = {TimestampTzGetDatum(now), Int64GetDatum(most), (Datum) 0};
-	GovSpi		spi;
-	int			count;
+	Datum		args[3] = {TimestampTzGetDatum(now), Int64GetDatum(most), CStringGetTextDatum(owner)};
 
-	gov_spi_begin(&spi);
-	args[2] = CStringGetTextDatum(owner);
-	count = lock_holds(&lock_owners_overdue_query, args, NULL, context, holds);
-	gov_spi_end(&spi);
-	return count;
+	return gov_hold_row_lock_selected(&lock_owners_overdue_query, args, NULL, holds);
 }
 
 /*
@@ -396,24 +391,18 @@ gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 int
 gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most, GovHold **holds)
 {
-	MemoryContext context = CurrentMemoryContext;
 	Datum		args[3] = {
 		TimestampTzGetDatum(now), Int64GetDatum(most), TimestampTzGetDatum(after)
 	};
-	GovSpi		spi;
-	int			count;
 
-	gov_spi_begin(&spi);
-	count = lock_holds(&lock_overdue_query, args, NULL, context, holds);
-	gov_spi_end(&spi);
-	return count;
+	return gov_hold_row_lock_selected(&lock_overdue_query, args, NULL, holds);
 }
 
-/* Raise unless one row was changed: the counters are changed for it. */
-static void
-require_one(uint64 nrows)
+/* Raise unless so many rows were changed: the counters are changed for them. */
+void
+gov_hold_row_require_changed(uint64 nrows, uint64 wanted)
 {
-	if (nrows != 1)
+	if (nrows != wanted)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("hold was not changed"),
@@ -437,7 +426,7 @@ gov_hold_row_close(const GovHold *hold, GovHoldState state, GovAmount settled_am
 	args[2] = NumericGetDatum(gov_amount_to_numeric(settled_amount));
 	args[3] = Int64GetDatum(event_id);
 	args[4] = TimestampTzGetDatum(gov_clock());
-	require_one(gov_spi_modify(&close_query, args, nulls));
+	gov_hold_row_require_changed(gov_spi_modify(&close_query, args, nulls), 1);
 	gov_spi_end(&spi);
 }
 
@@ -452,7 +441,7 @@ gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at)
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
-	require_one(gov_spi_modify(&extend_query, args, NULL));
+	gov_hold_row_require_changed(gov_spi_modify(&extend_query, args, NULL), 1);
 	gov_spi_end(&spi);
 }
 

@@ -11,7 +11,14 @@
 
 #include "datatype/timestamp.h"
 
+#include "base/spi.h"
 #include "pure/amount.h"
+
+/* What a query of holds selects. */
+#define GOV_HOLD_SELECT \
+	"select r.id, r.owner_id, r.capability_id, r.amount, r.entity_ids, r.dimensions," \
+	" r.state, r.expires_at, r.event_id, r.assignment_ids" \
+	" from @gov_reservations r"
 
 typedef enum GovHoldState
 {
@@ -53,6 +60,8 @@ extern bool gov_hold_row_insert(GovHold *hold);
 extern bool gov_hold_row_find(const pg_uuid_t *id, GovHold *hold);
 extern char *gov_hold_row_owner(const pg_uuid_t *id);
 extern bool gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold);
+extern int	gov_hold_row_lock_selected(GovQuery *query, Datum *args, const char *nulls,
+									   GovHold **holds);
 extern int	gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 											 GovHold **holds);
 extern int	gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most,
@@ -60,6 +69,7 @@ extern int	gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int mos
 extern void gov_hold_row_close(const GovHold *hold, GovHoldState state,
 							   GovAmount settled_amount, int64 event_id);
 extern void gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at);
+extern void gov_hold_row_require_changed(uint64 nrows, uint64 wanted);
 extern bool gov_hold_row_is_in_flight(void);
 extern bool gov_hold_row_next_expiry(TimestampTz after, TimestampTz *expires_at);
 extern const char *gov_hold_row_state_name(GovHoldState state);

@@ -3,7 +3,7 @@
  *		The ledger: one row of gov_events per recorded use.
  *
  * PURPOSE
- *		Writes the row in the caller's transaction (append.c), at once or, for a
+ *		Writes the row in the caller's transaction (append.c), by itself or, for a
  *		batch, with others.
  *
  * LOCKING
@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "commands/sequence.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -27,13 +28,7 @@
 #include "ledger/keys.h"
 #include "ledger/ledger.h"
 
-#define GOV_ROWS_AT_ONCE	100
-
-struct GovLedgerRow
-{
-	GovEvent	event;
-	int64		id;
-};
+#define GOV_ROWS_AT_ONCE	1000	/* in memory, as the table takes them */
 
 static void
 store_event(GovAppend *ledger, const GovEvent *event, int64 id)
@@ -72,51 +67,66 @@ store_event(GovAppend *ledger, const GovEvent *event, int64 id)
  * Draw the id of an event.  The lock on the sequence that this takes is known
  * to the rollup, whenever the row is written.
  */
-static int64
-draw_id(void)
+int64
+gov_ledger_draw_id(void)
 {
 	return nextval_internal(gov_catalog()->events_id_seq, false);
 }
 
-/*
- * Keep an event without a key, to be written with others later; returns its
- * id.
- */
-int64
-gov_ledger_add(GovLedgerRows *rows, const GovEvent *event)
+/* Open the ledger for rows of uses that all have a key or all have none. */
+static void
+open_ledger(GovAppend *ledger, bool has_key)
 {
-	struct GovLedgerRow *row;
-
-	Assert(event->key == NULL && event->reverses == 0);
-	if (rows->rows == NULL)
-		rows->rows = palloc(sizeof(struct GovLedgerRow) * GOV_ROWS_AT_ONCE);
-	if (rows->count == GOV_ROWS_AT_ONCE)
-		gov_ledger_flush(rows);
-	row = &rows->rows[rows->count];
-	row->event = *event;
-	row->id = draw_id();
-	rows->count++;
-	return row->id;
+	gov_append_open(ledger, gov_catalog()->events, GOV_EVENT_COLUMNS,
+					gov_catalog()->events_key, has_key);
 }
 
-/* Write the events that were kept. */
+/* Append events without a key, together. */
 void
-gov_ledger_flush(GovLedgerRows *rows)
+gov_ledger_insert_rows(const GovLedgerRow *rows, int count)
 {
-	const GovCatalog *catalog = gov_catalog();
 	GovAppend	ledger;
 
-	if (rows->count == 0)
+	if (count == 0)
 		return;
-	gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS, catalog->events_key, false);
-	for (int i = 0; i < rows->count; i++)
+	open_ledger(&ledger, false);
+	for (int i = 0; i < count; i++)
 	{
-		store_event(&ledger, &rows->rows[i].event, rows->rows[i].id);
-		gov_append_later(&ledger, rows->count - i);
+		Assert(rows[i].event->key == NULL && rows[i].event->reverses == 0);
+		if (i > 0 && i % GOV_ROWS_AT_ONCE == 0)
+			gov_append_flush(&ledger);
+		store_event(&ledger, rows[i].event, rows[i].id);
+		gov_append_later(&ledger, GOV_ROWS_AT_ONCE);
 	}
 	gov_append_flush(&ledger);
 	gov_append_close(&ledger);
-	rows->count = 0;
+}
+
+/*
+ * Append events that have keys, one after the other.  False when one of the keys has
+ * just been taken: then it and those behind it are not written, and those before it
+ * are for the caller to undo.
+ */
+bool
+gov_ledger_insert_key_rows(const GovLedgerRow *rows, int count)
+{
+	GovAppend	ledger;
+	bool		is_done = true;
+
+	if (count == 0)
+		return true;
+	open_ledger(&ledger, true);
+	for (int i = 0; i < count && is_done; i++)
+	{
+		GovKey		key = {rows[i].event->owner, rows[i].event->key};
+
+		Assert(rows[i].event->reverses == 0);
+		CHECK_FOR_INTERRUPTS();
+		store_event(&ledger, rows[i].event, rows[i].id);
+		is_done = gov_append_key_row(&ledger, gov_key_has_hold, &key);
+	}
+	gov_append_close(&ledger);
+	return is_done;
 }
 
 /*
@@ -132,12 +142,11 @@ gov_ledger_insert(const GovEvent *event, int64 *id)
 	bool		is_done = true;
 
 	if (event->reverses == 0)
-		gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS,
-						catalog->events_key, event->key != NULL);
+		open_ledger(&ledger, event->key != NULL);
 	else
 		gov_append_open_all(&ledger, catalog->events, GOV_EVENT_COLUMNS,
 							catalog->events_key, event->key != NULL);
-	*id = draw_id();
+	*id = gov_ledger_draw_id();
 	store_event(&ledger, event, *id);
 	if (event->key == NULL)
 		gov_append_row(&ledger);

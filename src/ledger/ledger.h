@@ -28,15 +28,16 @@ typedef struct GovEvent
 	ArrayType  *window_ends;
 } GovEvent;
 
-/* Rows without a key that are to be written together. */
-typedef struct GovLedgerRows
+/* A row that is to be written with others. */
+typedef struct GovLedgerRow
 {
-	struct GovLedgerRow *rows;
-	int			count;
-} GovLedgerRows;
+	const GovEvent *event;
+	int64		id;
+} GovLedgerRow;
 
-extern int64 gov_ledger_add(GovLedgerRows *rows, const GovEvent *event);
-extern void gov_ledger_flush(GovLedgerRows *rows);
+extern int64 gov_ledger_draw_id(void);
+extern void gov_ledger_insert_rows(const GovLedgerRow *rows, int count);
+extern bool gov_ledger_insert_key_rows(const GovLedgerRow *rows, int count);
 extern bool gov_ledger_insert(const GovEvent *event, int64 *id);
 
 #endif							/* GOV_LEDGER_H */

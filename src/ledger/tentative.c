@@ -4,10 +4,10 @@
  *
  * PURPOSE
  *		INSERT ... ON CONFLICT inserts a row speculatively, and takes it back if
- *		its key is taken.  Here that is done with several rows together: if the
- *		key of one is taken, those before it are taken back as well, and it is as
- *		if nothing had been inserted.  A subtransaction would do the same, and
- *		would throw away what the transaction knows of the catalog.
+ *		its key is taken.  Here that is done with several rows: if the key of one
+ *		is taken, those before it are taken back as well.  A subtransaction would
+ *		do the same, and would throw away what the transaction knows of the
+ *		catalog.
  *
  * PROTOCOL
  *		gov_tentative_begin(); then for each row store it in the slot of the
@@ -15,17 +15,26 @@
  *		gov_tentative_undo() when that was false.  AFTER triggers are queued when
  *		the rows are kept.
  *
+ * WHOEVER FOLLOWS THE TABLE
+ *		Each row is complete before the next one is inserted: logical decoding
+ *		knows of one speculative row in a transaction at a time, and fails for
+ *		ever on one that is completed behind another.  So rows that are complete
+ *		are taken back by deleting them, which triggers and rules do not hear of;
+ *		a follower sees them come and go within the transaction.
+ *
  * LOCKING
- *		One token is held for all rows.  Others who want one of the keys wait for
- *		that.  Nobody is waited for but by BEFORE triggers of users, and
- *		by unique indexes of theirs.  Who inserts rows in the order of their keys
- *		does not make another, who does too, take its rows back in vain.
+ *		Others who want one of the keys wait for the row's token while it is
+ *		inserted, and then for the transaction, also for one that was taken back.
+ *		Nobody is waited for but by BEFORE triggers of users, and by unique indexes
+ *		of theirs.  Who inserts rows in the order of their keys does not make
+ *		another, who does too, take its rows back in vain.
  *
  * FAILURE
  *		Raises what an INSERT would; the abort takes the rows back.
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -45,8 +54,6 @@ gov_tentative_begin(GovTentative *tentative, GovAppend *append, int nrows)
 	tentative->slots = palloc(sizeof(TupleTableSlot *) * nrows);
 	tentative->rechecks = palloc(sizeof(List *) * nrows);
 	tentative->nrows = 0;
-	tentative->xid = GetCurrentTransactionId();
-	tentative->token = SpeculativeInsertionLockAcquire(tentative->xid);
 }
 
 /* Complete and check the row in the table's slot. */
@@ -67,31 +74,26 @@ gov_tentative_row(GovTentative *tentative)
 {
 	GovAppend  *append = tentative->append;
 	TupleTableSlot *slot = append->slot;
+	TransactionId xid = GetCurrentTransactionId();
 	int			number = tentative->nrows;
 	bool		is_taken = false;
+	uint32		token;
 
 	complete_values(append);
+	token = SpeculativeInsertionLockAcquire(xid);
 	table_tuple_insert_speculative(append->rel, slot, GetCurrentCommandId(true), 0, NULL,
-								   tentative->token);
+								   token);
 	GOV_FAULT(GOV_FAULT_ROW);
 	tentative->rechecks[number] = gov_insert_index_tuples(append->result_rel, slot, append->estate,
 														  true, &is_taken, append->key_index);
+	GOV_FAULT(GOV_FAULT_ROW);
+	table_tuple_complete_speculative(append->rel, slot, token, !is_taken);
+	SpeculativeInsertionLockRelease(xid);
 	GOV_FAULT(GOV_FAULT_ROW);
 	tentative->slots[number] = slot;
 	tentative->nrows++;
 	append->slot = table_slot_create(append->rel, NULL);
 	return !is_taken;
-}
-
-/* The rows stay, or go. */
-static void
-settle_rows(GovTentative *tentative, bool stay)
-{
-	for (int i = tentative->nrows - 1; i >= 0; i--)
-		table_tuple_complete_speculative(tentative->append->rel, tentative->slots[i],
-										 tentative->token, stay);
-	SpeculativeInsertionLockRelease(tentative->xid);
-	GOV_FAULT(GOV_FAULT_ROW);
 }
 
 static void
@@ -108,16 +110,20 @@ gov_tentative_keep(GovTentative *tentative)
 {
 	GovAppend  *append = tentative->append;
 
-	settle_rows(tentative, true);
 	for (int i = 0; append->additions != NULL && i < tentative->nrows; i++)
 		gov_additions_after_row(append->additions, tentative->slots[i], tentative->rechecks[i]);
 	drop_slots(tentative);
 }
 
-/* Take the rows back. */
+/* Take the rows back.  The last one, whose key is taken, is gone already. */
 void
 gov_tentative_undo(GovTentative *tentative)
 {
-	settle_rows(tentative, false);
+	Relation	rel = tentative->append->rel;
+
+	CommandCounterIncrement();	/* to see them */
+	for (int i = 0; i < tentative->nrows - 1; i++)
+		simple_heap_delete(rel, &tentative->slots[i]->tts_tid);
+	GOV_FAULT(GOV_FAULT_ROW);
 	drop_slots(tentative);
 }

@@ -7,15 +7,13 @@
 
 #include "ledger/append.h"
 
-/* Rows that are in the table and not settled yet. */
+/* Rows that are in the table and not kept yet. */
 typedef struct GovTentative
 {
 	GovAppend  *append;
 	TupleTableSlot **slots;
 	List	  **rechecks;		/* what deferred unique indexes check later */
 	int			nrows;
-	TransactionId xid;
-	uint32		token;			/* that others wait for meanwhile */
 } GovTentative;
 
 extern void gov_tentative_begin(GovTentative *tentative, GovAppend *append, int nrows);

@@ -107,6 +107,13 @@ gov_keep_row_times(GovKeptRow *row, const GovKeptRow *before, TupleDesc desc)
 	}
 }
 
+/* The check constraint on a column, which raises what no constraint can judge. */
+const char *
+gov_keep_row_check(Relation table, const char *column)
+{
+	return psprintf("%s_%s_check", RelationGetRelationName(table), column);
+}
+
 /* BEFORE UPDATE of gov_entities and gov_capabilities, for each row. */
 Datum
 gov_keep_row_1_1(PG_FUNCTION_ARGS)

@@ -46,5 +46,6 @@ extern HeapTuple gov_keep_row_make(const GovKeptRow *row, HeapTuple from, TupleD
 extern bool gov_keep_row_differs(const GovKeptRow *one, const GovKeptRow *other,
 								 TupleDesc desc, int column);
 extern void gov_keep_row_times(GovKeptRow *row, const GovKeptRow *before, TupleDesc desc);
+extern const char *gov_keep_row_check(Relation table, const char *column);
 
 #endif							/* GOV_KEEP_ROW_H */

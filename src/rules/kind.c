@@ -4,8 +4,8 @@
  *
  * PURPOSE
  *		What is used up and what is under way at once are counted by different
- *		calls, and a budget for the latter has no cadence (keep.c).  So the kind
- *		of a capability does not change to or from concurrency while it has
+ *		calls, and a budget for the latter has no cadence (keep_window.c).  So the
+ *		kind of a capability does not change to or from concurrency while it has
  *		budgets, or defaults.
  *
  * LOCKS

@@ -4,8 +4,8 @@
  *
  * PURPOSE
  *		An assignment with the same windows as the budget that the entity has by
- *		a default goes on with its count: keep.c gives it the id and the counter
- *		of that.  When it is deleted the entity has the budget by the default
+ *		a default goes on with its count: keep_inherited.c gives it the id and the
+ *		counter of that.  When it is deleted the entity has the budget by the default
  *		again, with that count.  Here is written that the count is used, and when
  *		it is given up: when the assignment is given other windows, and when the
  *		entity is deleted, or one of its scope.  A counter that was given up does not come back

@@ -14,8 +14,8 @@
  *
  * LOCKING
  *		The rows of gov_default_counts FOR NO KEY UPDATE, before the assignment:
- *		so locks them whoever puts an assignment in the place (keep.c).  Of a
- *		budget by a default also the default FOR SHARE, which must not draw
+ *		so locks them whoever puts an assignment in the place
+ *		(keep_inherited.c).  Of a budget by a default also the default FOR SHARE, which must not draw
  *		another seed, and the entity FOR KEY SHARE, whose deletion retires the
  *		count.
  *

@@ -30,7 +30,7 @@
 #include "base/spi.h"
 #include "cache/own_counts.h"
 #include "rules/history_row.h"
-#include "rules/keep.h"
+#include "rules/keep_counter.h"
 #include "rules/recount_write.h"
 
 static GovQuery draw_query = {

@@ -126,12 +126,14 @@ select position, error from gov_ingest_many('first', '[
     {"capabilityId": "tokens", "amount": 1, "dimensions": {"userId": "max", "teamId": "eng"}},
     {"capabilityId": "tokens", "amount": 4, "dimensions": {"userId": "lea"}, "idempotencyKey": "many-1"}]') order by position;
 select helper.ask('first', 1, helper.dims('lea')), helper.ask('first', 1, helper.dims('max'));
--- an item that fails behind one that creates, and one that would have created
+-- a row that is refused ends the call, and takes what it has created with it
 alter table gov_events add constraint helper_unlucky check (amount <> 13) not valid;
+select helper.outcome($$select gov_ingest_many('first', '[
+    {"capabilityId": "tokens", "amount": 2, "dimensions": {"userId": "mia", "teamId": "eng"}},
+    {"capabilityId": "tokens", "amount": 13, "dimensions": {"userId": "mo", "teamId": "eng"}}]')$$) as refused;
+select id from gov_entities where owner_id = 'first' and id in ('mia', 'mo');
 select position, error is null as recorded from gov_ingest_many('first', '[
     {"capabilityId": "tokens", "amount": 2, "dimensions": {"userId": "mia", "teamId": "eng"}},
-    {"capabilityId": "tokens", "amount": 13, "dimensions": {"userId": "mia"}},
-    {"capabilityId": "tokens", "amount": 13, "dimensions": {"userId": "mo", "teamId": "eng"}},
     {"capabilityId": "tokens", "amount": 1, "dimensions": {"userId": "mia"}, "idempotencyKey": "many-2"}]') order by position;
 begin;
 update gov_default_assignments set usage_limit = 20 where owner_id is null;

@@ -1,4 +1,4 @@
--- gov_ingest_many: up to a thousand events in one call, each judged alone.
+-- gov_ingest_many: up to ten thousand events in one call, each judged alone.
 \getenv dir PG_ABS_SRCDIR
 \set ECHO none
 \i :dir/helpers.sql
@@ -67,7 +67,7 @@ select helper.usage('many', 'tokens', '{bot}');
 rollback;
 select helper.usage('many', 'tokens', '{bot}');
 
--- One item is enough, a thousand are allowed, and they are exact.
+-- One item is enough, ten thousand are allowed, and they are exact.
 select position, is_duplicate from gov_ingest_many('many', '[{"capabilityId": "tokens", "entityIds": ["bot"], "idempotencyKey": "k-3"}]');
 select max(id) as last from gov_events \gset
 select count(*) as items, count(event_id) as recorded, count(error) as failed, min(position), max(position)
@@ -75,12 +75,12 @@ from gov_ingest_many('many', (
     select jsonb_agg(jsonb_build_object('capabilityId', 'tokens', 'amount', n * 0.001, 'entityIds', jsonb_build_array(case when n % 2 = 0 then 'bot' else 'cyd' end)) order by n)
     from generate_series(1, 1000) as n
 ));
--- their rows are written many at a time, in the order of their ids
-select count(*) as rows, count(distinct xmin::text) as subtransactions
+-- their rows are written together, and in no subtransaction
+select count(*) as rows, count(distinct xmin::text) as transactions
 from gov_events where owner_id = 'many' and id > :last;
 -- 0.001 × (2 + 4 + … + 1000) = 250.5 on bot, 0.001 × (1 + 2 + … + 1000) = 500.5 in all
 select helper.usage('many', 'tokens', '{bot}');
-select helper.outcome($$select * from gov_ingest_many('many', (select jsonb_agg('{"capabilityId": "tokens"}'::jsonb) from generate_series(1, 1001)))$$);
+select helper.outcome($$select * from gov_ingest_many('many', (select jsonb_agg('{"capabilityId": "tokens"}'::jsonb) from generate_series(1, 10001)))$$);
 select helper.outcome($$select * from gov_ingest_many('many', '[]')$$) as empty,
        helper.outcome($$select * from gov_ingest_many('many', '{"capabilityId": "tokens"}')$$) as no_array,
        helper.outcome($$select * from gov_ingest_many('many', null)$$) as no_events,

@@ -148,26 +148,31 @@ commit;
 drop index ledger_once;
 select helper.use();
 
--- A batch writes its rows together; where an index refuses one, or has to be evaluated, each is judged alone all the same.
-create function helper.batch() returns table (item int, is_recorded boolean, error_text text)
+-- A batch writes its rows together; an index that refuses one of them, or has to be evaluated for them, refuses the call.
+create function helper.batch(last text) returns table (item int, is_recorded boolean, error_text text)
 language sql
 as $$
     select position, event_id is not null, error
-    from gov_ingest_many('ddl', '[{"capabilityId": "tokens", "entityIds": ["bot"], "occurredAt": "2021-01-01"}, {"capabilityId": "tokens", "entityIds": ["bot"], "occurredAt": "2021-01-02"},
-                                  {"capabilityId": "tokens", "entityIds": ["bot"], "occurredAt": "2021-01-01"}, {"capabilityId": "tokens", "entityIds": ["bot"], "occurredAt": "2021-01-03", "idempotencyKey": "once"}]')
+    from gov_ingest_many('ddl', jsonb_build_array(
+        jsonb_build_object('capabilityId', 'tokens', 'entityIds', array['bot'], 'occurredAt', '2021-01-01'),
+        jsonb_build_object('capabilityId', 'tokens', 'entityIds', array['bot'], 'occurredAt', '2021-01-02'),
+        jsonb_build_object('capabilityId', 'tokens', 'entityIds', array['bot'], 'occurredAt', '2021-01-03', 'idempotencyKey', 'once'),
+        jsonb_build_object('capabilityId', 'tokens', 'entityIds', array['bot'], 'occurredAt', last)))
     order by position
 $$;
 begin;
 create unique index ledger_once on gov_events (occurred_at);
-select * from helper.batch();
+select helper.outcome($$select * from helper.batch('2021-01-01')$$), helper.outcome($$select * from helper.batch('2021-01-03')$$);
+select * from helper.batch('2021-01-04');
 select count(*) as rows from gov_events where owner_id = 'ddl' and extract(year from occurred_at) = 2021;
 rollback;
 begin;
 create unique index ledger_once on gov_events (occurred_at, (amount * 2));
-select * from helper.batch();
+select helper.outcome($$select * from helper.batch('2021-01-01')$$), helper.outcome($$select * from helper.batch('2021-01-03')$$);
+select * from helper.batch('2021-01-04');
 select count(*) as rows from gov_events where owner_id = 'ddl' and extract(year from occurred_at) = 2021;
 rollback;
-select * from helper.batch();
+select * from helper.batch('2021-01-01');
 select count(*) as rows from gov_events where owner_id = 'ddl' and extract(year from occurred_at) = 2021;
 
 -- The index of the keys is rebuilt, and one of another form takes its place: a key is used once.

@@ -21,6 +21,10 @@ my %refused = (
 	  "$ingest; savepoint s; $ingest; rollback to s",
 	'ingest_many' =>
 	  q{select count(*) from gov_ingest_many('acme', '[{"capabilityId": "tokens", "amount": 1, "entityIds": ["agent-1"]}]')},
+	'ingest_each' =>
+	  q{select count(*) from gov_ingest_each('[{"ownerId": "acme", "capabilityId": "tokens", "amount": 1, "entityIds": ["agent-1"]}]')},
+	'consume_many' =>
+	  q{select count(*) from gov_consume_many('[{"ownerId": "acme", "capabilityId": "tokens", "amount": 1, "entityIds": ["agent-1"], "idempotencyKey": "prepared"}]')},
 	'an ungoverned ingest' =>
 	  "select count(*) from gov_ingest('nobody', 'tokens')",
 	'a correction' =>

@@ -93,6 +93,9 @@ gov_raises($standby, 'postgres', "select gov_reverse($key_id, 1)", '25006', 'rev
 gov_raises($standby, 'postgres',
 	q{select * from gov_ingest_many('acme', '[{"capabilityId": "tokens", "amount": 1, "entityIds": ["agent-1"]}]')},
 	'25006', 'ingest_many');
+gov_raises($standby, 'postgres', q{select * from gov_ingest_each('[7]')}, '25006', 'ingest_each');
+gov_raises($standby, 'postgres', q{select * from gov_consume_many('[7]')}, '25006', 'consume_many');
+gov_raises($standby, 'postgres', q{select * from gov_settle_many('[7]')}, '25006', 'settle_many');
 gov_raises($standby, 'postgres',
 	q{select gov_upsert_capabilities('[{"id": "other"}]')},
 	'25006', 'an upsert');

@@ -195,6 +195,30 @@ my %histories = (
 			where event_id is not null;
 		},
 	},
+	many => {
+		cold => 1,
+		fatal => 1,
+		events => 7,
+		sql => q{
+			select 'event ' || event_id from gov_consume_many(jsonb_build_array(
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'tokens', 'amount', 2, 'entityIds', array['bot']),
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'nonsense'),
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'tokens', 'amount', 1e9, 'entityIds', array['bot'], 'idempotencyKey', 'use ' || :n),
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'tokens', 'amount', 1, 'entityIds', array['leaf-4', 'gpt'], 'idempotencyKey', 'use ' || :n),
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'tokens', 'amount', 1, 'dimensions', jsonb_build_object('guest', 'used ' || :n, 'userId', 'ann'), 'idempotencyKey', 'another use ' || :n)))
+			where event_id is not null;
+			select 'event ' || event_id from gov_ingest_each(jsonb_build_array(
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'tokens', 'entityIds', array['leaf-5']),
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'tokens', 'amount', -1, 'entityIds', array['leaf-5'], 'idempotencyKey', 'each ' || :n)));
+		}
+		  . reserve(q{3, null, '{bot}'})
+		  . q{
+			select reservation_id as other from gov_reserve(:'owner', 'tokens', 2, null, '{leaf-6}') \gset
+			select 'event ' || event_id from gov_settle_many(jsonb_build_array(
+				jsonb_build_object('reservationId', :'other', 'amount', 1), jsonb_build_object('reservationId', :'h'), jsonb_build_object('reservationId', gen_random_uuid())))
+			where event_id is not null;
+		},
+	},
 	own_changes => {
 		cold => 1,
 		fatal => 1,

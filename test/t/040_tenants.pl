@@ -55,10 +55,11 @@ my %RELATIONS = (
 	gov_usage_hourly => ['reader tenant admin']);
 
 # Function: who but the administrator may call it; calls of it against owner globex from a session pinned to acme (a hold of
-# globex is :hold, an event :event, a budget :budget); what they come to, an SQLSTATE or, when they are about no owner, 'shared'.
+# globex is :hold, an event :event, a budget :budget); what they come to: an SQLSTATE; 'shared' when they are about no owner; 'each' when each item says it.
 my $budget = '{"entityId": "sekrit-team", "capabilityId": "tokens", "usageLimit": 1, "cadence": null}';
 my $event = '[{"capabilityId": "tokens", "entityIds": ["sekrit-team"]}]';
 my $use = q{'globex', 'tokens', 1, null, '{sekrit-team}'};
+my $their_use = q{{"ownerId": "globex", "capabilityId": "tokens", "entityIds": ["sekrit-team"]}};
 my %FUNCTIONS = (
 	gov_allowed => [ 'app reader', '42501', "gov_allowed($use)" ],
 	gov_archive_entities => [ '', '42501', q{gov_archive_entities('globex', '{sekrit-team}')} ],
@@ -78,6 +79,7 @@ my %FUNCTIONS = (
 	gov_cache_needed => [ 'reader', '42501', q{gov_cache_needed('globex')} ],
 	gov_check => [ 'app reader', '42501', "gov_check($use)" ],
 	gov_consume => [ 'app', '42501', "gov_consume($use)" ],
+	gov_consume_many => [ 'app', 'each', qq{gov_consume_many('[$their_use]')} ],
 	gov_delete_owner => [ '', '42501', q{gov_delete_owner('globex')} ],
 	gov_drop_cache => [ '', '42501', 'gov_drop_cache()' ],
 	gov_engine_facts => [ 'reader', '42501', 'gov_engine_facts()' ],
@@ -89,6 +91,7 @@ my %FUNCTIONS = (
 	gov_grant => [ '', '42501', q{gov_grant('governance_accomplice', 'admin')} ],
 	gov_headroom => [ 'app reader', '42501', "gov_headroom($use)" ],
 	gov_ingest => [ 'app', '42501', "gov_ingest($use)", "gov_ingest($use, 'sekrit-key')" ],
+	gov_ingest_each => [ 'app', 'each', qq{gov_ingest_each('[$their_use]')} ],
 	gov_ingest_many => [ 'app', '42501', "gov_ingest_many('globex', '$event')" ],
 	gov_is_timezone => [ 'app reader tenant', 'shared', q{gov_is_timezone('UTC')} ],
 	gov_limit_at => [ 'reader tenant', '42704', q{gov_limit_at(':budget', now())} ],
@@ -117,6 +120,7 @@ my %FUNCTIONS = (
 	gov_set_alert_policy => [ 'tenant', '42501', q{gov_set_alert_policy('globex', '{50}')}, q{gov_set_alert_policy(null, '{50}')} ],
 	gov_setup_check => [ 'reader', '42501', 'gov_setup_check()' ],
 	gov_settle => [ 'app', '42704', q{gov_settle(':hold')} ],
+	gov_settle_many => [ 'app', 'each', q{gov_settle_many('[{"reservationId": ":hold"}]')} ],
 	gov_tree => [ 'reader tenant', '42501', q{gov_tree('globex')} ],
 	gov_unarchive_entities => [ '', '42501', q{gov_unarchive_entities('globex', '{sekrit-old}')} ],
 	gov_upsert_assignments => [ 'tenant', '42501', "gov_upsert_assignments('globex', '[$budget]')" ],
@@ -414,7 +418,9 @@ foreach my $member (grep { $_->[0] eq 'function' } @members)
 				like($answer, qr/42501: permission denied for function \Q$name\E\b/, "$role: no $tried");
 				next;
 			}
-			is(error_of($answer), $outcome eq 'shared' ? 'none' : $outcome, "$role: $tried") or diag $answer;
+			is(error_of($answer), $outcome =~ /^(shared|each)$/ ? 'none' : $outcome, "$role: $tried") or diag $answer;
+
+			like($answer, qr/permission denied for owner "globex"|hold "$hold" does not exist/, "$role: $tried is refused") if $outcome eq 'each';
 
 			# the argument itself may be told, what is there may not
 			$told =~ s/permission denied for owner "globex"//;
@@ -433,7 +439,7 @@ foreach my $name (sort keys %FUNCTIONS)
 {
 	my (undef, $outcome, @calls) = @{ $FUNCTIONS{$name} };
 
-	next if $outcome eq 'shared' || !grep { $_->[1] eq $name } @members;
+	next if $outcome =~ /^(shared|each)$/ || !grep { $_->[1] eq $name } @members;
 	foreach my $call (@calls)
 	{
 		my $tried = $call =~ s/:hold/$hold/r =~ s/:event/$their_event/r =~ s/:budget/$their_budget/r;

@@ -1,0 +1,35 @@
+/*
+ * keep_columns.h
+ *		The columns of budgets and of defaults that are kept in form.
+ */
+#ifndef GOV_KEEP_COLUMNS_H
+#define GOV_KEEP_COLUMNS_H
+
+#include "rules/keep_row.h"
+
+enum
+{
+	GOV_KEEP_SCOPE = GOV_KEEP_TIMES,
+	GOV_KEEP_USAGE_LIMIT,
+	GOV_KEEP_CALL_LIMIT,
+	GOV_KEEP_THRESHOLDS,
+	GOV_KEEP_CADENCE,
+	GOV_KEEP_ANCHOR_AT,
+	GOV_KEEP_TIMEZONE,
+	GOV_KEEP_COUNTER_ID,
+	GOV_KEEP_ID,
+	GOV_KEEP_CAPABILITY,
+	GOV_KEEP_NSHARED,
+
+	/* of assignments only */
+	GOV_KEEP_OWNER = GOV_KEEP_NSHARED,
+	GOV_KEEP_ENTITY,
+	GOV_KEEP_NAME,
+	GOV_KEEP_NCOLUMNS,
+
+	/* of defaults only */
+	GOV_KEEP_ANCHOR_FROM = GOV_KEEP_NSHARED,
+	GOV_KEEP_NDEFAULT_COLUMNS
+};
+
+#endif							/* GOV_KEEP_COLUMNS_H */
