@@ -208,6 +208,28 @@ enter_owner(const char *owner)
 	(void) gov_barrier_pass(&key, true);
 }
 
+/*
+ * Enter the owners of holds, as far as there are such, before their rows are locked:
+ * who keeps an owner's calls out must not meet a row that we have (api_forget.c).
+ */
+void
+gov_hold_enter_owners(const pg_uuid_t *ids, int count)
+{
+	const char *pin = gov_owner_pin();
+
+	if (pin != NULL)
+		enter_owner(pin);
+	for (int i = 0; pin == NULL && i < count; i++)
+	{
+		char	   *owner = gov_hold_row_owner(&ids[i]);
+
+		if (owner == NULL)
+			continue;
+		enter_owner(owner);
+		pfree(owner);
+	}
+}
+
 /* Raise: there is no such hold, or none that this session may see. */
 void
 gov_hold_raise_unknown(const pg_uuid_t *id)
@@ -219,27 +241,17 @@ gov_hold_raise_unknown(const pg_uuid_t *id)
 			 errhint("Pass the reservation_id that gov_reserve returned.")));
 }
 
-/*
- * Lock a hold that this session may see.  Its owner is entered before: who keeps
- * the owner's calls out must not meet a row that we have locked (api_forget.c).
- */
+/* Lock a hold that this session may see. */
 static void
 lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
 {
-	const char *pin = gov_owner_pin();
-	const char *owner;
-
 	gov_write_begin(call);
 	if (id == NULL)
 		gov_error_null_argument("reservation_id");
 	gov_write_lock(gov_catalog()->reservations);
-	owner = pin != NULL ? pin : gov_hold_row_owner(id);
-	if (owner != NULL)
-		enter_owner(owner);
-	if (!gov_hold_row_lock(id, pin, hold))
+	gov_hold_enter_owners(id, 1);
+	if (!gov_hold_row_lock(id, gov_owner_pin(), hold))
 		gov_hold_raise_unknown(id);
-	if (owner == NULL)
-		enter_owner(hold->owner);
 }
 
 /* The hold has ended, in whichever way. */

@@ -21,6 +21,7 @@ typedef struct GovReserved
 
 extern GovReserved gov_hold_reserve(GovArguments *arguments, Interval *ttl,
 									GovDecision *decision, GovResolution **resolution);
+extern void gov_hold_enter_owners(const pg_uuid_t *ids, int count);
 pg_noreturn extern void gov_hold_raise_unknown(const pg_uuid_t *id);
 extern void gov_hold_read_settlement(const GovHold *hold, Numeric amount,
 									 GovArguments *arguments, GovRequest *request);
