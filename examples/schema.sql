@@ -34,7 +34,7 @@ create table images (
 
 grant select, insert on chats, images to gateway;
 
--- A team with 100,000 tokens a month, an agent of it with 1,000 a day and three images for good.
+-- A team with 100,000 tokens a month, an agent of it with 1,000 a day, three images for good and 10,000 calls of tools a day.
 insert into gov_entity_types (id, attribution_keys)
 values
     ('team', '{teamId}'),
@@ -44,7 +44,8 @@ values
 insert into gov_capabilities (id, kind, unit)
 values
     ('ai-tokens', 'credit', 'token'),
-    ('ai-images', 'feature', 'image');
+    ('ai-images', 'feature', 'image'),
+    ('ai-tools', 'feature', 'call');
 
 insert into gov_entities (owner_id, id, type_id, parent_id)
 values
@@ -55,4 +56,5 @@ insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, ca
 values
     ('cus-acme', 'team-eng', 'ai-tokens', 100000, 'P1M'),
     ('cus-acme', 'agent-7', 'ai-tokens', 1000, 'P1D'),
-    ('cus-acme', 'agent-7', 'ai-images', 3, null);
+    ('cus-acme', 'agent-7', 'ai-images', 3, null),
+    ('cus-acme', 'agent-7', 'ai-tools', 10000, 'P1D');

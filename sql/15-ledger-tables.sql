@@ -20,6 +20,7 @@ create table @extschema@.gov_events
     window_starts timestamptz[] not null default '{}',
     window_ends timestamptz[] not null default '{}',
     reverses bigint,
+    call_event_ids bigint[],
 
     constraint gov_events_pkey primary key (id)
 )
@@ -55,6 +56,7 @@ comment on column @extschema@.gov_events.counter_ids is 'the counters that it wa
 comment on column @extschema@.gov_events.window_starts is 'for each of counter_ids the start of the window charged';
 comment on column @extschema@.gov_events.window_ends is 'for each of counter_ids the end of the window charged, exclusive';
 comment on column @extschema@.gov_events.reverses is 'the event of which it gives something back, whose entities, dimensions and time it has; null for all others; gov_reverse() (since 1.1.0)';
+comment on column @extschema@.gov_events.call_event_ids is 'the events that one call of several capabilities has recorded, this one included, in byte order of their capabilities; the first has the key; null for a use of one (since 1.1.0)';
 
 -- A rollup updates many rows of a page at once. Where there is room for another version of each, no index is touched, and the
 -- next one takes the room back; with less, every update writes all indexes, and the table grows to many times its size.
@@ -204,6 +206,10 @@ create table @extschema@.gov_reservations
     assignment_ids uuid[] not null default '{}',
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    amounts jsonb,
+    assignment_amounts numeric[],
+    settled_amounts jsonb,
+    event_ids jsonb,
 
     constraint gov_reservations_pkey primary key (id),
     constraint gov_reservations_state_check
@@ -250,6 +256,10 @@ comment on column @extschema@.gov_reservations.event_id is 'the ledger row that 
 comment on column @extschema@.gov_reservations.assignment_ids is 'the budgets that it is held against';
 comment on column @extschema@.gov_reservations.created_at is 'when the row was made';
 comment on column @extschema@.gov_reservations.updated_at is 'when the row last changed';
+comment on column @extschema@.gov_reservations.amounts is 'of a hold of several capabilities: the amount held of each; capability_id and amount are those of the first in byte order; null for a hold of one (since 1.1.0)';
+comment on column @extschema@.gov_reservations.assignment_amounts is 'of a hold of several capabilities: what is held against each of assignment_ids; null: amount (since 1.1.0)';
+comment on column @extschema@.gov_reservations.settled_amounts is 'of a hold that gov_settle_all() has settled: the true amount of each capability (since 1.1.0)';
+comment on column @extschema@.gov_reservations.event_ids is 'of a hold that gov_settle_all() has settled: the ledger row of each capability (since 1.1.0)';
 
 create table @extschema@.gov_alerts
 (

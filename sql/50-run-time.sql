@@ -295,8 +295,8 @@ capability, dimensions and entity_ids. A hold that has expired is recorded all t
 reservation_id: of gov_reserve; amount: the true amount, 0 or more, less or more than held; null for the amount held
 result: event_id: the id in gov_events, null for a capability of kind concurrency, of which nothing is used up; is_duplicate: true
     when the hold had been settled before, which is then left as it is, whatever the amount
-errors: 22004 null reservation_id; 42704 unknown hold, or another owner's than governance.owner; 55000 the hold was released, or
-    library not preloaded; 22003, 22023 bad amount; 42704 the capability does not exist any more; 25006, 55P03, 53400 as of gov_ingest;
+errors: 22004 null reservation_id; 42704 unknown hold, or another owner's than governance.owner; 55000 the hold was released, is of
+    several capabilities (gov_settle_all), or library not preloaded; 22003, 22023 bad amount; 42704 the capability does not exist any more; 25006, 55P03, 53400 as of gov_ingest;
     40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
 create function @extschema@.gov_release(reservation_id uuid)
@@ -365,7 +365,8 @@ select
             'name', a.name) order by u.n), '[]')
         from unnest(r.assignment_ids) with ordinality as u (id, n)
         join @extschema@.gov_used_assignments a on a.id = u.id
-    ) as budgets
+    ) as budgets,
+    coalesce(r.amounts, jsonb_build_object(r.capability_id, r.amount)) as amounts
 from (select @extschema@.gov_now() as now offset 0) c
 join @extschema@.gov_reservations r on r.expires_at > c.now
 where r.state = 'open';
@@ -373,8 +374,8 @@ where r.state = 'open';
 comment on view @extschema@.gov_holds is 'the holds that count: open ones whose time has not passed, with the budgets that they are held against';
 comment on column @extschema@.gov_holds.id is 'the reservation_id of the calls';
 comment on column @extschema@.gov_holds.owner_id is 'one of the vendor''s customers';
-comment on column @extschema@.gov_holds.capability_id is 'the capability of which it holds an amount';
-comment on column @extschema@.gov_holds.amount is 'the amount held, in the capability''s unit';
+comment on column @extschema@.gov_holds.capability_id is 'the capability of which it holds an amount; of several the first in byte order';
+comment on column @extschema@.gov_holds.amount is 'the amount held of that, in its unit';
 comment on column @extschema@.gov_holds.entity_ids is 'as the call named them; settling resolves them anew';
 comment on column @extschema@.gov_holds.dimensions is 'the dimensions of the call';
 comment on column @extschema@.gov_holds.caller is 'governance.caller, or else application_name, of the session that made it';
@@ -385,3 +386,4 @@ comment on column @extschema@.gov_holds.age is 'since it was made';
 comment on column @extschema@.gov_holds.time_left is 'until it expires';
 comment on column @extschema@.gov_holds.assignment_ids is 'the budgets that it is held against, including those deleted since';
 comment on column @extschema@.gov_holds.budgets is 'those of them that still exist: assignmentId, entityId, scopeEntityIds, name';
+comment on column @extschema@.gov_holds.amounts is 'the amount held of each capability (since 1.1.0)';

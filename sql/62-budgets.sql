@@ -124,9 +124,9 @@ begin
     (
         select
             x.assignment_id,
-            sum(r.amount) as amount
+            sum(coalesce(x.amount, r.amount)) as amount
         from @extschema@.gov_reservations r
-        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+        cross join lateral unnest(r.assignment_ids, r.assignment_amounts) as x (assignment_id, amount)
         where r.owner_id <= owner
             and r.state = 'open'
             and (r.owner_id, r.expires_at) > (owner, at)

@@ -16,9 +16,9 @@ as $$
 begin
     if budgets is null or row_security_active('@extschema@.gov_reservations'::regclass) then
         return query
-        select x.assignment_id, sum(r.amount)
+        select x.assignment_id, sum(coalesce(x.amount, r.amount))
         from @extschema@.gov_reservations r
-        cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+        cross join lateral unnest(r.assignment_ids, r.assignment_amounts) as x (assignment_id, amount)
         where r.owner_id <= owner
             and r.state = 'open'
             and (r.owner_id, r.expires_at) > (owner, at)
@@ -27,9 +27,9 @@ begin
     end if;
 
     return query
-    select x.assignment_id, sum(r.amount)
+    select x.assignment_id, sum(coalesce(x.amount, r.amount))
     from @extschema@.gov_reservations r
-    cross join lateral unnest(r.assignment_ids) as x (assignment_id)
+    cross join lateral unnest(r.assignment_ids, r.assignment_amounts) as x (assignment_id, amount)
     where r.state >= 'open'
         and r.state <= 'open'
         and r.assignment_ids && budgets

@@ -35,7 +35,8 @@ select
     e.counter_ids,
     @extschema@._gov_finite(e.window_starts) as window_starts,
     @extschema@._gov_finite(e.window_ends) as window_ends,
-    e.reverses
+    e.reverses,
+    e.call_event_ids
 from @extschema@.gov_events e;
 
 comment on view @extschema@.gov_event_log is 'gov_events, with null for the windows'' ends of budgets that never reset';
@@ -54,6 +55,7 @@ comment on column @extschema@.gov_event_log.counter_ids is 'as in gov_events';
 comment on column @extschema@.gov_event_log.window_starts is 'for each of counter_ids the start of the window charged; null for a budget that never resets';
 comment on column @extschema@.gov_event_log.window_ends is 'for each of counter_ids the end of the window charged, exclusive; null for a budget that never resets';
 comment on column @extschema@.gov_event_log.reverses is 'as in gov_events (since 1.1.0)';
+comment on column @extschema@.gov_event_log.call_event_ids is 'as in gov_events (since 1.1.0)';
 
 create view @extschema@.gov_usage_log with (security_invoker = true) as
 select

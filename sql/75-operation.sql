@@ -586,10 +586,10 @@ begin
     (
         select
             x.assignment_id,
-            sum(x.amount) as amount
+            sum(coalesce(x.amount_of, x.amount)) as amount
         from
         (
-            select unnest(r.assignment_ids) as assignment_id, r.amount
+            select unnest(r.assignment_ids) as assignment_id, unnest(r.assignment_amounts) as amount_of, r.amount
             from @extschema@.gov_reservations r
             where r.state = 'open'
                 and (owner is null or r.owner_id = owner)

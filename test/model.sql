@@ -304,7 +304,7 @@ as $$
 $$;
 
 -- An event that was just recorded: what it was resolved and charged to. Answers what is to be remembered of it.
-create function model.event(event_id bigint, owner text, capability text, asked numeric, dims jsonb, ids text[], key text, at timestamptz, since timestamptz, settles uuid default null) returns jsonb
+create function model.event(event_id bigint, owner text, capability text, asked numeric, dims jsonb, ids text[], key text, at timestamptz, since timestamptz, settles uuid default null, call bigint[] default null) returns jsonb
 language plpgsql
 set plan_cache_mode = force_generic_plan
 as $$
@@ -316,9 +316,9 @@ begin
     select * into strict event from gov_events where id = event_id;
     perform model.same('recorded',
         jsonb_build_object('owner', event.owner_id, 'capability', event.capability_id, 'amount', event.amount, 'entities', event.entity_ids,
-            'dimensions', event.dimensions, 'key', event.idempotency_key, 'caller', event.caller),
+            'dimensions', event.dimensions, 'key', event.idempotency_key, 'caller', event.caller, 'call', event.call_event_ids),
         jsonb_build_object('owner', owner, 'capability', capability, 'amount', round(asked, 9), 'entities', oracle.resolved(owner, dims, ids),
-            'dimensions', coalesce(dims, '{}'), 'key', key, 'caller', current_setting('application_name')));
+            'dimensions', coalesce(dims, '{}'), 'key', key, 'caller', current_setting('application_name'), 'call', call));
     if event.recorded_at not between since and oracle.now() then
         raise exception 'model: recorded at %, between % and %', event.recorded_at, since, oracle.now();
     end if;
@@ -349,8 +349,34 @@ begin
 end
 $$;
 
--- One use that nobody has to allow.
-create function model.ingest(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, ago interval) returns jsonb
+-- The events of a call of several capabilities, by capability: in byte order of those they have ids, and the first has the key.
+create function model.events(event_ids jsonb, owner text, amounts jsonb, dims jsonb, ids text[], key text, at timestamptz, since timestamptz, settles uuid default null) returns jsonb
+language plpgsql
+as $$
+declare
+    call bigint[] := array(select i.value::bigint from jsonb_each_text(event_ids) as i order by i.key collate "C");
+begin
+    perform model.same('events', (select jsonb_agg(k order by k) from jsonb_object_keys(event_ids) as k), (select jsonb_agg(k order by k) from jsonb_object_keys(amounts) as k));
+    perform model.same('their order', to_jsonb(call), to_jsonb(array(select c from unnest(call) as c order by c)));
+    return (
+        select jsonb_agg(model.event(i.value::bigint, owner, i.key, (amounts ->> i.key)::numeric, dims, ids, case when i.value::bigint = call[1] then events.key end, at, since,
+            settles, case when cardinality(call) > 1 then call end) order by i.key collate "C")
+        from jsonb_each_text(event_ids) as i);
+end
+$$;
+
+-- A use as an item of a batch, among others that are wrong.
+create function model.items(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, more jsonb default '{}') returns jsonb
+language sql
+as $$
+    select jsonb_build_array(
+        jsonb_build_object('ownerId', owner, 'capabilityId', 'nonsense', 'amount', amount),
+        jsonb_build_object('ownerId', owner, 'capabilityId', capability, 'amount', amount, 'dimensions', dims, 'entityIds', to_jsonb(ids), 'idempotencyKey', key) || more,
+        7)
+$$;
+
+-- One use that nobody has to allow, by itself or in a batch.
+create function model.ingest(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, ago interval, many boolean default false) returns jsonb
 language plpgsql
 as $$
 declare
@@ -359,7 +385,13 @@ declare
     created jsonb := model.would_be(owner, dims);
     given record;
 begin
-    select * into given from gov_ingest(owner, capability, amount, dims, ids, key, at);
+    if many then
+        select m.event_id, m.is_duplicate into given
+        from gov_ingest_each(model.items(owner, capability, amount, dims, ids, key, jsonb_build_object('occurredAt', at))) as m
+        where m.position = 2;
+    else
+        select * into given from gov_ingest(owner, capability, amount, dims, ids, key, at);
+    end if;
     perform model.created(owner, created, true);
     if given.is_duplicate then
         raise exception 'model: a new use is the duplicate of %', given.event_id;
@@ -456,7 +488,7 @@ $$;
 
 -- Check and record at once; "first" is the event of an earlier call with the key. A granted call answers the state after it, a
 -- repeated one the present state.
-create function model.consume(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null) returns jsonb
+create function model.consume(owner text, capability text, amount numeric, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null, many boolean default false) returns jsonb
 language plpgsql
 as $$
 declare
@@ -465,17 +497,28 @@ declare
     expected jsonb[] := oracle.answers(owner, capability, amount, dims, ids, in_flight);
     created jsonb := model.would_be(owner, dims);
     given record;
+    chains jsonb;
 begin
-    select * into given from gov_consume(owner, capability, amount, dims, ids, key);
+    if many then
+        select m.is_granted, m.denied_reason, m.remaining, m.retry_at, m.event_id, m.is_duplicate into given
+        from gov_consume_many(model.items(owner, capability, amount, dims, ids, key)) as m
+        where m.position = 2;
+    else
+        select * into given from gov_consume(owner, capability, amount, dims, ids, key);
+    end if;
     perform model.created(owner, created, given.is_granted and first is null);
     perform model.same('granted', to_jsonb(given.is_granted), variadic array(select e -> 'is_granted' from unnest(expected) as e where first is null) || array(select to_jsonb(true) where first is not null));
     if given.is_granted then
         expected := oracle.answers(owner, capability, 0, dims, ids, in_flight, true);
     end if;
+    if many then                                                                        -- a batch has no chains
+        chains := expected[1] ->> 'chains';
+        expected := array(select e || '{"chains": null}' from unnest(expected) as e);
+    end if;
     perform model.decided('gov_consume', to_jsonb(given), expected,
         jsonb_build_object('event_id', coalesce(first, case when given.is_granted then given.event_id end), 'is_duplicate', first is not null));
     if first is not null or not given.is_granted then
-        return jsonb_build_array(model.expired(overdue), model.denied(owner, capability, amount, to_jsonb(given)));
+        return jsonb_build_array(model.expired(overdue), model.denied(owner, capability, amount, to_jsonb(given) || case when many then jsonb_build_object('chains', chains) else '{}' end));
     end if;
     return jsonb_build_array(model.event(given.event_id, owner, capability, amount, dims, ids, key, null, since), model.expired(overdue));
 end
@@ -560,7 +603,7 @@ begin
     end if;
     select * into strict event from gov_events where id = given.event_id;
     perform model.same('reversed', to_jsonb(event) - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends}'::text[],
-        to_jsonb(old) - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends}'::text[]
+        jsonb_set(to_jsonb(old), '{call_event_ids}', 'null') - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends}'::text[]
             || jsonb_build_object('amount', -coalesce(round(asked, 9), remaining), 'idempotency_key', key, 'caller', current_setting('application_name'), 'reverses', reversed));
     if event.recorded_at not between since and oracle.now() then
         raise exception 'model: recorded at %, between % and %', event.recorded_at, since, oracle.now();
@@ -639,7 +682,8 @@ begin
     perform model.same('the hold',
         to_jsonb(hold) - '{id,expires_at,created_at,updated_at,request_hash,assignment_ids}'::text[],
         jsonb_build_object('owner_id', owner, 'capability_id', capability, 'amount', round(amount, 9), 'entity_ids', coalesce(ids, '{}'), 'dimensions', coalesce(dims, '{}'),
-            'idempotency_key', key, 'caller', current_setting('application_name'), 'state', 'open', 'settled_amount', null, 'event_id', null));
+            'idempotency_key', key, 'caller', current_setting('application_name'), 'state', 'open', 'settled_amount', null, 'event_id', null,
+            'amounts', null, 'assignment_amounts', null, 'settled_amounts', null, 'event_ids', null));
     perform model.same('held against',
         (select coalesce(jsonb_agg(a.id order by a.id), '[]') from unnest(hold.assignment_ids) as a (id)),
         (select coalesce(jsonb_agg(b.id order by b.id), '[]') from oracle.budgets(owner, capability, dims, ids) as b));
@@ -663,8 +707,212 @@ begin
 end
 $$;
 
+-- Several capabilities in one call.
+create function model.zero(amounts jsonb) returns jsonb
+language sql
+return (select jsonb_object_agg(k, 0) from jsonb_object_keys(amounts) as k);
+
+create function model.rounded(amounts jsonb) returns jsonb
+language sql
+return (select jsonb_object_agg(a.key, trim_scale(round(a.value::numeric, 9))) from jsonb_each_text(amounts) as a);
+
+create function model.decided_all(what text, answer jsonb, amounts jsonb, expected jsonb[], more jsonb) returns void
+language plpgsql
+as $$
+begin
+    perform model.same(what, oracle.comparable_all(answer, amounts), variadic array(select e || more from unnest(expected) as e));
+end
+$$;
+
+-- What gov_denials has to count of a denial: each budget under its capability, or under each that somebody is blocked.
+create function model.denied_all(owner text, amounts jsonb, reason text, failing jsonb) returns jsonb
+language sql
+as $$
+    select jsonb_build_object('denied', coalesce(jsonb_agg(d.item), '[]'))
+    from jsonb_each_text(amounts) as a
+    cross join jsonb_array_elements(model.denied(owner, a.key, a.value::numeric, reason,
+        jsonb_path_query_array(failing, '$[*] ? (@.capabilityId == $c)', jsonb_build_object('c', a.key))) -> 'denied') as d (item)
+$$;
+
+create function model.denied_all(owner text, amounts jsonb, answer jsonb) returns jsonb
+language sql
+as $$
+    select model.denied_all(owner, amounts, answer ->> 'denied_reason', jsonb_path_query_array(answer -> 'chains', '$[*][*] ? (@.isGranted == false)'))
+$$;
+
+-- The ids of the call that has recorded an event, by capability.
+create function model.call_of(event_id bigint) returns jsonb
+language sql
+return (select jsonb_object_agg(e.capability_id, e.id) from gov_events as e
+        where e.id = any (select unnest(coalesce(h.call_event_ids, array[h.id])) from gov_events as h where h.id = call_of.event_id));
+
+create function model.ingest_all(owner text, amounts jsonb, dims jsonb, ids text[], key text, ago interval) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    at timestamptz := oracle.now() - ago;
+    created jsonb := model.would_be(owner, dims);
+    given record;
+begin
+    select * into given from gov_ingest_all(owner, amounts, dims, ids, key, at);
+    perform model.created(owner, created, true);
+    if given.is_duplicate then
+        raise exception 'model: a new use is the duplicate of %', given.event_ids;
+    end if;
+    return model.events(given.event_ids, owner, amounts, dims, ids, key, at, since);
+end
+$$;
+
+create function model.consume_all(owner text, amounts jsonb, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    overdue uuid[] := model.overdue(owner);
+    expected jsonb[] := oracle.answers_all(owner, amounts, dims, ids, in_flight);
+    created jsonb := model.would_be(owner, dims);
+    given record;
+begin
+    select * into given from gov_consume_all(owner, amounts, dims, ids, key);
+    perform model.created(owner, created, given.is_granted and first is null);
+    perform model.same('granted', to_jsonb(given.is_granted), variadic array(select e -> 'is_granted' from unnest(expected) as e where first is null) || array(select to_jsonb(true) where first is not null));
+    if given.is_granted then
+        expected := oracle.answers_all(owner, model.zero(amounts), dims, ids, in_flight, true);
+    end if;
+    perform model.decided_all('gov_consume_all', to_jsonb(given), amounts, expected,
+        jsonb_build_object('event_ids', case when first is not null then model.call_of(first) when given.is_granted then given.event_ids end, 'is_duplicate', first is not null));
+    if first is not null or not given.is_granted then
+        return jsonb_build_array(model.expired(overdue), model.denied_all(owner, amounts, to_jsonb(given)));
+    end if;
+    return model.events(given.event_ids, owner, amounts, dims, ids, key, null, since) || model.expired(overdue);
+end
+$$;
+
+create function model.require_all(owner text, amounts jsonb, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    overdue uuid[] := model.overdue(owner);
+    expected jsonb[] := oracle.answers_all(owner, amounts, dims, ids, in_flight);
+    created jsonb := model.would_be(owner, dims);
+    event_ids jsonb;
+    message text;
+    failing text;
+begin
+    begin
+        event_ids := gov_require_all(owner, amounts, dims, ids, key);
+    exception
+        when sqlstate 'GV001' then
+            get stacked diagnostics message = message_text, failing = pg_exception_detail;
+    end;
+    perform model.created(owner, created, message is null and first is null);
+    if first is not null then
+        perform model.same('gov_require_all again', event_ids, model.call_of(first));
+        return '{}';
+    end if;
+    perform model.same('gov_require_all', jsonb_build_object('message', message), variadic array(
+        select jsonb_build_object('message', case when not (e -> 'is_granted')::boolean then format('use of %s denied: %s',
+            coalesce('"' || (e ->> 'denied_capability_id') || '"', (select string_agg('"' || k || '"', ', ' order by k collate "C") from jsonb_object_keys(amounts) as k)), e ->> 'denied_reason') end)
+        from unnest(expected) as e));
+    if message is not null then
+        return model.denied_all(owner, amounts, substring(message from 'denied: (.*)$'),
+            case when failing like 'Failing budgets: %' then substr(failing, length('Failing budgets: ') + 1)::jsonb end);
+    end if;
+    return model.events(event_ids, owner, amounts, dims, ids, key, null, since) || model.expired(overdue);
+end
+$$;
+
+create function model.reserve_all(owner text, amounts jsonb, dims jsonb, ids text[], key text, ttl interval, in_flight jsonb) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    overdue uuid[] := model.overdue(owner);
+    expected jsonb[] := oracle.answers_all(owner, amounts, dims, ids, in_flight);
+    created jsonb := model.would_be(owner, dims);
+    first text := (select k from jsonb_object_keys(amounts) as k order by k collate "C" limit 1);
+    is_of_several boolean := (select count(*) > 1 from jsonb_object_keys(amounts));
+    given record;
+    hold gov_reservations;
+begin
+    select * into given from gov_reserve_all(owner, amounts, dims, ids, key, ttl);
+    perform model.created(owner, created, given.is_granted);
+    perform model.same('granted', to_jsonb(given.is_granted), variadic array(select e -> 'is_granted' from unnest(expected) as e));
+    if not given.is_granted then
+        perform model.decided_all('gov_reserve_all', to_jsonb(given), amounts, expected, '{"reservation_id": null, "expires_at": null, "is_duplicate": false, "state": null, "amounts": null}');
+        return jsonb_build_array(model.expired(overdue), model.denied_all(owner, amounts, to_jsonb(given)));
+    end if;
+    expected := oracle.answers_all(owner, model.zero(amounts), dims, ids, in_flight, true);
+    select * into hold from gov_reservations where id = given.reservation_id;
+    perform model.decided_all('gov_reserve_all', to_jsonb(given), amounts, expected,
+        jsonb_build_object('reservation_id', hold.id, 'expires_at', hold.expires_at, 'is_duplicate', false, 'state', 'open', 'amounts', model.rounded(amounts)));
+    if hold.expires_at not between since + ttl and oracle.now() + ttl then
+        raise exception 'model: % from % is not %', ttl, since, hold.expires_at;
+    end if;
+    perform model.same('the hold',
+        to_jsonb(hold) - '{id,expires_at,created_at,updated_at,request_hash,assignment_ids,assignment_amounts}'::text[],
+        jsonb_build_object('owner_id', owner, 'capability_id', first, 'amount', round((amounts ->> first)::numeric, 9), 'entity_ids', coalesce(ids, '{}'), 'dimensions', coalesce(dims, '{}'),
+            'idempotency_key', key, 'caller', current_setting('application_name'), 'state', 'open', 'settled_amount', null, 'event_id', null,
+            'amounts', case when is_of_several then model.rounded(amounts) end, 'settled_amounts', null, 'event_ids', null));
+    perform model.same('held against',
+        (select coalesce(jsonb_agg(jsonb_build_array(a.id, coalesce(a.amount, hold.amount)) order by a.id), '[]') from unnest(hold.assignment_ids, hold.assignment_amounts) as a (id, amount)),
+        (select coalesce(jsonb_agg(jsonb_build_array(b.id, round(a.value::numeric, 9)) order by b.id), '[]') from jsonb_each_text(amounts) as a, oracle.budgets(owner, a.key, dims, ids) as b));
+    return jsonb_build_array(
+        model.hold(hold, (select coalesce(jsonb_agg(jsonb_build_object('hold', hold.id, 'assignments', array[a.id], 'amount', coalesce(a.amount, hold.amount)::text)), jsonb_build_array(jsonb_build_object('hold', hold.id)))
+                          from unnest(hold.assignment_ids, hold.assignment_amounts) as a (id, amount))),
+        model.expired(overdue));
+end
+$$;
+
+create function model.reserve_all_again(owner text, amounts jsonb, dims jsonb, ids text[], key text, ttl interval, in_flight jsonb, first uuid, state text) returns jsonb
+language plpgsql
+as $$
+declare
+    given record;
+begin
+    select * into given from gov_reserve_all(owner, amounts, dims, ids, key, ttl);
+    perform model.decided_all('gov_reserve_all again', to_jsonb(given), amounts, oracle.answers_all(owner, model.zero(amounts), dims, ids, in_flight, true), jsonb_build_object('reservation_id', first,
+        'expires_at', (select r.expires_at from gov_reservations as r where r.id = first), 'is_duplicate', true, 'state', state, 'amounts', model.rounded(amounts)));
+    return '{}';
+end
+$$;
+
+-- Settle a hold, of one capability or several.
+create function model.settle_all(id uuid, amounts jsonb, state text) returns jsonb
+language plpgsql
+as $$
+declare
+    since timestamptz := oracle.now();
+    held gov_reservations;
+    hold gov_reservations;
+    given record;
+    all_held jsonb;
+    used jsonb;
+    events jsonb;
+begin
+    select * into strict held from gov_reservations as r where r.id = settle_all.id;
+    all_held := coalesce(held.amounts, jsonb_build_object(held.capability_id, held.amount));
+    used := model.rounded(coalesce(model.zero(all_held) || amounts, all_held));
+    select * into given from gov_settle_all(id, amounts);
+    select * into strict hold from gov_reservations as r where r.id = settle_all.id;
+    if state = 'settled' then
+        perform model.same('gov_settle_all again', to_jsonb(given), jsonb_build_object('event_ids', coalesce(held.event_ids, jsonb_build_object(held.capability_id, held.event_id)), 'is_duplicate', true));
+        perform model.same('settled again', to_jsonb(hold), to_jsonb(held));
+        return model.hold(hold);
+    end if;
+    perform model.same('gov_settle_all', to_jsonb(given), jsonb_build_object('event_ids', given.event_ids, 'is_duplicate', false));
+    events := model.events(given.event_ids, held.owner_id, used, held.dimensions, held.entity_ids, null, null, since, case held.state when 'open' then id end);
+    perform model.same('settled', to_jsonb(hold) - 'updated_at',
+        to_jsonb(held) - 'updated_at' || jsonb_build_object('state', 'settled', 'settled_amount', used -> held.capability_id, 'event_id', given.event_ids -> held.capability_id,
+            'settled_amounts', used, 'event_ids', given.event_ids));
+    return jsonb_build_array(model.hold(hold)) || events;
+end
+$$;
+
 -- Settle a hold, which is in the state given.
-create function model.settle(id uuid, amount numeric, state text) returns jsonb
+create function model.settle(id uuid, amount numeric, state text, many boolean default false) returns jsonb
 language plpgsql
 as $$
 declare
@@ -677,7 +925,13 @@ declare
 begin
     select * into strict held from gov_reservations as r where r.id = settle.id;
     used := round(coalesce(amount, held.amount), 9);
-    select * into given from gov_settle(id, amount);
+    if many then
+        select m.event_id, m.is_duplicate into given
+        from gov_settle_many(jsonb_build_array(7, jsonb_build_object('reservationId', id, 'amount', amount), jsonb_build_object('reservationId', gen_random_uuid()))) as m
+        where m.position = 2;
+    else
+        select * into given from gov_settle(id, amount);
+    end if;
     select * into strict hold from gov_reservations as r where r.id = settle.id;
     if state = 'settled' then
         perform model.same('gov_settle again', to_jsonb(given), jsonb_build_object('event_id', held.event_id, 'is_duplicate', true));
@@ -812,8 +1066,8 @@ begin
     into shown
     from gov_holds as h
     where h.owner_id = owner;
-    select jsonb_object_agg(r.id, to_jsonb(r) - '{request_hash,state,settled_amount,event_id,updated_at}'::text[]
-        || jsonb_build_object('times are right', true, 'budgets', (
+    select jsonb_object_agg(r.id, to_jsonb(r) - '{request_hash,state,settled_amount,event_id,updated_at,assignment_amounts,settled_amounts,event_ids}'::text[]
+        || jsonb_build_object('times are right', true, 'amounts', coalesce(r.amounts, jsonb_build_object(r.capability_id, r.amount)), 'budgets', (
             select coalesce(jsonb_agg(jsonb_build_object('assignmentId', a.id, 'entityId', a.entity_id, 'scopeEntityIds', a.scope_entity_ids, 'name', a.name)
                                       order by array_position(r.assignment_ids, a.id)), '[]')
             from oracle.assignments() as a

@@ -333,8 +333,10 @@ as $$
         from jsonb_to_recordset(in_flight) as f (hold uuid, amount numeric, assignments uuid[], until timestamptz)
         where f.hold is not null
     )
-    select r.id, r.amount, r.assignment_ids
+    -- one of several capabilities holds of each budget what it says
+    select r.id, coalesce(x.amount, r.amount), array[x.id]
     from gov_reservations as r
+    cross join unnest(r.assignment_ids, r.assignment_amounts) as x (id, amount)
     where r.owner_id = owner
       and r.state = 'open'
       and (overdue = 'all'
@@ -500,6 +502,96 @@ begin
         decision.denied_reason := 'Blocked';
     end if;
     return decision;
+end
+$$;
+
+-- What a call of several capabilities is answered: as each by itself would be; of several reasons the first, and the first capability that is
+-- denied for it, unless it is one that denies all.
+create type oracle.decision_all as (is_granted boolean, denied_reason text, denied_capability_id text, remaining jsonb, retry_at timestamptz, chains jsonb);
+
+create function oracle.check_all(owner text, amounts jsonb, dims jsonb, ids text[], at timestamptz, in_flight jsonb default '[]', overdue text default 'locked') returns oracle.decision_all
+language sql stable
+as $$
+    with each as materialized (
+        select a.key as capability, d.*, array_position('{Blocked,UnknownEntity,Ungoverned,RequestedUsageExceedingLimit,BudgetExceeded}', d.denied_reason) as rank
+        from jsonb_each_text(amounts) as a
+        cross join oracle.check(owner, a.key, a.value::numeric, dims, ids, at, in_flight, overdue) as d
+    ), reason as (
+        select e.denied_reason, case when e.rank > 2 then e.capability end as capability
+        from each as e
+        where not e.is_granted
+        order by e.rank, e.capability collate "C"
+        limit 1
+    )
+    select bool_and(e.is_granted), (select r.denied_reason from reason as r), (select r.capability from reason as r), jsonb_object_agg(e.capability, trim_scale(e.remaining)),
+           case when bool_and(e.is_granted or e.retry_at is not null) then max(e.retry_at) filter (where not e.is_granted) end,
+           jsonb_object_agg(e.capability, e.chains::text)
+    from each as e
+$$;
+
+-- The chains of several capabilities as those of each; null if on some entity they are not in byte order, or an entity comes back.
+create function oracle.chains_of_each(chains jsonb, amounts jsonb) returns jsonb
+language sql stable
+as $$
+    with node as materialized (
+        select c.place as chain, n.place, n.node - 'capabilityId' as node, n.node ->> 'capabilityId' as capability, n.node ->> 'entityId' as entity
+        from jsonb_array_elements(chains) with ordinality as c (nodes, place)
+        cross join jsonb_array_elements(c.nodes) with ordinality as n (node, place)
+    )
+    select jsonb_object_agg(a.key, (
+            select coalesce(jsonb_agg(c.nodes order by c.chain), '[]')::text
+            from (select n.chain, jsonb_agg(n.node order by n.place) as nodes from node as n where n.capability = a.key group by n.chain) as c))
+    from jsonb_object_keys(amounts) as a (key)
+    where not exists (
+        select
+        from node as n
+        join node as o on o.chain = n.chain and o.entity = n.entity and o.place > n.place
+        where o.capability collate "C" < n.capability
+            or exists (select from node as b where b.chain = n.chain and b.place between n.place and o.place and b.entity <> n.entity))
+$$;
+
+create function oracle.comparable_all(decision jsonb, amounts jsonb) returns jsonb
+language sql stable
+return decision || jsonb_build_object('chains', oracle.chains_of_each(decision -> 'chains', amounts));
+
+-- As oracle.answers().
+create function oracle.answers_all(owner text, amounts jsonb, dims jsonb, ids text[], in_flight jsonb, granted boolean default false) returns jsonb[]
+language plpgsql stable
+as $$
+declare
+    shown text[] := '{remaining,chains}';
+    fixed jsonb := case when granted then '{"is_granted": true, "denied_reason": null, "denied_capability_id": null, "retry_at": null}' else '{}' end;
+    at timestamptz := oracle.now();
+    answers jsonb[] := array[to_jsonb(oracle.check_all(owner, amounts, dims, ids, at, in_flight, 'none')) || fixed];
+    answer jsonb;
+begin
+    if exists (select from gov_reservations as r where r.owner_id = owner and r.state = 'open' and r.expires_at <= at) then
+        answers := answers || (to_jsonb(oracle.check_all(owner, amounts, dims, ids, at, in_flight, 'locked')) || fixed);
+        answer := to_jsonb(oracle.check_all(owner, amounts, dims, ids, at, in_flight, 'all')) || fixed;
+        if answer - shown = any (array[answers[1] - shown, answers[2] - shown]) then
+            answers := answers || answer;
+        end if;
+    end if;
+    return answers;
+end
+$$;
+
+-- gov_check_all against that, as oracle.difference().
+create function oracle.difference_all(owner text, amounts jsonb, dims jsonb, ids text[], in_flight jsonb default '[]') returns text
+language plpgsql
+as $$
+declare
+    expected jsonb[];
+    answer jsonb;
+begin
+    for attempt in 1..2 loop
+        expected := oracle.answers_all(owner, amounts, dims, ids, in_flight);
+        select oracle.comparable_all(to_jsonb(c), amounts) into answer from gov_check_all(owner, amounts, dims, ids) as c;
+        if answer = any (expected) then
+            return null;
+        end if;
+    end loop;
+    return format(E'gov_check_all: %s\nexpected: %s', answer, array_to_string(expected, E'\nor: '));
 end
 $$;
 

@@ -3,6 +3,8 @@
 
     POST /chat    {"agentId", "model", "prompt", "maxTokens"}    hold tokens, call the model, settle
     POST /images  {"agentId", "name"}                            a use and a row, committed together or not at all
+    POST /tools   {"agentId", "tool"}                            a use, decided with those of other requests
+    POST /status  {}                                             how many uses were let through unasked
 
 The database is where libpq's PGHOST, PGDATABASE, ... say; the model is at MODEL_URL.
 """
@@ -21,6 +23,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 import governance
+import many
 
 MODEL_URL = os.environ.get("MODEL_URL", "http://127.0.0.1:8000")
 MODEL_TIMEOUT_SECONDS = float(os.environ.get("MODEL_TIMEOUT_SECONDS", 60))
@@ -34,6 +37,11 @@ pool = ConnectionPool(
     kwargs={"application_name": "gateway", "client_encoding": "UTF8", "connect_timeout": 5, "tcp_user_timeout": 10_000},
     min_size=1, max_size=10, timeout=5, open=False,
 )
+
+# Open or closed while the database cannot be reached, and after how long that is so.
+gate = many.Gate(
+    pool, os.environ.get("WHEN_UNAVAILABLE", "closed"), float(os.environ.get("UNAVAILABLE_SECONDS", 2)),
+    os.environ.get("USES_FILE", "uses.jsonl"))
 
 
 class Failed(Exception):
@@ -127,9 +135,21 @@ def create_image(owner, key, body):
     return governance.transaction(pool, work)
 
 
+# ---------------------------------------------------------------- many of them at a time
+
+
+def use_tool(owner, key, body):
+    use = gate.consume(owner, "ai-tools", 1, {"agentId": body["agentId"], "tool": body["tool"]}, key)
+    return {"tool": body["tool"], "isAsked": use is not None}
+
+
+def status(owner, key, body):
+    return {"letThrough": gate.let_through}
+
+
 # ---------------------------------------------------------------- HTTP: your framework's part
 
-ROUTES = {"/chat": chat, "/images": create_image}
+ROUTES = {"/chat": chat, "/images": create_image, "/tools": use_tool, "/status": status}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -139,11 +159,15 @@ class Handler(BaseHTTPRequestHandler):
             owner = self.headers["X-Customer"]  # from your authentication, never from the body
             key = self.headers.get("Idempotency-Key") or str(uuid.uuid4())
             if self.path not in ROUTES:
-                raise Failed(404, "there is /chat and /images")
+                raise Failed(404, "there is /chat, /images and /tools")
             self.answer(200, ROUTES[self.path](owner, key, body))
         except governance.Denied as denied:
             retry = {} if denied.retry_after is None else {"Retry-After": denied.retry_after}
             self.answer(429, {"error": denied.reason}, retry)
+        except many.Refused as refused:
+            self.answer(400, {"error": str(refused)})
+        except many.Unavailable:
+            self.answer(503, {"error": "try again"})
         except Failed as failed:
             self.answer(failed.status, {"error": str(failed)})
         except psycopg.errors.UniqueViolation as error:  # a key used for another request, or a name that is taken

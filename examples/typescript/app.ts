@@ -2,6 +2,8 @@
 //
 //     POST /chat    {"agentId", "model", "prompt", "maxTokens"}    hold tokens, call the model, settle
 //     POST /images  {"agentId", "name"}                            a use and a row, committed together or not at all
+//     POST /tools   {"agentId", "tool"}                            a use, decided with those of other requests
+//     POST /status  {}                                             how many uses were let through unasked
 //
 // The database is where libpq's PGHOST, PGDATABASE, ... say; the model is at MODEL_URL.
 
@@ -10,6 +12,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import pg from "pg";
 import * as governance from "./governance.js";
+import { Gate, Refused, Unavailable } from "./many.js";
 
 const MODEL_URL = process.env.MODEL_URL ?? "http://127.0.0.1:8000";
 const MODEL_TIMEOUT_SECONDS = Number(process.env.MODEL_TIMEOUT_SECONDS ?? 60);
@@ -23,6 +26,10 @@ const pool = new pg.Pool({
   query_timeout: 10000, // for a server that is gone; the role limits how long a statement runs
 });
 pool.on("error", (error) => console.error(`an idle connection was lost: ${error}`)); // without it the process ends
+
+// Open or closed while the database cannot be reached, and after how long that is so.
+const gate = new Gate(pool, process.env.WHEN_UNAVAILABLE ?? "closed", Number(process.env.UNAVAILABLE_SECONDS ?? 2) * 1000,
+  process.env.USES_FILE ?? "uses.jsonl");
 
 /** An answer that is not a success. */
 class Failed extends Error {
@@ -117,11 +124,26 @@ function createImage(owner: string, key: string, { agentId, name }: ImageRequest
   });
 }
 
+// ---------------------------------------------------------------- many of them at a time
+
+interface ToolRequest { agentId: string; tool: string }
+
+async function useTool(owner: string, key: string, { agentId, tool }: ToolRequest) {
+  const use = await gate.consume(owner, "ai-tools", 1, { agentId, tool }, key);
+  return { tool, isAsked: use !== null };
+}
+
+async function status() {
+  return { letThrough: gate.letThrough };
+}
+
 // ---------------------------------------------------------------- HTTP: your framework's part
 
 const ROUTES: Record<string, (owner: string, key: string, body: any) => Promise<object>> = {
   "/chat": chat,
   "/images": createImage,
+  "/tools": useTool,
+  "/status": status,
 };
 
 interface Answer { status: number; body: object; headers?: Record<string, string> }
@@ -131,7 +153,7 @@ async function handle(request: IncomingMessage): Promise<Answer> {
   for await (const chunk of request.setEncoding("utf8")) text += chunk;
 
   const route = ROUTES[request.url ?? ""];
-  if (!route) throw new Failed(404, "there is /chat and /images");
+  if (!route) throw new Failed(404, "there is /chat, /images and /tools");
   const owner = String(request.headers["x-customer"]); // from your authentication, never from the body
   const key = String(request.headers["idempotency-key"] ?? randomUUID());
   return { status: 200, body: await route(owner, key, JSON.parse(text)) };
@@ -142,6 +164,8 @@ function answerTo(error: any): Answer {
     const headers = error.retryAfter === null ? undefined : { "Retry-After": error.retryAfter };
     return { status: 429, body: { error: error.reason }, headers };
   }
+  if (error instanceof Unavailable) return { status: 503, body: { error: "try again" } };
+  if (error instanceof Refused) return { status: 400, body: { error: error.message } };
   if (error instanceof Failed) return { status: error.status, body: { error: error.message } };
   // a key used for another request, or a name that is taken
   if (error.code === "23505") return { status: 409, body: { error: error.message } };

@@ -39,7 +39,7 @@ function granted<T>(answer: Decision & T): T {
 }
 
 // Seconds until a retry makes sense, null when waiting does not help. By the server's clock, because retry_at is.
-const RETRY_AFTER = `
+export const RETRY_AFTER = `
     case denied_reason
         when 'BudgetExceeded' then ceil(extract(epoch from retry_at - least(retry_at, clock_timestamp())))::bigint
     end as retry_after`;

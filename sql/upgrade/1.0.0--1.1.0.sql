@@ -274,6 +274,22 @@ create index gov_events_reverses_idx on @extschema@.gov_events (reverses)
 
 comment on column @extschema@.gov_events.reverses is 'the event of which it gives something back, whose entities, dimensions and time it has; null for all others; gov_reverse() (since 1.1.0)';
 
+-- Several capabilities in one call: likewise.
+alter table @extschema@.gov_events
+    add column call_event_ids bigint[];
+
+alter table @extschema@.gov_reservations
+    add column amounts jsonb,
+    add column assignment_amounts numeric[],
+    add column settled_amounts jsonb,
+    add column event_ids jsonb;
+
+comment on column @extschema@.gov_events.call_event_ids is 'the events that one call of several capabilities has recorded, this one included, in byte order of their capabilities; the first has the key; null for a use of one (since 1.1.0)';
+comment on column @extschema@.gov_reservations.amounts is 'of a hold of several capabilities: the amount held of each; capability_id and amount are those of the first in byte order; null for a hold of one (since 1.1.0)';
+comment on column @extschema@.gov_reservations.assignment_amounts is 'of a hold of several capabilities: what is held against each of assignment_ids; null: amount (since 1.1.0)';
+comment on column @extschema@.gov_reservations.settled_amounts is 'of a hold that gov_settle_all() has settled: the true amount of each capability (since 1.1.0)';
+comment on column @extschema@.gov_reservations.event_ids is 'of a hold that gov_settle_all() has settled: the ledger row of each capability (since 1.1.0)';
+
 -- Comments that say it better than those of 1.0.0.
 comment on sequence @extschema@.gov_counter_seq is 'numbers the counters of budgets; a number is never given to a second budget, nor to the same one with other windows';
 comment on column @extschema@.gov_events.entity_ids is 'the resolved set: every entity that the call named, with all their ancestors, in order of first appearance';

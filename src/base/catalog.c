@@ -257,6 +257,10 @@ look_up(GovCatalog *catalog)
 		find_column(catalog->entity_types, "on_unknown") != InvalidAttrNumber;
 	catalog->assignments_call_limit = find_column(catalog->assignments, "call_limit");
 	catalog->events_reverses = find_column(catalog->events, "reverses");
+	catalog->events_call_event_ids = find_column(catalog->events, "call_event_ids");
+	catalog->reservations_amounts = find_column(catalog->reservations, "amounts");
+	catalog->reservations_assignment_amounts =
+		find_column(catalog->reservations, "assignment_amounts");
 	catalog->usage_merged_windows = find_column(catalog->usage, "merged_windows");
 	if (!OidIsValid(catalog->usage_by_time))
 		catalog->usage_by_time = find_relation(catalog, "gov_usage_hourly");

@@ -47,8 +47,9 @@ typedef struct GovCatalog
 	Oid			assignments_strict; /* index of strict ones on (owner_id,
 									 * entity_id) */
 	Oid			events;
-	AttrNumber	events_reverses;	/* the column, from 1 on; invalid in an
-									 * older extension */
+	AttrNumber	events_reverses;	/* columns, from 1 on; invalid in an older
+									 * extension */
+	AttrNumber	events_call_event_ids;
 	Oid			events_key;		/* unique index on (owner_id, idempotency_key) */
 	Oid			events_owner;	/* index on (owner_id, id); invalid when
 								 * dropped */
@@ -74,6 +75,9 @@ typedef struct GovCatalog
 									 * idempotency_key) */
 	Oid			reservations_open;	/* index of open ones on (owner_id,
 									 * expires_at) */
+	AttrNumber	reservations_amounts;	/* columns, from 1 on; invalid in an
+										 * older extension */
+	AttrNumber	reservations_assignment_amounts;
 	Oid			changes;		/* with what is below it since 1.1.0; invalid
 								 * in an older extension */
 	Oid			changes_id_seq;

@@ -34,19 +34,24 @@
 #include "base/errors.h"
 #include "cache/load_steps.h"
 #include "ledger/columns.h"
+#include "ledger/hold_amounts.h"
 
 #define GOV_HOLDS_FEW		16	/* entries of the index, dead ones included */
 #define GOV_HOLDS_BUDGETS	64	/* that are asked for at once */
 
-static GovQuery holds_query = {
-	.sql =
-	"select v.amount, v.assignment_ids from @gov_reservations v"
-	" where v.assignment_ids && $1 and v.state >= 'open' and v.state <= 'open'"
-	"  and v.owner_id = $2 and v.expires_at > $3",
-	.uses_bitmap = true,
-	.nargs = 3,
-	.argtypes = {UUIDARRAYOID, TEXTOID, TIMESTAMPTZOID}
-};
+#define HOLDS_QUERY(assignment_amounts) \
+	{ \
+		.sql = \
+		"select v.amount, v.assignment_ids, " assignment_amounts " from @gov_reservations v" \
+		" where v.assignment_ids && $1 and v.state >= 'open' and v.state <= 'open'" \
+		"  and v.owner_id = $2 and v.expires_at > $3", \
+		.uses_bitmap = true, \
+		.nargs = 3, \
+		.argtypes = {UUIDARRAYOID, TEXTOID, TIMESTAMPTZOID} \
+	}
+
+static GovQuery holds_query = HOLDS_QUERY("v.assignment_amounts");
+static GovQuery holds_1_0_query = HOLDS_QUERY("null::numeric[]");
 
 /* A part of what is to be read, sorted by budget. */
 typedef struct GovHoldsPart
@@ -65,24 +70,23 @@ compare_budgets(const void *left, const void *right)
 
 /* Count a hold on those of its budgets that are in the part. */
 static void
-count_hold(const GovHoldsPart *part, Datum numeric, Datum budgets)
+count_hold(const GovHoldsPart *part, const GovHoldColumns *columns)
 {
-	GovAmount	amount = gov_load_sum(numeric);
-	Datum	   *ids;
-	int			nids;
+	GovHoldAmounts hold;
 
-	deconstruct_array(DatumGetArrayTypeP(budgets), UUIDOID, UUID_LEN, false,
-					  TYPALIGN_CHAR, &ids, NULL, &nids);
-	for (int i = 0; i < nids; i++)
+	gov_hold_amounts_read(columns, &hold);
+	if (hold.are_bad)
+		gov_error_stored_amount();
+	for (int i = 0; i < hold.count; i++)
 	{
-		GovBudget	key = {.id = *DatumGetUUIDP(ids[i])};
+		GovBudget	key = {.id = *DatumGetUUIDP(hold.ids[i])};
 		GovWanted	sought = {.budget = &key};
 		GovWanted  *found = bsearch(&sought, part->list, part->count, sizeof(GovWanted),
 									compare_budgets);
 
 		if (found == NULL)
 			continue;
-		if (!gov_amount_add(found->counter->held, amount, &found->counter->held))
+		if (!gov_amount_add(found->counter->held, hold.amounts[i], &found->counter->held))
 			gov_error_stored_amount();
 		part->load->holds_met = true;
 	}
@@ -123,9 +127,11 @@ count_at(Relation rel, const GovHoldsPart *part, ItemPointerData *tids, int ntid
 {
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	IndexFetchTableData *fetch = table_index_fetch_begin(rel);
+	AttrNumber	amounts = gov_catalog()->reservations_assignment_amounts;
 
 	for (int i = 0; i < ntids; i++)
 	{
+		GovHoldColumns columns = {0};
 		bool		call_again = false;
 		bool		all_dead = false;
 
@@ -133,8 +139,12 @@ count_at(Relation rel, const GovHoldsPart *part, ItemPointerData *tids, int ntid
 									 &call_again, &all_dead))
 			continue;
 		slot_getallattrs(slot);
-		count_hold(part, slot->tts_values[GOV_HOLD_AMOUNT],
-				   slot->tts_values[GOV_HOLD_ASSIGNMENT_IDS]);
+		columns.amount = slot->tts_values[GOV_HOLD_AMOUNT];
+		columns.assignment_ids = slot->tts_values[GOV_HOLD_ASSIGNMENT_IDS];
+		columns.has_amounts = AttributeNumberIsValid(amounts) && !slot->tts_isnull[amounts - 1];
+		if (columns.has_amounts)
+			columns.assignment_amounts = slot->tts_values[amounts - 1];
+		count_hold(part, &columns);
 	}
 	table_index_fetch_end(fetch);
 	ExecDropSingleTupleTableSlot(slot);
@@ -162,7 +172,11 @@ read_few(const GovHoldsPart *part, TimestampTz after)
 static void
 count_row(TupleTableSlot *row, void *state)
 {
-	count_hold(state, row->tts_values[0], row->tts_values[1]);
+	GovHoldColumns columns = {
+		row->tts_values[0], row->tts_values[1], !row->tts_isnull[2], row->tts_values[2]
+	};
+
+	count_hold(state, &columns);
 }
 
 static Datum
@@ -184,7 +198,8 @@ read_part(GovHoldsPart *part, TimestampTz after)
 		budget_array(part), part->load->owner, TimestampTzGetDatum(after)
 	};
 
-	gov_spi_each(&holds_query, args, NULL, count_row, part);
+	gov_spi_each(AttributeNumberIsValid(gov_catalog()->reservations_assignment_amounts) ?
+				 &holds_query : &holds_1_0_query, args, NULL, count_row, part);
 }
 
 /* Count the open holds of what is to be read.  The list is sorted by budget afterwards. */

@@ -89,6 +89,15 @@ static const char *const link_keys[] = {
 	"usagePeriodEnd", "usagePeriodStart"
 };
 
+/* Those where the call is of several capabilities. */
+static const char *const link_keys_of_several[] = {
+	"name", "source", "cadence", "entityId",
+	"isGranted", "remaining", "usageLimit",
+	"enforcement", "isOverLimit", "capabilityId", "currentUsage",
+	"reservedUsage", "scopeEntityIds",
+	"usagePeriodEnd", "usagePeriodStart"
+};
+
 static void
 put_text(StringInfo json, GovJsonContainer *in, const char *string)
 {
@@ -127,16 +136,19 @@ put_scope(StringInfo json, GovJsonContainer *in, const GovEntity *entity,
 }
 
 static void
-put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts)
+put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts, bool is_of_several)
 {
 	const GovEntity *entity = facts->entity;
 	const GovBudgetState *state = facts->state;
 	static GovJsonTime last_start;
 	static GovJsonTime last_end;
 	static GovJsonKeys keys = {.names = link_keys, .count = lengthof(link_keys)};
+	static GovJsonKeys keys_of_several = {
+		.names = link_keys_of_several, .count = lengthof(link_keys_of_several)
+	};
 	GovJsonContainer link;
 
-	gov_json_begin_values(json, &link, &keys);
+	gov_json_begin_values(json, &link, is_of_several ? &keys_of_several : &keys);
 	put_chars(json, &link, gov_chars(entity, facts->budget->name));
 	put_text(json, &link, gov_budget_inherited(entity, facts->budget) != NULL ? "default" : "own");
 	put_cadence(json, &link, &facts->budget->cadence);
@@ -146,6 +158,8 @@ put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts)
 	gov_json_put_amount(json, &link, !state->has_limit, state->limit);
 	put_text(json, &link, state->is_soft ? "soft" : "hard");
 	gov_json_put_bool(json, &link, facts->is_over_limit);
+	if (is_of_several)
+		put_chars(json, &link, gov_chars(entity, facts->budget->capability_id));
 	gov_json_put_amount(json, &link, false, state->usage);
 	gov_json_put_amount(json, &link, false, state->held);
 	put_scope(json, &link, entity, facts->budget);
@@ -178,7 +192,7 @@ shown_chains(const GovResolution *resolution)
 
 static void
 put_chain(StringInfo json, GovJsonContainer *in, const GovResolution *resolution,
-		  int entity)
+		  int entity, bool is_of_several)
 {
 	GovJsonContainer chain;
 
@@ -192,15 +206,15 @@ put_chain(StringInfo json, GovJsonContainer *in, const GovResolution *resolution
 			GovLinkFacts facts;
 
 			collect_facts(resolution, resolved->first_budget + i, &facts);
-			put_link(json, &chain, &facts);
+			put_link(json, &chain, &facts, is_of_several);
 		}
 	}
 	gov_json_end(json, &chain, in);
 }
 
-/* The chains of a resolution, as jsonb. */
+/* The chains of a resolution, as jsonb; budgets of several capabilities say of which they are. */
 Datum
-gov_answer_chains(const GovResolution *resolution)
+gov_answer_chains(const GovResolution *resolution, bool is_of_several)
 {
 	StringInfoData json;
 	GovJsonContainer chains;
@@ -210,7 +224,7 @@ gov_answer_chains(const GovResolution *resolution)
 	for (int i = 0; i < resolution->nchains; i++)
 	{
 		if (chain_budgets(resolution, resolution->chains[i]) > 0)
-			put_chain(&json, &chains, resolution, resolution->chains[i]);
+			put_chain(&json, &chains, resolution, resolution->chains[i], is_of_several);
 	}
 	gov_json_end(&json, &chains, NULL);
 	return gov_json_done(&json);
@@ -218,7 +232,7 @@ gov_answer_chains(const GovResolution *resolution)
 
 /* The links that deny, each once, as the text of a JSON array. */
 char *
-gov_answer_failing(const GovResolution *resolution)
+gov_answer_failing(const GovResolution *resolution, bool is_of_several)
 {
 	StringInfoData json;
 	GovJsonContainer links;
@@ -235,7 +249,7 @@ gov_answer_failing(const GovResolution *resolution)
 
 		collect_facts(resolution, i, &facts);
 		if (!facts.is_granted)
-			put_link(&json, &links, &facts);
+			put_link(&json, &links, &facts, is_of_several);
 	}
 	gov_json_end(&json, &links, NULL);
 	array = DatumGetJsonbP(gov_json_done(&json));

@@ -33,7 +33,8 @@
 #include "base/worker_slots.h"
 #include "cache/types.h"
 #include "call/batch_settle.h"
-#include "call/hold_call.h"
+#include "call/hold_locked.h"
+#include "call/hold_settle.h"
 #include "call/judge.h"
 #include "call/write.h"
 #include "ledger/hold_rows.h"
@@ -94,6 +95,13 @@ read_settlement(void *arg)
 	gov_record_init_event(&item->prepared.event, request, &item->arguments);
 }
 
+/* Was the hold settled before?  One of several capabilities is refused whatever its state. */
+static bool
+is_settled(const GovHold *hold)
+{
+	return hold != NULL && hold->state == GOV_HOLD_SETTLED && hold->amounts == NULL;
+}
+
 /* Read what the holds that are not settled come to, and load what they name. */
 static void
 read_settlements(GovSettlement *items, int nitems)
@@ -105,7 +113,7 @@ read_settlements(GovSettlement *items, int nitems)
 	{
 		GovSettlement *item = &items[i];
 
-		if (item->error != NULL || (item->hold != NULL && item->hold->state == GOV_HOLD_SETTLED))
+		if (item->error != NULL || is_settled(item->hold))
 			continue;
 		item->error = gov_judge_compute(read_settlement, item);
 		item->is_read = item->error == NULL;

@@ -1,22 +1,17 @@
 /*
  * hold_call.c
- *		Makes holds and ends them.
+ *		Makes holds, releases them and extends them.
  *
  * PURPOSE
  *		A hold keeps an amount free on every budget of its set for a call whose
  *		true cost is known only later.  It is a row (hold_row.c) and a part of the
- *		counters; settling it records what the call came to.
+ *		counters; settling it records what the call came to (hold_settle.c).
  *
  * PROTOCOL
  *		A new hold is charged and then written, like a use (record.c).  To end a
- *		hold its owner is entered (cache/barrier.c), and its row is locked, so that
- *		one session of several ends it.
+ *		hold its row is locked first, so that one session of several ends it.
  *		Then the hold is taken off its budgets; if it is settled, they are
  *		charged in the same step.  Then the row is changed.
- *
- * TIME
- *		A hold past its time counts as expired, whether or not its row says so
- *		yet.
  *
  * FAILURE
  *		42704 for a hold that does not exist or is of another owner, 55000 for
@@ -25,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -33,7 +29,6 @@
 #include "base/catalog.h"
 #include "base/clock.h"
 #include "base/errors.h"
-#include "base/owner.h"
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
 #include "cache/types.h"
@@ -42,6 +37,7 @@
 #include "call/creation.h"
 #include "call/hold_call.h"
 #include "call/hold_expire.h"
+#include "call/hold_locked.h"
 #include "call/write.h"
 #include "gate/denied.h"
 
@@ -86,6 +82,17 @@ require_ttl(Interval *ttl)
 	add_ttl(gov_clock(), ttl);
 }
 
+/* What is held of each budget. */
+static ArrayType *
+make_budget_amounts(const GovResolution *resolution)
+{
+	Datum	   *amounts = palloc(sizeof(Datum) * Max(resolution->nbudgets, 1));
+
+	for (int i = 0; i < resolution->nbudgets; i++)
+		amounts[i] = NumericGetDatum(gov_amount_to_numeric(resolution->states[i].wanted));
+	return construct_array(amounts, resolution->nbudgets, NUMERICOID, -1, false, TYPALIGN_INT);
+}
+
 /* Set the hold's budgets and times, from what was resolved. */
 static void
 set_budgets(GovHold *hold, const GovResolution *resolution, Interval *ttl)
@@ -96,6 +103,8 @@ set_budgets(GovHold *hold, const GovResolution *resolution, Interval *ttl)
 		ids[i] = UUIDPGetDatum(&resolution->budgets[i].id);
 	hold->assignment_ids = construct_array(ids, resolution->nbudgets, UUIDOID, UUID_LEN,
 										   false, TYPALIGN_CHAR);
+	if (hold->amounts != NULL)
+		hold->assignment_amounts = make_budget_amounts(resolution);
 	hold->created_at = resolution->now;
 	hold->expires_at = add_ttl(resolution->now, ttl);
 }
@@ -127,18 +136,6 @@ charge_and_write(const GovRequest *request, Interval *ttl, GovHold *hold,
 	return true;
 }
 
-/*
- * The state of a hold: an open one past its time has expired, even if its row
- * does not say so yet.
- */
-static GovHoldState
-present_state(const GovHold *hold)
-{
-	if (hold->state == GOV_HOLD_OPEN && hold->expires_at <= gov_clock())
-		return GOV_HOLD_EXPIRED;
-	return hold->state;
-}
-
 /* Answer with the hold that an earlier call made under the same key. */
 static void
 answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
@@ -152,8 +149,26 @@ answer_duplicate(const pg_uuid_t *id, GovReserved *reserved)
 				 errhint("Retry the transaction.")));
 	reserved->is_duplicate = true;
 	reserved->id = hold.id;
-	reserved->state = present_state(&hold);
+	reserved->state = gov_hold_present_state(&hold);
 	reserved->expires_at = hold.expires_at;
+	reserved->amounts = gov_amounts_json(gov_hold_amounts(&hold));
+}
+
+/* What the call says of the hold that it makes; its budgets and times are for later. */
+static void
+init_hold(GovHold *hold, const GovRequest *request, const GovArguments *arguments)
+{
+	const GovAmounts *amounts = arguments->amounts;
+
+	memset(hold, 0, sizeof(*hold));
+	hold->owner = unconstify(char *, request->owner.owner);
+	hold->capability = amounts == NULL ? arguments->capability : amounts->items[0].capability;
+	hold->amount = request->meters[0].amount;
+	if (amounts != NULL && amounts->count > 1)
+		hold->amounts = gov_amounts_json(amounts);
+	hold->entity_ids = arguments->entity_ids;
+	hold->dimensions = gov_dimensions_stored(arguments->dimensions);
+	hold->key = arguments->key;
 }
 
 /* Make a hold, or find the one made under the same key. */
@@ -161,10 +176,10 @@ GovReserved
 gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 				 GovResolution **resolution)
 {
-	static const char *const call = "gov_reserve()";
+	const char *call = arguments->amounts == NULL ? "gov_reserve()" : "gov_reserve_all()";
 	GovReserved reserved = {0};
 	GovRequest	request;
-	GovHold		hold = {0};
+	GovHold		hold;
 	GovKeyHolder holder;
 	GovCreation creation = {0};
 
@@ -173,12 +188,7 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	require_ttl(ttl);
 	gov_request_init(&request, arguments, false);
 	gov_creation_lock(&request);
-	hold.owner = unconstify(char *, request.owner.owner);
-	hold.capability = arguments->capability;
-	hold.amount = request.meters[0].amount;
-	hold.entity_ids = arguments->entity_ids;
-	hold.dimensions = gov_dimensions_stored(arguments->dimensions);
-	hold.key = arguments->key;
+	init_hold(&hold, &request, arguments);
 	if (hold.key != NULL)
 	{
 		gov_request_check_key("idempotency_key", hold.key);
@@ -198,155 +208,6 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 	return reserved;
 }
 
-/* The call changes rows of the owner's, whether or not it charges anything. */
-static void
-enter_owner(const char *owner)
-{
-	GovOwnerKey key;
-
-	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
-	(void) gov_barrier_pass(&key, true);
-}
-
-/*
- * Enter the owners of holds, as far as there are such, before their rows are locked:
- * who keeps an owner's calls out must not meet a row that we have (api_forget.c).
- */
-void
-gov_hold_enter_owners(const pg_uuid_t *ids, int count)
-{
-	const char *pin = gov_owner_pin();
-
-	if (pin != NULL)
-		enter_owner(pin);
-	for (int i = 0; pin == NULL && i < count; i++)
-	{
-		char	   *owner = gov_hold_row_owner(&ids[i]);
-
-		if (owner == NULL)
-			continue;
-		enter_owner(owner);
-		pfree(owner);
-	}
-}
-
-/* Raise: there is no such hold, or none that this session may see. */
-void
-gov_hold_raise_unknown(const pg_uuid_t *id)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("hold \"%s\" does not exist",
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
-			 errhint("Pass the reservation_id that gov_reserve returned.")));
-}
-
-/* Lock a hold that this session may see. */
-static void
-lock_hold(const char *call, const pg_uuid_t *id, GovHold *hold)
-{
-	gov_write_begin(call);
-	if (id == NULL)
-		gov_error_null_argument("reservation_id");
-	gov_write_lock(gov_catalog()->reservations);
-	gov_hold_enter_owners(id, 1);
-	if (!gov_hold_row_lock(id, gov_owner_pin(), hold))
-		gov_hold_raise_unknown(id);
-}
-
-/* The hold has ended, in whichever way. */
-static int
-errmsg_ended(const GovHold *hold)
-{
-	const char *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&hold->id)));
-
-	switch (present_state(hold))
-	{
-		case GOV_HOLD_SETTLED:
-			return errmsg("hold \"%s\" was settled", id);
-		case GOV_HOLD_RELEASED:
-			return errmsg("hold \"%s\" was released", id);
-		default:
-			return errmsg("hold \"%s\" has expired", id);
-	}
-}
-
-/* The arguments that a hold was made with; the amount is its own. */
-static void
-hold_arguments(const GovHold *hold, GovArguments *arguments)
-{
-	memset(arguments, 0, sizeof(*arguments));
-	arguments->owner = cstring_to_text(hold->owner);
-	arguments->capability = hold->capability;
-	arguments->dimensions = hold->dimensions;
-	arguments->entity_ids = hold->entity_ids;
-}
-
-/*
- * Read what a locked hold, which is not settled yet, came to, and raise if it cannot
- * be settled; null: the amount held.  The hold must outlive the request.
- * gov_types_refresh() was called.  This only computes, as gov_attempt_to_compute()
- * wants it.
- */
-void
-gov_hold_read_settlement(const GovHold *hold, Numeric amount, GovArguments *arguments,
-						 GovRequest *request)
-{
-	if (hold->state == GOV_HOLD_RELEASED)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg_ended(hold),
-				 errhint("Record the use with gov_ingest.")));
-	if (hold->has_bad_amount)
-		gov_error_stored_amount();
-	hold_arguments(hold, arguments);
-	arguments->amount = amount != NULL ? amount : gov_amount_to_numeric(hold->amount);
-	gov_request_read(request, arguments, false);
-	gov_request_ignore_unknown(request);
-	if (hold->state == GOV_HOLD_OPEN)
-		gov_hold_give_back(request, hold);
-}
-
-/* End a hold of what is under way: settling gives it back, and nothing was used. */
-void
-gov_hold_settle_concurrency(const GovHold *hold)
-{
-	if (hold->state != GOV_HOLD_OPEN)
-		gov_hold_row_close(hold, GOV_HOLD_SETTLED, 0, 0);
-	else if (!gov_hold_end(hold, GOV_HOLD_SETTLED))
-		gov_error_cache_full();
-}
-
-/* Record what a hold came to; null: the amount held.  There is no event of what was under way. */
-GovRecorded
-gov_hold_settle(const pg_uuid_t *id, Numeric amount)
-{
-	GovRecorded recorded = {0};
-	GovArguments arguments;
-	GovRequest	request;
-	GovHold		hold;
-
-	lock_hold("gov_settle()", id, &hold);
-	gov_write_lock(gov_catalog()->events);
-	if (hold.state == GOV_HOLD_SETTLED)
-	{
-		recorded.event_id = hold.event_id;
-		recorded.is_duplicate = true;
-		return recorded;
-	}
-	gov_types_refresh();
-	gov_hold_read_settlement(&hold, amount, &arguments, &request);
-	if (request.meters[0].is_concurrency)
-	{
-		gov_hold_settle_concurrency(&hold);
-		return recorded;
-	}
-	recorded.event_id = gov_record_settled(&request, &arguments);
-	recorded.is_recorded = true;
-	gov_hold_row_close(&hold, GOV_HOLD_SETTLED, request.meters[0].amount, recorded.event_id);
-	return recorded;
-}
-
 /* End a hold without usage; false if it is not open any more. */
 bool
 gov_hold_release(const pg_uuid_t *id)
@@ -354,10 +215,10 @@ gov_hold_release(const pg_uuid_t *id)
 	GovHold		hold;
 	bool		is_open;
 
-	lock_hold("gov_release()", id, &hold);
+	gov_hold_lock("gov_release()", id, &hold);
 	if (hold.state != GOV_HOLD_OPEN)
 		return false;
-	is_open = present_state(&hold) == GOV_HOLD_OPEN;
+	is_open = gov_hold_present_state(&hold) == GOV_HOLD_OPEN;
 	if (!gov_hold_end(&hold, is_open ? GOV_HOLD_RELEASED : GOV_HOLD_EXPIRED))
 		gov_error_cache_full();
 	return is_open;
@@ -368,12 +229,16 @@ static void
 refuse_blocked(const GovHold *hold)
 {
 	GovArguments arguments;
+	GovAmounts *held;
 	GovRequest	request;
 	GovResolution *resolution;
 	GovDecision decision;
 
-	hold_arguments(hold, &arguments);
-	arguments.amount = gov_amount_to_numeric(0);
+	gov_hold_arguments(hold, &arguments);
+	held = gov_hold_amounts(hold);
+	for (int i = 0; i < held->count; i++)
+		held->items[i].amount = 0;
+	arguments.amounts = held;
 	gov_request_init(&request, &arguments, false);
 	if (gov_gate(&request, GOV_USE_LOOK, true, &resolution, &decision) != GOV_GATE_ANSWERED)
 		gov_error_cache_full();
@@ -397,11 +262,11 @@ gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
 	TimestampTz expires_at;
 
 	require_ttl(ttl);
-	lock_hold("gov_extend()", id, &hold);
-	if (present_state(&hold) != GOV_HOLD_OPEN)
+	gov_hold_lock("gov_extend()", id, &hold);
+	if (gov_hold_present_state(&hold) != GOV_HOLD_OPEN)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg_ended(&hold),
+				 gov_hold_errmsg_ended(&hold),
 				 errhint("Make a new hold with gov_reserve.")));
 	refuse_blocked(&hold);
 	expires_at = add_ttl(gov_clock(), ttl);

@@ -55,15 +55,15 @@ gov_hold_give_back(GovRequest *request, const GovHold *hold)
 
 		memset(held, 0, sizeof(*held));
 		held->budget_id = hold->budgets[i].id;
-		held->amount = hold->amount;
+		held->amount = hold->budgets[i].amount;
 		held->entity.id = hold->budgets[i].entity_id;
 		held->entity.id_length = strlen(held->entity.id);
 	}
 }
 
-/* End a locked, open hold without usage; false if the cache is full. */
+/* Take a locked, open hold off its budgets, whose row is then changed; false if the cache is full. */
 bool
-gov_hold_end(const GovHold *hold, GovHoldState state)
+gov_hold_take_off(const GovHold *hold)
 {
 	GovRequest	request = {0};
 	GovResolution *resolution;
@@ -73,7 +73,14 @@ gov_hold_end(const GovHold *hold, GovHoldState state)
 	gov_node_owner_key_init(&request.owner, MyDatabaseId, gov_catalog()->extension,
 							hold->owner, strlen(hold->owner));
 	gov_hold_give_back(&request, hold);
-	if (gov_gate(&request, GOV_USE_RECORD, false, &resolution, NULL) != GOV_GATE_ANSWERED)
+	return gov_gate(&request, GOV_USE_RECORD, false, &resolution, NULL) == GOV_GATE_ANSWERED;
+}
+
+/* End a locked, open hold without usage; false if the cache is full. */
+bool
+gov_hold_end(const GovHold *hold, GovHoldState state)
+{
+	if (!gov_hold_take_off(hold))
 		return false;
 	gov_hold_row_close(hold, state, 0, 0);
 	return true;

@@ -9,6 +9,7 @@
 #include "ledger/hold_row.h"
 
 extern void gov_hold_give_back(GovRequest *request, const GovHold *hold);
+extern bool gov_hold_take_off(const GovHold *hold);
 extern bool gov_hold_end(const GovHold *hold, GovHoldState state);
 extern bool gov_hold_expire_try_lock(void);
 extern int	gov_hold_expire_owners(const char *owner, TimestampTz now);

@@ -112,7 +112,10 @@ wrong_with(GovGateStatus status, const GovRequest *request, const GovDecision *d
 	return gov_judge_compute(raise_unanswered, &unanswered);
 }
 
-/* The same request, for an amount of 0. */
+/*
+ * The same request, for an amount of 0, which may be answered from the tables: so
+ * without the counters that a hold gives back to.
+ */
 typedef struct GovLook
 {
 	GovRequest	request;
@@ -127,6 +130,7 @@ init_look(GovLook *look, const GovRequest *request)
 	look->meter = request->meters[0];
 	look->meter.amount = 0;
 	look->request.meters = &look->meter;
+	look->request.nheld = 0;
 }
 
 static void

@@ -7,6 +7,7 @@
  *		looked up first, after waiting for whoever is writing it, because a
  *		duplicate charges nothing.  Then the budgets are charged in memory.  Then
  *		the row is written; if that raises, the abort takes the charge back.
+ *		A call of several capabilities is one charge, and a row for each of them.
  *
  * FAILURE
  *		25006 in a read-only transaction or on a standby, 55000 when the
@@ -17,6 +18,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
@@ -42,6 +44,16 @@ check_occurred_at(const GovArguments *arguments)
 }
 
 /* Of what counts what is under way nothing is used up. */
+void
+gov_record_refuse_concurrency(const char *capability_id, uint32 length)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("capability \"%s\" counts what is under way, and is not used up",
+					gov_error_shown_bytes(capability_id, length)),
+			 errhint("Take it with gov_reserve, and give it back with gov_settle or gov_release.")));
+}
+
 static void
 refuse_concurrency(const GovRequest *request)
 {
@@ -50,11 +62,7 @@ refuse_concurrency(const GovRequest *request)
 		const GovMeter *meter = &request->meters[i];
 
 		if (meter->is_concurrency)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("capability \"%s\" counts what is under way, and is not used up",
-							gov_error_shown_bytes(meter->capability_id, meter->capability_length)),
-					 errhint("Take it with gov_reserve, and give it back with gov_settle or gov_release.")));
+			gov_record_refuse_concurrency(meter->capability_id, meter->capability_length);
 	}
 }
 
@@ -123,11 +131,22 @@ event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 	return window;
 }
 
-/* Set what the event was resolved to and charged to. */
-static void
-set_charges(GovEvent *event, const GovResolution *resolution)
+/* How many budgets has a meter? */
+static int
+count_budgets(const GovResolution *resolution, int meter)
 {
-	int			count = resolution->nbudgets;
+	int			count = 0;
+
+	for (int i = 0; i < resolution->nbudgets; i++)
+		count += resolution->states[i].meter == meter;
+	return count;
+}
+
+/* Set what the event of a meter was charged to. */
+static void
+set_charges(GovEvent *event, const GovResolution *resolution, int meter)
+{
+	int			count = count_budgets(resolution, meter);
 	int64	   *ids;
 	TimestampTz *starts;
 	TimestampTz *ends;
@@ -138,18 +157,54 @@ set_charges(GovEvent *event, const GovResolution *resolution)
 	ids = (int64 *) ARR_DATA_PTR(event->counter_ids);
 	starts = (TimestampTz *) ARR_DATA_PTR(event->window_starts);
 	ends = (TimestampTz *) ARR_DATA_PTR(event->window_ends);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < resolution->nbudgets; i++)
 	{
 		const GovResolvedBudget *budget = &resolution->budgets[i];
-		GovWindow	window = event_window(resolution, budget);
+		GovWindow	window;
 
-		ids[i] = budget->budget->counter_id;
-		starts[i] = window.start;
-		ends[i] = window.end;
+		if (resolution->states[i].meter != meter)
+			continue;
+		window = event_window(resolution, budget);
+		*ids++ = budget->budget->counter_id;
+		*starts++ = window.start;
+		*ends++ = window.end;
 	}
+}
+
+/* Set what the event was resolved to. */
+static void
+set_entities(GovEvent *event, const GovResolution *resolution)
+{
 	event->entity_ids = make_ids(resolution);
 	event->occurred_at = resolution->occurred_at;
 	event->recorded_at = resolution->now;
+}
+
+/*
+ * The events of a call of several capabilities, made from what they have in common.
+ * The first has the key.
+ */
+static GovEvent *
+make_events(GovEvent *common, const GovRequest *request, const GovResolution *resolution)
+{
+	GovEvent   *events = palloc(sizeof(GovEvent) * request->nmeters);
+
+	set_entities(common, resolution);
+	for (int m = 0; m < request->nmeters; m++)
+	{
+		const GovMeter *meter = &request->meters[m];
+
+		events[m] = *common;
+		events[m].capability = cstring_to_text_with_len(meter->capability_id, meter->capability_length);
+		events[m].amount = meter->amount;
+		if (m > 0)
+		{
+			events[m].key = NULL;
+			events[m].request_hash = NULL;
+		}
+		set_charges(&events[m], resolution, m);
+	}
+	return events;
 }
 
 /* Set what a reversal gives back to; the event has the rest from what it reverses. */
@@ -192,24 +247,46 @@ has_lost(const GovRequest *request)
 	return false;
 }
 
-/* The event has an id, and its row is written or will be, with this transaction. */
-static void
-note_recorded(GovRecorded *recorded)
-{
-	gov_alert_note_event(recorded->event_id);
-	gov_tail_note_event(recorded->event_id);
-	recorded->is_recorded = true;
-	pg_atomic_fetch_add_u64(&gov_shared->events, 1);
-}
-
 /* Set what a use that was charged has charged, or a reversal given back. */
 static void
 set_event(GovEvent *event, const GovRequest *request, const GovResolution *resolution)
 {
 	if (event->reverses != 0)
+	{
 		set_reversed(event, request, resolution);
-	else
-		set_charges(event, resolution);
+		return;
+	}
+	set_entities(event, resolution);
+	set_charges(event, resolution, 0);
+}
+
+/* Write the rows of a call of several capabilities; false as of gov_ledger_insert(). */
+static bool
+write_events(GovEvent *events, int count, GovRecorded *recorded)
+{
+	recorded->event_ids = palloc(sizeof(int64) * count);
+	if (!gov_ledger_insert_call(events, count, recorded->event_ids))
+		return false;
+	recorded->event_id = recorded->event_ids[0];
+	return true;
+}
+
+/*
+ * The events of a call have ids, and their rows are written or will be, with this
+ * transaction.
+ */
+static void
+note_recorded(GovRecorded *recorded, int count)
+{
+	gov_alert_note_event(recorded->event_id);
+	gov_tail_note_event(recorded->event_id);
+	if (count > 1)
+	{
+		gov_alert_note_event(recorded->event_ids[count - 1]);
+		gov_tail_note_event(recorded->event_ids[count - 1]);
+	}
+	recorded->is_recorded = true;
+	pg_atomic_fetch_add_u64(&gov_shared->events, count);
 }
 
 /*
@@ -220,6 +297,9 @@ static bool
 charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 				 GovRecorded *recorded, GovDecision *decision, GovResolution **resolution)
 {
+	GovEvent   *events = NULL;	/* of several capabilities */
+	bool		is_written;
+
 	gov_write_gate(request, use, resolution, decision);
 	if (use == GOV_USE_CONSUME && !decision->is_granted)
 		return true;
@@ -228,15 +308,20 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 		gov_gate_take_back(request, use, *resolution);
 		return true;
 	}
-	set_event(event, request, *resolution);
+	if (request->nmeters > 1)
+		events = make_events(event, request, *resolution);
+	else
+		set_event(event, request, *resolution);
 	if (!gov_creation_make(&recorded->creation, request, use, *resolution))
 		return false;
-	if (!gov_ledger_insert(event, &recorded->event_id))
+	is_written = events != NULL ? write_events(events, request->nmeters, recorded) :
+		gov_ledger_insert(event, &recorded->event_id);
+	if (!is_written)
 	{
 		gov_gate_take_back(request, use, *resolution);
 		return false;
 	}
-	note_recorded(recorded);
+	note_recorded(recorded, Max(request->nmeters, 1));
 	return true;
 }
 
@@ -261,7 +346,7 @@ gov_record_charge(GovPrepared *prepared, GovUse use, bool mends, GovRecorded *re
 		set_event(&prepared->event, request, resolution);
 	} while (!gov_creation_make(&recorded->creation, request, use, resolution));
 	recorded->event_id = gov_ledger_draw_id();
-	note_recorded(recorded);
+	note_recorded(recorded, 1);
 	return GOV_GATE_ANSWERED;
 }
 
@@ -271,7 +356,8 @@ gov_record_init_event(GovEvent *event, const GovRequest *request, const GovArgum
 {
 	memset(event, 0, sizeof(*event));
 	event->owner = request->owner.owner;
-	event->capability = arguments->capability;
+	event->capability = arguments->amounts == NULL ? arguments->capability :
+		arguments->amounts->items[0].capability;
 	event->amount = request->meters[0].amount;
 	event->dimensions = gov_dimensions_stored(arguments->dimensions);
 }
@@ -372,7 +458,7 @@ gov_record_reversal(GovPrepared *prepared)
 }
 
 /* Record what a hold came to, and end it, in one step. */
-int64
+GovRecorded
 gov_record_settled(const GovRequest *request, const GovArguments *arguments)
 {
 	GovRecorded recorded = {0};
@@ -382,5 +468,5 @@ gov_record_settled(const GovRequest *request, const GovArguments *arguments)
 	gov_record_init_event(&event, request, arguments);
 	charge_and_write(request, GOV_USE_RECORD, &event, &recorded, NULL, &resolution);
 	gov_worker_wanted();
-	return recorded.event_id;
+	return recorded;
 }

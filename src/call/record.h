@@ -12,7 +12,9 @@
 
 typedef struct GovRecorded
 {
-	int64		event_id;
+	int64		event_id;		/* of a call of several capabilities the first */
+	int64	   *event_ids;		/* of several, by meter; NULL: not recorded by
+								 * this call, or of one */
 	bool		is_duplicate;
 	bool		is_recorded;	/* false: denied */
 	GovCreation creation;
@@ -38,6 +40,7 @@ extern GovGateStatus gov_record_charge(GovPrepared *prepared, GovUse use, bool m
 extern GovRecorded gov_record(const char *call, GovUse use, const GovArguments *arguments,
 							  GovDecision *decision, GovResolution **resolution);
 extern GovRecorded gov_record_reversal(GovPrepared *prepared);
-extern int64 gov_record_settled(const GovRequest *request, const GovArguments *arguments);
+extern void gov_record_refuse_concurrency(const char *capability_id, uint32 length);
+extern GovRecorded gov_record_settled(const GovRequest *request, const GovArguments *arguments);
 
 #endif							/* GOV_RECORD_H */

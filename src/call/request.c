@@ -51,6 +51,18 @@ gov_request_arguments(FunctionCallInfo fcinfo, GovArguments *arguments)
 	gov_dimensions_check_size(arguments->dimensions);
 }
 
+/* The arguments that the calls of several capabilities begin with. */
+void
+gov_request_arguments_all(FunctionCallInfo fcinfo, bool may_be_negative, GovArguments *arguments)
+{
+	memset(arguments, 0, sizeof(*arguments));
+	arguments->owner = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
+	arguments->amounts = gov_amounts_read(PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1), may_be_negative);
+	arguments->dimensions = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
+	arguments->entity_ids = PG_ARGISNULL(3) ? NULL : PG_GETARG_ARRAYTYPE_P(3);
+	gov_dimensions_check_size(arguments->dimensions);
+}
+
 /* Is this a key: 1 to 255 characters without control characters? */
 static bool
 is_key(const char *bytes, int length)
@@ -160,10 +172,21 @@ set_capability(GovMeter *meter, text *capability)
 static void
 set_meters(GovRequest *request, const GovArguments *arguments, bool may_be_negative)
 {
-	request->nmeters = 1;
-	request->meters = palloc(sizeof(GovMeter));
-	set_capability(&request->meters[0], arguments->capability);
-	request->meters[0].amount = gov_request_amount(arguments->amount, may_be_negative);
+	const GovAmounts *amounts = arguments->amounts;
+
+	request->nmeters = amounts == NULL ? 1 : amounts->count;
+	request->meters = palloc(sizeof(GovMeter) * request->nmeters);
+	if (amounts == NULL)
+	{
+		set_capability(&request->meters[0], arguments->capability);
+		request->meters[0].amount = gov_request_amount(arguments->amount, may_be_negative);
+		return;
+	}
+	for (int m = 0; m < request->nmeters; m++)
+	{
+		set_capability(&request->meters[m], amounts->items[m].capability);
+		request->meters[m].amount = amounts->items[m].amount;
+	}
 }
 
 static void

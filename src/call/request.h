@@ -9,6 +9,7 @@
 #include "utils/array.h"
 #include "utils/jsonb.h"
 
+#include "call/amounts.h"
 #include "gate/resolve.h"
 
 /* Arguments as the calls take them; NULL stands for a null argument. */
@@ -17,6 +18,8 @@ typedef struct GovArguments
 	text	   *owner;
 	text	   *capability;
 	Numeric		amount;
+	const GovAmounts *amounts;	/* of several capabilities, in place of these
+								 * two; NULL: of one */
 	Jsonb	   *dimensions;
 	ArrayType  *entity_ids;
 	text	   *key;
@@ -25,6 +28,8 @@ typedef struct GovArguments
 } GovArguments;
 
 extern void gov_request_arguments(FunctionCallInfo fcinfo, GovArguments *arguments);
+extern void gov_request_arguments_all(FunctionCallInfo fcinfo, bool may_be_negative,
+									  GovArguments *arguments);
 extern void gov_request_read(GovRequest *request, const GovArguments *arguments,
 							 bool may_be_negative);
 extern void gov_request_init(GovRequest *request, const GovArguments *arguments,

@@ -170,5 +170,6 @@ gov_write_look_again(const GovArguments *arguments, GovResolution **resolution,
 		gov_error_cache_full();
 	decision->is_granted = true;
 	decision->denial = GOV_DENIAL_NONE;
+	decision->denied = -1;
 	decision->has_retry_at = false;
 }

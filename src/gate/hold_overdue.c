@@ -22,9 +22,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_type.h"
 #include "storage/procarray.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -36,6 +34,7 @@
 #include "base/row_header.h"
 #include "gate/hold_overdue.h"
 #include "ledger/columns.h"
+#include "ledger/hold_amounts.h"
 #include "ledger/hold_row.h"
 
 /* Is something held on any of the budgets? */
@@ -166,23 +165,35 @@ gov_hold_overdue_exists(const char *owner, TimestampTz now)
 	return found;
 }
 
+/* What a hold's row says that it holds. */
+static void
+read_amounts(HeapTuple row, TupleDesc desc, GovHoldAmounts *hold)
+{
+	AttrNumber	amounts = gov_catalog()->reservations_assignment_amounts;
+	GovHoldColumns columns = {0};
+	bool		isnull;
+
+	columns.amount = heap_getattr(row, GOV_HOLD_AMOUNT + 1, desc, &isnull);
+	columns.assignment_ids = heap_getattr(row, GOV_HOLD_ASSIGNMENT_IDS + 1, desc, &isnull);
+	if (AttributeNumberIsValid(amounts))
+	{
+		columns.assignment_amounts = heap_getattr(row, amounts, desc, &isnull);
+		columns.has_amounts = !isnull;
+	}
+	gov_hold_amounts_read(&columns, hold);
+	if (hold->are_bad)
+		gov_error_stored_amount();
+}
+
 /* Subtract one hold from the budgets that it is held against. */
 static void
-leave_out(GovResolution *resolution, Datum amount, Datum assignment_ids)
+leave_out(GovResolution *resolution, const GovHoldAmounts *hold)
 {
-	GovAmount	held = 0;
-	Datum	   *ids;
-	int			nids;
-
-	if (gov_amount_from_numeric(DatumGetNumeric(amount), &held) != GOV_AMOUNT_OK)
-		gov_error_stored_amount();
-	deconstruct_array(DatumGetArrayTypeP(assignment_ids), UUIDOID, UUID_LEN, false,
-					  TYPALIGN_CHAR, &ids, NULL, &nids);
 	for (int b = 0; b < resolution->nbudgets; b++)
 	{
-		for (int i = 0; i < nids; i++)
-			if (gov_uuid_is(&resolution->budgets[b].id, DatumGetUUIDP(ids[i])))
-				resolution->states[b].held -= held;
+		for (int i = 0; i < hold->count; i++)
+			if (gov_uuid_is(&resolution->budgets[b].id, DatumGetUUIDP(hold->ids[i])))
+				resolution->states[b].held -= hold->amounts[i];
 	}
 }
 
@@ -197,14 +208,13 @@ gov_hold_overdue_leave_out(const char *owner, GovResolution *resolution)
 	begin_scan(&scan, owner, resolution->now);
 	while (HeapTupleIsValid(row = next_row(&scan)))
 	{
-		TupleDesc	desc = RelationGetDescr(scan.rel);
-		bool		isnull;
+		GovHoldAmounts hold;
 
 		if (is_being_changed(scan.scan, row))
 			continue;
 		found = true;
-		leave_out(resolution, heap_getattr(row, GOV_HOLD_AMOUNT + 1, desc, &isnull),
-				  heap_getattr(row, GOV_HOLD_ASSIGNMENT_IDS + 1, desc, &isnull));
+		read_amounts(row, RelationGetDescr(scan.rel), &hold);
+		leave_out(resolution, &hold);
 	}
 	end_scan(&scan);
 	return found;

@@ -189,16 +189,21 @@ gov_additions_are_any(Relation rel, int ncolumns)
 /* ---------------------------------------------------------------- a statement */
 
 /*
- * Is this column ours, of a table with so many of them in front?  The one that
- * 1.1 has added to the ledger may stand behind users' columns.
+ * Is this column ours, of a table with so many of them in front?  Those that 1.1 has
+ * added to the ledger and the holds may stand behind users' columns.
  */
 static bool
 is_ours(Relation rel, int column, int ncolumns)
 {
 	const GovCatalog *catalog = gov_catalog();
+	AttrNumber	number = column + 1;
 
-	return column < ncolumns ||
-		(RelationGetRelid(rel) == catalog->events && column == catalog->events_reverses - 1);
+	if (column < ncolumns)
+		return true;
+	if (RelationGetRelid(rel) == catalog->events)
+		return number == catalog->events_reverses || number == catalog->events_call_event_ids;
+	return RelationGetRelid(rel) == catalog->reservations &&
+		(number == catalog->reservations_amounts || number == catalog->reservations_assignment_amounts);
 }
 
 static ExprState **

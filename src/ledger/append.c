@@ -184,8 +184,8 @@ open_table(GovAppend *append, Oid table, int ncolumns, Oid key_index)
 }
 
 /*
- * Open a table for rows that all have a key or all have none.  The table has
- * ncolumns columns of ours, and maybe some that users have added.  The
+ * Open a table for rows without a key, or for a row with one and others behind it
+ * without.  The table has ncolumns columns of ours, and maybe some that users have added.  The
  * executor is not needed, unless somebody has added an index or something else
  * for which an expression must be evaluated.
  */
@@ -291,13 +291,12 @@ complete_row(GovAppend *append)
 		gov_additions_after_row(append->additions, append->slot, recheck);
 }
 
-/* Insert the slot's row, which has no key. */
+/* Insert the slot's row, which has no key; the table may have been opened for one that has. */
 void
 gov_append_row(GovAppend *append)
 {
 	TupleTableSlot *row;
 
-	Assert(!append->has_key);
 	GOV_FAULT(GOV_FAULT_ROW);
 	row = form_row(append);
 	table_tuple_insert(append->rel, row, GetCurrentCommandId(true), 0, NULL);

@@ -120,9 +120,9 @@ enum
 };
 
 /*
- * The columns of gov_events, in order.  The one that 1.1 has added may stand
- * behind users' columns, and is known by its name (catalog.c); only the rows of
- * reversals have it.
+ * The columns of gov_events, in order.  Those that 1.1 has added may stand behind
+ * users' columns, and are known by their names (catalog.c); only the rows of
+ * reversals have the one, and those of calls of several capabilities the other.
  */
 enum
 {
@@ -158,7 +158,10 @@ enum
 	GOV_USAGE_AMOUNT
 };
 
-/* The columns of gov_reservations, in order */
+/*
+ * The columns of gov_reservations, in order.  Those that 1.1 has added are known by
+ * their names; only the rows of holds of several capabilities have them.
+ */
 enum
 {
 	GOV_HOLD_ID,

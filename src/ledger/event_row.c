@@ -107,6 +107,46 @@ static GovQuery budgets_query = {
 	}
 };
 
+/* By capability the events of the call that has recorded this one. */
+static GovQuery call_query = {
+	.sql =
+	"select jsonb_object_agg(v.capability_id, v.id)"
+	" from @gov_events e, @gov_events v"
+	" where e.id = $1 and v.id = any (coalesce(e.call_event_ids, array[e.id]))",
+	.nargs = 1,
+	.argtypes = {INT8OID}
+};
+
+/*
+ * By capability the ids of all events that were recorded by the call which has
+ * recorded this one, an object; NULL if it is gone.
+ */
+Jsonb *
+gov_event_row_call(int64 id)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum		args[1] = {Int64GetDatum(id)};
+	Jsonb	   *ids = NULL;
+	GovSpi		spi;
+	Datum		value;
+	bool		isnull;
+
+	gov_spi_begin(&spi);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	gov_spi_select(&call_query, args, NULL);
+	value = gov_spi_value(0, 1, &isnull);
+	if (!isnull)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		ids = DatumGetJsonbPCopy(value);
+		MemoryContextSwitchTo(old);
+	}
+	gov_spi_pop_snapshot();
+	gov_spi_end(&spi);
+	return ids;
+}
+
 /* Has the entity the budget now, which may be an assignment that goes on with the count? */
 static GovQuery shown_query = {
 	.sql =

@@ -43,6 +43,7 @@ typedef struct GovEventRow
 } GovEventRow;
 
 extern char *gov_event_row_owner(int64 id);
+extern Jsonb *gov_event_row_call(int64 id);
 extern bool gov_event_row_lock(int64 id, TimestampTz since, GovEventRow *event);
 
 #endif							/* GOV_EVENT_ROW_H */

@@ -29,6 +29,7 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
@@ -43,37 +44,25 @@
 #include "base/spi.h"
 #include "ledger/append.h"
 #include "ledger/columns.h"
+#include "ledger/hold_amounts.h"
 #include "ledger/hold_row.h"
 #include "ledger/keys.h"
 
-static GovQuery find_query = {
-	.sql = GOV_HOLD_SELECT " where r.id = $1",
-	.nargs = 1,
-	.argtypes = {UUIDOID}
-};
+static GovQuery find_queries[] = GOV_HOLD_QUERIES(" where r.id = $1", 1, UUIDOID);
 
-static GovQuery lock_query = {
-	.sql = GOV_HOLD_SELECT
-	" where r.id = $1 and r.owner_id = coalesce($2, r.owner_id) for update",
-	.nargs = 2,
-	.argtypes = {UUIDOID, TEXTOID}
-};
+static GovQuery lock_queries[] =
+GOV_HOLD_QUERIES(" where r.id = $1 and r.owner_id = coalesce($2, r.owner_id) for update",
+				 2, UUIDOID, TEXTOID);
 
-static GovQuery lock_overdue_query = {
-	.sql = GOV_HOLD_SELECT
-	" where r.state = 'open' and r.expires_at > $3 and r.expires_at <= $1"
-	" order by r.expires_at limit $2 for update skip locked",
-	.nargs = 3,
-	.argtypes = {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID}
-};
+static GovQuery lock_overdue_queries[] =
+GOV_HOLD_QUERIES(" where r.state = 'open' and r.expires_at > $3 and r.expires_at <= $1"
+				 " order by r.expires_at limit $2 for update skip locked",
+				 3, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID);
 
-static GovQuery lock_owners_overdue_query = {
-	.sql = GOV_HOLD_SELECT
-	" where r.state = 'open' and r.owner_id = $3 and (r.owner_id, r.expires_at) <= ($3, $1)"
-	" order by r.owner_id, r.expires_at limit $2 for update skip locked",
-	.nargs = 3,
-	.argtypes = {TIMESTAMPTZOID, INT8OID, TEXTOID}
-};
+static GovQuery lock_owners_overdue_queries[] =
+GOV_HOLD_QUERIES(" where r.state = 'open' and r.owner_id = $3 and (r.owner_id, r.expires_at) <= ($3, $1)"
+				 " order by r.owner_id, r.expires_at limit $2 for update skip locked",
+				 3, TIMESTAMPTZOID, INT8OID, TEXTOID);
 
 #define BUDGETS_QUERY(others) \
 	{ \
@@ -99,6 +88,15 @@ static GovQuery close_query = {
 	" where id = $1",
 	.nargs = 5,
 	.argtypes = {UUIDOID, TEXTOID, NUMERICOID, INT8OID, TIMESTAMPTZOID}
+};
+
+static GovQuery close_all_query = {
+	.sql =
+	"update @gov_reservations"
+	" set state = $2, settled_amount = $3, event_id = $4, updated_at = $5, settled_amounts = $6, event_ids = $7"
+	" where id = $1",
+	.nargs = 7,
+	.argtypes = {UUIDOID, TEXTOID, NUMERICOID, INT8OID, TIMESTAMPTZOID, JSONBOID, JSONBOID}
 };
 
 static GovQuery extend_query = {
@@ -171,6 +169,16 @@ store_hold(GovAppend *append, const GovHold *hold)
 	values[GOV_HOLD_ASSIGNMENT_IDS] = PointerGetDatum(hold->assignment_ids);
 	values[GOV_HOLD_CREATED_AT] = TimestampTzGetDatum(hold->created_at);
 	values[GOV_HOLD_UPDATED_AT] = values[GOV_HOLD_CREATED_AT];
+	if (hold->amounts != NULL)
+	{
+		const GovCatalog *catalog = gov_catalog();
+		int			amounts = catalog->reservations_amounts - 1;
+		int			assignment_amounts = catalog->reservations_assignment_amounts - 1;
+
+		values[amounts] = JsonbPGetDatum(hold->amounts);
+		values[assignment_amounts] = PointerGetDatum(hold->assignment_amounts);
+		nulls[amounts] = nulls[assignment_amounts] = false;
+	}
 }
 
 /*
@@ -203,6 +211,7 @@ read_hold(uint64 row, MemoryContext context, GovHold *hold)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Numeric		amount;
+	Datum		value;
 	bool		isnull;
 
 	memset(hold, 0, sizeof(*hold));
@@ -216,7 +225,27 @@ read_hold(uint64 row, MemoryContext context, GovHold *hold)
 	hold->state = state_named(gov_spi_text(row, 7));
 	hold->expires_at = DatumGetTimestampTz(gov_spi_value(row, 8, &isnull));
 	hold->event_id = DatumGetInt64(gov_spi_value(row, 9, &isnull));
-	hold->assignment_ids = DatumGetArrayTypePCopy(gov_spi_value(row, 10, &isnull));
+	value = gov_spi_value(row, 11, &isnull);
+	hold->amounts = isnull ? NULL : DatumGetJsonbPCopy(value);
+	value = gov_spi_value(row, 13, &isnull);
+	hold->event_ids = isnull ? NULL : DatumGetJsonbPCopy(value);
+	MemoryContextSwitchTo(old);
+}
+
+/* What the hold in a row that SPI has is held against, in the caller's memory. */
+static void
+read_amounts(uint64 row, MemoryContext context, GovHold *hold, GovHoldAmounts *amounts)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	GovHoldColumns columns;
+	bool		isnull;
+
+	columns.amount = gov_spi_value(row, 4, &isnull);
+	columns.assignment_ids = datumCopy(gov_spi_value(row, 10, &isnull), false, -1);
+	columns.assignment_amounts = gov_spi_value(row, 12, &isnull);
+	columns.has_amounts = !isnull;
+	gov_hold_amounts_read(&columns, amounts);
+	hold->has_bad_amount |= amounts->are_bad;
 	MemoryContextSwitchTo(old);
 }
 
@@ -225,30 +254,25 @@ read_hold(uint64 row, MemoryContext context, GovHold *hold)
  * i end.
  */
 static Datum
-all_budgets(const GovHold *holds, int count, int64 *ends)
+all_budgets(const GovHoldAmounts *amounts, int count, int64 *ends)
 {
 	ArrayBuildState *all = initArrayResult(UUIDOID, CurrentMemoryContext, false);
 
 	for (int i = 0; i < count; i++)
 	{
-		Datum	   *ids;
-		int			nids;
-
-		deconstruct_array(holds[i].assignment_ids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR,
-						  &ids, NULL, &nids);
-		for (int j = 0; j < nids; j++)
-			accumArrayResult(all, ids[j], false, UUIDOID, CurrentMemoryContext);
-		ends[i] = (i > 0 ? ends[i - 1] : 0) + nids;
+		for (int j = 0; j < amounts[i].count; j++)
+			accumArrayResult(all, amounts[i].ids[j], false, UUIDOID, CurrentMemoryContext);
+		ends[i] = (i > 0 ? ends[i - 1] : 0) + amounts[i].count;
 	}
 	return makeArrayResult(all, CurrentMemoryContext);
 }
 
 /* Read which of the holds' budgets still exist, and on which entities. */
 static void
-read_budgets(GovHold *holds, int count, MemoryContext context)
+read_budgets(GovHold *holds, const GovHoldAmounts *amounts, int count, MemoryContext context)
 {
 	int64	   *ends = palloc(sizeof(int64) * Max(count, 1));
-	Datum		args[1] = {all_budgets(holds, count, ends)};
+	Datum		args[1] = {all_budgets(amounts, count, ends)};
 	uint64		nrows;
 	uint64		row = 0;
 
@@ -258,12 +282,14 @@ read_budgets(GovHold *holds, int count, MemoryContext context)
 	for (int i = 0; i < count; i++)
 	{
 		GovHold    *hold = &holds[i];
-		int			most = ends[i] - (i > 0 ? ends[i - 1] : 0);
+		int			most = amounts[i].count;
+		int64		begin = ends[i] - most;
+		int64		number;
 		bool		isnull;
 
 		hold->nbudgets = 0;
 		hold->budgets = MemoryContextAlloc(context, sizeof(GovHoldBudget) * Max(most, 1));
-		for (; row < nrows && DatumGetInt64(gov_spi_value(row, 1, &isnull)) <= ends[i]; row++)
+		for (; row < nrows && (number = DatumGetInt64(gov_spi_value(row, 1, &isnull))) <= ends[i]; row++)
 		{
 			GovHoldBudget *budget;
 
@@ -272,6 +298,7 @@ read_budgets(GovHold *holds, int count, MemoryContext context)
 				continue;
 			budget = &hold->budgets[hold->nbudgets++];
 			budget->id = *DatumGetUUIDP(gov_spi_value(row, 2, &isnull));
+			budget->amount = amounts[i].amounts[number - begin - 1];
 			budget->entity_id = MemoryContextStrdup(context, gov_spi_text(row, 3));
 		}
 	}
@@ -279,21 +306,33 @@ read_budgets(GovHold *holds, int count, MemoryContext context)
 	gov_spi_pop_snapshot();
 }
 
+/* Of such queries, the one for the extension as it is. */
+static GovQuery *
+for_extension(GovQuery *queries)
+{
+	return &queries[AttributeNumberIsValid(gov_catalog()->reservations_amounts) ? 1 : 0];
+}
+
 /* Run a query that locks rows, and copy the holds that it returns. */
 static int
-lock_holds(GovQuery *query, Datum *args, const char *nulls, MemoryContext context,
+lock_holds(GovQuery *queries, Datum *args, const char *nulls, MemoryContext context,
 		   GovHold **holds)
 {
+	GovHoldAmounts *amounts;
 	int			count;
 
 	CommandCounterIncrement();	/* the running command may have made them */
-	count = (int) gov_spi_modify(query, args, nulls);
+	count = (int) gov_spi_modify(for_extension(queries), args, nulls);
 	*holds = MemoryContextAlloc(context, sizeof(GovHold) * Max(count, 1));
+	amounts = palloc(sizeof(GovHoldAmounts) * Max(count, 1));
 	for (int i = 0; i < count; i++)
+	{
 		read_hold(i, context, &(*holds)[i]);
+		read_amounts(i, context, &(*holds)[i], &amounts[i]);
+	}
 	SPI_freetuptable(SPI_tuptable);
 	if (count > 0)
-		read_budgets(*holds, count, context);
+		read_budgets(*holds, amounts, count, context);
 	return count;
 }
 
@@ -308,7 +347,7 @@ gov_hold_row_find(const pg_uuid_t *id, GovHold *hold)
 
 	gov_spi_begin(&spi);
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	found = gov_spi_select(&find_query, args, NULL) > 0;
+	found = gov_spi_select(for_extension(find_queries), args, NULL) > 0;
 	if (found)
 		read_hold(0, context, hold);
 	gov_spi_pop_snapshot();
@@ -316,16 +355,16 @@ gov_hold_row_find(const pg_uuid_t *id, GovHold *hold)
 	return found;
 }
 
-/* Lock the holds that a query selects, which begins with GOV_HOLD_SELECT. */
+/* Lock the holds that such queries select. */
 int
-gov_hold_row_lock_selected(GovQuery *query, Datum *args, const char *nulls, GovHold **holds)
+gov_hold_row_lock_selected(GovQuery *queries, Datum *args, const char *nulls, GovHold **holds)
 {
 	MemoryContext context = CurrentMemoryContext;
 	GovSpi		spi;
 	int			count;
 
 	gov_spi_begin(&spi);
-	count = lock_holds(query, args, nulls, context, holds);
+	count = lock_holds(queries, args, nulls, context, holds);
 	gov_spi_end(&spi);
 	return count;
 }
@@ -367,7 +406,7 @@ gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold)
 	Datum		args[2] = {UUIDPGetDatum(id), owner != NULL ? CStringGetTextDatum(owner) : (Datum) 0};
 	char		nulls[2] = {' ', owner != NULL ? ' ' : 'n'};
 	GovHold    *holds;
-	int			count = gov_hold_row_lock_selected(&lock_query, args, nulls, &holds);
+	int			count = gov_hold_row_lock_selected(lock_queries, args, nulls, &holds);
 
 	if (count > 0)
 		*hold = holds[0];
@@ -381,7 +420,7 @@ gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 {
 	Datum		args[3] = {TimestampTzGetDatum(now), Int64GetDatum(most), CStringGetTextDatum(owner)};
 
-	return gov_hold_row_lock_selected(&lock_owners_overdue_query, args, NULL, holds);
+	return gov_hold_row_lock_selected(lock_owners_overdue_queries, args, NULL, holds);
 }
 
 /*
@@ -395,7 +434,7 @@ gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int most, GovHold 
 		TimestampTzGetDatum(now), Int64GetDatum(most), TimestampTzGetDatum(after)
 	};
 
-	return gov_hold_row_lock_selected(&lock_overdue_query, args, NULL, holds);
+	return gov_hold_row_lock_selected(lock_overdue_queries, args, NULL, holds);
 }
 
 /* Raise unless so many rows were changed: the counters are changed for them. */
@@ -427,6 +466,28 @@ gov_hold_row_close(const GovHold *hold, GovHoldState state, GovAmount settled_am
 	args[3] = Int64GetDatum(event_id);
 	args[4] = TimestampTzGetDatum(gov_clock());
 	gov_hold_row_require_changed(gov_spi_modify(&close_query, args, nulls), 1);
+	gov_spi_end(&spi);
+}
+
+/* Settle a locked hold, of one capability or several, and say what each came to. */
+void
+gov_hold_row_settle_all(const GovHold *hold, GovAmount settled_amount, int64 event_id,
+						Jsonb *settled_amounts, Jsonb *event_ids)
+{
+	char		nulls[] = "       ";
+	Datum		args[7];
+	GovSpi		spi;
+
+	gov_spi_begin(&spi);
+	args[0] = UUIDPGetDatum(&hold->id);
+	args[1] = CStringGetTextDatum(state_names[GOV_HOLD_SETTLED]);
+	args[2] = NumericGetDatum(gov_amount_to_numeric(settled_amount));
+	args[3] = Int64GetDatum(event_id);
+	args[4] = TimestampTzGetDatum(gov_clock());
+	args[5] = JsonbPGetDatum(settled_amounts);
+	args[6] = JsonbPGetDatum(event_ids);
+	nulls[3] = event_id != 0 ? ' ' : 'n';
+	gov_hold_row_require_changed(gov_spi_modify(&close_all_query, args, nulls), 1);
 	gov_spi_end(&spi);
 }
 

@@ -14,11 +14,24 @@
 #include "base/spi.h"
 #include "pure/amount.h"
 
-/* What a query of holds selects. */
-#define GOV_HOLD_SELECT \
-	"select r.id, r.owner_id, r.capability_id, r.amount, r.entity_ids, r.dimensions," \
-	" r.state, r.expires_at, r.event_id, r.assignment_ids" \
-	" from @gov_reservations r"
+/*
+ * A query that selects holds by a condition, with so many arguments of these types.
+ * It is there twice: for an older extension, and for this one.
+ */
+#define GOV_HOLD_QUERY(of_several, condition, count, ...) \
+	{ \
+		.sql = \
+		"select r.id, r.owner_id, r.capability_id, r.amount, r.entity_ids, r.dimensions," \
+		" r.state, r.expires_at, r.event_id, r.assignment_ids, " of_several \
+		" from @gov_reservations r" condition, \
+		.nargs = count, \
+		.argtypes = {__VA_ARGS__} \
+	}
+#define GOV_HOLD_QUERIES(condition, ...) \
+	{ \
+		GOV_HOLD_QUERY("null::jsonb, null::numeric[], null::jsonb", condition, __VA_ARGS__), \
+		GOV_HOLD_QUERY("r.amounts, r.assignment_amounts, r.event_ids", condition, __VA_ARGS__) \
+	}
 
 typedef enum GovHoldState
 {
@@ -32,6 +45,7 @@ typedef enum GovHoldState
 typedef struct GovHoldBudget
 {
 	pg_uuid_t	id;
+	GovAmount	amount;			/* that is held against it */
 	char	   *entity_id;
 } GovHoldBudget;
 
@@ -40,18 +54,21 @@ typedef struct GovHold
 {
 	pg_uuid_t	id;
 	char	   *owner;
-	text	   *capability;
+	text	   *capability;		/* of several the first */
 	GovAmount	amount;
+	Jsonb	   *amounts;		/* of several: of each; NULL: it is of one */
 	bool		has_bad_amount; /* the row has one that we did not write */
 	ArrayType  *entity_ids;		/* as the call gave them; NULL: none */
 	Jsonb	   *dimensions;
 	text	   *key;			/* of a new one; NULL: none */
 	bytea	   *request_hash;	/* of a new one; NULL without a key */
-	ArrayType  *assignment_ids;
+	ArrayType  *assignment_ids; /* of a new one */
+	ArrayType  *assignment_amounts; /* of a new one of several */
 	GovHoldState state;
 	TimestampTz expires_at;
 	TimestampTz created_at;		/* of a new one */
 	int64		event_id;		/* of a use that settling recorded, or 0 */
+	Jsonb	   *event_ids;		/* when settled by gov_settle_all() */
 	int			nbudgets;		/* those that there still are */
 	GovHoldBudget *budgets;
 } GovHold;
@@ -60,7 +77,7 @@ extern bool gov_hold_row_insert(GovHold *hold);
 extern bool gov_hold_row_find(const pg_uuid_t *id, GovHold *hold);
 extern char *gov_hold_row_owner(const pg_uuid_t *id);
 extern bool gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold);
-extern int	gov_hold_row_lock_selected(GovQuery *query, Datum *args, const char *nulls,
+extern int	gov_hold_row_lock_selected(GovQuery *queries, Datum *args, const char *nulls,
 									   GovHold **holds);
 extern int	gov_hold_row_lock_owners_overdue(const char *owner, TimestampTz now, int most,
 											 GovHold **holds);
@@ -68,6 +85,8 @@ extern int	gov_hold_row_lock_overdue(TimestampTz after, TimestampTz now, int mos
 									  GovHold **holds);
 extern void gov_hold_row_close(const GovHold *hold, GovHoldState state,
 							   GovAmount settled_amount, int64 event_id);
+extern void gov_hold_row_settle_all(const GovHold *hold, GovAmount settled_amount, int64 event_id,
+									Jsonb *settled_amounts, Jsonb *event_ids);
 extern void gov_hold_row_extend(const GovHold *hold, TimestampTz expires_at);
 extern void gov_hold_row_require_changed(uint64 nrows, uint64 wanted);
 extern bool gov_hold_row_is_in_flight(void);

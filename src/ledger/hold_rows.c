@@ -20,13 +20,10 @@
 #include "base/clock.h"
 #include "ledger/hold_rows.h"
 
-static GovQuery lock_query = {
-	.sql = GOV_HOLD_SELECT
-	" where r.id = any ($1) and r.owner_id = coalesce($2, r.owner_id)"
-	" order by r.id for update",
-	.nargs = 2,
-	.argtypes = {UUIDARRAYOID, TEXTOID}
-};
+static GovQuery lock_queries[] =
+GOV_HOLD_QUERIES(" where r.id = any ($1) and r.owner_id = coalesce($2, r.owner_id)"
+				 " order by r.id for update",
+				 2, UUIDARRAYOID, TEXTOID);
 
 /* The ids are given twice so that they are looked up, however many there are said to be. */
 static GovQuery settle_query = {
@@ -60,7 +57,7 @@ gov_hold_rows_lock(const pg_uuid_t *ids, int count, const char *owner, GovHold *
 	for (int i = 0; i < count; i++)
 		elements[i] = UUIDPGetDatum(&ids[i]);
 	args[0] = uuid_array(elements, count);
-	return gov_hold_row_lock_selected(&lock_query, args, nulls, holds);
+	return gov_hold_row_lock_selected(lock_queries, args, nulls, holds);
 }
 
 /* Settle locked holds, each once.  The counters that they are held against are pinned. */

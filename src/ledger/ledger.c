@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -59,6 +60,13 @@ store_event(GovAppend *ledger, const GovEvent *event, int64 id)
 		AttrNumber	column = gov_catalog()->events_reverses;
 
 		values[column - 1] = Int64GetDatum(event->reverses);
+		nulls[column - 1] = false;
+	}
+	if (event->call_event_ids != NULL)
+	{
+		AttrNumber	column = gov_catalog()->events_call_event_ids;
+
+		values[column - 1] = PointerGetDatum(event->call_event_ids);
 		nulls[column - 1] = false;
 	}
 }
@@ -152,6 +160,55 @@ gov_ledger_insert(const GovEvent *event, int64 *id)
 		gov_append_row(&ledger);
 	else
 		is_done = gov_append_key_row(&ledger, gov_key_has_hold, &key);
+	gov_append_close(&ledger);
+	return is_done;
+}
+
+/* Draw the ids of a call's events, and have each of them know all. */
+static void
+draw_call(GovEvent *events, int count, int64 *ids)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * count);
+	ArrayType  *all;
+
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = gov_ledger_draw_id();
+		elements[i] = Int64GetDatum(ids[i]);
+	}
+	all = construct_array(elements, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	for (int i = 0; i < count; i++)
+		events[i].call_event_ids = all;
+}
+
+/*
+ * Append the events of one call, the first of which has its key.  False when that
+ * has just been taken: as of gov_ledger_insert().
+ */
+bool
+gov_ledger_insert_call(GovEvent *events, int count, int64 *ids)
+{
+	const GovCatalog *catalog = gov_catalog();
+	bool		has_key = events[0].key != NULL;
+	GovKey		key = {events[0].owner, events[0].key};
+	GovAppend	ledger;
+	bool		is_done = true;
+
+	Assert(count > 1 && events[0].reverses == 0);
+	gov_append_open(&ledger, catalog->events, GOV_EVENT_COLUMNS, catalog->events_key, has_key);
+	draw_call(events, count, ids);
+	if (has_key)
+	{
+		store_event(&ledger, &events[0], ids[0]);
+		is_done = gov_append_key_row(&ledger, gov_key_has_hold, &key);
+	}
+	for (int i = has_key ? 1 : 0; i < count && is_done; i++)
+	{
+		Assert(i == 0 || events[i].key == NULL);
+		store_event(&ledger, &events[i], ids[i]);
+		gov_append_later(&ledger, count - i);
+	}
+	gov_append_flush(&ledger);
 	gov_append_close(&ledger);
 	return is_done;
 }

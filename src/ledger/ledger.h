@@ -23,6 +23,7 @@ typedef struct GovEvent
 	TimestampTz occurred_at;
 	TimestampTz recorded_at;
 	int64		reverses;		/* the event that it gives back of; 0: none */
+	ArrayType  *call_event_ids; /* those of its call, if that has several */
 	ArrayType  *counter_ids;
 	ArrayType  *window_starts;
 	ArrayType  *window_ends;
@@ -39,5 +40,6 @@ extern int64 gov_ledger_draw_id(void);
 extern void gov_ledger_insert_rows(const GovLedgerRow *rows, int count);
 extern bool gov_ledger_insert_key_rows(const GovLedgerRow *rows, int count);
 extern bool gov_ledger_insert(const GovEvent *event, int64 *id);
+extern bool gov_ledger_insert_call(GovEvent *events, int count, int64 *ids);
 
 #endif							/* GOV_LEDGER_H */

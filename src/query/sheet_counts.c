@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
 #include "cache/load_steps.h"
 #include "ledger/statements.h"
 #include "query/sheet_read.h"
@@ -49,18 +50,22 @@ static GovQuery tail_query = {
 	.argtypes = {TEXTOID}
 };
 
-static GovQuery holds_query = {
-	.sql =
-	"select x.budget_id, sum(r.amount)"
-	" from (select v.amount, v.assignment_ids"
-	"       from @gov_reservations v"
-	"       where v.state = 'open'"
-	"        and " GOV_SQL_PAST("v", "$1", "expires_at", "$2") " offset 0) r,"
-	"  lateral unnest(r.assignment_ids) as x(budget_id)"
-	" group by 1",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TIMESTAMPTZOID}
-};
+#define HOLDS_QUERY(assignment_amounts) \
+	{ \
+		.sql = \
+		"select x.budget_id, sum(coalesce(x.amount, r.amount))" \
+		" from (select v.amount, v.assignment_ids, " assignment_amounts " as assignment_amounts" \
+		"       from @gov_reservations v" \
+		"       where v.state = 'open'" \
+		"        and " GOV_SQL_PAST("v", "$1", "expires_at", "$2") " offset 0) r," \
+		"  lateral unnest(r.assignment_ids, r.assignment_amounts) as x(budget_id, amount)" \
+		" group by 1", \
+		.nargs = 2, \
+		.argtypes = {TEXTOID, TIMESTAMPTZOID} \
+	}
+
+static GovQuery holds_query = HOLDS_QUERY("v.assignment_amounts");
+static GovQuery holds_1_0_query = HOLDS_QUERY("null::numeric[]");
 
 /* The rows to be read, in two orders. */
 typedef struct GovSheetWanted
@@ -232,7 +237,8 @@ read_holds(GovSheetWanted *wanted, Datum owner)
 
 	args[0] = owner;
 	args[1] = TimestampTzGetDatum(wanted->sheet->is_live ? DT_NOBEGIN : wanted->sheet->now);
-	nrows = gov_spi_select(&holds_query, args, NULL);
+	nrows = gov_spi_select(AttributeNumberIsValid(gov_catalog()->reservations_assignment_amounts) ?
+						   &holds_query : &holds_1_0_query, args, NULL);
 	for (uint64 row = 0; row < nrows; row++)
 	{
 		bool		isnull;

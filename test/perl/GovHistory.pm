@@ -64,6 +64,9 @@ sub tight_call
 	return ($capability, $amount, $dims, $ids);
 }
 
+# Is a call made as one of many?
+sub among_others { return chance(0.3) ? 'true' : 'false'; }
+
 sub ingest
 {
 	my ($n, $entity) = @_;
@@ -74,7 +77,7 @@ sub ingest
 	$dims = writable($n, $dims);
 	$ids = "'{$entity}'" if defined $entity;
 	$amount = "-$amount" if chance(0.25);
-	my $report = expect($n, 'ingest', literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal($ago));
+	my $report = expect($n, 'ingest', literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal($ago), among_others());
 	note_key($n, $key, $report, 'gov_ingest', $capability, $amount, $dims, $ids);
 	return;
 }
@@ -87,8 +90,50 @@ sub consume
 	my $key = random_key();
 	my $function = one_of('consume', 'consume', 'consume', 'require');
 
-	my $report = expect($n, $function, literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal(in_flight($n)));
+	my $report = expect($n, $function, literal(owner()), $capability, $amount, $dims, $ids, literal($key), literal(in_flight($n)),
+		$function eq 'consume' ? ('null', among_others()) : ());
 	note_key($n, $key, $report, "gov_$function", $capability, $amount, $dims, $ids);
+	return;
+}
+
+# What a call wants of several capabilities, of which one never has a budget: as SQL.
+sub several
+{
+	my %amount = @_;
+
+	foreach my $capability (qw(calls seconds tokens))
+	{
+		$amount{"'$capability'"} //= random_amount() if chance(0.6);
+	}
+	return 'jsonb_build_object(' . join(', ', map { "$_, ($amount{$_})::numeric" } sort keys %amount) . ')';
+}
+
+# All of several capabilities, or none: often tight in one of them.
+sub consume_all
+{
+	my ($n, $entity) = @_;
+	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity);
+	$dims = writable($n, $dims);
+	my $key = random_key();
+	my $function = one_of('consume_all', 'consume_all', 'require_all');
+	my $amounts = several($capability, $amount);
+
+	my $report = expect($n, $function, literal(owner()), $amounts, $dims, $ids, literal($key), literal(in_flight($n)));
+	note_key($n, $key, $report, "gov_$function", $amounts, $dims, $ids);
+	return;
+}
+
+sub ingest_all
+{
+	my ($n) = @_;
+	my ($capability, $amount, $dims, $ids) = random_call();
+	my $key = random_key();
+	my $ago = chance(0.2) ? one_of('6 minutes', '1 day', '40 days', '-4 minutes') : undef;
+
+	$dims = writable($n, $dims);
+	my $amounts = several($capability, chance(0.3) ? "-$amount" : $amount);
+	my $report = expect($n, 'ingest_all', literal(owner()), $amounts, $dims, $ids, literal($key), literal($ago));
+	note_key($n, $key, $report, 'gov_ingest_all', $amounts, $dims, $ids);
 	return;
 }
 
@@ -129,6 +174,7 @@ sub use_key_again
 	my ($id, $function, $capability, $amount, $dims, $ids) = ($keys->{$key}{id}, @{ $keys->{$key}{call} });
 
 	return use_reversal_key_again($n, $key, $id, $capability, $amount) if $function eq 'gov_reverse';
+	return use_key_of_several_again($n, $key) if $function =~ /_all$/;
 	if (chance(0.5))
 	{
 		my $other = one_of(
@@ -153,6 +199,41 @@ sub use_key_again
 	{
 		my $hold = known($n, 'hold')->{$id};
 		expect($n, 'reserve_again', @arguments, ttl(random_ttl()), literal(in_flight($n)), literal($id), literal(hold_state($hold)));
+	}
+	else
+	{
+		expect($n, $function =~ s/^gov_//r, @arguments, literal(in_flight($n)), $id);
+	}
+	return;
+}
+
+# The same of a call of several capabilities.
+sub use_key_of_several_again
+{
+	my ($n, $key) = @_;
+	my ($id, $function, $amounts, $dims, $ids) = (known($n, 'key')->{$key}{id}, @{ known($n, 'key')->{$key}{call} });
+	my @arguments = (literal(owner()), $amounts, $dims, $ids, literal($key));
+
+	if (chance(0.5))
+	{
+		my $other = one_of(
+			sub { $arguments[1] = "model.rounded($amounts) || jsonb_build_object('seconds', 777.5)" },
+			sub { $arguments[3] = $ids eq "'{nobody}'" ? "'{somebody}'" : "'{nobody}'" },
+			sub { $arguments[2] = q('{"another": "1"}') },
+			sub { $function = one_of(grep { $_ ne $function } 'gov_consume_all', 'gov_require_all', 'gov_reserve_all', 'gov_ingest_all') });
+		$other->();
+		my $answer = outcome($n, "select $function(" . join(', ', @arguments) . ')');
+		die "key $key for another call: $answer\n" if $answer !~ /^23505|^22023 amount of .* must not be negative/;
+		return;
+	}
+	if ($function eq 'gov_ingest_all')
+	{
+		my $answer = ask($n, "select event_ids = model.call_of($id), is_duplicate from gov_ingest_all(" . join(', ', @arguments) . ')');
+		die "key $key again: $answer\n" if $answer ne 't|t';
+	}
+	elsif ($function eq 'gov_reserve_all')
+	{
+		expect($n, 'reserve_all_again', @arguments, ttl(random_ttl()), literal(in_flight($n)), literal($id), literal(hold_state(known($n, 'hold')->{$id})));
 	}
 	else
 	{
@@ -257,20 +338,44 @@ sub reserve
 	return;
 }
 
+sub reserve_all
+{
+	my ($n, $entity) = @_;
+	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity);
+	$dims = writable($n, $dims);
+	my $key = random_key();
+	my $minutes = random_ttl();
+	my $amounts = several($capability, $amount);
+
+	my $report = expect($n, 'reserve_all', literal(owner()), $amounts, $dims, $ids, literal($key), ttl($minutes), literal(in_flight($n)));
+	if (defined $report->{hold})
+	{
+		@{$report}{qw(until made)} = (minutes() + $minutes, $holds_made++);
+		$report->{is_of_several} = $amounts =~ /::numeric, / ? 1 : 0;
+		remember($n, 'hold', $report->{hold}, $report);
+	}
+	note_key($n, $key, $report, 'gov_reserve_all', $amounts, $dims, $ids);
+	return;
+}
+
 sub settle
 {
 	my ($n) = @_;
 	my $hold = some_hold($n, 'open', 'open', 'expired', 'settled', 'released') // return;
 	my $state = hold_state(known($n, 'hold')->{$hold});
 	my $amount = chance(0.25) ? 'null' : random_amount();
+	my $amounts = chance(0.25) ? 'null' : several(one_of("'calls'", "'seconds'", "'tokens'"), random_amount());
+	my $is_of_several = known($n, 'hold')->{$hold}{is_of_several};
 
-	if ($state eq 'released')
+	if ($state eq 'released' || ($is_of_several && chance(0.1)))
 	{
-		my $answer = outcome($n, "select gov_settle('$hold', $amount)");
-		die "settling a released hold: $answer\n" if $answer !~ /^55000/;
+		my $sql = $state eq 'released' && chance(0.4) ? "gov_settle_all('$hold', $amounts)" : "gov_settle('$hold', $amount)";
+		my $answer = outcome($n, "select $sql");
+		die "settling a hold that was released, or the wrong way: $answer\n" if $answer !~ /^55000/;
 		return;
 	}
-	expect($n, 'settle', literal($hold), $amount, literal($state));
+	return expect($n, 'settle_all', literal($hold), $amounts, literal($state)) if $is_of_several || chance(0.15);
+	expect($n, 'settle', literal($hold), $amount, literal($state), among_others());
 	return;
 }
 
@@ -463,7 +568,8 @@ sub turn
 
 my @steps = (
 	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 7, \&reverse_event ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ], [ 2, \&start_over ], [ 8, \&recount ], [ 3, \&renew_anchor ], [ 3, \&forget_somebody ],
-	[ 16, \&reserve ], [ 16, \&settle ], [ 5, \&release ], [ 4, \&extend ],
+	[ 10, \&consume_all ], [ 5, \&ingest_all ], [ 10, \&reserve_all ],
+	[ 16, \&reserve ], [ 22, \&settle ], [ 5, \&release ], [ 4, \&extend ],
 	[ 28, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
 
 sub history_begin
@@ -488,7 +594,9 @@ sub history_step
 sub history_compare
 {
 	my ($n) = @_;
-	compare($n, tight_call($n));
+	my @call = tight_call($n);
+	compare($n, @call);
+	compare_several($n, several(@call[ 0, 1 ]), @call[ 2, 3 ]) if chance(0.4);
 	compare_holds($n) if chance(0.1);
 	return;
 }

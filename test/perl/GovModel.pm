@@ -18,7 +18,7 @@ our @EXPORT = qw(
   owner sessions minutes free_key add_free_key
   ask expect outcome remember known forget open_in depth anyone_open in_flight is_touched_by_others hold_state
   begin_level end_level end_transaction undo_level may_change_catalog has_changed_catalog
-  forget_entity compare compare_holds compare_denials compare_history note_denied checkpoint roll_up move_clock crash
+  forget_entity compare compare_several compare_holds compare_denials compare_history note_denied checkpoint roll_up move_clock crash
 );
 
 my $json = JSON::PP->new->canonical;
@@ -225,6 +225,17 @@ sub expect
 	}
 	check_alerts($n, @events) if @events && !open_in($n);
 	return $parts[0];
+}
+
+# The same of a call of several capabilities.
+sub compare_several
+{
+	my ($n, @call) = @_;
+	my $call = join(', ', literal($owner), @call);
+	my $difference = ask($n, "select oracle.difference_all($call, " . literal(in_flight($n)) . ')');
+
+	die "the engine and the oracle differ for ($call) in session $n:\n$difference\n" if $difference ne '';
+	return;
 }
 
 # A statement that may fail: ok, or the error.

@@ -71,3 +71,4 @@ delete from gov_default_assignments where owner_id = 'streamer';
 select gov_upsert_capabilities('[{"id": "streams", "kind": "credit"}]') -> 0 ->> 'kind' as kind;
 select is_granted from gov_consume('streamer', 'streams', 1, null, '{bot}');
 select * from gov_verify();
+select gov_delete_owner('streamer');

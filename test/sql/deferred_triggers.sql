@@ -60,17 +60,17 @@ select is_granted, denied_reason from gov_consume('later', 'tokens', 16, '{"user
 -- what the commit refuses leaves nothing
 set role governance_regress_later;
 begin;
-select is_granted from gov_consume('nobody', 'tokens', 5, '{"userId": "eve"}');
+select is_granted from gov_consume('defers', 'tokens', 5, '{"userId": "eve"}');
 commit;
-select is_granted from gov_consume('nobody', 'tokens', 5, '{"userId": "eve"}');
-select event_id is not null as recorded from gov_ingest('nobody', 'tokens', 5, '{"userId": "eve"}');
-select is_granted from gov_reserve('nobody', 'tokens', 5, '{"userId": "eve"}');
+select is_granted from gov_consume('defers', 'tokens', 5, '{"userId": "eve"}');
+select event_id is not null as recorded from gov_ingest('defers', 'tokens', 5, '{"userId": "eve"}');
+select is_granted from gov_reserve('defers', 'tokens', 5, '{"userId": "eve"}');
 reset role;
-select count(*) from gov_entities where owner_id = 'nobody';
-select count(*) from gov_events where owner_id = 'nobody';
+select count(*) from gov_entities where owner_id = 'defers';
+select count(*) from gov_events where owner_id = 'defers';
 begin;
-select is_granted from gov_consume('nobody', 'tokens', 5, '{"userId": "eve"}');
-insert into helper.customer values ('nobody');
+select is_granted from gov_consume('defers', 'tokens', 5, '{"userId": "eve"}');
+insert into helper.customer values ('defers');
 commit;
 -- set so by the transaction
 alter table gov_entities alter constraint customer deferrable initially immediate;
@@ -113,7 +113,7 @@ commit;
 select count(*) from gov_entities where owner_id = 'later';
 select (select count(*) from helper.desk) as desks, (select count(*) from helper.plan) as plans;
 select * from helper.seen() order by 1;
-select gov_delete_owner('nobody');
+select gov_delete_owner('defers');
 
 -- What retention deletes, and alerts.
 create table helper.invoice (event_id bigint references gov_events deferrable initially deferred);

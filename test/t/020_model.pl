@@ -49,7 +49,7 @@ $node->safe_psql('postgres', 'create extension governance');
 $node->safe_psql('postgres', slurp_file($_)) foreach 'test/oracle.sql', 'test/model.sql';
 $node->safe_psql('postgres', <<'SQL');
 insert into gov_entity_types (id) values ('org');
-insert into gov_capabilities (id) values ('tokens'), ('calls');
+insert into gov_capabilities (id) values ('tokens'), ('calls'), ('seconds');
 insert into gov_entities (owner_id, id, type_id) select 'crowd', 'c' || n, 'org' from generate_series(0, 59) as n;
 insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence)
 select 'crowd', 'c' || n, 'tokens', lpad(m::text, 255, 'x'), 10, 'P1M' from generate_series(0, 59) as n, generate_series(1, 120) as m;

@@ -61,7 +61,7 @@ sub typescript
 	return unless defined $modules && defined output_of('node', '--version');
 	mkdir $build;
 	copy("$examples/typescript/$_", "$build/$_") or die "$_: $!"
-	  foreach qw(app.ts governance.ts package.json tsconfig.json);
+	  foreach qw(app.ts governance.ts many.ts package.json tsconfig.json);
 	symlink $modules, "$build/node_modules" or die $!;
 	command_ok([ 'node', "$build/node_modules/typescript/bin/tsc", '-p', $build ],
 		'TypeScript: the types are right');
@@ -145,10 +145,11 @@ $node->command_ok(
 $node->safe_psql('postgres', q{
 	update gov_assignments set anchor_at = now() where cadence is not null;
 	insert into gov_entities (owner_id, id, type_id) values
-		('cus-acme', 'agent-small', 'agent'), ('cus-acme', 'agent-quick', 'agent');
+		('cus-acme', 'agent-small', 'agent'), ('cus-acme', 'agent-quick', 'agent'), ('cus-acme', 'agent-tool', 'agent');
 	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, anchor_at) values
 		('cus-acme', 'agent-small', 'ai-tokens', 100, 'P1D', now()),
-		('cus-acme', 'agent-quick', 'ai-images', 1, 'PT2S', now())});
+		('cus-acme', 'agent-quick', 'ai-images', 1, 'PT2S', now()),
+		('cus-acme', 'agent-tool', 'ai-tools', 10, 'P1D', now())});
 
 sub test_language
 {
@@ -282,6 +283,54 @@ sub test_language
 	$is->($quick->{status}, 429, 'a short window is spent');
 	sleep $quick->{retry_after};
 	$is->(post($app, '/images', undef, $image->(agentId => 'agent-quick', name => 'quick-last'))->{status}, 200, 'and open after Retry-After');
+
+	# ---- many at a time
+
+	my $tool = sub { return { agentId => 'agent-7', tool => 'search', @_ } };
+	my @sent = map { send_post($app, '/tools', "tool-$_", $tool->(agentId => 'agent-tool')) } 1 .. 15;
+	my @decided = sort map { receive($_)->{status} } @sent;
+	$is->("@decided", join(' ', (200) x 10, (429) x 5), 'uses of many requests are decided each by itself');
+	my ($tools, $commits, $tool_key) = split /\|/,
+	  $ask->("select count(*), count(distinct xmin::text), min(idempotency_key) from gov_events where capability_id = 'ai-tools'");
+	$is->($tools, 10, 'and recorded');
+	cmp_ok($commits, '<', 10, "$language: some in one commit");
+	$is->(post($app, '/tools', $tool_key, $tool->(agentId => 'agent-tool'))->{status}, 200, 'the same key is answered again');
+	$is->(post($app, '/tools', $tool_key, $tool->(agentId => 'agent-tool', tool => 'other'))->{status}, 400, 'for another use it is refused');
+	$is->(post($app, '/status', undef, {})->{letThrough}, 0, 'none was let through');
+
+	# ---- the server crashes under load: one application is open then, the other one closed
+
+	my $uses = "$dir/$db.uses";
+	my $open = start_listening("$db-open", @as_gateway, WHEN_UNAVAILABLE => 'open', UNAVAILABLE_SECONDS => 1, USES_FILE => $uses);
+	@sent = map { send_post($open, '/tools', "load-$_", $tool->()) } 1 .. 20;
+	$node->stop('immediate');
+	my $began = time;
+	push @sent, map { send_post($open, '/tools', "load-$_", $tool->()) } 21 .. 40;
+	$is->(scalar(grep { receive($_)->{status} == 200 } @sent), 40, 'an open gate lets everything through');
+	$is->(post($app, '/tools', 'closed', $tool->())->{status}, 503, 'a closed one nothing');
+	cmp_ok(time - $began, '<', $patience / 2, "$language: and neither waits for long");
+	my $let_through = post($open, '/status', undef, {})->{letThrough};
+	cmp_ok($let_through, '>=', 20, "$language: what is let through is counted");
+	$is->(scalar(split /\n/, slurp_file($uses)), $let_through, 'and kept');
+
+	$node->start;
+	my %connection = @as_gateway[ 2 .. 9 ];
+	my $record = sub {
+		local @ENV{ keys %connection } = values %connection;
+		return output_of((map { s/\bapp\.(py|js)$/many.$1/r } @$command), $uses);
+	};
+	my ($recorded, $known) = $record->() =~ /^recorded (\d+), known (\d+)$/m;
+	$is->($recorded + $known, $let_through, 'later it is recorded');
+	$is->($record->(), "recorded 0, known $let_through\n", 'and not twice');
+	$is->($ask->("select count(*), count(distinct idempotency_key) from gov_events where idempotency_key like 'load-%'"), '40|40', 'each use once');
+	my $asked;
+	foreach my $n (1 .. 10 * $patience)
+	{
+		$asked = post($open, '/tools', "after-$n", $tool->())->{isAsked};
+		last if $asked;
+	}
+	ok($asked, "$language: and the gate asks again");
+	ok(end_with($open, 'TERM'), "$language: it ends when told to") or diag slurp_file($open->{log});
 
 	# ---- the application is killed while the model works
 
