@@ -30,7 +30,6 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/worker_slots.h"
-#include "cache/barrier.h"
 #include "cache/types.h"
 #include "call/answer.h"
 #include "call/dimensions.h"
