@@ -12,6 +12,7 @@ my %TITLE = (
 	first_use => 'First uses',
 	budgets => 'Many budgets',
 	chains => 'Long chains',
+	prices => 'Prices',
 	cache => 'Cold, and a cache that is too small',
 	restart => 'A restart with a tail',
 	latency => 'Beside background work',
@@ -41,6 +42,10 @@ my %NAME = (
 	allowed_20_budgets => 'gov_allowed, 20 budgets in a chain of 5',
 	consume_chain_32 => 'gov_consume, 32 budgets in a chain of 32',
 	consume_20_budgets => 'gov_consume, 20 budgets in a chain of 5',
+	check_all => 'gov_check_all, two capabilities with 5 budgets each',
+	check_all_priced => 'the same, one of them by three quantities of 1,800 prices',
+	consume_all => 'gov_consume_all, two capabilities with 5 budgets each',
+	consume_all_priced => 'the same, one of them by three quantities of 1,800 prices, which the event keeps',
 	consume_known => 'gov_consume of 100 users that were used before',
 	consume_ready_made => 'gov_consume, each of a ready-made user not used before',
 	consume_first_use => 'gov_consume, each of a user that it creates',
@@ -70,6 +75,9 @@ my @RATIOS = (
 	[ 'durable', 'gov_consume', 'consume_32_owners', 'calls', { 32 => '>= 0.90' } ],
 	[ 'chains', 'allowed_chain_32', 'gov_allowed', 'calls', {} ],
 	[ 'chains', 'consume_chain_32', 'gov_consume', 'calls', {} ],
+	[ 'prices', 'check_all_priced', 'check_all', 'CPU', { all => '<= 1.3' } ],
+	[ 'prices', 'consume_all_priced', 'consume_all', 'calls', { all => '>= 0.77' } ],
+	[ 'prices', 'consume_all_priced', 'consume_all', 'CPU', { all => '<= 1.3' } ],
 	[ 'query', 'gov_query', 'select_20', 'calls', { all => '>= 0.33' } ],
 	[ 'query', 'query_crowded', 'gov_query', 'calls', { all => '>= 0.90' } ]);
 

@@ -150,6 +150,11 @@ section_chains() {
 	side_by_side "$(middle)" -- gov_allowed allowed_chain_32 allowed_20_budgets gov_consume consume_chain_32 consume_20_budgets
 }
 
+section_prices() {
+	make_prices
+	side_by_side "$(middle)" -- check_all check_all_priced consume_all consume_all_priced
+}
+
 section_cache() {
 	local size agents cold used hits loads answer tps calls cpu
 

@@ -21,6 +21,8 @@ create table @extschema@.gov_events
     window_ends timestamptz[] not null default '{}',
     reverses bigint,
     call_event_ids bigint[],
+    quantities jsonb,
+    prices jsonb,
 
     constraint gov_events_pkey primary key (id)
 )
@@ -57,6 +59,8 @@ comment on column @extschema@.gov_events.window_starts is 'for each of counter_i
 comment on column @extschema@.gov_events.window_ends is 'for each of counter_ids the end of the window charged, exclusive';
 comment on column @extschema@.gov_events.reverses is 'the event of which it gives something back, whose entities, dimensions and time it has; null for all others; gov_reverse() (since 1.1.0)';
 comment on column @extschema@.gov_events.call_event_ids is 'the events that one call of several capabilities has recorded, this one included, in byte order of their capabilities; the first has the key; null for a use of one (since 1.1.0)';
+comment on column @extschema@.gov_events.quantities is 'of a use that was given by quantities: how much of each; null for all others (since 1.1.0)';
+comment on column @extschema@.gov_events.prices is 'of a use that was given by quantities: the price that each had, such as {"input": {"per": 1000000, "price": 2.5}} (since 1.1.0)';
 
 -- A rollup updates many rows of a page at once. Where there is room for another version of each, no index is touched, and the
 -- next one takes the room back; with less, every update writes all indexes, and the table grows to many times its size.
@@ -210,6 +214,7 @@ create table @extschema@.gov_reservations
     assignment_amounts numeric[],
     settled_amounts jsonb,
     event_ids jsonb,
+    quantities jsonb,
 
     constraint gov_reservations_pkey primary key (id),
     constraint gov_reservations_state_check
@@ -260,6 +265,7 @@ comment on column @extschema@.gov_reservations.amounts is 'of a hold of several 
 comment on column @extschema@.gov_reservations.assignment_amounts is 'of a hold of several capabilities: what is held against each of assignment_ids; null: amount (since 1.1.0)';
 comment on column @extschema@.gov_reservations.settled_amounts is 'of a hold that gov_settle_all() has settled: the true amount of each capability (since 1.1.0)';
 comment on column @extschema@.gov_reservations.event_ids is 'of a hold that gov_settle_all() has settled: the ledger row of each capability (since 1.1.0)';
+comment on column @extschema@.gov_reservations.quantities is 'of a hold by quantities: by capability how much of each; null for all others (since 1.1.0)';
 
 create table @extschema@.gov_alerts
 (

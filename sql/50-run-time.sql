@@ -366,7 +366,8 @@ select
         from unnest(r.assignment_ids) with ordinality as u (id, n)
         join @extschema@.gov_used_assignments a on a.id = u.id
     ) as budgets,
-    coalesce(r.amounts, jsonb_build_object(r.capability_id, r.amount)) as amounts
+    coalesce(r.amounts, jsonb_build_object(r.capability_id, r.amount)) as amounts,
+    r.quantities
 from (select @extschema@.gov_now() as now offset 0) c
 join @extschema@.gov_reservations r on r.expires_at > c.now
 where r.state = 'open';
@@ -387,3 +388,4 @@ comment on column @extschema@.gov_holds.time_left is 'until it expires';
 comment on column @extschema@.gov_holds.assignment_ids is 'the budgets that it is held against, including those deleted since';
 comment on column @extschema@.gov_holds.budgets is 'those of them that still exist: assignmentId, entityId, scopeEntityIds, name';
 comment on column @extschema@.gov_holds.amounts is 'the amount held of each capability (since 1.1.0)';
+comment on column @extschema@.gov_holds.quantities is 'of a hold by quantities: by capability how much of each; null for all others (since 1.1.0)';

@@ -26,14 +26,15 @@ comment on function @extschema@.gov_check_all(text, jsonb, jsonb, text[]) is
 $$Whether so much of several capabilities may be used at once: of all, or of none. Changes nothing.
 
 owner_id, dimensions, entity_ids: those of gov_check; amounts: an object with 1 to 16 capabilities and how much of each, in its
-    unit: {"ai-tokens": 900, "requests": 1}; 0 or more, rounded to 9 decimals
+    unit: {"ai-tokens": 900, "requests": 1}; 0 or more, rounded to 9 decimals; or in place of how much an object of quantities, which
+    is what they cost now: {"ai-dollars": {"input": 900, "output": 300}}, see gov_price
 result: is_granted: whether all may be used, each as gov_check says; denied_reason: that of gov_check; where several hold, the first of
     Blocked, UnknownEntity, Ungoverned, RequestedUsageExceedingLimit, BudgetExceeded; denied_capability_id: the first capability, in
     byte order, that is denied for that reason; null when granted, and for Blocked and UnknownEntity, which deny all; remaining: by
     capability what gov_check has there, null for one without a hard budget; retry_at: when all budgets that deny may have ended to do
     so, null when granted or when one never does; chains: as of gov_check, each budget with its capabilityId, on one entity in byte
     order of those; null where the engine could not answer
-errors: those of gov_check; 22023 amounts is no object or is empty, or an amount is no number; 22004 null amounts, or a null in it;
+errors: those of gov_check; 22023 amounts is no object or is empty, an amount is no number, or a quantity has no price; 22004 null amounts, or a null in it;
     54000 more than 16 capabilities
 since: 1.1.0$$;
 
@@ -170,7 +171,8 @@ $$Ends a hold and records what was used, an event for each capability, as gov_in
 dimensions. A hold of one capability, made by gov_reserve, is settled too.
 
 reservation_id: of gov_reserve_all or gov_reserve; amounts: the true amounts, more or less than held, 0 or more; a held capability that
-    is not in it is settled for 0, one that was not held is recorded all the same; null for what was held
+    is not in it is settled for 0, one that was not held is recorded all the same; null for what was held; what is given by
+    quantities, now or when it was held, is what these cost now
 result: event_ids: by capability the id in gov_events, null for one of kind concurrency, of which nothing is used up; is_duplicate: true when the hold had been settled before, whatever the amounts
 errors: those of gov_settle, and of gov_check_all about amounts; 54000 more than 16 capabilities, counting those held;
     22023 one of kind concurrency that was not held

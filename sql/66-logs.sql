@@ -36,7 +36,9 @@ select
     @extschema@._gov_finite(e.window_starts) as window_starts,
     @extschema@._gov_finite(e.window_ends) as window_ends,
     e.reverses,
-    e.call_event_ids
+    e.call_event_ids,
+    e.quantities,
+    e.prices
 from @extschema@.gov_events e;
 
 comment on view @extschema@.gov_event_log is 'gov_events, with null for the windows'' ends of budgets that never reset';
@@ -56,6 +58,8 @@ comment on column @extschema@.gov_event_log.window_starts is 'for each of counte
 comment on column @extschema@.gov_event_log.window_ends is 'for each of counter_ids the end of the window charged, exclusive; null for a budget that never resets';
 comment on column @extschema@.gov_event_log.reverses is 'as in gov_events (since 1.1.0)';
 comment on column @extschema@.gov_event_log.call_event_ids is 'as in gov_events (since 1.1.0)';
+comment on column @extschema@.gov_event_log.quantities is 'as in gov_events (since 1.1.0)';
+comment on column @extschema@.gov_event_log.prices is 'as in gov_events (since 1.1.0)';
 
 create view @extschema@.gov_usage_log with (security_invoker = true) as
 select

@@ -66,6 +66,8 @@ as $$
             ('gov_tree', '{reader, tenant}'),
             ('gov_report', '{reader, tenant}'),
             ('gov_attribution', '{reader, tenant}'),
+            ('gov_reprice', '{reader, tenant}'),
+            ('_gov_repriced', '{reader, tenant}'),
             ('gov_usage_sums', '{reader, tenant}'),
             ('gov_backtest', '{reader, tenant}'),
             ('gov_limit_at', '{reader, tenant}'),

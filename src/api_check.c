@@ -16,6 +16,7 @@
 #include "base/guc.h"
 #include "base/shmem.h"
 #include "call/answer.h"
+#include "call/priced.h"
 #include "call/request.h"
 #include "call/wanted.h"
 #include "gate/gate.h"
@@ -56,6 +57,7 @@ answer_arguments(const GovArguments *arguments, bool want_details, GovDecision *
 	GovResolution *resolution;
 
 	gov_request_init(&request, arguments, false);
+	gov_priced_request(&request, arguments->amounts, arguments->dimensions, false);
 	if (!gov_shmem_is_available())
 	{
 		decide_unavailable(gov_error_not_preloaded, decision);

@@ -1,6 +1,6 @@
 /*
  * api_prices.c
- *		gov_price: what quantities cost.
+ *		gov_price, and _gov_repriced for gov_reprice: what quantities cost.
  *
  * FAILURE
  *		22004 for a null where a value is wanted, 22023 for a malformed argument
@@ -9,7 +9,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -22,6 +24,7 @@
 #include "call/request.h"
 
 PG_FUNCTION_INFO_V1(gov_price_1_1);
+PG_FUNCTION_INFO_V1(gov_repriced_1_1);
 
 /* the arguments of gov_price, by position */
 enum
@@ -106,7 +109,50 @@ gov_price_1_1(PG_FUNCTION_ARGS)
 	call.quantities = PG_GETARG_JSONB_P(ARG_QUANTITIES);
 	call.dimensions = dimensions_argument(fcinfo);
 	call.at = at_argument(fcinfo);
+	gov_priced_check(call.quantities);
 	gov_types_refresh();
 	gov_request_require_capability(call.capability.bytes, call.capability.length);
 	PG_RETURN_NUMERIC(gov_amount_to_numeric(gov_priced_amount(&call, NULL)));
+}
+
+/* What is being priced is an event of the past. */
+static void
+add_event(void *event_id)
+{
+	errcontext("event %lld", (long long) *(int64 *) event_id);
+}
+
+/*
+ * _gov_repriced(owner_id text, capability_id text, quantities jsonb, dimensions jsonb, at timestamptz, event_id bigint,
+ *				 out amount numeric, out prices jsonb)
+ *
+ * What an event says of itself was judged when it was recorded.
+ */
+Datum
+gov_repriced_1_1(PG_FUNCTION_ARGS)
+{
+	int64		event_id = PG_GETARG_INT64(5);
+	ErrorContextCallback context = {error_context_stack, add_event, &event_id};
+	GovPricedCall call;
+	Jsonb	   *prices;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	gov_owner_require_visible(PG_GETARG_TEXT_PP(ARG_OWNER));
+	call.owner = text_argument(fcinfo, ARG_OWNER);
+	call.capability = text_argument(fcinfo, ARG_CAPABILITY);
+	call.quantities = PG_GETARG_JSONB_P(ARG_QUANTITIES);
+	call.dimensions = PG_GETARG_JSONB_P(ARG_DIMENSIONS);
+	call.at = PG_GETARG_TIMESTAMPTZ(ARG_AT);
+	error_context_stack = &context;
+	gov_priced_check(call.quantities);
+	gov_types_refresh();
+	gov_request_require_capability(call.capability.bytes, call.capability.length);
+	values[0] = NumericGetDatum(gov_amount_to_numeric(gov_priced_amount(&call, &prices)));
+	values[1] = JsonbPGetDatum(prices);
+	error_context_stack = context.previous;
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

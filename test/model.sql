@@ -683,7 +683,7 @@ begin
         to_jsonb(hold) - '{id,expires_at,created_at,updated_at,request_hash,assignment_ids}'::text[],
         jsonb_build_object('owner_id', owner, 'capability_id', capability, 'amount', round(amount, 9), 'entity_ids', coalesce(ids, '{}'), 'dimensions', coalesce(dims, '{}'),
             'idempotency_key', key, 'caller', current_setting('application_name'), 'state', 'open', 'settled_amount', null, 'event_id', null,
-            'amounts', null, 'assignment_amounts', null, 'settled_amounts', null, 'event_ids', null));
+            'amounts', null, 'assignment_amounts', null, 'settled_amounts', null, 'event_ids', null, 'quantities', null));
     perform model.same('held against',
         (select coalesce(jsonb_agg(a.id order by a.id), '[]') from unnest(hold.assignment_ids) as a (id)),
         (select coalesce(jsonb_agg(b.id order by b.id), '[]') from oracle.budgets(owner, capability, dims, ids) as b));
@@ -855,7 +855,7 @@ begin
         to_jsonb(hold) - '{id,expires_at,created_at,updated_at,request_hash,assignment_ids,assignment_amounts}'::text[],
         jsonb_build_object('owner_id', owner, 'capability_id', first, 'amount', round((amounts ->> first)::numeric, 9), 'entity_ids', coalesce(ids, '{}'), 'dimensions', coalesce(dims, '{}'),
             'idempotency_key', key, 'caller', current_setting('application_name'), 'state', 'open', 'settled_amount', null, 'event_id', null,
-            'amounts', case when is_of_several then model.rounded(amounts) end, 'settled_amounts', null, 'event_ids', null));
+            'amounts', case when is_of_several then model.rounded(amounts) end, 'settled_amounts', null, 'event_ids', null, 'quantities', null));
     perform model.same('held against',
         (select coalesce(jsonb_agg(jsonb_build_array(a.id, coalesce(a.amount, hold.amount)) order by a.id), '[]') from unnest(hold.assignment_ids, hold.assignment_amounts) as a (id, amount)),
         (select coalesce(jsonb_agg(jsonb_build_array(b.id, round(a.value::numeric, 9)) order by b.id), '[]') from jsonb_each_text(amounts) as a, oracle.budgets(owner, a.key, dims, ids) as b));
@@ -938,6 +938,12 @@ begin
         perform model.same('settled again', to_jsonb(hold), to_jsonb(held));
         return model.hold(hold);
     end if;
+    -- of what is under way nothing is used up
+    if exists (select from gov_capabilities as c where c.id = held.capability_id and c.kind = 'concurrency') then
+        perform model.same('gov_settle', to_jsonb(given), '{"event_id": null, "is_duplicate": false}');
+        perform model.same('settled', to_jsonb(hold) - 'updated_at', to_jsonb(held) - 'updated_at' || '{"state": "settled", "settled_amount": 0, "event_id": null}');
+        return model.hold(hold);
+    end if;
     perform model.same('gov_settle', to_jsonb(given), jsonb_build_object('event_id', given.event_id, 'is_duplicate', false));
     event := model.event(given.event_id, held.owner_id, held.capability_id, used, held.dimensions, held.entity_ids, null, null, since,
         case held.state when 'open' then id end);
@@ -1009,7 +1015,7 @@ as $$
     where r.owner_id = owner
 $$;
 
--- What of an owner's ledger and holds must stay when somebody is forgotten.
+-- What of an owner's ledger and holds, and of the counts of budgets by defaults, must stay when somebody is forgotten.
 create function model.digest(owner text) returns text
 language sql
 as $$
@@ -1018,6 +1024,11 @@ as $$
         select (to_jsonb(e) - '{entity_ids,dimensions,request_hash}'::text[])::text as line from gov_events as e where e.owner_id = owner
         union all
         select (to_jsonb(r) - '{entity_ids,dimensions,request_hash,state,updated_at}'::text[])::text from gov_reservations as r where r.owner_id = owner
+        union all
+        select distinct concat_ws(' ', n.default_id, n.seed, n.salt, n.assignment_id, n.counter_id, n.retired)
+        from gov_default_counts as n
+        join gov_default_assignments as d on d.id = n.default_id and d.seed = n.seed
+        where n.owner_id = owner
     ) as s
 $$;
 

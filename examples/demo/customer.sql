@@ -20,6 +20,7 @@ select gov_upsert_entity_types('{"types": [
 
 select gov_upsert_capabilities('{"capabilities": [
     {"id": "ai-tokens",   "displayName": "LLM tokens",   "kind": "credit",  "unit": "token"},
+    {"id": "ai-dollars",  "displayName": "LLM cost",     "kind": "credit",  "unit": "USD"},
     {"id": "ai-requests", "displayName": "LLM requests", "kind": "feature", "unit": "request"}
 ]}');
 
@@ -66,6 +67,23 @@ select gov_upsert_entities(:'owner', jsonb_build_object('entities', jsonb_agg(js
            'parentId', format('user-%s', to_char(1 + (n - 1) / 2, 'fm000'))))))
 from generate_series(1, 240) as n
 group by (n - 1) / 100;
+
+-- What tokens cost, per million, for everybody. The large model had another price before; batches are half the price.
+select gov_upsert_prices(null, jsonb_agg(jsonb_build_object(
+           'capabilityId', 'ai-dollars', 'quantity', quantity, 'match', match, 'price', price, 'per', 1000000, 'validFrom', valid_from)))
+from (values
+    ('input',  '{"model": "large"}'::jsonb,                  3.00, '2025-01-01'),
+    ('output', '{"model": "large"}',                        15.00, '2025-01-01'),
+    ('input',  '{"model": "large"}',                         2.50, '2026-03-15'),
+    ('output', '{"model": "large"}',                        10.00, '2026-03-15'),
+    ('input',  '{"model": "large", "batch": true}',          1.25, '2026-03-15'),
+    ('output', '{"model": "large", "batch": true}',          5.00, '2026-03-15'),
+    ('input',  '{"model": "medium"}',                        0.40, '2025-01-01'),
+    ('cached', '{"model": "medium"}',                        0.10, '2025-01-01'),
+    ('output', '{"model": "medium"}',                        1.60, '2025-01-01'),
+    ('input',  '{"model": "small"}',                         0.10, '2025-01-01'),
+    ('output', '{"model": "small"}',                         0.40, '2025-01-01')
+) as price (quantity, match, price, valid_from);
 
 -- Whoever listens is told at 80 and at 100 per cent of each of them.
 select gov_set_alert_policy(:'owner', '{80, 100}');

@@ -23,18 +23,14 @@ my $json = JSON::PP->new->canonical;
 # One prepared statement before the request: may this agent send one more, of so many tokens?
 # (An application would say its prompt's tokens plus max_tokens; the trace knows the answer's length.)
 my $CHECK = <<'SQL';
-select requests.is_granted and tokens.is_granted,
-       requests.chains,
-       tokens.chains
-from gov_check($1, 'ai-requests', 1, $3::jsonb) as requests,
-     gov_check($1, 'ai-tokens', $2, $3::jsonb) as tokens
+select is_granted, chains
+from gov_check_all($1, $2::jsonb, $3::jsonb)
 SQL
 
-# One after it, in one transaction: what was used.  The key makes a retry harmless.
+# One after it: what was used, and what it cost by the prices.  The key makes a retry harmless.
 my $INGEST = <<'SQL';
-select requests.event_id, tokens.event_id
-from gov_ingest($1, 'ai-requests', 1, $3::jsonb, idempotency_key => $4 || '/request') as requests,
-     gov_ingest($1, 'ai-tokens', $2, $3::jsonb, idempotency_key => $4 || '/tokens') as tokens
+select event_ids
+from gov_ingest_all($1, $2::jsonb, $3::jsonb, idempotency_key => $4)
 SQL
 
 # Which columns hold the tokens is read from the heading.
@@ -58,7 +54,7 @@ sub read_trace
 		my ($context, $generated) = @field[ @column{qw(ContextTokens GeneratedTokens)} ];
 		($context // '') =~ /^\d+$/ && ($generated // '') =~ /^\d+$/
 		  or die "$path, line $.: token counts are whole numbers\n";
-		push @tokens, $context + $generated;
+		push @tokens, [ $context, $generated ];
 	}
 	return \@tokens;
 }
@@ -76,20 +72,30 @@ sub dimensions
 		});
 }
 
+# What a request uses: itself, its tokens, and dollars for tokens in and out.
+sub amounts
+{
+	my ($context, $generated) = @_;
+
+	return $json->encode(
+		{   'ai-requests' => 1,
+			'ai-tokens' => $context + $generated,
+			'ai-dollars' => { input => $context + 0, output => $generated + 0 }
+		});
+}
+
 # The first budget on the way up that said no.
 sub denied_by
 {
-	my (@answers) = @_;
+	my ($chains) = @_;
 
-	foreach my $capability (qw(requests tokens))
+	foreach my $node (map { @$_ } @{ $json->decode($chains) })
 	{
-		foreach my $node (map { @$_ } @{ $json->decode(shift @answers) })
-		{
-			next if $node->{isGranted};
-			my $scope = join ', ', @{ $node->{scopeEntityIds} };
-			my $cadence = { PT1M => 'minute', P1M => 'month' }->{ $node->{cadence} };
-			return "$capability a $cadence of $node->{entityId}" . ($scope ? " on $scope" : '');
-		}
+		next if $node->{isGranted};
+		my $scope = join ', ', @{ $node->{scopeEntityIds} };
+		my $cadence = { PT1M => 'minute', P1M => 'month' }->{ $node->{cadence} };
+		my $capability = $node->{capabilityId} =~ s/^ai-//r;
+		return "$capability a $cadence of $node->{entityId}" . ($scope ? " on $scope" : '');
 	}
 	return 'no budget';
 }
@@ -105,16 +111,17 @@ sub client
 	for (my $n = $mine; $n < @$tokens; $n += $clients)
 	{
 		my $dimensions = dimensions($n);
+		my $amounts = amounts(@{ $tokens->[$n] });
 
-		$check->execute($owner, $tokens->[$n], $dimensions);
-		my ($granted, @chains) = $check->fetchrow_array;
+		$check->execute($owner, $amounts, $dimensions);
+		my ($granted, $chains) = $check->fetchrow_array;
 		$check->finish;
 		if ($granted)
 		{
-			$ingest->execute($owner, $tokens->[$n], $dimensions, sprintf('req-%06d', $n));
+			$ingest->execute($owner, $amounts, $dimensions, sprintf('req-%06d', $n));
 			$ingest->finish;
 		}
-		syswrite $report, ($granted ? 'granted' : denied_by(@chains)) . "\n";
+		syswrite $report, ($granted ? 'granted' : denied_by($chains)) . "\n";
 	}
 	$db->disconnect;
 	return;

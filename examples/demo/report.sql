@@ -33,6 +33,26 @@ order by source desc, current_usage desc, entity_id
 limit 4;
 
 \echo
+\echo 'What it cost, by the prices in gov_prices; and what it would have, had the large model 20 % less, from gov_reprice():'
+\echo
+begin;
+\o /dev/null
+select gov_upsert_prices(:'owner', jsonb_agg(jsonb_build_object('capabilityId', capability_id, 'quantity', quantity, 'match', match,
+           'price', price * 0.8, 'per', per, 'validFrom', valid_from)))
+from gov_prices
+where match = '{"model": "large"}';
+\o
+select rpad(dimensions ->> 'model', 12) as model,
+       to_char(sum((quantities ->> 'input')::numeric), '999,999,999') as tokens_in,
+       to_char(sum((quantities ->> 'output')::numeric), '999,999,999') as tokens_out,
+       to_char(sum(amount), '999,990.000000') as dollars,
+       to_char(sum(repriced), '999,990.000000') as would_be
+from gov_reprice(:'owner', 'ai-dollars', '-infinity', 'infinity')
+group by dimensions ->> 'model'
+order by sum(amount) desc;
+rollback;
+
+\echo
 \echo 'Alerts on the way, of departments and teams (the table gov_alerts, and LISTEN governance_alerts):'
 \echo
 select to_char(raised_at, 'HH24:MI:SS') as at,

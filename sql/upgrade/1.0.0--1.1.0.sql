@@ -276,19 +276,25 @@ comment on column @extschema@.gov_events.reverses is 'the event of which it give
 
 -- Several capabilities in one call: likewise.
 alter table @extschema@.gov_events
-    add column call_event_ids bigint[];
+    add column call_event_ids bigint[],
+    add column quantities jsonb,
+    add column prices jsonb;
 
 alter table @extschema@.gov_reservations
     add column amounts jsonb,
     add column assignment_amounts numeric[],
     add column settled_amounts jsonb,
-    add column event_ids jsonb;
+    add column event_ids jsonb,
+    add column quantities jsonb;
 
 comment on column @extschema@.gov_events.call_event_ids is 'the events that one call of several capabilities has recorded, this one included, in byte order of their capabilities; the first has the key; null for a use of one (since 1.1.0)';
+comment on column @extschema@.gov_events.quantities is 'of a use that was given by quantities: how much of each; null for all others (since 1.1.0)';
+comment on column @extschema@.gov_events.prices is 'of a use that was given by quantities: the price that each had, such as {"input": {"per": 1000000, "price": 2.5}} (since 1.1.0)';
 comment on column @extschema@.gov_reservations.amounts is 'of a hold of several capabilities: the amount held of each; capability_id and amount are those of the first in byte order; null for a hold of one (since 1.1.0)';
 comment on column @extschema@.gov_reservations.assignment_amounts is 'of a hold of several capabilities: what is held against each of assignment_ids; null: amount (since 1.1.0)';
 comment on column @extschema@.gov_reservations.settled_amounts is 'of a hold that gov_settle_all() has settled: the true amount of each capability (since 1.1.0)';
 comment on column @extschema@.gov_reservations.event_ids is 'of a hold that gov_settle_all() has settled: the ledger row of each capability (since 1.1.0)';
+comment on column @extschema@.gov_reservations.quantities is 'of a hold by quantities: by capability how much of each; null for all others (since 1.1.0)';
 
 -- Comments that say it better than those of 1.0.0.
 comment on sequence @extschema@.gov_counter_seq is 'numbers the counters of budgets; a number is never given to a second budget, nor to the same one with other windows';

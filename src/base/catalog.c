@@ -258,6 +258,9 @@ look_up(GovCatalog *catalog)
 	catalog->assignments_call_limit = find_column(catalog->assignments, "call_limit");
 	catalog->events_reverses = find_column(catalog->events, "reverses");
 	catalog->events_call_event_ids = find_column(catalog->events, "call_event_ids");
+	catalog->events_quantities = find_column(catalog->events, "quantities");
+	catalog->events_prices = find_column(catalog->events, "prices");
+	catalog->reservations_quantities = find_column(catalog->reservations, "quantities");
 	catalog->reservations_amounts = find_column(catalog->reservations, "amounts");
 	catalog->reservations_assignment_amounts =
 		find_column(catalog->reservations, "assignment_amounts");

@@ -50,6 +50,8 @@ typedef struct GovCatalog
 	AttrNumber	events_reverses;	/* columns, from 1 on; invalid in an older
 									 * extension */
 	AttrNumber	events_call_event_ids;
+	AttrNumber	events_quantities;
+	AttrNumber	events_prices;
 	Oid			events_key;		/* unique index on (owner_id, idempotency_key) */
 	Oid			events_owner;	/* index on (owner_id, id); invalid when
 								 * dropped */
@@ -78,6 +80,7 @@ typedef struct GovCatalog
 	AttrNumber	reservations_amounts;	/* columns, from 1 on; invalid in an
 										 * older extension */
 	AttrNumber	reservations_assignment_amounts;
+	AttrNumber	reservations_quantities;
 	Oid			changes;		/* with what is below it since 1.1.0; invalid
 								 * in an older extension */
 	Oid			changes_id_seq;

@@ -3,7 +3,8 @@
  *		What a call wants of several capabilities: its argument "amounts".
  *
  * PURPOSE
- *		Reads an object such as {"requests": 1, "ai-tokens": 900}, and writes such
+ *		Reads an object such as {"requests": 1, "ai-tokens": 900}, or with quantities
+ *		that are yet to be priced (priced.c) in place of an amount, and writes such
  *		objects: what is held, what was recorded, what remains.  Whether there are
  *		such capabilities is asked where all arguments are read (request.c).
  *
@@ -23,6 +24,7 @@
 
 #include "base/errors.h"
 #include "call/amounts.h"
+#include "call/priced.h"
 #include "pure/bytes.h"
 #include "pure/json.h"
 
@@ -48,7 +50,8 @@ raise_no_number(const JsonbValue *key)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("amount of \"%s\" in argument \"amounts\" must be a number", shown(key)),
+			 errmsg("amount of \"%s\" in argument \"amounts\" must be a number, or an object of quantities",
+					shown(key)),
 			 errhint(GOV_AMOUNTS_HINT)));
 }
 
@@ -66,23 +69,35 @@ read_number(const JsonbValue *key, Numeric number)
 	return amount;
 }
 
-/* How much of a capability: what stands in the place of its amount. */
 static GovAmount
 read_amount(const JsonbValue *key, const JsonbValue *value, bool may_be_negative)
 {
-	GovAmount	amount;
+	GovAmount	amount = read_number(key, value->val.numeric);
 
-	if (value->type == jbvNull)
-		raise_null(key);
-	if (value->type != jbvNumeric)
-		raise_no_number(key);
-	amount = read_number(key, value->val.numeric);
 	if (amount < 0 && !may_be_negative)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("amount of \"%s\" in argument \"amounts\" must not be negative", shown(key)),
 				 errhint("Pass 0 or more; corrections are recorded with gov_ingest_all.")));
 	return amount;
+}
+
+/* How much of a capability: what stands in the place of its amount. */
+static void
+read_item(GovAmounts *amounts, GovAmountOf *item, const JsonbValue *key, JsonbValue *value)
+{
+	if (value->type == jbvNull)
+		raise_null(key);
+	if (value->type == jbvNumeric)
+	{
+		item->amount = read_amount(key, value, amounts->may_be_negative);
+		return;
+	}
+	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
+		raise_no_number(key);
+	item->quantities = JsonbValueToJsonb(value);
+	gov_priced_check(item->quantities);
+	amounts->nquantities++;
 }
 
 static int
@@ -121,14 +136,14 @@ require_object(const Jsonb *amounts)
 GovAmounts *
 gov_amounts_read(Jsonb *amounts, bool may_be_negative)
 {
-	GovAmounts *result = palloc(sizeof(GovAmounts));
+	GovAmounts *result = palloc0(sizeof(GovAmounts));
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue	key;
 	JsonbValue	value;
 
 	require_object(amounts);
-	result->count = 0;
+	result->may_be_negative = may_be_negative;
 	iterator = JsonbIteratorInit(&amounts->root);
 	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
 	{
@@ -138,7 +153,7 @@ gov_amounts_read(Jsonb *amounts, bool may_be_negative)
 			continue;
 		JsonbIteratorNext(&iterator, &value, true);
 		item->capability = cstring_to_text_with_len(key.val.string.val, key.val.string.len);
-		item->amount = read_amount(&key, &value, may_be_negative);
+		read_item(result, item, &key, &value);
 		result->count++;
 	}
 	qsort(result->items, result->count, sizeof(GovAmountOf), compare_capabilities);
@@ -157,7 +172,7 @@ gov_amounts_settled(const GovAmounts *held, const GovAmounts *used)
 	*result = *used;
 	for (int i = 0; i < held->count; i++)
 	{
-		GovAmountOf item = {held->items[i].capability, 0};
+		GovAmountOf item = {.capability = held->items[i].capability};
 
 		if (bsearch(&item, used->items, used->count, sizeof(GovAmountOf), compare_capabilities) != NULL)
 			continue;
@@ -220,6 +235,43 @@ Jsonb *
 gov_amounts_json(const GovAmounts *amounts)
 {
 	return gov_amounts_object(amounts, put_amount, amounts);
+}
+
+static void
+put_quantities(StringInfo json, GovJsonContainer *in, int number, const void *arg)
+{
+	gov_json_put_jsonb(json, in, ((const GovAmounts *) arg)->items[number].quantities);
+}
+
+/* The quantities by which some of the amounts were given; NULL if none was. */
+Jsonb *
+gov_amounts_quantities_json(const GovAmounts *amounts)
+{
+	GovAmounts *given = palloc0(sizeof(GovAmounts));
+
+	for (int i = 0; i < amounts->count; i++)
+	{
+		if (amounts->items[i].quantities != NULL)
+			given->items[given->count++] = amounts->items[i];
+	}
+	return given->count == 0 ? NULL : gov_amounts_object(given, put_quantities, given);
+}
+
+/* Have amounts be given by quantities again, which gov_amounts_quantities_json() has written. */
+void
+gov_amounts_set_quantities(GovAmounts *amounts, Jsonb *quantities)
+{
+	for (int i = 0; i < amounts->count; i++)
+	{
+		const text *capability = amounts->items[i].capability;
+		JsonbValue	value;
+
+		if (getKeyJsonValueFromContainer(&quantities->root, VARDATA_ANY(capability),
+										 VARSIZE_ANY_EXHDR(capability), &value) == NULL)
+			continue;
+		amounts->items[i].quantities = JsonbValueToJsonb(&value);
+		amounts->nquantities++;
+	}
 }
 
 static void

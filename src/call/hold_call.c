@@ -37,6 +37,7 @@
 #include "call/hold_call.h"
 #include "call/hold_expire.h"
 #include "call/hold_locked.h"
+#include "call/priced.h"
 #include "call/write.h"
 #include "gate/denied.h"
 
@@ -162,12 +163,24 @@ init_hold(GovHold *hold, const GovRequest *request, const GovArguments *argument
 	memset(hold, 0, sizeof(*hold));
 	hold->owner = unconstify(char *, request->owner.owner);
 	hold->capability = amounts == NULL ? arguments->capability : amounts->items[0].capability;
-	hold->amount = request->meters[0].amount;
-	if (amounts != NULL && amounts->count > 1)
-		hold->amounts = gov_amounts_json(amounts);
 	hold->entity_ids = arguments->entity_ids;
 	hold->dimensions = gov_dimensions_stored(arguments->dimensions);
 	hold->key = arguments->key;
+}
+
+/* How much the hold is of, at the prices of this moment. */
+static void
+set_amounts(GovHold *hold, GovRequest *request, const GovArguments *arguments)
+{
+	GovAmounts *amounts = arguments->amounts;
+
+	gov_priced_request(request, amounts, arguments->dimensions, false);
+	hold->amount = request->meters[0].amount;
+	if (amounts == NULL)
+		return;
+	if (amounts->count > 1)
+		hold->amounts = gov_amounts_json(amounts);
+	hold->quantities = gov_amounts_quantities_json(amounts);
 }
 
 /* Make a hold, or find the one made under the same key. */
@@ -201,6 +214,7 @@ gov_hold_reserve(GovArguments *arguments, Interval *ttl, GovDecision *decision,
 			answer_duplicate(&holder.hold_id, &reserved);
 			return reserved;
 		}
+		set_amounts(&hold, &request, arguments);
 	} while (!charge_and_write(&request, ttl, &hold, &creation, &reserved, decision, resolution));
 	if (reserved.is_held)
 		gov_worker_wanted();

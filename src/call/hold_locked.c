@@ -132,8 +132,8 @@ gov_hold_amounts(const GovHold *hold)
 
 	if (hold->amounts != NULL)
 		return gov_amounts_read(hold->amounts, false);
-	held = palloc(sizeof(GovAmounts));
+	held = palloc0(sizeof(GovAmounts));
 	held->count = 1;
-	held->items[0] = (GovAmountOf) {hold->capability, hold->amount};
+	held->items[0] = (GovAmountOf) {.capability = hold->capability, .amount = hold->amount};
 	return held;
 }

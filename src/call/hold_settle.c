@@ -23,6 +23,7 @@
 #include "call/hold_expire.h"
 #include "call/hold_locked.h"
 #include "call/hold_settle.h"
+#include "call/priced.h"
 #include "call/write.h"
 #include "pure/bytes.h"
 
@@ -159,9 +160,8 @@ place_of(const GovAmounts *amounts, const text *capability)
 static GovAmounts *
 recorded_amounts(const GovAmounts *held, GovAmounts *settled)
 {
-	GovAmounts *recorded = palloc(sizeof(GovAmounts));
+	GovAmounts *recorded = palloc0(sizeof(GovAmounts));
 
-	recorded->count = 0;
 	for (int i = 0; i < settled->count; i++)
 	{
 		GovAmountOf *item = &settled->items[i];
@@ -169,6 +169,7 @@ recorded_amounts(const GovAmounts *held, GovAmounts *settled)
 		if (!is_concurrency(item->capability))
 		{
 			recorded->items[recorded->count++] = *item;
+			recorded->nquantities += item->quantities != NULL;
 			continue;
 		}
 		if (place_of(held, item->capability) < 0)
@@ -183,7 +184,7 @@ recorded_amounts(const GovAmounts *held, GovAmounts *settled)
 static void
 record_all(const GovHold *hold, const GovAmounts *held, GovAmounts *settled, int64 *ids)
 {
-	const GovAmounts *amounts = recorded_amounts(held, settled);
+	GovAmounts *amounts = recorded_amounts(held, settled);
 	GovArguments arguments;
 	GovRequest	request;
 	GovRecorded recorded = {0};
@@ -195,6 +196,7 @@ record_all(const GovHold *hold, const GovAmounts *held, GovAmounts *settled, int
 		gov_hold_arguments(hold, &arguments);
 		arguments.amounts = amounts;
 		read_request(hold, &arguments, &request);
+		gov_priced_request(&request, amounts, hold->dimensions, true);
 		recorded = gov_record_settled(&request, &arguments);
 	}
 	for (int i = 0; i < settled->count; i++)
@@ -203,10 +205,15 @@ record_all(const GovHold *hold, const GovAmounts *held, GovAmounts *settled, int
 
 		ids[i] = place < 0 ? 0 : recorded.event_ids != NULL ? recorded.event_ids[place] :
 			recorded.event_id;
+		if (place >= 0)
+			settled->items[i].amount = amounts->items[place].amount;
 	}
 }
 
-/* Record what a hold came to, of each capability; null: the amounts held. */
+/*
+ * Record what a hold came to, of each capability; null: the amounts held, and where
+ * those were given by quantities, what these cost now.
+ */
 GovSettled
 gov_hold_settle_all(const pg_uuid_t *id, Jsonb *amounts)
 {
@@ -229,6 +236,8 @@ gov_hold_settle_all(const pg_uuid_t *id, Jsonb *amounts)
 		return result;
 	}
 	gov_types_refresh();
+	if (hold.quantities != NULL)
+		gov_amounts_set_quantities(held, hold.quantities);
 	settled = gov_amounts_settled(held, used == NULL ? held : used);
 	record_all(&hold, held, settled, ids);
 	result.event_ids = gov_amounts_ids_json(settled, ids);

@@ -24,6 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "base/errors.h"
 #include "base/guc.h"
 #include "cache/prices.h"
@@ -58,7 +59,7 @@ refuse_quantities(const char *detail)
 
 /* Each event keeps its quantities, so they may be as large as dimensions. */
 static void
-check_quantities(const Jsonb *quantities)
+check_size(const Jsonb *quantities)
 {
 	if (!JB_ROOT_IS_OBJECT(quantities))
 		refuse_quantities("They are not an object.");
@@ -78,6 +79,23 @@ check_quantities(const Jsonb *quantities)
 				 errdetail("They take %zu bytes as jsonb, and governance.dimensions_max allows %d kB.",
 						   (Size) VARSIZE(quantities), gov_dimensions_max_kb),
 				 errhint("Give them short names.")));
+}
+
+/* Refuse what is no object of quantities. */
+void
+gov_priced_check(const Jsonb *quantities)
+{
+	JsonbIterator *iterator;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	check_size(quantities);
+	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &quantities->root));
+	while (gov_dimensions_next(&iterator, &key, &value))
+	{
+		if (value.type != jbvNumeric)
+			refuse_quantities("A value is not a number.");
+	}
 }
 
 /* What the dimensions of the call say under the keys of a list. */
@@ -135,11 +153,8 @@ add_quantities(GovPricing *pricing, GovPriceSum *sum)
 	while (gov_dimensions_next(&iterator, &key, &value))
 	{
 		GovPriceText quantity = {key.val.string.val, key.val.string.len};
-		const GovPrice *price;
+		const GovPrice *price = find_price(pricing, quantity);
 
-		if (value.type != jbvNumeric)
-			refuse_quantities("A value is not a number.");
-		price = find_price(pricing, quantity);
 		gov_pricing_add(sum, value.val.numeric, &price->unit);
 		pricing->quantities[pricing->count] = quantity;
 		pricing->prices[pricing->count++] = price;
@@ -178,8 +193,8 @@ rounded_amount(const GovPriceSum *sum)
 }
 
 /*
- * What quantities cost.  *prices are those that were used, by quantity, unless
- * prices is NULL.
+ * What quantities cost, which gov_priced_check() has let pass.  *prices are those
+ * that were used, by quantity, unless prices is NULL.
  */
 GovAmount
 gov_priced_amount(const GovPricedCall *call, Jsonb **prices)
@@ -187,7 +202,6 @@ gov_priced_amount(const GovPricedCall *call, Jsonb **prices)
 	GovPricing	pricing = {.call = call};
 	GovPriceSum sum;
 
-	check_quantities(call->quantities);
 	gov_prices_open(&pricing.book, call->owner, call->capability);
 	for (int i = 0; i < GOV_PRICE_SHELVES; i++)
 		pricing.values[i] = read_values(call, pricing.book.lists[i]);
@@ -196,4 +210,54 @@ gov_priced_amount(const GovPricedCall *call, Jsonb **prices)
 	if (prices != NULL)
 		*prices = prices_used(&pricing);
 	return rounded_amount(&sum);
+}
+
+/* The time of a call, by which its prices are chosen: a use ahead of the clock is one of now. */
+static TimestampTz
+request_time(const GovRequest *request)
+{
+	TimestampTz now = gov_clock();
+
+	return request->has_occurred_at && request->occurred_at < now ? request->occurred_at : now;
+}
+
+static void
+price_item(GovRequest *request, GovAmounts *amounts, int number, Jsonb *dimensions,
+		   bool keeps_prices)
+{
+	GovAmountOf *item = &amounts->items[number];
+	GovMeter   *meter = &request->meters[number];
+	GovPricedCall call = {
+		.owner = {request->owner.owner, strlen(request->owner.owner)},
+		.capability = {meter->capability_id, meter->capability_length},
+		.quantities = item->quantities,
+		.dimensions = dimensions,
+		.at = request_time(request)
+	};
+
+	item->amount = gov_priced_amount(&call, keeps_prices ? &item->prices : NULL);
+	if (item->amount < 0 && !amounts->may_be_negative)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("what the quantities of \"%s\" cost must not be negative",
+						gov_error_shown_bytes(meter->capability_id, meter->capability_length)),
+				 errhint("Pass quantities that cost 0 or more; corrections are recorded with gov_ingest_all.")));
+	meter->amount = item->amount;
+}
+
+/*
+ * Price what a call gives by quantities, and note by which prices if an event will
+ * keep them.  A call that gives amounts alone pays for a look at a number.
+ */
+void
+gov_priced_request(GovRequest *request, GovAmounts *amounts, Jsonb *dimensions,
+				   bool keeps_prices)
+{
+	if (amounts == NULL || amounts->nquantities == 0)
+		return;
+	for (int i = 0; i < amounts->count; i++)
+	{
+		if (amounts->items[i].quantities != NULL)
+			price_item(request, amounts, i, dimensions, keeps_prices);
+	}
 }

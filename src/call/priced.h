@@ -11,6 +11,7 @@
 #include "utils/jsonb.h"
 
 #include "cache/price_list.h"
+#include "call/request.h"
 #include "pure/amount.h"
 
 /* What is to be priced. */
@@ -23,6 +24,9 @@ typedef struct GovPricedCall
 	TimestampTz at;
 } GovPricedCall;
 
+extern void gov_priced_check(const Jsonb *quantities);
+extern void gov_priced_request(GovRequest *request, GovAmounts *amounts, Jsonb *dimensions,
+							   bool keeps_prices);
 extern GovAmount gov_priced_amount(const GovPricedCall *call, Jsonb **prices);
 
 #endif							/* GOV_PRICED_H */

@@ -28,6 +28,7 @@
 #include "cache/tail.h"
 #include "cache/types.h"
 #include "call/dimensions.h"
+#include "call/priced.h"
 #include "call/record.h"
 #include "call/write.h"
 #include "ledger/ledger.h"
@@ -180,12 +181,22 @@ set_entities(GovEvent *event, const GovResolution *resolution)
 	event->recorded_at = resolution->now;
 }
 
+/* Set how much was used, and by which quantities and prices, if by any. */
+static void
+set_amount(GovEvent *event, const GovMeter *meter, const GovAmountOf *item)
+{
+	event->amount = meter->amount;
+	event->quantities = item == NULL ? NULL : item->quantities;
+	event->prices = item == NULL ? NULL : item->prices;
+}
+
 /*
  * The events of a call of several capabilities, made from what they have in common.
  * The first has the key.
  */
 static GovEvent *
-make_events(GovEvent *common, const GovRequest *request, const GovResolution *resolution)
+make_events(GovEvent *common, const GovRequest *request, const GovAmounts *amounts,
+			const GovResolution *resolution)
 {
 	GovEvent   *events = palloc(sizeof(GovEvent) * request->nmeters);
 
@@ -196,7 +207,7 @@ make_events(GovEvent *common, const GovRequest *request, const GovResolution *re
 
 		events[m] = *common;
 		events[m].capability = cstring_to_text_with_len(meter->capability_id, meter->capability_length);
-		events[m].amount = meter->amount;
+		set_amount(&events[m], meter, &amounts->items[m]);
 		if (m > 0)
 		{
 			events[m].key = NULL;
@@ -294,8 +305,9 @@ note_recorded(GovRecorded *recorded, int count)
  * when another transaction has just taken the key, or created the same.
  */
 static bool
-charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
-				 GovRecorded *recorded, GovDecision *decision, GovResolution **resolution)
+charge_and_write(const GovRequest *request, GovUse use, const GovAmounts *amounts,
+				 GovEvent *event, GovRecorded *recorded, GovDecision *decision,
+				 GovResolution **resolution)
 {
 	GovEvent   *events = NULL;	/* of several capabilities */
 	bool		is_written;
@@ -309,7 +321,7 @@ charge_and_write(const GovRequest *request, GovUse use, GovEvent *event,
 		return true;
 	}
 	if (request->nmeters > 1)
-		events = make_events(event, request, *resolution);
+		events = make_events(event, request, amounts, *resolution);
 	else
 		set_event(event, request, *resolution);
 	if (!gov_creation_make(&recorded->creation, request, use, *resolution))
@@ -358,7 +370,7 @@ gov_record_init_event(GovEvent *event, const GovRequest *request, const GovArgum
 	event->owner = request->owner.owner;
 	event->capability = arguments->amounts == NULL ? arguments->capability :
 		arguments->amounts->items[0].capability;
-	event->amount = request->meters[0].amount;
+	set_amount(event, &request->meters[0], arguments->amounts == NULL ? NULL : &arguments->amounts->items[0]);
 	event->dimensions = gov_dimensions_stored(arguments->dimensions);
 }
 
@@ -384,6 +396,7 @@ gov_record_read(GovUse use, const GovArguments *arguments, GovPrepared *prepared
 	gov_request_read(request, arguments, use == GOV_USE_RECORD);
 	refuse_concurrency(request);
 	gov_record_init_event(&prepared->event, request, arguments);
+	prepared->amounts = arguments->amounts;
 	prepared->event.key = arguments->key;
 	if (arguments->key != NULL)
 		gov_request_check_key("idempotency_key", arguments->key);
@@ -409,6 +422,18 @@ gov_record_prepare(const char *call, GovUse use, const GovArguments *arguments,
 		gov_record_hash(call, arguments, prepared);
 }
 
+/* Price what a use was given by, once it is known to be none that was recorded. */
+static void
+price_prepared(GovPrepared *prepared)
+{
+	GovAmounts *amounts = prepared->amounts;
+
+	if (amounts == NULL || amounts->nquantities == 0)
+		return;
+	gov_priced_request(&prepared->request, amounts, prepared->event.dimensions, true);
+	set_amount(&prepared->event, &prepared->request.meters[0], &amounts->items[0]);
+}
+
 /* Record a use, or find that it has been recorded under the same key. */
 static GovRecorded
 record_or_find(GovPrepared *prepared, GovUse use, GovDecision *decision,
@@ -426,7 +451,9 @@ record_or_find(GovPrepared *prepared, GovUse use, GovDecision *decision,
 			recorded.is_duplicate = true;
 			return recorded;
 		}
-	} while (!charge_and_write(&prepared->request, use, event, &recorded, decision, resolution));
+		price_prepared(prepared);
+	} while (!charge_and_write(&prepared->request, use, prepared->amounts, event, &recorded,
+							   decision, resolution));
 	if (recorded.is_recorded)
 		gov_worker_wanted();
 	return recorded;
@@ -466,7 +493,7 @@ gov_record_settled(const GovRequest *request, const GovArguments *arguments)
 	GovEvent	event;
 
 	gov_record_init_event(&event, request, arguments);
-	charge_and_write(request, GOV_USE_RECORD, &event, &recorded, NULL, &resolution);
+	charge_and_write(request, GOV_USE_RECORD, arguments->amounts, &event, &recorded, NULL, &resolution);
 	gov_worker_wanted();
 	return recorded;
 }

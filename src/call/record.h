@@ -25,6 +25,7 @@ typedef struct GovPrepared
 {
 	GovRequest	request;
 	GovEvent	event;
+	GovAmounts *amounts;		/* of several capabilities; NULL: of one */
 } GovPrepared;
 
 extern void gov_record_begin(const char *call);

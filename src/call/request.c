@@ -448,6 +448,25 @@ hash_dimensions(pg_cryptohash_ctx *hash, Jsonb *dimensions)
 	}
 }
 
+/* Hash quantities, whatever they cost and however many zeros their numbers end with. */
+static void
+hash_quantities(pg_cryptohash_ctx *hash, Jsonb *quantities)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&quantities->root);
+	JsonbValue	key;
+	JsonbValue	value;
+
+	hash_bytes_of(hash, "q", 1);
+	while (gov_dimensions_next(&iterator, &key, &value))
+	{
+		const char *number = numeric_normalize(value.val.numeric);
+
+		hash_bytes_of(hash, key.val.string.val, key.val.string.len);
+		hash_bytes_of(hash, number, strlen(number));
+	}
+	hash_bytes_of(hash, "", 0);
+}
+
 static pg_cryptohash_ctx *
 begin_hash(const char *call)
 {
@@ -488,7 +507,10 @@ gov_request_hash(const char *call, const GovRequest *request,
 	for (int m = 0; m < request->nmeters; m++)
 	{
 		hash_bytes_of(hash, request->meters[m].capability_id, request->meters[m].capability_length);
-		hash_amount(hash, request->meters[m].amount);
+		if (arguments->amounts != NULL && arguments->amounts->items[m].quantities != NULL)
+			hash_quantities(hash, arguments->amounts->items[m].quantities);
+		else
+			hash_amount(hash, request->meters[m].amount);
 	}
 	hash_entity_ids(hash, request);
 	if (arguments->dimensions != NULL)

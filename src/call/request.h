@@ -18,7 +18,7 @@ typedef struct GovArguments
 	text	   *owner;
 	text	   *capability;
 	Numeric		amount;
-	const GovAmounts *amounts;	/* of several capabilities, in place of these
+	GovAmounts *amounts;		/* of several capabilities, in place of these
 								 * two; NULL: of one */
 	Jsonb	   *dimensions;
 	ArrayType  *entity_ids;

@@ -201,9 +201,11 @@ is_ours(Relation rel, int column, int ncolumns)
 	if (column < ncolumns)
 		return true;
 	if (RelationGetRelid(rel) == catalog->events)
-		return number == catalog->events_reverses || number == catalog->events_call_event_ids;
+		return number == catalog->events_reverses || number == catalog->events_call_event_ids ||
+			number == catalog->events_quantities || number == catalog->events_prices;
 	return RelationGetRelid(rel) == catalog->reservations &&
-		(number == catalog->reservations_amounts || number == catalog->reservations_assignment_amounts);
+		(number == catalog->reservations_amounts || number == catalog->reservations_assignment_amounts ||
+		 number == catalog->reservations_quantities);
 }
 
 static ExprState **

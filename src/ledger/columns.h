@@ -122,7 +122,8 @@ enum
 /*
  * The columns of gov_events, in order.  Those that 1.1 has added may stand behind
  * users' columns, and are known by their names (catalog.c); only the rows of
- * reversals have the one, and those of calls of several capabilities the other.
+ * reversals have the first, those of calls of several capabilities the second, and
+ * those of what was priced the others.
  */
 enum
 {

@@ -179,6 +179,13 @@ store_hold(GovAppend *append, const GovHold *hold)
 		values[assignment_amounts] = PointerGetDatum(hold->assignment_amounts);
 		nulls[amounts] = nulls[assignment_amounts] = false;
 	}
+	if (hold->quantities != NULL)
+	{
+		int			quantities = gov_catalog()->reservations_quantities - 1;
+
+		values[quantities] = JsonbPGetDatum(hold->quantities);
+		nulls[quantities] = false;
+	}
 }
 
 /*
@@ -229,6 +236,8 @@ read_hold(uint64 row, MemoryContext context, GovHold *hold)
 	hold->amounts = isnull ? NULL : DatumGetJsonbPCopy(value);
 	value = gov_spi_value(row, 13, &isnull);
 	hold->event_ids = isnull ? NULL : DatumGetJsonbPCopy(value);
+	value = gov_spi_value(row, 14, &isnull);
+	hold->quantities = isnull ? NULL : DatumGetJsonbPCopy(value);
 	MemoryContextSwitchTo(old);
 }
 

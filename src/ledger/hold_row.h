@@ -29,8 +29,8 @@
 	}
 #define GOV_HOLD_QUERIES(condition, ...) \
 	{ \
-		GOV_HOLD_QUERY("null::jsonb, null::numeric[], null::jsonb", condition, __VA_ARGS__), \
-		GOV_HOLD_QUERY("r.amounts, r.assignment_amounts, r.event_ids", condition, __VA_ARGS__) \
+		GOV_HOLD_QUERY("null::jsonb, null::numeric[], null::jsonb, null::jsonb", condition, __VA_ARGS__), \
+		GOV_HOLD_QUERY("r.amounts, r.assignment_amounts, r.event_ids, r.quantities", condition, __VA_ARGS__) \
 	}
 
 typedef enum GovHoldState
@@ -57,6 +57,7 @@ typedef struct GovHold
 	text	   *capability;		/* of several the first */
 	GovAmount	amount;
 	Jsonb	   *amounts;		/* of several: of each; NULL: it is of one */
+	Jsonb	   *quantities;		/* by which some were given; NULL: none */
 	bool		has_bad_amount; /* the row has one that we did not write */
 	ArrayType  *entity_ids;		/* as the call gave them; NULL: none */
 	Jsonb	   *dimensions;

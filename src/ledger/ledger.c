@@ -62,6 +62,15 @@ store_event(GovAppend *ledger, const GovEvent *event, int64 id)
 		values[column - 1] = Int64GetDatum(event->reverses);
 		nulls[column - 1] = false;
 	}
+	if (event->quantities != NULL)
+	{
+		AttrNumber	quantities = gov_catalog()->events_quantities;
+		AttrNumber	prices = gov_catalog()->events_prices;
+
+		values[quantities - 1] = JsonbPGetDatum(event->quantities);
+		values[prices - 1] = JsonbPGetDatum(event->prices);
+		nulls[quantities - 1] = nulls[prices - 1] = false;
+	}
 	if (event->call_event_ids != NULL)
 	{
 		AttrNumber	column = gov_catalog()->events_call_event_ids;

@@ -16,6 +16,8 @@ typedef struct GovEvent
 	const char *owner;
 	text	   *capability;
 	GovAmount	amount;
+	Jsonb	   *quantities;		/* that the amount is the price of; NULL: none */
+	Jsonb	   *prices;			/* of those */
 	ArrayType  *entity_ids;
 	Jsonb	   *dimensions;
 	text	   *key;			/* NULL: none */

@@ -51,8 +51,8 @@ sub writable
 # A call of a session that the budgets must allow; often of just what is left, or of the least bit more.
 sub tight_call
 {
-	my ($n, $entity) = @_;
-	my ($capability, $amount, $dims, $ids) = random_call();
+	my ($n, $entity, $may_be_concurrent) = @_;
+	my ($capability, $amount, $dims, $ids) = $may_be_concurrent && chance(0.3) ? random_concurrent_call() : random_call();
 
 	$ids = "'{$entity}'" if defined $entity;
 	if (chance(0.4))
@@ -186,7 +186,8 @@ sub use_key_again
 		$other->();
 		$amount = "abs($amount)" if $function ne 'gov_ingest';
 		my $answer = outcome($n, 'select ' . call_sql($function, $capability, $amount, $dims, $ids, $key));
-		die "key $key for another call: $answer\n" if $answer !~ /^23505/;
+		my $refusal = is_concurrent($capability) && $function ne 'gov_reserve' ? '22023' : '23505';
+		die "key $key for another call: $answer\n" if $answer !~ /^$refusal/;
 		return;
 	}
 	my @arguments = (literal(owner()), $capability, $amount, $dims, $ids, literal($key));
@@ -275,6 +276,17 @@ sub use_reversal_key_again
 	return;
 }
 
+# What is under way is not used up.
+sub use_concurrent
+{
+	my ($n) = @_;
+	my ($capability, $amount, $dims, $ids) = random_concurrent_call();
+	my $answer = outcome($n, 'select ' . call_sql(one_of('gov_ingest', 'gov_consume', 'gov_require'), $capability, $amount, $dims, $ids, 'never-' . owner()));
+
+	die "a use of what is under way: $answer\n" if $answer !~ /^22023/;
+	return;
+}
+
 # What an exception block takes back.
 sub use_and_fail
 {
@@ -298,7 +310,7 @@ sub use_and_fail
 	my ($hold) = chance(0.4) ? some_hold($n, 'open') : ();
 	$sql = one_of("gov_settle('$hold', $amount)", "gov_release('$hold')", "gov_extend('$hold', '1 hour')") if defined $hold && $amount >= 0;
 	my $answer = outcome($n, "select 1 / (0 * length(x::text)) from $sql as x");
-	die "a failing use: $answer\n" if $answer !~ /^22012|^GV001 extension of hold .* denied: Blocked/;
+	die "a failing use: $answer\n" if $answer !~ /^22012|^GV001 extension of hold .* denied: Blocked|^55000 hold .* is of several capabilities/;
 	note_denied({ by => 'someone', reason => 'Blocked', window => ask($n, "select oracle.moment(date_trunc('day', oracle.now(), 'UTC'))"), amount => '0', count => 1 })
 	  if $answer =~ /^GV001/;
 	return;
@@ -323,7 +335,7 @@ sub some_hold
 sub reserve
 {
 	my ($n, $entity) = @_;
-	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity);
+	my ($capability, $amount, $dims, $ids) = tight_call($n, $entity, 1);
 	$dims = writable($n, $dims);
 	my $key = random_key();
 	my $minutes = random_ttl();
@@ -331,7 +343,7 @@ sub reserve
 	my $report = expect($n, 'reserve', literal(owner()), $capability, $amount, $dims, $ids, literal($key), ttl($minutes), literal(in_flight($n)));
 	if (defined $report->{hold})
 	{
-		@{$report}{qw(until made)} = (minutes() + $minutes, $holds_made++);
+		@{$report}{qw(until made is_concurrent)} = (minutes() + $minutes, $holds_made++, is_concurrent($capability) ? 1 : 0);
 		remember($n, 'hold', $report->{hold}, $report);
 	}
 	note_key($n, $key, $report, 'gov_reserve', $capability, $amount, $dims, $ids);
@@ -365,16 +377,16 @@ sub settle
 	my $state = hold_state(known($n, 'hold')->{$hold});
 	my $amount = chance(0.25) ? 'null' : random_amount();
 	my $amounts = chance(0.25) ? 'null' : several(one_of("'calls'", "'seconds'", "'tokens'"), random_amount());
-	my $is_of_several = known($n, 'hold')->{$hold}{is_of_several};
+	my ($is_of_several, $is_concurrent) = @{ known($n, 'hold')->{$hold} }{qw(is_of_several is_concurrent)};
 
 	if ($state eq 'released' || ($is_of_several && chance(0.1)))
 	{
-		my $sql = $state eq 'released' && chance(0.4) ? "gov_settle_all('$hold', $amounts)" : "gov_settle('$hold', $amount)";
+		my $sql = $state eq 'released' && !$is_concurrent && chance(0.4) ? "gov_settle_all('$hold', $amounts)" : "gov_settle('$hold', $amount)";
 		my $answer = outcome($n, "select $sql");
 		die "settling a hold that was released, or the wrong way: $answer\n" if $answer !~ /^55000/;
 		return;
 	}
-	return expect($n, 'settle_all', literal($hold), $amounts, literal($state)) if $is_of_several || chance(0.15);
+	return expect($n, 'settle_all', literal($hold), $amounts, literal($state)) if $is_of_several || (!$is_concurrent && chance(0.15));
 	expect($n, 'settle', literal($hold), $amount, literal($state), among_others());
 	return;
 }
@@ -456,6 +468,7 @@ sub recount
 	my $is_open = chance(0.5);
 	my $ago = chance(0.5) ? 'null' : literal(one_of('1 minute', '1 hour', '1 day', '9 days', '40 days'));
 
+	end_transactions() if chance(0.25);
 	return if anyone_open();
 	if ($is_open)
 	{
@@ -486,23 +499,40 @@ sub renew_anchor
 	return;
 }
 
-# Somebody is forgotten, rather one who has used a budget by a default, or is in its scope.
+# Somebody is forgotten, rather one who has used a budget by a default, or is in its scope; for this all transactions end. What such
+# budgets have counted stays theirs, under the other id, and somebody else with the former id begins afresh.
 sub forget_somebody
 {
 	my ($n) = @_;
-	my $replacement = new_name(owner() . '-gone');
-	my ($of, $offset, $entity) = (literal(owner()), int(rand(3)), random_entity());
+	my $of = literal(owner());
 
-	return if anyone_open();
-	my $used = ask($n, "select distinct u.id from gov_default_counts as n, unnest(n.entity_id || n.scope_entity_ids) as u (id) where n.owner_id = $of and not n.retired order by u.id offset $offset limit 1");
-	$entity = $used if $used ne '';
+	end_transactions();
+	my @used = split /,/, ask($n, "select string_agg(distinct u.id, ',') from gov_default_counts as n, unnest(n.entity_id || n.scope_entity_ids) as u (id) where n.owner_id = $of and not n.retired");
+	my $entity = (chance(0.8) ? one_of(@used) : undef) // random_entity();
+	my $replacement = new_name(owner() . '-gone');
+
+	count_as('forgot who has used a default') if grep { $_ eq $entity } @used;
 	forget_entity($entity, $replacement);
+	rename_entity($entity, $replacement);
+	foreach my $id ($replacement, chance(0.3) ? $entity : ())
+	{
+		outcome($n, entity_again($id)) if $id eq $entity;
+		compare($n, "'$_'", 1, 'null', "'{$id}'") foreach 'tokens', 'calls';
+		compare($n, "'tokens'", 1, 'null', "'{$id," . random_entity() . "}'");
+		one_of(\&ingest, \&consume, \&reserve)->($n, $id) foreach 1 .. one_of(0, 1, 2);
+	}
 	history_compare($n);
-	compare($n, "'tokens'", 1, 'null', "'{$replacement}'");
 	return;
 }
 
 # ---------------------------------------------------------------- transactions
+
+# All of them end, for what would wait for them.
+sub end_transactions
+{
+	end_transaction($_, chance(0.65)) foreach grep { open_in($_) } sessions();
+	return;
+}
 
 sub transact
 {
@@ -553,7 +583,10 @@ sub drop_cache
 sub maintain
 {
 	my ($n) = @_;
-	ask($n, 'do $$ begin perform gov_maintain(); end $$') unless open_in($n);
+
+	return if open_in($n);
+	ask($n, 'do $$ begin perform gov_maintain(); end $$');
+	check_alerts($n);
 	return;
 }
 
@@ -567,7 +600,7 @@ sub turn
 # ---------------------------------------------------------------- histories
 
 my @steps = (
-	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 7, \&reverse_event ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 12, \&change_catalog ], [ 2, \&start_over ], [ 8, \&recount ], [ 3, \&renew_anchor ], [ 3, \&forget_somebody ],
+	[ 14, \&ingest ], [ 18, \&consume ], [ 3, \&ingest_many ], [ 7, \&reverse_event ], [ 4, \&use_key_again ], [ 3, \&use_and_fail ], [ 1, \&use_concurrent ], [ 12, \&change_catalog ], [ 2, \&start_over ], [ 8, \&recount ], [ 3, \&renew_anchor ], [ 3, \&forget_somebody ],
 	[ 10, \&consume_all ], [ 5, \&ingest_all ], [ 10, \&reserve_all ],
 	[ 16, \&reserve ], [ 22, \&settle ], [ 5, \&release ], [ 4, \&extend ],
 	[ 28, \&transact ], [ 4, \&drop_cache ], [ 4, \&maintain ], [ 5, \&turn ]);
@@ -594,9 +627,9 @@ sub history_step
 sub history_compare
 {
 	my ($n) = @_;
-	my @call = tight_call($n);
+	my @call = tight_call($n, undef, 1);
 	compare($n, @call);
-	compare_several($n, several(@call[ 0, 1 ]), @call[ 2, 3 ]) if chance(0.4);
+	compare_several($n, several(@call[ 0, 1 ]), @call[ 2, 3 ]) if !is_concurrent($call[0]) && chance(0.4);
 	compare_holds($n) if chance(0.1);
 	return;
 }

@@ -14,11 +14,11 @@ use GovRandom;
 use GovSession;
 
 our @EXPORT = qw(
-  model_begin model_end model_disconnect model_history model_tally
+  model_begin model_end model_disconnect model_history model_tally model_done count_as
   owner sessions minutes free_key add_free_key
   ask expect outcome remember known forget open_in depth anyone_open in_flight is_touched_by_others hold_state
   begin_level end_level end_transaction undo_level may_change_catalog has_changed_catalog
-  forget_entity compare compare_several compare_holds compare_denials compare_history note_denied checkpoint roll_up move_clock crash
+  forget_entity check_alerts compare compare_several compare_holds compare_denials compare_history note_denied checkpoint roll_up move_clock crash
 );
 
 my $json = JSON::PP->new->canonical;
@@ -345,6 +345,7 @@ sub forget_entity
 		die "$entity is not forgotten\n" if time() > $deadline;
 		select(undef, undef, undef, 0.01);
 	}
+	check_alerts(0);
 	die "something has changed when $entity was forgotten\n" if ask(0, "select model.digest($of)") ne $before;
 	my $named = ask(0, "select model.named($of, $old)");
 	die "$entity is forgotten, and named by $named\n" if $named ne '';
@@ -464,6 +465,10 @@ sub model_end
 
 # How often what was done, in all histories together.
 sub model_tally { return join(', ', map { "$_ $tally{$_}" } sort { $tally{$b} <=> $tally{$a} || $a cmp $b } keys %tally); }
+
+# A thing that was done, and how often it was.
+sub count_as { $tally{ $_[0] }++; return; }
+sub model_done { return $tally{ $_[0] } // 0; }
 
 # The server is about to be stopped.
 sub model_disconnect { disconnect_sessions() if @sessions; return; }

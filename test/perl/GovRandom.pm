@@ -11,6 +11,7 @@ use Exporter 'import';
 our @EXPORT = qw(
   one_of chance weighted literal new_name
   random_entity random_amount random_call random_ttl random_change random_catalog may_create
+  rename_entity entity_again random_concurrent_call is_concurrent
 );
 
 # The cadences are long, or so short that a move of the clock, or an event of some time ago, is of another window.
@@ -18,6 +19,8 @@ my @cadences = ('PT1M', 'PT5M', 'PT7M', 'PT1H', 'P1D', 'P1W', 'P1M', 'P3M', 'P10
 my @anchors = (undef, undef, undef, '2020-01-31 10:00Z', '2019-03-10 02:30:00.5Z');
 my @timezones = ('UTC', 'UTC', 'America/New_York', 'Asia/Kolkata');
 my @capabilities = ('tokens', 'tokens', 'tokens', 'calls');
+# Of what may be held and not used; its budgets have no cadence.
+my $concurrent = 'streams';
 my %keys_of = (org => 'orgId', team => 'teamId', user => 'userId', model => 'model');
 
 my ($owner, @entities, $next_name, $has_rules);
@@ -64,7 +67,10 @@ sub random_target
 	foreach (1 .. one_of(0, 0, 1, 1, 2))
 	{
 		my $entity = one_of(@entities);
-		$dims{ chance(0.9) ? $keys_of{ $entity->{type} } : 'other' } = $entity->{id};
+
+		# not what would be created as a user here, and as something else by the next call
+		my $is_other = chance(0.1) && ($entity->{type} eq 'user' || !$has_rules);
+		$dims{ $is_other ? 'other' : $keys_of{ $entity->{type} } } = $entity->{id};
 	}
 	$dims{requestId} = 'r' . int(rand(1000)) if chance(0.1);
 	if ($has_rules && chance(0.5))
@@ -93,6 +99,15 @@ sub random_call
 	return ($capability, random_amount(), $dims, $ids);
 }
 
+# The same of what is under way rather than used up.
+sub random_concurrent_call
+{
+	my (undef, @rest) = random_call();
+	return (literal($concurrent), @rest);
+}
+
+sub is_concurrent { return $_[0] eq literal($concurrent); }
+
 sub random_limit { return one_of(undef, 0, 5, 20, 20, 50, 100, 100, '33.333333333', 1000); }
 
 sub random_thresholds { return one_of(undef, undef, '{}', '{100}', '{1,10,50}', '{33.333333333,80,100,120}', '{1000}'); }
@@ -105,10 +120,15 @@ sub random_ttl { return one_of(1, 2, 5, 5, 5, 10, 60, 1440); }
 
 # ---------------------------------------------------------------- catalog
 
+sub random_capability { return literal(chance(0.15) ? $concurrent : one_of(@capabilities)); }
+
+# For a budget of a capability.
+sub random_cadence { return is_concurrent($_[0]) && chance(0.9) ? undef : one_of(@cadences); }
+
 sub random_budget
 {
 	my @scope = chance(0.25) ? (map { random_entity() } 1 .. one_of(1, 1, 2)) : ();
-	return (literal(random_entity()), literal(one_of(@capabilities)), "'{" . join(',', @scope) . "}'", literal(one_of('', '', '', 'extra', 'more')));
+	return (literal(random_entity()), random_capability(), "'{" . join(',', @scope) . "}'", literal(one_of('', '', '', 'extra', 'more')));
 }
 
 # Changes, as SQL; the arguments pick a budget and an entity.
@@ -174,9 +194,11 @@ sub make_budget_again
 
 sub insert_budget
 {
+	my @budget = random_budget();
+
 	return
 		'insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone, enforcement) values ('
-	  . join(', ', literal($owner), random_budget(), map { literal($_) } random_limit(), one_of(@cadences), one_of(@anchors), one_of(@timezones), one_of('hard', 'hard', 'hard', 'soft'))
+	  . join(', ', literal($owner), @budget, map { literal($_) } random_limit(), random_cadence($budget[1]), one_of(@anchors), one_of(@timezones), one_of('hard', 'hard', 'hard', 'soft'))
 	  . ') on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update set usage_limit = excluded.usage_limit, cadence = excluded.cadence';
 }
 
@@ -188,11 +210,12 @@ sub some_default
 
 sub insert_default
 {
+	my $capability = random_capability();
 	my ($type, $scope) = @{ one_of([ 'user', '{}' ], [ 'user', '{}' ], [ 'team', '{}' ], [ 'model', '{}' ], [ 'user', '{model}' ], [ 'team', '{user}' ]) };
 
 	return
 		'insert into gov_default_assignments (owner_id, type_id, capability_id, scope_type_ids, name, usage_limit, cadence, anchor_at, timezone, enforcement) values ('
-	  . join(', ', map { literal($_) } one_of(undef, $owner), $type, one_of(@capabilities), $scope, one_of('', '', '', 'extra'), random_limit(), one_of(@cadences), one_of(@anchors), one_of(@timezones), one_of('hard', 'hard', 'hard', 'soft'))
+	  . join(', ', (map { literal($_) } one_of(undef, $owner), $type), $capability, map { literal($_) } $scope, one_of('', '', '', 'extra'), random_limit(), random_cadence($capability), one_of(@anchors), one_of(@timezones), one_of('hard', 'hard', 'hard', 'soft'))
 	  . ') on conflict (owner_id, type_id, capability_id, scope_type_ids, name) do update set usage_limit = excluded.usage_limit, cadence = excluded.cadence';
 }
 
@@ -201,7 +224,7 @@ sub upsert_budget
 	my ($entity, $capability, $scope, $name) = random_budget();
 	return
 		'select gov_upsert_assignments(' . literal($owner) . ", jsonb_build_array(jsonb_build_object('entityId', $entity, 'capabilityId', $capability, 'scopeEntityIds', ${scope}::text[], "
-	  . "'name', $name, 'usageLimit', " . literal(random_limit()) . "::numeric, 'cadence', " . literal(one_of(@cadences)) . ')))';
+	  . "'name', $name, 'usageLimit', " . literal(random_limit()) . "::numeric, 'cadence', " . literal(random_cadence($capability)) . ')))';
 }
 
 sub insert_entity
@@ -212,6 +235,25 @@ sub insert_entity
 
 	push @entities, { id => $id, type => $type };
 	return 'insert into gov_entities (owner_id, id, type_id, parent_id) values (' . literal($owner) . ", '$id', '$type', $parent)";
+}
+
+# Somebody was forgotten; the former id stays a name that calls may have, and changes too.
+sub rename_entity
+{
+	my ($old, $new) = @_;
+	my ($entity) = grep { $_->{id} eq $old } @entities;
+
+	push @entities, { id => $new, type => $entity->{type} } if defined $entity;
+	return;
+}
+
+# Somebody else with an id that is free, as SQL.
+sub entity_again
+{
+	my ($id) = @_;
+	my ($entity) = grep { $_->{id} eq $id } @entities;
+
+	return 'insert into gov_entities (owner_id, id, type_id) values (' . join(', ', map { literal($_) } $owner, $id, $entity->{type}) . ') on conflict do nothing';
 }
 
 # A change, as SQL, often of a budget that something is held against.
@@ -237,6 +279,9 @@ sub random_catalog
 	@entities = map { { id => $_->[0], type => $_->[1] } } [ 'acme', 'org' ], [ 'eng', 'team' ], [ 'ops', 'team' ], [ 'ann', 'user' ], [ 'ben', 'user' ], [ 'cyd', 'user' ], [ 'gpt', 'model' ];
 	$next_name = 1;
 
+	# in some histories there are budgets by defaults from the beginning
+	my @defaults = chance(0.5) ? map { insert_default() } 1 .. one_of(1, 2, 3) : ();
+
 	# in some histories types say what unknown ids do, and there are names that are no entities yet
 	$has_rules = chance(0.4);
 	my @types = (map { "insert into gov_entity_types (id, attribution_keys) values ('$_', '{$keys_of{$_}}') on conflict (id) do update set attribution_keys = excluded.attribution_keys, on_unknown = 'ignore', parent_key = null" } sort keys %keys_of);
@@ -248,7 +293,9 @@ sub random_catalog
 		@types,
 		'insert into gov_entities (owner_id, id, type_id, parent_id) values ' . join(', ', map { "($name, '$_->{id}', '$_->{type}', " . literal($parent_of{ $_->{id} }) . ')' } @there),
 		"insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ($name, 'acme', 'tokens', "
-		  . literal(one_of(50, 100, 200)) . ', ' . literal(one_of(@cadences)) . "), ($name, 'eng', 'tokens', " . literal(one_of(20, 50, 100)) . ', ' . literal(one_of(@cadences)) . ')');
+		  . literal(one_of(50, 100, 200)) . ', ' . literal(one_of(@cadences)) . "), ($name, 'eng', 'tokens', " . literal(one_of(20, 50, 100)) . ', ' . literal(one_of(@cadences)) . ')',
+		"insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ($name, " . literal(one_of('acme', 'eng', 'ann')) . ", 'streams', " . literal(one_of(1, 2, 5, 20)) . ')',
+		@defaults);
 }
 
 1;

@@ -58,6 +58,32 @@ from generate_series(1, 1500) n;
 select count(*) as calls, count(*) filter (where gov_price(owner, capability, quantities, dimensions, at) is distinct from helper.priced(owner, capability, quantities, dimensions, at)) as wrong from helper.calls;
 select count(distinct gov_price(owner, capability, quantities, dimensions, at)) > 1000 as different, bool_and(scale(gov_price(owner, capability, quantities, dimensions, at)) <= 9) as rounded from helper.calls;
 
+-- What is charged is that, whether for one capability or for several; and what an event keeps says how it came about.
+select count(gov_ingest_all(owner, jsonb_build_object(capability, quantities), dimensions, null, 'use-' || n, at)) from helper.calls where n % 2 = 0;
+select count(gov_ingest_all(owner, jsonb_build_object(capability, quantities, case capability when 'calls' then 'tokens' else 'calls' end, n), dimensions, null, 'use-' || n, at)) from helper.calls where n % 2 = 1;
+create view helper.charged as
+select e.owner_id, e.capability_id, e.amount, e.quantities, e.dimensions, e.occurred_at,
+    -- to be rounded at the end only: one denominator for all
+    (select sum(q.value::numeric * (e.prices -> q.key ->> 'price')::numeric * div(1000000::numeric * 128 * 3 * 7 * 999983, (e.prices -> q.key ->> 'per')::numeric)) from jsonb_each_text(e.quantities) q) as numerator
+from gov_events e
+where e.quantities is not null;
+select count(*) as charged, count(*) filter (where amount is distinct from helper.priced(owner_id, capability_id, quantities, dimensions, occurred_at)) as wrong,
+    count(*) filter (where abs(numerator - amount * 1000000 * 128 * 3 * 7 * 999983) * 2000000000 > 1000000::numeric * 128 * 3 * 7 * 999983) as otherwise_than_kept,
+    sum(amount) = sum(helper.priced(owner_id, capability_id, quantities, dimensions, occurred_at)) as same_sum from helper.charged;
+-- Another list, and what is owed by it.
+update gov_prices set price = round(price * 1.07, 18) where quantity <> 'cached';
+update gov_prices set per = 7 where per = 1000 and owner_id is not null;
+select owner, capability, count(*), count(*) filter (where r.repriced is distinct from helper.priced(owner, capability, r.quantities, r.dimensions, r.occurred_at)) as wrong,
+    count(*) filter (where r.difference is distinct from r.repriced - r.amount) as not_the_difference, count(*) filter (where r.difference <> 0) > 10 as some
+from unnest('{one,two,three}'::text[]) owner, unnest('{tokens,calls}'::text[]) capability, gov_reprice(owner, capability, '2024-01-01', '2024-01-31') r
+group by owner, capability order by owner, capability;
+select count(i.event_id) > 500 as booked, bool_or(i.is_duplicate) as again
+from unnest('{one,two,three}'::text[]) owner, unnest('{tokens,calls}'::text[]) capability, gov_reprice(owner, capability, '2024-01-01', '2024-01-31') r,
+    gov_ingest(owner, capability, r.difference, r.dimensions, r.entity_ids, r.idempotency_key, r.occurred_at) i
+where r.difference <> 0;
+select sum(amount) filter (where quantities is not null or idempotency_key ~ 'reprice') = (select sum(helper.priced(owner_id, capability_id, quantities, dimensions, occurred_at)) from helper.charged) as same_sum from gov_events;
+select * from gov_verify();
+
 -- The same while the list changes, in this transaction.
 create procedure helper.changes() language plpgsql as $$
 begin

@@ -92,6 +92,15 @@ set governance.owner = 'many';
 select * from helper.many(helper.settlement('mine'));
 set governance.owner = '';
 
+-- A hold of what is under way is given back, and has no event; one of several capabilities is settled by gov_settle_all.
+insert into gov_capabilities (id, kind) values ('lanes', 'concurrency') on conflict do nothing;
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('many', 'bot', 'lanes', 2);
+insert into helper.holds select 'lane', reservation_id from gov_reserve('many', 'lanes', 1, null, '{bot}') where is_granted;
+insert into helper.holds select 'several', reservation_id from gov_reserve_all('many', '{"tokens": 1, "calls": 1}', null, '{bot}') where is_granted;
+select * from helper.many(helper.settlement('several'), helper.settlement('lane'), helper.settlement('mine'), helper.settlement('lane'));
+select remaining from gov_check('many', 'lanes', 0, null, '{bot}');
+select gov_release(id) from helper.holds where name = 'several';
+
 -- What is raised while something is written ends the call.
 create function helper.refuse() returns trigger language plpgsql as $$ begin raise 'refused'; end $$;
 create trigger helper_refuse before update on gov_reservations for each row when (new.settled_amount = 13) execute function helper.refuse();
@@ -107,3 +116,4 @@ call helper.roll_up();
 select helper.usage('many', 'tokens', '{bot}');
 select count(*) as wrong from gov_verify();
 select gov_delete_owner('many'), gov_delete_owner('other');
+delete from gov_capabilities where id = 'lanes';

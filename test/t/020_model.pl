@@ -50,6 +50,7 @@ $node->safe_psql('postgres', slurp_file($_)) foreach 'test/oracle.sql', 'test/mo
 $node->safe_psql('postgres', <<'SQL');
 insert into gov_entity_types (id) values ('org');
 insert into gov_capabilities (id) values ('tokens'), ('calls'), ('seconds');
+insert into gov_capabilities (id, kind) values ('streams', 'concurrency');
 insert into gov_entities (owner_id, id, type_id) select 'crowd', 'c' || n, 'org' from generate_series(0, 59) as n;
 insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence)
 select 'crowd', 'c' || n, 'tokens', lpad(m::text, 255, 'x'), 10, 'P1M' from generate_series(0, 59) as n, generate_series(1, 120) as m;
@@ -122,6 +123,8 @@ foreach my $seed (@seeds)
 	$evicted ||= $node->safe_psql('postgres', q{select value from gov_stats where name = 'cache_evictions'});
 }
 ok($evicted, 'a small cache was too small') if $crowded >= BATCH;
+
+cmp_ok(model_done('forgot who has used a default'), '>', 0, 'somebody who had used a budget by a default was forgotten') if @seeds >= 2 * BATCH;
 
 note('did: ' . model_tally());
 model_disconnect();

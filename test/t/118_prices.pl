@@ -1,4 +1,5 @@
-# Prices where they are stored, and where there are many: while a price moves from an owner's list to everybody's and back no call misses it;
+# Prices where they are stored, and where there are many: what 32 sessions are charged while prices change is what each event's quantities
+# cost at the prices that it keeps, and no limit is passed; while a price moves from an owner's list to everybody's and back no call misses it;
 # after a crash, on a standby, after a promotion, without the library preloaded and with the cache off the prices are the same; changes
 # that replication applies are seen; and a backend keeps no more lists of owners than it has room for.
 
@@ -56,6 +57,45 @@ foreach my $client (@clients)
 }
 $mover->{run}->kill_kill;
 cmp_ok(sql(q{select count(*) from gov_changes where table_name = 'gov_prices'}), '>', 50, 'while it moved');
+
+# ---------------------------------------------------------------- charged while prices change
+
+sql(q{
+	insert into gov_entity_types (id, attribution_keys) values ('org', '{org}'), ('user', '{user}');
+	insert into gov_entities (owner_id, id, type_id, parent_id) values ('globex', 'root', 'org', null), ('globex', 'u1', 'user', 'root'), ('globex', 'u2', 'user', 'root');
+	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ('globex', 'root', 'euros', 40, 'P100Y'), ('globex', 'u1', 'euros', 25, 'P100Y');
+	insert into gov_prices (capability_id, quantity, price, per, valid_from) values ('euros', 'tokens', 1, 1000, '2020-01-01'), ('euros', 'calls', 1, 7, '2020-01-01')});
+append_to_file("$dir/use.sql", <<'SQL');
+\set n random(1, 100)
+\set u random(1, 2)
+\set b random(0, 3)
+begin;
+select is_granted from gov_consume_all('globex', jsonb_build_object('dollars', 1, 'euros', jsonb_build_object('tokens', :n, 'calls', 0.01)), jsonb_build_object('user', 'u' || :u));
+\if :b
+commit;
+\else
+rollback;
+\endif
+SQL
+append_to_file("$dir/change.sql", <<'SQL');
+\set p random(1, 30)
+update gov_prices set price = :p / 10.0 where capability_id = 'euros' and quantity = 'tokens';
+SQL
+my $changer = clients('-c', 1, '-T', 600, '-f', "$dir/change.sql");
+my $users = clients('-c', 32, '-j', 2, '-t', 30, '-f', "$dir/use.sql");
+IPC::Run::finish($users->{run});
+$changer->{run}->kill_kill;
+unlike(${ $users->{err} }, qr/ERROR/, 'uses are charged while prices change');
+is(sql(q{
+	select count(*) from gov_events e
+	where e.quantities is not null and e.amount <> round((select sum(q.value::numeric * (e.prices -> q.key ->> 'price')::numeric / (e.prices -> q.key ->> 'per')::numeric) from jsonb_each_text(e.quantities) q), 9)}),
+	'0', 'each is charged what its quantities cost at the prices that it keeps');
+cmp_ok(sql(q{select count(distinct prices -> 'tokens' -> 'price') from gov_events where quantities is not null}), '>', 3, 'at several prices');
+is(sql(q{select count(*) from gov_budgets where owner_id = 'globex' and current_usage + reserved_usage > usage_limit}), '0', 'no limit is passed');
+is(sql(q{select sum(e.amount) = min(b.current_usage) from gov_events e, gov_budgets b where e.owner_id = 'globex' and e.capability_id = 'euros' and b.owner_id = 'globex' and b.entity_id = 'root'}), 't', 'and the count is the sum');
+is(sql('select * from gov_verify()'), '', 'which gov_verify finds as well');
+is(sql(q{select count(*) from gov_reprice('globex', 'euros', '2000-01-01', 'infinity') r where repriced <> gov_price('globex', 'euros', quantities, dimensions, occurred_at)}), '0', 'the present list is the same for all');
+sql(q{delete from gov_prices where capability_id = 'euros'});
 
 # ---------------------------------------------------------------- the same everywhere
 
