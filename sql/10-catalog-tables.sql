@@ -206,6 +206,7 @@ create table @extschema@.gov_assignments
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     call_limit numeric,
+    window_kind text collate "C" not null default 'calendar',
 
     constraint gov_assignments_pkey primary key (id),
     constraint gov_assignments_key unique (owner_id, entity_id, capability_id, scope_entity_ids, name),
@@ -233,6 +234,8 @@ create table @extschema@.gov_assignments
         check (call_limit >= 0 and call_limit < 1000000000000000000),
     constraint gov_assignments_cadence_check
         check (cadence in ('P1M', 'P1D') or cadence ~ '^P([1-9][0-9]{0,3}[YMWD]|T[1-9][0-9]{0,3}[HMS])$'),
+    constraint gov_assignments_window_kind_check
+        check (window_kind = 'calendar' or window_kind = 'first_use' and cadence is not null and anchor_at is null),
     constraint gov_assignments_anchor_at_check
         check (isfinite(anchor_at)),
     constraint gov_assignments_timezone_check
@@ -279,10 +282,11 @@ comment on column @extschema@.gov_assignments.enforcement is 'hard = denies what
 comment on column @extschema@.gov_assignments.strict_allocation is 'true = the limits of the unnamed node-wide budgets of the entity''s children, for the capability and with the same cadence, may not add up to more than usage_limit; archived children do not count. Only for node-wide budgets';
 comment on column @extschema@.gov_assignments.locked is 'true = tenants may not change it';
 comment on column @extschema@.gov_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
-comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at or timezone change so that the present window is another, and by gov_recount';
+comment on column @extschema@.gov_assignments.counter_id is 'names the counter; drawn by the extension where it is not given or 0, and drawn again when cadence, anchor_at, timezone or window_kind change so that the present window is another, and by gov_recount';
 comment on column @extschema@.gov_assignments.created_at is 'when the row was made';
 comment on column @extschema@.gov_assignments.updated_at is 'when a value of the row last changed';
 comment on column @extschema@.gov_assignments.call_limit is 'the most that one call may use, whatever is left, exact to 9 decimals; null = as much as is left (since 1.1.0)';
+comment on column @extschema@.gov_assignments.window_kind is 'where windows begin: calendar = at the anchor, one after the other; first_use = with the first use after the last one ended (since 1.1.0)';
 comment on constraint gov_assignments_entity_id_fkey on @extschema@.gov_assignments is 'A budget belongs to an entity of the owner that exists; gov_upsert_entities() creates one.';
 comment on constraint gov_assignments_capability_id_fkey on @extschema@.gov_assignments is 'A budget limits a capability that exists; gov_upsert_capabilities() creates one.';
 comment on constraint gov_assignments_owner_id_check on @extschema@.gov_assignments is 'An owner is 1 to 255 characters without control characters.';
@@ -293,6 +297,7 @@ comment on constraint gov_assignments_name_check on @extschema@.gov_assignments 
 comment on constraint gov_assignments_usage_limit_check on @extschema@.gov_assignments is 'A limit is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 comment on constraint gov_assignments_call_limit_check on @extschema@.gov_assignments is 'A limit of a call is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 comment on constraint gov_assignments_cadence_check on @extschema@.gov_assignments is 'A cadence is one ISO 8601 duration of one unit, 1 to 9999, such as P1Y, P1M, P30D, P1W, P1D, PT1H, PT5M or PT10S, or null for a budget that never resets.';
+comment on constraint gov_assignments_window_kind_check on @extschema@.gov_assignments is 'Windows begin with the "calendar" or with a "first_use"; those of a first use have a cadence and no anchor.';
 comment on constraint gov_assignments_anchor_at_check on @extschema@.gov_assignments is 'An anchor is a finite time, or null for the calendar.';
 comment on constraint gov_assignments_timezone_check on @extschema@.gov_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
 comment on constraint gov_assignments_enforcement_check on @extschema@.gov_assignments is 'Enforcement is "hard" or "soft".';
@@ -319,6 +324,7 @@ create table @extschema@.gov_default_assignments
     seed bigint not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    window_kind text collate "C" not null default 'calendar',
 
     constraint gov_default_assignments_pkey primary key (id),
     constraint gov_default_assignments_key unique nulls not distinct (owner_id, type_id, capability_id, scope_type_ids, name),
@@ -344,6 +350,8 @@ create table @extschema@.gov_default_assignments
         check (call_limit >= 0 and call_limit < 1000000000000000000),
     constraint gov_default_assignments_cadence_check
         check (cadence in ('P1M', 'P1D') or cadence ~ '^P([1-9][0-9]{0,3}[YMWD]|T[1-9][0-9]{0,3}[HMS])$'),
+    constraint gov_default_assignments_window_kind_check
+        check (window_kind = 'calendar' or window_kind = 'first_use' and cadence is not null and anchor_at is null and anchor_from is null),
     constraint gov_default_assignments_anchor_at_check
         check (isfinite(anchor_at)),
     constraint gov_default_assignments_anchor_from_check
@@ -377,9 +385,10 @@ comment on column @extschema@.gov_default_assignments.enforcement is 'hard = den
 comment on column @extschema@.gov_default_assignments.locked is 'true = tenants may not put assignments in its place, nor change or delete those that are there';
 comment on column @extschema@.gov_default_assignments.alert_thresholds is 'at most 10 percentages of 1 or more; null = the alert policy''s, {} = none. Stored sorted and distinct';
 comment on column @extschema@.gov_default_assignments.call_limit is 'the most that one call may use, whatever is left, exact to 9 decimals; null = as much as is left';
-comment on column @extschema@.gov_default_assignments.seed is 'what the counters of the inherited budgets are named after; drawn by the extension, and drawn again when cadence, anchor_at, anchor_from or timezone change';
+comment on column @extschema@.gov_default_assignments.seed is 'what the counters of the inherited budgets are named after; drawn by the extension, and drawn again when cadence, anchor_at, anchor_from, timezone or window_kind change';
 comment on column @extschema@.gov_default_assignments.created_at is 'when the row was made';
 comment on column @extschema@.gov_default_assignments.updated_at is 'when a value of the row last changed';
+comment on column @extschema@.gov_default_assignments.window_kind is 'where windows begin: calendar = at the anchor, one after the other; first_use = with the first use after the last one ended';
 comment on constraint gov_default_assignments_type_id_fkey on @extschema@.gov_default_assignments is 'A default is for entities of a type that exists; gov_upsert_entity_types() creates one.';
 comment on constraint gov_default_assignments_capability_id_fkey on @extschema@.gov_default_assignments is 'A default limits a capability that exists; gov_upsert_capabilities() creates one.';
 comment on constraint gov_default_assignments_owner_id_check on @extschema@.gov_default_assignments is 'An owner is 1 to 255 characters without control characters.';
@@ -390,6 +399,7 @@ comment on constraint gov_default_assignments_name_check on @extschema@.gov_defa
 comment on constraint gov_default_assignments_usage_limit_check on @extschema@.gov_default_assignments is 'A limit is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 comment on constraint gov_default_assignments_call_limit_check on @extschema@.gov_default_assignments is 'A limit of a call is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 comment on constraint gov_default_assignments_cadence_check on @extschema@.gov_default_assignments is 'A cadence is one ISO 8601 duration of one unit, 1 to 9999, such as P1Y, P1M, P30D, P1W, P1D, PT1H, PT5M or PT10S, or null for a budget that never resets.';
+comment on constraint gov_default_assignments_window_kind_check on @extschema@.gov_default_assignments is 'Windows begin with the "calendar" or with a "first_use"; those of a first use have a cadence and no anchor.';
 comment on constraint gov_default_assignments_anchor_at_check on @extschema@.gov_default_assignments is 'An anchor is a finite time, or null for the calendar.';
 comment on constraint gov_default_assignments_anchor_from_check on @extschema@.gov_default_assignments is 'An anchor is given (anchor_at) or comes from the entity (anchor_from: created_at, or a key of its metadata, of 1 to 255 characters without control characters).';
 comment on constraint gov_default_assignments_timezone_check on @extschema@.gov_default_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';

@@ -278,7 +278,8 @@ select
     a.updated_at,
     a.call_limit,
     'own' collate "C" as source,
-    null::uuid as default_id
+    null::uuid as default_id,
+    a.window_kind
 from @extschema@.gov_assignments a
 union all
 select
@@ -310,7 +311,8 @@ select
     d.updated_at,
     d.call_limit,
     'default' collate "C",
-    d.id
+    d.id,
+    d.window_kind
 from @extschema@.gov_default_counts n
 join @extschema@.gov_default_assignments d on d.id = n.default_id
 join @extschema@.gov_entities e on e.owner_id = n.owner_id and e.id = n.entity_id and e.type_id = d.type_id
@@ -383,6 +385,7 @@ comment on column @extschema@.gov_used_assignments.updated_at is 'when a value o
 comment on column @extschema@.gov_used_assignments.call_limit is 'the most that one call may use, whatever is left; null = as much as is left';
 comment on column @extschema@.gov_used_assignments.source is 'own = an assignment, default = by a default';
 comment on column @extschema@.gov_used_assignments.default_id is 'the default that the budget comes from; null for an assignment';
+comment on column @extschema@.gov_used_assignments.window_kind is 'where windows begin: calendar or first_use';
 
 create function @extschema@._gov_inherited_budgets(owner_id text, entity_id text)
 returns setof @extschema@.gov_used_assignments

@@ -13,6 +13,7 @@ return jsonb_build_object(
     'usageLimit', stored.usage_limit,
     'callLimit', stored.call_limit,
     'cadence', stored.cadence,
+    'windowKind', stored.window_kind,
     'anchorAt', @extschema@._gov_exact_json(stored.anchor_at),
     'timezone', stored.timezone,
     'enforcement', stored.enforcement,
@@ -54,6 +55,7 @@ begin
     if item ? 'cadence' then
         stored.cadence := item ->> 'cadence';
     end if;
+    stored.window_kind := coalesce(item ->> 'windowKind', stored.window_kind, 'calendar');
     if item ? 'anchorAt' then
         stored.anchor_at := (item ->> 'anchorAt')::timestamptz;
     end if;
@@ -128,6 +130,7 @@ declare
         "usageLimit": "a number or null",
         "callLimit": "a number or null",
         "cadence": "a string or null",
+        "windowKind": "a string",
         "anchorAt": "a string or null",
         "timezone": "a string",
         "enforcement": "a string",
@@ -185,6 +188,8 @@ declare
     wanted jsonb := '{}';
     parents jsonb := '{}';
     keys text[] := '{}';
+    has_call_limit boolean := false;
+    has_window_kind boolean := false;
     more_columns text := '';
     more_values text := '';
     item jsonb;
@@ -212,14 +217,21 @@ begin
         if item ? 'parentId' then
             parents := parents || jsonb_build_object(item ->> 'entityId', item -> 'parentId');
         end if;
-        -- Not everybody has the right to it.
-        if item ? 'callLimit' then
-            more_columns := ', call_limit';
-            more_values := ', p.call_limit';
-        end if;
+        has_call_limit := has_call_limit or item ? 'callLimit';
+        has_window_kind := has_window_kind or item ? 'windowKind';
         wanted := wanted || jsonb_build_object(key, coalesce(wanted -> key, '{}') || item);
         keys := keys || key;
     end loop;
+
+    -- Not everybody has the right to these.
+    if has_call_limit then
+        more_columns := ', call_limit';
+        more_values := ', p.call_limit';
+    end if;
+    if has_window_kind then
+        more_columns := more_columns || ', window_kind';
+        more_values := more_values || ', p.window_kind';
+    end if;
 
     -- The policies would refuse the rows, but not say why.
     if parents <> '{}' and not has_column_privilege('@extschema@.gov_entities'::regclass, 'parent_id', 'update') then
@@ -331,7 +343,7 @@ assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the k
     entityId (required), capabilityId or featureId or currencyId (required), scopeEntityIds (default []: everywhere),
     name (default ""), usageLimit (per window, in the capability's unit; null: no limit), callLimit (for one call, since 1.1.0; null,
     the default: as much as is left), cadence (such as "P1M"; null: never
-    resets), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
+    resets), windowKind ("calendar", the default, or "first_use", since 1.1.0), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
     strictAllocation (default false; true: the children's limits may not add up to more), locked (default false),
     alertThresholds (per cent; null: the alert policy's), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
 result: the stored budgets as an array in the order given, with id, parentId, createdAt and updatedAt

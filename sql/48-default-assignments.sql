@@ -14,6 +14,7 @@ return jsonb_build_object(
     'usageLimit', stored.usage_limit,
     'callLimit', stored.call_limit,
     'cadence', stored.cadence,
+    'windowKind', stored.window_kind,
     'anchorAt', @extschema@._gov_exact_json(stored.anchor_at),
     'anchorFrom', stored.anchor_from,
     'timezone', stored.timezone,
@@ -45,6 +46,7 @@ begin
     if item ? 'cadence' then
         stored.cadence := item ->> 'cadence';
     end if;
+    stored.window_kind := coalesce(item ->> 'windowKind', stored.window_kind, 'calendar');
     if item ? 'anchorAt' then
         stored.anchor_at := (item ->> 'anchorAt')::timestamptz;
     end if;
@@ -83,6 +85,7 @@ declare
         "usageLimit": "a number or null",
         "callLimit": "a number or null",
         "cadence": "a string or null",
+        "windowKind": "a string",
         "anchorAt": "a string or null",
         "anchorFrom": "a string or null",
         "timezone": "a string",
@@ -188,15 +191,16 @@ begin
 
     insert into @extschema@.gov_default_assignments as t
         (owner_id, type_id, capability_id, scope_type_ids, name, usage_limit, call_limit, cadence, anchor_at, anchor_from, timezone,
-         enforcement, locked, alert_thresholds)
+         enforcement, locked, alert_thresholds, window_kind)
     select owner, p.type_id, p.capability_id, p.scope_type_ids, p.name, p.usage_limit, p.call_limit, p.cadence, p.anchor_at,
-        p.anchor_from, p.timezone, p.enforcement, p.locked, p.alert_thresholds
+        p.anchor_from, p.timezone, p.enforcement, p.locked, p.alert_thresholds, p.window_kind
     from jsonb_each(wanted) w
     cross join lateral @extschema@._gov_patched(@extschema@._gov_default(owner, w.value), w.value) p
     order by w.key collate "C"
     on conflict (owner_id, type_id, capability_id, scope_type_ids, name) do update
-        set (usage_limit, call_limit, cadence, anchor_at, anchor_from, timezone, enforcement, locked, alert_thresholds) = (
-            select p.usage_limit, p.call_limit, p.cadence, p.anchor_at, p.anchor_from, p.timezone, p.enforcement, p.locked, p.alert_thresholds
+        set (usage_limit, call_limit, cadence, anchor_at, anchor_from, timezone, enforcement, locked, alert_thresholds, window_kind) = (
+            select p.usage_limit, p.call_limit, p.cadence, p.anchor_at, p.anchor_from, p.timezone, p.enforcement, p.locked, p.alert_thresholds,
+                p.window_kind
             from @extschema@._gov_patched(t, wanted -> @extschema@._gov_assignment_key(t.type_id, t.capability_id, t.scope_type_ids, t.name)) p)
         where t is distinct from
             @extschema@._gov_patched(t, wanted -> @extschema@._gov_assignment_key(t.type_id, t.capability_id, t.scope_type_ids, t.name));
@@ -223,7 +227,7 @@ owner_id: one of the vendor's customers; null: everybody. An owner's default goe
 defaults: an array of 1 to 100 objects, or {"defaults": [...]}, with the keys
     typeId (required), capabilityId or featureId or currencyId (required), scopeTypeIds (default []: one count per entity), name
     (default ""), usageLimit (of each entity per window, in the capability's unit; null: no limit), callLimit (for one call; null, the
-    default: as much as is left), cadence (such as "P1M"; null: never resets), anchorAt (ISO 8601; null: the calendar), anchorFrom
+    default: as much as is left), cadence (such as "P1M"; null: never resets), windowKind ("calendar", the default, or "first_use"), anchorAt (ISO 8601; null: the calendar), anchorFrom
     ("created_at" or a key of the entity's metadata, where its windows are counted from; null: anchorAt says it), timezone (default
     "UTC"), enforcement ("hard", the default, or "soft"), locked (default false; true: tenants may not put an assignment in its
     place), alertThresholds (per cent; null: the alert policy's); usageLimit and cadence are required on create; omitted keys keep

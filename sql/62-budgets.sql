@@ -2,6 +2,58 @@
 /* Budgets as they are now                                                                                          */
 /* ---------------------------------------------------------------------------------------------------------------- */
 
+-- The windows that first uses have opened and that are open at a time. The last one of a counter counts, but not one that begins later
+-- than five minutes from then: a clock was ahead. As in load_usage.c.
+create function @extschema@._gov_opened_windows(owner text, at timestamptz, counters bigint[])
+returns table (counter_id bigint, window_start timestamptz, window_end timestamptz)
+language plpgsql
+stable
+rows 10
+cost 1000
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    latest constant timestamptz := at + interval '5 minutes';
+begin
+    if cardinality(counters) is null or cardinality(counters) = 0 then
+        return;
+    end if;
+
+    return query
+    select distinct on (x.counter_id) x.counter_id, x.window_start, x.window_end
+    from (
+        select u.counter_id, u.window_start, u.window_end
+        from unnest(counters) k (id)
+        cross join lateral
+        (
+            select n.counter_id, n.window_start, n.window_end
+            from @extschema@.gov_usage n
+            where n.counter_id = k.id
+                and n.window_start <= latest
+            order by n.window_start desc
+            limit 1
+        ) u
+        union all
+        select t.counter_id, t.window_start, t.window_end
+        from @extschema@.gov_events e
+        cross join lateral unnest(e.counter_ids, e.window_starts, e.window_ends) as t (counter_id, window_start, window_end)
+        where e.owner_id <= owner
+            and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r))
+            and t.counter_id = any (counters)
+            and t.window_start <= latest
+    ) x
+    where x.window_end > at
+    order by x.counter_id, x.window_start desc;
+end
+$$;
+
+comment on function @extschema@._gov_opened_windows(text, timestamptz, bigint[]) is
+    'internal: which of these counters of an owner, whose windows begin with a first use, have one at a time';
+
 -- One owner's budgets at a point in time. An owner may have one budget or a hundred thousand, and a planner would take it for the
 -- average: to join many row by row, as suits a few, takes minutes. So they are joined here, by hashing, and what belongs to the
 -- owner is found by an index whatever the tables' statistics say. For roles subject to row-level security no index is searched
@@ -88,6 +140,7 @@ begin
             d.cadence,
             d.anchor_at,
             d.timezone,
+            d.window_kind,
             w.window_start,
             w.window_end,
             coalesce(w.window_start, '-infinity') as counted_from
@@ -95,13 +148,29 @@ begin
             select
                 coalesce(a.cadence, '') as cadence,
                 coalesce(a.anchor_at, '-infinity') as anchor_at,
-                a.timezone
+                a.timezone,
+                a.window_kind
             from @extschema@.gov_used_assignments a
             where a.owner_id = owner
                 and (a.source = 'own' or has_inherited)
-            group by 1, 2, 3
+            group by 1, 2, 3, 4
         ) d
-        cross join lateral @extschema@.gov_window(nullif(d.cadence, ''), nullif(d.anchor_at, '-infinity'), d.timezone, at) w
+        cross join lateral @extschema@.gov_window(
+            case when d.window_kind = 'calendar' then nullif(d.cadence, '') end, nullif(d.anchor_at, '-infinity'), d.timezone, at) w
+    ),
+    -- The others have one each.
+    opened as materialized
+    (
+        select o.counter_id, o.window_start, o.window_end
+        from @extschema@._gov_opened_windows(owner, at, (
+            select case
+                when exists (select from turn t where t.window_kind = 'first_use') then array(
+                    select a.counter_id
+                    from @extschema@.gov_used_assignments a
+                    where a.owner_id = owner
+                        and a.window_kind = 'first_use'
+                        and (a.source = 'own' or has_inherited))
+            end)) o
     ),
     -- What is not rolled up yet. "owner_id <=" lets a scan of the index begin at the comparison of rows, where "=" would let it begin
     -- at the owner's first entry; likewise below, and in the engine's statements.
@@ -178,8 +247,8 @@ begin
         case when b.scope_entity_ids = '{}' then trim_scale(coalesce(g.amount, 0)) end,
         case when s.in_force = 0 then 1 else trim_scale(s.used / s.in_force) end,
         b.cadence,
-        w.window_start,
-        w.window_end,
+        coalesce(w.window_start, k.window_start),
+        coalesce(w.window_end, k.window_end),
         b.enforcement,
         b.locked,
         b.strict_allocation,
@@ -195,18 +264,22 @@ begin
         on w.cadence = coalesce(b.cadence, '')
         and w.anchor_at = coalesce(b.anchor_at, '-infinity')
         and w.timezone = b.timezone
+        and w.window_kind = b.window_kind
+    left join opened k on k.counter_id = b.counter_id + 0
     left join hidden h on h.id = e.parent_id
     left join lateral
     (
         select n.amount
         from @extschema@.gov_usage n
         where n.counter_id = b.counter_id
-            and n.window_start = w.counted_from
+            and n.window_start = case when b.window_kind = 'calendar' then w.counted_from else k.window_start end
         offset 0
     ) u on true
     -- An expression, not the column itself: with that, a scan of all budgets by the index on it, in an order that suits a merge
     -- join, could look cheaper than one of the owner's.
-    left join counted c on c.counter_id = b.counter_id + 0 and c.window_start = w.counted_from
+    left join counted c
+        on c.counter_id = b.counter_id + 0
+        and c.window_start = case when b.window_kind = 'calendar' then w.counted_from else k.window_start end
     left join held r on r.assignment_id = b.id
     left join boosted x
         on x.entity_id = b.entity_id

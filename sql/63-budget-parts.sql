@@ -184,7 +184,12 @@ begin
                 and (x.source = 'own' or has_inherited)
             offset 0
         ) a
-        cross join lateral @extschema@.gov_window(a.cadence, a.anchor_at, a.timezone, at) w
+        cross join lateral @extschema@.gov_window(case when a.window_kind = 'calendar' then a.cadence end, a.anchor_at, a.timezone, at) w
+    ),
+    opened as materialized
+    (
+        select o.counter_id, o.window_start, o.window_end
+        from @extschema@._gov_opened_windows(owner, at, array(select b.counter_id from budget b where b.window_kind = 'first_use')) o
     ),
     counted as materialized
     (
@@ -249,8 +254,8 @@ begin
         case when b.scope_entity_ids = '{}' then trim_scale(coalesce(g.amount, 0)) end,
         case when s.in_force = 0 then 1 else trim_scale(s.used / s.in_force) end,
         b.cadence,
-        b.window_start,
-        b.window_end,
+        coalesce(b.window_start, k.window_start),
+        coalesce(b.window_end, k.window_end),
         b.enforcement,
         b.locked,
         b.strict_allocation,
@@ -262,15 +267,18 @@ begin
         b.default_id
     from budget b
     left join place p on p.parent_id = b.parent_id
+    left join opened k on k.counter_id = b.counter_id
     left join lateral
     (
         select n.amount
         from @extschema@.gov_usage n
         where n.counter_id = b.counter_id
-            and n.window_start = b.counted_from
+            and n.window_start = case when b.window_kind = 'calendar' then b.counted_from else k.window_start end
         offset 0
     ) u on true
-    left join counted c on c.counter_id = b.counter_id and c.window_start = b.counted_from
+    left join counted c
+        on c.counter_id = b.counter_id
+        and c.window_start = case when b.window_kind = 'calendar' then b.counted_from else k.window_start end
     left join @extschema@._gov_held(owner, at, budgets) r on r.assignment_id = b.id
     left join lateral
     (

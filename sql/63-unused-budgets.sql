@@ -133,8 +133,8 @@ begin
     turn as materialized
     (
         select x.default_id, x.anchor, w.window_start, w.window_end
-        from (select b.id as default_id, b.cadence, b.anchor, b.timezone from budget b group by 1, 2, 3, 4) x
-        cross join lateral @extschema@.gov_window(x.cadence, nullif(x.anchor, '-infinity'), x.timezone, at) w
+        from (select b.id as default_id, b.cadence, b.anchor, b.timezone, b.window_kind from budget b group by 1, 2, 3, 4, 5) x
+        cross join lateral @extschema@.gov_window(case when x.window_kind = 'calendar' then x.cadence end, nullif(x.anchor, '-infinity'), x.timezone, at) w
     ),
     boosted as
     (

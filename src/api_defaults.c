@@ -74,7 +74,8 @@ put_budget(ReturnSetInfo *result, const GovInheritedBudget *budget)
 	nulls[GOV_USED_CALL_LIMIT] = budget->nulls[call_limit - 1];
 	values[GOV_USED_SOURCE] = CStringGetTextDatum("default");
 	values[GOV_USED_DEFAULT_ID] = UUIDPGetDatum(&budget->made_of->default_id);
-	nulls[GOV_USED_SOURCE] = nulls[GOV_USED_DEFAULT_ID] = false;
+	values[GOV_USED_WINDOW_KIND] = budget->values[gov_catalog()->assignments_window_kind - 1];
+	nulls[GOV_USED_SOURCE] = nulls[GOV_USED_DEFAULT_ID] = nulls[GOV_USED_WINDOW_KIND] = false;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

@@ -256,6 +256,7 @@ look_up(GovCatalog *catalog)
 	catalog->has_unknown_rules =
 		find_column(catalog->entity_types, "on_unknown") != InvalidAttrNumber;
 	catalog->assignments_call_limit = find_column(catalog->assignments, "call_limit");
+	catalog->assignments_window_kind = find_column(catalog->assignments, "window_kind");
 	catalog->events_reverses = find_column(catalog->events, "reverses");
 	catalog->events_call_event_ids = find_column(catalog->events, "call_event_ids");
 	catalog->events_quantities = find_column(catalog->events, "quantities");

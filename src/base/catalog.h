@@ -26,6 +26,7 @@ typedef struct GovCatalog
 	Oid			entities_parent;	/* index on (owner_id, parent_id) */
 	Oid			assignments;
 	AttrNumber	assignments_call_limit;
+	AttrNumber	assignments_window_kind;
 	Oid			assignments_key;	/* index on (owner_id, entity_id,
 									 * capability_id, ...) */
 	Oid			assignments_counter;	/* index on (counter_id); invalid when

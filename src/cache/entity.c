@@ -126,6 +126,19 @@ gov_entity_budget_window(const GovEntity *entity, const GovBudget *budget,
 		gov_window_at(&budget->cadence, more->has_anchor, more->anchor, tz, at, window);
 }
 
+/*
+ * Compute the window that a use opens which is the first of a budget whose windows
+ * begin so.  It is not called with a stripe locked either.
+ */
+bool
+gov_entity_opened_window(const GovEntity *entity, const GovBudget *budget,
+						 TimestampTz at, GovWindow *window)
+{
+	pg_tz	   *tz = gov_window_timezone(gov_budget_timezone(entity, budget));
+
+	return tz != NULL && gov_window_opened(&budget->cadence, tz, at, window);
+}
+
 /* Have two budgets the same windows, because they have the same rule for them? */
 bool
 gov_entity_same_windows(const GovEntity *entity, const GovBudget *budget,
@@ -135,6 +148,7 @@ gov_entity_same_windows(const GovEntity *entity, const GovBudget *budget,
 	const GovBudgetMore *other_more = gov_budget_more(other_entity, other);
 
 	return budget->cadence.unit == other->cadence.unit &&
+		budget->cadence.kind == other->cadence.kind &&
 		budget->cadence.count == other->cadence.count &&
 		more->has_anchor == other_more->has_anchor && more->anchor == other_more->anchor &&
 		strcmp(gov_budget_timezone(entity, budget), gov_budget_timezone(other_entity, other)) == 0;

@@ -205,6 +205,13 @@ gov_budget_inherited(const GovEntity *entity, const GovBudget *budget)
 	return more->is_inherited ? (const GovInherited *) (more + 1) : NULL;
 }
 
+/* Do its windows begin with a first use, wherever that is? */
+static inline bool
+gov_budget_opens(const GovBudget *budget)
+{
+	return unlikely(budget->cadence.kind == GOV_WINDOW_FIRST_USE);
+}
+
 /* What else bounds it than its limit; NULL for nearly all. */
 static inline const GovBounds *
 gov_budget_bounds(const GovEntity *entity, const GovBudget *budget)
@@ -242,6 +249,8 @@ extern void gov_entity_budgets_of(const GovEntity *entity,
 								  const char *capability_id, uint32 length,
 								  uint32 hash, uint32 *first, uint32 *count);
 extern bool gov_entity_budget_window(const GovEntity *entity, const GovBudget *budget,
+									 TimestampTz at, GovWindow *window);
+extern bool gov_entity_opened_window(const GovEntity *entity, const GovBudget *budget,
 									 TimestampTz at, GovWindow *window);
 extern bool gov_entity_same_windows(const GovEntity *entity, const GovBudget *budget,
 									const GovEntity *other_entity, const GovBudget *other);

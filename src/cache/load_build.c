@@ -205,6 +205,21 @@ add_more(const GovLoad *load, StringInfo block, const GovRow *row, const GovBoos
 }
 
 static void
+read_window_kind(const GovRow *row, GovCadence *cadence)
+{
+	AttrNumber	column = gov_catalog()->assignments_window_kind;
+	char	   *stored;
+
+	if (column == InvalidAttrNumber || is_text(row->values[column - 1], "calendar"))
+		return;
+	stored = TextDatumGetCString(row->values[column - 1]);
+	if (!gov_cadence_kind_parse(stored, &cadence->kind))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("stored window_kind \"%s\" is unknown", gov_error_shown(stored))));
+}
+
+static void
 read_cadence(const GovRow *row, GovCadence *cadence)
 {
 	char	   *stored;
@@ -216,6 +231,7 @@ read_cadence(const GovRow *row, GovCadence *cadence)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("stored cadence \"%s\" is malformed", gov_error_shown(stored))));
+	read_window_kind(row, cadence);
 }
 
 /* Read a budget, and append the inner part of what belongs to it. */

@@ -67,12 +67,17 @@ gov_load_amount(uint64 row, int column, bool *isnull)
 	return *isnull ? 0 : gov_load_sum(value);
 }
 
-/* Give a counter its window at the load's time. */
+/*
+ * Give a counter its window at the load's time; none where the rows must say
+ * whether one was opened.
+ */
 static void
 set_window(const GovLoad *load, const GovEntity *entity, const GovBudget *budget,
 		   GovSharedCounter *counter)
 {
-	if (!gov_entity_budget_window(entity, budget, load->now, &counter->window))
+	if (gov_budget_opens(budget))
+		counter->window = gov_counter_no_window();
+	else if (!gov_entity_budget_window(entity, budget, load->now, &counter->window))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("cannot compute the window of budget \"%s\" of entity \"%s\"",
@@ -81,6 +86,25 @@ set_window(const GovLoad *load, const GovEntity *entity, const GovBudget *budget
 				 errdetail("Its time zone is \"%s\".",
 						   gov_error_shown(gov_budget_timezone(entity, budget))),
 				 errhint("Change the cadence, anchor_at or timezone of that budget.")));
+}
+
+/*
+ * Give a counter the window that this transaction alone has opened, if it is the last
+ * one, and open still.
+ */
+static void
+set_own_window(const GovLoad *load, const GovEntity *entity, const GovBudget *budget,
+			   GovSharedCounter *counter)
+{
+	TimestampTz start;
+	GovWindow	window;
+
+	if (!gov_budget_opens(budget) || !gov_own_last_window(counter->id, &start) ||
+		start <= counter->window.start ||
+		!gov_entity_opened_window(entity, budget, start, &window) || window.end <= load->now)
+		return;
+	counter->window = window;
+	counter->total = 0;
 }
 
 /* Begin a counter of a budget; must its counts be read? */
@@ -95,6 +119,7 @@ begin_counter(GovLoad *load, int number, uint32 b)
 
 	counter->id = budget->counter_id;
 	counter->wants_row = inherited != NULL && inherited->wants_row;
+	counter->stays = !gov_budget_opens(budget);
 	counter->window.start = counter->window.end = DT_NOBEGIN;
 	if (load->claims != NULL)
 		kept = gov_node_claim_has_counter(&load->claims[number], item->entity, b, load->now);
@@ -109,6 +134,7 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	if (item->is_own == NULL || inherited != NULL)
 		return true;			/* one that has come back may have been used
 								 * by others, see add_own() */
+	set_own_window(load, item->entity, budget, counter);
 	gov_own_counts(counter, &budget->id);
 	return false;
 }
@@ -206,10 +232,12 @@ add_tail(const GovReading *reading, const GovTally *tail)
 		GovWanted	sought = {.counter = &key};
 		GovWanted  *found = bsearch(&sought, sorted, reading->count, sizeof(GovWanted),
 									compare_counters);
+		GovWindow	window;
 
 		if (found == NULL)
 			continue;
-		gov_load_count_usage(found->counter, entry->key.window_start, entry->amount);
+		window = (GovWindow) {entry->key.window_start, entry->window_end};
+		gov_load_count_usage(reading->load, found, &window, entry->amount);
 		found->counter->last_event = gov_tally_last_id(tail);
 	}
 	pfree(sorted);
@@ -277,10 +305,12 @@ add_own(const GovLoad *load)
 		{
 			const GovBudget *budget = &item->entity->budgets[b];
 			GovSharedCounter *counter = &item->counters[b];
-			GovSharedCounter own = {.id = counter->id, .window = counter->window};
+			GovSharedCounter own = {.id = counter->id};
 
 			if (!item->is_own[b] || gov_budget_inherited(item->entity, budget) == NULL)
 				continue;
+			set_own_window(load, item->entity, budget, counter);
+			own.window = counter->window;
 			gov_own_counts(&own, &budget->id);
 			counter->total += own.total;
 			counter->held += own.held;
@@ -331,7 +361,9 @@ gov_load_own_counters(const GovLoad *load, GovLoaded *item)
 
 		counter->id = budget->counter_id;
 		counter->wants_row = gov_budget_inherited(entity, budget)->wants_row;
+		counter->stays = !gov_budget_opens(budget);
 		set_window(load, entity, budget, counter);
+		set_own_window(load, entity, budget, counter);
 		gov_own_counts(counter, &budget->id);
 		item->is_own[b] = true;
 	}

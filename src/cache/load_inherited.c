@@ -241,6 +241,7 @@ make_budget(const GovLoad *load, TupleDesc desc, const GovDefault *from, const G
 	bool	   *nulls = (bool *) (values + desc->natts);
 	GovInheritedRow *inherited = palloc(sizeof(GovInheritedRow));
 	AttrNumber	call_limit = gov_catalog()->assignments_call_limit;
+	AttrNumber	window_kind = gov_catalog()->assignments_window_kind;
 	TimestampTz anchor_at = 0;
 
 	memset(nulls, true, sizeof(bool) * desc->natts);
@@ -261,6 +262,11 @@ make_budget(const GovLoad *load, TupleDesc desc, const GovDefault *from, const G
 	{
 		values[call_limit - 1] = from->values[GOV_DEFAULT_CALL_LIMIT];
 		nulls[call_limit - 1] = from->nulls[GOV_DEFAULT_CALL_LIMIT];
+	}
+	if (window_kind != InvalidAttrNumber)
+	{
+		values[window_kind - 1] = from->values[GOV_DEFAULT_WINDOW_KIND];
+		nulls[window_kind - 1] = false;
 	}
 	return (GovRow) {.values = values, .nulls = nulls, .inherited = inherited};
 }

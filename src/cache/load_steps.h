@@ -235,7 +235,8 @@ extern GovAmount gov_load_amount(uint64 row, int column, bool *isnull);
 
 /* load_usage.c */
 extern void gov_load_usage(const GovReading *reading);
-extern void gov_load_count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amount);
+extern void gov_load_count_usage(const GovLoad *load, const GovWanted *wanted,
+								 const GovWindow *window, GovAmount amount);
 
 /* load_holds.c */
 extern void gov_load_holds(GovReading *reading);

@@ -8,6 +8,10 @@
  *		machine's was, before a promotion; it counts when that window comes, for
  *		which the counter notes that there is one (clock.c).
  *
+ * OPENED WINDOWS
+ *		A budget whose windows begin with a first use has the present one if some
+ *		row says so; else it has none.
+ *
  * MERGED WINDOWS
  *		Short windows are merged into days long after they have ended
  *		(usage_merge.c).  If the clock was ahead by more than that and is set
@@ -51,20 +55,53 @@
 /* A row of gov_usage. */
 typedef struct GovUsageRow
 {
-	TimestampTz start;
-	TimestampTz end;
+	GovWindow	window;
 	GovAmount	amount;
 	bool		is_merged;		/* of several windows, or rows */
 } GovUsageRow;
 
+static void
+add_amount(GovSharedCounter *counter, GovAmount amount)
+{
+	if (!gov_amount_add(counter->total, amount, &counter->total))
+		gov_error_stored_amount();
+}
+
+/*
+ * Count usage of a window that a first use has opened, if it is open still.  Of
+ * several the last one counts.
+ */
+static void
+count_opened(GovSharedCounter *counter, const GovWindow *window, GovAmount amount,
+			 TimestampTz now)
+{
+	if (window->end <= now || window->start < counter->window.start ||
+		window->start > now + GOV_OPENED_AHEAD)
+		return;
+	if (window->start > counter->window.start)
+	{
+		counter->window = *window;
+		counter->stays = true;
+		counter->total = 0;
+	}
+	add_amount(counter, amount);
+}
+
 /* Count usage that is of the counter's window; note whether there is a later one. */
 void
-gov_load_count_usage(GovSharedCounter *counter, TimestampTz start, GovAmount amount)
+gov_load_count_usage(const GovLoad *load, const GovWanted *wanted, const GovWindow *window,
+					 GovAmount amount)
 {
-	if (start == counter->window.start &&
-		!gov_amount_add(counter->total, amount, &counter->total))
-		gov_error_stored_amount();
-	if (start > counter->window.start)
+	GovSharedCounter *counter = wanted->counter;
+
+	if (gov_budget_opens(wanted->budget))
+	{
+		count_opened(counter, window, amount, load->now);
+		return;
+	}
+	if (window->start == counter->window.start)
+		add_amount(counter, amount);
+	if (window->start > counter->window.start)
 		counter->has_later = true;
 }
 
@@ -79,9 +116,9 @@ read_row(Relation rel, HeapTuple row, Datum owner, GovUsageRow *usage)
 	if (!DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, value, owner)))
 		return false;
 	value = heap_getattr(row, GOV_USAGE_WINDOW_START + 1, desc, &usage->is_merged);
-	usage->start = DatumGetTimestampTz(value);
+	usage->window.start = DatumGetTimestampTz(value);
 	value = heap_getattr(row, GOV_USAGE_WINDOW_END + 1, desc, &usage->is_merged);
-	usage->end = DatumGetTimestampTz(value);
+	usage->window.end = DatumGetTimestampTz(value);
 	value = heap_getattr(row, GOV_USAGE_AMOUNT + 1, desc, &usage->is_merged);
 	usage->amount = gov_load_sum(value);
 	usage->is_merged = false;
@@ -97,24 +134,26 @@ read_row(Relation rel, HeapTuple row, Datum owner, GovUsageRow *usage)
 
 /* Count a row from the day of the counter's window on, if it is of that window or a later one. */
 static void
-count_row(GovSharedCounter *counter, const GovUsageRow *usage)
+count_row(const GovLoad *load, const GovWanted *wanted, const GovUsageRow *usage)
 {
-	TimestampTz start = usage->start;
+	GovSharedCounter *counter = wanted->counter;
+	GovWindow	window = usage->window;
+	bool		has_later = usage->is_merged && window.end > counter->window.end &&
+	!gov_budget_opens(wanted->budget);
 
-	if (start < counter->window.start)
+	if (window.start < counter->window.start)
 	{
-		if (!usage->is_merged || usage->end <= counter->window.start)
+		if (!usage->is_merged || window.end <= counter->window.start)
 			return;
-		start = counter->window.start;	/* the row covers the window */
+		window.start = counter->window.start;	/* the row covers the window */
 	}
-	gov_load_count_usage(counter, start, usage->amount);
-	if (usage->is_merged && usage->end > counter->window.end)
-		counter->has_later = true;
+	gov_load_count_usage(load, wanted, &window, usage->amount);
+	counter->has_later |= has_later;
 }
 
 /* Read the usage of a counter from a time on, which is no later than its window. */
 static void
-read_from(Relation rel, const GovLoad *load, GovSharedCounter *counter, TimestampTz from)
+read_from(Relation rel, const GovLoad *load, const GovWanted *wanted, TimestampTz from)
 {
 	Oid			index = gov_catalog()->usage_pkey;
 	ScanKeyData keys[2];
@@ -123,14 +162,14 @@ read_from(Relation rel, const GovLoad *load, GovSharedCounter *counter, Timestam
 	GovUsageRow usage;
 
 	ScanKeyInit(&keys[0], GOV_USAGE_COUNTER_ID + 1, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(counter->id));
+				Int64GetDatum(wanted->counter->id));
 	ScanKeyInit(&keys[1], GOV_USAGE_WINDOW_START + 1, BTGreaterEqualStrategyNumber,
 				F_TIMESTAMPTZ_GE, TimestampTzGetDatum(from));
 	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), 2, keys);
 	while (HeapTupleIsValid(row = systable_getnext(scan)))
 	{
 		if (read_row(rel, row, load->owner, &usage))
-			count_row(counter, &usage);
+			count_row(load, wanted, &usage);
 	}
 	systable_endscan(scan);
 }
@@ -186,6 +225,15 @@ first_start(Relation rel, const GovWindow *window)
 	return gov_clock_day(window->start);
 }
 
+/* Likewise, of a counter that is to be read. */
+static TimestampTz
+first_start_of(Relation rel, const GovLoad *load, const GovWanted *wanted)
+{
+	if (gov_budget_opens(wanted->budget))
+		return gov_clock_day(gov_window_reach(&wanted->budget->cadence, load->now));
+	return first_start(rel, &wanted->counter->window);
+}
+
 /* Count the rolled-up usage of what is to be read. */
 void
 gov_load_usage(const GovReading *reading)
@@ -196,9 +244,9 @@ gov_load_usage(const GovReading *reading)
 		gov_error_dropped();
 	for (int i = 0; i < reading->count; i++)
 	{
-		GovSharedCounter *counter = reading->list[i].counter;
+		const GovWanted *wanted = &reading->list[i];
 
-		read_from(rel, reading->load, counter, first_start(rel, &counter->window));
+		read_from(rel, reading->load, wanted, first_start_of(rel, reading->load, wanted));
 	}
 	table_close(rel, NoLock);
 }

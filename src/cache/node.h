@@ -49,6 +49,8 @@ typedef struct GovSharedCounter
 	bool		has_later;		/* the tables had usage of a later window */
 	bool		wants_row;		/* whoever charges it says so in
 								 * gov_default_counts; first_use.c */
+	bool		stays;			/* somebody has used the window and committed;
+								 * also where windows are not opened */
 	GovAmount	held;			/* open holds, committed and in flight */
 	GovAmount	covered;		/* of total: in the place of holds that are
 								 * being settled, and are in held too */
@@ -89,6 +91,35 @@ static inline bool
 gov_counter_must_load(const GovSharedCounter *counter, TimestampTz now)
 {
 	return now >= counter->window.end && counter->has_later;
+}
+
+/*
+ * A window that was opened later than this after the present time was so by a clock
+ * that was ahead; before that, another machine's clock may have been, before a
+ * promotion.
+ */
+#define GOV_OPENED_AHEAD	(300 * USECS_PER_SEC)
+
+/*
+ * What the counter of a budget has whose windows begin with a first use, when
+ * nobody has opened one.  It is over at every time that there is.
+ */
+static inline GovWindow
+gov_counter_no_window(void)
+{
+	return (GovWindow) {MIN_TIMESTAMP, MIN_TIMESTAMP + 1};
+}
+
+/*
+ * Has somebody opened the counter's window, so that it is open still?  Whoever is in
+ * flight has taken something, or shares it with others who have committed: where
+ * nothing is used and nobody has, all who had used it have rolled back, and it never
+ * was.
+ */
+static inline bool
+gov_counter_is_open(const GovSharedCounter *counter, TimestampTz now)
+{
+	return now < counter->window.end && (counter->stays || counter->total > 0);
 }
 
 /*

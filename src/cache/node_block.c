@@ -303,6 +303,7 @@ renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, const Gov
 		return;
 	counter->id = anew->id;
 	counter->window = anew->window;
+	counter->stays = anew->stays;
 	counter->has_later = anew->has_later;
 	counter->total = anew->total;
 	counter->covered = 0;

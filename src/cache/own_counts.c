@@ -200,6 +200,25 @@ gov_own_counts(GovSharedCounter *counter, const pg_uuid_t *budget_id)
 	counter->held = sum_own(held_key(budget_id));
 }
 
+/* The last window in which something was charged to a counter; false: there is none. */
+bool
+gov_own_last_window(int64 counter_id, TimestampTz *start)
+{
+	bool		is_found = false;
+
+	for (int i = 0; i < nentries; i++)
+	{
+		const GovOwnKey *key = &entries[i].key;
+
+		if (key->is_held || key->parts[0] != counter_id || entries[i].amount == 0 ||
+			(is_found && key->parts[1] <= *start))
+			continue;
+		*start = key->parts[1];
+		is_found = true;
+	}
+	return is_found;
+}
+
 /*
  * This transaction has recounted a budget: gov_usage has rows for a counter that
  * only it has.

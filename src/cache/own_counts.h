@@ -7,6 +7,7 @@
 
 #include "cache/node.h"
 
+extern bool gov_own_last_window(int64 counter_id, TimestampTz *start);
 extern void gov_own_make_room(int ncharges);
 extern void gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter,
 						   const pg_uuid_t *budget_id, GovAmount usage, GovAmount held);

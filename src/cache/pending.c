@@ -423,18 +423,22 @@ gov_pending_crossings(GovCrossing *crossings, int max)
 /*
  * Change the counter of an entry by some amounts, end what the entry covers,
  * and unpin the counter.  Where booked usage is taken back, a threshold may
- * have to be crossed again.
+ * have to be crossed again.  A window that was opened stays from the first commit
+ * of usage on.
  */
 static void
-apply_entry(GovPendingEntry *entry, GovAmount usage, GovAmount held, GovAmount booked)
+apply_entry(GovPendingEntry *entry, bool has_committed, GovAmount usage, GovAmount held,
+			GovAmount booked)
 {
 	GovSharedCounter *counter = entry->counter;
 
-	if (usage != 0 || held != 0 || booked != 0 || entry->covered != 0)
+	if (usage != 0 || held != 0 || booked != 0 || entry->covered != 0 ||
+		(unlikely(!counter->stays) && has_committed))
 	{
 		gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
 		if (is_current(entry))
 		{
+			counter->stays |= has_committed && (entry->taken != 0 || entry->relief != 0);
 			counter->total += usage;
 			counter->covered -= entry->covered;
 			counter->booked += booked;
@@ -500,7 +504,7 @@ gov_pending_commit(void)
 		note_later_event(entry);
 		if (entry->has_row)
 			publish_row(entry);
-		apply_entry(entry, entry->relief, entry->held_relief, unbooked_usage(entry));
+		apply_entry(entry, true, entry->relief, entry->held_relief, unbooked_usage(entry));
 		nentries--;
 	}
 	trim_pending();
@@ -515,7 +519,7 @@ gov_pending_abort(int level)
 		GovPendingEntry *entry = &entries[nentries - 1];
 
 		unlink_newest(nentries - 1);
-		apply_entry(entry, -entry->taken, -entry->held_taken, -entry->booked);
+		apply_entry(entry, false, -entry->taken, -entry->held_taken, -entry->booked);
 		nentries--;
 	}
 	if (level == 0)

@@ -55,6 +55,7 @@
 #include "call/batch_keys.h"
 #include "call/judge.h"
 #include "call/write.h"
+#include "gate/opening.h"
 #include "ledger/ledger.h"
 
 #define GOV_CONFLICTS_MAX	100
@@ -200,6 +201,7 @@ record_items(void *arg)
 {
 	GovBatch   *batch = arg;
 
+	gov_opening_forget();		/* what an attempt before this one has decided */
 	for (int i = 0; i < batch->nitems; i++)
 	{
 		if (!batch->items[i].is_refused)

@@ -31,6 +31,7 @@
 #include "call/priced.h"
 #include "call/record.h"
 #include "call/write.h"
+#include "gate/opening.h"
 #include "ledger/ledger.h"
 #include "rollup/alert.h"
 
@@ -123,6 +124,8 @@ event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 	const GovEntity *entity = resolution->entities[budget->entity].entity;
 	GovWindow	window = budget->window;
 
+	if (gov_budget_opens(budget->budget))
+		return budget->charged_window;
 	if (!resolution->is_of_now && resolution->occurred_at < window.start &&
 		!gov_entity_budget_window(entity, budget->budget, resolution->occurred_at, &window))
 	{
@@ -132,14 +135,21 @@ event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 	return window;
 }
 
-/* How many budgets has a meter? */
+/* Is the event charged to a budget?  Not if no window was open for it (gate/opening.c). */
+static inline bool
+is_charged(const GovResolvedBudget *budget)
+{
+	return !gov_budget_opens(budget->budget) || budget->counts != GOV_COUNTS_NOWHERE;
+}
+
+/* How many budgets of a meter are charged? */
 static int
 count_budgets(const GovResolution *resolution, int meter)
 {
 	int			count = 0;
 
 	for (int i = 0; i < resolution->nbudgets; i++)
-		count += resolution->states[i].meter == meter;
+		count += resolution->states[i].meter == meter && is_charged(&resolution->budgets[i]);
 	return count;
 }
 
@@ -163,9 +173,11 @@ set_charges(GovEvent *event, const GovResolution *resolution, int meter)
 		const GovResolvedBudget *budget = &resolution->budgets[i];
 		GovWindow	window;
 
-		if (resolution->states[i].meter != meter)
+		if (resolution->states[i].meter != meter || unlikely(!is_charged(budget)))
 			continue;
 		window = event_window(resolution, budget);
+		if (gov_budget_opens(budget->budget))
+			gov_opening_note(budget);
 		*ids++ = budget->budget->counter_id;
 		*starts++ = window.start;
 		*ends++ = window.end;
@@ -381,6 +393,7 @@ gov_record_begin(const char *call)
 	gov_write_begin(call);
 	gov_write_lock(gov_catalog()->events);
 	gov_types_refresh();
+	gov_opening_forget();
 }
 
 /*

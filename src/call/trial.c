@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/catalog.h"
 #include "call/trial.h"
 #include "pure/window.h"
 
@@ -136,6 +137,21 @@ read_bounds(HeapTupleHeader row, int place, GovTrialSteps *steps, GovTrial *tria
 }
 
 static void
+read_window_kind(HeapTupleHeader row, GovTrial *trial)
+{
+	Datum		kind;
+	bool		isnull;
+
+	if (gov_catalog()->assignments_window_kind == InvalidAttrNumber)
+		return;
+	kind = GetAttributeByName(row, "window_kind", &isnull);
+	if (!isnull && !gov_cadence_kind_parse(TextDatumGetCString(kind), &trial->cadence.kind))
+		raise_bad_budget("window_kind");
+	if (trial->cadence.kind != GOV_WINDOW_CALENDAR && trial->cadence.unit == GOV_CADENCE_NONE)
+		raise_bad_budget("window_kind");
+}
+
+static void
 read_windows(HeapTupleHeader row, GovTrial *trial)
 {
 	bool		isnull;
@@ -150,6 +166,7 @@ read_windows(HeapTupleHeader row, GovTrial *trial)
 	trial->tz = gov_window_timezone(TextDatumGetCString(gov_trial_column(row, "timezone")));
 	if (trial->tz == NULL)
 		raise_bad_budget("timezone");
+	read_window_kind(row, trial);
 }
 
 static void

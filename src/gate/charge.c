@@ -29,6 +29,7 @@
 #include "cache/pending.h"
 #include "cache/threshold.h"
 #include "gate/charge.h"
+#include "gate/opening.h"
 
 /*
  * What the call adds to a budget's present window: nothing if it occurred
@@ -37,7 +38,11 @@
 static GovAmount
 present_amount(const GovResolution *resolution, int number)
 {
-	return resolution->is_of_now || resolution->occurred_at >= resolution->budgets[number].window.start ?
+	const GovResolvedBudget *budget = &resolution->budgets[number];
+
+	if (gov_budget_opens(budget->budget))
+		return budget->counts == GOV_COUNTS_HERE ? resolution->states[number].wanted : 0;
+	return resolution->is_of_now || resolution->occurred_at >= budget->window.start ?
 		resolution->states[number].wanted : 0;
 }
 
@@ -225,12 +230,17 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
 		GovResolvedBudget *budget = &resolution->budgets[i];
-		GovCharge	charge = charge_of(kind, resolution, i);
+		bool		opens = gov_budget_opens(budget->budget);
+		GovCharge	charge;
 
-		Assert(budget->window.start == budget->counter->window.start);
+		if (opens)
+			gov_opening_choose(resolution, i);
+		charge = charge_of(kind, resolution, i);
+		Assert(opens || budget->window.start == budget->counter->window.start);
 		set_alert(&resolution->entities[budget->entity], budget);
 		charge_budget(stripe, &request->owner, budget, charge);
-		resolution->states[i].usage += charge.usage;
+		if (!opens || budget->is_open)
+			resolution->states[i].usage += charge.usage;
 		resolution->states[i].held += charge.held;
 	}
 	END_CRIT_SECTION();

@@ -134,6 +134,7 @@ begin_call(GovGate *gate)
 	work.copy_wanted = 0;
 	work.nbuilt = 0;
 	work.knows_room = false;
+	work.opens = gov_gate_charges(gate->use) && gov_gate_charge_kind(gate->use) == GOV_CHARGE_USAGE;
 	gov_gate_choose_source(gate);
 }
 
@@ -150,6 +151,21 @@ make_room(const GovGate *gate)
 }
 
 /*
+ * May windows that are to be computed be out of range?  Those of budgets are that have
+ * an anchor.
+ */
+static bool
+turns_may_raise(void)
+{
+	for (int i = 0; i < work.nturns; i++)
+	{
+		if (work.turns[i].cadence.kind == GOV_WINDOW_CALENDAR)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Is what is in the way mended by reading tables or computing windows?  That may
  * raise an error about what the request names.
  */
@@ -162,9 +178,10 @@ mending_may_raise(GovOutcome outcome)
 		case GOV_OUTCOME_OUTDATED:
 		case GOV_OUTCOME_CYCLE:
 		case GOV_OUTCOME_UNKNOWN:
-		case GOV_OUTCOME_TURN:
 		case GOV_OUTCOME_COMBINE:
 			return true;
+		case GOV_OUTCOME_TURN:
+			return turns_may_raise();
 		default:
 			return false;
 	}
@@ -207,7 +224,7 @@ answer(GovGate *gate)
 				gate->has_locked = true;
 				break;
 			case GOV_OUTCOME_TURN:
-				gov_resolve_compute_turns(&work);
+				gov_resolve_compute_turns(request, &work);
 				gate->is_exclusive = true;
 				break;
 			case GOV_OUTCOME_UNKNOWN:

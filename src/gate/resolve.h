@@ -120,6 +120,14 @@ typedef struct GovResolvedEntity
 								 * the call meets */
 } GovResolvedEntity;
 
+/* Where usage counts of a budget whose windows begin with a first use. */
+typedef enum GovCounts
+{
+	GOV_COUNTS_NOWHERE,			/* there is none, or no window for it */
+	GOV_COUNTS_HERE,			/* in the counter's window */
+	GOV_COUNTS_EARLIER			/* in one before that */
+} GovCounts;
+
 typedef struct GovResolvedBudget
 {
 	const GovBudget *budget;
@@ -130,15 +138,27 @@ typedef struct GovResolvedBudget
 	GovSharedCounter *holds;	/* the counter of holds; nearly always the
 								 * same */
 	bool		holds_are_shared;
-	GovWindow	window;			/* of the counter, at the call */
+	GovWindow	window;			/* of the counter, at the call; from -infinity
+								 * to infinity if none is open */
 	bool		allows;			/* before it was charged */
 	GovAmount	ended;			/* of the hold that the call ends: what goes
 								 * off it */
 	bool		wants_row;		/* that it is used is to be written */
 	int			charged;		/* the pending entry, if holds_are_shared */
+
+	/* where windows begin with a first use; opening.c */
+	bool		is_open;		/* one is */
+	bool		is_known;		/* there are rows of the opening */
+	GovWindow	opening;		/* the window that the use opens, or, if it is
+								 * late, that it belongs to */
+	GovCounts	counts;			/* once it is charged */
+	GovWindow	charged_window;
 } GovResolvedBudget;
 
-/* A counter whose window is over, and the window that it is to have. */
+/*
+ * A counter whose window is over, and the window that it is to have; or one that has
+ * no window for a use (opening.c).
+ */
 typedef struct GovTurn
 {
 	int64		counter_id;
@@ -148,6 +168,9 @@ typedef struct GovTurn
 	char		timezone[GOV_ID_MAX_BYTES + 1];
 	GovWindow	window;
 	bool		is_computed;
+	bool		is_late;		/* for a use of an earlier time */
+	bool		is_known;		/* there are rows of the window */
+	pg_tz	   *tz;				/* likewise, of a counter without a window */
 } GovTurn;
 
 /*
@@ -163,6 +186,7 @@ typedef struct GovResolution
 	TimestampTz occurred_at;
 	bool		is_of_now;		/* not of an earlier time: it counts in the
 								 * present windows */
+	bool		opens;			/* the call charges usage */
 	int			nentities;
 	int			entities_capacity;
 	GovResolvedEntity *entities;
@@ -248,6 +272,6 @@ extern void gov_resolve_grow(GovResolution *resolution);
 extern void gov_resolve_keep_bounded(GovResolution *resolution, Size more);
 extern void gov_resolve_build_unknown(const GovOwnerKey *owner, const GovMet *met,
 									  GovResolution *resolution);
-extern void gov_resolve_compute_turns(GovResolution *resolution);
+extern void gov_resolve_compute_turns(const GovRequest *request, GovResolution *resolution);
 
 #endif							/* GOV_RESOLVE_H */

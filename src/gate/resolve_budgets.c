@@ -23,6 +23,7 @@
 #include "cache/pending.h"
 #include "cache/threshold.h"
 #include "gate/combine.h"
+#include "gate/opening.h"
 #include "gate/resolve_walk.h"
 
 /* Copy an id that the caller has to do something about. */
@@ -167,6 +168,40 @@ note_turn(GovWalk *walk, const GovEntity *entity, const GovBudget *budget)
 	turn->has_anchor = gov_budget_more(entity, budget)->has_anchor;
 	strlcpy(turn->timezone, gov_budget_timezone(entity, budget), sizeof(turn->timezone));
 	turn->is_computed = false;
+	turn->is_late = !out->is_of_now;
+}
+
+/*
+ * Find out whether a window of a budget is open that begins with a first use; false
+ * if one may have to be opened, and what that takes is to be computed first.  Only a
+ * charge opens it (opening.c).
+ */
+static bool
+find_opening(GovWalk *walk, const GovRuled *ruled, GovResolvedBudget *resolved, GovAmount amount)
+{
+	const GovResolution *out = walk->out;
+	const GovTurn *turn;
+
+	resolved->is_open = gov_counter_is_open(resolved->counter, out->now);
+	if (resolved->is_open)
+		resolved->window = resolved->counter->window;
+	else
+	{
+		TIMESTAMP_NOBEGIN(resolved->window.start);
+		TIMESTAMP_NOEND(resolved->window.end);
+	}
+	if (!out->opens || amount == 0 || (out->is_of_now && (resolved->is_open || amount < 0)))
+		return true;
+	turn = find_turn(walk->out, ruled->budget->counter_id);
+	if (turn == NULL || !turn->is_computed || turn->is_late == out->is_of_now)
+	{
+		note_turn(walk, ruled->entity, ruled->budget);
+		return false;
+	}
+	resolved->opening = turn->window;
+	resolved->is_known = turn->is_known;
+	return turn->is_late ||
+		gov_window_opened(&turn->cadence, turn->tz, out->now, &resolved->opening);
 }
 
 /*
@@ -224,12 +259,13 @@ read_state(const GovEntity *entity, const GovResolvedBudget *resolved, Timestamp
 {
 	const GovBudget *budget = resolved->budget;
 	GovCharge	relief = {0};
+	bool		counts = !gov_budget_opens(budget) || resolved->is_open;
 
 	if (resolved->holds_are_shared)
 		relief = gov_pending_relief(resolved->holds);
-	state->usage = resolved->counter->total;
+	state->usage = counts ? resolved->counter->total : 0;
 	state->held = resolved->holds->held + relief.held;
-	if (resolved->is_shared)
+	if (resolved->is_shared && counts)
 	{
 		/* else usage is counted anew, and nothing of it is covered */
 		state->usage += relief.usage;
@@ -241,7 +277,7 @@ read_state(const GovEntity *entity, const GovResolvedBudget *resolved, Timestamp
 	state->bounds = gov_budget_bounds(entity, budget);
 	if (unlikely(state->bounds != NULL) && state->bounds->nsteps > 0)
 		state->limit = gov_bounds_at(state->bounds, now);
-	state->window_end = resolved->counter->window.end;
+	state->window_end = resolved->window.end;
 }
 
 /*
@@ -280,12 +316,20 @@ append_budget(GovWalk *walk, int entity, int meter, uint32 number)
 		walk->is_outdated = true;
 		return true;
 	}
-	if (!turn_window(walk, ruled.entity, ruled.budget, budget->counter, budget->is_shared))
-		return false;
+	if (gov_budget_opens(budget->budget))
+	{
+		if (!find_opening(walk, &ruled, budget, walk->request->meters[meter].amount))
+			return false;
+	}
+	else
+	{
+		if (!turn_window(walk, ruled.entity, ruled.budget, budget->counter, budget->is_shared))
+			return false;
+		budget->window = budget->counter->window;
+	}
 	budget->wants_row = unlikely(budget->counter->wants_row) &&
 		wants_row(resolved->entity, budget);
 	out->wants_rows |= budget->wants_row;
-	budget->window = budget->counter->window;
 	Assert(walk->is_outdated || walk->out->now < budget->window.end);
 	read_state(resolved->entity, budget, out->now, &out->states[out->nbudgets]);
 	out->states[out->nbudgets].meter = meter;
@@ -383,18 +427,28 @@ sort_turns(GovResolution *resolution)
 	resolution->nsorted = resolution->nturns;
 }
 
-/* Compute the windows that were found to be over.  No lock is held. */
+/*
+ * Compute the windows that were found to be over, and those that the call may open.
+ * No lock is held.
+ */
 void
-gov_resolve_compute_turns(GovResolution *resolution)
+gov_resolve_compute_turns(const GovRequest *request, GovResolution *resolution)
 {
 	Assert(!gov_stripe_is_held());
 	for (int i = 0; i < resolution->nturns; i++)
 	{
 		GovTurn    *turn = &resolution->turns[i];
-		pg_tz	   *tz = gov_window_timezone(turn->timezone);
+		pg_tz	   *tz;
 
 		if (turn->is_computed)
 			continue;
+		turn->is_computed = true;
+		if (turn->cadence.kind == GOV_WINDOW_FIRST_USE)
+		{
+			gov_opening_compute(request, resolution->occurred_at, turn);
+			continue;
+		}
+		tz = gov_window_timezone(turn->timezone);
 		GOV_FAULT(GOV_FAULT_MEMORY);
 		if (tz == NULL ||
 			!gov_window_at(&turn->cadence, turn->has_anchor, turn->anchor, tz,
@@ -405,7 +459,6 @@ gov_resolve_compute_turns(GovResolution *resolution)
 					 errdetail("Its time zone is \"%s\".", gov_error_shown(turn->timezone)),
 					 errhint("Change the cadence, anchor_at or timezone of that budget.")));
 		Assert(turn->window.start <= resolution->now && resolution->now < turn->window.end);
-		turn->is_computed = true;
 	}
 	sort_turns(resolution);
 }

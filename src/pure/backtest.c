@@ -214,7 +214,10 @@ collect_concerned(GovBacktest *backtest, int capability, TimestampTz at)
 	return count;
 }
 
-/* Give a budget the window of a time, and no usage if that is another one. */
+/*
+ * Give a budget the window of a time, and no usage if that is another one; none where
+ * windows begin with a first use.
+ */
 static bool
 turn_window(GovTrial *trial, TimestampTz at)
 {
@@ -222,12 +225,39 @@ turn_window(GovTrial *trial, TimestampTz at)
 
 	if (at < trial->state.window_end)
 		return true;
+	if (trial->cadence.kind == GOV_WINDOW_FIRST_USE)
+	{
+		trial->state.usage = 0;
+		return true;
+	}
 	if (!gov_window_at(&trial->cadence, trial->has_anchor, trial->anchor,
 					   trial->tz, at, &window))
 		return false;
 	trial->state.window_end = window.end;
 	trial->state.usage = 0;
 	return true;
+}
+
+/*
+ * Count a use that was granted, or a correction.  A use opens a window where they
+ * begin so; a correction without one counts nowhere.
+ */
+static GovBacktestStatus
+count_use(GovTrial *trial, GovAmount amount, TimestampTz at)
+{
+	GovWindow	window;
+
+	if (at >= trial->state.window_end)
+	{
+		Assert(trial->cadence.kind == GOV_WINDOW_FIRST_USE);
+		if (amount <= 0)
+			return GOV_BACKTEST_OK;
+		if (!gov_window_opened(&trial->cadence, trial->tz, at, &window))
+			return GOV_BACKTEST_NO_WINDOW;
+		trial->state.window_end = window.end;
+	}
+	return gov_amount_add(trial->state.usage, amount, &trial->state.usage) ?
+		GOV_BACKTEST_OK : GOV_BACKTEST_OVERFLOW;
 }
 
 /* The limit of a budget at a time, where boosts change it. */
@@ -286,10 +316,10 @@ gov_backtest_end_use(GovBacktest *backtest, const char *capability, uint32 lengt
 		return GOV_BACKTEST_OVERFLOW;
 	for (int i = 0; *is_granted && i < count; i++)
 	{
-		GovAmount  *usage = &backtest->concerned[i]->state.usage;
+		GovBacktestStatus status = count_use(backtest->concerned[i], amount, occurred_at);
 
-		if (!gov_amount_add(*usage, amount, usage))
-			return GOV_BACKTEST_OVERFLOW;
+		if (status != GOV_BACKTEST_OK)
+			return status;
 	}
 	return GOV_BACKTEST_OK;
 }

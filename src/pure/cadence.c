@@ -41,7 +41,7 @@ cadence_unit(char designator, bool is_time)
 	}
 }
 
-/* Read a cadence.  *result is set only when the string is one. */
+/* Read a cadence of calendar windows.  *result is set only when the string is one. */
 bool
 gov_cadence_parse(const char *string, GovCadence *result)
 {
@@ -76,7 +76,21 @@ gov_cadence_parse(const char *string, GovCadence *result)
 
 	Assert(count >= 1 && count <= CADENCE_MAX_COUNT);
 	result->unit = unit;
+	result->kind = GOV_WINDOW_CALENDAR;
 	result->count = count;
+	return true;
+}
+
+/* Read where windows begin.  *kind is set only when the string says it. */
+bool
+gov_cadence_kind_parse(const char *string, uint8 *kind)
+{
+	if (strcmp(string, "calendar") == 0)
+		*kind = GOV_WINDOW_CALENDAR;
+	else if (strcmp(string, "first_use") == 0)
+		*kind = GOV_WINDOW_FIRST_USE;
+	else
+		return false;
 	return true;
 }
 

@@ -19,9 +19,17 @@ typedef enum GovCadenceUnit
 	GOV_CADENCE_SECOND
 } GovCadenceUnit;
 
+/* Where windows begin. */
+typedef enum GovWindowKind
+{
+	GOV_WINDOW_CALENDAR,		/* at an anchor, and then one after the other */
+	GOV_WINDOW_FIRST_USE		/* with the first use after the last one ended */
+} GovWindowKind;
+
 typedef struct GovCadence
 {
-	uint16		unit;			/* GovCadenceUnit */
+	uint8		unit;			/* GovCadenceUnit */
+	uint8		kind;			/* GovWindowKind */
 	uint16		count;			/* 1 to 9999; 0 for GOV_CADENCE_NONE */
 } GovCadence;
 
@@ -29,6 +37,7 @@ typedef struct GovCadence
 
 
 extern bool gov_cadence_parse(const char *string, GovCadence *result);
+extern bool gov_cadence_kind_parse(const char *string, uint8 *kind);
 extern int	gov_cadence_text(const GovCadence *cadence, char *string);
 
 #endif							/* GOV_CADENCE_H */

@@ -7,6 +7,10 @@
  *		nothing has to run for one to turn over.  Window n starts at
  *		anchor + n * cadence and ends where window n + 1 starts.
  *
+ *		Windows of the kind first_use are not: such a one begins with a use.  But
+ *		where it ends is arithmetic too: it is window 0 of an anchor where it
+ *		begins (gov_window_opened).
+ *
  * TIME
  *		Hours, minutes and seconds are elapsed time.  Years, months, weeks and
  *		days are calendar arithmetic on the anchor's local time: every window
@@ -303,6 +307,36 @@ gov_window_at(const GovCadence *cadence, bool has_anchor, TimestampTz anchor,
 
 	Assert(!is_found || (result->start <= at && at < result->end));
 	return is_found;
+}
+
+/*
+ * The window that a first use opens at a time; false when it is out of the range
+ * of timestamptz.
+ */
+bool
+gov_window_opened(const GovCadence *cadence, pg_tz *tz, TimestampTz at, GovWindow *result)
+{
+	Assert(cadence->unit != GOV_CADENCE_NONE);
+	return gov_window_at(cadence, true, at, tz, at, result) && result->start == at;
+}
+
+/* A time before which no window has begun that holds a time or a later one. */
+TimestampTz
+gov_window_reach(const GovCadence *cadence, TimestampTz at)
+{
+	static const int64 longest[] = {
+		[GOV_CADENCE_YEAR] = 367 * USECS_PER_DAY,
+		[GOV_CADENCE_MONTH] = 32 * USECS_PER_DAY,
+		[GOV_CADENCE_WEEK] = 8 * USECS_PER_DAY,
+		[GOV_CADENCE_DAY] = 2 * USECS_PER_DAY,
+		[GOV_CADENCE_HOUR] = USECS_PER_HOUR,
+		[GOV_CADENCE_MINUTE] = USECS_PER_MINUTE,
+		[GOV_CADENCE_SECOND] = USECS_PER_SEC
+	};
+	int64		length = longest[cadence->unit] * cadence->count;
+
+	Assert(cadence->unit != GOV_CADENCE_NONE);
+	return at - MIN_TIMESTAMP > length ? at - length : MIN_TIMESTAMP;
 }
 
 /* Does the time zone database have a zone of exactly this name? */

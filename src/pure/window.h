@@ -21,6 +21,9 @@ typedef struct GovWindow
 extern bool gov_window_at(const GovCadence *cadence, bool has_anchor,
 						  TimestampTz anchor, pg_tz *tz, TimestampTz at,
 						  GovWindow *result);
+extern bool gov_window_opened(const GovCadence *cadence, pg_tz *tz, TimestampTz at,
+							  GovWindow *result);
+extern TimestampTz gov_window_reach(const GovCadence *cadence, TimestampTz at);
 extern pg_tz *gov_window_timezone(const char *name);
 
 #endif							/* GOV_WINDOW_H */

@@ -21,6 +21,10 @@
  *		costs another look and hides nothing.
  *
  * WINDOWS
+ *		Where windows begin with a first use, each row has its own, as the counter or
+ *		the tables say; without one it is that of the sheet, which is for ever, and
+ *		nothing is used.
+ *
  *		A counter whose window is over shows nothing used, as if it had been
  *		turned.  If the tables have usage of later windows they are asked
  *		(gov_counter_must_load).  A counter that is ahead, because a call turned
@@ -140,6 +144,8 @@ stored_usage(const GovSheet *sheet, uint32 number)
 	const GovSheetStored *stored = &sheet->stored[number];
 	const GovSheetWindow *window = &sheet->windows[sheet->rows[number].window];
 
+	if (gov_sheet_opens(window))
+		return sheet->now < stored->end ? stored->usage : 0;
 	return stored->start == window->present.start ? stored->usage : 0;
 }
 
@@ -166,6 +172,9 @@ read_usage(const GovSheet *sheet, uint32 number, bool has_pending, GovAmount *us
 		return row->is_read;
 	}
 	*usage = 0;
+	if (gov_sheet_opens(&sheet->windows[row->window]) &&
+		!gov_counter_is_open(counter, sheet->now))
+		return true;
 	if (counter->window.start < window->start)
 	{
 		if (likely(!gov_counter_must_load(counter, sheet->now)))
@@ -184,8 +193,16 @@ static GovWindow
 read_window(const GovSheet *sheet, uint32 number)
 {
 	const GovSheetRow *row = &sheet->rows[number];
+	const GovSheetStored *stored = &sheet->stored[number];
 	const GovSharedCounter *counter = row->counter;
 	const GovWindow *present = &sheet->windows[row->window].present;
+
+	if (gov_sheet_opens(&sheet->windows[row->window]))
+	{
+		if (counter == NULL || counter->id != row->counter_id)
+			return sheet->now < stored->end ? (GovWindow) {stored->start, stored->end} : *present;
+		return gov_counter_is_open(counter, sheet->now) ? counter->window : *present;
+	}
 
 	if (counter == NULL || counter->id != row->counter_id ||
 		counter->window.start < present->start)
@@ -204,7 +221,9 @@ read_held(const GovSheet *sheet, uint32 number)
 		return sheet->stored[number].held;
 	relief = gov_pending_relief(counter);
 	if (counter->id != row->counter_id ||
-		counter->window.start < sheet->windows[row->window].present.start)
+		counter->window.start < sheet->windows[row->window].present.start ||
+		(gov_sheet_opens(&sheet->windows[row->window]) &&
+		 !gov_counter_is_open(counter, sheet->now)))
 		return counter->held + relief.held;
 	return counter->held + relief.held - (counter->covered - relief.covered);
 }
@@ -348,6 +367,8 @@ gov_live_read_unused(const GovSheet *sheet, uint32 entity, uint32 from, GovLiveA
 		GovCharge	relief = gov_pending_relief(counter);
 
 		amounts->held = counter->held + relief.held;
+		if (gov_sheet_opens(&sheet->windows[sheet->defaults[from].window]))
+			is_present &= gov_counter_is_open(counter, sheet->now);
 		if (is_present && counter->window.start >= amounts->window.start)
 		{
 			amounts->usage = counter->total + relief.usage;

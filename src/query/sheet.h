@@ -119,9 +119,15 @@ typedef struct GovSheetStored
 	GovAmount	usage;
 	GovAmount	held;
 	TimestampTz start;			/* of the window that usage is of */
+	TimestampTz end;			/* likewise, if it was opened */
 } GovSheetStored;
 
-/* Budgets of one cadence, anchor and time zone share their windows. */
+StaticAssertDecl(sizeof(GovSheetStored) == 48, "the end fills what is left");
+
+/*
+ * Budgets of one cadence, anchor and time zone share their windows.  Where windows
+ * begin with a first use each has its own, and this one is for ever.
+ */
 typedef struct GovSheetWindow
 {
 	GovCadence	cadence;
@@ -191,6 +197,13 @@ static inline const char *
 gov_sheet_text(const GovSheet *sheet, GovString string)
 {
 	return sheet->texts.data + string.offset;
+}
+
+/* Do the windows of a row begin with a first use? */
+static inline bool
+gov_sheet_opens(const GovSheetWindow *window)
+{
+	return unlikely(window->cadence.kind == GOV_WINDOW_FIRST_USE);
 }
 
 static inline const GovString *

@@ -23,6 +23,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "base/errors.h"
@@ -159,17 +160,37 @@ read_entities(GovSheetReading *reading)
 
 /* ---------------------------------------------------------------- budgets */
 
+/* Where the windows of a row begin, which a column says. */
+static uint8
+read_kind(uint64 row, int column)
+{
+	bool		isnull;
+	text	   *value = DatumGetTextPP(gov_spi_value(row, column, &isnull));
+	char	   *stored;
+	uint8		kind;
+
+	if (gov_bytes_are(value, "calendar", strlen("calendar")))
+		return GOV_WINDOW_CALENDAR;
+	stored = text_to_cstring(value);
+	if (!gov_cadence_kind_parse(stored, &kind))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("stored window_kind \"%s\" is unknown", gov_error_shown(stored))));
+	return kind;
+}
+
 static bool
 is_window(const GovSheet *sheet, const GovSheetWindow *window, bool has_anchor,
-		  TimestampTz anchor, uint64 row)
+		  TimestampTz anchor, uint8 kind, uint64 row)
 {
 	return window->has_anchor == has_anchor && window->anchor == anchor &&
+		window->cadence.kind == kind &&
 		gov_sheet_is_column(sheet, window->cadence_text, row, 6) &&
 		gov_sheet_is_column(sheet, window->timezone, row, 8);
 }
 
 static void
-add_window(GovSheetReading *reading, bool has_anchor, TimestampTz anchor, uint64 row)
+add_window(GovSheetReading *reading, bool has_anchor, TimestampTz anchor, uint8 kind, uint64 row)
 {
 	GovSheet   *sheet = reading->sheet;
 	GovSheetWindow *window;
@@ -196,16 +217,20 @@ add_window(GovSheetReading *reading, bool has_anchor, TimestampTz anchor, uint64
 				 errmsg("stored cadence \"%s\" is malformed",
 						gov_error_shown(gov_sheet_text(sheet, window->cadence_text))),
 				 errhint("Change the cadence of that budget.")));
+	window->cadence.kind = kind;
 }
 
-/* Add the window that a row says, whether it is new or not; returns its index. */
+/*
+ * Add the window that a row says, whether it is new or not; where it begins is in the
+ * given column.  Returns its index.
+ */
 uint32
-gov_sheet_add_window(GovSheetReading *reading, uint64 row)
+gov_sheet_add_window(GovSheetReading *reading, uint64 row, int kind_column)
 {
 	bool		has_no_anchor;
 	TimestampTz anchor = DatumGetTimestampTz(gov_spi_value(row, 7, &has_no_anchor));
 
-	add_window(reading, !has_no_anchor, has_no_anchor ? 0 : anchor, row);
+	add_window(reading, !has_no_anchor, has_no_anchor ? 0 : anchor, read_kind(row, kind_column), row);
 	return reading->sheet->nwindows - 1;
 }
 
@@ -230,6 +255,7 @@ intern_window(GovSheetReading *reading, uint64 row)
 	bool		has_no_anchor;
 	TimestampTz anchor = DatumGetTimestampTz(gov_spi_value(row, 7, &has_no_anchor));
 	uint32		hash = hash_combine(hash_column(row, 6), hash_column(row, 8));
+	uint8		kind = read_kind(row, 15);
 	uint32		slot;
 
 	if (has_no_anchor)
@@ -240,10 +266,10 @@ intern_window(GovSheetReading *reading, uint64 row)
 
 		if (number == 0)
 			break;
-		if (is_window(sheet, &sheet->windows[number - 1], !has_no_anchor, anchor, row))
+		if (is_window(sheet, &sheet->windows[number - 1], !has_no_anchor, anchor, kind, row))
 			return number - 1;
 	}
-	add_window(reading, !has_no_anchor, anchor, row);
+	add_window(reading, !has_no_anchor, anchor, kind, row);
 	reading->slots[slot & (reading->nslots - 1)] = sheet->nwindows;
 	return sheet->nwindows - 1;
 }
@@ -293,7 +319,7 @@ static int32
 read_by_default(const GovSheet *sheet, uint64 row)
 {
 	bool		isnull = true;
-	Datum		id = sheet->ndefaults > 0 ? gov_spi_value(row, 15, &isnull) : (Datum) 0;
+	Datum		id = sheet->ndefaults > 0 ? gov_spi_value(row, 16, &isnull) : (Datum) 0;
 
 	return isnull ? -1 : gov_sheet_find_default(sheet, DatumGetUUIDP(id));
 }

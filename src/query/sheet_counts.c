@@ -30,9 +30,9 @@
 
 static GovQuery usage_query = {
 	.sql =
-	"select w.n, u.window_start, u.amount"
+	"select w.n, u.window_start, u.amount, u.window_end"
 	" from unnest($1, $2) with ordinality as w(id, window_start, n),"
-	"  lateral (select g.window_start, g.amount from @gov_usage g"
+	"  lateral (select g.window_start, g.amount, g.window_end from @gov_usage g"
 	"   where g.counter_id = w.id and g.window_start >= w.window_start offset 0) u",
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID}
@@ -40,11 +40,11 @@ static GovQuery usage_query = {
 
 static GovQuery tail_query = {
 	.sql =
-	"select x.counter_id, x.window_start, sum(e.amount)"
-	" from (select v.amount, v.counter_ids, v.window_starts"
+	"select x.counter_id, x.window_start, sum(e.amount), max(x.window_end)"
+	" from (select v.amount, v.counter_ids, v.window_starts, v.window_ends"
 	"       from @gov_events v"
 	"       where " GOV_SQL_PAST("v", "$1", "id", GOV_SQL_WATERMARK) " offset 0) e,"
-	"  lateral unnest(e.counter_ids, e.window_starts) as x(counter_id, window_start)"
+	"  lateral unnest(e.counter_ids, e.window_starts, e.window_ends) as x(counter_id, window_start, window_end)"
 	" group by 1, 2",
 	.nargs = 1,
 	.argtypes = {TEXTOID}
@@ -164,16 +164,41 @@ find_budget(const GovSheetWanted *wanted, const pg_uuid_t *id)
 }
 
 /*
+ * Count the amount of a row of SPI if it is of a window that a first use has opened,
+ * and that is open still; as a load does (load_usage.c).
+ */
+static void
+count_opened(const GovSheet *sheet, GovSheetStored *stored, TimestampTz start, uint64 row)
+{
+	bool		isnull;
+	TimestampTz end = DatumGetTimestampTz(gov_spi_value(row, 4, &isnull));
+
+	if (end <= sheet->now || start > sheet->now + GOV_OPENED_AHEAD ||
+		(stored->end > sheet->now && start < stored->start))
+		return;
+	if (stored->end <= sheet->now || start > stored->start)
+	{
+		stored->start = start;
+		stored->end = end;
+		stored->usage = 0;
+	}
+	stored->usage += gov_load_amount(row, 3, &isnull);
+}
+
+/*
  * Count the amount of a row of SPI if it is of the present window; note a
  * later window.
  */
 static void
 count_usage(GovSheet *sheet, GovSheetStored *stored, uint64 row)
 {
+	uint32		number = stored - sheet->stored;
 	bool		isnull;
 	TimestampTz start = DatumGetTimestampTz(gov_spi_value(row, 2, &isnull));
 
-	if (start == stored->start)
+	if (gov_sheet_opens(&sheet->windows[sheet->rows[number].window]))
+		count_opened(sheet, stored, start, row);
+	else if (start == stored->start)
 		stored->usage += gov_load_amount(row, 3, &isnull);
 	else if (start > stored->start)
 		sheet->next_recorded = Min(sheet->next_recorded, start);
@@ -251,6 +276,16 @@ read_holds(GovSheetWanted *wanted, Datum owner)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/* From where on the rows of a counter may count. */
+static TimestampTz
+first_start(const GovSheet *sheet, uint32 row)
+{
+	const GovSheetWindow *window = &sheet->windows[sheet->rows[row].window];
+
+	return gov_sheet_opens(window) ? gov_window_reach(&window->cadence, sheet->now) :
+		window->present.start;
+}
+
 /*
  * Read the counts that are needed, in the present windows and under the active
  * snapshot.
@@ -269,7 +304,8 @@ gov_sheet_read_counts(GovSheet *sheet)
 
 		sheet->stored[row].usage = 0;
 		sheet->stored[row].held = 0;
-		sheet->stored[row].start = sheet->windows[sheet->rows[row].window].present.start;
+		sheet->stored[row].start = first_start(sheet, row);
+		sheet->stored[row].end = DT_NOBEGIN;
 	}
 	if (wanted.count > 0)
 	{

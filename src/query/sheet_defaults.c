@@ -40,13 +40,13 @@
 
 static GovQuery defaults_query = {
 	.sql =
-	"select " DEFAULT_COLUMNS ", d.scope_type_ids = '{}', d.seed"
+	"select " DEFAULT_COLUMNS ", d.scope_type_ids = '{}', d.seed, d.window_kind"
 	" from @gov_default_assignments d where d.owner_id = $1"
 	" union all"
 	" select " DEFAULT_COLUMNS ", d.scope_type_ids = '{}' and not exists"
 	"  (select from @gov_default_assignments o where o.owner_id = $1"
 	"   and o.type_id = d.type_id and o.capability_id = d.capability_id"
-	"   and o.scope_type_ids = d.scope_type_ids and o.name = d.name), d.seed"
+	"   and o.scope_type_ids = d.scope_type_ids and o.name = d.name), d.seed, d.window_kind"
 	" from @gov_default_assignments d where d.owner_id is null"
 	" order by 2, 4",
 	.nargs = 1,
@@ -98,7 +98,7 @@ read_default(GovSheetReading *reading, uint64 row, uint32 type, GovSheetDefault 
 	to->name = gov_sheet_add_column(reading->sheet, row, 4);
 	to->limit = gov_load_amount(row, 5, &isnull);
 	to->has_limit = !isnull;
-	to->window = gov_sheet_add_window(reading, row);
+	to->window = gov_sheet_add_window(reading, row, 15);
 	to->is_soft = DatumGetBool(gov_spi_value(row, 9, &isnull));
 	to->is_locked = DatumGetBool(gov_spi_value(row, 10, &isnull));
 	to->id = *DatumGetUUIDP(gov_spi_value(row, 11, &isnull));

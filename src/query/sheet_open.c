@@ -65,6 +65,12 @@ compute_window(GovSheet *sheet, GovSheetWindow *window)
 	const char *name = gov_sheet_text(sheet, window->timezone);
 	pg_tz	   *tz = gov_window_timezone(name);
 
+	if (gov_sheet_opens(window))
+	{
+		TIMESTAMP_NOBEGIN(window->present.start);
+		TIMESTAMP_NOEND(window->present.end);
+		return;
+	}
 	if (tz == NULL ||
 		!gov_window_at(&window->cadence, window->has_anchor, window->anchor, tz,
 					   sheet->now, &window->present))

@@ -45,7 +45,7 @@ extern void gov_sheet_read_blocks(GovSheet *sheet);
 extern GovString gov_sheet_add_column(GovSheet *sheet, uint64 row, int column);
 extern bool gov_sheet_is_column(const GovSheet *sheet, GovString string, uint64 row, int column);
 extern uint32 gov_sheet_add_capability(GovSheetReading *reading, uint64 row, int column);
-extern uint32 gov_sheet_add_window(GovSheetReading *reading, uint64 row);
+extern uint32 gov_sheet_add_window(GovSheetReading *reading, uint64 row, int kind_column);
 extern void gov_sheet_read_catalog(GovSheet *sheet);
 
 /* sheet_counts.c */

@@ -21,6 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/catalog.h"
 #include "base/spi.h"
 #include "cache/load_steps.h"
 #include "query/sheet_read.h"
@@ -61,6 +62,7 @@ static GovQuery part_entities_query = {
 #define BUDGET_COLUMNS \
 	"a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.usage_limit, a.cadence," \
 	" a.anchor_at, a.timezone, a.enforcement = 'soft', a.locked, a.id, a.counter_id"
+#define WINDOW_KIND		", a.window_kind"
 
 /*
  * What is added to each just now, and when that will change; where there are
@@ -107,24 +109,39 @@ static GovQuery part_entities_query = {
 /* by whether there are boosts, and defaults */
 static GovQuery budgets_queries[2][2] = {
 	{
-		{.sql = BUDGETS_SQL(NO_BOOSTS, OWN), .nargs = 2, .argtypes = ARGTYPES},
-		{.sql = BUDGETS_SQL(NO_BOOSTS FROM_DEFAULT, USED), .nargs = 2, .argtypes = ARGTYPES}
+		{.sql = BUDGETS_SQL(NO_BOOSTS WINDOW_KIND, OWN), .nargs = 2, .argtypes = ARGTYPES},
+		{.sql = BUDGETS_SQL(NO_BOOSTS WINDOW_KIND FROM_DEFAULT, USED), .nargs = 2, .argtypes = ARGTYPES}
 	},
 	{
-		{.sql = BUDGETS_SQL(BOOSTS, OWN), .nargs = 2, .argtypes = ARGTYPES},
-		{.sql = BUDGETS_SQL(BOOSTS FROM_DEFAULT, USED), .nargs = 2, .argtypes = ARGTYPES}
+		{.sql = BUDGETS_SQL(BOOSTS WINDOW_KIND, OWN), .nargs = 2, .argtypes = ARGTYPES},
+		{.sql = BUDGETS_SQL(BOOSTS WINDOW_KIND FROM_DEFAULT, USED), .nargs = 2, .argtypes = ARGTYPES}
 	}
 };
 
 static GovQuery part_queries[2][2] = {
 	{
-		{.sql = PART_BUDGETS_SQL(NO_BOOSTS, OWN), .nargs = 3, .argtypes = PART_ARGTYPES},
-		{.sql = PART_BUDGETS_SQL(NO_BOOSTS FROM_DEFAULT, USED), .nargs = 3, .argtypes = PART_ARGTYPES}
+		{.sql = PART_BUDGETS_SQL(NO_BOOSTS WINDOW_KIND, OWN), .nargs = 3, .argtypes = PART_ARGTYPES},
+		{.sql = PART_BUDGETS_SQL(NO_BOOSTS WINDOW_KIND FROM_DEFAULT, USED), .nargs = 3, .argtypes = PART_ARGTYPES}
 	},
 	{
-		{.sql = PART_BUDGETS_SQL(PART_BOOSTS, OWN), .nargs = 3, .argtypes = PART_ARGTYPES},
-		{.sql = PART_BUDGETS_SQL(PART_BOOSTS FROM_DEFAULT, USED), .nargs = 3, .argtypes = PART_ARGTYPES}
+		{.sql = PART_BUDGETS_SQL(PART_BOOSTS WINDOW_KIND, OWN), .nargs = 3, .argtypes = PART_ARGTYPES},
+		{.sql = PART_BUDGETS_SQL(PART_BOOSTS WINDOW_KIND FROM_DEFAULT, USED), .nargs = 3, .argtypes = PART_ARGTYPES}
 	}
+};
+
+/* for an extension that is not updated yet */
+#define CALENDAR		", 'calendar'::text"
+
+static GovQuery budgets_1_0_query = {
+	.sql = BUDGETS_SQL(NO_BOOSTS CALENDAR, OWN),
+	.nargs = 2,
+	.argtypes = ARGTYPES
+};
+
+static GovQuery part_1_0_query = {
+	.sql = PART_BUDGETS_SQL(NO_BOOSTS CALENDAR, OWN),
+	.nargs = 3,
+	.argtypes = PART_ARGTYPES
 };
 
 static Datum
@@ -164,17 +181,20 @@ gov_sheet_select_budgets(const GovSheet *sheet)
 {
 	bool		has_boosts = gov_load_has_boosts();
 	bool		has_defaults = sheet->ndefaults > 0;
+	bool		is_1_0 = !AttributeNumberIsValid(gov_catalog()->assignments_window_kind);
 	Datum		args[3];
 	Datum	   *ids;
 
 	args[0] = owner_of(sheet);
 	args[1] = TimestampTzGetDatum(sheet->now);
 	if (sheet->part == NULL)
-		return gov_spi_select(&budgets_queries[has_boosts][has_defaults], args, NULL);
+		return gov_spi_select(is_1_0 ? &budgets_1_0_query :
+							  &budgets_queries[has_boosts][has_defaults], args, NULL);
 	ids = palloc_extended(sizeof(Datum) * ((Size) sheet->nentities + 1), MCXT_ALLOC_HUGE);
 	for (uint32 e = 0; e < sheet->nentities; e++)
 		ids[e] = CStringGetTextDatum(gov_sheet_text(sheet, sheet->entities[e].id));
 	args[2] = PointerGetDatum(construct_array(ids, sheet->nentities, TEXTOID, -1, false,
 											  TYPALIGN_INT));
-	return gov_spi_select(&part_queries[has_boosts][has_defaults], args, NULL);
+	return gov_spi_select(is_1_0 ? &part_1_0_query :
+						  &part_queries[has_boosts][has_defaults], args, NULL);
 }

@@ -14,6 +14,7 @@
  *
  *		Alerts of the present window of a budget, and of later ones, stay however
  *		old they are: without the row the next use would raise the alert again.
+ *		Where a use opens windows those stay that it may be.
  *		Alerts that a user's foreign key refers to stay, too (referred.c).
  *
  * PROTOCOL
@@ -120,7 +121,7 @@ static GovQuery delete_hours_query = {
  * The alerts of a batch that are to be deleted.  One that was raised in the
  * future, because the clock was ahead, is passed over.
  */
-#define GOV_DOOMED_ALERTS(others) \
+#define GOV_DOOMED_ALERTS(kind, others) \
 	"with batch as materialized (" \
 	" select l.id, l.assignment_id, l.window_start, l.raised_at < $2 as is_old," \
 	"  l.raised_at between $2 and $3 as ends" \
@@ -132,11 +133,13 @@ static GovQuery delete_hours_query = {
 	" select s.id" \
 	" from seen s" \
 	" left join lateral (" \
-	"  select a.cadence, a.anchor_at, a.timezone, @gov_is_timezone(a.timezone) as is_known" \
-	"  from (select o.cadence, o.anchor_at, o.timezone" \
+	"  select a.cadence, a.anchor_at, a.timezone, a.window_kind, @gov_is_timezone(a.timezone) as is_known" \
+	"  from (select o.cadence, o.anchor_at, o.timezone, " kind " as window_kind" \
 	"        from @gov_assignments o where o.id = s.assignment_id" others ") a offset 0) a on true" \
 	" where s.is_old and case" \
 	"  when a.is_known is null then true" \
+	"  when a.window_kind = 'first_use' then" \
+	"   s.window_start <= $3 and s.window_start + a.cadence::interval + interval '2 days' < $3" \
 	"  when a.is_known then s.window_start <= $3 and s.window_start <> (" \
 	"   select w.window_start from @gov_window(a.cadence, a.anchor_at, a.timezone, $3) w)" \
 	" end)"
@@ -144,21 +147,21 @@ static GovQuery delete_hours_query = {
 /* Where there are budgets by defaults: each may have several rows. */
 #define GOV_OF_DEFAULTS \
 	" union all" \
-	" select d.cadence, n.anchor_at, d.timezone from @gov_default_counts n" \
+	" select d.cadence, n.anchor_at, d.timezone, d.window_kind from @gov_default_counts n" \
 	" join @gov_default_assignments d on d.id = n.default_id" \
 	" where n.assignment_id = s.assignment_id limit 1"
 
-#define DOOMED_ALERTS_QUERY(others) \
+#define DOOMED_ALERTS_QUERY(kind, others) \
 	{ \
-		.sql = GOV_DOOMED_ALERTS(others) " select array_agg(d.id) from doomed d", \
+		.sql = GOV_DOOMED_ALERTS(kind, others) " select array_agg(d.id) from doomed d", \
 		.nargs = 4, \
 		.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID} \
 	}
 
-#define ALERTS_QUERY(others) \
+#define ALERTS_QUERY(kind, others) \
 	{ \
 		.sql = \
-		GOV_DOOMED_ALERTS(others) "," \
+		GOV_DOOMED_ALERTS(kind, others) "," \
 		" deleted as (" \
 		" delete from @gov_alerts l" \
 		" where l.id = any (array(select d.id from doomed d))" \
@@ -169,12 +172,15 @@ static GovQuery delete_hours_query = {
 		.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID} \
 	}
 
-static GovQuery doomed_alerts_queries[2] = {
-	DOOMED_ALERTS_QUERY(""), DOOMED_ALERTS_QUERY(GOV_OF_DEFAULTS)
+/* For an extension that is not updated yet; without budgets by defaults; with them. */
+static GovQuery doomed_alerts_queries[3] = {
+	DOOMED_ALERTS_QUERY("'calendar'", ""), DOOMED_ALERTS_QUERY("o.window_kind", ""),
+	DOOMED_ALERTS_QUERY("o.window_kind", GOV_OF_DEFAULTS)
 };
 
-static GovQuery alerts_queries[2] = {
-	ALERTS_QUERY(""), ALERTS_QUERY(GOV_OF_DEFAULTS)
+static GovQuery alerts_queries[3] = {
+	ALERTS_QUERY("'calendar'", ""), ALERTS_QUERY("o.window_kind", ""),
+	ALERTS_QUERY("o.window_kind", GOV_OF_DEFAULTS)
 };
 
 /*
@@ -443,21 +449,22 @@ gov_usage_retention_prune_alerts(uint64 *ndeleted)
 	bool		isnull;
 	bool		is_new;
 	bool		has_more = false;
-	bool		has_counts;
+	int			which;
 
 	if (gov_alert_retention_s == 0 || !try_lock(gov_catalog()->alerts))
 		return false;
-	has_counts = gov_lookup_is_filled(gov_catalog()->default_counts);
+	which = !AttributeNumberIsValid(gov_catalog()->assignments_window_kind) ? 0 :
+		gov_lookup_is_filled(gov_catalog()->default_counts) ? 2 : 1;
 	is_new = gov_pass_continue(&alerts_pass);
 	args[0] = Int64GetDatum(alerts_pass.id);
 	args[1] = TimestampTzGetDatum(now - gov_alert_retention_s * USECS_PER_SEC);
 	args[2] = TimestampTzGetDatum(now);
 	args[3] = Int64GetDatum(alerts_pass.limit);
 	gov_spi_begin(&spi);
-	if (gov_referred_find_free(GOV_REFERRED_ALERTS, &doomed_alerts_queries[has_counts], args,
+	if (gov_referred_find_free(GOV_REFERRED_ALERTS, &doomed_alerts_queries[which], args,
 							   &args[4], &nkept))
 	{
-		gov_spi_modify(&alerts_queries[has_counts], args, args[4] == (Datum) 0 ? "    n" : NULL);
+		gov_spi_modify(&alerts_queries[which], args, args[4] == (Datum) 0 ? "    n" : NULL);
 		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
 		has_more = note_alerts();
 		gov_referred_note_kept(GOV_REFERRED_ALERTS, is_new, nkept, has_more);

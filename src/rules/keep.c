@@ -43,13 +43,13 @@ PG_FUNCTION_INFO_V1(gov_keep_default_1_1);
 
 static const char *const columns[GOV_KEEP_NCOLUMNS] = {
 	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "counter_id", "id", "capability_id", "owner_id", "entity_id", "name"
+	"cadence", "anchor_at", "timezone", "window_kind", "counter_id", "id", "capability_id", "owner_id", "entity_id", "name"
 };
 
 /* What a default has in the same place. */
 static const char *const default_columns[GOV_KEEP_NDEFAULT_COLUMNS] = {
 	"created_at", "updated_at", "scope_type_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "seed", "id", "capability_id", "anchor_from"
+	"cadence", "anchor_at", "timezone", "window_kind", "seed", "id", "capability_id", "anchor_from"
 };
 
 /* ---------------------------------------------------------------- budgets */
@@ -86,7 +86,7 @@ keep_changed(GovKeptRow *row, const GovKeptRow *before, Relation table)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("column \"counter_id\" of \"gov_assignments\" is kept by the extension"),
-				 errhint("Change cadence, anchor_at or timezone so that the present window is another, to start the usage of a budget afresh."),
+				 errhint("Change cadence, anchor_at, timezone or window_kind so that the present window is another, to start the usage of a budget afresh."),
 				 errtablecol(table, row->places[GOV_KEEP_COUNTER_ID] + 1)));
 	/* who goes on with the count of a default has its windows */
 	if (has_rule &&

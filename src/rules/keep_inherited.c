@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
+#include "base/catalog.h"
 #include "base/spi.h"
 #include "cache/inherited_find.h"
 #include "cache/load_steps.h"
@@ -43,10 +44,11 @@ static GovQuery stay_query = {
 static bool
 has_same_windows(const GovKeptRow *row, const GovInheritedBudget *budget, TupleDesc desc)
 {
-	static const int windows[][2] = {
+	const int	windows[][2] = {
 		{GOV_KEEP_CADENCE, GOV_ASSIGNMENT_CADENCE},
 		{GOV_KEEP_ANCHOR_AT, GOV_ASSIGNMENT_ANCHOR_AT},
-		{GOV_KEEP_TIMEZONE, GOV_ASSIGNMENT_TIMEZONE}
+		{GOV_KEEP_TIMEZONE, GOV_ASSIGNMENT_TIMEZONE},
+		{GOV_KEEP_WINDOW_KIND, gov_catalog()->assignments_window_kind - 1}
 	};
 
 	for (int i = 0; i < lengthof(windows); i++)

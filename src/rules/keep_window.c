@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "cache/types.h"
+#include "pure/bytes.h"
 #include "pure/window.h"
 #include "rules/keep_columns.h"
 #include "rules/keep_window.h"
@@ -64,7 +65,19 @@ window_of(const GovKeptRow *row, TimestampTz at, GovWindow *window)
 		gov_window_at(&cadence, has_anchor, anchor, tz, at, window);
 }
 
-/* Is the window of the present time the same in both rows? */
+/* Do the windows of a row begin where the calendar or its anchor says? */
+static bool
+is_calendar(const GovKeptRow *row)
+{
+	return *gov_keep_row_null(row, GOV_KEEP_WINDOW_KIND) ||
+		gov_bytes_are(DatumGetTextPP(*gov_keep_row_value(row, GOV_KEEP_WINDOW_KIND)), "calendar",
+					  strlen("calendar"));
+}
+
+/*
+ * Is the window of the present time the same in both rows?  One that a use has opened
+ * is so under one rule only.
+ */
 bool
 gov_keep_has_same_window(const GovKeptRow *one, const GovKeptRow *other)
 {
@@ -72,7 +85,8 @@ gov_keep_has_same_window(const GovKeptRow *one, const GovKeptRow *other)
 	GovWindow	first;
 	GovWindow	second;
 
-	return window_of(one, now, &first) && window_of(other, now, &second) &&
+	return is_calendar(one) && is_calendar(other) &&
+		window_of(one, now, &first) && window_of(other, now, &second) &&
 		first.start == second.start && first.end == second.end;
 }
 
@@ -137,7 +151,8 @@ gov_keep_windows_differ(const GovKeptRow *row, const GovKeptRow *before, Relatio
 	TupleDesc	desc = RelationGetDescr(table);
 	bool		has_zone = gov_keep_row_differs(row, before, desc, GOV_KEEP_TIMEZONE);
 	bool		differ = has_zone || gov_keep_row_differs(row, before, desc, GOV_KEEP_CADENCE) ||
-	gov_keep_row_differs(row, before, desc, GOV_KEEP_ANCHOR_AT);
+	gov_keep_row_differs(row, before, desc, GOV_KEEP_ANCHOR_AT) ||
+	gov_keep_row_differs(row, before, desc, GOV_KEEP_WINDOW_KIND);
 
 	if (has_zone)
 		check_timezone(row, table);

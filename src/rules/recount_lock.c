@@ -23,7 +23,8 @@
  *		so can deadlock with its recount.
  *
  * FAILURE
- *		42704 for a budget that there is not, or that the session may not see.
+ *		42704 for a budget that there is not, or that the session may not see;
+ *		55000 for one whose windows begin with a first use.
  */
 #include "postgres.h"
 
@@ -41,13 +42,15 @@
 #include "cache/inherited_find.h"
 #include "cache/load_steps.h"
 #include "ledger/columns.h"
+#include "pure/bytes.h"
 #include "rules/recount_lock.h"
 
 static GovQuery lock_query = {
 	.sql =
 	"select a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.cadence, a.anchor_at,"
 	" a.timezone, a.counter_id, jsonb_build_object('id', a.id, 'entity_id', a.entity_id, 'capability_id',"
-	"  a.capability_id, 'scope_entity_ids', a.scope_entity_ids, 'name', a.name)"
+	"  a.capability_id, 'scope_entity_ids', a.scope_entity_ids, 'name', a.name),"
+	" a.window_kind <> 'calendar'"
 	" from @gov_assignments a"
 	" where a.id = $1 and a.owner_id = coalesce($2, a.owner_id) for no key update",
 	.nargs = 2,
@@ -93,6 +96,21 @@ raise_unknown(const pg_uuid_t *id)
 			 errhint("The ids of budgets are in gov_used_assignments.")));
 }
 
+/*
+ * The windows of a budget begin with a first use: they are what they were, and no rule
+ * makes them again.
+ */
+pg_noreturn static void
+raise_opened(const pg_uuid_t *id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("budget \"%s\" cannot be counted again",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
+			 errdetail("Its windows begin with a first use, which the ledger says and no rule."),
+			 errhint("Only budgets of window_kind calendar can be recounted.")));
+}
+
 /* ---------------------------------------------------------------- assignments */
 
 /* Copy the row of an assignment, which SPI has, in the recount's memory. */
@@ -113,6 +131,7 @@ read_assignment(GovRecount *recount)
 	recount->timezone = PointerGetDatum(DatumGetTextPCopy(gov_spi_value(0, 7, &isnull)));
 	recount->former_counter = DatumGetInt64(gov_spi_value(0, 8, &isnull));
 	recount->key = PointerGetDatum(DatumGetJsonbPCopy(gov_spi_value(0, 9, &isnull)));
+	recount->opens = DatumGetBool(gov_spi_value(0, 10, &isnull));
 	MemoryContextSwitchTo(caller);
 }
 
@@ -193,6 +212,8 @@ read_inherited(GovRecount *recount, const GovInheritedBudget *budget)
 	recount->has_anchor = !budget->nulls[GOV_ASSIGNMENT_ANCHOR_AT];
 	recount->timezone = PointerGetDatum(DatumGetTextPCopy(values[GOV_ASSIGNMENT_TIMEZONE]));
 	recount->former_counter = DatumGetInt64(values[GOV_ASSIGNMENT_COUNTER_ID]);
+	recount->opens = !gov_bytes_are(DatumGetTextPP(values[gov_catalog()->assignments_window_kind - 1]),
+									"calendar", strlen("calendar"));
 	MemoryContextSwitchTo(caller);
 	recount->key = make_key(recount, budget);
 }
@@ -240,6 +261,8 @@ gov_recount_lock(GovRecount *recount)
 	else if (!was_used || !lock_origins(&counted) || !find_inherited(recount, &counted))
 		raise_unknown(&recount->id);
 	gov_spi_end(&spi);
+	if (recount->opens)
+		raise_opened(&recount->id);
 	gov_recount_rule(&recount->rule, recount->cadence, recount->has_anchor, recount->anchor,
 					 recount->timezone);
 	gov_node_owner_key_init(&recount->owner_key, MyDatabaseId, gov_catalog()->extension,

@@ -29,6 +29,7 @@ typedef struct GovRecount
 	bool		is_inherited;	/* it is one by a default, and has no row */
 	int64		seed;			/* of that */
 	int64		former_counter;
+	bool		opens;			/* its windows begin with a first use */
 	GovOwnerKey owner_key;
 	bool		is_by_tree;
 	TimestampTz asked_since;	/* DT_NOBEGIN: as far as the ledger goes */

@@ -22,6 +22,19 @@ our @EXPORT = qw(
 # The chain of gov_build, from the root down.
 our @LEVELS = qw(org dept team user agent);
 
+# A session may ask for as long as the test takes: the timeout is that of each of its queries.
+{
+	my $background_psql = \&PostgreSQL::Test::Cluster::background_psql;
+
+	no warnings 'redefine';
+	*PostgreSQL::Test::Cluster::background_psql = sub {
+		my $session = $background_psql->(@_);
+
+		$session->set_query_timer_restart;
+		return $session;
+	};
+}
+
 # Start a server with the library preloaded and the extension in database postgres.
 #   conf       more lines for postgresql.conf
 #   init       arguments of Cluster::init; its databases have locale C and the encoding this run is about, unless extra says otherwise

@@ -4,6 +4,7 @@
 \set ECHO none
 \i :dir/catalog_helpers.sql
 \set ECHO all
+delete from gov_default_assignments;
 delete from gov_assignments;
 delete from gov_entities;
 delete from gov_entity_types;

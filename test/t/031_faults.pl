@@ -32,7 +32,7 @@ $node->safe_psql('postgres', <<'SQL');
 insert into gov_entity_types (id, attribution_keys) values ('org', '{}'), ('user', '{userId}'), ('model', '{model}');
 insert into gov_entity_types (id, attribution_keys, on_unknown, parent_key) values ('guest', '{guest}', 'create', 'userId'), ('toy', '{toy}', 'create', 'guest'), ('pet', '{pet}', 'deny', null);
 insert into gov_entity_types (id) values ('visitor');
-insert into gov_capabilities (id) values ('tokens'), ('calls');
+insert into gov_capabilities (id) values ('tokens'), ('calls'), ('seconds');
 
 insert into gov_default_assignments (type_id, capability_id, scope_type_ids, usage_limit, alert_thresholds) values ('visitor', 'tokens', '{}', 100, '{}'), ('visitor', 'tokens', '{model}', 50, '{50}');
 
@@ -133,6 +133,9 @@ sub reserve { my ($more) = @_; return "select reservation_id as h from gov_reser
 
 sub settle { my ($amount) = @_; return "select 'event ' || event_id from gov_settle(:'h', $amount);\n"; }
 
+# The events of a call of several capabilities, a line each.
+sub call_all { my ($call) = @_; return "select 'event ' || i.value from $call c, jsonb_each_text(c.event_ids) i;\n"; }
+
 # Of the use with the key 'reversed', if it was recorded.
 sub reverse_used { my ($more) = @_; return "select event_id from (select id from gov_events where owner_id = :'owner' and idempotency_key = 'reversed ' || :n) e, gov_reverse(e.id, $more);\n"; }
 
@@ -162,6 +165,18 @@ my %histories = (
 		  . "select gov_require(:'owner', 'tokens', 2000, null, '{bot,gpt}');\n"
 		  . "begin; select event_id from gov_consume(:'owner', 'tokens', 9, null, '{ann}'); rollback;\n"
 		  . call('gov_consume', q{0.25, null, '{ann}'}),
+	},
+	several => {
+		cold => 1,
+		fatal => 1,
+		events => 5,
+		sql => call_all(q{gov_consume_all(:'owner', jsonb_build_object('tokens', 3, 'calls', 1), '{"model": "gpt"}', '{bot}', 'several ' || :n)})
+		  . call_all(q{gov_consume_all(:'owner', jsonb_build_object('calls', 1, 'tokens', 3), '{"model": "gpt"}', '{bot}', 'several ' || :n)})
+		  . "select reservation_id as h from gov_reserve_all(:'owner', jsonb_build_object('tokens', 9, 'calls', 1), null, '{bot}') \\gset\n"
+		  . call_all(q{gov_settle_all(:'h', jsonb_build_object('tokens', 4, 'seconds', 2))})
+		  . "begin; select event_ids from gov_ingest_all(:'owner', jsonb_build_object('tokens', 5, 'calls', -1), null, '{ann}'); rollback;\n"
+		  . "select reservation_id as h from gov_reserve_all(:'owner', jsonb_build_object('tokens', 2, 'seconds', 1), null, '{leaf-1}') \\gset\n"
+		  . "select gov_release(:'h');\n",
 	},
 	query => {
 		cold => 1,
