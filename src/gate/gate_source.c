@@ -110,7 +110,7 @@ gov_gate_choose_source(GovGate *gate)
 {
 	const GovOwnerKey *owner = &gate->request->owner;
 
-	if (!gov_gate_charges(gate->use) &&
+	if (!gov_gate_charges(gate->use) && !gate->request->has_unwritten &&
 		(!gov_shmem_is_available() || !gov_use_cache || RecoveryInProgress()))
 	{
 		gov_gate_turn_to_tables(gate);
