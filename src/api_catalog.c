@@ -63,7 +63,14 @@ PG_FUNCTION_INFO_V1(gov_delete_owner_1_0);
 /* Who has one of these open is waited for before anything is locked. */
 static GovAwaited awaited[] = {
 	GOV_AWAITED("gov_assignments", "v.owner_id = $1", false),
-	GOV_AWAITED("gov_entities", "v.owner_id = $1", false)
+	GOV_AWAITED("gov_entities", "v.owner_id = $1", false),
+	GOV_AWAITED("gov_alert_policies", "v.owner_id = $1", false)
+};
+static GovAwaited awaited_1_1[] = {
+	GOV_AWAITED("gov_default_assignments", "v.owner_id = $1", false),
+	GOV_AWAITED("gov_boosts", "v.owner_id = $1", false),
+	GOV_AWAITED("gov_increase_requests", "v.owner_id = $1", false),
+	GOV_AWAITED("gov_prices", "v.owner_id = $1", false)
 };
 
 static GovQuery delete_assignments_query = DELETE_FROM("gov_assignments");
@@ -150,6 +157,8 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("gov_delete_owner()");
 
 	gov_await_rows(awaited, lengthof(awaited), args, lengthof(args));
+	if (gov_catalog()->has_1_1_tables)
+		gov_await_rows(awaited_1_1, lengthof(awaited_1_1), args, lengthof(args));
 	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
 	gov_changes_note_deleted(VARDATA_ANY(DatumGetTextPP(args[0])),
 							 VARSIZE_ANY_EXHDR(DatumGetTextPP(args[0])));

@@ -229,7 +229,7 @@ gov_forget_entity_1_1(PG_FUNCTION_ARGS)
 	gov_barrier_require_unused(&key);
 	await_and_keep_calls_out(&rename, &key);
 	forget_entity(&rename);
-	gov_changes_note_renamed();
+	gov_barrier_note_renamed(&key);
 	note_counts_move(owner);
 	log_forgetting(&rename);
 	gov_worker_wanted();

@@ -89,6 +89,7 @@ static const GovKnownRelation known[] = {
 	REQUIRED(alert_policies, "gov_alert_policies"),
 	INDEX(alert_policies_key, "gov_alert_policies_key", alert_policies),
 	REQUIRED(reservations, "gov_reservations"),
+	INDEX(reservations_pkey, "gov_reservations_pkey", reservations),
 	REQUIRED_INDEX(reservations_key, "gov_reservations_key", reservations),
 	REQUIRED_INDEX(reservations_open, "gov_reservations_open", reservations),
 	RELATION(changes, "gov_changes"),

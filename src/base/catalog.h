@@ -83,6 +83,7 @@ typedef struct GovCatalog
 	Oid			alert_policies_key; /* index on (owner_id); invalid when
 									 * dropped */
 	Oid			reservations;
+	Oid			reservations_pkey;	/* invalid when dropped */
 	Oid			reservations_key;	/* unique index on (owner_id,
 									 * idempotency_key) */
 	Oid			reservations_open;	/* index of open ones on (owner_id,

@@ -73,6 +73,8 @@ typedef struct GovRaised
 	int			stripe;
 	uint32		owner_hash;
 	int			level;			/* of the (sub)transaction */
+	int			renamed_level;	/* of that which has given an entity another
+								 * id; 0: none has */
 } GovRaised;
 
 static GovRaised *raised = NULL;
@@ -328,11 +330,34 @@ gov_barrier_raise(const GovOwnerKey *key)
 
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
 	stripe->nbarriers++;
-	raised[nraised++] = (GovRaised) {key->stripe, key->hash, GetCurrentTransactionNestLevel()};
+	raised[nraised++] = (GovRaised) {key->stripe, key->hash, GetCurrentTransactionNestLevel(), 0};
 	count = list_entered(key, list);
 	gov_stripe_unlock(stripe);
 	await_all(list, count);
 	pfree(list);
+}
+
+/* This transaction, which has raised the owner's barrier, has given an entity of it another id. */
+void
+gov_barrier_note_renamed(const GovOwnerKey *key)
+{
+	for (int i = 0; i < nraised; i++)
+	{
+		if (raised[i].owner_hash == key->hash)
+			raised[i].renamed_level = GetCurrentTransactionNestLevel();
+	}
+}
+
+/* Has it, and not rolled that back? */
+bool
+gov_barrier_has_renamed(const GovOwnerKey *key)
+{
+	for (int i = 0; i < nraised; i++)
+	{
+		if (raised[i].owner_hash == key->hash && raised[i].renamed_level > 0)
+			return true;
+	}
+	return false;
 }
 
 /* Has this transaction raised a barrier? */
@@ -384,12 +409,20 @@ gov_barrier_abort(int level)
 	is_admitted = false;
 	while (nraised > 0 && raised[nraised - 1].level >= level)
 		open_last();
+	for (int i = 0; i < nraised; i++)
+	{
+		if (raised[i].renamed_level >= level)
+			raised[i].renamed_level = 0;
+	}
 }
 
 /* A subtransaction has committed: its barriers are its parent's. */
 void
 gov_barrier_merge(int level)
 {
-	for (int i = nraised; i > 0 && raised[i - 1].level >= level; i--)
-		raised[i - 1].level = level - 1;
+	for (int i = 0; i < nraised; i++)
+	{
+		raised[i].level = Min(raised[i].level, level - 1);
+		raised[i].renamed_level = Min(raised[i].renamed_level, level - 1);
+	}
 }

@@ -20,6 +20,8 @@ extern bool gov_barrier_has_entered(const GovOwnerKey *key);
 extern void gov_barrier_await_calls(const GovOwnerKey *key);
 extern void gov_barrier_require_unused(const GovOwnerKey *key);
 extern void gov_barrier_raise(const GovOwnerKey *key);
+extern void gov_barrier_note_renamed(const GovOwnerKey *key);
+extern bool gov_barrier_has_renamed(const GovOwnerKey *key);
 extern bool gov_barrier_is_raised(void);
 
 extern void gov_barrier_end(void);

@@ -76,7 +76,6 @@ static bool has_truncated = false;
 static bool types = false;
 static bool prices = false;
 static bool is_committing_prices = false;	/* others are told that we do */
-static LocalTransactionId renamed_in = InvalidLocalTransactionId;
 static uint64 count = 0;		/* of notes, ever: private views compare it */
 
 static uint32
@@ -275,19 +274,6 @@ bool
 gov_changes_has_prices(void)
 {
 	return prices;
-}
-
-/* This transaction has given an entity another id. */
-void
-gov_changes_note_renamed(void)
-{
-	renamed_in = gov_local_transaction();
-}
-
-bool
-gov_changes_are_renamed(void)
-{
-	return renamed_in != InvalidLocalTransactionId && renamed_in == gov_local_transaction();
 }
 
 bool

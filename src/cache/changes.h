@@ -20,8 +20,6 @@ extern bool gov_changes_has_owner(const char *owner, uint32 owner_length);
 extern bool gov_changes_has_truncated(void);
 extern bool gov_changes_has_types(void);
 extern bool gov_changes_has_prices(void);
-extern void gov_changes_note_renamed(void);
-extern bool gov_changes_are_renamed(void);
 extern bool gov_changes_is_empty(void);
 extern uint64 gov_changes_count(void);
 

@@ -10,7 +10,8 @@
  *
  * PROTOCOL
  *		1. Read all items.
- *		2. Lock the rows of their holds in one order, with nothing charged.
+ *		2. Enter the owners of their holds (cache/barrier.c), and lock the rows in one
+ *		   order, with nothing charged.
  *		3. Read what each comes to, as the locked row says; one that two items name
  *		   is settled by the first, and the second is its duplicate.
  *		4. Load what the holds name.
@@ -68,6 +69,7 @@ lock_holds(GovSettlement *items, int nitems)
 		if (items[i].error == NULL)
 			ids[count++] = items[i].id;
 	}
+	gov_hold_enter_owners(ids, count);
 	count = gov_hold_rows_lock(ids, count, gov_owner_pin(), &holds);
 	for (int i = 0; i < nitems; i++)
 	{

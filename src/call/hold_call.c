@@ -30,7 +30,6 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/worker_slots.h"
-#include "cache/barrier.h"
 #include "cache/types.h"
 #include "call/answer.h"
 #include "call/dimensions.h"
@@ -268,17 +267,6 @@ refuse_blocked(const GovHold *hold)
 			 errhint("Settle or release the hold, or end the block with gov_unblock.")));
 }
 
-/* The call changes a row of the owner's and charges nothing. */
-static void
-enter_owner(const GovHold *hold)
-{
-	GovOwnerKey owner;
-
-	gov_node_owner_key_init(&owner, MyDatabaseId, gov_catalog()->extension,
-							hold->owner, strlen(hold->owner));
-	(void) gov_barrier_pass(&owner, true);
-}
-
 /* Give an open hold another time, from now on. */
 TimestampTz
 gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
@@ -294,7 +282,6 @@ gov_hold_extend(const pg_uuid_t *id, Interval *ttl)
 				 gov_hold_errmsg_ended(&hold),
 				 errhint("Make a new hold with gov_reserve.")));
 	refuse_blocked(&hold);
-	enter_owner(&hold);
 	expires_at = add_ttl(gov_clock(), ttl);
 	gov_hold_row_extend(&hold, expires_at);
 	return expires_at;

@@ -3,8 +3,9 @@
  *		A hold that a call ends or extends, and what its row says.
  *
  * PURPOSE
- *		Whoever ends or extends a hold locks its row first, so that one session of
- *		several does.  What the row says is then the call's to go by.
+ *		Whoever ends or extends a hold enters its owner and locks its row first, so
+ *		that one session of several does.  What the row says is then the call's to
+ *		go by.
  *
  * TIME
  *		A hold past its time counts as expired, whether or not its row says so
@@ -15,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
@@ -22,6 +24,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/owner.h"
+#include "cache/barrier.h"
 #include "call/hold_locked.h"
 #include "call/write.h"
 
@@ -36,6 +39,38 @@ gov_hold_raise_unknown(const pg_uuid_t *id)
 			 errhint("Pass the reservation_id that gov_reserve returned.")));
 }
 
+/* The call changes rows of the owner's, whether or not it charges anything. */
+static void
+enter_owner(const char *owner)
+{
+	GovOwnerKey key;
+
+	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
+	(void) gov_barrier_pass(&key, true);
+}
+
+/*
+ * Enter the owners of holds, as far as there are such, before their rows are locked:
+ * who keeps an owner's calls out must not meet a row that we have (api_forget.c).
+ */
+void
+gov_hold_enter_owners(const pg_uuid_t *ids, int count)
+{
+	const char *pin = gov_owner_pin();
+
+	if (pin != NULL)
+		enter_owner(pin);
+	for (int i = 0; pin == NULL && i < count; i++)
+	{
+		char	   *owner = gov_hold_row_owner(&ids[i]);
+
+		if (owner == NULL)
+			continue;
+		enter_owner(owner);
+		pfree(owner);
+	}
+}
+
 /* Lock a hold that this session may see. */
 void
 gov_hold_lock(const char *call, const pg_uuid_t *id, GovHold *hold)
@@ -44,6 +79,7 @@ gov_hold_lock(const char *call, const pg_uuid_t *id, GovHold *hold)
 	if (id == NULL)
 		gov_error_null_argument("reservation_id");
 	gov_write_lock(gov_catalog()->reservations);
+	gov_hold_enter_owners(id, 1);
 	if (!gov_hold_row_lock(id, gov_owner_pin(), hold))
 		gov_hold_raise_unknown(id);
 }

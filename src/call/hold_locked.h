@@ -9,6 +9,7 @@
 #include "call/request.h"
 #include "ledger/hold_row.h"
 
+extern void gov_hold_enter_owners(const pg_uuid_t *ids, int count);
 pg_noreturn extern void gov_hold_raise_unknown(const pg_uuid_t *id);
 extern void gov_hold_lock(const char *call, const pg_uuid_t *id, GovHold *hold);
 extern GovHoldState gov_hold_present_state(const GovHold *hold);

@@ -113,8 +113,9 @@ wrong_with(GovGateStatus status, const GovRequest *request, const GovDecision *d
 }
 
 /*
- * The same request, for an amount of 0, which may be answered from the tables: so
- * without the counters that a hold gives back to.
+ * The same request, for an amount of 0.  It sees what items before this one have
+ * charged, whose rows are written at the end.  Should it be answered from the tables
+ * all the same, the counters that a hold gives back to are not asked for.
  */
 typedef struct GovLook
 {
@@ -131,6 +132,7 @@ init_look(GovLook *look, const GovRequest *request)
 	look->meter.amount = 0;
 	look->request.meters = &look->meter;
 	look->request.nheld = 0;
+	look->request.has_unwritten = true;
 }
 
 static void

@@ -76,7 +76,7 @@ gov_gate_enter_owner(GovGate *gate)
 static void
 refuse_renamed(const GovOwnerKey *owner)
 {
-	if (gov_changes_are_renamed())
+	if (gov_barrier_has_renamed(owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this transaction has forgotten an entity of owner \"%s\"", gov_error_shown(owner->owner)),
@@ -110,7 +110,7 @@ gov_gate_choose_source(GovGate *gate)
 {
 	const GovOwnerKey *owner = &gate->request->owner;
 
-	if (!gov_gate_charges(gate->use) &&
+	if (!gov_gate_charges(gate->use) && !gate->request->has_unwritten &&
 		(!gov_shmem_is_available() || !gov_use_cache || RecoveryInProgress()))
 	{
 		gov_gate_turn_to_tables(gate);

@@ -110,6 +110,8 @@ typedef struct GovRequest
 	int			nreversed;
 	GovReversed *reversed;
 	GovAmount	reversed_amount;	/* goes to each of them */
+	bool		has_unwritten;	/* the caller has charged what the tables do
+								 * not say yet */
 } GovRequest;
 
 typedef struct GovResolvedEntity

@@ -10,7 +10,9 @@
  * LOCKING
  *		Whoever changes a hold locks its row first, to the end of the
  *		transaction, so only one transaction at a time settles, releases, extends
- *		or expires it.  Expiring skips rows that are locked.
+ *		or expires it.  Expiring skips rows that are locked.  Whoever waits to
+ *		enter the owner does so before (call/hold_call.c): who keeps calls out may
+ *		have to change the row.
  *
  * FAILURE
  *		40001 when the row was changed since a REPEATABLE READ or SERIALIZABLE
@@ -18,13 +20,20 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
@@ -367,6 +376,33 @@ gov_hold_row_lock_selected(GovQuery *queries, Datum *args, const char *nulls, Go
 	count = lock_holds(queries, args, nulls, context, holds);
 	gov_spi_end(&spi);
 	return count;
+}
+
+/*
+ * The owner of a hold; NULL: there is none of that id.  No hold has another owner in
+ * another version of its row, so whichever is found first will do.  The caller has
+ * locked the table.
+ */
+char *
+gov_hold_row_owner(const pg_uuid_t *id)
+{
+	Relation	table = table_open(gov_catalog()->reservations, NoLock);
+	Oid			index = gov_catalog()->reservations_pkey;
+	char	   *owner = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+	bool		isnull;
+
+	ScanKeyInit(&key, GOV_HOLD_ID + 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
+	scan = systable_beginscan(table, index, OidIsValid(index), SnapshotAny, 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+		owner = TextDatumGetCString(heap_getattr(row, GOV_HOLD_OWNER_ID + 1,
+												 RelationGetDescr(table), &isnull));
+	systable_endscan(scan);
+	table_close(table, NoLock);
+	return owner;
 }
 
 /*

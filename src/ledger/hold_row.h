@@ -76,6 +76,7 @@ typedef struct GovHold
 
 extern bool gov_hold_row_insert(GovHold *hold);
 extern bool gov_hold_row_find(const pg_uuid_t *id, GovHold *hold);
+extern char *gov_hold_row_owner(const pg_uuid_t *id);
 extern bool gov_hold_row_lock(const pg_uuid_t *id, const char *owner, GovHold *hold);
 extern int	gov_hold_row_lock_selected(GovQuery *queries, Datum *args, const char *nulls,
 									   GovHold **holds);

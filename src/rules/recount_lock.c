@@ -41,6 +41,7 @@
 #include "cache/inherited.h"
 #include "cache/inherited_find.h"
 #include "cache/load_steps.h"
+#include "cache/types.h"
 #include "ledger/columns.h"
 #include "pure/bytes.h"
 #include "rules/recount_lock.h"
@@ -97,18 +98,27 @@ raise_unknown(const pg_uuid_t *id)
 }
 
 /*
- * The windows of a budget begin with a first use: they are what they were, and no rule
- * makes them again.
+ * The ledger does not say what some budgets count.  Windows that begin with a first
+ * use are what they were, and no rule makes them again; of what is under way nothing
+ * is used up.
  */
-pg_noreturn static void
-raise_opened(const pg_uuid_t *id)
+static void
+require_countable(const GovRecount *recount)
 {
+	bool		is_concurrency;
+
+	gov_types_refresh();
+	is_concurrency = gov_types_is_concurrency(VARDATA_ANY(recount->capability),
+											  VARSIZE_ANY_EXHDR(recount->capability));
+	if (!recount->opens && !is_concurrency)
+		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("budget \"%s\" cannot be counted again",
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&recount->id)))),
+			 is_concurrency ? errdetail("It counts the holds that are open.") :
 			 errdetail("Its windows begin with a first use, which the ledger says and no rule."),
-			 errhint("Only budgets of window_kind calendar can be recounted.")));
+			 errhint("Only budgets of window_kind calendar for what is used up can be recounted.")));
 }
 
 /* ---------------------------------------------------------------- assignments */
@@ -276,8 +286,7 @@ gov_recount_lock(GovRecount *recount)
 	else if (!was_used || !lock_origins(&counted) || !find_inherited(recount, &counted))
 		raise_unknown(&recount->id);
 	gov_spi_end(&spi);
-	if (recount->opens)
-		raise_opened(&recount->id);
+	require_countable(recount);
 	gov_recount_rule(&recount->rule, recount->cadence, recount->has_anchor, recount->anchor,
 					 recount->timezone);
 	gov_node_owner_key_init(&recount->owner_key, MyDatabaseId, gov_catalog()->extension,

@@ -148,7 +148,12 @@ static GovAwaited awaited[] = {
 	GOV_AWAITED("gov_boosts",
 				"v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])", false),
 	GOV_AWAITED("gov_increase_requests",
-				"v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])", false)
+				"v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])", false),
+	/* the row of a count is locked by who puts an assignment in its place (keep.c) */
+	GOV_AWAITED("gov_default_counts",
+				"v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])", false),
+	GOV_AWAITED("gov_prices",
+				"v.owner_id = $1 and exists (select from jsonb_each_text(v.match) m(key, value) where m.value = $2)", false)
 };
 
 static GovQuery exists_query = {
@@ -197,7 +202,7 @@ gov_rename_lock_tables(void)
 	const GovCatalog *catalog = gov_catalog();
 	const Oid	tables[] = {
 		catalog->entities, catalog->assignments, catalog->boosts, catalog->increase_requests,
-		catalog->reservations, catalog->denials, catalog->default_counts, catalog->recounts,
+		catalog->prices, catalog->reservations, catalog->denials, catalog->default_counts, catalog->recounts,
 		catalog->changes
 	};
 

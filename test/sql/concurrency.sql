@@ -45,6 +45,8 @@ rollback;
 select gov_allowed('streamer', 'streams', 1, null, '{bot}');
 select gov_release(id) from gov_reservations where idempotency_key = 'full';
 
+-- There is nothing in the ledger to count it from, whatever was recorded when it was of another kind.
+select helper.outcome($$ select gov_recount(id) from gov_assignments where owner_id = 'streamer' and entity_id = 'bot' $$);
 -- Nothing uses it up.
 select helper.outcome($$ select gov_consume('streamer', 'streams', 1, null, '{bot}') $$);
 select helper.outcome($$ select gov_require('streamer', 'streams', 1, null, '{bot}') $$);

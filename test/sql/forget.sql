@@ -190,3 +190,22 @@ select count(distinct assignment_id) from gov_default_counts where owner_id = 'k
 select * from gov_verify('kept');
 select gov_delete_owner('kept');
 delete from gov_default_assignments;
+
+-- What is rolled back to a savepoint has forgotten nobody; a transaction that has forgotten somebody uses other owners as ever.
+insert into gov_entities (owner_id, id, type_id) values ('back', 'ann', 'user'), ('else', 'bob', 'user');
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ('back', 'ann', 'tokens', 9), ('else', 'bob', 'tokens', 9);
+begin;
+savepoint outer_one;
+savepoint inner_one;
+select gov_forget_entity('back', 'ann', 'x');
+release inner_one;
+update gov_assignments set usage_limit = 8 where owner_id = 'else';
+select remaining from gov_consume('else', 'tokens', 1, null, '{bob}');
+savepoint refused;
+select remaining from gov_consume('back', 'tokens', 1, null, '{x}');
+rollback to outer_one;
+select remaining from gov_consume('back', 'tokens', 1, null, '{ann}');
+commit;
+select remaining from gov_check('back', 'tokens', 1, null, '{ann}');
+select * from gov_verify('back');
+select gov_delete_owner('back'), gov_delete_owner('else');

@@ -74,6 +74,15 @@ from members m
 where m.kind in ('table', 'sequence')
     and not exists (select from pg_extension e where e.extname = 'governance' and m.name::regclass = any (e.extconfig));
 
+-- No profile may have code of its own run by what the engine writes: neither by a trigger, nor by one on a table that refers to ours.
+create role governance_regress_profile;
+select gov_grant('governance_regress_profile', 'admin');
+select m.name
+from members m
+where m.kind = 'table'
+    and (has_table_privilege('governance_regress_profile', m.name, 'references, trigger, truncate')
+        or has_any_column_privilege('governance_regress_profile', m.name, 'references'));
+
 -- The ledger and the holds take no UPDATE, DELETE or TRUNCATE, from their owner neither.
 select n, pg_temp.outcome(statement)
 from (values
