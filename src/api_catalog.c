@@ -70,7 +70,8 @@ static GovAwaited awaited_1_1[] = {
 	GOV_AWAITED("gov_default_assignments", "v.owner_id = $1", false),
 	GOV_AWAITED("gov_boosts", "v.owner_id = $1", false),
 	GOV_AWAITED("gov_increase_requests", "v.owner_id = $1", false),
-	GOV_AWAITED("gov_prices", "v.owner_id = $1", false)
+	GOV_AWAITED("gov_prices", "v.owner_id = $1", false),
+	GOV_AWAITED("gov_grants", "v.owner_id = $1", false)
 };
 
 static GovQuery delete_assignments_query = DELETE_FROM("gov_assignments");

@@ -153,7 +153,8 @@ static GovAwaited awaited[] = {
 	GOV_AWAITED("gov_default_counts",
 				"v.owner_id = $1 and (v.entity_id = $2 or v.scope_entity_ids @> array[$2])", false),
 	GOV_AWAITED("gov_prices",
-				"v.owner_id = $1 and exists (select from jsonb_each_text(v.match) m(key, value) where m.value = $2)", false)
+				"v.owner_id = $1 and exists (select from jsonb_each_text(v.match) m(key, value) where m.value = $2)", false),
+	GOV_AWAITED("gov_grants", "v.owner_id = $1 and v.entity_id = $2", false)
 };
 
 static GovQuery exists_query = {
@@ -202,7 +203,7 @@ gov_rename_lock_tables(void)
 	const GovCatalog *catalog = gov_catalog();
 	const Oid	tables[] = {
 		catalog->entities, catalog->assignments, catalog->boosts, catalog->increase_requests,
-		catalog->prices, catalog->reservations, catalog->denials, catalog->default_counts, catalog->recounts,
+		catalog->prices, catalog->grants, catalog->reservations, catalog->denials, catalog->default_counts, catalog->recounts,
 		catalog->changes
 	};
 
