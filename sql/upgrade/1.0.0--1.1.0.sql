@@ -361,10 +361,7 @@ comment on column @extschema@.gov_assignments.window_kind is 'where windows begi
 comment on constraint gov_assignments_window_kind_check on @extschema@.gov_assignments is 'Windows begin with the "calendar" or with a "first_use"; those of a first use have a cadence and no anchor.';
 comment on constraint gov_assignments_call_limit_check on @extschema@.gov_assignments is 'A limit of a call is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 
--- Pools. A column with a default is not added where a function uses the row type of the table; these are made anew.
-drop function @extschema@._gov_json(@extschema@.gov_assignments, text);
-drop function @extschema@._gov_patched(@extschema@.gov_assignments, jsonb);
-
+-- Pools.
 alter table @extschema@.gov_assignments
     add column is_pool boolean not null default false,
     add column debt_limit numeric not null default 0,
