@@ -410,6 +410,17 @@ declare
     drawn bigint;
     period record;
 begin
+    -- of what is under way the ledger says nothing
+    if exists (select from gov_capabilities as c where c.id = budget.capability_id and c.kind = 'concurrency') then
+        begin
+            perform gov_recount(budget.id, since, by);
+            raise exception 'what is under way was recounted';
+        exception
+            when object_not_in_prerequisite_state then
+                return;
+        end;
+    end if;
+
     perform set_config('model.recounts', 'yes', true);
     select * into given from gov_recount(budget.id, since, by);
     perform set_config('model.recounts', 'no', true);
