@@ -71,7 +71,9 @@ put_counters(ReturnSetInfo *result, const GovCounterCopy *copies, int count)
 
 		values[0] = Int64GetDatum(copy->id);
 		values[1] = TimestampTzGetDatum(copy->window.start);
-		values[2] = TimestampTzGetDatum(copy->window.end);
+		/* of a debt, when it last grew; what stands for never is no time to show */
+		values[2] = TimestampTzGetDatum(copy->window.end == GOV_NEVER_OWED ? DT_NOBEGIN :
+										copy->window.end);
 		values[3] = NumericGetDatum(gov_amount_to_numeric(copy->total));
 		values[4] = NumericGetDatum(gov_amount_to_numeric(copy->held));
 		values[5] = BoolGetDatum(copy->is_pinned);
