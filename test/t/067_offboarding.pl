@@ -47,6 +47,8 @@ sub build_catalog
 		select gov_boost('$owner', '${x}bot', 'tokens', 5$zeros, reason => '${x}reason');
 		insert into gov_default_assignments (owner_id, type_id, capability_id, name, usage_limit) values ('$owner', 'agent', 'tokens', '${x}default', 5000$zeros);
 		insert into gov_prices (owner_id, capability_id, quantity, match, price) values ('$owner', 'tokens', '${x}input', '{"model": "${x}model"}', 3$zeros);
+		insert into gov_assignments (owner_id, entity_id, capability_id, name, is_pool) values ('$owner', '${x}team', 'images', '${x}pool', true);
+		insert into gov_grants (owner_id, assignment_id, amount, category) select owner_id, id, 100$zeros, '${x}bought' from gov_assignments where owner_id = '$owner' and is_pool;
 		insert into gov_alert_policies (owner_id, thresholds) values ('$owner', '{80}')});
 	return;
 }
@@ -61,6 +63,7 @@ sub build
 		set governance.caller = '${x}caller';
 		select gov_ingest('$owner', 'tokens', 10, '{"agent": "${x}bot", "feature": "${x}chat"}', null, '${x}key');
 		select gov_ingest('$owner', 'tokens', 10, null, '{${x}team}', occurred_at => now() - interval '400 days');
+		select gov_ingest('$owner', 'images', 1, null, '{${x}team}');
 		select gov_ingest('$owner', 'images', 1, null, '{${x}old}');
 		select gov_ingest('$owner', 'images', 1, null, '{${x}nobody}');
 		select gov_archive_entities('$owner', '{${x}old}');
@@ -113,7 +116,7 @@ sub digest_of
 	my ($owner) = @_;
 
 	return sql(join(' union all ',
-		(map { "select '$_', count(*), md5(string_agg(t::text, '|' order by t::text)) from $_ t where owner_id = '$owner'" } grep { !/^gov_(usage|default_counts)/ } @owned)) . ' order by 1');
+		(map { "select '$_', count(*), md5(string_agg(t::text, '|' order by t::text)) from $_ t where owner_id = '$owner'" } grep { !/^gov_(usage|grant_usage|default_counts)/ } @owned)) . ' order by 1');
 }
 
 # Somebody is being forgotten, and the worker does not get on.
@@ -123,7 +126,7 @@ sql(q{
 
 my %keep = map { $_ => 1 } @owned;
 
-is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_default_assignments gov_default_counts gov_boosts gov_increase_requests gov_prices gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_denials gov_alert_policies gov_forgotten)),
+is(join(' ', grep { !$keep{$_} } qw(gov_entities gov_assignments gov_default_assignments gov_default_counts gov_boosts gov_increase_requests gov_prices gov_grants gov_grant_usage gov_events gov_usage gov_usage_by_time gov_reservations gov_alerts gov_denials gov_alert_policies gov_forgotten)),
 	'', 'the tables with owners are known');
 build('sekrit-owner', 'sekrit-');
 build('other', '');
@@ -357,7 +360,8 @@ sql(q{select gov_delete_owner('sekrit-owner')});
 gov_roll_up($node, 'postgres');
 is(rows_of('sekrit-owner', 'sekrit-'), '', 'after it, called again, nothing is left');
 is(sql('select * from gov_verify()'), '', 'and the counts equal the ledger');
-is(sql(q{select count(*) from gov_cached_counters() c where not exists (select from gov_assignments a where a.counter_id = c.counter_id)
+is(sql(q{select count(*) from gov_cached_counters() c where not exists (select from gov_assignments a where c.counter_id in (a.counter_id, a.debt_counter_id))
+		and not exists (select from gov_grants g where g.counter_id = c.counter_id)
 		and not exists (select from gov_entities e, _gov_inherited_budgets(e.owner_id, e.id) i where i.counter_id = c.counter_id) and not exists (select from gov_usage u where u.counter_id = c.counter_id)}),
 	'0', 'no counter is left in shared memory of an owner who is gone');
 
