@@ -70,7 +70,7 @@ $node->safe_psql('postgres', q{delete from gov_assignments where name = 'long'})
 like(as('tenant', q{select set_config('governance.caller', repeat('x', 256), false)}), qr/ERROR:  22023: .*governance\.caller/, 'a caller is no longer than a name');
 {
 	local $ENV{PGOPTIONS} = "-c governance.caller=bad\xff";
-	my ($ret, $stdout, $stderr) = $node->psql('postgres', 'show governance.caller');
+	my ($ret, $stdout, $stderr) = $node->psql('postgres', '');
 
 	like($stderr, qr/invalid value for parameter "governance\.caller"/, 'and is text of the database');
 }
