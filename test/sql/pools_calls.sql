@@ -91,3 +91,5 @@ insert into gov_assignments (owner_id, entity_id, capability_id) values ('pc', '
 update gov_assignments set is_pool = true where owner_id = 'pc' and entity_id = 'acme' and capability_id = 'slots';
 update gov_capabilities set kind = 'concurrency' where id = 'dollars';
 select gov_delete_owner('pc');
+delete from gov_prices where capability_id = 'dollars';
+delete from gov_capabilities where id in ('dollars', 'slots');
