@@ -123,7 +123,7 @@ sub random_ttl { return one_of(1, 2, 5, 5, 5, 10, 60, 1440); }
 sub random_capability { return literal(chance(0.15) ? $concurrent : one_of(@capabilities)); }
 
 # For a budget of a capability.
-sub random_cadence { return is_concurrent($_[0]) && chance(0.9) ? undef : one_of(@cadences); }
+sub random_cadence { return is_concurrent($_[0]) ? undef : one_of(@cadences); }
 
 sub random_budget
 {
