@@ -234,6 +234,8 @@ rollback;
 select helper.usage('win', 'calls', '{bot}');
 
 -- Alerts: once in a window.
+-- (what was used before is rolled up, and raises none)
+call helper.roll_up();
 update gov_assignments set alert_thresholds = '{50, 100}' where owner_id = 'win' and entity_id = 'ben';
 select pg_sleep(1.1);
 select count(*) as both from generate_series(1, 2) n, lateral gov_ingest('win', 'calls', n * 0 + 5, null, '{ben}') \gset
