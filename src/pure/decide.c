@@ -237,6 +237,16 @@ gov_decide_blocked(TimestampTz until, GovDecision *decision)
 	decision->denied = -1;
 }
 
+/* The owner is frozen: whatever else holds, the answer is no, and no time will change that. */
+void
+gov_decide_frozen(GovDecision *decision)
+{
+	decision->is_granted = false;
+	decision->has_retry_at = false;
+	decision->denial = GOV_DENIAL_FROZEN;
+	decision->denied = -1;
+}
+
 /* The reason as callers see it; NULL when nothing was denied. */
 const char *
 gov_decide_reason(GovDenial denial)
@@ -255,6 +265,8 @@ gov_decide_reason(GovDenial denial)
 			return "Blocked";
 		case GOV_DENIAL_UNKNOWN_ENTITY:
 			return "UnknownEntity";
+		case GOV_DENIAL_FROZEN:
+			return "Frozen";
 		case GOV_DENIAL_UNAVAILABLE:
 			return "Unavailable";
 	}
