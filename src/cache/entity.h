@@ -104,6 +104,7 @@ typedef struct GovBudget
  */
 typedef struct GovTemplate
 {
+	pg_uuid_t	default_id;
 	uint32		capability_hash;
 	GovText		capability_id;
 	GovText		name;

@@ -318,7 +318,7 @@ add_templates(StringInfo block, const GovEntityRows *rows)
 		const GovDefault *from = rows->templates[i];
 		text	   *capability = DatumGetTextPP(from->values[GOV_DEFAULT_CAPABILITY_ID]);
 		text	   *name = DatumGetTextPP(from->values[GOV_DEFAULT_NAME]);
-		GovTemplate template = {0};
+		GovTemplate template = {.default_id = *DatumGetUUIDP(from->values[GOV_DEFAULT_ID])};
 
 		template.capability_hash = gov_entity_text_hash(VARDATA_ANY(capability),
 														VARSIZE_ANY_EXHDR(capability));

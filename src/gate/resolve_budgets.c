@@ -55,7 +55,7 @@ scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *
 		if (gov_resolve_set_find(out, id->bytes, id->length, gov_entity_text_hash(id->bytes, id->length)) < 0)
 			return false;
 	}
-	return true;
+	return gov_budget_more(entity, budget)->nscope == 0 || gov_combine_fits(out, entity, budget);
 }
 
 /*

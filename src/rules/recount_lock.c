@@ -252,7 +252,7 @@ find_inherited(GovRecount *recount, const GovCounted *counted)
 	bool		is_found = false;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	count = gov_inherited_find_all(counted->owner, counted->entity, false, &budgets);
+	count = gov_inherited_find_all(counted->owner, counted->entity, &budgets);
 	for (int i = 0; i < count && !is_found; i++)
 	{
 		is_found = gov_uuid_is(DatumGetUUIDP(budgets[i].values[GOV_ASSIGNMENT_ID]), &recount->id);
