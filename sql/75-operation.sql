@@ -611,6 +611,7 @@ begin
         ) x
         where e.draws is not null
             and (owner is null or e.owner_id = owner)
+            and exists (select from pot)
         group by x.counter_id
     ),
     open_hold as materialized
@@ -774,6 +775,7 @@ begin
             where e.draws is not null
                 and e.reverses is null
                 and (owner is null or e.owner_id = owner)
+                and exists (select from pot)
             group by e.id, p.assignment_id
         ) d
         join budget b on b.id = d.assignment_id
