@@ -421,6 +421,6 @@ $$Deletes everything of one owner, the ledger and the holds included. An owner w
 that it was deleted.
 
 owner_id: one of the vendor's customers. A use or a hold whose transaction is still open at the call is not seen and
-    stays: stop the owner's traffic first, or call again.
+    stays: stop the owner's traffic first, or call again. A frozen owner stays frozen.
 errors: 22004 null; 42501 another owner than governance.owner$$;
 

@@ -125,6 +125,20 @@ where e.blocked_at is not null
     and (e.blocked_until > @extschema@.gov_now()) is not false
 union all
 select
+    f.owner_id,
+    null,
+    'frozen',
+    null,
+    null,
+    null,
+    null,
+    f.frozen_at,
+    null,
+    'frozen by ' || f.frozen_by,
+    null
+from @extschema@.gov_frozen_owners f
+union all
+select
     b.owner_id,
     b.entity_id,
     'boosted',
@@ -169,14 +183,14 @@ select
 from @extschema@.gov_budgets b
 where b.current_usage > b.usage_limit;
 
-comment on view @extschema@.gov_exceptions is 'who is blocked, boosted, over a limit, or waiting for an answer, just now or soon (since 1.1.0)';
+comment on view @extschema@.gov_exceptions is 'who is blocked, boosted, frozen, over a limit, or waiting for an answer, just now or soon (since 1.1.0)';
 comment on column @extschema@.gov_exceptions.owner_id is 'one of the vendor''s customers';
-comment on column @extschema@.gov_exceptions.entity_id is 'the entity that it is about';
-comment on column @extschema@.gov_exceptions.exception is 'blocked, boosted, asks for more, or over its limit';
-comment on column @extschema@.gov_exceptions.capability_id is 'the capability of the budget; null for a block, which is for all';
-comment on column @extschema@.gov_exceptions.scope_entity_ids is 'the scope of the budget; null for a block';
-comment on column @extschema@.gov_exceptions.name is 'the name of the budget; null for a block';
-comment on column @extschema@.gov_exceptions.amount is 'what is added to the limit, or asked for, or used over it; null for a block';
+comment on column @extschema@.gov_exceptions.entity_id is 'the entity that it is about; null for a frozen owner';
+comment on column @extschema@.gov_exceptions.exception is 'blocked, boosted, frozen, asks for more, or over its limit';
+comment on column @extschema@.gov_exceptions.capability_id is 'the capability of the budget; null for a block and a frozen owner, which are for all';
+comment on column @extschema@.gov_exceptions.scope_entity_ids is 'the scope of the budget; null where there is none';
+comment on column @extschema@.gov_exceptions.name is 'the name of the budget; null where there is none';
+comment on column @extschema@.gov_exceptions.amount is 'what is added to the limit, or asked for, or used over it; null otherwise';
 comment on column @extschema@.gov_exceptions.since is 'when it began, or begins; of usage over the limit when the window did (null: it never resets)';
 comment on column @extschema@.gov_exceptions.until is 'when it ends by itself; null: not at all';
 comment on column @extschema@.gov_exceptions.reason is 'why, for people to read';

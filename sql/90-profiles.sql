@@ -143,6 +143,7 @@ as $$
             ('gov_increase_requests', '{tenant}', 'update (state)'),
             ('gov_increase_requests', '{admin}', 'select, insert, update, delete'),
             ('gov_prices', '{reader, tenant}', 'select'),
+            ('gov_frozen_owners', '{reader, tenant, admin}', 'select'),
             ('gov_prices', '{admin}', 'select, insert, update, delete'),
             ('gov_grants', '{reader, tenant}', 'select'),
             ('gov_grants', '{admin}', 'select, insert (id, owner_id, assignment_id, amount, priority, effective_at, expires_at, category, reference, voided_at), '

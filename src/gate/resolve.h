@@ -110,6 +110,8 @@ typedef struct GovRequest
 	int			nreversed;
 	GovReversed *reversed;
 	GovAmount	reversed_amount;	/* goes to each of them */
+	bool		is_of_engine;	/* not of a caller: it is for frozen owners
+								 * too */
 	bool		has_unwritten;	/* the caller has charged what the tables do
 								 * not say yet */
 } GovRequest;
@@ -269,6 +271,7 @@ typedef enum GovOutcome
 	GOV_OUTCOME_LOAD,			/* some ids must be loaded */
 	GOV_OUTCOME_WAIT,			/* somebody else is loading one */
 	GOV_OUTCOME_BARRIER,		/* calls of the owner are kept out */
+	GOV_OUTCOME_FROZEN,			/* who is frozen must be read again */
 	GOV_OUTCOME_OUTDATED,		/* a node must be loaded again */
 	GOV_OUTCOME_CYCLE,			/* the chain above a name comes back, or seems
 								 * to */

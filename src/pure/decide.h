@@ -37,6 +37,7 @@ typedef enum GovDenial
 	GOV_DENIAL_UNGOVERNED,
 	GOV_DENIAL_BLOCKED,
 	GOV_DENIAL_UNKNOWN_ENTITY,
+	GOV_DENIAL_FROZEN,
 	GOV_DENIAL_UNAVAILABLE
 } GovDenial;
 
@@ -67,6 +68,7 @@ extern void gov_decide(GovBudgetState *budgets, int nbudgets, TimestampTz now,
 					   GovDecision *decision);
 extern void gov_decide_ungoverned(int nmeters, GovDecision *decision);
 extern void gov_decide_unknown(GovDecision *decision);
+extern void gov_decide_frozen(GovDecision *decision);
 extern void gov_decide_blocked(TimestampTz until, GovDecision *decision);
 extern const char *gov_decide_reason(GovDenial denial);
 

@@ -16,6 +16,9 @@
  *		one row for it.  What users' triggers do in the midst of the engine's
  *		statements counts as the engine's too.
  *
+ *		Of a row that is new or deleted, the columns that have their defaults: a
+ *		statement may write a hundred thousand, of which few columns say anything.
+ *
  *		Rows that a dump brings back.  pg_restore copies rows into our tables as
  *		anybody would, and gov_changes of the dump has what is to be said of
  *		them.  They have created_at of another time than now, which is the
@@ -24,7 +27,8 @@
  *
  * WHEN
  *		At the end of a statement, over the rows that it wrote, after the rules
- *		have been judged.  The triggers do not fire for rows that replication
+ *		have been judged.  So each owner whose rows a statement has changed is met
+ *		here, and it is here that a frozen one is refused (freeze.c).  The triggers do not fire for rows that replication
  *		applies, nor where session_replication_role is replica.
  *
  * FAILURE
@@ -50,6 +54,8 @@
 #include "base/fault.h"
 #include "base/owner.h"
 #include "base/spi.h"
+#include "pure/bytes.h"
+#include "rules/freeze.h"
 #include "rules/history_json.h"
 #include "rules/history_row.h"
 #include "rules/transition.h"
@@ -66,6 +72,7 @@ typedef struct GovHistoryStatement
 	GovHistoryColumns *columns;
 	bool	   *set;			/* of columns, of the present row */
 	int			owner;			/* where owner_id is, or -1 */
+	text	   *judged;			/* the last owner that may be changed; NULL: none was */
 	int			created_at;		/* where that is, or -1 where nothing may be
 								 * left out */
 } GovHistoryStatement;
@@ -98,7 +105,7 @@ is_restored(const GovHistoryStatement *statement)
 
 /* ---------------------------------------------------------------- which columns */
 
-/* All that a new or deleted row says. */
+/* All that a new or deleted row says, other than what any row says where nothing is said. */
 static void
 choose_said(GovHistoryStatement *statement, TupleTableSlot *row)
 {
@@ -106,7 +113,9 @@ choose_said(GovHistoryStatement *statement, TupleTableSlot *row)
 	{
 		const GovHistoryColumn *column = &statement->columns->columns[i];
 
-		statement->set[i] = !column->is_key && !column->is_kept && !row->tts_isnull[i];
+		statement->set[i] = !column->is_key && !column->is_kept &&
+			gov_trigger_value_differs(column->attribute, column->default_value,
+									  !column->has_default, row->tts_values[i], row->tts_isnull[i]);
 	}
 }
 
@@ -142,7 +151,10 @@ begin_statement(GovHistoryStatement *statement, const TriggerData *trigger, cons
 	gov_transition_begin(&statement->rows, trigger, NULL, 0);
 	gov_history_row_begin(&statement->history, RelationGetRelationName(table), action);
 	statement->columns = gov_history_json_columns(table, made->tgargs, made->tgnargs);
+	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		gov_history_json_read_defaults(table, statement->columns);
 	statement->set = palloc(sizeof(bool) * statement->columns->count);
+	statement->judged = NULL;
 	statement->owner = place_of(statement->columns, "owner_id");
 	statement->created_at = -1;
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
@@ -179,6 +191,21 @@ describe_row(GovHistoryStatement *statement, GovHistoryRow *result)
 	return true;
 }
 
+/* Raise if the owner of a row that was changed is frozen; once for each run of its rows. */
+static void
+judge_owner(GovHistoryStatement *statement, const GovHistoryRow *row)
+{
+	text	   *owner;
+
+	if (row->owner == 0)
+		return;					/* it is of all */
+	owner = DatumGetTextPP(row->owner);
+	if (statement->judged != NULL && gov_bytes_same((struct varlena *) owner, (struct varlena *) statement->judged))
+		return;
+	gov_freeze_judge_change(owner);
+	statement->judged = DatumGetTextPCopy(row->owner);
+}
+
 static void
 log_rows(const TriggerData *trigger, const char *action)
 {
@@ -198,15 +225,17 @@ log_rows(const TriggerData *trigger, const char *action)
 		MemoryContextSwitchTo(row_context);
 		is_change = describe_row(&statement, &row);
 		MemoryContextSwitchTo(caller);
-		if (is_change)
-			gov_history_row_add(&statement.history, &row);
+		if (!is_change)
+			continue;
+		judge_owner(&statement, &row);
+		gov_history_row_add(&statement.history, &row);
 	}
 	gov_history_row_end(&statement.history);
 	gov_transition_end(&statement.rows);
 	MemoryContextDelete(row_context);
 }
 
-/* All rows are gone: one row says so. */
+/* All rows are gone: one row says so.  Those of frozen owners may not go. */
 static void
 log_truncate(const TriggerData *trigger)
 {
@@ -214,6 +243,7 @@ log_truncate(const TriggerData *trigger)
 	GovHistoryColumns none = {0};
 	GovHistoryRow row = {.key = gov_history_json(&none, NULL, NULL)};
 
+	gov_freeze_judge_truncate();
 	gov_history_row_begin(&rows, RelationGetRelationName(trigger->tg_relation), "TRUNCATE");
 	gov_history_row_add(&rows, &row);
 	gov_history_row_end(&rows);

@@ -17,8 +17,6 @@ sub here { return $node->safe_psql('postgres', $_[0]); }
 sub there { return $node->safe_psql('shard', $_[0]); }
 sub raises_there { my ($sql, @rest) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; return gov_raises($node, 'shard', $sql, @rest); }
 
-my $has_freeze = 0;
-
 # ---------------------------------------------------------------- an owner with some of everything
 
 my $vendor = q{
@@ -172,7 +170,7 @@ is(here(q{select count(*) from gov_verify()}), 0, 'as it does here');
 
 
 # Calls are refused, and then they are what they would have been where the owner comes from.
-raises_there(q{select gov_consume('acme', 'tokens', 1, null, '{root}')}, 'GV003', 'a call before it is thawed') if $has_freeze;
+raises_there(q{select gov_consume('acme', 'tokens', 1, null, '{root}')}, 'GV003', 'a call before it is thawed');
 there(q{select gov_thaw_owner('acme')});
 is(there(q{select is_duplicate from gov_consume('acme', 'dollars', 25, null, '{root}', 'drawn')}), 't', 'a key is known');
 raises_there(q{select gov_ingest('acme', 'tokens', 15, '{"userId": "eve"}', null, 'all-1')}, '23505', 'and what it was used for');
@@ -221,6 +219,7 @@ gov_raises($node, 'postgres', q{select gov_import_owner('acme', (select array_ag
 is(here(q{select count(*) from gov_imports}), 0, 'nothing of that is imported');
 is(import_here(1, 1), '1|f', 'the first chunk');
 is(import_here(1, 4), '4|f', 'again, with others');
+gov_raises($node, 'postgres', q{select gov_thaw_owner('acme')}, '55000', 'an owner that is not there as a whole is not thawed');
 gov_raises($node, 'postgres', q{select gov_import_owner('acme', (select array_agg(chunk) from chunks where n = 6))}, '55000', 'one that is not next');
 gov_raises($node, 'postgres', q{select gov_import_owner('other', (select array_agg(chunk) from chunks where n = 1))}, '22023', 'one of another owner');
 gov_raises($node, 'postgres', q{select gov_export_owner('acme')}, '55000', 'an owner that is not there as a whole is not exported');
