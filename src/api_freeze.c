@@ -27,7 +27,8 @@
  *
  * FAILURE
  *		22004 and 22023 for arguments, 42501 for another owner than the
- *		session's, 55000 in a transaction that has used the owner.
+ *		session's, 55000 in a transaction that has used the owner, and to thaw one
+ *		that is not imported to the end (api_import.c).
  */
 #include "postgres.h"
 
