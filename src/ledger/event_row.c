@@ -39,7 +39,6 @@
 #include "base/catalog.h"
 #include "base/clock.h"
 #include "base/errors.h"
-#include "base/lookup.h"
 #include "base/spi.h"
 #include "ledger/event_row.h"
 #include "pure/pool.h"
@@ -58,17 +57,23 @@ static GovQuery owner_query = {
 	.argtypes = {INT8OID}
 };
 
-static GovQuery lock_query = {
-	.sql =
-	"select e.owner_id, e.capability_id, e.amount, @_gov_shown_ids(e.owner_id, e.id, e.entity_ids),"
-	" @_gov_shown_dimensions(e.owner_id, e.id, e.dimensions),"
-	" e.occurred_at, e.reverses is not null, e.counter_ids, e.window_starts, e.window_ends"
-	" from @gov_events e"
-	" where e.id = $1 and e.recorded_at >= $2"
-	" for no key update",
-	.nargs = 2,
-	.argtypes = {INT8OID, TIMESTAMPTZOID}
-};
+#define GOV_LOCK_QUERY(has_draws) \
+	{ \
+		.sql = \
+		"select e.owner_id, e.capability_id, e.amount, @_gov_shown_ids(e.owner_id, e.id, e.entity_ids)," \
+		" @_gov_shown_dimensions(e.owner_id, e.id, e.dimensions)," \
+		" e.occurred_at, e.reverses is not null, e.counter_ids, e.window_starts, e.window_ends, " has_draws \
+		" from @gov_events e" \
+		" where e.id = $1 and e.recorded_at >= $2" \
+		" for no key update", \
+		.nargs = 2, \
+		.argtypes = {INT8OID, TIMESTAMPTZOID} \
+	}
+
+static GovQuery lock_query = GOV_LOCK_QUERY("e.draws is not null");
+
+/* The same, where there are no pools. */
+static GovQuery lock_undrawn_query = GOV_LOCK_QUERY("false");
 
 static GovQuery reversed_query = {
 	.sql = "select coalesce(sum(r.amount), 0) from @gov_events r where r.reverses = $1",
@@ -147,6 +152,7 @@ static GovQuery lock_grants_query = {
 	.nargs = 2,
 	.argtypes = {INT8OID, TEXTOID}
 };
+
 /* By capability the events of the call that has recorded this one. */
 static GovQuery call_query = {
 	.sql =
@@ -270,6 +276,7 @@ read_event(int64 id, MemoryContext context, GovEventRow *event, Datum *charged)
 	event->is_reversal = DatumGetBool(gov_spi_value(0, 7, &isnull));
 	for (int i = 0; i < 3; i++)
 		charged[i] = PointerGetDatum(DatumGetArrayTypePCopy(gov_spi_value(0, 8 + i, &isnull)));
+	event->has_draws = DatumGetBool(gov_spi_value(0, 11, &isnull));
 	MemoryContextSwitchTo(old);
 }
 
@@ -362,8 +369,7 @@ lock_grants(const GovEventRow *event)
 {
 	Datum		args[2] = {Int64GetDatum(event->id), CStringGetTextDatum(event->owner)};
 
-	if (gov_lookup_is_filled(gov_catalog()->grants))
-		gov_spi_modify(&lock_grants_query, args, NULL);
+	gov_spi_modify(&lock_grants_query, args, NULL);
 }
 
 /*
@@ -383,16 +389,18 @@ gov_event_row_lock(int64 id, TimestampTz since, GovEventRow *event)
 
 	gov_spi_begin(&spi);
 	CommandCounterIncrement();	/* the running command may have recorded it */
-	found = gov_spi_modify(&lock_query, args, NULL) > 0;
+	found = gov_spi_modify(AttributeNumberIsValid(gov_catalog()->events_draws) ?
+						   &lock_query : &lock_undrawn_query, args, NULL) > 0;
 	if (found)
 	{
 		read_event(id, context, event, charged);
-		lock_grants(event);
+		if (event->has_draws)
+			lock_grants(event);
 		gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 		gov_spi_select(&reversed_query, args, NULL);
 		event->left = event->amount + stored_amount(gov_spi_value(0, 1, &isnull));
 		read_budgets(context, event, charged);
-		if (AttributeNumberIsValid(gov_catalog()->events_draws))
+		if (event->has_draws)
 			read_draws(context, event);
 		gov_spi_pop_snapshot();
 		for (int i = 0; i < event->nbudgets; i++)
