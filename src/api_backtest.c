@@ -63,7 +63,11 @@ enum
 	ARG_STEP_TIMES,
 	ARG_STEP_LIMITS,
 	ARG_DIMENSION_KEYS,
-	ARG_TYPE_IDS
+	ARG_TYPE_IDS,
+	ARG_GRANT_BUDGETS,
+	ARG_GRANT_AMOUNTS,
+	ARG_GRANT_TIMES,
+	ARG_GRANT_ENDS
 };
 
 /* the columns of the query, by position */
@@ -204,6 +208,8 @@ replay_amount(GovReplay *replay, Datum *values, bool is_reversal)
 	if (gov_amount_from_sum(DatumGetNumeric(values[USE_AMOUNT]), &amount) != GOV_AMOUNT_OK)
 		raise_failure(GOV_BACKTEST_OVERFLOW, at);
 	begin_use(replay->backtest, values[USE_ENTITY_IDS]);
+	if (is_reversal)
+		gov_backtest_reverses(replay->backtest);
 	status = gov_backtest_end_use(replay->backtest, VARDATA_ANY(capability),
 								  VARSIZE_ANY_EXHDR(capability), amount, at, &is_granted);
 	if (status != GOV_BACKTEST_OK)
@@ -299,7 +305,7 @@ put_trial(ReturnSetInfo *result, int number, const GovTrial *trial)
 }
 
 static Datum
-replay_budgets(FunctionCallInfo fcinfo, GovTrialSteps *steps)
+replay_budgets(FunctionCallInfo fcinfo, GovTrialSteps *steps, GovTrialGrants *grants)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	GovBacktest *backtest;
@@ -309,7 +315,8 @@ replay_budgets(FunctionCallInfo fcinfo, GovTrialSteps *steps)
 	gov_owner_require_visible(PG_GETARG_TEXT_PP(ARG_OWNER_ID));
 	InitMaterializedSRF(fcinfo, 0);
 	backtest = gov_trial_read(PG_GETARG_ARRAYTYPE_P(ARG_BUDGETS),
-							  PG_GETARG_ARRAYTYPE_P(ARG_SUSPENDED_FROM), steps, &budgets, &count);
+							  PG_GETARG_ARRAYTYPE_P(ARG_SUSPENDED_FROM), steps, grants,
+							  &budgets, &count);
 	if (count == 0)
 		return (Datum) 0;
 	replay_ledger(fcinfo, backtest, budgets, count);
@@ -327,23 +334,29 @@ replay_budgets(FunctionCallInfo fcinfo, GovTrialSteps *steps)
 Datum
 gov_replay_1_0(PG_FUNCTION_ARGS)
 {
-	GovTrialSteps none = {0};
+	GovTrialSteps no_steps = {0};
+	GovTrialGrants no_grants = {0};
 
-	return replay_budgets(fcinfo, &none);
+	return replay_budgets(fcinfo, &no_steps, &no_grants);
 }
 
 /*
  * The same with (step_budgets integer[], step_times timestamptz[],
- *		step_limits numeric[]): how the limits of some changed; and
+ *		step_limits numeric[]): how the limits of some changed;
  *		(dimension_keys text[], type_ids text[]): what dimensions say of the
- *		ids of some types.
+ *		ids of some types; and (grant_budgets integer[], grant_amounts numeric[],
+ *		grant_times timestamptz[], grant_ends timestamptz[]): the grants of
+ *		pools, in the order in which uses draw.
  */
 Datum
 gov_replay_1_1(PG_FUNCTION_ARGS)
 {
 	GovTrialSteps steps;
+	GovTrialGrants grants;
 
 	gov_trial_read_steps(PG_GETARG_DATUM(ARG_STEP_BUDGETS), PG_GETARG_DATUM(ARG_STEP_TIMES),
 						 PG_GETARG_DATUM(ARG_STEP_LIMITS), &steps);
-	return replay_budgets(fcinfo, &steps);
+	gov_trial_read_grants(PG_GETARG_DATUM(ARG_GRANT_BUDGETS), PG_GETARG_DATUM(ARG_GRANT_AMOUNTS),
+						  PG_GETARG_DATUM(ARG_GRANT_TIMES), PG_GETARG_DATUM(ARG_GRANT_ENDS), &grants);
+	return replay_budgets(fcinfo, &steps, &grants);
 }

@@ -8,7 +8,8 @@
  *		decide.c, over the budgets for its capability on an entity of its set
  *		whose whole scope lies in the set.  A use that is denied is counted
  *		nowhere.  A correction (a negative amount) is never denied; what is given
- *		back of a use that was denied the caller leaves out.
+ *		back of a use that was denied the caller leaves out.  A pool draws from its
+ *		grants, and what is given back comes right behind the use that drew it.
  *
  * COST
  *		The names of entities and capabilities are numbered once, so that a use
@@ -57,6 +58,7 @@ struct GovBacktest
 	int			max_trials;
 
 	uint64		use;			/* numbers the uses, from 1 */
+	bool		is_reversal;	/* of the use before */
 	TimestampTz latest;
 	int		   *present;		/* entities of the use that have a trial */
 	int			npresent;
@@ -165,6 +167,14 @@ gov_backtest_begin_use(GovBacktest *backtest)
 {
 	backtest->use++;
 	backtest->npresent = 0;
+	backtest->is_reversal = false;
+}
+
+/* The use that has begun gives back of the one before. */
+void
+gov_backtest_reverses(GovBacktest *backtest)
+{
+	backtest->is_reversal = true;
 }
 
 void
@@ -238,15 +248,53 @@ turn_window(GovTrial *trial, TimestampTz at)
 	return true;
 }
 
+/* What a pool has granted at a time, and what is used of that; what the last use took is drawn. */
+static void
+read_pool(GovTrial *trial, TimestampTz at)
+{
+	for (uint32 i = 0; i <= trial->pool->ngrants; i++)
+	{
+		trial->draws[i].drawn += trial->draws[i].takes;
+		trial->draws[i].takes = 0;
+	}
+	gov_pool_at(trial->pool, trial->draws, trial->owed_at, at, &trial->state.limit, &trial->state.usage);
+}
+
+/* Have a use draw from a pool's grants, or give back what the one before drew. */
+static void
+draw_use(GovTrial *trial, GovAmount amount, TimestampTz at, bool is_reversal)
+{
+	GovDraw    *debt = &trial->draws[trial->pool->ngrants];
+
+	if (is_reversal)
+	{
+		gov_pool_give_back(trial->pool, trial->draws, -amount);
+		return;
+	}
+	gov_pool_choose(trial->pool, trial->draws, trial->owed_at, debt->drawn, amount, at);
+	for (uint32 i = 0; i <= trial->pool->ngrants; i++)
+	{
+		trial->draws[i].drawn += trial->draws[i].pays;
+		trial->draws[i].pays = 0;
+	}
+	if (debt->takes > 0)
+		trial->owed_at = at;
+}
+
 /*
  * Count a use that was granted, or a correction.  A use opens a window where they
  * begin so; a correction without one counts nowhere.
  */
 static GovBacktestStatus
-count_use(GovTrial *trial, GovAmount amount, TimestampTz at)
+count_use(GovTrial *trial, GovAmount amount, TimestampTz at, bool is_reversal)
 {
 	GovWindow	window;
 
+	if (trial->pool != NULL)
+	{
+		draw_use(trial, amount, at, is_reversal);
+		return GOV_BACKTEST_OK;
+	}
 	if (at >= trial->state.window_end)
 	{
 		Assert(trial->cadence.kind == GOV_WINDOW_FIRST_USE);
@@ -310,13 +358,16 @@ gov_backtest_end_use(GovBacktest *backtest, const char *capability, uint32 lengt
 		if (!turn_window(backtest->concerned[i], occurred_at))
 			return GOV_BACKTEST_NO_WINDOW;
 		step_limit(backtest->concerned[i], occurred_at);
+		if (backtest->concerned[i]->pool != NULL && !backtest->is_reversal)
+			read_pool(backtest->concerned[i], occurred_at);
 	}
 	if (judge_use(backtest->concerned, count, amount, occurred_at,
 				  is_granted) != GOV_BACKTEST_OK)
 		return GOV_BACKTEST_OVERFLOW;
 	for (int i = 0; *is_granted && i < count; i++)
 	{
-		GovBacktestStatus status = count_use(backtest->concerned[i], amount, occurred_at);
+		GovBacktestStatus status = count_use(backtest->concerned[i], amount, occurred_at,
+											 backtest->is_reversal);
 
 		if (status != GOV_BACKTEST_OK)
 			return status;

@@ -12,6 +12,7 @@
 
 #include "pure/cadence.h"
 #include "pure/decide.h"
+#include "pure/pool.h"
 
 /* A budget on trial.  What comes first is given, the rest is the replay's. */
 typedef struct GovTrial
@@ -22,6 +23,7 @@ typedef struct GovTrial
 	pg_tz	   *tz;
 	TimestampTz suspended_from; /* DT_NOEND: never */
 	GovBudgetState state;		/* given: limit, has_limit, is_soft, bounds */
+	const GovPool *pool;		/* NULL: it is none */
 	int			capability;		/* a number of gov_backtest_name(), as ... */
 	int			entity;
 	int			nscope;
@@ -32,6 +34,9 @@ typedef struct GovTrial
 	TimestampTz first_denied_at;	/* meaningful only when something was
 									 * denied */
 	uint32		step;			/* of its bounds, in force at the last use */
+	GovDraw    *draws;			/* of the pool's grants, and of what it owes;
+								 * takes: of the last use, and not in drawn */
+	TimestampTz owed_at;		/* when that last grew */
 	int			next;			/* the next of the same entity, or -1 */
 } GovTrial;
 
@@ -51,6 +56,7 @@ extern const GovTrial *gov_backtest_trial(const GovBacktest *backtest, int numbe
 
 extern void gov_backtest_begin_use(GovBacktest *backtest);
 extern void gov_backtest_entity(GovBacktest *backtest, const char *id, uint32 length);
+extern void gov_backtest_reverses(GovBacktest *backtest);
 extern GovBacktestStatus gov_backtest_end_use(GovBacktest *backtest,
 											  const char *capability, uint32 length,
 											  GovAmount amount, TimestampTz occurred_at,
