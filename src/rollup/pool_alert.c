@@ -46,15 +46,15 @@
 	"  from @gov_grants g where g.assignment_id = a.id and g.closed_at is null" \
 	"  and g.effective_at <= " at " and (least(g.expires_at, g.voided_at) > " at ") is not false) w"
 
-/* In a statement: the thresholds that pool p has reached, and that no alert was raised for. */
+/* In a statement: the thresholds that pool c has reached, and that no alert was raised for. */
 #define POOL_CROSSED \
-	" cross join lateral unnest(" GOV_ALERT_THRESHOLDS("p") ") as t(threshold)" \
-	" cross join lateral (select " GOV_ALERT_AMOUNT("p", "t") " as amount offset 0) r" \
-	" cross join lateral (" GOV_ASSIGNMENT_STAYS("p.counter_id") ") l" \
-	" where r.amount <= p.usage and not exists (" \
-	"  select from @gov_alerts k where k.assignment_id = p.id" \
-	"  and k.window_start = p.window_start and k.threshold = t.threshold offset 0)" \
-	" order by p.id, p.window_start, t.threshold" \
+	" cross join lateral unnest(" GOV_ALERT_THRESHOLDS("c") ") as t(threshold)" \
+	" cross join lateral (select " GOV_ALERT_AMOUNT("c", "t") " as amount offset 0) r" \
+	" cross join lateral (" GOV_ASSIGNMENT_STAYS("c.counter_id") ") l" \
+	" where r.amount <= c.usage and not exists (" \
+	"  select from @gov_alerts k where k.assignment_id = c.id" \
+	"  and k.window_start = c.window_start and k.threshold = t.threshold offset 0)" \
+	" order by c.id, c.window_start, t.threshold" \
 	" on conflict (assignment_id, window_start, threshold) do nothing" \
 	" returning id"
 
@@ -77,7 +77,7 @@ static GovQuery raise_query = {
 	"  lateral unnest(v.counter_ids) as x(counter_id)),"
 	" pool as materialized ("
 	" select a.id, a.owner_id, a.counter_id, a.alert_thresholds, o.amount as own, s.usage_limit, w.window_start,"
-	"  s.used + coalesce(greatest(k.after - c.amount, 0), 0) as usage"
+	"  s.used + coalesce(greatest(k.after - n.amount, 0), 0) as usage"
 	" from (select v.counter_id, sum(v.amount) as amount from own v group by v.counter_id) o"
 	" join @gov_assignments a on a.counter_id = o.counter_id and a.is_pool"
 	POOL_STATE("$6")
@@ -85,13 +85,13 @@ static GovQuery raise_query = {
 	" cross join lateral (select coalesce((select sum(u.amount) from @gov_usage u where u.counter_id = a.counter_id), 0)"
 	"  + coalesce((select sum(e.amount) from @gov_events e, lateral unnest(e.counter_ids) as x(counter_id)"
 	"              where " GOV_SQL_PAST("e", "a.owner_id", "id", GOV_SQL_WATERMARK)
-	"               and x.counter_id = a.counter_id), 0) as amount) c)"
+	"               and x.counter_id = a.counter_id), 0) as amount) n)"
 	POOL_ALERT_INTO
-	" select p.owner_id, p.id, t.threshold, p.window_start, trim_scale(p.usage), p.usage_limit,"
+	" select c.owner_id, c.id, t.threshold, c.window_start, trim_scale(c.usage), c.usage_limit,"
 	"  (select min(m.id)"
-	"   from (select o.id, sum(o.amount) over (order by o.id) as used from own o where o.counter_id = p.counter_id) m"
-	"   where p.usage - p.own + m.used >= r.amount), $6"
-	" from pool p"
+	"   from (select o.id, sum(o.amount) over (order by o.id) as used from own o where o.counter_id = c.counter_id) m"
+	"   where c.usage - c.own + m.used >= r.amount), $6"
+	" from pool c"
 	POOL_CROSSED,
 	.nargs = 6,
 	.argtypes = {INT8ARRAYOID, NUMERICARRAYOID, INT8OID, INT8OID, XIDARRAYOID, TIMESTAMPTZOID}
@@ -119,8 +119,8 @@ static GovQuery raise_late_query = {
 	"  and (g.effective_at > o.used_at and g.effective_at <= $3"
 	"   or least(g.expires_at, g.voided_at) > o.used_at and least(g.expires_at, g.voided_at) <= $3)))"
 	POOL_ALERT_INTO
-	" select p.owner_id, p.id, t.threshold, p.window_start, trim_scale(p.usage), p.usage_limit, null, $3"
-	" from pool p"
+	" select c.owner_id, c.id, t.threshold, c.window_start, trim_scale(c.usage), c.usage_limit, null, $3"
+	" from pool c"
 	POOL_CROSSED,
 	.nargs = 3,
 	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID}
