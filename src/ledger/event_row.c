@@ -57,23 +57,17 @@ static GovQuery owner_query = {
 	.argtypes = {INT8OID}
 };
 
-#define GOV_LOCK_QUERY(has_draws) \
-	{ \
-		.sql = \
-		"select e.owner_id, e.capability_id, e.amount, @_gov_shown_ids(e.owner_id, e.id, e.entity_ids)," \
-		" @_gov_shown_dimensions(e.owner_id, e.id, e.dimensions)," \
-		" e.occurred_at, e.reverses is not null, e.counter_ids, e.window_starts, e.window_ends, " has_draws \
-		" from @gov_events e" \
-		" where e.id = $1 and e.recorded_at >= $2" \
-		" for no key update", \
-		.nargs = 2, \
-		.argtypes = {INT8OID, TIMESTAMPTZOID} \
-	}
-
-static GovQuery lock_query = GOV_LOCK_QUERY("e.draws is not null");
-
-/* The same, where there are no pools. */
-static GovQuery lock_undrawn_query = GOV_LOCK_QUERY("false");
+static GovQuery lock_query = {
+	.sql =
+	"select e.owner_id, e.capability_id, e.amount, @_gov_shown_ids(e.owner_id, e.id, e.entity_ids),"
+	" @_gov_shown_dimensions(e.owner_id, e.id, e.dimensions),"
+	" e.occurred_at, e.reverses is not null, e.counter_ids, e.window_starts, e.window_ends, e.draws is not null"
+	" from @gov_events e"
+	" where e.id = $1 and e.recorded_at >= $2"
+	" for no key update",
+	.nargs = 2,
+	.argtypes = {INT8OID, TIMESTAMPTZOID}
+};
 
 static GovQuery reversed_query = {
 	.sql = "select coalesce(sum(r.amount), 0) from @gov_events r where r.reverses = $1",
@@ -258,8 +252,8 @@ stored_amount(Datum value)
 	return amount;
 }
 
-/* Copy the row that SPI has, in the caller's memory. */
-static void
+/* Copy the row that SPI has, in the caller's memory; has it drawn from grants? */
+static bool
 read_event(int64 id, MemoryContext context, GovEventRow *event, Datum *charged)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -276,8 +270,8 @@ read_event(int64 id, MemoryContext context, GovEventRow *event, Datum *charged)
 	event->is_reversal = DatumGetBool(gov_spi_value(0, 7, &isnull));
 	for (int i = 0; i < 3; i++)
 		charged[i] = PointerGetDatum(DatumGetArrayTypePCopy(gov_spi_value(0, 8 + i, &isnull)));
-	event->has_draws = DatumGetBool(gov_spi_value(0, 11, &isnull));
 	MemoryContextSwitchTo(old);
+	return DatumGetBool(gov_spi_value(0, 11, &isnull));
 }
 
 static bool
@@ -385,22 +379,22 @@ gov_event_row_lock(int64 id, TimestampTz since, GovEventRow *event)
 	Datum		charged[3];
 	GovSpi		spi;
 	bool		found;
+	bool		has_drawn;
 	bool		isnull;
 
 	gov_spi_begin(&spi);
 	CommandCounterIncrement();	/* the running command may have recorded it */
-	found = gov_spi_modify(AttributeNumberIsValid(gov_catalog()->events_draws) ?
-						   &lock_query : &lock_undrawn_query, args, NULL) > 0;
+	found = gov_spi_modify(&lock_query, args, NULL) > 0;
 	if (found)
 	{
-		read_event(id, context, event, charged);
-		if (event->has_draws)
+		has_drawn = read_event(id, context, event, charged);
+		if (has_drawn)
 			lock_grants(event);
 		gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 		gov_spi_select(&reversed_query, args, NULL);
 		event->left = event->amount + stored_amount(gov_spi_value(0, 1, &isnull));
 		read_budgets(context, event, charged);
-		if (event->has_draws)
+		if (has_drawn)
 			read_draws(context, event);
 		gov_spi_pop_snapshot();
 		for (int i = 0; i < event->nbudgets; i++)

@@ -49,7 +49,6 @@ typedef struct GovEventRow
 	Jsonb	   *dimensions;
 	TimestampTz occurred_at;
 	bool		is_reversal;
-	bool		has_draws;		/* from grants that there are, or were */
 	int			nbudgets;		/* those that count it today */
 	GovEventBudget *budgets;
 	int			ndraws;			/* the last first */
