@@ -15,11 +15,13 @@
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "cache/load_steps.h"
+#include "cache/threshold.h"
 #include "ledger/columns.h"
 #include "pure/bytes.h"
 
@@ -97,6 +99,16 @@ thresholds_of(const GovLoad *load, const GovRow *row)
 		row->values[GOV_ASSIGNMENT_ALERT_THRESHOLDS];
 }
 
+/* The limit that thresholds are percentages of; NULL for none. */
+static Numeric
+alert_limit(const GovRow *row)
+{
+	if (row->pool != NULL)
+		return int64_to_numeric(GOV_THRESHOLD_OF_POOL);
+	return row->nulls[GOV_ASSIGNMENT_USAGE_LIMIT] ? NULL :
+		DatumGetNumeric(row->values[GOV_ASSIGNMENT_USAGE_LIMIT]);
+}
+
 /*
  * Append the amounts at which the budget raises alerts, without those that no
  * sum of amounts can reach.
@@ -106,18 +118,18 @@ add_alerts(const GovLoad *load, StringInfo block, const GovRow *row, GovBudgetMo
 {
 	GovAmount	amounts[GOV_THRESHOLDS_MAX];
 	Datum		thresholds = thresholds_of(load, row);
+	Numeric		limit = alert_limit(row);
 	Datum	   *elements;
 	int			nelements;
 	int			count = 0;
 
-	if (thresholds == (Datum) 0 || row->nulls[GOV_ASSIGNMENT_USAGE_LIMIT])
+	if (thresholds == (Datum) 0 || limit == NULL)
 		return;
 	deconstruct_array(DatumGetArrayTypeP(thresholds), NUMERICOID, -1, false, TYPALIGN_INT,
 					  &elements, NULL, &nelements);
 	for (int i = 0; i < Min(nelements, GOV_THRESHOLDS_MAX); i++)
 	{
-		if (gov_amount_from_share(DatumGetNumeric(row->values[GOV_ASSIGNMENT_USAGE_LIMIT]),
-								  DatumGetNumeric(elements[i]), &amounts[count]) == GOV_AMOUNT_OK)
+		if (gov_amount_from_share(limit, DatumGetNumeric(elements[i]), &amounts[count]) == GOV_AMOUNT_OK)
 			count++;
 	}
 	if (count == 0)
@@ -252,6 +264,16 @@ read_cadence(const GovRow *row, GovCadence *cadence)
 	read_window_kind(row, cadence);
 }
 
+/* Which it has of what few budgets have. */
+static uint8
+special_of(const GovBudgetMore *more, const GovCadence *cadence)
+{
+	return (more->nscope > 0 ? GOV_BUDGET_SCOPED : 0) |
+		(more->is_inherited ? GOV_BUDGET_INHERITED : 0) |
+		(more->bounds != 0 ? GOV_BUDGET_BOUNDED : 0) |
+		(cadence->kind == GOV_WINDOW_FIRST_USE ? GOV_BUDGET_OPENS : 0);
+}
+
 /* Read a budget, and append the inner part of what belongs to it. */
 static void
 add_budget(const GovLoad *load, StringInfo block, const GovEntityRows *rows, uint32 number)
@@ -275,6 +297,8 @@ add_budget(const GovLoad *load, StringInfo block, const GovEntityRows *rows, uin
 	read_cadence(row, &budget.cadence);
 	budget.is_soft = is_text(row->values[GOV_ASSIGNMENT_ENFORCEMENT], "soft");
 	budget.more = add_more(load, block, row, &rows->boosts);
+	budget.special = special_of(budget.more == 0 ? &gov_no_more :
+								(const GovBudgetMore *) (block->data + budget.more), &budget.cadence);
 	memcpy(block->data + offsetof(GovEntity, budgets) + number * sizeof(GovBudget),
 		   &budget, sizeof(GovBudget));
 }
@@ -318,7 +342,7 @@ add_templates(StringInfo block, const GovEntityRows *rows)
 		const GovDefault *from = rows->templates[i];
 		text	   *capability = DatumGetTextPP(from->values[GOV_DEFAULT_CAPABILITY_ID]);
 		text	   *name = DatumGetTextPP(from->values[GOV_DEFAULT_NAME]);
-		GovTemplate template = {0};
+		GovTemplate template = {.default_id = *DatumGetUUIDP(from->values[GOV_DEFAULT_ID])};
 
 		template.capability_hash = gov_entity_text_hash(VARDATA_ANY(capability),
 														VARSIZE_ANY_EXHDR(capability));
