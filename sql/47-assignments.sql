@@ -361,7 +361,7 @@ assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the k
     grants; it has neither usageLimit nor cadence, and stays a pool; since 1.1.0), debtLimit (of a pool: how far consume and reserve
     may go past what is granted, default 0; since 1.1.0), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
 result: the stored budgets as an array in the order given, with id, parentId, createdAt and updatedAt
-errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
+errors: GV003 the owner is frozen; 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
     entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle, limits past a strict budget; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
     64 entities in a chain, more than a tenant may make; 55000 an entity with children would move$$;
 
