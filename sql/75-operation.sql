@@ -516,7 +516,7 @@ begin
     -- Budgets by defaults that were used, also those that an assignment has taken the place of.
     inherited as
     (
-        select n.*, d.capability_id, d.name
+        select n.*, d.capability_id, d.name, d.window_kind
         from @extschema@.gov_default_counts n
         join @extschema@.gov_default_assignments d on d.id = n.default_id and d.seed = n.seed
         where @extschema@.gov_owner_visible(n.owner_id)
@@ -526,12 +526,12 @@ begin
     ),
     budget as
     (
-        select a.id, a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.counter_id
+        select a.id, a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.counter_id, a.window_kind = 'sliding' as slides
         from @extschema@.gov_assignments a
         where @extschema@.gov_owner_visible(a.owner_id)
             and (owner is null or a.owner_id = owner)
         union
-        select n.assignment_id, n.owner_id, n.entity_id, n.capability_id, n.scope_entity_ids, n.name, n.counter_id
+        select n.assignment_id, n.owner_id, n.entity_id, n.capability_id, n.scope_entity_ids, n.name, n.counter_id, n.window_kind = 'sliding'
         from inherited n
         where not exists (
             select
@@ -645,7 +645,7 @@ begin
             select
                 u.counter_id,
                 u.window_start,
-                case when u.merged_windows > 1 then u.window_end end as merged_until,
+                case when u.merged_windows > 1 or u.leaves_at = '-infinity' then u.window_end end as merged_until,
                 u.amount as counted,
                 u.event_count as counted_events,
                 u.pruned_amount as recorded,
@@ -703,7 +703,8 @@ begin
         join cached c on c.counter_id = b.counter_id
         left join ledger l on l.counter_id = c.counter_id and l.window_start = c.window_start
         left join rolled_up u on u.counter_id = c.counter_id and u.window_start = c.window_start and u.owner_id = b.owner_id
-        where c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
+        where not b.slides
+            and c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
             -- A window that is merged although it is present, after a jump of the clock, counts as the whole row.
             and not exists (
                 select
@@ -723,6 +724,48 @@ begin
                         where m.counter_id = c.counter_id
                             and m.merged_windows > 1
                             and date_trunc('day', m.window_start, 'UTC') = date_trunc('day', c.window_start, 'UTC')))
+        union all
+        -- A window that slides has the grain that the counter has as its window, and those of a cadence before it; but if the counter was
+        -- not used since some of them have left, they may be merged with others.
+        select
+            b.id,
+            c.window_start,
+            'cache',
+            c.amount,
+            s.amount
+        from budget b
+        join cached c on c.counter_id = b.counter_id
+        cross join lateral
+        (
+            select c.window_start - make_interval(secs => 64 * extract(epoch from c.window_end - c.window_start)::double precision) as start
+        ) f
+        cross join lateral
+        (
+            select
+                coalesce((
+                    select sum(l.amount)
+                    from ledger l
+                    where l.counter_id = c.counter_id
+                        and l.window_start >= f.start
+                        and l.window_start <= c.window_start), 0)
+                + coalesce((
+                    select sum(u.pruned_amount)
+                    from rolled_up u
+                    where u.counter_id = c.counter_id
+                        and u.owner_id = b.owner_id
+                        and u.window_start >= f.start
+                        and u.window_start <= c.window_start), 0) as amount
+        ) s
+        where b.slides
+            and c.amount <> s.amount
+            and not exists (
+                select
+                from @extschema@.gov_usage m
+                where m.counter_id = c.counter_id
+                    and m.leaves_at = '-infinity'
+                    and m.window_start <= c.window_start
+                    and m.window_end > f.start
+                offset 0)
         union all
         select
             b.id,

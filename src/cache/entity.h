@@ -232,6 +232,20 @@ gov_budget_opens(const GovBudget *budget)
 	return unlikely(budget->cadence.kind == GOV_WINDOW_FIRST_USE);
 }
 
+/* Does its window slide? */
+static inline bool
+gov_budget_slides(const GovBudget *budget)
+{
+	return unlikely(budget->cadence.kind == GOV_WINDOW_SLIDING);
+}
+
+/* Does its window begin at other times than the calendar, or its anchor, says? */
+static inline bool
+gov_budget_is_timed(const GovBudget *budget)
+{
+	return unlikely(budget->cadence.kind != GOV_WINDOW_CALENDAR);
+}
+
 /* What else bounds it than its limit; NULL for nearly all. */
 static inline const GovBounds *
 gov_budget_bounds(const GovEntity *entity, const GovBudget *budget)

@@ -125,7 +125,7 @@ event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 	const GovEntity *entity = resolution->entities[budget->entity].entity;
 	GovWindow	window = budget->window;
 
-	if (gov_budget_opens(budget->budget))
+	if (gov_budget_is_timed(budget->budget))
 		return budget->charged_window;
 	if (!resolution->is_of_now && resolution->occurred_at < window.start &&
 		!gov_entity_budget_window(entity, budget->budget, resolution->occurred_at, &window))
@@ -188,7 +188,7 @@ set_draws(GovEvent *event, const GovResolution *resolution, int meter)
 static inline bool
 is_charged(const GovResolvedBudget *budget)
 {
-	return !gov_budget_opens(budget->budget) || budget->counts != GOV_COUNTS_NOWHERE;
+	return !gov_budget_is_timed(budget->budget) || budget->counts != GOV_COUNTS_NOWHERE;
 }
 
 /* How many budgets of a meter are charged? */

@@ -26,6 +26,7 @@
 #include "gate/draw.h"
 #include "gate/opening.h"
 #include "gate/resolve_walk.h"
+#include "gate/sliding.h"
 
 /* Copy an id that the caller has to do something about. */
 void
@@ -323,6 +324,19 @@ wants_row(const GovEntity *entity, const GovResolvedBudget *budget)
 		!(budget->is_shared && gov_pending_has_row(budget->counter));
 }
 
+/*
+ * Find the window of a budget that slides; note that its node is to be loaded again
+ * if the counter lacks something.
+ */
+static void
+find_sliding(GovWalk *walk, const GovResolvedEntity *resolved, GovResolvedBudget *budget)
+{
+	if (gov_sliding_must_load(resolved->node, budget, walk->out->now))
+		note_outdated(walk, resolved->entity);
+	else
+		gov_sliding_turn(budget, walk->out->now, walk->is_exclusive);
+}
+
 static bool
 append_budget(GovWalk *walk, int entity, int meter, uint32 number)
 {
@@ -346,7 +360,9 @@ append_budget(GovWalk *walk, int entity, int meter, uint32 number)
 		note_outdated(walk, resolved->entity);
 		return true;
 	}
-	if (gov_budget_opens(budget->budget))
+	if (gov_budget_slides(budget->budget))
+		find_sliding(walk, resolved, budget);
+	else if (gov_budget_opens(budget->budget))
 	{
 		if (!find_opening(walk, &ruled, budget, walk->request->meters[meter].amount))
 			return false;
@@ -364,6 +380,8 @@ append_budget(GovWalk *walk, int entity, int meter, uint32 number)
 	read_state(resolved->entity, budget, out->now, &out->states[out->nbudgets]);
 	out->states[out->nbudgets].meter = meter;
 	out->states[out->nbudgets].wanted = walk->request->meters[meter].amount;
+	if (gov_budget_slides(budget->budget))
+		gov_sliding_read(budget, out->now, &out->states[out->nbudgets]);
 	budget->pool = NULL;
 	if (unlikely(out->states[out->nbudgets].bounds != NULL) &&
 		out->states[out->nbudgets].bounds->is_pool &&

@@ -162,6 +162,7 @@ my %FUNCTIONS = (
 	_gov_library_version => [ 'reader', 'shared', '_gov_library_version()' ],
 	_gov_attribution => [ 'reader tenant', '42501', q{_gov_attribution('globex', 'tokens', '{team}', '-infinity', 'infinity', null, 'UTC')} ],
 	_gov_usage_sums => [ 'reader tenant', '42501', q{_gov_usage_sums('-infinity', 'infinity', null, 'UTC', '{globex}', null)} ],
+	_gov_sliding_window => [ 'reader tenant', 'shared', q{_gov_sliding_window('PT1M', '2026-01-01')} ],
 	_gov_anchor => [ 'reader tenant', 'shared', q{_gov_anchor('15', 'P1M', 'UTC', '2026-01-01')} ],
 	_gov_budgets_of_entity => [ 'reader tenant', 'shared', q{_gov_budgets_of_entity('globex', 'sekrit-team', '2026-01-01')} ],
 	_gov_budget_bytes => [ 'reader', 'shared', '_gov_budget_bytes(1, 0, 0, 0, false, 0, false, 0, false)' ],
