@@ -120,7 +120,8 @@ $$The chains of gov_check as rows, one per budget and chain.
 
 arguments and errors: those of gov_check
 result: chain: its number from 1; the other columns are those of a budget in chains: remaining is null without a limit, the usage
-    period null for a budget that never resets, and where a first use is to begin a window$$;
+    period null for a budget that never resets, and where a first use is to begin a window; source is not among them, which chains and
+    gov_budgets have: a view of yours that selects from this function would keep an update from giving it another column$$;
 
 create function @extschema@.gov_ingest
 (
