@@ -51,7 +51,8 @@ create function @extschema@._gov_budget_bytes
     thresholds integer,
     has_call_limit boolean,
     limit_steps integer,
-    is_inherited boolean
+    is_inherited boolean,
+    slides boolean
 )
 returns bigint
 language c
@@ -59,8 +60,8 @@ immutable
 strict
 as 'MODULE_PATHNAME', 'gov_budget_bytes_1_1';
 
-comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer, boolean, integer, boolean) is
-    'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC; limit_steps: 0 without boosts; is_inherited: the entity has it by a default';
+comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer, boolean, integer, boolean, boolean) is
+    'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC; limit_steps: 0 without boosts; is_inherited: the entity has it by a default; slides: its window does';
 
 create function @extschema@._gov_node_bytes(id_bytes integer, budgets bigint, budget_bytes bigint, is_blocked boolean)
 returns bigint
@@ -142,7 +143,8 @@ as $$
             a.anchor_at is not null as has_anchor,
             a.alert_thresholds,
             a.call_limit,
-            false as is_inherited
+            false as is_inherited,
+            a.window_kind = 'sliding' as slides
         from own a
         union all
         select
@@ -156,7 +158,8 @@ as $$
             d.anchor_at is not null or d.anchor_from is not null,
             d.alert_thresholds,
             d.call_limit,
-            true
+            true,
+            d.window_kind = 'sliding'
         from entity e
         join @extschema@.gov_default_assignments d
             on d.type_id = e.type_id
@@ -196,7 +199,8 @@ as $$
                 end,
                 b.call_limit is not null,
                 case when b.usage_limit is null then 0 else coalesce(x.steps, 0) end::integer,
-                b.is_inherited))::bigint as bytes
+                b.is_inherited,
+                b.slides))::bigint as bytes
         from budget b
         left join boosted x
             on x.owner_id = b.owner_id
