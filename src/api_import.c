@@ -73,6 +73,7 @@ chunks_argument(FunctionCallInfo fcinfo, Datum **chunks)
 	if (PG_ARGISNULL(1))
 		gov_error_null_argument("chunks");
 	array = PG_GETARG_ARRAYTYPE_P(1);
+	gov_error_unless_list(array, "chunks");
 	deconstruct_array(array, JSONBOID, -1, false, TYPALIGN_INT, chunks, &nulls, &count);
 	for (int i = 0; i < count; i++)
 	{
