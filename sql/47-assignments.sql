@@ -22,6 +22,8 @@ return jsonb_build_object(
     'alertThresholds', stored.alert_thresholds,
     'isPool', stored.is_pool,
     'debtLimit', stored.debt_limit,
+    'carryUnusedMax', stored.carry_unused_max,
+    'carryDebt', stored.carry_debt,
     'parentId', parent_id,
     'createdAt', @extschema@._gov_json(stored.created_at),
     'updatedAt', @extschema@._gov_json(stored.updated_at));
@@ -73,6 +75,10 @@ begin
     end if;
     stored.is_pool := coalesce((item ->> 'isPool')::boolean, stored.is_pool, false);
     stored.debt_limit := coalesce(round((item ->> 'debtLimit')::numeric, 9), stored.debt_limit, 0);
+    if item ? 'carryUnusedMax' then
+        stored.carry_unused_max := round((item ->> 'carryUnusedMax')::numeric, 9);
+    end if;
+    stored.carry_debt := coalesce((item ->> 'carryDebt')::boolean, stored.carry_debt, false);
     return stored;
 end
 $$;
@@ -143,6 +149,8 @@ declare
         "alertThresholds": "an array of numbers or null",
         "isPool": "true or false",
         "debtLimit": "a number",
+        "carryUnusedMax": "a number or null",
+        "carryDebt": "true or false",
         "parentId": "a string or null"}';
     entity text;
     capability text;
@@ -197,6 +205,7 @@ declare
     has_call_limit boolean := false;
     has_window_kind boolean := false;
     has_pool boolean := false;
+    carries boolean := false;
     more_columns text := '';
     more_values text := '';
     item jsonb;
@@ -227,6 +236,7 @@ begin
         has_call_limit := has_call_limit or item ? 'callLimit';
         has_window_kind := has_window_kind or item ? 'windowKind';
         has_pool := has_pool or item ?| '{isPool, debtLimit}';
+        carries := carries or item ?| '{carryUnusedMax, carryDebt}';
         wanted := wanted || jsonb_build_object(key, coalesce(wanted -> key, '{}') || item);
         keys := keys || key;
     end loop;
@@ -243,6 +253,10 @@ begin
     if has_pool then
         more_columns := more_columns || ', is_pool, debt_limit';
         more_values := more_values || ', p.is_pool, p.debt_limit';
+    end if;
+    if carries then
+        more_columns := more_columns || ', carry_unused_max, carry_debt';
+        more_values := more_values || ', p.carry_unused_max, p.carry_debt';
     end if;
 
     -- The policies would refuse the rows, but not say why.

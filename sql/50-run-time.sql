@@ -107,20 +107,22 @@ create function @extschema@.gov_headroom
     out enforcement text,
     out cadence text,
     out usage_period_start timestamptz,
-    out usage_period_end timestamptz
+    out usage_period_end timestamptz,
+    out carried numeric
 )
 returns setof record
 language c
 volatile
 parallel unsafe
-as 'MODULE_PATHNAME', 'gov_headroom_1_0';
+as 'MODULE_PATHNAME', 'gov_headroom_1_1';
 
 comment on function @extschema@.gov_headroom(text, text, numeric, jsonb, text[]) is
 $$The chains of gov_check as rows, one per budget and chain.
 
 arguments and errors: those of gov_check
 result: chain: its number from 1; the other columns are those of a budget in chains: remaining is null without a limit, the usage
-    period null for a budget that never resets, and where a first use is to begin a window$$;
+    period null for a budget that never resets, and where a first use is to begin a window; carried (what is carried over from the
+    window before, below 0 for a debt; since 1.1.0) null for a budget that carries nothing over$$;
 
 create function @extschema@.gov_ingest
 (

@@ -153,9 +153,9 @@ compare_payers(const void *left, const void *right, void *arg)
 	return (a > b) - (a < b);
 }
 
-/* Add a row that counts what is drawn, like one of gov_assignments; returns its place. */
-static uint32
-add_count(GovEntityRows *rows, TupleDesc desc, pg_uuid_t *id, int64 counter_id, GovCountKind counts)
+/* Add a row that counts something else, like one of gov_assignments; returns its place. */
+uint32
+gov_load_add_count(GovEntityRows *rows, TupleDesc desc, pg_uuid_t *id, int64 counter_id, GovCountKind counts)
 {
 	Datum	   *values = palloc0((sizeof(Datum) + sizeof(bool)) * desc->natts);
 	bool	   *nulls = (bool *) (values + desc->natts);
@@ -191,12 +191,12 @@ make_pool(GovEntityRows *rows, TupleDesc desc, uint32 budget, const GovGrantRows
 	for (int i = 0; i < grants->count; i++)
 	{
 		pool->grants[i] = grants->items[i].grant;
-		pool->grants[i].count = add_count(rows, desc, grants->items[i].id,
+		pool->grants[i].count = gov_load_add_count(rows, desc, grants->items[i].id,
 										  pool->grants[i].counter_id, GOV_COUNTS_DRAWN);
 		payers[i] = i;
 	}
 	*debt_id = gov_pool_debt_id(DatumGetUUIDP(row.values[GOV_ASSIGNMENT_ID]));
-	pool->debt = add_count(rows, desc, debt_id, pool->debt_counter_id, GOV_COUNTS_DEBT);
+	pool->debt = gov_load_add_count(rows, desc, debt_id, pool->debt_counter_id, GOV_COUNTS_DEBT);
 	qsort_arg(payers, grants->count, sizeof(uint32), compare_payers, grants->items);
 	for (int i = 0; i < grants->count; i++)
 		pool->grants[i].payer = payers[i];

@@ -45,7 +45,12 @@ typedef struct GovSharedCounter
 	int64		id;				/* gov_assignments.counter_id */
 	GovWindow	window;			/* of one id never moves back */
 	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
-	uint8		place;			/* GovPlace */
+	uint8		place:2;		/* GovPlace */
+	uint8		is_before:1;	/* it counts the window before the present one:
+								 * then held is what that had of its own, and
+								 * covered what was carried into it */
+	uint8		is_outdated:1;	/* what was carried into it has changed since it
+								 * was loaded */
 	bool		has_later;		/* the tables had usage of a later window */
 	bool		wants_row;		/* whoever charges it says so in
 								 * gov_default_counts; first_use.c */
@@ -78,7 +83,8 @@ gov_counter_is_sound(const GovSharedCounter *counter)
 {
 	return counter->place == GOV_PLACE_HERE &&
 		counter->window.start < counter->window.end &&
-		counter->covered >= 0 && counter->covered <= counter->held &&
+		(counter->is_before ||
+		 (counter->covered >= 0 && counter->covered <= counter->held)) &&
 		counter->booked <= counter->total;
 }
 

@@ -314,6 +314,29 @@ renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, const Gov
 }
 
 /*
+ * Bring the count of a window before up to date.  What is used of it stays as it is,
+ * with what is in flight; what it had of its own, and what was carried into it, are as
+ * they were loaded.
+ */
+static void
+renew_before(GovSharedCounter *counter, const GovSharedCounter *anew)
+{
+	bool		is_other = counter->id != anew->id || counter->window.end != anew->window.end ||
+	!counter->is_before;
+
+	counter->is_before = true;
+	counter->is_outdated = false;
+	counter->held = anew->held;
+	counter->covered = anew->covered;
+	if (!is_other)
+		return;
+	counter->id = anew->id;
+	counter->window = anew->window;
+	counter->total = anew->total;
+	counter->booked = anew->booked;
+}
+
+/*
  * Give a budget of the new block the counter that it had: moved here, or left
  * where it is if it is pinned.
  */
@@ -325,7 +348,10 @@ carry_counter(GovSharedCounter *counter, GovSharedCounter *kept, GovSharedNode *
 
 	Assert(kept->place == GOV_PLACE_HERE && counter->place == GOV_PLACE_HERE);
 	memcpy(&anew, counter, sizeof(anew));
-	renew_counter(kept, &anew, claim);
+	if (unlikely(anew.is_before))
+		renew_before(kept, &anew);
+	else
+		renew_counter(kept, &anew, claim);
 	if (pg_atomic_read_u32(&kept->pins) > 0)
 	{
 		counter->place = GOV_PLACE_ELSEWHERE;

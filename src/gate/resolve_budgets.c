@@ -22,6 +22,7 @@
 #include "base/fault.h"
 #include "cache/pending.h"
 #include "cache/threshold.h"
+#include "gate/carried.h"
 #include "gate/combine.h"
 #include "gate/draw.h"
 #include "gate/opening.h"
@@ -35,13 +36,6 @@ gov_resolve_note_other(GovWalk *walk, const char *id, uint32 id_length)
 	memcpy(walk->out->other_id, id, id_length);
 	walk->out->other_id_length = id_length;
 }
-
-/* The budget by whose rule a counter turns. */
-typedef struct GovRuled
-{
-	const GovEntity *entity;
-	const GovBudget *budget;
-} GovRuled;
 
 static bool
 scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *budget)
@@ -243,9 +237,11 @@ find_opening(GovWalk *walk, const GovRuled *ruled, GovResolvedBudget *resolved, 
  * it: see clock.c.
  */
 static bool
-turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
+turn_window(GovWalk *walk, const GovResolvedEntity *resolved, const GovRuled *ruled,
 			GovSharedCounter *counter, bool is_shared)
 {
+	const GovEntity *entity = ruled->entity;
+	const GovBudget *budget = ruled->budget;
 	TimestampTz now = walk->out->now;
 	GovTurn    *turn;
 
@@ -271,6 +267,12 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 	{
 		/* the rule was changed while the counter was ahead of the clock */
 		counter->window.end = turn->window.end;
+		return true;
+	}
+	if (unlikely(gov_budget_carry(entity, budget) != NULL) &&
+		!gov_carried_turn(resolved, ruled, counter, is_shared, turn->window.start))
+	{
+		note_outdated(walk, entity);
 		return true;
 	}
 	counter->window = turn->window;
@@ -309,6 +311,7 @@ read_state(const GovEntity *entity, const GovResolvedBudget *resolved, Timestamp
 	state->bounds = gov_budget_bounds(entity, budget);
 	if (unlikely(state->bounds != NULL) && state->bounds->nsteps > 0)
 		state->limit = gov_bounds_at(state->bounds, now);
+	state->carried = 0;
 	state->window_end = resolved->window.end;
 }
 
@@ -353,7 +356,7 @@ append_budget(GovWalk *walk, int entity, int meter, uint32 number)
 	}
 	else
 	{
-		if (!turn_window(walk, ruled.entity, ruled.budget, budget->counter, budget->is_shared))
+		if (!turn_window(walk, resolved, &ruled, budget->counter, budget->is_shared))
 			return false;
 		budget->window = budget->counter->window;
 	}
@@ -365,6 +368,11 @@ append_budget(GovWalk *walk, int entity, int meter, uint32 number)
 	out->states[out->nbudgets].meter = meter;
 	out->states[out->nbudgets].wanted = walk->request->meters[meter].amount;
 	budget->pool = NULL;
+	budget->before = NULL;
+	if (unlikely(out->states[out->nbudgets].bounds != NULL) &&
+		out->states[out->nbudgets].bounds->carries &&
+		!gov_carried_read(walk, resolved, budget, &out->states[out->nbudgets]))
+		note_outdated(walk, resolved->entity);
 	if (unlikely(out->states[out->nbudgets].bounds != NULL) &&
 		out->states[out->nbudgets].bounds->is_pool &&
 		!gov_draw_read(walk, resolved, budget, &out->states[out->nbudgets]))

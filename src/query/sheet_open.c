@@ -305,6 +305,7 @@ gov_sheet_open(const char *owner, uint32 owner_length, const char *part, int att
 		sheet->is_live = is_live;
 		sheet->sees_own = sees_own;
 		sheet->marks = marks;
+		gov_sheet_read_carried(sheet);
 		read_catalog(sheet);
 	}
 	else if (attempt == 0 && sheet->marks.installs == marks.installs &&
@@ -377,7 +378,7 @@ keep_sheet(GovSheet *sheet)
 void
 gov_sheet_close(GovSheet *sheet)
 {
-	if (sheet->is_kept || sheet->sees_own)
+	if (sheet->is_kept || sheet->sees_own || sheet->ncarried > 0)
 	{
 		if (!sheet->is_kept)
 			MemoryContextDelete(sheet->context);
