@@ -8,6 +8,8 @@
  *		the usage of the window before from shared memory where that has it, as a
  *		call does (gate/carried.c): with what is in flight.
  *
+ *		All is read as the active snapshot has it.
+ *
  * LOCKING
  *		The stripe's lock, shared, for each budget.  None is held while the tables
  *		are read.
@@ -53,7 +55,6 @@ find_entities(const GovOwnerKey *owner)
 	Datum		value;
 
 	gov_spi_begin(&spi);
-	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 	gov_spi_select(&entities_query, args, NULL);
 	value = gov_spi_value(0, 1, &isnull);
 	if (!isnull)
@@ -63,15 +64,8 @@ find_entities(const GovOwnerKey *owner)
 		result = DatumGetArrayTypePCopy(value);
 		MemoryContextSwitchTo(inner);
 	}
-	gov_spi_pop_snapshot();
 	gov_spi_end(&spi);
 	return result;
-}
-
-static bool
-knows_none(const char *id, uint32 id_length)
-{
-	return false;
 }
 
 /* Load some entities from the tables; returns how many were asked for. */
@@ -97,7 +91,7 @@ load_entities(const GovOwnerKey *owner, ArrayType *entity_ids, TimestampTz at, G
 	}
 	list->count = 0;
 	if (nids > 0)
-		gov_load_private(owner, ids, nids, NULL, false, at, knows_none, list);
+		gov_load_as_of(owner, ids, nids, at, list);
 	return Min(nids, list->count);	/* ancestors follow */
 }
 

@@ -43,7 +43,8 @@
  *		makes nothing smaller that is carried into the window before.  The same holds
  *		for one that has used the window before when carrying over begins.  A late
  *		use of a window that is older still counts from its commit, for its own
- *		transaction too.
+ *		transaction too; so does what a transaction has given back to a window that
+ *		two turns have made older.
  */
 #include "postgres.h"
 
@@ -121,11 +122,17 @@ gov_carried_read(GovWalk *walk, const GovResolvedEntity *resolved, GovResolvedBu
 		budget->before->window.end != budget->counter->window.start)
 		return walk->is_outdated;
 
-	/* what a private view says of it comes from what the transaction sees */
 	known = budget->before;
-	if (budget->before_is_shared && resolved->loaded != NULL &&
-		resolved->loaded->counters[carry->before].window.end == known->window.end)
-		known = &resolved->loaded->counters[carry->before];
+	if (budget->before_is_shared && resolved->loaded != NULL)
+	{
+		/* a private view has the limits that the transaction sees */
+		const GovSharedCounter *loaded = &resolved->loaded->counters[carry->before];
+
+		if (loaded->window.end < known->window.end)
+			return walk->is_outdated;
+		if (loaded->window.end == known->window.end)
+			known = loaded;
+	}
 	used = budget->before->total;
 	if (budget->before_is_shared)
 		used += gov_pending_relief(budget->before).usage;

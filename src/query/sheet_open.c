@@ -261,7 +261,10 @@ read_catalog(GovSheet *sheet)
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
-	gov_spi_push_snapshot(snapshot_kind(sheet));
+	/* what this transaction has used of windows that are over stands in no counter */
+	gov_spi_push_snapshot(gov_pending_has_written() ? GOV_SNAPSHOT_LATEST : snapshot_kind(sheet));
+	gov_sheet_read_carried(sheet);
+	gov_spi_set_snapshot(snapshot_kind(sheet));
 	gov_sheet_read_catalog(sheet);
 	gov_spi_pop_snapshot();
 	gov_spi_end(&spi);
@@ -305,7 +308,6 @@ gov_sheet_open(const char *owner, uint32 owner_length, const char *part, int att
 		sheet->is_live = is_live;
 		sheet->sees_own = sees_own;
 		sheet->marks = marks;
-		gov_sheet_read_carried(sheet);
 		read_catalog(sheet);
 	}
 	else if (attempt == 0 && sheet->marks.installs == marks.installs &&
