@@ -39,14 +39,22 @@ write_chains() {
 	SQL
 }
 
-# Requests and dollars on the chain of agent-1, and a price list of 300 models, each with a price for batches too.
-make_prices() {
+# Requests and dollars on the chain of agent-1, beside calls.
+make_meters() {
 	run_sql >/dev/null <<-'SQL'
-		insert into gov_capabilities (id) values ('requests'), ('dollars');
+		insert into gov_capabilities (id) values ('requests'), ('dollars') on conflict do nothing;
 		insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence)
 		select a.owner_id, a.entity_id, c.id, a.usage_limit, a.cadence
 		from gov_assignments a, gov_capabilities c
-		where a.owner_id = 'acme' and a.capability_id = 'calls' and a.entity_id in ('org-1', 'dept-1', 'team-1', 'user-1', 'agent-1') and c.id in ('requests', 'dollars');
+		where a.owner_id = 'acme' and a.capability_id = 'calls' and a.entity_id in ('org-1', 'dept-1', 'team-1', 'user-1', 'agent-1') and c.id in ('requests', 'dollars')
+		on conflict do nothing;
+	SQL
+}
+
+# A price list of 300 models, each with a price for batches too.
+make_prices() {
+	make_meters
+	run_sql >/dev/null <<-'SQL'
 		insert into gov_prices (capability_id, quantity, match, price, per, valid_from)
 		select 'dollars', q, jsonb_build_object('model', 'model-' || n) || batch, n * price * (case batch when '{}' then 1 else 0.5 end), 1000000, '2020-01-01'
 		from generate_series(1, 300) n, (values ('input', 2.5), ('cached', 0.25), ('output', 10)) v (q, price), (values (jsonb '{}'), ('{"batch": "true"}')) b (batch);
@@ -202,6 +210,15 @@ write_scripts() {
 	script allowed_chain_32 <<<"select gov_allowed('deep', 'calls', 1, null, '{level-32}');"
 	script allowed_20_budgets <<<"select gov_allowed('many', 'calls', 1, null, '{agent}');"
 	script consume_chain_32 <<<"select is_granted from gov_consume('deep', 'calls', 1, null, '{level-32}');"
+	script check_meters <<<"select is_granted from gov_check_all('acme', '{\"calls\": 1, \"requests\": 1, \"dollars\": 0.00625}', null, '{agent-1}');"
+	script consume_meters <<<"select is_granted from gov_consume_all('acme', '{\"calls\": 1, \"requests\": 1, \"dollars\": 0.00625}', null, '{agent-1}');"
+	script consume_apart <<-'SQL'
+		begin;
+		select is_granted from gov_consume('acme', 'calls', 1, null, '{agent-1}');
+		select is_granted from gov_consume('acme', 'requests', 1, null, '{agent-1}');
+		select is_granted from gov_consume('acme', 'dollars', 0.00625, null, '{agent-1}');
+		commit;
+	SQL
 	script check_all <<<"select is_granted from gov_check_all('acme', '{\"requests\": 1, \"dollars\": 0.00625}', '{\"model\": \"model-7\"}', '{agent-1}');"
 	script check_all_priced <<<"select is_granted from gov_check_all('acme', '{\"requests\": 1, \"dollars\": {\"input\": 900, \"cached\": 4000, \"output\": 300}}', '{\"model\": \"model-7\"}', '{agent-1}');"
 	script consume_all <<<"select is_granted from gov_consume_all('acme', '{\"requests\": 1, \"dollars\": 0.00625}', '{\"model\": \"model-7\"}', '{agent-1}');"

@@ -150,6 +150,12 @@ section_chains() {
 	side_by_side "$(middle)" -- gov_allowed allowed_chain_32 allowed_20_budgets gov_consume consume_chain_32 consume_20_budgets
 }
 
+# Three meters of one request: one call of each, one call of all of them, and three calls in a transaction.
+section_meters() {
+	make_meters
+	side_by_side $CLIENTS -- gov_check check_meters gov_consume consume_meters consume_apart
+}
+
 section_prices() {
 	make_prices
 	side_by_side "$(middle)" -- check_all check_all_priced consume_all consume_all_priced

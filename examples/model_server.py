@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A stand-in for a model: answers like a chat-completions endpoint, with a usage block.
+"""A stand-in for a model: answers like a chat-completions endpoint, with a usage block. A prompt that it has answered before
+is read from its cache, as the usage says, but for one token.
 
     model_server.py [PORT]
 
@@ -18,17 +19,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 never = threading.Event()
 waiting = []
+answered = set()
 
 
 def completion(request):
     prompt = " ".join(message["content"] for message in request["messages"])
     answer = f"You said: {prompt}"
     used = {"prompt_tokens": 1 + len(prompt) // 4, "completion_tokens": min(request["max_tokens"], 1 + len(answer) // 4)}
+    cached = used["prompt_tokens"] - 1 if prompt in answered else 0
+    answered.add(prompt)
     return {
         "object": "chat.completion",
         "model": request["model"],
         "choices": [{"index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}],
-        "usage": {**used, "total_tokens": sum(used.values())},
+        "usage": {**used, "total_tokens": sum(used.values()), "prompt_tokens_details": {"cached_tokens": cached}},
     }
 
 

@@ -34,7 +34,8 @@ create table images (
 
 grant select, insert on chats, images to gateway;
 
--- A team with 100,000 tokens a month, an agent of it with 1,000 a day, three images for good and 10,000 calls of tools a day.
+-- A team with 100,000 tokens and 20 dollars a month, an agent of it with 1,000 tokens a day and 60 requests a minute, three images for good
+-- and 10,000 calls of tools a day.
 insert into gov_entity_types (id, attribution_keys)
 values
     ('team', '{teamId}'),
@@ -44,6 +45,8 @@ values
 insert into gov_capabilities (id, kind, unit)
 values
     ('ai-tokens', 'credit', 'token'),
+    ('ai-dollars', 'credit', 'USD'),
+    ('ai-requests', 'feature', 'request'),
     ('ai-images', 'feature', 'image'),
     ('ai-tools', 'feature', 'call');
 
@@ -55,6 +58,14 @@ values
 insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence)
 values
     ('cus-acme', 'team-eng', 'ai-tokens', 100000, 'P1M'),
+    ('cus-acme', 'team-eng', 'ai-dollars', 20, 'P1M'),
+    ('cus-acme', 'agent-7', 'ai-requests', 60, 'PT1M'),
     ('cus-acme', 'agent-7', 'ai-tokens', 1000, 'P1D'),
     ('cus-acme', 'agent-7', 'ai-images', 3, null),
     ('cus-acme', 'agent-7', 'ai-tools', 10000, 'P1D');
+
+-- What a million tokens cost, of all models that may be called: one without prices is refused.
+insert into gov_prices (capability_id, quantity, match, price, per, valid_from)
+select 'ai-dollars', quantity, jsonb_build_object('model', model), price, 1000000, '2025-01-01'
+from unnest('{stand-in,stand-in-failing,stand-in-hanging,stand-in-waiting}'::text[]) as model
+cross join (values ('input', 2.50), ('cached', 0.25), ('output', 10)) as list (quantity, price);

@@ -332,11 +332,16 @@ where not n.retired
             then false
         else true
     end
-    -- all entities of its scope are there
+    -- all entities of its scope are there, and of its types
     and not exists (
         select
         from unnest(n.scope_entity_ids) as s (id)
-        where not exists (select from @extschema@.gov_entities x where x.owner_id = n.owner_id and x.id = s.id))
+        where not exists (
+            select
+            from @extschema@.gov_entities x
+            where x.owner_id = n.owner_id
+                and x.id = s.id
+                and x.type_id = any (d.scope_type_ids)))
     -- an assignment in its place
     and not exists (
         select

@@ -122,7 +122,8 @@ $$The chains of gov_check as rows, one per budget and chain.
 arguments and errors: those of gov_check
 result: chain: its number from 1; the other columns are those of a budget in chains: remaining is null without a limit, the usage
     period null for a budget that never resets, and where a first use is to begin a window; carried (what is carried over from the
-    window before, below 0 for a debt; since 1.1.0) null for a budget that carries nothing over$$;
+    window before, below 0 for a debt; since 1.1.0) null for a budget that carries nothing over; source is not among them, which
+    chains and gov_budgets have$$;
 
 create function @extschema@.gov_ingest
 (

@@ -490,8 +490,10 @@ owner_id: one of the vendor's customers; assignments: what one would give gov_up
 result: a row per budget, of defaults only for those whom they would have denied something; by entity, capability, scope size, scope
     and name; denied_count, denied_amount: the uses that it would
     have denied, and their sum in the capability's unit; first_denied_at: the occurred_at of the first, null without any. A use that
-    any budget denies is counted by none, and denied by each that lacks room for it; a correction (a negative amount) is counted and
-    never denied; a reversal gives back right after its use, which is judged by its whole amount, and nothing if that was denied. An
+    any budget denies is counted by none, and denied by each that lacks room for it; so are, since 1.1.0, the uses that one call
+    has recorded of several capabilities: all of them are one decision, of those capabilities that budgets are proposed for. A
+    correction (a negative amount) is counted and never denied, unless it is a part of such a call; a reversal, and a correction
+    that gov_reprice has named, come right after their use, which is judged by what it was first charged, and count nothing if that was denied. An
     assignment that is stored with the same limit has the boosts that it had at the time of a use; blocks make no difference. Usage
     starts at 0 at from_time; an archived entity's budgets do not count from its archiving on
 errors: 22004 null argument; 22023 and 23503 as of the functions that would store them; 54000 more than 10,000 objects; 42501 an owner that the

@@ -469,6 +469,24 @@ after ALTER TABLE ... ENABLE TRIGGER ALL.
 
 errors: 42501 when a trigger needs repair and the caller does not own the table, and in a session pinned to an owner$$;
 
+-- Asked for each owner, so it is planned once.
+create function @extschema@._gov_has_pools(owner text)
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+    if owner is null then
+        return exists (select from @extschema@.gov_assignments a where a.is_pool);
+    end if;
+    return exists (select from @extschema@.gov_assignments a where a.is_pool and a.owner_id = owner);
+end
+$$;
+
+comment on function @extschema@._gov_has_pools(text) is 'internal: has an owner pools, or, for null, anybody?';
+
 -- The counters are those of shared memory that have nothing in flight. STABLE, so that the ledger is read with the snapshot of the
 -- caller's statement, which goes with them.
 create function @extschema@._gov_differences
@@ -526,20 +544,20 @@ begin
             and (owner is null or d.owner_id = owner or d.owner_id is null)
             and not n.retired
     ),
-    budget as
+    own as materialized
     (
         select a.id, a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.counter_id
         from @extschema@.gov_assignments a
         where @extschema@.gov_owner_visible(a.owner_id)
             and (owner is null or a.owner_id = owner)
+    ),
+    budget as
+    (
+        table own
         union
         select n.assignment_id, n.owner_id, n.entity_id, n.capability_id, n.scope_entity_ids, n.name, n.counter_id
         from inherited n
-        where not exists (
-            select
-            from @extschema@.gov_assignments a
-            where a.id = n.assignment_id
-                and (owner is null or a.owner_id = owner))
+        where not exists (select from own a where a.id = n.assignment_id)
     ),
     recount as materialized
     (
@@ -583,37 +601,6 @@ begin
         from @extschema@.gov_usage u
         where owner is null
             or u.owner_id = owner
-    ),
-    -- What is counted of pools: what was drawn from each grant, and what is owed.
-    pot as materialized
-    (
-        select g.owner_id, g.assignment_id, g.counter_id
-        from @extschema@.gov_grants g
-        where @extschema@.gov_owner_visible(g.owner_id)
-            and (owner is null or g.owner_id = owner)
-        union all
-        select a.owner_id, a.id, a.debt_counter_id
-        from @extschema@.gov_assignments a
-        where a.is_pool
-            and @extschema@.gov_owner_visible(a.owner_id)
-            and (owner is null or a.owner_id = owner)
-    ),
-    drawn as materialized
-    (
-        select
-            x.counter_id,
-            sum(x.amount) as amount,
-            coalesce(sum(x.amount) filter (where e.id <= s.watermark), 0) as rolled_amount
-        from state s
-        cross join @extschema@.gov_events e
-        cross join lateral
-        (
-            select e.draws[i.n][1]::bigint as counter_id, e.draws[i.n][2] as amount
-            from generate_subscripts(e.draws, 1) i (n)
-        ) x
-        where e.draws is not null
-            and (owner is null or e.owner_id = owner)
-        group by x.counter_id
     ),
     open_hold as materialized
     (
@@ -751,51 +738,6 @@ begin
             and y.assignment_id = b.id
             and y.carried <> c.carried
         union all
-        -- what was drawn from grants, and what pools owe
-        select
-            p.assignment_id,
-            null,
-            c.counted_by,
-            c.counted,
-            c.recorded
-        from pot p
-        left join drawn l on l.counter_id = p.counter_id
-        left join @extschema@.gov_grant_usage u on u.counter_id = p.counter_id and u.owner_id = p.owner_id
-        left join cached k on k.counter_id = p.counter_id
-        cross join lateral
-        (
-            values
-                ('rollup', coalesce(u.amount, 0), coalesce(u.pruned_amount, 0) + coalesce(l.rolled_amount, 0)),
-                ('cache', k.amount, coalesce(u.pruned_amount, 0) + coalesce(l.amount, 0))
-        ) c (counted_by, counted, recorded)
-        where c.counted <> c.recorded
-        union all
-        -- what an event has drawn from the grants of a pool is its amount
-        select
-            b.id,
-            null,
-            'draws',
-            sum(d.amount),
-            sum(d.used)
-        from
-        (
-            select e.id, p.assignment_id, sum(x.amount) as amount, max(e.amount) as used
-            from @extschema@.gov_events e
-            cross join lateral
-            (
-                select e.draws[i.n][1]::bigint as counter_id, e.draws[i.n][2] as amount
-                from generate_subscripts(e.draws, 1) i (n)
-            ) x
-            join pot p on p.counter_id = x.counter_id
-            where e.draws is not null
-                and e.reverses is null
-                and (owner is null or e.owner_id = owner)
-            group by e.id, p.assignment_id
-        ) d
-        join budget b on b.id = d.assignment_id
-        where d.amount <> d.used
-        group by b.id
-        union all
         -- no two of them have one id
         select
             n.assignment_id,
@@ -821,6 +763,107 @@ begin
     from difference d
     join budget b on b.id = d.id
     order by b.owner_id, b.entity_id, b.capability_id, b.scope_entity_ids, b.name, d.window_start, d.counted_by;
+
+    -- Pools; few owners have one, and to plan for what is not there reads more than it.
+    if not @extschema@._gov_has_pools(owner) then
+        return;
+    end if;
+    return query
+    with state as
+    (
+        select (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r) as watermark
+    ),
+    -- What is counted of them: what was drawn from each grant, and what is owed.
+    pot as materialized
+    (
+        select g.owner_id, g.assignment_id, g.counter_id
+        from @extschema@.gov_grants g
+        where @extschema@.gov_owner_visible(g.owner_id)
+            and (owner is null or g.owner_id = owner)
+        union all
+        select a.owner_id, a.id, a.debt_counter_id
+        from @extschema@.gov_assignments a
+        where a.is_pool
+            and @extschema@.gov_owner_visible(a.owner_id)
+            and (owner is null or a.owner_id = owner)
+    ),
+    drawn as materialized
+    (
+        select
+            x.counter_id,
+            sum(x.amount) as amount,
+            coalesce(sum(x.amount) filter (where e.id <= s.watermark), 0) as rolled_amount
+        from state s
+        cross join @extschema@.gov_events e
+        cross join lateral
+        (
+            select e.draws[i.n][1]::bigint as counter_id, e.draws[i.n][2] as amount
+            from generate_subscripts(e.draws, 1) i (n)
+        ) x
+        where e.draws is not null
+            and (owner is null or e.owner_id = owner)
+        group by x.counter_id
+    ),
+    difference as
+    (
+        -- what was drawn from grants, and what pools owe
+        select
+            p.assignment_id as id,
+            c.counted_by,
+            c.counted,
+            c.recorded
+        from pot p
+        left join drawn l on l.counter_id = p.counter_id
+        left join @extschema@.gov_grant_usage u on u.counter_id = p.counter_id and u.owner_id = p.owner_id
+        left join unnest(cached_ids, cached_amounts) k (counter_id, amount) on k.counter_id = p.counter_id
+        cross join lateral
+        (
+            values
+                ('rollup', coalesce(u.amount, 0), coalesce(u.pruned_amount, 0) + coalesce(l.rolled_amount, 0)),
+                ('cache', k.amount, coalesce(u.pruned_amount, 0) + coalesce(l.amount, 0))
+        ) c (counted_by, counted, recorded)
+        where c.counted <> c.recorded
+        union all
+        -- what an event has drawn from the grants of a pool is its amount
+        select
+            d.assignment_id,
+            'draws',
+            sum(d.amount),
+            sum(d.used)
+        from
+        (
+            select e.id, p.assignment_id, sum(x.amount) as amount, max(e.amount) as used
+            from @extschema@.gov_events e
+            cross join lateral
+            (
+                select e.draws[i.n][1]::bigint as counter_id, e.draws[i.n][2] as amount
+                from generate_subscripts(e.draws, 1) i (n)
+            ) x
+            join pot p on p.counter_id = x.counter_id
+            where e.draws is not null
+                and e.reverses is null
+                and (owner is null or e.owner_id = owner)
+            group by e.id, p.assignment_id
+        ) d
+        where d.amount <> d.used
+        group by d.assignment_id
+    )
+    select
+        a.owner_id,
+        a.id,
+        a.entity_id,
+        a.capability_id,
+        a.scope_entity_ids,
+        a.name,
+        null::timestamptz,
+        d.counted_by,
+        d.counted,
+        d.recorded
+    from difference d
+    join @extschema@.gov_assignments a on a.id = d.id
+    where owner is null
+        or a.owner_id = owner
+    order by a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name, d.counted_by;
 end
 $$;
 

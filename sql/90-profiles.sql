@@ -48,6 +48,8 @@ as $$
             ('gov_release', '{app}'),
             ('gov_extend', '{app}'),
             ('gov_window', '{app, reader, tenant}'),
+            ('gov_shard', '{app, reader, tenant}'),
+            ('gov_shard_key', '{app, reader, tenant}'),
             ('gov_is_timezone', '{app, reader, tenant}'),
             ('gov_now', '{app, reader, tenant}'),
             ('gov_pinned_owner', '{app, reader, tenant}'),

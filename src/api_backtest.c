@@ -6,7 +6,9 @@
  *		gov_backtest, in SQL, makes rows of gov_assignments of what was
  *		proposed and judges them as an upsert would.  They become trials
  *		(call/trial.c), and the ledger's part between two times goes past them,
- *		sorted by the executor and handed over row by row.
+ *		sorted by the executor and handed over row by row: the events of a call
+ *		together, then what was given back of them, and their corrections by
+ *		gov_reprice.
  *
  * SNAPSHOT
  *		That of the calling statement, so that it is one answer and sees what
@@ -73,21 +75,40 @@ enum
 	USE_AMOUNT,
 	USE_ENTITY_IDS,
 	USE_OCCURRED_AT,
-	USE_ID,
-	USE_REVERSES
+	USE_CALL,					/* the first event of its call, or of the call
+								 * that it amends */
+	USE_AMENDS,
+	USE_IS_GIVEN_BACK			/* of a use, not of a correction */
 };
 
 /*
- * A reversal has the time of its event, and comes right after that and its
- * other reversals.
+ * What amends a use has its time, and comes right after its call.
  */
-#define USES_SQL(events, reverses, ids) \
-	"select e.capability_id, e.amount, " ids ", e.occurred_at, e.id, " reverses \
-	" from " events " e" \
-	" where e.owner_id = $1 and e.capability_id = any ($2)" \
-	" and ($3 is null or e.entity_ids && $3)" \
-	" and e.occurred_at >= $4 and e.occurred_at < $5" \
-	" order by e.occurred_at, coalesce(" reverses ", e.id), e.id"
+#define USES_SQL(events, reverses, amends, call, ids) \
+	"select e.capability_id, e.amount, " ids ", e.occurred_at, c.call," \
+	" e.amends is not null, coalesce(" reverses " = e.amends, false)" \
+	" from (select x.*, " amends " as amends from " events " x" \
+	" where x.owner_id = $1 and x.capability_id = any ($2)" \
+	" and ($3 is null or x.entity_ids && $3)" \
+	" and x.occurred_at >= $4 and x.occurred_at < $5) e," \
+	" lateral (select " call " as call) c" \
+	" order by e.occurred_at, c.call, e.amends is not null, e.id"
+
+/* The use that gov_reprice says that an event corrects. */
+#define CORRECTED(event) \
+	"case when " event ".idempotency_key like 'gov_reprice/%'" \
+	" then substring(" event ".idempotency_key from '^gov_reprice/([0-9]{1,18})/')::bigint end"
+
+/* The use that another event gives back of, or corrects, or of whose correction it gives back. */
+#define AMENDED \
+	"case when x.reverses is null then " CORRECTED("x") \
+	" else coalesce((select " CORRECTED("a") " from @gov_events a" \
+	" where a.id = x.reverses and a.owner_id = $1), x.reverses) end"
+
+#define CALL \
+	"case when e.amends is null then coalesce(e.call_event_ids[1], e.id)" \
+	" else coalesce((select a.call_event_ids[1] from @gov_events a" \
+	" where a.id = e.amends and a.owner_id = $1), e.amends) end"
 
 /* With what dimensions say of ids that may be no entities. */
 #define NAMED_IDS \
@@ -97,34 +118,34 @@ enum
 	" where k.key = x.key)"
 
 static const GovQuery uses_query = {
-	.sql = USES_SQL("@gov_events", "e.reverses", "e.entity_ids"),
+	.sql = USES_SQL("@gov_events", "e.reverses", AMENDED, CALL, "e.entity_ids"),
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 /* for an extension that is not updated yet */
 static const GovQuery uses_1_0_query = {
-	.sql = USES_SQL("@gov_events", "null::bigint", "e.entity_ids"),
+	.sql = USES_SQL("@gov_events", "null::bigint", "null::bigint", "e.id", "e.entity_ids"),
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 /* while somebody is being forgotten */
 static const GovQuery shown_uses_query = {
-	.sql = USES_SQL("@gov_event_log", "e.reverses", "e.entity_ids"),
+	.sql = USES_SQL("@gov_event_log", "e.reverses", AMENDED, CALL, "e.entity_ids"),
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 static const GovQuery named_uses_query = {
-	.sql = USES_SQL("@gov_events", "e.reverses", NAMED_IDS),
+	.sql = USES_SQL("@gov_events", "e.reverses", AMENDED, CALL, NAMED_IDS),
 	.nargs = 7,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 	TEXTARRAYOID, TEXTARRAYOID}
 };
 
 static const GovQuery shown_named_uses_query = {
-	.sql = USES_SQL("@gov_event_log", "e.reverses", NAMED_IDS),
+	.sql = USES_SQL("@gov_event_log", "e.reverses", AMENDED, CALL, NAMED_IDS),
 	.nargs = 7,
 	.argtypes = {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 	TEXTARRAYOID, TEXTARRAYOID}
@@ -139,7 +160,10 @@ static GovQuery forgetting_query = {
 typedef struct GovReplay
 {
 	GovBacktest *backtest;
-	int64		granted_id;		/* the last use, if it was granted; else 0 */
+	bool		is_open;		/* a call has begun, and more of it may follow */
+	int64		call;			/* the last one, as USE_CALL */
+	TimestampTz at;
+	bool		is_granted;
 	MemoryContext use_context;	/* reset with each use */
 } GovReplay;
 
@@ -192,43 +216,89 @@ begin_use(GovBacktest *backtest, Datum entity_ids)
 		gov_backtest_entity(backtest, VARDATA_ANY(ids[i]), VARSIZE_ANY_EXHDR(ids[i]));
 }
 
+/* Add an event to the call that has begun. */
 static void
-replay_amount(GovReplay *replay, Datum *values, bool is_reversal)
+replay_amount(GovReplay *replay, Datum *values)
 {
 	text	   *capability = DatumGetTextPP(values[USE_CAPABILITY_ID]);
-	TimestampTz at = DatumGetTimestampTz(values[USE_OCCURRED_AT]);
 	GovAmount	amount;
-	bool		is_granted;
 	GovBacktestStatus status;
 
 	if (gov_amount_from_sum(DatumGetNumeric(values[USE_AMOUNT]), &amount) != GOV_AMOUNT_OK)
-		raise_failure(GOV_BACKTEST_OVERFLOW, at);
+		raise_failure(GOV_BACKTEST_OVERFLOW, replay->at);
 	begin_use(replay->backtest, values[USE_ENTITY_IDS]);
 	status = gov_backtest_end_use(replay->backtest, VARDATA_ANY(capability),
-								  VARSIZE_ANY_EXHDR(capability), amount, at, &is_granted);
+								  VARSIZE_ANY_EXHDR(capability), amount);
 	if (status != GOV_BACKTEST_OK)
-		raise_failure(status, at);
-	if (!is_reversal)
-		replay->granted_id = is_granted ? DatumGetInt64(values[USE_ID]) : 0;
+		raise_failure(status, replay->at);
+}
+
+/* Decide about the call that has begun, if one has: all of it has been read. */
+static void
+end_call(GovReplay *replay)
+{
+	GovBacktestStatus status;
+
+	if (!replay->is_open)
+		return;
+	status = gov_backtest_end_call(replay->backtest, true, &replay->is_granted);
+	if (status != GOV_BACKTEST_OK)
+		raise_failure(status, replay->at);
+	replay->is_open = false;
+}
+
+static void
+replay_part(GovReplay *replay, Datum *values, bool is_same_call)
+{
+	if (!is_same_call || !replay->is_open)
+	{
+		end_call(replay);
+		replay->call = DatumGetInt64(values[USE_CALL]);
+		replay->at = DatumGetTimestampTz(values[USE_OCCURRED_AT]);
+		replay->is_open = true;
+		gov_backtest_begin_call(replay->backtest, replay->at);
+	}
+	replay_amount(replay, values);
 }
 
 /*
- * One event of the ledger.  A reversal gives back what was counted: nothing, if
- * the use was denied, or is not in the ledger any more.
+ * What gives back of a use, or corrects its price, counts as it is; nowhere, if the
+ * call was denied.  A call that was not read names none of the entities, so that a
+ * correction counts; or it is not in the ledger any more.
  */
+static void
+replay_amendment(GovReplay *replay, Datum *values, bool is_same_call)
+{
+	TimestampTz at = DatumGetTimestampTz(values[USE_OCCURRED_AT]);
+	bool		is_granted;
+	GovBacktestStatus status;
+
+	end_call(replay);
+	if (is_same_call ? !replay->is_granted : DatumGetBool(values[USE_IS_GIVEN_BACK]))
+		return;
+	gov_backtest_begin_call(replay->backtest, at);
+	replay_amount(replay, values);
+	status = gov_backtest_end_call(replay->backtest, false, &is_granted);
+	if (status != GOV_BACKTEST_OK)
+		raise_failure(status, at);
+}
+
+/* One event of the ledger. */
 static void
 replay_use(TupleTableSlot *row, void *state)
 {
 	GovReplay  *replay = state;
 	Datum	   *values = row->tts_values;
-	bool		is_reversal = !row->tts_isnull[USE_REVERSES];
+	bool		is_same_call = replay->call == DatumGetInt64(values[USE_CALL]) &&
+		replay->at == DatumGetTimestampTz(values[USE_OCCURRED_AT]);
 	MemoryContext old;
 
 	CHECK_FOR_INTERRUPTS();
-	if (is_reversal && DatumGetInt64(values[USE_REVERSES]) != replay->granted_id)
-		return;
 	old = MemoryContextSwitchTo(replay->use_context);
-	replay_amount(replay, values, is_reversal);
+	if (DatumGetBool(values[USE_AMENDS]))
+		replay_amendment(replay, values, is_same_call);
+	else
+		replay_part(replay, values, is_same_call);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(replay->use_context);
 }
@@ -255,7 +325,7 @@ choose_query(Datum *args, bool is_named)
 static void
 replay_ledger(FunctionCallInfo fcinfo, GovBacktest *backtest, Datum *budgets, int count)
 {
-	GovReplay	replay = {.backtest = backtest};
+	GovReplay	replay = {.backtest = backtest, .at = DT_NOBEGIN};
 	ArrayType  *entities = distinct_values(backtest, budgets, count, true);
 	Datum		args[] = {
 		PG_GETARG_DATUM(ARG_OWNER_ID),
@@ -281,6 +351,7 @@ replay_ledger(FunctionCallInfo fcinfo, GovBacktest *backtest, Datum *budgets, in
 											   ALLOCSET_DEFAULT_SIZES);
 	gov_spi_begin(&spi);
 	gov_spi_scan(choose_query(args, is_named), args, nulls, replay_use, &replay);
+	end_call(&replay);
 	gov_spi_end(&spi);
 }
 

@@ -9,8 +9,8 @@
  *
  * CONCURRENCY
  *		Before anything is locked, those are waited for who have a row of the
- *		catalog open (await.c): the rollup, and calls that create entities, go on
- *		meanwhile.
+ *		catalog open (await.c), or one of a hold or an event (barrier.c): the
+ *		rollup, and calls that create entities, go on meanwhile.
  *
  *		First comes the lock that keeps rounds of the rollup away (rollup.c): a
  *		round that runs has committed by then, and none starts before we have.  So
@@ -44,6 +44,7 @@
 #include "base/owner.h"
 #include "base/shmem.h"
 #include "base/spi.h"
+#include "cache/barrier.h"
 #include "cache/changes.h"
 #include "cache/denials.h"
 #include "rules/await.h"
@@ -143,6 +144,22 @@ delete_rows(Datum *owner)
 	return ndeleted;
 }
 
+/* Wait for those who have rows open that are to be deleted. */
+static void
+await_rows(Datum *owner)
+{
+	char	   *id = TextDatumGetCString(owner[0]);
+	GovOwnerKey key;
+
+	gov_await_rows(awaited, lengthof(awaited), owner, 1);
+	if (gov_catalog()->has_1_1_tables)
+		gov_await_rows(awaited_1_1, lengthof(awaited_1_1), owner, 1);
+	if (!gov_shmem_is_available())
+		return;
+	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, id, strlen(id));
+	gov_barrier_await_changes(&key);
+}
+
 /* gov_delete_owner(owner_id text) returns void */
 Datum
 gov_delete_owner_1_0(PG_FUNCTION_ARGS)
@@ -157,9 +174,7 @@ gov_delete_owner_1_0(PG_FUNCTION_ARGS)
 	gov_owner_require(TextDatumGetCString(args[0]));
 	PreventCommandIfReadOnly("gov_delete_owner()");
 
-	gov_await_rows(awaited, lengthof(awaited), args, lengthof(args));
-	if (gov_catalog()->has_1_1_tables)
-		gov_await_rows(awaited_1_1, lengthof(awaited_1_1), args, lengthof(args));
+	await_rows(args);
 	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
 	gov_changes_note_deleted(VARDATA_ANY(DatumGetTextPP(args[0])),
 							 VARSIZE_ANY_EXHDR(DatumGetTextPP(args[0])));

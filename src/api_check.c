@@ -58,7 +58,8 @@ answer_arguments(const GovArguments *arguments, bool want_details, GovDecision *
 	GovResolution *resolution;
 
 	gov_request_init(&request, arguments, false);
-	gov_priced_request(&request, arguments->amounts, arguments->dimensions, false);
+	if (arguments->amounts != NULL)
+		gov_priced_request(&request, arguments->amounts, arguments->dimensions, false);
 	if (!gov_shmem_is_available())
 	{
 		decide_unavailable(gov_error_not_preloaded, decision);

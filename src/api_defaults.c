@@ -112,7 +112,7 @@ gov_inherited_budgets_1_1(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (!gov_spi_is_engine())
 		gov_owner_require_visible(PG_GETARG_TEXT_PP(0));
-	count = gov_inherited_find_all(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), false, &budgets);
+	count = gov_inherited_find_all(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), &budgets);
 	for (int i = 0; i < count; i++)
 		put_budget(result, &budgets[i]);
 	return (Datum) 0;

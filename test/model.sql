@@ -79,6 +79,14 @@ as $$
     on conflict (owner_id) do update set change_id = excluded.change_id
 $$;
 
+-- The value that a column has where nobody says anything, of those that are not null then.
+create function model.default_of(name text) returns jsonb
+language sql immutable
+as $$
+    select '{"enforcement": "hard", "timezone": "UTC", "window_kind": "calendar", "strict_allocation": false, "locked": false, "is_pool": false,
+        "debt_limit": 0, "metadata": {}}'::jsonb -> name
+$$;
+
 -- What gov_changes has to say of the columns of a row, or of those of it in which another one differs.
 create function model.said(item jsonb, than jsonb, key text[]) returns jsonb
 language sql
@@ -86,7 +94,7 @@ as $$
     select coalesce(jsonb_object_agg(i.key, i.value), '{}')
     from jsonb_each(item) as i
     where i.key <> all ('{created_at,updated_at,counter_id,owner_id,created_by_use,seed}' || said.key)
-        and case when than is null then i.value <> 'null' else i.value is distinct from than -> i.key end
+        and case when than is null then i.value <> coalesce(model.default_of(i.key), 'null') else i.value is distinct from than -> i.key end
 $$;
 
 -- gov_changes and gov_limit_at against the changes that the triggers have seen. Null, or the first difference.

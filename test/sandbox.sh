@@ -219,6 +219,22 @@ sandbox_close() {
 
 pkglibdir() { "$PG_CONFIG" --pkglibdir; }
 
+# Installs node's packages below a directory. npm is the user's, and gets them as the caller's npm does: a user who is not the
+# caller would not see where the caller's npm has its registry and its certificates from.
+npm_install() { # DIRECTORY OPTION... PACKAGE...
+	local directory=$1 name value settings=()
+
+	shift
+	for name in registry cafile; do
+		value=$(npm config get "$name" 2>/dev/null) || continue
+		case $value in
+			'' | null | undefined) ;;
+			*) settings+=("npm_config_$name=$value") ;;
+		esac
+	done
+	as_user env "${settings[@]}" npm install --prefix "$directory" --silent --ignore-scripts --no-audit --no-fund "$@"
+}
+
 # Debian's packages for node belong to Debian's nodejs; where that is another one, npm came with it.
 sandbox_try() {
 	local need
@@ -234,8 +250,7 @@ sandbox_try() {
 				elif [ -d "$SOURCE/examples/typescript/node_modules" ]; then
 					continue
 				elif command -v npm >/dev/null; then
-					as_user npm install --prefix "$SOURCE/examples/typescript" --silent \
-						--ignore-scripts --no-audit --no-fund --fetch-retries=0 || say "npm could not install pg and typescript"
+					npm_install "$SOURCE/examples/typescript" --fetch-retries=0 || say "npm could not install pg and typescript"
 				else
 					(apt_update; apt_install node-pg node-typescript) || true
 				fi ;;
@@ -249,8 +264,8 @@ sandbox_try() {
 				command -v redis-server >/dev/null || (apt_update; apt_install redis-server redis-tools) || true ;;
 			rate-limiter-flexible)
 				command -v npm >/dev/null || (apt_update; apt_install nodejs npm) || true
-				as_user npm install --prefix "$SANDBOX/node" --silent --ignore-scripts --no-audit --no-fund \
-					rate-limiter-flexible@11 ioredis@5 pg@8 >/dev/null 2>&1 || say "npm could not install rate-limiter-flexible" ;;
+				npm_install "$SANDBOX/node" rate-limiter-flexible@11 ioredis@5 pg@8 >/dev/null 2>&1 ||
+					say "npm could not install rate-limiter-flexible" ;;
 			*) die "unknown need: $need" ;;
 		esac
 	done

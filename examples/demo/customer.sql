@@ -68,20 +68,25 @@ select gov_upsert_entities(:'owner', jsonb_build_object('entities', jsonb_agg(js
 from generate_series(1, 240) as n
 group by (n - 1) / 100;
 
--- What tokens cost, per million, for everybody. The large model had another price before; batches are half the price.
+-- What tokens cost, per million, for everybody: those that go in, those that the model has in its cache, those that come out. The large model
+-- had other prices until the middle of a month; its batches are half the price.
 select gov_upsert_prices(null, jsonb_agg(jsonb_build_object(
            'capabilityId', 'ai-dollars', 'quantity', quantity, 'match', match, 'price', price, 'per', 1000000, 'validFrom', valid_from)))
 from (values
     ('input',  '{"model": "large"}'::jsonb,                  3.00, '2025-01-01'),
+    ('cached', '{"model": "large"}',                         0.30, '2025-01-01'),
     ('output', '{"model": "large"}',                        15.00, '2025-01-01'),
     ('input',  '{"model": "large"}',                         2.50, '2026-03-15'),
+    ('cached', '{"model": "large"}',                         0.25, '2026-03-15'),
     ('output', '{"model": "large"}',                        10.00, '2026-03-15'),
     ('input',  '{"model": "large", "batch": true}',          1.25, '2026-03-15'),
+    ('cached', '{"model": "large", "batch": true}',          0.125, '2026-03-15'),
     ('output', '{"model": "large", "batch": true}',          5.00, '2026-03-15'),
     ('input',  '{"model": "medium"}',                        0.40, '2025-01-01'),
     ('cached', '{"model": "medium"}',                        0.10, '2025-01-01'),
     ('output', '{"model": "medium"}',                        1.60, '2025-01-01'),
     ('input',  '{"model": "small"}',                         0.10, '2025-01-01'),
+    ('cached', '{"model": "small"}',                         0.025, '2025-01-01'),
     ('output', '{"model": "small"}',                         0.40, '2025-01-01')
 ) as price (quantity, match, price, valid_from);
 

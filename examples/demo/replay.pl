@@ -59,28 +59,31 @@ sub read_trace
 	return \@tokens;
 }
 
-# The agent and the model behind a request; agent-001 is the busiest.
+# The agent and the model behind a request, and whether it can wait; agent-001 is the busiest.
 sub dimensions
 {
 	my ($number) = @_;
-	my ($who, $what) = map { $_ / 2**32 } unpack 'NN', md5("request $number");
+	my ($who, $what, $when) = map { $_ / 2**32 } unpack 'NNN', md5("request $number");
 	my $model = $what < 0.50 ? 'small' : $what < 0.85 ? 'medium' : 'large';
 
 	return $json->encode(
 		{   agentId => sprintf('agent-%03d', 1 + int(240 * $who**1.6)),
-			model   => $model
+			model   => $model,
+			$when < 0.10 ? (batch => JSON::PP::true) : ()
 		});
 }
 
-# What a request uses: itself, its tokens, and dollars for tokens in and out.
+# What a request uses: itself, its tokens, and dollars for tokens in, in from the model's cache, and out. Of a long prompt
+# the cache has half.
 sub amounts
 {
 	my ($context, $generated) = @_;
+	my $cached = $context > 1024 ? int($context / 2) : 0;
 
 	return $json->encode(
 		{   'ai-requests' => 1,
 			'ai-tokens' => $context + $generated,
-			'ai-dollars' => { input => $context + 0, output => $generated + 0 }
+			'ai-dollars' => { input => $context - $cached, cached => $cached, output => $generated + 0 }
 		});
 }
 

@@ -40,17 +40,31 @@ begin;
 select gov_upsert_prices(:'owner', jsonb_agg(jsonb_build_object('capabilityId', capability_id, 'quantity', quantity, 'match', match,
            'price', price * 0.8, 'per', per, 'validFrom', valid_from)))
 from gov_prices
-where match = '{"model": "large"}';
+where match ->> 'model' = 'large';
 \o
-select rpad(dimensions ->> 'model', 12) as model,
+select rpad(concat(dimensions ->> 'model', case when dimensions ? 'batch' then ', batches' end), 16) as model,
        to_char(sum((quantities ->> 'input')::numeric), '999,999,999') as tokens_in,
+       to_char(sum((quantities ->> 'cached')::numeric), '999,999,999') as from_cache,
        to_char(sum((quantities ->> 'output')::numeric), '999,999,999') as tokens_out,
        to_char(sum(amount), '999,990.000000') as dollars,
        to_char(sum(repriced), '999,990.000000') as would_be
 from gov_reprice(:'owner', 'ai-dollars', '-infinity', 'infinity')
-group by dimensions ->> 'model'
+group by dimensions ->> 'model', dimensions ? 'batch'
 order by sum(amount) desc;
 rollback;
+
+\echo
+\echo 'What was charged is what the quantities cost at the prices that the events keep, rounded once for each:'
+\echo
+select sum(amount) as charged,
+       sum(round(cost, 9)) as quantities_times_prices,
+       count(*) filter (where amount <> round(cost, 9)) as events_that_differ
+from gov_events
+cross join lateral (
+    select sum(quantity.value::numeric * (prices -> key ->> 'price')::numeric / (prices -> key ->> 'per')::numeric) as cost
+    from jsonb_each_text(quantities) as quantity) as of_event
+where owner_id = :'owner'
+    and quantities is not null;
 
 \echo
 \echo 'Alerts on the way, of departments and teams (the table gov_alerts, and LISTEN governance_alerts):'

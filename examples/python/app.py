@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A gateway that keeps its customers' agents within their budgets.
 
-    POST /chat    {"agentId", "model", "prompt", "maxTokens"}    hold tokens, call the model, settle
+    POST /chat    {"agentId", "model", "prompt", "maxTokens"}    hold what it may cost, call the model, settle
     POST /images  {"agentId", "name"}                            a use and a row, committed together or not at all
     POST /tools   {"agentId", "tool"}                            a use, decided with those of other requests
     POST /status  {}                                             how many uses were let through unasked
@@ -63,28 +63,45 @@ def ask_model(model, prompt, max_tokens):
     )
     with urllib.request.urlopen(request, timeout=MODEL_TIMEOUT_SECONDS) as response:
         completion = json.load(response)
-    return completion["choices"][0]["message"]["content"], completion["usage"]["total_tokens"]
+    return completion["choices"][0]["message"]["content"], completion["usage"]
+
+
+def amounts(input_tokens, cached_tokens, output_tokens):
+    """What a chat takes: of a budget of requests, of one of tokens, and of one of dollars by the prices of the model."""
+    return {
+        "ai-requests": 1,
+        "ai-tokens": input_tokens + cached_tokens + output_tokens,
+        "ai-dollars": {"input": input_tokens, "cached": cached_tokens, "output": output_tokens},
+    }
+
+
+def amounts_used(usage):
+    """The same of a model's usage, whose prompt_tokens are with those that it has read from its cache."""
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    return amounts(usage["prompt_tokens"] - cached, cached, usage["completion_tokens"])
 
 
 def chat(owner, key, body):
     model, prompt, max_tokens = body["model"], body["prompt"], int(body["maxTokens"])
     dimensions = {"agentId": body["agentId"], "model": model}
-    estimate = 1 + len(prompt) // 4 + max_tokens
+    estimate = amounts(1 + len(prompt) // 4, 0, max_tokens)
 
     # Committed, and the connection back in the pool, before the model is called.
-    hold = governance.transaction(pool, lambda conn: governance.reserve(
-        conn, owner, "ai-tokens", estimate, dimensions, key, HOLD_TTL))
+    hold = governance.transaction(pool, lambda conn: governance.reserve(conn, owner, estimate, dimensions, key, HOLD_TTL))
     if hold.is_duplicate:
         return earlier_chat(hold)
 
     try:
-        answer, tokens = ask_model(model, prompt, max_tokens)
+        answer, usage = ask_model(model, prompt, max_tokens)
     except Exception as error:
         let_go(hold)
         raise Failed(502, f"the model did not answer: {error}") from error
 
+    used = amounts_used(usage)
+    tokens = used["ai-tokens"]
+
     def finish(conn):
-        governance.settle(conn, hold.reservation_id, tokens)
+        governance.settle(conn, hold.reservation_id, used)
         conn.execute(
             """
             insert into chats (reservation_id, owner_id, prompt, answer, tokens)
@@ -98,7 +115,7 @@ def chat(owner, key, body):
         governance.transaction(pool, finish, pauses=(0.1, 0.5, 2, 5, 10))
     except psycopg.Error:
         # The customer gets the answer. The hold expires by itself, and can be settled even then: keep what that takes.
-        log.exception("not settled: reservation %s, %s tokens", hold.reservation_id, tokens)
+        log.exception("not settled: reservation %s, %s", hold.reservation_id, json.dumps(used))
     return {"answer": answer, "tokens": tokens}
 
 

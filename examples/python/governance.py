@@ -55,25 +55,25 @@ def _granted(answer):
     return answer
 
 
-def reserve(conn, owner, capability, amount, dimensions, key, ttl):
-    """Hold an amount (int or Decimal) for at most ttl (timedelta). Raises Denied.
+def reserve(conn, owner, amounts, dimensions, key, ttl):
+    """Hold amounts, of all capabilities or of none, for at most ttl (timedelta). Raises Denied.
 
-    Its transaction must commit before the work begins. A repeated key gives the first hold, with is_duplicate
-    and its present state, and holds nothing more.
+    amounts has an int for a capability, or a dict of quantities (ints) to be priced. Its transaction must commit before
+    the work begins. A repeated key gives the first hold, with is_duplicate and its present state, and holds nothing more.
     """
     with conn.cursor(row_factory=class_row(Hold)) as cursor:
         return _granted(cursor.execute(
             f"""
             select is_granted, denied_reason, {RETRY_AFTER}, reservation_id, is_duplicate, state
-            from gov_reserve(%s, %s, %s, %s, idempotency_key => %s, ttl => %s)
+            from gov_reserve_all(%s, %s, %s, idempotency_key => %s, ttl => %s)
             """,
-            (owner, capability, amount, Jsonb(dimensions), key, ttl),
+            (owner, Jsonb(amounts), Jsonb(dimensions), key, ttl),
         ).fetchone())
 
 
-def settle(conn, reservation_id, amount):
+def settle(conn, reservation_id, amounts):
     """End a hold with what was really used, more or less than held. Doing it again changes nothing."""
-    conn.execute("select event_id from gov_settle(%s, %s)", (reservation_id, amount))
+    conn.execute("select event_ids from gov_settle_all(%s, %s)", (reservation_id, Jsonb(amounts)))
 
 
 def release(conn, reservation_id):

@@ -1,6 +1,6 @@
 // A gateway that keeps its customers' agents within their budgets.
 //
-//     POST /chat    {"agentId", "model", "prompt", "maxTokens"}    hold tokens, call the model, settle
+//     POST /chat    {"agentId", "model", "prompt", "maxTokens"}    hold what it may cost, call the model, settle
 //     POST /images  {"agentId", "name"}                            a use and a row, committed together or not at all
 //     POST /tools   {"agentId", "tool"}                            a use, decided with those of other requests
 //     POST /status  {}                                             how many uses were let through unasked
@@ -42,8 +42,20 @@ class Failed extends Error {
 
 interface ChatRequest { agentId: string; model: string; prompt: string; maxTokens: number }
 interface Chat { answer: string; tokens: number }
+interface Usage { prompt_tokens: number; completion_tokens: number; prompt_tokens_details?: { cached_tokens?: number } }
 
-async function askModel(model: string, prompt: string, maxTokens: number): Promise<Chat> {
+/** What a chat takes: of a budget of requests, of one of tokens, and of one of dollars by the prices of the model. */
+function amountsOf(input: number, cached: number, output: number) {
+  return { "ai-requests": 1, "ai-tokens": input + cached + output, "ai-dollars": { input, cached, output } };
+}
+
+/** The same of a model's usage, whose prompt_tokens are with those that it has read from its cache. */
+function amountsUsed(usage: Usage) {
+  const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
+  return amountsOf(usage.prompt_tokens - cached, cached, usage.completion_tokens);
+}
+
+async function askModel(model: string, prompt: string, maxTokens: number): Promise<{ answer: string; usage: Usage }> {
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), MODEL_TIMEOUT_SECONDS * 1000);
   try {
@@ -55,31 +67,33 @@ async function askModel(model: string, prompt: string, maxTokens: number): Promi
     });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
     const completion: any = await response.json();
-    return { answer: completion.choices[0].message.content, tokens: completion.usage.total_tokens };
+    return { answer: completion.choices[0].message.content, usage: completion.usage };
   } finally {
     clearTimeout(timer);
   }
 }
 
 async function chat(owner: string, key: string, { agentId, model, prompt, maxTokens }: ChatRequest): Promise<Chat> {
-  const estimate = 1 + Math.floor(prompt.length / 4) + maxTokens;
+  const estimate = amountsOf(1 + Math.floor(prompt.length / 4), 0, maxTokens);
 
   // Committed, and the connection back in the pool, before the model is called.
   const hold = await governance.transaction(pool, (client) =>
-    governance.reserve(client, owner, "ai-tokens", estimate, { agentId, model }, key, HOLD_TTL));
+    governance.reserve(client, owner, estimate, { agentId, model }, key, HOLD_TTL));
   if (hold.is_duplicate) return earlierChat(hold);
 
-  let answer: Chat;
+  let completion: { answer: string; usage: Usage };
   try {
-    answer = await askModel(model, prompt, maxTokens);
+    completion = await askModel(model, prompt, maxTokens);
   } catch (error) {
     await letGo(hold);
     throw new Failed(502, `the model did not answer: ${error}`);
   }
 
+  const used = amountsUsed(completion.usage);
+  const answer = { answer: completion.answer, tokens: used["ai-tokens"] };
   try {
     await governance.transaction(pool, async (client) => {
-      await governance.settle(client, hold.reservation_id, answer.tokens);
+      await governance.settle(client, hold.reservation_id, used);
       await client.query(
         `insert into chats (reservation_id, owner_id, prompt, answer, tokens)
          values ($1, $2, $3, $4, $5)
@@ -88,7 +102,7 @@ async function chat(owner: string, key: string, { agentId, model, prompt, maxTok
     }, [100, 500, 2000, 5000, 10000]);
   } catch (error) {
     // The customer gets the answer. The hold expires by itself, and can be settled even then: keep what that takes.
-    console.error(`not settled: reservation ${hold.reservation_id}, ${answer.tokens} tokens: ${error}`);
+    console.error(`not settled: reservation ${hold.reservation_id}, ${JSON.stringify(used)}: ${error}`);
   }
   return answer;
 }

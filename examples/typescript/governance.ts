@@ -6,6 +6,8 @@ import type pg from "pg";
 
 // bigint and numeric arrive as strings, and stay strings: a JavaScript number is not exact.
 export type Amount = string | number;
+/** An amount for a capability, or quantities to be priced: whole numbers, because a JavaScript number is not exact. */
+export type Amounts = Record<string, number | Record<string, number>>;
 export type Dimensions = Record<string, string | number | boolean>;
 export type HoldState = "open" | "settled" | "released" | "expired";
 
@@ -45,27 +47,31 @@ export const RETRY_AFTER = `
     end as retry_after`;
 
 /**
- * Hold an amount for at most ttl (an interval). Throws Denied.
+ * Hold amounts, of all capabilities or of none, for at most ttl (an interval). Throws Denied.
  *
  * Its transaction must commit before the work begins. A repeated key gives the first hold, with is_duplicate and its
  * present state, and holds nothing more.
  */
 export async function reserve(
-  client: pg.ClientBase, owner: string, capability: string, amount: Amount, dimensions: Dimensions, key: string, ttl: string,
+  client: pg.ClientBase, owner: string, amounts: Amounts, dimensions: Dimensions, key: string, ttl: string,
 ): Promise<Hold> {
   const { rows } = await client.query<Decision & Hold>({
     name: "reserve", // prepared once per connection
     text: `
       select is_granted, denied_reason, ${RETRY_AFTER}, reservation_id, is_duplicate, state
-      from gov_reserve($1, $2, $3, $4, idempotency_key => $5, ttl => $6)`,
-    values: [owner, capability, amount, JSON.stringify(dimensions), key, ttl],
+      from gov_reserve_all($1, $2, $3, idempotency_key => $4, ttl => $5)`,
+    values: [owner, JSON.stringify(amounts), JSON.stringify(dimensions), key, ttl],
   });
   return granted(rows[0]);
 }
 
 /** End a hold with what was really used, more or less than held. Doing it again changes nothing. */
-export async function settle(client: pg.ClientBase, reservationId: string, amount: Amount): Promise<void> {
-  await client.query({ name: "settle", text: "select event_id from gov_settle($1, $2)", values: [reservationId, amount] });
+export async function settle(client: pg.ClientBase, reservationId: string, amounts: Amounts): Promise<void> {
+  await client.query({
+    name: "settle",
+    text: "select event_ids from gov_settle_all($1, $2)",
+    values: [reservationId, JSON.stringify(amounts)],
+  });
 }
 
 /** End a hold with nothing used. */

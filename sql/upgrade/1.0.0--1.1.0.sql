@@ -1009,8 +1009,8 @@ comment on column @extschema@.gov_changes.owner_id is 'the owner whose row it wa
 comment on column @extschema@.gov_changes.table_name is 'the table, such as gov_assignments; null for rights and for an owner that was deleted';
 comment on column @extschema@.gov_changes.key is 'which row: the values of its key, and of a budget what it is for; of rights the role';
 comment on column @extschema@.gov_changes.action is 'INSERT, UPDATE, DELETE, TRUNCATE, RECOUNT, GRANT, REVOKE, DELETE OWNER or FORGET';
-comment on column @extschema@.gov_changes.old is 'of an UPDATE the changed columns as they were, of a DELETE all columns that were not null; neither the key, nor created_at, updated_at and counter_id';
-comment on column @extschema@.gov_changes.new is 'of an UPDATE the changed columns as they are, of an INSERT all columns that are not null, of a GRANT the profile, of a RECOUNT how it was counted; neither the key, nor created_at, updated_at and counter_id';
+comment on column @extschema@.gov_changes.old is 'of an UPDATE the changed columns as they were, of a DELETE the columns that did not have their defaults; neither the key, nor created_at, updated_at and counter_id';
+comment on column @extschema@.gov_changes.new is 'of an UPDATE the changed columns as they are, of an INSERT the columns that do not have their defaults, of a GRANT the profile, of a RECOUNT how it was counted; neither the key, nor created_at, updated_at and counter_id';
 comment on column @extschema@.gov_changes.changed_by is 'who was logged in (session_user), whatever function made the change';
 comment on column @extschema@.gov_changes.changed_as is 'the role that the session had taken with SET ROLE, or else the same; not that of a SECURITY DEFINER function';
 comment on column @extschema@.gov_changes.caller is 'governance.caller, or else application_name, of the session';

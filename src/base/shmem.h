@@ -81,6 +81,7 @@ typedef struct GovSharedEntered
 {
 	uint64		slots[GOV_STRIPES * GOV_OWNER_SLOTS / 64];
 	LocalTransactionId transaction;
+	bool		changes_rows;	/* of one of them that there were before */
 } GovSharedEntered;
 
 /* How many entities an owner has that its uses have created; created_room.c. */

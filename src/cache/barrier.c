@@ -193,8 +193,8 @@ gov_barrier_wait(const GovOwnerKey *key)
 }
 
 /*
- * Enter an owner without charging it; false if that would have to wait and
- * must not.
+ * Enter an owner to change rows of holds or events that it has, without charging it;
+ * false if that would have to wait and must not.
  */
 bool
 gov_barrier_pass(const GovOwnerKey *key, bool waits)
@@ -205,6 +205,8 @@ gov_barrier_pass(const GovOwnerKey *key, bool waits)
 
 		gov_stripe_lock(gov_stripe(key->stripe), LW_EXCLUSIVE);
 		is_in = gov_barrier_enter(key);
+		if (is_in)
+			own_entry()->changes_rows = true;
 		gov_stripe_unlock(gov_stripe(key->stripe));
 		if (is_in)
 			return true;
@@ -216,11 +218,12 @@ gov_barrier_pass(const GovOwnerKey *key, bool waits)
 /* ---------------------------------------------------------------- barriers */
 
 /*
- * List the other transactions of this database that have entered the owner; returns
- * how many.  The stripe is locked.
+ * List the other transactions of this database that have entered the owner, or of
+ * these only those that change rows which there were before; returns how many.  The
+ * stripe is locked.
  */
 static int
-list_entered(const GovOwnerKey *key, VirtualTransactionId *list)
+list_entered(const GovOwnerKey *key, bool only_changing, VirtualTransactionId *list)
 {
 	int			count = 0;
 
@@ -231,7 +234,7 @@ list_entered(const GovOwnerKey *key, VirtualTransactionId *list)
 		const PGPROC *proc = &ProcGlobal->allProcs[i];
 
 		if ((entered->slots[word_of(key)] & bit_of(key)) == 0 || entered == own_entry() ||
-			proc->databaseId != MyDatabaseId)
+			proc->databaseId != MyDatabaseId || (only_changing && !entered->changes_rows))
 			continue;
 		GET_VXID_FROM_PGPROC(list[count], *proc);
 		list[count++].localTransactionId = entered->transaction;
@@ -249,6 +252,20 @@ await_all(const VirtualTransactionId *list, int count)
 	}
 }
 
+static void
+await_entered(const GovOwnerKey *key, bool only_changing)
+{
+	GovSharedStripe *stripe = gov_stripe(key->stripe);
+	VirtualTransactionId *list = palloc(sizeof(VirtualTransactionId) * MaxBackends);
+	int			count;
+
+	gov_stripe_lock(stripe, LW_SHARED);
+	count = list_entered(key, only_changing, list);
+	gov_stripe_unlock(stripe);
+	await_all(list, count);
+	pfree(list);
+}
+
 /*
  * Wait for the transactions that have charged the owner, while others go on
  * doing so.  Before a barrier is raised this keeps short for how long it is: who
@@ -257,15 +274,17 @@ await_all(const VirtualTransactionId *list, int count)
 void
 gov_barrier_await_calls(const GovOwnerKey *key)
 {
-	GovSharedStripe *stripe = gov_stripe(key->stripe);
-	VirtualTransactionId *list = palloc(sizeof(VirtualTransactionId) * MaxBackends);
-	int			count;
+	await_entered(key, false);
+}
 
-	gov_stripe_lock(stripe, LW_SHARED);
-	count = list_entered(key, list);
-	gov_stripe_unlock(stripe);
-	await_all(list, count);
-	pfree(list);
+/*
+ * Wait for the transactions that have settled, released, extended or expired a hold
+ * of the owner, or reversed an event: they have its row to their ends.
+ */
+void
+gov_barrier_await_changes(const GovOwnerKey *key)
+{
+	await_entered(key, true);
 }
 
 static bool
@@ -331,7 +350,7 @@ gov_barrier_raise(const GovOwnerKey *key)
 	gov_stripe_lock(stripe, LW_EXCLUSIVE);
 	stripe->nbarriers++;
 	raised[nraised++] = (GovRaised) {key->stripe, key->hash, GetCurrentTransactionNestLevel(), 0};
-	count = list_entered(key, list);
+	count = list_entered(key, false, list);
 	gov_stripe_unlock(stripe);
 	await_all(list, count);
 	pfree(list);
@@ -392,6 +411,7 @@ gov_barrier_end(void)
 		open_last();
 	if (nentered == 0)
 		return;
+	own_entry()->changes_rows = false;
 	if (nentered == 1)
 		own_entry()->slots[first_word] = 0;
 	else

@@ -18,6 +18,7 @@ extern bool gov_barrier_has_entered(const GovOwnerKey *key);
 
 /* for whoever keeps them out */
 extern void gov_barrier_await_calls(const GovOwnerKey *key);
+extern void gov_barrier_await_changes(const GovOwnerKey *key);
 extern void gov_barrier_require_unused(const GovOwnerKey *key);
 extern void gov_barrier_raise(const GovOwnerKey *key);
 extern void gov_barrier_note_renamed(const GovOwnerKey *key);

@@ -103,6 +103,12 @@ typedef enum GovCountKind
 												 * it does */
 #define GOV_GRANTS_CAPABILITY	"\001grants"	/* no id has such a character */
 
+/* What few budgets have.  One that has none of it pays for one look at that. */
+#define GOV_BUDGET_SCOPED		0x01
+#define GOV_BUDGET_INHERITED	0x02	/* it is by a default */
+#define GOV_BUDGET_BOUNDED		0x04	/* a GovBounds */
+#define GOV_BUDGET_OPENS		0x08	/* windows that begin with a first use */
+
 typedef struct GovBudget
 {
 	pg_uuid_t	id;				/* of its row; never changes */
@@ -116,6 +122,7 @@ typedef struct GovBudget
 	bool		has_limit;
 	bool		is_soft;
 	uint8		counts;			/* GovCountKind */
+	uint8		special;		/* which of the above it has */
 } GovBudget;
 
 /*
@@ -124,6 +131,7 @@ typedef struct GovBudget
  */
 typedef struct GovTemplate
 {
+	pg_uuid_t	default_id;
 	uint32		capability_hash;
 	GovText		capability_id;
 	GovText		name;
@@ -249,7 +257,7 @@ gov_budget_inherited(const GovEntity *entity, const GovBudget *budget)
 static inline bool
 gov_budget_opens(const GovBudget *budget)
 {
-	return unlikely(budget->cadence.kind == GOV_WINDOW_FIRST_USE);
+	return unlikely((budget->special & GOV_BUDGET_OPENS) != 0);
 }
 
 /* What else bounds it than its limit; NULL for nearly all. */

@@ -65,8 +65,9 @@ read_scope(Datum owner, Datum scope, GovMet *met)
 	table_close(entities, NoLock);
 }
 
+/* Those in the scope that was met, or, if met is NULL, all that were used. */
 static int
-find_met(Datum owner, Datum entity, const GovMet *met, bool has_replaced, GovInheritedBudget **budgets)
+find_met(Datum owner, Datum entity, const GovMet *met, GovInheritedBudget **budgets)
 {
 	text	   *id = DatumGetTextPP(entity);
 	GovLoaded	item = {.id = VARDATA_ANY(id), .id_length = VARSIZE_ANY_EXHDR(id)};
@@ -80,7 +81,7 @@ find_met(Datum owner, Datum entity, const GovMet *met, bool has_replaced, GovInh
 	load.owner = PointerGetDatum(DatumGetTextPP(owner));
 	load.context = CurrentMemoryContext;
 	load.now = gov_clock();
-	load.has_replaced = has_replaced;
+	load.is_by_name = met != NULL;
 	load.met = met;
 	if (!gov_load_rows(&load, &item, &rows))
 		return 0;
@@ -100,9 +101,9 @@ find_met(Datum owner, Datum entity, const GovMet *met, bool has_replaced, GovInh
  * there are.
  */
 int
-gov_inherited_find_all(Datum owner, Datum entity, bool has_replaced, GovInheritedBudget **budgets)
+gov_inherited_find_all(Datum owner, Datum entity, GovInheritedBudget **budgets)
 {
-	return find_met(owner, entity, NULL, has_replaced, budgets);
+	return find_met(owner, entity, NULL, budgets);
 }
 
 /* The one with a name; false if there is none.  It may have an assignment in its place. */
@@ -116,7 +117,7 @@ gov_inherited_find(const GovBudgetName *name, GovInheritedBudget *budget)
 	if (!gov_load_has_defaults() || array_contains_nulls(DatumGetArrayTypeP(name->scope)))
 		return false;
 	read_scope(name->owner, name->scope, &met);
-	count = find_met(name->owner, name->entity, &met, true, &budgets);
+	count = find_met(name->owner, name->entity, &met, &budgets);
 	for (int i = 0; i < count; i++)
 	{
 		const Datum *values = budgets[i].values;

@@ -25,8 +25,7 @@ typedef struct GovInheritedBudget
 	const struct GovInheritedRow *made_of;
 } GovInheritedBudget;
 
-extern int	gov_inherited_find_all(Datum owner, Datum entity, bool has_replaced,
-								   GovInheritedBudget **budgets);
+extern int	gov_inherited_find_all(Datum owner, Datum entity, GovInheritedBudget **budgets);
 extern bool gov_inherited_find(const GovBudgetName *name, GovInheritedBudget *budget);
 
 #endif							/* GOV_INHERITED_FIND_H */

@@ -265,6 +265,16 @@ read_cadence(const GovRow *row, GovCadence *cadence)
 	read_window_kind(row, cadence);
 }
 
+/* Which it has of what few budgets have. */
+static uint8
+special_of(const GovBudgetMore *more, const GovCadence *cadence)
+{
+	return (more->nscope > 0 ? GOV_BUDGET_SCOPED : 0) |
+		(more->is_inherited ? GOV_BUDGET_INHERITED : 0) |
+		(more->bounds != 0 ? GOV_BUDGET_BOUNDED : 0) |
+		(cadence->kind == GOV_WINDOW_FIRST_USE ? GOV_BUDGET_OPENS : 0);
+}
+
 /* Read a budget, and append the inner part of what belongs to it. */
 static void
 add_budget(const GovLoad *load, StringInfo block, const GovEntityRows *rows, uint32 number)
@@ -288,6 +298,8 @@ add_budget(const GovLoad *load, StringInfo block, const GovEntityRows *rows, uin
 	read_cadence(row, &budget.cadence);
 	budget.is_soft = is_text(row->values[GOV_ASSIGNMENT_ENFORCEMENT], "soft");
 	budget.more = add_more(load, block, row, &rows->boosts);
+	budget.special = special_of(budget.more == 0 ? &gov_no_more :
+								(const GovBudgetMore *) (block->data + budget.more), &budget.cadence);
 	memcpy(block->data + offsetof(GovEntity, budgets) + number * sizeof(GovBudget),
 		   &budget, sizeof(GovBudget));
 }
@@ -331,7 +343,7 @@ add_templates(StringInfo block, const GovEntityRows *rows)
 		const GovDefault *from = rows->templates[i];
 		text	   *capability = DatumGetTextPP(from->values[GOV_DEFAULT_CAPABILITY_ID]);
 		text	   *name = DatumGetTextPP(from->values[GOV_DEFAULT_NAME]);
-		GovTemplate template = {0};
+		GovTemplate template = {.default_id = *DatumGetUUIDP(from->values[GOV_DEFAULT_ID])};
 
 		template.capability_hash = gov_entity_text_hash(VARDATA_ANY(capability),
 														VARSIZE_ANY_EXHDR(capability));

@@ -312,7 +312,7 @@ add_budget(GovLoad *load, const GovDefaultTables *tables, GovEntityRows *rows, c
 {
 	GovRow		budget;
 
-	if (!load->has_replaced && is_overridden(rows, from, scope))
+	if (!load->is_by_name && is_overridden(rows, from, scope))
 		return false;
 	budget = make_budget(load, tables->budget, from, &rows->entity, counts, id, scope);
 	gov_load_add_budget(load, rows, &budget);
@@ -355,8 +355,26 @@ check_count(const GovLoad *load, const GovEntityRows *rows, const GovDefault *fr
 {
 	Datum		capability = from->values[GOV_DEFAULT_CAPABILITY_ID];
 
-	if (nadded > 0 && !load->has_replaced && count_used(rows, capability) + nadded > GOV_BUDGETS_MAX)
+	if (nadded > 0 && !load->is_by_name && count_used(rows, capability) + nadded > GOV_BUDGETS_MAX)
 		gov_load_refuse_budgets(TextDatumGetCString(id), TextDatumGetCString(capability));
+}
+
+/*
+ * Add the scopes that were used.  Entities of one may have got other types since:
+ * then no call meets it, and whoever looks for a budget by its name does not.
+ */
+static void
+add_used_scopes(const GovLoad *load, const GovDefault *from, const GovCountRows *counts,
+				GovScopes *scopes)
+{
+	for (int i = 0; i < (load->is_by_name ? 0 : counts->count); i++)
+	{
+		const GovCountRow *row = &counts->items[i];
+
+		if (!row->is_retired &&
+			gov_uuid_is(&row->default_id, DatumGetUUIDP(from->values[GOV_DEFAULT_ID])))
+			gov_load_scopes_add(scopes, row->scope);
+	}
 }
 
 /* Add the budgets that an entity has by a default with a scope. */
@@ -369,14 +387,7 @@ add_scoped(GovLoad *load, const GovDefaultTables *tables, GovEntityRows *rows, c
 
 	rows->templates[rows->ntemplates++] = from;
 	gov_load_scopes_met(load, from, &scopes);
-	for (int i = 0; i < counts->count; i++)
-	{
-		const GovCountRow *row = &counts->items[i];
-
-		if (!row->is_retired &&
-			gov_uuid_is(&row->default_id, DatumGetUUIDP(from->values[GOV_DEFAULT_ID])))
-			gov_load_scopes_add(&scopes, row->scope);
-	}
+	add_used_scopes(load, from, counts, &scopes);
 	gov_load_scopes_kept(former, has_pins, from, &scopes);
 	for (int i = 0; i < scopes.count; i++)
 	{

@@ -63,8 +63,9 @@ typedef struct GovLoad
 	bool		counts_overdue; /* holds past their time too */
 	bool		has_own;		/* counts only what this transaction alone
 								 * has; own_counts.c */
-	bool		has_replaced;	/* reads budgets by defaults too that an
-								 * assignment has taken the place of */
+	bool		is_by_name;		/* looks for budgets by defaults in the scope
+								 * that was met, also where an assignment has
+								 * taken their place */
 	GovPolicyRead policy;		/* under the active snapshot */
 	GovDefaultsRead defaults;	/* likewise */
 	bool		is_own;			/* for this transaction alone; own_nodes.c */

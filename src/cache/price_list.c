@@ -169,8 +169,8 @@ gov_price_list_add(GovPriceList *list, const GovPriceRow *row)
 	price->hash = begin_hash(price->quantity, price->set);
 	for (uint32 i = 0; i < list->sets[price->set].count; i++)
 		price->hash = add_to_hash(price->hash, price->values[i]);
+	price->unit = row->unit;
 	price->unit.decimal = DatumGetNumeric(datumCopy(NumericGetDatum(row->unit.decimal), false, -1));
-	price->unit.rest = row->unit.rest;
 	price->shown = shown_price(row);
 }
 

@@ -345,7 +345,7 @@ put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovLinkFacts
 	nulls[13] = TIMESTAMP_NOT_FINITE(facts->window->end);
 	values[13] = TimestampTzGetDatum(facts->window->end);
 	nulls[14] = state->bounds == NULL || !state->bounds->carries;	/* since 1.1 */
-	values[14] = NumericGetDatum(gov_amount_to_numeric(state->carried));
+	values[14] = nulls[14] ? (Datum) 0 : NumericGetDatum(gov_amount_to_numeric(state->carried));
 	tuplestore_putvalues(store, tupdesc, values, nulls);
 }
 

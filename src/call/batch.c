@@ -141,6 +141,12 @@ answer_duplicate(const GovBatch *batch, GovBatchItem *item, const GovKeyHolder *
 }
 
 static void
+require_used_up(void *arg)
+{
+	gov_record_require_used_up(arg);
+}
+
+static void
 decide_item(const GovBatch *batch, GovBatchItem *item)
 {
 	GovKeyHolder holder;
@@ -151,7 +157,10 @@ decide_item(const GovBatch *batch, GovBatchItem *item)
 		answer_duplicate(batch, item, &holder);
 		return;
 	}
-	item->error = gov_judge_use(&item->prepared, batch->use, &item->recorded, &item->decision);
+	if (item->prepared.request.meters[0].is_concurrency)
+		item->error = gov_judge_compute(require_used_up, &item->prepared.request);
+	else
+		item->error = gov_judge_use(&item->prepared, batch->use, &item->recorded, &item->decision);
 	if (item->key != NULL && item->recorded.is_recorded)
 		item->key->writer = item;
 }

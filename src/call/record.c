@@ -57,8 +57,12 @@ gov_record_refuse_concurrency(const char *capability_id, uint32 length)
 			 errhint("Take it with gov_reserve, and give it back with gov_settle or gov_release.")));
 }
 
-static void
-refuse_concurrency(const GovRequest *request)
+/*
+ * Refuse a request for what is not used up.  Not one whose key was used, while the
+ * capability was of another kind: that is asked before.
+ */
+void
+gov_record_require_used_up(const GovRequest *request)
 {
 	for (int i = 0; i < request->nmeters; i++)
 	{
@@ -467,7 +471,6 @@ gov_record_read(GovUse use, const GovArguments *arguments, GovPrepared *prepared
 
 	check_occurred_at(arguments);
 	gov_request_read(request, arguments, use == GOV_USE_RECORD);
-	refuse_concurrency(request);
 	gov_record_init_event(&prepared->event, request, arguments);
 	prepared->amounts = arguments->amounts;
 	prepared->event.key = arguments->key;
@@ -524,6 +527,7 @@ record_or_find(GovPrepared *prepared, GovUse use, GovDecision *decision,
 			recorded.is_duplicate = true;
 			return recorded;
 		}
+		gov_record_require_used_up(&prepared->request);
 		price_prepared(prepared);
 	} while (!charge_and_write(&prepared->request, use, prepared->amounts, event, &recorded,
 							   decision, resolution));

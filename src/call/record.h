@@ -41,6 +41,7 @@ extern GovGateStatus gov_record_charge(GovPrepared *prepared, GovUse use, bool m
 extern GovRecorded gov_record(const char *call, GovUse use, const GovArguments *arguments,
 							  GovDecision *decision, GovResolution **resolution);
 extern GovRecorded gov_record_reversal(GovPrepared *prepared);
+extern void gov_record_require_used_up(const GovRequest *request);
 extern void gov_record_refuse_concurrency(const char *capability_id, uint32 length);
 extern GovRecorded gov_record_settled(const GovRequest *request, const GovArguments *arguments);
 

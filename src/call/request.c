@@ -146,25 +146,32 @@ set_owner(GovRequest *request, text *owner)
 							bytes, strlen(bytes));
 }
 
+pg_noreturn static void
+raise_unknown_capability(const char *id, uint32 length)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("capability \"%s\" does not exist", gov_error_shown_bytes(id, length)),
+			 errhint("Create it with gov_upsert_capabilities.")));
+}
+
 /* Refuse a capability that does not exist; gov_types_refresh() was called. */
 void
 gov_request_require_capability(const char *id, uint32 length)
 {
 	if (!gov_types_is_capability(id, length))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("capability \"%s\" does not exist", gov_error_shown_bytes(id, length)),
-				 errhint("Create it with gov_upsert_capabilities.")));
+		raise_unknown_capability(id, length);
 }
 
-static void
+static inline void
 set_capability(GovMeter *meter, text *capability)
 {
 	if (capability == NULL)
 		gov_error_null_argument("capability_id");
 	meter->capability_id = VARDATA_ANY(capability);
 	meter->capability_length = VARSIZE_ANY_EXHDR(capability);
-	gov_request_require_capability(meter->capability_id, meter->capability_length);
+	if (unlikely(!gov_types_is_capability(meter->capability_id, meter->capability_length)))
+		raise_unknown_capability(meter->capability_id, meter->capability_length);
 	meter->is_concurrency = gov_types_is_concurrency(meter->capability_id, meter->capability_length);
 	meter->capability_hash = gov_entity_text_hash(meter->capability_id, meter->capability_length);
 }
@@ -174,8 +181,6 @@ set_meters(GovRequest *request, const GovArguments *arguments, bool may_be_negat
 {
 	const GovAmounts *amounts = arguments->amounts;
 
-	request->nmeters = amounts == NULL ? 1 : amounts->count;
-	request->meters = palloc(sizeof(GovMeter) * request->nmeters);
 	if (amounts == NULL)
 	{
 		set_capability(&request->meters[0], arguments->capability);
@@ -317,6 +322,22 @@ add_dimensions(GovRequest *request, Jsonb *dimensions)
 		set_parents(request->names + first, request->nnames - first);
 }
 
+/* Make room for meters and for names, at once. */
+static void
+make_room(GovRequest *request, const GovArguments *arguments)
+{
+	int			most = 0;
+
+	if (arguments->entity_ids != NULL)
+		most = ArrayGetNItems(ARR_NDIM(arguments->entity_ids), ARR_DIMS(arguments->entity_ids));
+	if (arguments->dimensions != NULL && JB_ROOT_IS_OBJECT(arguments->dimensions))
+		most += JB_ROOT_COUNT(arguments->dimensions);
+	request->nmeters = arguments->amounts == NULL ? 1 : arguments->amounts->count;
+	request->meters = palloc(sizeof(GovMeter) * request->nmeters +
+							 sizeof(GovName) * (Min(most, GOV_NAMES_MAX) + 1));
+	request->names = (GovName *) (request->meters + request->nmeters);
+}
+
 /*
  * Fill in a request; the arguments must outlive it.  gov_types_refresh() was
  * called.  This only computes, as gov_attempt_to_compute() wants it.
@@ -327,10 +348,10 @@ gov_request_read(GovRequest *request, const GovArguments *arguments, bool may_be
 	Datum	   *elements = NULL;
 	bool	   *nulls = NULL;
 	int			nelements = 0;
-	int			most;
 
 	memset(request, 0, sizeof(*request));
 	set_owner(request, arguments->owner);
+	make_room(request, arguments);
 	set_meters(request, arguments, may_be_negative);
 	request->has_occurred_at = arguments->has_occurred_at;
 	request->occurred_at = arguments->occurred_at;
@@ -341,11 +362,6 @@ gov_request_read(GovRequest *request, const GovArguments *arguments, bool may_be
 		deconstruct_array(arguments->entity_ids, TEXTOID, -1, false, TYPALIGN_INT,
 						  &elements, &nulls, &nelements);
 	}
-	most = nelements;
-	if (arguments->dimensions != NULL && JB_ROOT_IS_OBJECT(arguments->dimensions))
-		most += JB_ROOT_COUNT(arguments->dimensions);
-	request->names = palloc(sizeof(GovName) * (Min(most, GOV_NAMES_MAX) + 1));
-
 	add_entity_ids(request, elements, nulls, nelements);
 	if (arguments->dimensions != NULL)
 		add_dimensions(request, arguments->dimensions);

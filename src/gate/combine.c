@@ -27,12 +27,14 @@
  * INVARIANTS
  *		A call is decided only if each entity of its set, unless it is archived,
  *		has a budget for each combination of each of its templates: one by the
- *		default, or an assignment in its place.
+ *		default, or an assignment in its place.  A budget by a default with a
+ *		scope counts only where its scope is such a combination still.
  */
 #include "postgres.h"
 
 #include "cache/load.h"
 #include "gate/combine.h"
+#include "gate/resolve_walk.h"
 
 /* A combination that is looked for: an entity for each type of a template. */
 typedef struct GovSought
@@ -57,14 +59,17 @@ is_among(const GovSought *sought, const GovChars *id)
 	return false;
 }
 
-/* Is a budget of the template's name, and its scope the combination? */
+/* Is a budget of the template's name, and its scope the combination?  One by another default is not. */
 static bool
 is_sought(const GovSought *sought, const GovBudget *budget)
 {
 	const GovEntity *entity = sought->entity;
 	const GovText *scope = gov_budget_scope(entity, budget);
 	const GovChars *name = gov_chars(entity, sought->template->name);
+	const GovInherited *inherited = gov_budget_inherited(entity, budget);
 
+	if (inherited != NULL && !gov_uuid_is(&inherited->default_id, &sought->template->default_id))
+		return false;
 	if (gov_budget_more(entity, budget)->nscope != sought->template->ntypes ||
 		!gov_chars_are(gov_chars(entity, budget->name), name->bytes, name->length))
 		return false;
@@ -218,6 +223,58 @@ gov_combine_full_meter(GovResolution *resolution, const GovRequest *request)
 		}
 	}
 	return NULL;
+}
+
+/* Is one of the entities of a scope, all of which were resolved, of this type? */
+static bool
+scope_has_type(const GovResolution *resolution, const GovEntity *entity, const GovBudget *budget,
+			   const GovChars *type)
+{
+	const GovText *scope = gov_budget_scope(entity, budget);
+
+	for (uint32 i = 0; i < gov_budget_more(entity, budget)->nscope; i++)
+	{
+		const GovChars *id = gov_chars(entity, scope[i]);
+		int			number = gov_resolve_set_find(resolution, id->bytes, id->length,
+												  gov_entity_text_hash(id->bytes, id->length));
+		const GovEntity *found;
+
+		Assert(number >= 0);
+		found = resolution->entities[number].entity;
+		if (gov_chars_are(gov_chars(found, found->type_id), type->bytes, type->length))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Are the entities in the scope of a budget of the types that its default names?
+ * They were when the budget was made, but an entity may be given another type, and
+ * what was met as one that a call would create may be created as another one.  An
+ * assignment has the scope that its row says.
+ */
+bool
+gov_combine_fits(const GovResolution *resolution, const GovEntity *entity, const GovBudget *budget)
+{
+	const GovInherited *inherited = gov_budget_inherited(entity, budget);
+	const GovTemplates *templates = gov_entity_templates(entity);
+
+	if (inherited == NULL)
+		return true;
+	for (uint32 i = 0; i < (templates ? templates->count : 0); i++)
+	{
+		const GovTemplate *template = &templates->items[i];
+		const GovText *types = (const GovText *) ((const char *) entity + template->types);
+		uint32		nfound = 0;
+
+		if (!gov_uuid_is(&template->default_id, &inherited->default_id))
+			continue;
+		while (nfound < template->ntypes &&
+			   scope_has_type(resolution, entity, budget, gov_chars(entity, types[nfound])))
+			nfound++;
+		return nfound == template->ntypes;
+	}
+	return false;
 }
 
 /* A string in the copy: its length, its bytes, and a NUL. */

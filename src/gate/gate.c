@@ -294,7 +294,8 @@ gov_gate(const GovRequest *request, GovUse use, bool want_details,
 	GovGateStatus status = answer(&gate);
 
 	*resolution = &work;
-	gov_gate_raise(status, request, decision);
+	if (unlikely(status != GOV_GATE_ANSWERED))
+		gov_gate_raise(status, request, decision);
 	return status;
 }
 

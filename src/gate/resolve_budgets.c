@@ -49,7 +49,7 @@ scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *
 		if (gov_resolve_set_find(out, id->bytes, id->length, gov_entity_text_hash(id->bytes, id->length)) < 0)
 			return false;
 	}
-	return true;
+	return gov_combine_fits(out, entity, budget);
 }
 
 /*
@@ -77,8 +77,18 @@ find_shared_counter(const GovSource *source, const GovResolvedEntity *resolved,
 		gov_node_find_orphan(resolved->node, &budget->id);
 }
 
+/* Find the counters of a budget of a shared node, which are those of the node. */
+static inline void
+find_shared_counters(const GovResolvedEntity *resolved, uint32 number, GovResolvedBudget *budget)
+{
+	budget->counter = gov_node_counter(resolved->node, number);
+	budget->holds = budget->counter;
+	budget->is_shared = budget->holds_are_shared = true;
+	Assert(budget->counter->id == budget->budget->counter_id);
+}
+
 /*
- * Find the counters of a budget.  In a private view they are shared memory's
+ * Find the counters of a budget of something else.  In a private view they are shared memory's
  * whenever that has them, so that others see what we take.  It has none for a
  * budget that this transaction has made, and if we have given a budget a new
  * counter only that of its holds.  A shared counter turns by the rule that
@@ -92,16 +102,8 @@ find_counters(const GovSource *source, const GovResolvedEntity *resolved, uint32
 	GovRuled	own = {resolved->entity, budget->budget};
 	GovSharedCounter *shared;
 
+	Assert(resolved->loaded != NULL);
 	*ruled = own;
-	if (resolved->loaded == NULL)
-	{
-		Assert(!source->uses_private);
-		budget->counter = gov_node_counter(resolved->node, number);
-		budget->holds = budget->counter;
-		budget->is_shared = budget->holds_are_shared = true;
-		Assert(budget->counter->id == budget->budget->counter_id);
-		return true;
-	}
 	shared = find_shared_counter(source, resolved, number, ruled);
 	budget->holds_are_shared = shared != NULL;
 	budget->is_shared = shared != NULL && shared->id == budget->budget->counter_id;
@@ -232,7 +234,7 @@ find_opening(GovWalk *walk, const GovRuled *ruled, GovResolvedBudget *resolved, 
 }
 
 /*
- * Turn a counter to the present window; false if that window is to be computed
+ * Turn a counter whose window is over to the present one; false if that is to be computed
  * first, or takes the exclusive lock.  A counter that has a later window keeps
  * it: see clock.c.
  */
@@ -245,8 +247,7 @@ turn_window(GovWalk *walk, const GovResolvedEntity *resolved, const GovRuled *ru
 	TimestampTz now = walk->out->now;
 	GovTurn    *turn;
 
-	if (now < counter->window.end)
-		return true;
+	Assert(now >= counter->window.end);
 	if (gov_counter_must_load(counter, now))
 	{
 		note_outdated(walk, entity);
@@ -283,35 +284,40 @@ turn_window(GovWalk *walk, const GovResolvedEntity *resolved, const GovRuled *ru
 	return true;
 }
 
+/* Add what this transaction gives back when it commits. */
+static void
+add_relief(const GovResolvedBudget *resolved, bool counts, GovBudgetState *state)
+{
+	GovCharge	relief = gov_pending_relief(resolved->holds);
+
+	state->held += relief.held;
+	if (!resolved->is_shared || !counts)
+		return;
+	state->usage += relief.usage;
+	state->held += relief.covered;
+}
+
 /*
  * What is used and held of a budget, as this transaction sees it: without what
  * it gives back when it commits.
  */
-static void
-read_state(const GovEntity *entity, const GovResolvedBudget *resolved, TimestampTz now,
-		   GovBudgetState *state)
+static inline void
+read_state(const GovWalk *walk, const GovResolvedBudget *resolved, GovBudgetState *state)
 {
 	const GovBudget *budget = resolved->budget;
-	GovCharge	relief = {0};
 	bool		counts = !gov_budget_opens(budget) || resolved->is_open;
 
-	if (resolved->holds_are_shared)
-		relief = gov_pending_relief(resolved->holds);
 	state->usage = counts ? resolved->counter->total : 0;
-	state->held = resolved->holds->held + relief.held;
+	state->held = resolved->holds->held;
+	/* else usage is counted anew, and nothing of it is covered */
 	if (resolved->is_shared && counts)
-	{
-		/* else usage is counted anew, and nothing of it is covered */
-		state->usage += relief.usage;
-		state->held -= resolved->holds->covered - relief.covered;
-	}
+		state->held -= resolved->holds->covered;
+	if (unlikely(walk->has_pending) && resolved->holds_are_shared)
+		add_relief(resolved, counts, state);
 	state->limit = budget->limit;
 	state->has_limit = budget->has_limit;
 	state->is_soft = budget->is_soft;
-	state->bounds = gov_budget_bounds(entity, budget);
-	if (unlikely(state->bounds != NULL) && state->bounds->nsteps > 0)
-		state->limit = gov_bounds_at(state->bounds, now);
-	state->carried = 0;
+	state->bounds = NULL;
 	state->window_end = resolved->window.end;
 }
 
@@ -320,10 +326,46 @@ read_state(const GovEntity *entity, const GovResolvedBudget *resolved, Timestamp
  * so, or has put an assignment in its place, which says so itself.
  */
 static bool
-wants_row(const GovEntity *entity, const GovResolvedBudget *budget)
+wants_row(const GovResolvedBudget *budget)
 {
-	return gov_budget_inherited(entity, budget->budget) != NULL &&
+	return (budget->budget->special & GOV_BUDGET_INHERITED) != 0 && budget->counter->wants_row &&
 		!(budget->is_shared && gov_pending_has_row(budget->counter));
+}
+
+/* Read what few budgets have. */
+static void
+read_special(GovWalk *walk, const GovResolvedEntity *resolved, GovResolvedBudget *budget,
+			 GovBudgetState *state)
+{
+	GovResolution *out = walk->out;
+
+	budget->wants_row = wants_row(budget);
+	out->wants_rows |= budget->wants_row;
+	if ((budget->budget->special & GOV_BUDGET_BOUNDED) == 0)
+		return;
+	out->has_bounds = true;
+	state->bounds = gov_budget_bounds(resolved->entity, budget->budget);
+	if (state->bounds->nsteps > 0)
+		state->limit = gov_bounds_at(state->bounds, out->now);
+	state->carried = 0;
+	if (unlikely(state->bounds->carries) && !gov_carried_read(walk, resolved, budget, state))
+		note_outdated(walk, resolved->entity);
+	if (state->bounds->is_pool && !gov_draw_read(walk, resolved, budget, state))
+		note_outdated(walk, resolved->entity);
+}
+
+/* Find the window of a budget that the call is about; false if it has to be computed first. */
+static inline bool
+find_window(GovWalk *walk, const GovResolvedEntity *resolved, const GovRuled *ruled,
+			GovResolvedBudget *budget, GovAmount amount)
+{
+	if (gov_budget_opens(budget->budget))
+		return find_opening(walk, ruled, budget, amount);
+	if (unlikely(walk->out->now >= budget->counter->window.end) &&
+		!turn_window(walk, resolved, ruled, budget->counter, budget->is_shared))
+		return false;
+	budget->window = budget->counter->window;
+	return true;
 }
 
 static bool
@@ -331,53 +373,37 @@ append_budget(GovWalk *walk, int entity, int meter, uint32 number)
 {
 	GovResolution *out = walk->out;
 	const GovResolvedEntity *resolved = &out->entities[entity];
-	GovResolvedBudget *budget;
-	GovRuled	ruled;
+	GovResolvedBudget *budget = &out->budgets[out->nbudgets];
+	GovBudgetState *state = &out->states[out->nbudgets];
+	GovRuled	ruled = {resolved->entity, &resolved->entity->budgets[number]};
 
 	if (out->nbudgets >= out->budgets_capacity)
 	{
 		walk->is_full = true;
 		return true;
 	}
-	budget = &out->budgets[out->nbudgets];
 	budget->entity = entity;
-	budget->budget = &resolved->entity->budgets[number];
+	budget->budget = ruled.budget;
 	budget->id = budget->budget->id;
 	budget->ended = 0;
-	if (!find_counters(walk->source, resolved, number, budget, &ruled))
+	budget->wants_row = false;
+	budget->pool = NULL;
+	budget->before = NULL;
+	if (likely(resolved->loaded == NULL))
+		find_shared_counters(resolved, number, budget);
+	else if (!find_counters(walk->source, resolved, number, budget, &ruled))
 	{
 		note_outdated(walk, resolved->entity);
 		return true;
 	}
-	if (gov_budget_opens(budget->budget))
-	{
-		if (!find_opening(walk, &ruled, budget, walk->request->meters[meter].amount))
-			return false;
-	}
-	else
-	{
-		if (!turn_window(walk, resolved, &ruled, budget->counter, budget->is_shared))
-			return false;
-		budget->window = budget->counter->window;
-	}
-	budget->wants_row = unlikely(budget->counter->wants_row) &&
-		wants_row(resolved->entity, budget);
-	out->wants_rows |= budget->wants_row;
-	Assert(walk->is_outdated || walk->out->now < budget->window.end);
-	read_state(resolved->entity, budget, out->now, &out->states[out->nbudgets]);
-	out->states[out->nbudgets].meter = meter;
-	out->states[out->nbudgets].wanted = walk->request->meters[meter].amount;
-	budget->pool = NULL;
-	budget->before = NULL;
-	if (unlikely(out->states[out->nbudgets].bounds != NULL) &&
-		out->states[out->nbudgets].bounds->carries &&
-		!gov_carried_read(walk, resolved, budget, &out->states[out->nbudgets]))
-		note_outdated(walk, resolved->entity);
-	if (unlikely(out->states[out->nbudgets].bounds != NULL) &&
-		out->states[out->nbudgets].bounds->is_pool &&
-		!gov_draw_read(walk, resolved, budget, &out->states[out->nbudgets]))
-		note_outdated(walk, resolved->entity);
-	out->has_bounds |= out->states[out->nbudgets].bounds != NULL;
+	state->meter = meter;
+	state->wanted = walk->request->meters[meter].amount;
+	if (!find_window(walk, resolved, &ruled, budget, state->wanted))
+		return false;
+	Assert(walk->is_outdated || out->now < budget->window.end);
+	read_state(walk, budget, state);
+	if (unlikely(budget->budget->special != 0))
+		read_special(walk, resolved, budget, state);
 	out->nbudgets++;
 	return true;
 }
@@ -410,7 +436,8 @@ append_budgets(GovWalk *walk, int number, int meter_number)
 						  meter->capability_hash, &first, &count);
 	for (uint32 b = first; b < first + count; b++)
 	{
-		if (scope_holds(out, entity, &entity->budgets[b]))
+		if (likely(!(entity->budgets[b].special & GOV_BUDGET_SCOPED)) ||
+			scope_holds(out, entity, &entity->budgets[b]))
 			are_current &= append_budget(walk, number, meter_number, b);
 	}
 	if (unlikely(entity->has_templates))
@@ -428,6 +455,7 @@ gov_resolve_budgets(GovWalk *walk)
 	GovResolution *out = walk->out;
 	bool		are_current = true;
 
+	walk->has_pending = !gov_pending_is_empty();
 	out->blocked = -1;
 	out->has_bounds = false;
 	out->ndraws = 0;

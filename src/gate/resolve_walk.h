@@ -19,6 +19,7 @@ typedef struct GovWalk
 	bool		has_would_be;	/* what is unknown stands for what would be
 								 * created */
 	bool		is_exclusive;
+	bool		has_pending;	/* this transaction has something in flight */
 	bool		is_full;		/* some array was too small */
 	bool		must_wait;
 	bool		is_outdated;

@@ -39,7 +39,6 @@
 #include "base/catalog.h"
 #include "base/clock.h"
 #include "base/errors.h"
-#include "base/lookup.h"
 #include "base/spi.h"
 #include "ledger/event_row.h"
 #include "pure/pool.h"
@@ -62,7 +61,7 @@ static GovQuery lock_query = {
 	.sql =
 	"select e.owner_id, e.capability_id, e.amount, @_gov_shown_ids(e.owner_id, e.id, e.entity_ids),"
 	" @_gov_shown_dimensions(e.owner_id, e.id, e.dimensions),"
-	" e.occurred_at, e.reverses is not null, e.counter_ids, e.window_starts, e.window_ends"
+	" e.occurred_at, e.reverses is not null, e.counter_ids, e.window_starts, e.window_ends, e.draws is not null"
 	" from @gov_events e"
 	" where e.id = $1 and e.recorded_at >= $2"
 	" for no key update",
@@ -147,6 +146,7 @@ static GovQuery lock_grants_query = {
 	.nargs = 2,
 	.argtypes = {INT8OID, TEXTOID}
 };
+
 /* By capability the events of the call that has recorded this one. */
 static GovQuery call_query = {
 	.sql =
@@ -252,8 +252,8 @@ stored_amount(Datum value)
 	return amount;
 }
 
-/* Copy the row that SPI has, in the caller's memory. */
-static void
+/* Copy the row that SPI has, in the caller's memory; has it drawn from grants? */
+static bool
 read_event(int64 id, MemoryContext context, GovEventRow *event, Datum *charged)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -271,6 +271,7 @@ read_event(int64 id, MemoryContext context, GovEventRow *event, Datum *charged)
 	for (int i = 0; i < 3; i++)
 		charged[i] = PointerGetDatum(DatumGetArrayTypePCopy(gov_spi_value(0, 8 + i, &isnull)));
 	MemoryContextSwitchTo(old);
+	return DatumGetBool(gov_spi_value(0, 11, &isnull));
 }
 
 static bool
@@ -362,8 +363,7 @@ lock_grants(const GovEventRow *event)
 {
 	Datum		args[2] = {Int64GetDatum(event->id), CStringGetTextDatum(event->owner)};
 
-	if (gov_lookup_is_filled(gov_catalog()->grants))
-		gov_spi_modify(&lock_grants_query, args, NULL);
+	gov_spi_modify(&lock_grants_query, args, NULL);
 }
 
 /*
@@ -379,6 +379,7 @@ gov_event_row_lock(int64 id, TimestampTz since, GovEventRow *event)
 	Datum		charged[3];
 	GovSpi		spi;
 	bool		found;
+	bool		has_drawn;
 	bool		isnull;
 
 	gov_spi_begin(&spi);
@@ -386,13 +387,14 @@ gov_event_row_lock(int64 id, TimestampTz since, GovEventRow *event)
 	found = gov_spi_modify(&lock_query, args, NULL) > 0;
 	if (found)
 	{
-		read_event(id, context, event, charged);
-		lock_grants(event);
+		has_drawn = read_event(id, context, event, charged);
+		if (has_drawn)
+			lock_grants(event);
 		gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
 		gov_spi_select(&reversed_query, args, NULL);
 		event->left = event->amount + stored_amount(gov_spi_value(0, 1, &isnull));
 		read_budgets(context, event, charged);
-		if (AttributeNumberIsValid(gov_catalog()->events_draws))
+		if (has_drawn)
 			read_draws(context, event);
 		gov_spi_pop_snapshot();
 		for (int i = 0; i < event->nbudgets; i++)

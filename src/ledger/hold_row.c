@@ -47,6 +47,7 @@
 #include "ledger/hold_amounts.h"
 #include "ledger/hold_row.h"
 #include "ledger/keys.h"
+#include "ledger/shard.h"
 
 static GovQuery find_queries[] = GOV_HOLD_QUERIES(" where r.id = $1", 1, UUIDOID);
 
@@ -200,7 +201,7 @@ gov_hold_row_insert(GovHold *hold)
 	GovKey		key = {hold->owner, hold->key};
 	bool		is_done = true;
 
-	hold->id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
+	gov_shard_draw_id(gov_shard_key(hold->owner, strlen(hold->owner)), &hold->id);
 	gov_append_open(&append, catalog->reservations, GOV_HOLD_COLUMNS,
 					catalog->reservations_key, hold->key != NULL);
 	store_hold(&append, hold);

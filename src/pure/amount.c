@@ -13,15 +13,12 @@
  *		read from the tables have at most 28 digits there.  An amount of any size
  *		can be written.
  *
- * READING
- *		A numeric is read from its string.  It has several binary forms and one
- *		string, and for numbers as short as amounts that costs less than any
- *		combination of the exported arithmetic functions.
- *
- * WRITING
- *		Every call writes some numerics, so they are put together here, in the
- *		short form in which tables keep them.  pg_upgrade has kept that form
- *		since 9.1.  The tests compare them with the server's own, byte by byte.
+ * THE SHORT FORM
+ *		Every call reads and writes some numerics, so they are taken apart and put
+ *		together here, in the short form in which tables keep them.  pg_upgrade
+ *		has kept that form since 9.1.  The tests compare them with the server's
+ *		own, byte by byte.  A numeric that is in another form, that has to be
+ *		rounded, or that is larger than most are, is read from its string.
  *
  * FAILURE
  *		A status says what is wrong with the input: only the caller knows which
@@ -109,13 +106,82 @@ parse_amount(const char *string, int max_digits, GovAmount *result)
 	return GOV_AMOUNT_OK;
 }
 
+/* What the digits of a numeric stand for: four decimal ones each. */
+#define NUMERIC_BASE			10000
+#define NUMERIC_BASE_DIGITS		4
+#define NUMERIC_FORM			0xC000
+#define NUMERIC_SHORT			0x8000
+#define NUMERIC_SHORT_MINUS		0x2000
+#define NUMERIC_SHORT_SCALE		7	/* bits to shift by */
+#define NUMERIC_SHORT_WEIGHT	0x007F	/* in two's complement, ... */
+#define NUMERIC_SHORT_NEGATIVE	0x0040	/* ... with this for a sign */
+
+/* digits of the fraction, and of the 30 before the point that 2^127 has at most */
+#define FRACTION_DIGITS			3
+#define WHOLE_DIGITS			8
+
+/* digits before the point that are read from the short form: 64 bits hold them */
+#define READ_DIGITS				4
+
+StaticAssertDecl(FRACTION_DIGITS * NUMERIC_BASE_DIGITS >= GOV_AMOUNT_DECIMALS,
+				 "the decimals must fit into the digits");
+StaticAssertDecl(READ_DIGITS * NUMERIC_BASE_DIGITS <= AMOUNT_WHOLE_DIGITS,
+				 "what is read from the short form must be no too large amount");
+
+/* So many digits of a numeric, of which some may not be written because they are 0. */
+static uint64
+read_digits(const int16 *digits, int ndigits, int from, int count)
+{
+	uint64		result = 0;
+
+	for (int i = from; i < from + count; i++)
+		result = result * NUMERIC_BASE + (i >= 0 && i < ndigits ? digits[i] : 0);
+	return result;
+}
+
+/*
+ * Convert a numeric to an amount if that loses nothing and is quick; false if it
+ * is another numeric.
+ */
+bool
+gov_amount_read(Numeric num, GovAmount *result)
+{
+	const char *data = (const char *) num + VARHDRSZ;
+	int			ndigits = (VARSIZE(num) - VARHDRSZ - sizeof(uint16)) / sizeof(int16);
+	int16		digits[READ_DIGITS + FRACTION_DIGITS];
+	uint16		header;
+	int			weight;
+	uint64		fraction;
+
+	memcpy(&header, data, sizeof(header));
+	if ((header & NUMERIC_FORM) != NUMERIC_SHORT)
+		return false;
+	weight = header & NUMERIC_SHORT_WEIGHT;
+	if (weight & NUMERIC_SHORT_NEGATIVE)
+		weight -= NUMERIC_SHORT_WEIGHT + 1;
+	if (weight >= READ_DIGITS || ndigits > weight + 1 + FRACTION_DIGITS)
+		return false;
+	memcpy(digits, data + sizeof(header), ndigits * sizeof(int16));
+	fraction = read_digits(digits, ndigits, weight + 1, FRACTION_DIGITS);
+	if (fraction % 1000 != 0)
+		return false;
+	*result = (GovAmount) read_digits(digits, ndigits, 0, Max(weight + 1, 0)) * GOV_AMOUNT_UNIT +
+		(int64) (fraction / 1000);
+	if (header & NUMERIC_SHORT_MINUS)
+		*result = -*result;
+	return true;
+}
+
 static GovAmountStatus
 from_numeric(Numeric num, int max_digits, GovAmount *result)
 {
-	char	   *string = DatumGetCString(DirectFunctionCall1(numeric_out,
-															 NumericGetDatum(num)));
-	GovAmountStatus status = parse_amount(string, max_digits, result);
+	GovAmountStatus status;
+	char	   *string;
 
+	if (gov_amount_read(num, result))
+		return GOV_AMOUNT_OK;
+	string = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(num)));
+	status = parse_amount(string, max_digits, result);
 	pfree(string);
 	return status;
 }
@@ -197,21 +263,6 @@ gov_amount_from_share(Numeric limit, Numeric percentage, GovAmount *result)
 		*result = Max(*result, 1);
 	return status;
 }
-
-/* What the digits of a numeric stand for: four decimal ones each. */
-#define NUMERIC_BASE			10000
-#define NUMERIC_BASE_DIGITS		4
-#define NUMERIC_SHORT			0x8000
-#define NUMERIC_SHORT_MINUS		0x2000
-#define NUMERIC_SHORT_SCALE		7	/* bits to shift by */
-#define NUMERIC_SHORT_WEIGHT	0x007F	/* in two's complement */
-
-/* digits of the fraction, and of the 30 before the point that 2^127 has at most */
-#define FRACTION_DIGITS			3
-#define WHOLE_DIGITS			8
-
-StaticAssertDecl(FRACTION_DIGITS * NUMERIC_BASE_DIGITS >= GOV_AMOUNT_DECIMALS,
-				 "the decimals must fit into the digits");
 
 /* How many decimals does a fraction of billionths need? */
 static int

@@ -21,6 +21,7 @@ typedef enum GovAmountStatus
 	GOV_AMOUNT_TOO_LARGE
 } GovAmountStatus;
 
+extern bool gov_amount_read(Numeric num, GovAmount *result);
 extern GovAmountStatus gov_amount_from_numeric(Numeric num, GovAmount *result);
 extern GovAmountStatus gov_amount_from_sum(Numeric num, GovAmount *result);
 extern GovAmountStatus gov_amount_from_share(Numeric limit, Numeric percentage, GovAmount *result);

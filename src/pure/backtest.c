@@ -3,12 +3,13 @@
  *		What would budgets have denied?  A replay of uses against them.
  *
  * PURPOSE
- *		Takes the budgets to be tried, then one use after another in the order
- *		of time, and decides about each as the engine would have: by the rule of
- *		decide.c, over the budgets for its capability on an entity of its set
- *		whose whole scope lies in the set.  A use that is denied is counted
- *		nowhere.  A correction (a negative amount) is never denied; what is given
- *		back of a use that was denied the caller leaves out.
+ *		Takes the budgets to be tried, then one call after another in the order
+ *		of time, each with its uses, and decides about each call as the engine
+ *		would have: by the rule of decide.c, over the budgets for the capability
+ *		of a use on an entity of its set whose whole scope lies in the set.  A call
+ *		that one of them denies is counted nowhere, with all of its uses.  A
+ *		correction (a negative amount) is never denied.  What comes after a use
+ *		that was denied, and gives back of it or corrects it, the caller leaves out.
  *
  * COST
  *		The names of entities and capabilities are numbered once, so that a use
@@ -24,7 +25,7 @@
  *		Times never run backwards, so a budget has one window at a time and its
  *		usage begins anew with the next; and of the steps of its limit those that
  *		it has passed do not come back.  A budget stands once among those of a
- *		use: the list of each entity is walked once.
+ *		call, with the sum of what is wanted of it.
  *
  * FAILURE
  *		Functions return that something failed, and the caller raises.  The replay
@@ -61,10 +62,13 @@ struct GovBacktest
 	int			max_trials;
 
 	uint64		use;			/* numbers the uses, from 1 */
-	TimestampTz latest;
 	int		   *present;		/* entities of the use that have a trial */
 	int			npresent;
-	GovTrial  **concerned;		/* working space for the budgets of the use */
+
+	uint64		call;			/* numbers the calls, from 1 */
+	TimestampTz at;				/* of the call */
+	GovTrial  **concerned;		/* the budgets of the call */
+	int			nconcerned;
 };
 
 GovBacktest *
@@ -81,7 +85,7 @@ gov_backtest_create(int max_trials, int max_names)
 	backtest->present = palloc0(sizeof(int) * max_names);
 	backtest->nslots = pg_nextpower2_32(2 * (uint32) max_names);
 	backtest->slots = palloc0(sizeof(uint32) * backtest->nslots);
-	backtest->latest = DT_NOBEGIN;
+	backtest->at = DT_NOBEGIN;
 	return backtest;
 }
 
@@ -144,7 +148,7 @@ gov_backtest_add(GovBacktest *backtest, const GovTrial *given)
 	GovNumberedName *name = &backtest->names[given->entity];
 
 	Assert(backtest->ntrials < backtest->max_trials);
-	Assert(backtest->use == 0);
+	Assert(backtest->call == 0);
 	*trial = *given;
 	trial->state.usage = 0;
 	trial->state.held = 0;
@@ -152,6 +156,7 @@ gov_backtest_add(GovBacktest *backtest, const GovTrial *given)
 	trial->denied_count = 0;
 	trial->denied_amount = 0;
 	trial->step = 0;
+	trial->call = 0;
 	trial->next = name->first_trial;
 	name->first_trial = backtest->ntrials++;
 }
@@ -163,7 +168,17 @@ gov_backtest_trial(const GovBacktest *backtest, int number)
 	return &backtest->trials[number];
 }
 
-/* Begin a use; the entities of its set follow. */
+/* Begin a call of a time; its uses follow. */
+void
+gov_backtest_begin_call(GovBacktest *backtest, TimestampTz occurred_at)
+{
+	Assert(occurred_at >= backtest->at);
+	backtest->call++;
+	backtest->at = occurred_at;
+	backtest->nconcerned = 0;
+}
+
+/* Begin a use of the call; the entities of its set follow. */
 void
 gov_backtest_begin_use(GovBacktest *backtest)
 {
@@ -194,28 +209,6 @@ scope_holds(const GovBacktest *backtest, const GovTrial *trial)
 			return false;
 	}
 	return true;
-}
-
-/* Collect the budgets that the use counts against. */
-static int
-collect_concerned(GovBacktest *backtest, int capability, TimestampTz at)
-{
-	int			count = 0;
-
-	for (int i = 0; i < backtest->npresent; i++)
-	{
-		int			number = backtest->names[backtest->present[i]].first_trial;
-
-		for (; number >= 0; number = backtest->trials[number].next)
-		{
-			GovTrial   *trial = &backtest->trials[number];
-
-			if (trial->capability == capability && at < trial->suspended_from &&
-				scope_holds(backtest, trial))
-				backtest->concerned[count++] = trial;
-		}
-	}
-	return count;
 }
 
 /*
@@ -310,50 +303,83 @@ step_limit(GovTrial *trial, TimestampTz at)
 		trial->state.limit = Max(trial->state.limit + trial->state.carried, 0);
 }
 
-/* Note the use on each budget that does not allow it; returns whether all do. */
+/* Have the call want so much of a budget. */
 static GovBacktestStatus
-judge_use(GovTrial **concerned, int count, GovAmount amount, TimestampTz at, bool *is_granted)
+want(GovBacktest *backtest, GovTrial *trial, GovAmount amount)
 {
-	*is_granted = true;
-	for (int i = 0; amount >= 0 && i < count; i++)
-	{
-		GovTrial   *trial = concerned[i];
+	if (trial->call == backtest->call)
+		return gov_amount_add(trial->wanted, amount, &trial->wanted) ?
+			GOV_BACKTEST_OK : GOV_BACKTEST_OVERFLOW;
+	if (!turn_window(trial, backtest->at))
+		return GOV_BACKTEST_NO_WINDOW;
+	step_limit(trial, backtest->at);
+	trial->call = backtest->call;
+	trial->wanted = amount;
+	Assert(backtest->nconcerned < backtest->ntrials);
+	backtest->concerned[backtest->nconcerned++] = trial;
+	return GOV_BACKTEST_OK;
+}
 
-		if (gov_decide_allows(&trial->state, amount))
+/* The set of the use is complete now: have it want its amount of the budgets. */
+GovBacktestStatus
+gov_backtest_end_use(GovBacktest *backtest, const char *capability, uint32 length,
+					 GovAmount amount)
+{
+	int			capability_number = find_name(backtest, capability, length);
+
+	for (int i = 0; i < backtest->npresent; i++)
+	{
+		int			number = backtest->names[backtest->present[i]].first_trial;
+
+		for (; number >= 0; number = backtest->trials[number].next)
+		{
+			GovTrial   *trial = &backtest->trials[number];
+			GovBacktestStatus status;
+
+			if (trial->capability != capability_number ||
+				backtest->at >= trial->suspended_from || !scope_holds(backtest, trial))
+				continue;
+			status = want(backtest, trial, amount);
+			if (status != GOV_BACKTEST_OK)
+				return status;
+		}
+	}
+	return GOV_BACKTEST_OK;
+}
+
+/* Note the call on each budget that does not allow it; *is_granted says whether all do. */
+static GovBacktestStatus
+judge_call(GovBacktest *backtest, bool *is_granted)
+{
+	for (int i = 0; i < backtest->nconcerned; i++)
+	{
+		GovTrial   *trial = backtest->concerned[i];
+
+		if (trial->wanted < 0 || gov_decide_allows(&trial->state, trial->wanted))
 			continue;
 		*is_granted = false;
 		if (trial->denied_count++ == 0)
-			trial->first_denied_at = at;
-		if (!gov_amount_add(trial->denied_amount, amount, &trial->denied_amount))
+			trial->first_denied_at = backtest->at;
+		if (!gov_amount_add(trial->denied_amount, trial->wanted, &trial->denied_amount))
 			return GOV_BACKTEST_OVERFLOW;
 	}
 	return GOV_BACKTEST_OK;
 }
 
-/* Decide about the use whose set is complete now, and count it if it is granted. */
+/*
+ * Decide about the call, unless it is granted whatever it wants, and count it if it
+ * is granted.
+ */
 GovBacktestStatus
-gov_backtest_end_use(GovBacktest *backtest, const char *capability, uint32 length,
-					 GovAmount amount, TimestampTz occurred_at, bool *is_granted)
+gov_backtest_end_call(GovBacktest *backtest, bool is_judged, bool *is_granted)
 {
-	int			number = find_name(backtest, capability, length);
-	int			count;
-
-	Assert(occurred_at >= backtest->latest);
-	backtest->latest = occurred_at;
-	count = collect_concerned(backtest, number, occurred_at);
-
-	for (int i = 0; i < count; i++)
-	{
-		if (!turn_window(backtest->concerned[i], occurred_at))
-			return GOV_BACKTEST_NO_WINDOW;
-		step_limit(backtest->concerned[i], occurred_at);
-	}
-	if (judge_use(backtest->concerned, count, amount, occurred_at,
-				  is_granted) != GOV_BACKTEST_OK)
+	*is_granted = true;
+	if (is_judged && judge_call(backtest, is_granted) != GOV_BACKTEST_OK)
 		return GOV_BACKTEST_OVERFLOW;
-	for (int i = 0; *is_granted && i < count; i++)
+	for (int i = 0; *is_granted && i < backtest->nconcerned; i++)
 	{
-		GovBacktestStatus status = count_use(backtest->concerned[i], amount, occurred_at);
+		GovTrial   *trial = backtest->concerned[i];
+		GovBacktestStatus status = count_use(trial, trial->wanted, backtest->at);
 
 		if (status != GOV_BACKTEST_OK)
 			return status;

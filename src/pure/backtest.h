@@ -35,7 +35,9 @@ typedef struct GovTrial
 	GovAmount	denied_amount;
 	TimestampTz first_denied_at;	/* meaningful only when something was
 									 * denied */
-	uint32		step;			/* of its bounds, in force at the last use */
+	uint32		step;			/* of its bounds, in force at the last call */
+	uint64		call;			/* the last call that it is concerned by */
+	GovAmount	wanted;			/* of it by that */
 	int			next;			/* the next of the same entity, or -1 */
 } GovTrial;
 
@@ -53,11 +55,13 @@ extern int	gov_backtest_name(GovBacktest *backtest, const char *name, uint32 len
 extern void gov_backtest_add(GovBacktest *backtest, const GovTrial *trial);
 extern const GovTrial *gov_backtest_trial(const GovBacktest *backtest, int number);
 
+extern void gov_backtest_begin_call(GovBacktest *backtest, TimestampTz occurred_at);
 extern void gov_backtest_begin_use(GovBacktest *backtest);
 extern void gov_backtest_entity(GovBacktest *backtest, const char *id, uint32 length);
 extern GovBacktestStatus gov_backtest_end_use(GovBacktest *backtest,
 											  const char *capability, uint32 length,
-											  GovAmount amount, TimestampTz occurred_at,
-											  bool *is_granted);
+											  GovAmount amount);
+extern GovBacktestStatus gov_backtest_end_call(GovBacktest *backtest, bool is_judged,
+											   bool *is_granted);
 
 #endif							/* GOV_BACKTEST_H */

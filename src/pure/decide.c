@@ -89,15 +89,21 @@ wanted_limit(const GovBudgetState *budget, GovAmount amount)
 	return saturating_add(saturating_add(budget->usage, budget->held), amount);
 }
 
+static inline bool
+allows(const GovBudgetState *budget, GovAmount amount)
+{
+	if (exceeds_call_limit(budget, amount))
+		return false;
+	return !is_hard(budget) || wanted_limit(budget, amount) <= allowed_limit(budget);
+}
+
 /* Does one budget allow the amount? */
 bool
 gov_decide_allows(const GovBudgetState *budget, GovAmount amount)
 {
 	Assert(!budget->has_limit || budget->limit >= 0);
 
-	if (exceeds_call_limit(budget, amount))
-		return false;
-	return !is_hard(budget) || wanted_limit(budget, amount) <= allowed_limit(budget);
+	return allows(budget, amount);
 }
 
 /* When a budget that does not allow the amount may do so; DT_NOEND: never. */
@@ -135,6 +141,26 @@ note_remaining(const GovBudgetState *budget, GovDecision *decision)
 	decision->has_remaining |= UINT32_C(1) << budget->meter;
 }
 
+/*
+ * The meters of which some budget would not allow what is wanted even if nothing of
+ * it were used.
+ */
+static uint32
+find_exceeding(const GovBudgetState *budgets, int nbudgets)
+{
+	uint32		exceeding = 0;
+
+	for (int i = 0; i < nbudgets; i++)
+	{
+		const GovBudgetState *budget = &budgets[i];
+
+		if (exceeds_call_limit(budget, budget->wanted) ||
+			(is_hard(budget) && budget->wanted > allowed_limit(budget)))
+			exceeding |= UINT32_C(1) << budget->meter;
+	}
+	return exceeding;
+}
+
 static void
 init_decision(GovDecision *decision)
 {
@@ -155,7 +181,7 @@ void
 gov_decide(GovBudgetState *budgets, int nbudgets, TimestampTz now, GovDecision *decision)
 {
 	uint32		failing = 0;
-	uint32		exceeding = 0;
+	uint32		exceeding;
 
 	Assert(nbudgets >= 0);
 	init_decision(decision);
@@ -166,26 +192,20 @@ gov_decide(GovBudgetState *budgets, int nbudgets, TimestampTz now, GovDecision *
 
 		Assert(budget->wanted >= 0 && budget->meter < GOV_METERS_MAX);
 		decision->governed |= meter;
-		budget->allows = gov_decide_allows(budget, budget->wanted);
+		budget->allows = allows(budget, budget->wanted);
 		if (!budget->allows)
 		{
 			note_denial(retry_at(budget, budget->wanted, now), decision);
 			failing |= meter;
 		}
-		if (exceeds_call_limit(budget, budget->wanted))
-			exceeding |= meter;
-		if (!is_hard(budget))
-			continue;
-
-		note_remaining(budget, decision);
-		if (budget->wanted > allowed_limit(budget))
-			exceeding |= meter;
+		if (is_hard(budget))
+			note_remaining(budget, decision);
 	}
 
 	if (decision->is_granted)
 		return;
 
-	exceeding &= failing;
+	exceeding = find_exceeding(budgets, nbudgets) & failing;
 	decision->denial = exceeding != 0 ? GOV_DENIAL_EXCEEDING_LIMIT :
 		GOV_DENIAL_BUDGET_EXCEEDED;
 	decision->denied = pg_rightmost_one_pos32(exceeding != 0 ? exceeding : failing);

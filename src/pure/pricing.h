@@ -16,11 +16,14 @@ typedef struct GovUnitPrice
 {
 	Numeric		decimal;
 	int64		rest;			/* has no divisor 2 or 5; nearly always 1 */
+	bool		is_small;		/* nearly always */
+	int64		small;			/* the same, counting 10^-18 */
 } GovUnitPrice;
 
 /* A sum: total divided by divisor. */
 typedef struct GovPriceSum
 {
+	GovAmount	small;			/* counting 10^-27, while total is NULL */
 	Numeric		total;
 	Numeric		divisor;		/* NULL: 1 */
 } GovPriceSum;

@@ -1,10 +1,10 @@
 /*
  * retention.c
- *		Deletes events and holds that are older than their retention.
+ *		Deletes events that are older than their retention.
  *
  * PURPOSE
  *		governance.event_retention bounds the ledger, and the holds that have
- *		ended.  What a deleted event has added to a row of gov_usage stays there,
+ *		ended (retention_holds.c).  What a deleted event has added to a row of gov_usage stays there,
  *		and is noted in that row, so that gov_verify still adds up; so is what
  *		a recount has counted of it (rules/recount.c).  What a user's
  *		foreign key refers to is kept (referred.c).
@@ -19,6 +19,11 @@
  *		last foreign key to the ledger is gone.  So is one that somebody has
  *		locked who reverses it (event_row.c): nobody is waited for.
  *
+ *		The events of one call are one: all go, or all stay while one of them
+ *		does.  So its key is known as long as any of them is there, and a repeated
+ *		call gets all of their ids.  A batch looks at all of a call whose first
+ *		event it meets, also at those that are past its own end.
+ *
  *		gov_rollup_state has an id up to which no event is left, so that a pass
  *		does not walk over what was deleted; and how far the present pass has
  *		come, so that a new process does not walk over what was kept.
@@ -27,8 +32,7 @@
  *		ShareUpdateExclusiveLock on gov_rollup_state, like a round of the rollup
  *		(rollup.c): the watermark stands still, nobody else changes gov_usage,
  *		and no budget is being deleted.  A lock that cannot be had at once ends
- *		the batch.  The holds need none of that: no load counts holds that have
- *		ended, so no counter has to be pinned.
+ *		the batch.
  *
  * INVARIANTS
  *		An event that is not rolled up stays, however old.  No event is left up
@@ -55,7 +59,6 @@
 #include "rollup/retention.h"
 
 static GovPass events_pass;
-static GovPass holds_pass;
 
 /* What this pass knows of the events that it has passed over. */
 static int64 first_left_id;		/* PG_INT64_MAX: it has left none */
@@ -91,44 +94,75 @@ static GovQuery note_state_query = {
 	.argtypes = {INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID}
 };
 
-/* What a batch looks at: those that are due, up to the first that is not. */
-#define GOV_SEEN_EVENTS \
+/*
+ * What a batch looks at: those that are due, up to the first that is not; and
+ * what is past its end of the calls that have begun in it.  What is left of a
+ * call that has begun before the batch was kept with it.
+ */
+#define GOV_SEEN_EVENTS(call) \
 	"with batch as materialized (" \
-	" select e.id, e.recorded_at, e.recorded_at < $2 as is_due," \
+	" select e.id, e.recorded_at, e.recorded_at < $2 as is_due, " call " as call," \
 	"  e.recorded_at between $2 and $3 as ends, e.xmax <> 0 as was_locked" \
 	" from @gov_events e" \
 	" where e.id > $1 and e.id <= " GOV_SQL_WATERMARK \
 	" order by e.id limit $4)," \
-	" seen as materialized (" \
-	" select b.id, b.recorded_at, b.is_due, b.was_locked, b.is_due" \
-	"  and ($5 is null or b.id in (select f.id from unnest($5) f(id))) as goes" \
+	" begun as materialized (" \
+	" select b.id, b.recorded_at, b.is_due, b.call, b.was_locked, b.call[1] <= $1" \
+	"  and exists (select from @gov_events f where f.id = b.call[1]) as is_left" \
 	" from batch b" \
-	" where b.id < coalesce((select min(s.id) from batch s where s.ends), b.id + 1))"
+	" where b.id < coalesce((select min(s.id) from batch s where s.ends), b.id + 1))," \
+	" past_end as materialized (" \
+	" select e.id, e.recorded_at, e.recorded_at < $2 and e.id <= " GOV_SQL_WATERMARK " as is_due," \
+	"  " call " as call, e.xmax <> 0 as was_locked" \
+	" from @gov_events e" \
+	" where e.id = any (array(" \
+	"  select c.id from begun b, lateral unnest(b.call) c(id)" \
+	"  where not b.is_left and c.id > (select max(l.id) from begun l)))" \
+	" )," \
+	" seen as materialized (" \
+	" select a.*, a.is_due and a.is_left is not true" \
+	"  and ($5 is null or a.id in (select f.id from unnest($5) f(id))) as goes" \
+	" from (" \
+	"  select b.id, b.recorded_at, b.is_due, b.call, b.was_locked, b.is_left, true as is_in_batch from begun b" \
+	"  union all" \
+	"  select p.id, p.recorded_at, p.is_due, p.call, p.was_locked, false, false from past_end p) a)"
 
-static GovQuery due_events_query = {
-	.sql = GOV_SEEN_EVENTS " select array_agg(s.id) from seen s where s.is_due",
-	.nargs = 5,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
-};
+#define GOV_DUE_EVENTS_QUERY(call) \
+	{ \
+		.sql = GOV_SEEN_EVENTS(call) \
+		" select array_agg(s.id) from seen s where s.is_due and s.is_left is not true", \
+		.nargs = 5, \
+		.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID} \
+	}
 
-/* Of those that would go, whoever has been locked goes if that lock is gone. */
+static GovQuery due_events_query = GOV_DUE_EVENTS_QUERY("e.call_event_ids");
+
+/*
+ * Of those that would go, whoever has been locked goes if that lock is gone; and
+ * of a call all or none.
+ */
 #define GOV_FREE_EVENTS \
 	" locked as materialized (" \
 	" select e.id from @gov_events e" \
 	" where e.id = any (array(select s.id from seen s where s.goes and s.was_locked))" \
 	" for update skip locked)," \
-	" free as materialized (" \
-	" select s.id, s.recorded_at, s.is_due," \
+	" alone as materialized (" \
+	" select s.id, s.recorded_at, s.is_due, s.is_in_batch, s.call," \
 	"  s.goes and (not s.was_locked or s.id in (select l.id from locked l)) as goes" \
-	" from seen s)"
+	" from seen s)," \
+	" kept_call as materialized (select a.call from alone a where not a.goes and a.call is not null)," \
+	" free as materialized (" \
+	" select a.id, a.recorded_at, a.is_due, a.is_in_batch, a.goes" \
+	"  and (a.call is null or a.call not in (select k.call from kept_call k)) as goes" \
+	" from alone a)"
 
 /*
  * Delete events, and note them in gov_usage.  An event whose window was merged
  * (usage_merge.c) is noted in the row that covers its window: the last row
  * that starts no later.  If its window has a row of its own, that is the one.
  */
-#define GOV_PRUNE_SQL(recounted, draws, noted_draws) \
-	GOV_SEEN_EVENTS "," GOV_FREE_EVENTS "," \
+#define GOV_PRUNE_SQL(call, recounted, draws, noted_draws) \
+	GOV_SEEN_EVENTS(call) "," GOV_FREE_EVENTS "," \
 	" deleted as materialized (" \
 	" delete from @gov_events e" \
 	" where e.id = any (array(select f.id from free f where f.goes))" \
@@ -158,7 +192,8 @@ static GovQuery due_events_query = {
 	"select (select count(*) from deleted), count(*), max(s.id)," \
 	" min(s.id) filter (where not s.goes), min(s.recorded_at) filter (where not s.is_due)," \
 	" (select max(d.occurred_at) from deleted d)" \
-	" from free s"
+	" from free s" \
+	" where s.is_in_batch"
 
 /* Where there are pools, note what is deleted of what was drawn from grants. */
 #define GOV_NOTED_DRAWS \
@@ -186,9 +221,9 @@ static GovQuery due_events_query = {
 	" join deleted d on d.id = t.id" \
 	" where d.id <= r.through_id and d.capability_id = r.capability_id and d.occurred_at >= r.since"
 
-#define GOV_PRUNE_QUERY(recounted, draws, noted_draws) \
+#define GOV_PRUNE_QUERY(call, recounted, draws, noted_draws) \
 	{ \
-		.sql = GOV_PRUNE_SQL(recounted, draws, noted_draws), \
+		.sql = GOV_PRUNE_SQL(call, recounted, draws, noted_draws), \
 		.nargs = 5, \
 		.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID} \
 	}
@@ -196,48 +231,18 @@ static GovQuery due_events_query = {
 /* Where there are recounts, and where there are pools. */
 static GovQuery prune_queries[2][2] = {
 	{
-		GOV_PRUNE_QUERY("", "", ""),
-		GOV_PRUNE_QUERY("", ", e.draws", GOV_NOTED_DRAWS)
+		GOV_PRUNE_QUERY("e.call_event_ids", "", "", ""),
+		GOV_PRUNE_QUERY("e.call_event_ids", "", ", e.draws", GOV_NOTED_DRAWS)
 	},
 	{
-		GOV_PRUNE_QUERY(GOV_RECOUNTED, "", ""),
-		GOV_PRUNE_QUERY(GOV_RECOUNTED, ", e.draws", GOV_NOTED_DRAWS)
+		GOV_PRUNE_QUERY("e.call_event_ids", GOV_RECOUNTED, "", ""),
+		GOV_PRUNE_QUERY("e.call_event_ids", GOV_RECOUNTED, ", e.draws", GOV_NOTED_DRAWS)
 	}
 };
 
-/*
- * Holds that have ended.  With ties, so that a batch ends between two times.
- */
-#define GOV_ENDED_HOLDS \
-	"with ended as materialized (" \
-	" select v.id, v.updated_at from @gov_reservations v" \
-	" where v.state <> 'open' and v.updated_at > $1 and v.updated_at < $2" \
-	" order by v.updated_at fetch first ($3) rows with ties)"
-
-static GovQuery ended_holds_query = {
-	.sql = GOV_ENDED_HOLDS " select array_agg(e.id) from ended e",
-	.nargs = 3,
-	.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
-};
-
-/* Delete holds that have ended.  Locked ones are for the next pass. */
-static GovQuery prune_holds_query = {
-	.sql =
-	GOV_ENDED_HOLDS ","
-	" doomed as materialized ("
-	" select v.id from @gov_reservations v"
-	" where v.id = any (array(select e.id from ended e)) and v.state <> 'open'"
-	"  and v.updated_at + interval '0' < $2"
-	"  and ($4 is null or v.id in (select f.id from unnest($4) f(id)))"
-	" for update skip locked),"
-	" deleted as ("
-	" delete from @gov_reservations r"
-	" where r.id = any (array(select d.id from doomed d))"
-	" returning 1)"
-	"select (select count(*) from deleted), count(*), max(e.updated_at) from ended e",
-	.nargs = 4,
-	.argtypes = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, UUIDARRAYOID}
-};
+/* for an extension that is not updated yet */
+static GovQuery due_events_1_0_query = GOV_DUE_EVENTS_QUERY("null::bigint[]");
+static GovQuery prune_1_0_query = GOV_PRUNE_QUERY("null::bigint[]", "", "", "");
 
 /* Lock what a batch of events works on, without waiting. */
 static bool
@@ -251,8 +256,9 @@ try_lock(void)
 		ConditionalLockRelationOid(catalog->usage, RowExclusiveLock);
 }
 
-static TimestampTz
-retention_begin(void)
+/* What was recorded, or has ended, before then is past its retention. */
+TimestampTz
+gov_retention_begin(void)
 {
 	return gov_clock() - gov_event_retention_s * USECS_PER_SEC;
 }
@@ -375,12 +381,31 @@ note_events(int64 nkept)
 	return has_more;
 }
 
+/* The statements of a batch, for what there is. */
+static void
+choose_queries(GovQuery **due, GovQuery **prune)
+{
+	const GovCatalog *catalog = gov_catalog();
+
+	if (!AttributeNumberIsValid(catalog->events_call_event_ids))
+	{
+		*due = &due_events_1_0_query;
+		*prune = &prune_1_0_query;
+		return;
+	}
+	*due = &due_events_query;
+	*prune = &prune_queries[gov_lookup_has_rows(catalog->recounts)]
+		[gov_lookup_has_rows(catalog->grant_usage)];
+}
+
 /* Delete a batch of rolled-up events past governance.event_retention. */
 bool
 gov_retention_prune_events(uint64 *ndeleted)
 {
-	TimestampTz due_before = retention_begin();
+	TimestampTz due_before = gov_retention_begin();
 	Datum		args[5];
+	GovQuery   *due;
+	GovQuery   *prune;
 	GovSpi		spi;
 	int64		nkept;
 	bool		isnull;
@@ -388,64 +413,18 @@ gov_retention_prune_events(uint64 *ndeleted)
 
 	if (gov_event_retention_s == 0 || !try_lock())
 		return false;
+	choose_queries(&due, &prune);
 	gov_spi_begin(&spi);
 	continue_events(due_before, gov_referred_is_any(GOV_REFERRED_EVENTS));
 	args[0] = Int64GetDatum(events_pass.id);
 	args[1] = TimestampTzGetDatum(due_before);
 	args[2] = TimestampTzGetDatum(gov_clock());
 	args[3] = Int64GetDatum(events_pass.limit);
-	if (gov_referred_find_free(GOV_REFERRED_EVENTS, &due_events_query, args, &args[4], &nkept))
+	if (gov_referred_find_free(GOV_REFERRED_EVENTS, due, args, &args[4], &nkept))
 	{
-		gov_spi_modify(&prune_queries[gov_lookup_has_rows(gov_catalog()->recounts)]
-					   [gov_lookup_has_rows(gov_catalog()->grant_usage)],
-					   args, args[4] == (Datum) 0 ? "    n" : NULL);
+		gov_spi_modify(prune, args, args[4] == (Datum) 0 ? "    n" : NULL);
 		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
 		has_more = note_events(nkept);
-	}
-	gov_spi_end(&spi);
-	return has_more;
-}
-
-/*
- * Move the pass over holds on past what a batch has read; true when there may
- * be more.
- */
-static bool
-note_holds(void)
-{
-	bool		isnull;
-	int64		nread = DatumGetInt64(gov_spi_value(0, 2, &isnull));
-
-	if (nread > 0)
-		holds_pass.at = DatumGetTimestampTz(gov_spi_value(0, 3, &isnull));
-	return gov_pass_note(&holds_pass, nread, nread);
-}
-
-/* Delete a batch of holds that ended before governance.event_retention. */
-bool
-gov_retention_prune_holds(uint64 *ndeleted)
-{
-	Datum		args[4];
-	GovSpi		spi;
-	int64		nkept;
-	bool		isnull;
-	bool		is_new;
-	bool		has_more = false;
-
-	if (gov_event_retention_s == 0 ||
-		!ConditionalLockRelationOid(gov_catalog()->reservations, RowExclusiveLock))
-		return false;
-	is_new = gov_pass_continue(&holds_pass);
-	args[0] = TimestampTzGetDatum(holds_pass.at);
-	args[1] = TimestampTzGetDatum(retention_begin());
-	args[2] = Int64GetDatum(holds_pass.limit);
-	gov_spi_begin(&spi);
-	if (gov_referred_find_free(GOV_REFERRED_HOLDS, &ended_holds_query, args, &args[3], &nkept))
-	{
-		gov_spi_modify(&prune_holds_query, args, args[3] == (Datum) 0 ? "   n" : NULL);
-		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
-		has_more = note_holds();
-		gov_referred_note_kept(GOV_REFERRED_HOLDS, is_new, nkept, has_more);
 	}
 	gov_spi_end(&spi);
 	return has_more;

@@ -186,7 +186,7 @@ count_inherited(const GovNewBudget *budget)
 	int			count = 0;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	nbudgets = gov_inherited_find_all(budget->owner, budget->entity, false, &budgets);
+	nbudgets = gov_inherited_find_all(budget->owner, budget->entity, &budgets);
 	gov_spi_pop_snapshot();
 	for (int i = 0; i < nbudgets; i++)
 		count += gov_bytes_same(DatumGetTextPP(budgets[i].values[GOV_ASSIGNMENT_CAPABILITY_ID]),

@@ -16,6 +16,9 @@
  *		one row for it.  What users' triggers do in the midst of the engine's
  *		statements counts as the engine's too.
  *
+ *		Of a row that is new or deleted, the columns that have their defaults: a
+ *		statement may write a hundred thousand, of which few columns say anything.
+ *
  *		Rows that a dump brings back.  pg_restore copies rows into our tables as
  *		anybody would, and gov_changes of the dump has what is to be said of
  *		them.  They have created_at of another time than now, which is the
@@ -98,7 +101,7 @@ is_restored(const GovHistoryStatement *statement)
 
 /* ---------------------------------------------------------------- which columns */
 
-/* All that a new or deleted row says. */
+/* All that a new or deleted row says, other than what any row says where nothing is said. */
 static void
 choose_said(GovHistoryStatement *statement, TupleTableSlot *row)
 {
@@ -106,7 +109,9 @@ choose_said(GovHistoryStatement *statement, TupleTableSlot *row)
 	{
 		const GovHistoryColumn *column = &statement->columns->columns[i];
 
-		statement->set[i] = !column->is_key && !column->is_kept && !row->tts_isnull[i];
+		statement->set[i] = !column->is_key && !column->is_kept &&
+			gov_trigger_value_differs(column->attribute, column->default_value,
+									  !column->has_default, row->tts_values[i], row->tts_isnull[i]);
 	}
 }
 
@@ -142,6 +147,8 @@ begin_statement(GovHistoryStatement *statement, const TriggerData *trigger, cons
 	gov_transition_begin(&statement->rows, trigger, NULL, 0);
 	gov_history_row_begin(&statement->history, RelationGetRelationName(table), action);
 	statement->columns = gov_history_json_columns(table, made->tgargs, made->tgnargs);
+	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		gov_history_json_read_defaults(table, statement->columns);
 	statement->set = palloc(sizeof(bool) * statement->columns->count);
 	statement->owner = place_of(statement->columns, "owner_id");
 	statement->created_at = -1;

@@ -18,6 +18,8 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -111,6 +113,27 @@ gov_history_json_columns(Relation table, char **keys, int nkeys)
 	}
 	qsort_arg(result->order, desc->natts, sizeof(int), compare_names, result->columns);
 	return result;
+}
+
+/*
+ * Read which constants columns have where nobody says anything.  What is computed for
+ * each row, such as a time, is none.
+ */
+void
+gov_history_json_read_defaults(Relation table, GovHistoryColumns *columns)
+{
+	for (int i = 0; i < columns->count; i++)
+	{
+		GovHistoryColumn *column = &columns->columns[i];
+		Node	   *expression;
+
+		if (!column->attribute->atthasdef || column->is_key || column->is_kept)
+			continue;
+		expression = eval_const_expressions(NULL, build_column_default(table, i + 1));
+		column->has_default = IsA(expression, Const) && !((Const *) expression)->constisnull;
+		if (column->has_default)
+			column->default_value = ((Const *) expression)->constvalue;
+	}
 }
 
 static void

@@ -17,6 +17,8 @@ typedef struct GovHistoryColumn
 	uint32		name_length;
 	bool		is_key;
 	bool		is_kept;		/* by the engine: no part of what is changed */
+	bool		has_default;	/* a constant that is not null */
+	Datum		default_value;
 	FmgrInfo   *to_jsonb;
 } GovHistoryColumn;
 
@@ -31,6 +33,7 @@ typedef struct GovHistoryColumns
 } GovHistoryColumns;
 
 extern GovHistoryColumns *gov_history_json_columns(Relation table, char **keys, int nkeys);
+extern void gov_history_json_read_defaults(Relation table, GovHistoryColumns *columns);
 extern Datum gov_history_json(GovHistoryColumns *columns, TupleTableSlot *row, const bool *set);
 extern Datum gov_history_json_pair(const char *name, const char *value);
 

@@ -10,7 +10,9 @@
  * LOCKING
  *		A row that goes on with the count of a default locks the rows that say
  *		so (gov_default_counts) FOR SHARE: a recount may be about to give the
- *		budget another counter.
+ *		budget another counter.  Before them the entity and those of the scope FOR
+ *		KEY SHARE, as their foreign keys and rules will: whoever deletes one of these has it, and
+ *		comes for the counts then (override.c).
  *
  * FAILURE
  *		55000 for the id of a budget by a default with other windows.
@@ -32,6 +34,14 @@
 #include "rules/keep_counter.h"
 #include "rules/keep_inherited.h"
 #include "rules/trigger.h"
+
+static GovQuery entities_query = {
+	.sql =
+	"select from @gov_entities e where e.owner_id = $1 and e.id = any ($2 || $3)"
+	" order by e.id for key share",
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, TEXTARRAYOID}
+};
 
 /* The rows of a budget by a default that was used, which a recount changes. */
 static GovQuery stay_query = {
@@ -93,6 +103,10 @@ find_inherited(const GovKeptRow *row, GovInheritedBudget *budget)
 static bool
 find_inherited_to_stay(const GovKeptRow *row, GovInheritedBudget *budget)
 {
+	Datum		entities[3] = {
+		*gov_keep_row_value(row, GOV_KEEP_OWNER), *gov_keep_row_value(row, GOV_KEEP_ENTITY),
+		*gov_keep_row_value(row, GOV_KEEP_SCOPE)
+	};
 	GovSpi		spi;
 	Datum		id;
 
@@ -102,6 +116,7 @@ find_inherited_to_stay(const GovKeptRow *row, GovInheritedBudget *budget)
 		return true;			/* nobody recounts what has no row */
 	id = budget->values[GOV_ASSIGNMENT_ID];
 	gov_spi_begin(&spi);
+	gov_spi_modify(&entities_query, entities, NULL);
 	gov_spi_modify(&stay_query, &id, NULL);
 	gov_spi_end(&spi);
 	return find_inherited(row, budget);

@@ -13,11 +13,12 @@
  *		of both (override.c).
  *
  * LOCKING
- *		The rows of gov_default_counts FOR NO KEY UPDATE, before the assignment:
- *		so locks them whoever puts an assignment in the place
- *		(keep_inherited.c).  Of a budget by a default also the default FOR SHARE, which must not draw
- *		another seed, and the entity FOR KEY SHARE, whose deletion retires the
- *		count.
+ *		The rows of gov_default_counts FOR NO KEY UPDATE, before the assignment,
+ *		and before them the entity and those of the scope FOR KEY SHARE, whose
+ *		deletion retires the count: so locks them whoever puts an assignment in
+ *		the place (keep_inherited.c), and whoever deletes an entity (override.c).
+ *		Of a budget by a default also the default FOR SHARE, which must not draw
+ *		another seed.
  *
  *		Accepted: who gives such an assignment other windows locks it first, and
  *		so can deadlock with its recount.
@@ -58,10 +59,23 @@ static GovQuery lock_query = {
 	.argtypes = {UUIDOID, TEXTOID}
 };
 
-static GovQuery lock_counts_query = {
+#define COUNTS_OF_BUDGET \
+	" from @gov_default_counts n" \
+	" where n.assignment_id = $1 and n.owner_id = coalesce($2, n.owner_id) and not n.retired"
+
+/* Whoever deletes an entity of these retires the counts; an id that is gone is not found. */
+static GovQuery lock_entities_query = {
 	.sql =
-	"select n.owner_id, n.entity_id, n.default_id from @gov_default_counts n"
-	" where n.assignment_id = $1 and n.owner_id = coalesce($2, n.owner_id) and not n.retired for no key update",
+	"select from @gov_entities e,"
+	" (select distinct n.owner_id, unnest(n.entity_id || n.scope_entity_ids) as id" COUNTS_OF_BUDGET " offset 0) n"
+	" where e.owner_id = n.owner_id and e.id = n.id"
+	" order by e.id for key share of e",
+	.nargs = 2,
+	.argtypes = {UUIDOID, TEXTOID}
+};
+
+static GovQuery lock_counts_query = {
+	.sql = "select n.owner_id, n.entity_id, n.default_id" COUNTS_OF_BUDGET " for no key update",
 	.nargs = 2,
 	.argtypes = {UUIDOID, TEXTOID}
 };
@@ -70,12 +84,6 @@ static GovQuery lock_default_query = {
 	.sql = "select from @gov_default_assignments d where d.id = $1 for share",
 	.nargs = 1,
 	.argtypes = {UUIDOID}
-};
-
-static GovQuery lock_entity_query = {
-	.sql = "select from @gov_entities e where e.owner_id = $1 and e.id = $2 for key share",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID}
 };
 
 /* What gov_changes names a budget by a default by. */
@@ -170,13 +178,14 @@ typedef struct GovCounted
 	pg_uuid_t	default_id;
 } GovCounted;
 
-/* Lock what says that the budget was used; false if nothing does. */
+/* Lock what says that the budget was used, and its entities before; false if nothing does. */
 static bool
 lock_counts(const GovRecount *recount, Datum *args, const char *nulls, GovCounted *counted)
 {
 	bool		isnull;
 
 	if (!gov_lookup_is_filled(gov_catalog()->default_counts) ||
+		gov_spi_modify(&lock_entities_query, args, nulls) == 0 ||
 		gov_spi_modify(&lock_counts_query, args, nulls) == 0)
 		return false;
 	counted->owner = PointerGetDatum(cstring_to_text(gov_spi_text(0, 1)));
@@ -185,15 +194,13 @@ lock_counts(const GovRecount *recount, Datum *args, const char *nulls, GovCounte
 	return true;
 }
 
-/* Lock the default and the entity of a budget; false if one of them is gone. */
+/* Lock the default of a budget; false if it is gone. */
 static bool
-lock_origins(const GovCounted *counted)
+lock_default(const GovCounted *counted)
 {
 	Datum		id = UUIDPGetDatum(&counted->default_id);
-	Datum		key[2] = {counted->owner, counted->entity};
 
-	return gov_spi_modify(&lock_default_query, &id, NULL) > 0 &&
-		gov_spi_modify(&lock_entity_query, key, NULL) > 0;
+	return gov_spi_modify(&lock_default_query, &id, NULL) > 0;
 }
 
 static Datum
@@ -252,7 +259,7 @@ find_inherited(GovRecount *recount, const GovCounted *counted)
 	bool		is_found = false;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	count = gov_inherited_find_all(counted->owner, counted->entity, false, &budgets);
+	count = gov_inherited_find_all(counted->owner, counted->entity, &budgets);
 	for (int i = 0; i < count && !is_found; i++)
 	{
 		is_found = gov_uuid_is(DatumGetUUIDP(budgets[i].values[GOV_ASSIGNMENT_ID]), &recount->id);
@@ -283,7 +290,7 @@ gov_recount_lock(GovRecount *recount)
 	was_used = lock_counts(recount, args, nulls, &counted);
 	if (gov_spi_modify(&lock_query, args, nulls) > 0)
 		read_assignment(recount);
-	else if (!was_used || !lock_origins(&counted) || !find_inherited(recount, &counted))
+	else if (!was_used || !lock_default(&counted) || !find_inherited(recount, &counted))
 		raise_unknown(&recount->id);
 	gov_spi_end(&spi);
 	require_countable(recount);

@@ -187,7 +187,7 @@ my @OPERATIONS = (
 		on => [ qw(small events holds windows beside) ],
 		before => q{create temporary table used on commit drop as select event_id from gov_ingest('OWNER', 'tokens', 5, null, '{AGENT}')},
 		sql => 'select gov_reverse(event_id, 2, \'a refund\') from used',
-		most => 100 },
+		most => 80 },
 	{   name => 'to reverse an old event, cold',
 		on => [ 'small', 'events' ],
 		sql => q{select gov_reverse((select min(id) from gov_events where owner_id = 'OWNER'))},

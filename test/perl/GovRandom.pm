@@ -68,9 +68,7 @@ sub random_target
 	{
 		my $entity = one_of(@entities);
 
-		# not what would be created as a user here, and as something else by the next call
-		my $is_other = chance(0.1) && ($entity->{type} eq 'user' || !$has_rules);
-		$dims{ $is_other ? 'other' : $keys_of{ $entity->{type} } } = $entity->{id};
+		$dims{ chance(0.1) ? 'other' : $keys_of{ $entity->{type} } } = $entity->{id};
 	}
 	$dims{requestId} = 'r' . int(rand(1000)) if chance(0.1);
 	if ($has_rules && chance(0.5))

@@ -61,6 +61,26 @@ select helper.outcome($$ select gov_upsert_assignments('streamer', '[{"entityId"
 insert into gov_default_assignments (owner_id, type_id, capability_id, usage_limit) values ('streamer', 'agent', 'streams', 1);
 select helper.outcome($$ update gov_default_assignments set cadence = 'PT1H' where owner_id = 'streamer' $$);
 
+-- What was recorded under a key while it was used up is answered again, and nothing else is.
+insert into gov_capabilities (id, kind) values ('turns', 'feature');
+select is_granted, is_duplicate from gov_consume('streamer', 'turns', 1, null, '{bot}', 'used');
+select event_id is not null as is_recorded from gov_ingest('streamer', 'turns', 2, null, '{bot}', 'recorded');
+select is_granted from gov_consume_all('streamer', '{"turns": 3, "tokens": 1}', null, '{bot}', 'several');
+update gov_capabilities set kind = 'concurrency' where id = 'turns';
+select is_granted, is_duplicate from gov_consume('streamer', 'turns', 1, null, '{bot}', 'used');
+select event_id is not null as is_recorded, is_duplicate from gov_ingest('streamer', 'turns', 2, null, '{bot}', 'recorded');
+select is_granted, is_duplicate from gov_consume_all('streamer', '{"turns": 3, "tokens": 1}', null, '{bot}', 'several');
+select helper.outcome($$ select gov_consume('streamer', 'turns', 2, null, '{bot}', 'used') $$) as "another call",
+    helper.outcome($$ select gov_consume('streamer', 'turns', 1, null, '{bot}', 'not used') $$) as "another key",
+    helper.outcome($$ select gov_consume('streamer', 'turns', 1, null, '{bot}') $$) as "no key",
+    helper.outcome($$ select gov_consume_all('streamer', '{"turns": 3, "tokens": 1}', null, '{bot}') $$) as several;
+select position, event_id is not null as is_recorded, is_duplicate, error
+from gov_ingest_many('streamer', '[{"capabilityId": "turns", "amount": 2, "entityIds": ["bot"], "idempotencyKey": "recorded"}, {"capabilityId": "turns", "amount": 2, "entityIds": ["bot"], "idempotencyKey": "new"}, {"capabilityId": "turns"}]');
+select position, is_granted, is_duplicate, error
+from gov_consume_many('[{"ownerId": "streamer", "capabilityId": "turns", "amount": 1, "entityIds": ["bot"], "idempotencyKey": "used"}, {"ownerId": "streamer", "capabilityId": "turns", "amount": 1, "entityIds": ["bot"]}]');
+select capability_id, trim_scale(amount) as amount from gov_events where owner_id = 'streamer' order by id;
+delete from gov_capabilities where id = 'turns';
+
 -- The kind is as it is while there are budgets, or defaults.
 select helper.outcome($$ update gov_capabilities set kind = 'feature' where id = 'streams' $$);
 insert into gov_capabilities (id) values ('jobs');

@@ -79,6 +79,39 @@ rollback;
 select helper.look('combined', 'dee', 'opus', 'gem');
 select * from gov_verify();
 
+-- A scope counts while its entities are of the types that the default names: not for what was met as one type and created as another,
+insert into gov_default_assignments (type_id, capability_id, scope_type_ids, usage_limit) values ('user', 'tokens', '{team}', 30);
+update gov_entity_types set on_unknown = 'create' where id in ('model', 'team');
+select helper.show(chains) from gov_check('combined', 'tokens', 1, '{"userId": "ben", "model": "zed"}');
+select helper.show(chains) from gov_consume('combined', 'tokens', 1, '{"userId": "ben", "teamId": "zed"}');
+select helper.look('combined', 'ben', 'zed');
+begin;
+insert into gov_entities (owner_id, id, type_id) values ('combined', 'fay', 'user');
+select helper.look('combined', 'ben', 'zed'), helper.look('combined', 'fay', 'zed');
+rollback;
+-- nor for what has got another type since; it goes on where it was with the former type.
+insert into gov_entities (owner_id, id, type_id) values ('combined', 'yak', 'model');
+select helper.use('combined', 2, 'ben', 'yak'), helper.look('combined', 'ben', 'yak');
+update gov_entities set type_id = 'team' where owner_id = 'combined' and id = 'yak';
+select helper.look('combined', 'ben', 'yak');
+select * from helper.used('combined') where scope = '{yak}';
+begin;
+insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, usage_limit, cadence) values ('combined', 'ben', 'tokens', '{yak}', 70, 'P99Y') returning counter_id < 0 as goes_on;
+select helper.look('combined', 'ben', 'yak');
+rollback;
+select helper.use('combined', 3, 'ben', 'yak'), helper.look('combined', 'ben', 'yak');
+select * from helper.used('combined') where scope = '{yak}';
+call helper.roll_up();
+select gov_drop_cache();
+select helper.look('combined', 'ben', 'yak');
+update gov_entities set type_id = 'org' where owner_id = 'combined' and id = 'yak';
+select helper.look('combined', 'ben', 'yak');
+update gov_entities set type_id = 'model' where owner_id = 'combined' and id = 'yak';
+select helper.look('combined', 'ben', 'yak');
+select * from gov_verify();
+update gov_entity_types set on_unknown = 'ignore' where id in ('model', 'team');
+delete from gov_default_assignments where scope_type_ids = '{team}';
+
 -- No more than 256 of an entity and a capability; what is only looked at does not stay.
 insert into gov_entities (owner_id, id, type_id) select 'combined', 'm' || n, 'model' from generate_series(1, 300) n;
 select count(helper.look('combined', 'cyd', 'm' || n)) from generate_series(1, 300) n;

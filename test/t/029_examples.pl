@@ -135,7 +135,6 @@ sub post { return receive(send_post(@_)) }
 # ---------------------------------------------------------------- one server for all
 
 my $node = gov_node('examples');
-my $model = start_listening('model', command => [ 'python3', "$examples/model_server.py", 0 ]);
 
 $node->command_ok(
 	[ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-f', "$examples/schema.sql" ],
@@ -148,6 +147,8 @@ $node->safe_psql('postgres', q{
 		('cus-acme', 'agent-small', 'agent'), ('cus-acme', 'agent-quick', 'agent'), ('cus-acme', 'agent-tool', 'agent');
 	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, anchor_at) values
 		('cus-acme', 'agent-small', 'ai-tokens', 100, 'P1D', now()),
+		('cus-acme', 'agent-small', 'ai-dollars', 1, 'P1D', now()),
+		('cus-acme', 'agent-small', 'ai-requests', 10, 'P1D', now()),
 		('cus-acme', 'agent-quick', 'ai-images', 1, 'PT2S', now()),
 		('cus-acme', 'agent-tool', 'ai-tools', 10, 'P1D', now())});
 
@@ -155,6 +156,7 @@ sub test_language
 {
 	my ($language, $command) = @_;
 	my $db = lc $language;
+	my $model = start_listening("$db-model", command => [ 'python3', "$examples/model_server.py", 0 ]);
 	my @as_gateway = (
 		command => $command, PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'gateway', PGDATABASE => $db,
 		PORT => 0, MODEL_URL => "http://127.0.0.1:$model->{port}");
@@ -179,8 +181,15 @@ sub test_language
 	my $hold = sub {
 		my ($key) = @_;
 
-		return $ask->("select format('%s %s %s', amount, state, coalesce(settled_amount::text, '-'))
+		return $ask->("select format('%s %s %s', amounts ->> 'ai-tokens', state, coalesce(settled_amounts ->> 'ai-tokens', '-'))
 			from gov_reservations where idempotency_key = '$key'");
+	};
+	# what the uses of a key were priced by, and what that made
+	my $priced = sub {
+		my ($key) = @_;
+
+		return $ask->("select format('%s %s', e.quantities, e.amount) from gov_reservations r
+			join gov_events e on e.id = (r.event_ids ->> 'ai-dollars')::bigint where r.idempotency_key = '$key'");
 	};
 	my $chat = sub { return { agentId => 'agent-7', model => 'stand-in', prompt => 'hello there', maxTokens => 50, @_ } };
 	my $image = sub { return { agentId => 'agent-7', @_ } };
@@ -191,16 +200,22 @@ sub test_language
 	$is->("$first->{status} $first->{answer}", '200 You said: hello there', 'a chat is answered');
 	$is->($hold->('chat-1'), "53 settled $first->{tokens}", 'what may be used is held, what was used is settled');
 	$is->($first->{tokens}, 9, 'and is less');
-	$is->($ask->("select owner_id, capability_id, amount, caller, dimensions ->> 'model' from gov_events"),
-		'cus-acme|ai-tokens|9|gateway|stand-in', 'the ledger has the true usage');
+	$is->($ask->("select owner_id, capability_id, amount, caller, dimensions ->> 'model' from gov_events order by id"), <<'END' =~ s/\n\z//r, 'the ledger has the true usage, and what it cost');
+cus-acme|ai-dollars|0.0000675|gateway|stand-in
+cus-acme|ai-requests|1|gateway|stand-in
+cus-acme|ai-tokens|9|gateway|stand-in
+END
+	$is->($priced->('chat-1'), '{"input": 3, "cached": 0, "output": 6} 0.0000675', 'by the tokens in and out');
+	$is->($ask->("select amounts ->> 'ai-dollars' from gov_reservations where idempotency_key = 'chat-1'"), '0.0005075', 'of which more was held');
 	$is->($used->('agent-7', 'ai-tokens'), 'team-eng 9+0 agent-7 9+0', 'it counts for the agent and its team, and nothing is held');
+	$is->($used->('agent-7', 'ai-dollars'), 'team-eng 0.0000675+0', 'as does the money for the team');
 	$is->($ask->("select answer, tokens from chats join gov_reservations r on r.id = reservation_id and idempotency_key = 'chat-1'"),
 		'You said: hello there|9', 'the row is committed with it');
 
 	my $again = post($app, '/chat', 'chat-1', $chat->());
 	$is->("$again->{status} $again->{answer}", '200 You said: hello there', 'the same key gets the same answer');
 	$is->(post($app, '/chat', 'chat-1', $chat->(maxTokens => 51))->{status}, 409, 'the same key for another request is refused');
-	$is->($events->(), 1, 'neither charges anything');
+	$is->($events->(), 3, 'neither charges anything');
 
 	# ---- released
 
@@ -212,7 +227,7 @@ sub test_language
 	my $hasty = start_listening("$db-hasty", @as_gateway, MODEL_TIMEOUT_SECONDS => 0.5);
 	$is->(post($hasty, '/chat', 'chat-3', $chat->(model => 'stand-in-hanging'))->{status}, 502, 'the model does not answer in time');
 	$is->($hold->('chat-3'), '53 released -', 'its hold is released');
-	$is->($used->('agent-7', 'ai-tokens') . ' ' . $events->(), 'team-eng 9+0 agent-7 9+0 1', 'nothing of both is counted');
+	$is->($used->('agent-7', 'ai-tokens') . ' ' . $events->(), 'team-eng 9+0 agent-7 9+0 3', 'nothing of both is counted');
 
 	# ---- denied
 
@@ -231,7 +246,7 @@ sub test_language
 	$is->("$denied->{status} $denied->{error}", '429 BudgetExceeded', 'what does not fit beside it is denied');
 	ok($least <= $denied->{retry_after} && $denied->{retry_after} <= $most, "$language: Retry-After is when the window ends")
 	  or diag "$least <= $denied->{retry_after} <= $most";
-	$is->($hold->('chat-5') . $events->(), '1', 'a denial leaves nothing');
+	$is->($hold->('chat-5') . $events->(), '3', 'a denial leaves nothing');
 
 	my $excessive = post($app, '/chat', undef, $chat->(maxTokens => 2000));
 	$is->("$excessive->{status} $excessive->{error}", '429 RequestedUsageExceedingLimit', 'more than the whole budget is denied');
@@ -239,6 +254,13 @@ sub test_language
 	$is->(post($app, '/chat', undef, $chat->(agentId => 'agent-70'))->{status}, 429, 'an agent that no budget governs is denied');
 
 	$is->(post($app, '/chat', undef, $chat->(maxTokens => -60))->{status}, 400, 'an amount that makes no sense is refused');
+	my $unpriced = post($app, '/chat', undef, $chat->(model => 'stand-in-new'));
+	$is->($unpriced->{status}, 400, 'and a model that has no price');
+	like($unpriced->{error}, qr/no price/, "$language: which is said");
+	$is->($ask->("update gov_assignments set usage_limit = 0.0004 where entity_id = 'team-eng' and capability_id = 'ai-dollars' returning 1")
+		. post($app, '/chat', 'chat-money', $chat->())->{error}, '1RequestedUsageExceedingLimit', 'what would cost too much is denied');
+	$is->($used->('agent-7', 'ai-tokens') . ' ' . $ask->("update gov_assignments set usage_limit = 20 where entity_id = 'team-eng' and capability_id = 'ai-dollars' returning 1"),
+		'team-eng 9+0 agent-7 9+0 1', 'and takes no tokens either');
 
 	# ---- the server crashes while the model works
 
@@ -255,6 +277,7 @@ sub test_language
 	my $late = receive($waiting);
 	$is->("$late->{status} $late->{answer}", '200 You said: hello there', 'an answer survives a crash of the server');
 	$is->($hold->('chat-4'), '83 settled 9', 'what it used is settled');
+	$is->($priced->('chat-4'), '{"input": 1, "cached": 2, "output": 6} 0.000063', 'what came from the cache is cheaper');
 	$is->($used->('agent-small', 'ai-tokens'), 'agent-small 9+0', 'once');
 	$is->(post($app, '/chat', 'chat-5', $chat->(agentId => 'agent-small'))->{status}, 200,
 		'what was denied fits now, with the same key');
@@ -341,7 +364,7 @@ sub test_language
 	$node->poll_query_until($db, "select state = 'expired' from gov_reservations where idempotency_key = 'chat-6'")
 	  or die 'the hold does not expire';
 	$is->($used->('agent-7', 'ai-tokens'), 'team-eng 9+0 agent-7 9+0', 'its hold expires by itself');
-	$is->($ask->("select is_duplicate from gov_reservations r, gov_settle(r.id, 5) where idempotency_key = 'chat-6'"),
+	$is->($ask->("select is_duplicate from gov_reservations r, gov_settle_all(r.id, '{\"ai-tokens\": 5}') where idempotency_key = 'chat-6'"),
 		'f', 'and can still be settled');
 	$is->($used->('agent-7', 'ai-tokens'), 'team-eng 14+0 agent-7 14+0', 'and counted');
 
@@ -358,6 +381,11 @@ sub test_language
 	$is->($ask->("select (select sum(tokens) from chats) + 5 = (select sum(amount) from gov_events where capability_id = 'ai-tokens')
 		and (select count(*) from images) = (select sum(amount) from gov_events where capability_id = 'ai-images')"),
 		't', 'and the own rows');
+	$is->($ask->(q{select count(*) > 3 and sum(e.amount) = sum((select round(sum(q.value::numeric * p.price / p.per), 9) from jsonb_each_text(e.quantities) q
+			join gov_prices p on p.quantity = q.key and p.match ->> 'model' = e.dimensions ->> 'model'))
+		from gov_events e where capability_id = 'ai-dollars' and quantities is not null}),
+		't', 'what was charged is what the quantities cost, rounded once for each use');
+	end_with($model, 'TERM');
 	foreach my $server ($app, $hasty)
 	{
 		ok(end_with($server, 'TERM'), "$language: it ends when told to") or diag slurp_file($server->{log});

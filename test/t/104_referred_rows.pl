@@ -142,6 +142,41 @@ $node->safe_psql('postgres', 'drop table invoices');
 is(maintain(), 2, 'when no key is left, kept events are looked at at once');
 is_exact('after others');
 
+# ---------------------------------------------------------------- the events of a call
+
+# A call of several capabilities is one: what refers to one of its events keeps all, and the key with them; so does who reverses one.
+$node->safe_psql('postgres', q{insert into gov_capabilities (id) values ('requests'), ('seconds') on conflict do nothing});
+my $as_call = sub { return qq{gov_ingest_all('acme', '{"tokens": 1, "requests": 1, "seconds": 1}', null, '{agent-1}', '$_[0]')} };
+my $there = q{select string_agg(coalesce(c.key, '') || ':' || c.events, ' ' order by c.first) from (
+	select min(id) as first, count(*) as events, max(idempotency_key) as key from gov_events group by coalesce(call_event_ids, array[id])) c};
+
+foreach my $lead (0 .. 4)
+{
+	# wherever the batches, of four rows at first, begin and end
+	$node->safe_psql('postgres', 'create table invoices (event_id bigint references gov_events)');
+	ingest(map { "single $_" } 1 .. $lead) if $lead;
+	my %call = map { $_ => $node->safe_psql('postgres', 'select event_ids from ' . $as_call->($_)) } qw(p q r s t);
+	$node->safe_psql('postgres', qq{insert into invoices select (event_ids ->> 'tokens')::bigint from } . $as_call->($_)) foreach qw(q s);
+	maintain();
+	$other->query_safe('begin; select event_id from gov_reverse(' . $node->safe_psql('postgres', qq{select ('$call{t}'::jsonb ->> 'seconds')::bigint}) . ', 1)');
+	pass_days(2);
+	is(maintain() =~ s/ .*//r, $lead + 6, "after $lead events: all of a call go");
+	is_sql($there, 'q:3 s:3 t:3', 'or none');
+	is_sql($kept, 2, 'two are referred to');
+	is_sql("select event_ids = '$call{$_}', is_duplicate from " . $as_call->($_), 't|t', "call $_ is known as a whole") foreach qw(q s t);
+	is_sql('select is_duplicate from ' . $as_call->('p'), 'f', 'another one is not');
+	$other->query_safe('rollback');
+	pass_days(2);
+	$node->safe_psql('postgres', 'drop table invoices');
+	ingest('last');
+	maintain() foreach 1 .. 2;
+	is_sql($there, 'last:1', 'later they go, as a whole');
+	pass_days(2);
+	maintain();
+	is_sql('select count(*) from gov_events', 0, 'and nothing is left');
+	is_exact('after calls');
+}
+
 # ---------------------------------------------------------------- holds and alerts
 
 $node->safe_psql('postgres', q{

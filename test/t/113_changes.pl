@@ -51,7 +51,7 @@ my $logged = copy_cost();
 
 note sprintf 'COPY of %d budgets: %d blocks instead of %d, %d MB of WAL instead of %d', $n, $logged->{blocks}, $plain->{blocks}, $logged->{wal} >> 20, $plain->{wal} >> 20;
 cmp_ok($logged->{blocks}, '<=', 1.5 * $plain->{blocks}, 'COPY of 100,000 budgets touches at most half again as many blocks');
-cmp_ok($logged->{wal}, '<=', 2 * $plain->{wal}, 'and writes little more WAL than its rows');
+cmp_ok($logged->{wal}, '<=', 1.75 * $plain->{wal}, 'and writes little more WAL than its rows');
 is(sql(q{select count(*), count(distinct key), count(distinct at), min((new ->> 'usage_limit')::int), max((new ->> 'usage_limit')::int) from gov_changes where table_name = 'gov_assignments' and action = 'INSERT'}),
 	"$n|$n|1|1001|101000", 'each has its row');
 is(sql('select count(*) from gov_limit_history'), '0', 'and no limit was replaced');

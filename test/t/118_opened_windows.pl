@@ -20,7 +20,8 @@ my $node = gov_node('opened', init => { allows_streaming => 1 }, conf => "timezo
 
 $node->safe_psql('postgres', q{
 	insert into gov_entity_types (id, attribution_keys) values ('org', '{}'), ('user', '{}');
-	insert into gov_capabilities (id) values ('tokens');
+	insert into gov_capabilities (id) values ('tokens'), ('calls');
+	insert into gov_prices (capability_id, quantity, price, per, valid_from) values ('tokens', 'quarter', 1, 4, '2020-01-01');
 });
 
 # ---------------------------------------------------------------- a random history
@@ -100,9 +101,32 @@ $node->safe_psql('postgres', q{
 
 	create function model.chosen(most int) returns int language sql as 'select floor(random() * most)::int';
 
+	-- One use, in one of the ways to ask for it: alone, with another capability, by quantities, or as an item of a batch.
+	create function model.consume(amount numeric, way int) returns boolean language sql as $$
+		select case way
+			when 0 then (select is_granted from gov_consume('model', 'tokens', amount, null, '{ann}'))
+			when 1 then (select is_granted from gov_consume_all('model', jsonb_build_object('tokens', amount, 'calls', 1), null, '{ann}'))
+			when 2 then (select is_granted from gov_consume_all('model', jsonb_build_object('tokens', jsonb_build_object('quarter', 4 * amount)), null, '{ann}'))
+			else (select is_granted from gov_consume_many(jsonb_build_array(jsonb_build_object('ownerId', 'model', 'capabilityId', 'tokens', 'amount', amount, 'entityIds', '{ann}'::text[]))))
+		end
+	$$;
+
+	create function model.ingest(amount numeric, at timestamptz, way int) returns void language plpgsql as $$
+	begin
+		perform case way
+			when 0 then (select event_id from gov_ingest('model', 'tokens', amount, null, '{ann}', occurred_at => at))
+			when 1 then (select (event_ids ->> 'tokens')::bigint from gov_ingest_all('model', jsonb_build_object('tokens', amount, 'calls', 1), null, '{ann}', occurred_at => at))
+			when 2 then (select (event_ids ->> 'tokens')::bigint from gov_ingest_all('model', jsonb_build_object('tokens', jsonb_build_object('quarter', 4 * amount)), null, '{ann}', occurred_at => at))
+			else (select event_id from gov_ingest_each(jsonb_build_array(jsonb_build_object('ownerId', 'model', 'capabilityId', 'tokens', 'amount', amount, 'entityIds', '{ann}'::text[], 'occurredAt', at))))
+		end;
+	end $$;
+
 	create function model.act() returns text language plpgsql as $$
 	declare
-		what constant int := model.chosen(12);
+		what constant int := model.chosen(13);
+		way constant int := model.chosen(4);
+		others numeric[];
+		said boolean[];
 		amount numeric := model.chosen(40) + model.chosen(2) * 0.25;
 		at timestamptz;
 		fits boolean;
@@ -111,20 +135,38 @@ $node->safe_psql('postgres', q{
 	begin
 		if what < 4 then
 			fits := model.fits(amount);
-			granted := (select is_granted from gov_consume('model', 'tokens', amount, null, '{ann}'));
+			granted := model.consume(amount, way);
 			if fits <> granted then
 				raise exception 'consume % granted: %, fits: %', amount, granted, fits;
 			end if;
 			if granted then
 				perform model.use(model.now(), amount);
 			end if;
-			return 'consume ' || amount;
+			return format('consume %s, way %s', amount, way);
+		elsif what = 12 then
+			-- a batch, each item of which sees what those before it have used
+			others := array[amount, model.chosen(40) * 0.5, 0, model.chosen(80)];
+			said := array(
+				select m.is_granted
+				from gov_consume_many((select jsonb_agg(jsonb_build_object('ownerId', 'model', 'capabilityId', 'tokens', 'amount', o.amount, 'entityIds', '{ann}'::text[]) order by o.n)
+					from unnest(others) with ordinality o (amount, n))) m
+				order by m.position);
+			for n in 1..cardinality(others) loop
+				fits := model.fits(others[n]);
+				if fits <> said[n] then
+					raise exception 'item % of % granted: %, fits: %', n, others, said[n], fits;
+				end if;
+				if fits then
+					perform model.use(model.now(), others[n]);
+				end if;
+			end loop;
+			return 'consume many ' || others::text;
 		elsif what < 7 then
 			at := model.now() - model.chosen(4 * 3600 * 1000) * interval '1 millisecond' * model.chosen(3);
 			amount := case when model.chosen(4) = 0 then -amount / 4 else amount / 4 end;
-			perform gov_ingest('model', 'tokens', amount, null, '{ann}', occurred_at => at);
+			perform model.ingest(amount, at, way);
 			perform model.use(at, amount);
-			return format('ingest %s at %s', amount, at);
+			return format('ingest %s at %s, way %s', amount, at, way);
 		elsif what = 7 then
 			perform gov_ingest('model', 'tokens', -amount / 4, null, '{ann}');
 			perform model.use(model.now(), -amount / 4);
@@ -132,7 +174,11 @@ $node->safe_psql('postgres', q{
 		elsif what = 8 then
 			amount := amount / 4;
 			fits := model.fits(amount);
-			select reservation_id, is_granted into id, granted from gov_reserve('model', 'tokens', amount, null, '{ann}', ttl => '100 years');
+			if way < 2 then
+				select reservation_id, is_granted into id, granted from gov_reserve('model', 'tokens', amount, null, '{ann}', ttl => '100 years');
+			else
+				select reservation_id, is_granted into id, granted from gov_reserve_all('model', jsonb_build_object('tokens', jsonb_build_object('quarter', 4 * amount), 'calls', 1), null, '{ann}', ttl => '100 years');
+			end if;
 			if fits <> granted then
 				raise exception 'reserve % granted: %, fits: %', amount, granted, fits;
 			end if;
@@ -143,7 +189,7 @@ $node->safe_psql('postgres', q{
 		elsif what < 11 then
 			delete from model.held h where h.id = (select x.id from model.held x limit 1) returning h.id into id;
 			if id is not null and what = 9 then
-				perform gov_settle(id, amount / 4);
+				perform gov_settle_all(id, jsonb_build_object('tokens', amount / 4));
 				perform model.use(model.now(), amount / 4);
 				return 'settle ' || amount / 4;
 			elsif id is not null then

@@ -137,3 +137,12 @@ where amount_add(a.raw, b.raw) is distinct from
                                  and 170141183460469231731687303715884105727
           then a.raw + b.raw
       end;
+
+-- Of any length, as the server rounds: read from its digits, or from its string where that has to be rounded or is long.
+select setseed(0.5);
+select count(*) as amounts, count(*) filter (where amount_to_numeric(amount_from_numeric(value)) is distinct from trim_scale(round(value, 9))) as wrong,
+       count(*) filter (where value <> round(value, 9)) > 1000 as are_rounded
+from (
+    select case when random() < 0.5 then -1 else 1 end * div((random()::numeric * 1e18 + random()::numeric * 1000), ('1e' || floor(random() * 18)::int)::numeric)
+        * ('1e-' || floor(random() * 14)::int)::numeric as value
+    from generate_series(1, 20000)) as v;
