@@ -373,7 +373,9 @@ assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the k
     strictAllocation (default false; true: the children's limits may not add up to more), locked (default false),
     alertThresholds (per cent; null: the alert policy's), isPool (default false; true: what it may use is what gov_grant_credits
     grants; it has neither usageLimit nor cadence, and stays a pool; since 1.1.0), debtLimit (of a pool: how far consume and reserve
-    may go past what is granted, default 0; since 1.1.0), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
+    may go past what is granted, default 0; since 1.1.0), carryUnusedMax (how much at most a window gets of what the one before has
+    left unused of its own limit; null, the default: nothing; since 1.1.0), carryDebt (default false; true: what a window has used
+    past its limit makes the next one's smaller; since 1.1.0), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
 result: the stored budgets as an array in the order given, with id, parentId, createdAt and updatedAt
 errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
     entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle, limits past a strict budget; 54000 more than 100 items, more than 256 budgets per entity and capability, more than

@@ -239,7 +239,8 @@ defaults: an array of 1 to 100 objects, or {"defaults": [...]}, with the keys
     default: as much as is left), cadence (such as "P1M"; null: never resets), windowKind ("calendar", the default, or "first_use"), anchorAt (ISO 8601; null: the calendar), anchorFrom
     ("created_at" or a key of the entity's metadata, where its windows are counted from; null: anchorAt says it), timezone (default
     "UTC"), enforcement ("hard", the default, or "soft"), locked (default false; true: tenants may not put an assignment in its
-    place), alertThresholds (per cent; null: the alert policy's); usageLimit and cadence are required on create; omitted keys keep
+    place), alertThresholds (per cent; null: the alert policy's), carryUnusedMax and carryDebt (what is carried over from one window
+    to the next, as for gov_upsert_assignments); usageLimit and cadence are required on create; omitted keys keep
     their value
 result: the stored defaults as an array in the order given, with id, ownerId, createdAt and updatedAt
 errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown type, capability or scope type; 42501
