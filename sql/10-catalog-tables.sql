@@ -257,7 +257,7 @@ create table @extschema@.gov_assignments
             and 1000000000000000000 > all (alert_thresholds)),
     constraint gov_assignments_is_pool_check
         check (not is_pool
-            or usage_limit is null and cadence is null and not strict_allocation and coalesce(alert_thresholds, '{}') = '{}'),
+            or usage_limit is null and cadence is null and not strict_allocation),
     constraint gov_assignments_debt_limit_check
         check (debt_limit = 0 or is_pool and debt_limit > 0 and debt_limit < 1000000000000000000),
     constraint gov_assignments_carry_unused_max_check
@@ -336,7 +336,7 @@ comment on constraint gov_assignments_timezone_check on @extschema@.gov_assignme
 comment on constraint gov_assignments_enforcement_check on @extschema@.gov_assignments is 'Enforcement is "hard" or "soft".';
 comment on constraint gov_assignments_strict_allocation_check on @extschema@.gov_assignments is 'Only a node-wide budget, with no scope, can have strict allocation.';
 comment on constraint gov_assignments_alert_thresholds_check on @extschema@.gov_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
-comment on constraint gov_assignments_is_pool_check on @extschema@.gov_assignments is 'A pool has no limit, cadence, strict allocation or alert thresholds: its grants say how much, and until when.';
+comment on constraint gov_assignments_is_pool_check on @extschema@.gov_assignments is 'A pool has no limit, cadence or strict allocation: its grants say how much, and until when.';
 comment on constraint gov_assignments_debt_limit_check on @extschema@.gov_assignments is 'A debt limit is a number of 0 or more with at most 18 digits before the point; only a pool has one other than 0.';
 comment on constraint gov_assignments_carry_unused_max_check on @extschema@.gov_assignments is 'What is carried over is a number of 0 or more with at most 18 digits before the point, or null for nothing; a budget that carries over has a limit, a cadence and calendar windows.';
 comment on constraint gov_assignments_carry_debt_check on @extschema@.gov_assignments is 'A budget that carries its debt over has a limit, a cadence and calendar windows.';

@@ -316,7 +316,7 @@ comment on column @extschema@.gov_alerts.id is 'its id; ids are drawn in order a
 comment on column @extschema@.gov_alerts.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_alerts.assignment_id is 'the budget';
 comment on column @extschema@.gov_alerts.threshold is 'per cent of the limit';
-comment on column @extschema@.gov_alerts.window_start is 'the start of the window in which it was crossed; -infinity for a budget that never resets';
+comment on column @extschema@.gov_alerts.window_start is 'the start of the window in which it was crossed; -infinity for a budget that never resets; of a pool, when the newest of its live grants took effect';
 comment on column @extschema@.gov_alerts.usage is 'the usage right after the crossing';
 comment on column @extschema@.gov_alerts.usage_limit is 'the limit at the crossing';
 comment on column @extschema@.gov_alerts.event_id is 'the ledger row that crossed it; null when a changed limit or threshold did';

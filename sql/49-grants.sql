@@ -223,6 +223,7 @@ begin
         from credit c
         where c.owed > 0
             and c.effective_at <= at
+            and c.effective_at < c.ends_at
             and (c.ends_at > at or c.effective_at >= c.owed_at)
     )
     select

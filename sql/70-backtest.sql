@@ -116,7 +116,7 @@ begin
             i.key,
             min(i.n) as n,
             jsonb_object_agg(v.key, v.value order by i.n) as item,
-            (array_agg(i.item ?& '{usageLimit, cadence}' order by i.n))[1] as is_complete
+            (array_agg(i.item ?& '{usageLimit, cadence}' or (i.item ->> 'isPool')::boolean is true order by i.n))[1] as is_complete
         from @extschema@._gov_assignment_items(payload, max_items) i
         cross join lateral jsonb_each(i.item) v
         group by i.key
@@ -146,6 +146,136 @@ $$;
 
 comment on function @extschema@._gov_proposed(text, jsonb) is
     'internal: the budgets that gov_upsert_assignments would store, in natural order, without storing them (22004, 22023, 23503, 54000)';
+
+-- An upsert knows no grants.
+create function @extschema@._gov_without_grants(payload jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case jsonb_typeof(payload)
+        when 'array' then (
+            select coalesce(jsonb_agg(case when jsonb_typeof(i.item) = 'object' then i.item - 'grants' else i.item end order by i.n), '[]')
+            from jsonb_array_elements(payload) with ordinality i (item, n))
+        when 'object' then case
+            when jsonb_typeof(payload -> 'assignments') = 'array'
+            then payload || jsonb_build_object('assignments', @extschema@._gov_without_grants(payload -> 'assignments'))
+            else payload
+        end
+        else payload
+    end
+$$;
+
+comment on function @extschema@._gov_without_grants(jsonb) is 'internal: what is proposed to gov_backtest, as gov_upsert_assignments takes it';
+
+create function @extschema@._gov_given_grants(payload jsonb)
+returns table (key text, grants jsonb)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select distinct on (i.key) i.key, o.item -> 'grants'
+    from jsonb_array_elements(case jsonb_typeof(payload) when 'array' then payload else payload -> 'assignments' end) with ordinality o (item, n)
+    join @extschema@._gov_assignment_items(@extschema@._gov_without_grants(payload), 10000) i on i.n = o.n
+    where o.item ? 'grants'
+    order by i.key, o.n desc
+$$;
+
+comment on function @extschema@._gov_given_grants(jsonb) is 'internal: the grants that are proposed to gov_backtest, by the natural key of their pool';
+
+create function @extschema@._gov_read_grants(owner text, given jsonb)
+returns @extschema@.gov_grants[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    forms constant jsonb := '{
+        "amount": "a number",
+        "priority": "a number",
+        "effectiveAt": "a string or null",
+        "expiresAt": "a string or null",
+        "category": "a string or null",
+        "reference": "a string or null"}';
+    grants @extschema@.gov_grants[];
+begin
+    if given = '[]' then
+        return '{}';
+    end if;
+    select array_agg(jsonb_populate_record(null::@extschema@.gov_grants, jsonb_build_object(
+        'owner_id', owner,
+        'amount', round((i.item ->> 'amount')::numeric, 9),
+        'priority', coalesce(round((i.item ->> 'priority')::numeric), 100),
+        'effective_at', @extschema@._gov_time(i.item, i.n, 'effectiveAt'),
+        'expires_at', @extschema@._gov_time(i.item, i.n, 'expiresAt'),
+        'category', i.item -> 'category',
+        'reference', i.item -> 'reference')) order by i.n)
+    into grants
+    from @extschema@._gov_items(given, 'grants', forms, 10000) i;
+    if exists (select from unnest(grants) g where g.amount is null) then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = '"amount" is missing in a proposed grant',
+            hint = 'Write "grants": [{"amount": 100}].';
+    end if;
+    perform @extschema@._gov_require_checked('@extschema@.gov_grants'::regclass, grants);
+    return grants;
+end
+$$;
+
+comment on function @extschema@._gov_read_grants(text, jsonb) is 'internal: the grants of one pool that are proposed to gov_backtest (22023)';
+
+create function @extschema@._gov_proposed_grants(owner text, payload jsonb, budgets @extschema@.gov_assignments[], from_time timestamptz)
+returns table (n int, place bigint, amount numeric, effective_at timestamptz, ends_at timestamptz)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if payload is null or payload in ('[]', '{}') then
+        return;
+    end if;
+    perform
+    from @extschema@._gov_given_grants(payload) g
+    join unnest(budgets) b on g.key = @extschema@._gov_assignment_key(b.entity_id, b.capability_id, b.scope_entity_ids, b.name)
+    where not b.is_pool;
+    if found then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = '"grants" are for pools',
+            hint = 'Give the budget "isPool": true, without "usageLimit" and "cadence".';
+    end if;
+
+    return query
+    select
+        b.ordinality::int,
+        row_number() over (partition by b.ordinality order by g.priority, coalesce(g.expires_at, 'infinity'), coalesce(g.effective_at, from_time), g.last),
+        g.amount,
+        coalesce(g.effective_at, from_time),
+        coalesce(least(g.expires_at, g.voided_at), 'infinity')
+    from unnest(budgets) with ordinality b
+    left join @extschema@._gov_given_grants(payload) p
+        on p.key = @extschema@._gov_assignment_key(b.entity_id, b.capability_id, b.scope_entity_ids, b.name)
+    cross join lateral
+    (
+        select i.amount, i.priority, i.effective_at, i.expires_at, i.voided_at, lpad(i.ordinality::text, 10, '0') as last
+        from unnest(@extschema@._gov_read_grants(owner, p.grants)) with ordinality i
+        where p.grants is not null
+        union all
+        select s.amount, s.priority, s.effective_at, s.expires_at, s.voided_at, s.id::text
+        from @extschema@.gov_grants s
+        where p.grants is null
+            and s.owner_id = owner
+            and s.assignment_id = b.id
+    ) g
+    where b.is_pool;
+end
+$$;
+
+comment on function @extschema@._gov_proposed_grants(text, jsonb, @extschema@.gov_assignments[], timestamptz) is
+    'internal: the grants of the pools among proposed budgets, those proposed or else those stored; n is a budget''s place, place that of the grant in the order in which uses draw (22023)';
 
 -- The defaults that gov_upsert_default_assignments would store.
 create function @extschema@._gov_proposed_defaults(owner text, payload jsonb)
@@ -343,6 +473,10 @@ create function @extschema@._gov_replay
     step_limits numeric[],
     dimension_keys text[],
     type_ids text[],
+    grant_budgets int[] default '{}',
+    grant_amounts numeric[] default '{}',
+    grant_times timestamptz[] default '{}',
+    grant_ends timestamptz[] default '{}',
     out n int,
     out denied_count bigint,
     out denied_amount numeric,
@@ -354,8 +488,8 @@ stable
 strict
 as 'MODULE_PATHNAME', 'gov_replay_1_1';
 
-comment on function @extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz, int[], timestamptz[], numeric[], text[], text[]) is
-    'internal: what budgets would have denied of an owner''s ledger between two times; n is a budget''s place, suspended_from from when on each has no say, steps are the limits that some had from a time on, a value of a dimension that is one of the keys counts as an unknown entity of the type as well (22003, 22008, 22023, 42501)';
+comment on function @extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz, int[], timestamptz[], numeric[], text[], text[], int[], numeric[], timestamptz[], timestamptz[]) is
+    'internal: what budgets would have denied of an owner''s ledger between two times; n is a budget''s place, suspended_from from when on each has no say, steps are the limits that some had from a time on, a value of a dimension that is one of the keys counts as an unknown entity of the type as well, grants are those of pools in the order in which uses draw (22003, 22008, 22023, 42501)';
 
 create function @extschema@.gov_backtest
 (
@@ -407,6 +541,10 @@ declare
     step_budgets int[];
     step_times timestamptz[];
     step_limits numeric[];
+    grant_budgets int[];
+    grant_amounts numeric[];
+    grant_times timestamptz[];
+    grant_ends timestamptz[];
 begin
     perform @extschema@._gov_require_owner(owner);
     if missing is not null then
@@ -417,7 +555,7 @@ begin
     end if;
 
     if proposed_defaults is null or proposed_defaults = '[]' or proposed_assignments not in ('[]', '{}') then
-        budgets := @extschema@._gov_proposed(owner, proposed_assignments);
+        budgets := @extschema@._gov_proposed(owner, @extschema@._gov_without_grants(proposed_assignments));
     end if;
     if proposed_defaults <> '[]' or jsonb_typeof($2) = 'object' and proposed_defaults is not null then
         defaults := @extschema@._gov_proposed_defaults(owner, proposed_defaults);
@@ -463,10 +601,18 @@ begin
         where m.moment is not null
         group by b.ordinality, b.usage_limit, m.moment) s;
 
+    select coalesce(array_agg(g.n order by g.n, g.place), '{}'),
+        coalesce(array_agg(g.amount order by g.n, g.place), '{}'),
+        coalesce(array_agg(g.effective_at order by g.n, g.place), '{}'),
+        coalesce(array_agg(g.ends_at order by g.n, g.place), '{}')
+    into grant_budgets, grant_amounts, grant_times, grant_ends
+    from @extschema@._gov_proposed_grants(owner, proposed_assignments, budgets, $3) g;
+
     return query
     select e.id, b.capability_id, b.scope_entity_ids, b.name, r.denied_count, r.denied_amount, r.first_denied_at
     from @extschema@._gov_replay(
-        owner, coalesce(budgets, '{}'), suspended_from, $3, $4, step_budgets, step_times, step_limits, dimension_keys, dimension_types) r
+        owner, coalesce(budgets, '{}'), suspended_from, $3, $4, step_budgets, step_times, step_limits, dimension_keys, dimension_types,
+        grant_budgets, grant_amounts, grant_times, grant_ends) r
     join unnest(budgets) with ordinality b on b.ordinality = r.n
     cross join lateral (select case when b.entity_id like chr(1) || '%' then split_part(b.entity_id, chr(1), 3) else b.entity_id end as id) e
     -- of a default those whom it would have denied something
@@ -482,7 +628,8 @@ comment on function @extschema@.gov_backtest(text, jsonb, timestamptz, timestamp
 $$What budgets would have denied: replays an owner's ledger, by occurred_at and id, against proposed budgets. Changes nothing.
 
 owner_id: one of the vendor's customers; assignments: what one would give gov_upsert_assignments, but up to 10,000 objects: the
-    budgets that it would store are tried, and no others; locked, alertThresholds, strictAllocation and parentId make no difference.
+    budgets that it would store are tried, and no others; a pool with what was granted to it, or with the "grants" that its object has,
+    [{"amount", "priority", "effectiveAt" (default from_time), "expiresAt"}]; locked, alertThresholds, strictAllocation and parentId make no difference.
     Since 1.1.0 an object with typeId in the place of entityId is a default, as one would give gov_upsert_default_assignments (at most
     100; {"defaults": [...]} is taken too): it is tried on every entity of the type that has no assignment in its place, stored or
     proposed, and on every id that a dimension with an attribution key of the type had and that is no entity;
@@ -493,7 +640,8 @@ result: a row per budget, of defaults only for those whom they would have denied
     any budget denies is counted by none, and denied by each that lacks room for it; so are, since 1.1.0, the uses that one call
     has recorded of several capabilities: all of them are one decision, of those capabilities that budgets are proposed for. A
     correction (a negative amount) is counted and never denied, unless it is a part of such a call; a reversal, and a correction
-    that gov_reprice has named, come right after their use, which is judged by what it was first charged, and count nothing if that was denied. An
+    that gov_reprice has named, come right after their use, which is judged by what it was first charged, and count nothing if that was denied. A
+    pool draws by occurred_at, from the grants that are live then, and goes into debt as far as its debtLimit says. An
     assignment that is stored with the same limit has the boosts that it had at the time of a use; blocks make no difference. Usage
     starts at 0 at from_time; an archived entity's budgets do not count from its archiving on
 errors: 22004 null argument; 22023 and 23503 as of the functions that would store them; 54000 more than 10,000 objects; 42501 an owner that the

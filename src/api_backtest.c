@@ -65,7 +65,11 @@ enum
 	ARG_STEP_TIMES,
 	ARG_STEP_LIMITS,
 	ARG_DIMENSION_KEYS,
-	ARG_TYPE_IDS
+	ARG_TYPE_IDS,
+	ARG_GRANT_BUDGETS,
+	ARG_GRANT_AMOUNTS,
+	ARG_GRANT_TIMES,
+	ARG_GRANT_ENDS
 };
 
 /* the columns of the query, by position */
@@ -277,6 +281,8 @@ replay_amendment(GovReplay *replay, Datum *values, bool is_same_call)
 	if (is_same_call ? !replay->is_granted : DatumGetBool(values[USE_IS_GIVEN_BACK]))
 		return;
 	gov_backtest_begin_call(replay->backtest, at);
+	if (DatumGetBool(values[USE_IS_GIVEN_BACK]))
+		gov_backtest_gives_back(replay->backtest);
 	replay_amount(replay, values);
 	status = gov_backtest_end_call(replay->backtest, false, &is_granted);
 	if (status != GOV_BACKTEST_OK)
@@ -370,7 +376,7 @@ put_trial(ReturnSetInfo *result, int number, const GovTrial *trial)
 }
 
 static Datum
-replay_budgets(FunctionCallInfo fcinfo, GovTrialSteps *steps)
+replay_budgets(FunctionCallInfo fcinfo, GovTrialSteps *steps, GovTrialGrants *grants)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	GovBacktest *backtest;
@@ -380,7 +386,8 @@ replay_budgets(FunctionCallInfo fcinfo, GovTrialSteps *steps)
 	gov_owner_require_visible(PG_GETARG_TEXT_PP(ARG_OWNER_ID));
 	InitMaterializedSRF(fcinfo, 0);
 	backtest = gov_trial_read(PG_GETARG_ARRAYTYPE_P(ARG_BUDGETS),
-							  PG_GETARG_ARRAYTYPE_P(ARG_SUSPENDED_FROM), steps, &budgets, &count);
+							  PG_GETARG_ARRAYTYPE_P(ARG_SUSPENDED_FROM), steps, grants,
+							  &budgets, &count);
 	if (count == 0)
 		return (Datum) 0;
 	replay_ledger(fcinfo, backtest, budgets, count);
@@ -398,23 +405,29 @@ replay_budgets(FunctionCallInfo fcinfo, GovTrialSteps *steps)
 Datum
 gov_replay_1_0(PG_FUNCTION_ARGS)
 {
-	GovTrialSteps none = {0};
+	GovTrialSteps no_steps = {0};
+	GovTrialGrants no_grants = {0};
 
-	return replay_budgets(fcinfo, &none);
+	return replay_budgets(fcinfo, &no_steps, &no_grants);
 }
 
 /*
  * The same with (step_budgets integer[], step_times timestamptz[],
- *		step_limits numeric[]): how the limits of some changed; and
+ *		step_limits numeric[]): how the limits of some changed;
  *		(dimension_keys text[], type_ids text[]): what dimensions say of the
- *		ids of some types.
+ *		ids of some types; and (grant_budgets integer[], grant_amounts numeric[],
+ *		grant_times timestamptz[], grant_ends timestamptz[]): the grants of
+ *		pools, in the order in which uses draw.
  */
 Datum
 gov_replay_1_1(PG_FUNCTION_ARGS)
 {
 	GovTrialSteps steps;
+	GovTrialGrants grants;
 
 	gov_trial_read_steps(PG_GETARG_DATUM(ARG_STEP_BUDGETS), PG_GETARG_DATUM(ARG_STEP_TIMES),
 						 PG_GETARG_DATUM(ARG_STEP_LIMITS), &steps);
-	return replay_budgets(fcinfo, &steps);
+	gov_trial_read_grants(PG_GETARG_DATUM(ARG_GRANT_BUDGETS), PG_GETARG_DATUM(ARG_GRANT_AMOUNTS),
+						  PG_GETARG_DATUM(ARG_GRANT_TIMES), PG_GETARG_DATUM(ARG_GRANT_ENDS), &grants);
+	return replay_budgets(fcinfo, &steps, &grants);
 }

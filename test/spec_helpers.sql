@@ -209,3 +209,16 @@ begin
     delete from spec.hold;
     perform gov_delete_owner('iso');
 end $$;
+
+-- What was drawn from each grant of "iso", and is left of it; what its pools owe; and how many rows gov_verify has.
+create procedure spec.look_at_grants()
+language plpgsql as $$
+begin
+    raise notice '%; owed %; % wrong',
+        (select coalesce(string_agg(format('%s: %s drawn, %s left', g.category, b.drawn, b.remaining), ', ' order by g.category), 'no grants')
+         from gov_grants g
+         join gov_grant_balances b on b.grant_id = g.id and b.owner_id = g.owner_id
+         where g.owner_id = 'iso'),
+        (select coalesce(trim_scale(sum(d.amount)), 0) from gov_event_draws d where d.owner_id = 'iso' and d.grant_id is null and d.assignment_id is not null),
+        (select count(*) from gov_verify('iso'));
+end $$;

@@ -369,7 +369,7 @@ alter table @extschema@.gov_assignments
     add column debt_counter_id bigint,
     add constraint gov_assignments_is_pool_check
         check (not is_pool
-            or usage_limit is null and cadence is null and not strict_allocation and coalesce(alert_thresholds, '{}') = '{}'),
+            or usage_limit is null and cadence is null and not strict_allocation),
     add constraint gov_assignments_debt_limit_check
         check (debt_limit = 0 or is_pool and debt_limit > 0 and debt_limit < 1000000000000000000);
 
@@ -382,7 +382,7 @@ create unique index gov_assignments_debt_counter on @extschema@.gov_assignments 
 comment on column @extschema@.gov_assignments.is_pool is 'true: what it may use is what gov_grants grants, and each use draws from grants; it has neither limit nor cadence of its own (since 1.1.0)';
 comment on column @extschema@.gov_assignments.debt_limit is 'of a pool: how far consume and reserve may go past what is granted, exact to 9 decimals; ingest and settle are not bounded by it (since 1.1.0)';
 comment on column @extschema@.gov_assignments.debt_counter_id is 'of a pool: names the count of what no grant has paid, drawn by the extension (since 1.1.0)';
-comment on constraint gov_assignments_is_pool_check on @extschema@.gov_assignments is 'A pool has no limit, cadence, strict allocation or alert thresholds: its grants say how much, and until when.';
+comment on constraint gov_assignments_is_pool_check on @extschema@.gov_assignments is 'A pool has no limit, cadence or strict allocation: its grants say how much, and until when.';
 comment on constraint gov_assignments_debt_limit_check on @extschema@.gov_assignments is 'A debt limit is a number of 0 or more with at most 18 digits before the point; only a pool has one other than 0.';
 
 -- Carrying over.
@@ -968,7 +968,7 @@ comment on column @extschema@.gov_reservations.created_at is 'when the row was m
 comment on column @extschema@.gov_alerts.id is 'its id; ids are drawn in order and committed in any';
 comment on column @extschema@.gov_alerts.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_alerts.assignment_id is 'the budget';
-comment on column @extschema@.gov_alerts.window_start is 'the start of the window in which it was crossed; -infinity for a budget that never resets';
+comment on column @extschema@.gov_alerts.window_start is 'the start of the window in which it was crossed; -infinity for a budget that never resets; of a pool, when the newest of its live grants took effect';
 comment on column @extschema@.gov_alerts.raised_at is 'when the alert was raised';
 comment on column @extschema@.gov_alert_policies.created_at is 'when the row was made';
 comment on column @extschema@.gov_alert_policies.updated_at is 'when the row last changed';

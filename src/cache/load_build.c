@@ -15,11 +15,13 @@
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
 #include "base/errors.h"
 #include "cache/load_steps.h"
+#include "cache/threshold.h"
 #include "ledger/columns.h"
 #include "pure/bytes.h"
 
@@ -97,6 +99,16 @@ thresholds_of(const GovLoad *load, const GovRow *row)
 		row->values[GOV_ASSIGNMENT_ALERT_THRESHOLDS];
 }
 
+/* The limit that thresholds are percentages of; NULL for none. */
+static Numeric
+alert_limit(const GovRow *row)
+{
+	if (row->pool != NULL)
+		return int64_to_numeric(GOV_THRESHOLD_OF_POOL);
+	return row->nulls[GOV_ASSIGNMENT_USAGE_LIMIT] ? NULL :
+		DatumGetNumeric(row->values[GOV_ASSIGNMENT_USAGE_LIMIT]);
+}
+
 /*
  * Append the amounts at which the budget raises alerts, without those that no
  * sum of amounts can reach.
@@ -106,18 +118,18 @@ add_alerts(const GovLoad *load, StringInfo block, const GovRow *row, GovBudgetMo
 {
 	GovAmount	amounts[GOV_THRESHOLDS_MAX];
 	Datum		thresholds = thresholds_of(load, row);
+	Numeric		limit = alert_limit(row);
 	Datum	   *elements;
 	int			nelements;
 	int			count = 0;
 
-	if (thresholds == (Datum) 0 || row->nulls[GOV_ASSIGNMENT_USAGE_LIMIT])
+	if (thresholds == (Datum) 0 || limit == NULL)
 		return;
 	deconstruct_array(DatumGetArrayTypeP(thresholds), NUMERICOID, -1, false, TYPALIGN_INT,
 					  &elements, NULL, &nelements);
 	for (int i = 0; i < Min(nelements, GOV_THRESHOLDS_MAX); i++)
 	{
-		if (gov_amount_from_share(DatumGetNumeric(row->values[GOV_ASSIGNMENT_USAGE_LIMIT]),
-								  DatumGetNumeric(elements[i]), &amounts[count]) == GOV_AMOUNT_OK)
+		if (gov_amount_from_share(limit, DatumGetNumeric(elements[i]), &amounts[count]) == GOV_AMOUNT_OK)
 			count++;
 	}
 	if (count == 0)

@@ -140,19 +140,6 @@ compare_burns(const void *left, const void *right)
 	return memcmp(a->id->data, b->id->data, UUID_LEN);
 }
 
-/* The order in which debts are paid: that in which they take effect, and then that of uses. */
-static int
-compare_payers(const void *left, const void *right, void *arg)
-{
-	const GovGrantRow *rows = arg;
-	uint32		a = *(const uint32 *) left;
-	uint32		b = *(const uint32 *) right;
-
-	if (rows[a].grant.from != rows[b].grant.from)
-		return rows[a].grant.from < rows[b].grant.from ? -1 : 1;
-	return (a > b) - (a < b);
-}
-
 /* Add a row that counts something else, like one of gov_assignments; returns its place. */
 uint32
 gov_load_add_count(GovEntityRows *rows, TupleDesc desc, pg_uuid_t *id, int64 counter_id, GovCountKind counts)
@@ -182,7 +169,6 @@ make_pool(GovEntityRows *rows, TupleDesc desc, uint32 budget, const GovGrantRows
 {
 	Size		size = offsetof(GovPool, grants) + sizeof(GovGrant) * grants->count;
 	GovPool    *pool = palloc0(size);
-	uint32	   *payers = palloc(sizeof(uint32) * Max(grants->count, 1));
 	GovRow		row = rows->budgets[budget];
 	pg_uuid_t  *debt_id = palloc(sizeof(pg_uuid_t));
 
@@ -193,13 +179,10 @@ make_pool(GovEntityRows *rows, TupleDesc desc, uint32 budget, const GovGrantRows
 		pool->grants[i] = grants->items[i].grant;
 		pool->grants[i].count = gov_load_add_count(rows, desc, grants->items[i].id,
 										  pool->grants[i].counter_id, GOV_COUNTS_DRAWN);
-		payers[i] = i;
 	}
 	*debt_id = gov_pool_debt_id(DatumGetUUIDP(row.values[GOV_ASSIGNMENT_ID]));
 	pool->debt = gov_load_add_count(rows, desc, debt_id, pool->debt_counter_id, GOV_COUNTS_DEBT);
-	qsort_arg(payers, grants->count, sizeof(uint32), compare_payers, grants->items);
-	for (int i = 0; i < grants->count; i++)
-		pool->grants[i].payer = payers[i];
+	gov_pool_set_payers(pool);
 	return pool;
 }
 

@@ -14,6 +14,12 @@
 #define GOV_ALERT_ANY		((GovAmount) 1)
 #define GOV_ALERT_NEVER		((GovAmount) (((uint128) 1 << 127) - 1))
 
+/*
+ * The amounts at which a pool raises alerts are those of one that has granted so
+ * much.
+ */
+#define GOV_THRESHOLD_OF_POOL	1000000000
+
 static inline GovAmount
 gov_alert_unpack(double packed)
 {
@@ -35,6 +41,8 @@ gov_alert_pack(GovAmount amount)
 
 extern GovAmount gov_threshold_above(const GovEntity *entity, const GovBudget *budget,
 									 GovAmount usage);
+extern GovAmount gov_threshold_ahead(const GovEntity *entity, const GovBudget *budget,
+									 GovAmount granted, GovAmount used);
 extern bool gov_threshold_crossed(GovAmount alert_at, GovAmount before, GovAmount after,
 								  GovAmount *above);
 

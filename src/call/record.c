@@ -186,6 +186,7 @@ set_draws(GovEvent *event, const GovResolution *resolution, int meter)
 			add_draw(pairs, &count, draws[d].counter_id, draws[d].takes);
 	}
 	event->draws = make_draws(pairs, count);
+	gov_alert_note_drawn();
 }
 
 /* Is the event charged to a budget?  Not if no window was open for it (gate/opening.c). */

@@ -110,24 +110,74 @@ take_steps(GovTrialSteps *steps, int nsteps, GovAmount base_limit, GovBounds *bo
 	}
 }
 
-/* What else bounds a budget than its limit: a largest use, and steps of the limit. */
+/* Make the pool of the next grants, which are those of a budget. */
 static void
-read_bounds(HeapTupleHeader row, int place, GovTrialSteps *steps, GovTrial *trial)
+take_grants(GovTrialGrants *grants, int place, GovTrial *trial)
+{
+	int			count = 0;
+	GovPool    *pool;
+
+	while (grants->next + count < grants->count &&
+		   DatumGetInt32(grants->budgets[grants->next + count]) == place)
+		count++;
+	pool = MemoryContextAllocExtended(CurrentMemoryContext,
+									  offsetof(GovPool, grants) + count * sizeof(GovGrant),
+									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	pool->ngrants = count;
+	for (int i = 0; i < count; i++, grants->next++)
+	{
+		read_amount(grants->amounts[grants->next], "grants", &pool->grants[i].amount);
+		pool->grants[i].from = DatumGetTimestampTz(grants->times[grants->next]);
+		pool->grants[i].until = DatumGetTimestampTz(grants->ends[grants->next]);
+	}
+	gov_pool_set_payers(pool);
+	trial->pool = pool;
+	trial->owed_at = DT_NOBEGIN;
+	trial->draws = MemoryContextAllocExtended(CurrentMemoryContext, (count + 1) * sizeof(GovDraw),
+											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	trial->state.has_limit = true;
+}
+
+/* Is the budget a pool?  Then that is one of its bounds. */
+static bool
+read_pool(HeapTupleHeader row, GovTrialGrants *grants, int place, GovTrial *trial, GovBounds *bounds)
 {
 	bool		isnull;
+	bool		is_pool;
+
+	if (gov_catalog()->assignments_is_pool == InvalidAttrNumber)
+		return false;
+	is_pool = DatumGetBool(GetAttributeByName(row, "is_pool", &isnull)) && !isnull;
+	if (is_pool)
+	{
+		take_grants(grants, place, trial);
+		bounds->is_pool = true;
+		read_amount(gov_trial_column(row, "debt_limit"), "debt_limit", &bounds->debt_limit);
+	}
+	return is_pool;
+}
+
+/* What else bounds a budget than its limit: a largest use, steps of the limit, a pool's debt. */
+static void
+read_bounds(HeapTupleHeader row, int place, GovTrialSteps *steps, GovTrialGrants *grants, GovTrial *trial)
+{
+	GovBounds	of_pool = {0};
+	bool		isnull;
 	Datum		limit = GetAttributeByName(row, "call_limit", &isnull);
+	bool		is_pool = read_pool(row, grants, place, trial, &of_pool);
 	int			nsteps = 0;
 	GovBounds  *bounds;
 
 	while (steps->next + nsteps < steps->count &&
 		   DatumGetInt32(steps->budgets[steps->next + nsteps]) == place)
 		nsteps++;
-	if (isnull && nsteps == 0)
+	if (isnull && nsteps == 0 && !is_pool)
 		return;
 	bounds = MemoryContextAllocExtended(CurrentMemoryContext,
 										offsetof(GovBounds, steps) +
 										(nsteps + 1) * sizeof(GovLimitStep),
 										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	*bounds = of_pool;
 	bounds->has_call_limit = !isnull;
 	if (!isnull)
 		read_amount(limit, "call_limit", &bounds->call_limit);
@@ -193,7 +243,7 @@ read_carry(HeapTupleHeader row, GovTrial *trial)
 
 static void
 add_trial(GovBacktest *backtest, HeapTupleHeader row, int place, TimestampTz suspended_from,
-		  GovTrialSteps *steps)
+		  GovTrialSteps *steps, GovTrialGrants *grants)
 {
 	GovTrial	trial = {0};
 	Datum	   *scope;
@@ -206,7 +256,7 @@ add_trial(GovBacktest *backtest, HeapTupleHeader row, int place, TimestampTz sus
 	for (int i = 0; i < trial.nscope; i++)
 		trial.scope[i] = name_of(backtest, scope[i]);
 	read_limit(row, &trial);
-	read_bounds(row, place, steps, &trial);
+	read_bounds(row, place, steps, grants, &trial);
 	read_windows(row, &trial);
 	read_carry(row, &trial);
 	gov_backtest_add(backtest, &trial);
@@ -266,12 +316,29 @@ gov_trial_read_steps(Datum budgets, Datum times, Datum limits, GovTrialSteps *st
 }
 
 /*
+ * Read the grants of pools, from four arrays of equal length: the places of budgets,
+ * from 1 on; amounts; when they take effect, and end.
+ */
+void
+gov_trial_read_grants(Datum budgets, Datum amounts, Datum times, Datum ends, GovTrialGrants *grants)
+{
+	grants->next = 0;
+	grants->count = -1;
+	grants->budgets = read_column(budgets, INT4OID, sizeof(int32), true, TYPALIGN_INT, &grants->count);
+	grants->amounts = read_column(amounts, NUMERICOID, -1, false, TYPALIGN_INT, &grants->count);
+	grants->times = read_column(times, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL,
+								TYPALIGN_DOUBLE, &grants->count);
+	grants->ends = read_column(ends, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL,
+							   TYPALIGN_DOUBLE, &grants->count);
+}
+
+/*
  * Make trials of an array of gov_assignments; each keeps its place.  From the
  * times on that are given, one for each or null, they have no say.
  */
 GovBacktest *
-gov_trial_read(ArrayType *rows, ArrayType *times, GovTrialSteps *steps, Datum **budgets,
-			   int *count)
+gov_trial_read(ArrayType *rows, ArrayType *times, GovTrialSteps *steps, GovTrialGrants *grants,
+			   Datum **budgets, int *count)
 {
 	GovBacktest *backtest;
 	Datum	   *suspended_from;
@@ -296,8 +363,10 @@ gov_trial_read(ArrayType *rows, ArrayType *times, GovTrialSteps *steps, Datum **
 	backtest = gov_backtest_create(*count, count_names(*budgets, *count));
 	for (int i = 0; i < *count; i++)
 		add_trial(backtest, DatumGetHeapTupleHeader((*budgets)[i]), i + 1,
-				  is_never[i] ? DT_NOEND : DatumGetTimestampTz(suspended_from[i]), steps);
+				  is_never[i] ? DT_NOEND : DatumGetTimestampTz(suspended_from[i]), steps, grants);
 	if (steps->next < steps->count)
 		raise_bad_budget("usage_limit");
+	if (grants->next < grants->count)
+		raise_bad_budget("grants");
 	return backtest;
 }

@@ -85,14 +85,15 @@ shared_part(const GovCharge *charge)
 /*
  * Say from which usage on the counter must be looked at, if that is not known.
  * A private view, and what would be created, have thresholds that may never be in
- * force.
+ * force.  Of a pool draw.c says it.
  */
 static void
 set_alert(const GovResolvedEntity *resolved, const GovResolvedBudget *budget)
 {
 	GovSharedCounter *counter = budget->counter;
 
-	if (resolved->loaded == NULL && gov_alert_unpack(counter->alert_at) == GOV_ALERT_UNKNOWN)
+	if (resolved->loaded == NULL && gov_alert_unpack(counter->alert_at) == GOV_ALERT_UNKNOWN &&
+		budget->pool == NULL)
 		counter->alert_at = gov_alert_pack(gov_threshold_above(resolved->entity, budget->budget,
 															   counter->booked));
 }

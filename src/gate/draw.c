@@ -126,6 +126,67 @@ charge_draw(GovSharedStripe *stripe, const GovRequest *request, GovDraw *draw, T
 	draw->charged = gov_pending_charge(stripe, draw->counter, &charge);
 }
 
+/* When the next of the grants of a pool takes effect or ends. */
+static TimestampTz
+next_moment(const GovPool *pool, TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+
+	for (uint32 i = 0; i < pool->ngrants; i++)
+	{
+		const GovGrant *grant = &pool->grants[i];
+
+		if (grant->from > now)
+			next = Min(next, grant->from);
+		else if (grant->until > now)
+			next = Min(next, grant->until);
+	}
+	return next;
+}
+
+/* What is used of a pool that has committed, or is about to. */
+static GovAmount
+booked_usage(const GovPool *pool, const GovDraw *draws, const GovBudgetState *state, TimestampTz now)
+{
+	const GovSharedCounter *debt = draws[pool->ngrants].counter;
+	GovAmount	in_flight = debt->total - debt->booked;
+
+	for (uint32 i = 0; i < pool->ngrants; i++)
+	{
+		if (pool->grants[i].from <= now && now < pool->grants[i].until)
+			in_flight += draws[i].counter->total - draws[i].counter->booked;
+	}
+	return state->usage - in_flight;
+}
+
+/*
+ * Say from which usage on a pool that was charged must be looked at, if that is not
+ * known.  When a grant has taken effect or ended it must in any case.
+ */
+static void
+set_alert(const GovResolution *resolution, const GovResolvedBudget *budget, const GovDraw *draws,
+		  const GovBudgetState *state)
+{
+	const GovResolvedEntity *resolved = &resolution->entities[budget->entity];
+	GovPool    *pool = unconstify(GovPool *, budget->pool);
+	GovSharedCounter *counter = budget->counter;
+	GovAmount	ahead;
+
+	if (resolved->loaded != NULL || gov_budget_more(resolved->entity, budget->budget)->nalerts == 0)
+		return;
+	if (resolution->now >= pool->alert_until)
+	{
+		pool->alert_until = next_moment(pool, resolution->now);
+		counter->alert_at = gov_alert_pack(GOV_ALERT_ANY);
+	}
+	if (gov_alert_unpack(counter->alert_at) != GOV_ALERT_UNKNOWN)
+		return;
+	ahead = gov_threshold_ahead(resolved->entity, budget->budget, state->limit,
+								booked_usage(pool, draws, state, resolution->now));
+	counter->alert_at = gov_alert_pack(ahead == GOV_ALERT_NEVER ? ahead :
+									   Max(counter->booked + ahead, GOV_ALERT_ANY));
+}
+
 /*
  * How much of a pool's debt may be paid: what is sure to be owed.  What this
  * transaction has made of it is, for it is not undone without what pays it.
@@ -153,6 +214,7 @@ gov_draw_charge(GovSharedStripe *stripe, const GovRequest *request, GovResolutio
 						resolution->now);
 		for (uint32 d = 0; d <= budget->pool->ngrants; d++)
 			charge_draw(stripe, request, &draws[d], resolution->now);
+		set_alert(resolution, budget, draws, &resolution->states[i]);
 	}
 }
 

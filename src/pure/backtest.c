@@ -10,6 +10,7 @@
  *		that one of them denies is counted nowhere, with all of its uses.  A
  *		correction (a negative amount) is never denied.  What comes after a use
  *		that was denied, and gives back of it or corrects it, the caller leaves out.
+ *		A pool draws from its grants (pool.c).
  *
  * COST
  *		The names of entities and capabilities are numbered once, so that a use
@@ -67,6 +68,7 @@ struct GovBacktest
 
 	uint64		call;			/* numbers the calls, from 1 */
 	TimestampTz at;				/* of the call */
+	bool		gives_back;		/* of the call before */
 	GovTrial  **concerned;		/* the budgets of the call */
 	int			nconcerned;
 };
@@ -176,6 +178,14 @@ gov_backtest_begin_call(GovBacktest *backtest, TimestampTz occurred_at)
 	backtest->call++;
 	backtest->at = occurred_at;
 	backtest->nconcerned = 0;
+	backtest->gives_back = false;
+}
+
+/* The call that has begun gives back of the one before: to the grants that it drew from. */
+void
+gov_backtest_gives_back(GovBacktest *backtest)
+{
+	backtest->gives_back = true;
 }
 
 /* Begin a use of the call; the entities of its set follow. */
@@ -264,6 +274,39 @@ turn_window(GovTrial *trial, TimestampTz at)
 	return true;
 }
 
+/* What a pool has granted at a time, and what is used of that; what the last call took is drawn. */
+static void
+read_pool(GovTrial *trial, TimestampTz at)
+{
+	for (uint32 i = 0; i <= trial->pool->ngrants; i++)
+	{
+		trial->draws[i].drawn += trial->draws[i].takes;
+		trial->draws[i].takes = 0;
+	}
+	gov_pool_at(trial->pool, trial->draws, trial->owed_at, at, &trial->state.limit, &trial->state.usage);
+}
+
+/* Have a call draw from a pool's grants, or give back what the one before drew. */
+static void
+draw_call(GovTrial *trial, GovAmount amount, TimestampTz at, bool gives_back)
+{
+	GovDraw    *debt = &trial->draws[trial->pool->ngrants];
+
+	if (gives_back)
+	{
+		gov_pool_give_back(trial->pool, trial->draws, -amount);
+		return;
+	}
+	gov_pool_choose(trial->pool, trial->draws, trial->owed_at, debt->drawn, amount, at);
+	for (uint32 i = 0; i <= trial->pool->ngrants; i++)
+	{
+		trial->draws[i].drawn += trial->draws[i].pays;
+		trial->draws[i].pays = 0;
+	}
+	if (debt->takes > 0)
+		trial->owed_at = at;
+}
+
 /*
  * Count a use that was granted, or a correction.  A use opens a window where they
  * begin so; a correction without one counts nowhere.
@@ -313,6 +356,8 @@ want(GovBacktest *backtest, GovTrial *trial, GovAmount amount)
 	if (!turn_window(trial, backtest->at))
 		return GOV_BACKTEST_NO_WINDOW;
 	step_limit(trial, backtest->at);
+	if (trial->pool != NULL && !backtest->gives_back)
+		read_pool(trial, backtest->at);
 	trial->call = backtest->call;
 	trial->wanted = amount;
 	Assert(backtest->nconcerned < backtest->ntrials);
@@ -379,8 +424,12 @@ gov_backtest_end_call(GovBacktest *backtest, bool is_judged, bool *is_granted)
 	for (int i = 0; *is_granted && i < backtest->nconcerned; i++)
 	{
 		GovTrial   *trial = backtest->concerned[i];
-		GovBacktestStatus status = count_use(trial, trial->wanted, backtest->at);
+		GovBacktestStatus status = GOV_BACKTEST_OK;
 
+		if (trial->pool != NULL)
+			draw_call(trial, trial->wanted, backtest->at, backtest->gives_back);
+		else
+			status = count_use(trial, trial->wanted, backtest->at);
 		if (status != GOV_BACKTEST_OK)
 			return status;
 	}

@@ -13,6 +13,7 @@
 #include "pure/cadence.h"
 #include "pure/carry.h"
 #include "pure/decide.h"
+#include "pure/pool.h"
 
 /* A budget on trial.  What comes first is given, the rest is the replay's. */
 typedef struct GovTrial
@@ -26,6 +27,7 @@ typedef struct GovTrial
 	bool		carries;		/* something over to the next window, */
 	GovCarryRule carry;			/* so; */
 	GovAmount	own;			/* what is its own of the limit */
+	const GovPool *pool;		/* NULL: it is none */
 	int			capability;		/* a number of gov_backtest_name(), as ... */
 	int			entity;
 	int			nscope;
@@ -38,6 +40,9 @@ typedef struct GovTrial
 	uint32		step;			/* of its bounds, in force at the last call */
 	uint64		call;			/* the last call that it is concerned by */
 	GovAmount	wanted;			/* of it by that */
+	GovDraw    *draws;			/* of the pool's grants, and of what it owes;
+								 * takes: of the last call, and not in drawn */
+	TimestampTz owed_at;		/* when that last grew */
 	int			next;			/* the next of the same entity, or -1 */
 } GovTrial;
 
@@ -56,6 +61,7 @@ extern void gov_backtest_add(GovBacktest *backtest, const GovTrial *trial);
 extern const GovTrial *gov_backtest_trial(const GovBacktest *backtest, int number);
 
 extern void gov_backtest_begin_call(GovBacktest *backtest, TimestampTz occurred_at);
+extern void gov_backtest_gives_back(GovBacktest *backtest);
 extern void gov_backtest_begin_use(GovBacktest *backtest);
 extern void gov_backtest_entity(GovBacktest *backtest, const char *id, uint32 length);
 extern GovBacktestStatus gov_backtest_end_use(GovBacktest *backtest,

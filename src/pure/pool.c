@@ -25,7 +25,8 @@
  *		by a transaction that gives back to it at its commit.
  *
  * FAILURE
- *		None; arguments in, answer out.  Runs under a stripe's lock.
+ *		None; arguments in, answer out.  Runs under a stripe's lock, but for
+ *		what makes a pool.
  */
 #include "postgres.h"
 
@@ -44,6 +45,33 @@ gov_pool_debt_id(const pg_uuid_t *pool)
 	return id;
 }
 
+/* The order in which debts are paid: that in which they take effect, and then that of uses. */
+static int
+compare_payers(const void *left, const void *right, void *arg)
+{
+	const GovGrant *grants = arg;
+	uint32		a = *(const uint32 *) left;
+	uint32		b = *(const uint32 *) right;
+
+	if (grants[a].from != grants[b].from)
+		return grants[a].from < grants[b].from ? -1 : 1;
+	return (a > b) - (a < b);
+}
+
+/* Find the order in which the grants of a pool pay debts; they are in that of uses. */
+void
+gov_pool_set_payers(GovPool *pool)
+{
+	uint32	   *payers = palloc(sizeof(uint32) * Max(pool->ngrants, 1));
+
+	for (uint32 i = 0; i < pool->ngrants; i++)
+		payers[i] = i;
+	qsort_arg(payers, pool->ngrants, sizeof(uint32), compare_payers, pool->grants);
+	for (uint32 i = 0; i < pool->ngrants; i++)
+		pool->grants[i].payer = payers[i];
+	pfree(payers);
+}
+
 /* What is left of a grant, live or not. */
 static GovAmount
 left_of(const GovGrant *grant, const GovDraw *draw)
@@ -57,11 +85,15 @@ is_live(const GovGrant *grant, TimestampTz at)
 	return grant->from <= at && at < grant->until;
 }
 
-/* May a grant pay what was owed at a time, as of another time? */
+/*
+ * May a grant pay what was owed at a time, as of another time?  One that was
+ * voided before it took effect pays nothing.
+ */
 static bool
 may_pay(const GovGrant *grant, TimestampTz owed_at, TimestampTz at)
 {
-	return grant->from <= at && (at < grant->until || grant->from >= owed_at);
+	return is_live(grant, at) ||
+		(grant->from <= at && grant->from < grant->until && grant->from >= owed_at);
 }
 
 /* What grants that have ended have paid of the debt. */
@@ -182,4 +214,21 @@ gov_pool_choose(const GovPool *pool, GovDraw *draws, TimestampTz owed_at,
 		left -= draws[i].takes;
 	}
 	debt->takes += left;
+}
+
+/*
+ * Give back of what a use was chosen to take: the last first.  More than that is
+ * credit.
+ */
+void
+gov_pool_give_back(const GovPool *pool, GovDraw *draws, GovAmount amount)
+{
+	for (uint32 i = pool->ngrants + 1; i-- > 0 && amount > 0;)
+	{
+		GovAmount	gives = Min(amount, Max(draws[i].takes, 0));
+
+		draws[i].takes -= gives;
+		amount -= gives;
+	}
+	draws[pool->ngrants].drawn -= amount;
 }

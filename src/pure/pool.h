@@ -31,6 +31,9 @@ typedef struct GovPool
 	uint32		debt;			/* which of the entity's budgets counts what no
 								 * grant has paid */
 	uint32		ngrants;
+	TimestampTz alert_until;	/* in shared memory, changed with the stripe
+								 * locked: so long its counter's alert_at
+								 * holds; threshold.c */
 	GovGrant	grants[FLEXIBLE_ARRAY_MEMBER];
 } GovPool;
 
@@ -53,11 +56,13 @@ typedef struct GovDraw
 } GovDraw;
 
 extern pg_uuid_t gov_pool_debt_id(const pg_uuid_t *pool);
+extern void gov_pool_set_payers(GovPool *pool);
 extern void gov_pool_at(const GovPool *pool, const GovDraw *draws, TimestampTz owed_at,
 						TimestampTz at, GovAmount *granted, GovAmount *used);
 extern TimestampTz gov_pool_reach(const GovPool *pool, const GovDraw *draws,
 								  TimestampTz owed_at, GovAmount wanted, TimestampTz after);
 extern void gov_pool_choose(const GovPool *pool, GovDraw *draws, TimestampTz owed_at,
 							GovAmount payable, GovAmount amount, TimestampTz at);
+extern void gov_pool_give_back(const GovPool *pool, GovDraw *draws, GovAmount amount);
 
 #endif							/* GOV_POOL_H */

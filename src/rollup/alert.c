@@ -53,6 +53,7 @@
 #include "ledger/statements.h"
 #include "rollup/alert.h"
 #include "rollup/notify.h"
+#include "rollup/pool_alert.h"
 
 #define GOV_CROSSINGS_MAX		500 /* budgets that one commit raises alerts
 									 * of */
@@ -60,6 +61,7 @@
 /* Of the events that this transaction has recorded; 0: it has not. */
 static int64 first_event = 0;
 static int64 last_event = 0;
+static bool has_drawn = false;	/* some of them from grants of pools */
 static Oid	extension = InvalidOid;
 
 /*
@@ -200,12 +202,20 @@ gov_alert_note_event(int64 id)
 	extension = gov_catalog()->extension;
 }
 
+/* An event draws from the grants of a pool. */
+void
+gov_alert_note_drawn(void)
+{
+	has_drawn = true;
+}
+
 /* The transaction has ended. */
 void
 gov_alert_forget(void)
 {
 	first_event = 0;
 	last_event = 0;
+	has_drawn = false;
 }
 
 /* This transaction's ids: its own, and those of its subtransactions. */
@@ -287,6 +297,18 @@ set_crossings(Datum *args, const GovCrossings *crossings)
 	args[4] = amount_array(crossings, offsetof(GovCrossing, above));
 }
 
+/* Write the alerts of pools, behind those that there are ids of; returns how many they all are. */
+static int
+add_pool_alerts(const GovPoolAlerts *by, MemoryContext context, int64 **ids, int nids)
+{
+	int64	   *more;
+	int			count = gov_pool_alert_raise(by, context, &more);
+
+	*ids = repalloc_huge(*ids, sizeof(int64) * (nids + count + 1));
+	memcpy(*ids + nids, more, sizeof(int64) * count);
+	return nids + count;
+}
+
 /* Write the alerts; returns their ids in the caller's memory. */
 static int
 write_alerts(const GovCrossings *crossings, Datum xids, MemoryContext context, int64 **ids)
@@ -310,6 +332,8 @@ write_alerts(const GovCrossings *crossings, Datum xids, MemoryContext context, i
 		(*ids)[i] = DatumGetInt64(gov_spi_value(i, 1, &isnull));
 	}
 	SPI_freetuptable(SPI_tuptable);
+	if (has_drawn)
+		count = add_pool_alerts(&(GovPoolAlerts) {args[0], args[3], args[5], args[6], xids}, context, ids, count);
 	return count;
 }
 
@@ -333,7 +357,7 @@ raise_alerts(int ncrossings)
 	xids = own_transactions();
 	if (!gov_changes_is_empty())
 		add_charged(xids, &crossings);
-	if (crossings.count > 0)
+	if (crossings.count > 0 || has_drawn)
 		nids = write_alerts(&crossings, xids, context, &ids);
 	gov_spi_end(&spi);
 	gov_notify_alerts(ids, nids);

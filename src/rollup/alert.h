@@ -87,6 +87,7 @@
 	"greatest(" a ".usage_limit * " t ".threshold * 0.01, 1e-9)"
 
 extern void gov_alert_note_event(int64 id);
+extern void gov_alert_note_drawn(void);
 extern void gov_alert_before_commit(void);
 extern void gov_alert_forget(void);
 

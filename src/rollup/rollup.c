@@ -57,6 +57,7 @@
 #include "ledger/tally.h"
 #include "rollup/forget.h"
 #include "rollup/hourly.h"
+#include "rollup/pool_alert.h"
 #include "rollup/rollup.h"
 #include "rollup/rollup_write.h"
 
@@ -214,14 +215,20 @@ move_watermark(int64 from, int64 to, uint64 *nevents)
 	Datum		args[2];
 	GovReached *reached;
 	int			nreached;
+	Datum		drawn_from;
+	Datum		drawn_at;
+	bool		has_draws;
 
 	read_batch(&batch, from, to);
+	has_draws = gov_rollup_write_draws(batch.tally, &drawn_from, &drawn_at);
 	nreached = gov_rollup_write_usage(batch.tally, &reached);
 	gov_rollup_write_hourly(batch.hourly);
 	gov_rollup_raise_alerts(reached, nreached, from, batch.last_id);
 	args[0] = Int64GetDatum(batch.last_id);
 	args[1] = TimestampTzGetDatum(gov_clock());
 	gov_spi_modify(&move_query, args, NULL);
+	if (has_draws)
+		gov_pool_alert_raise_late(drawn_from, drawn_at);
 	gov_tail_note_rolled_up(batch.last_id);
 	*nevents = batch.nevents;
 	return batch.last_id;

@@ -278,9 +278,12 @@ write_usage(const GovRollupCharge *charges, int count)
 	return gov_spi_modify(&usage_query, args, NULL);
 }
 
-/* Add what a batch has drawn from grants to gov_grant_usage. */
-static void
-write_draws(const GovTally *tally)
+/*
+ * Add what a batch has drawn from grants to gov_grant_usage.  Returns the counters
+ * that it concerns and when they were last used, arrays; false if there are none.
+ */
+bool
+gov_rollup_write_draws(const GovTally *tally, Datum *counter_ids, Datum *used_at)
 {
 	static const Oid types[] = {INT8OID, TEXTOID, NUMERICOID, TIMESTAMPTZOID};
 	int			most = gov_tally_count(tally);
@@ -302,10 +305,13 @@ write_draws(const GovTally *tally)
 		columns[3][count++] = TimestampTzGetDatum(tallied->window_end);
 	}
 	if (count == 0)
-		return;
+		return false;
 	for (int column = 0; column < lengthof(types); column++)
 		args[column] = gov_rollup_array(columns[column], count, types[column]);
 	gov_spi_modify(&draws_query, args, NULL);
+	*counter_ids = args[0];
+	*used_at = args[3];
+	return true;
 }
 
 /*
@@ -353,7 +359,6 @@ gov_rollup_write_usage(const GovTally *tally, GovReached **reached)
 	GovRollupCharge *charges = sorted_charges(tally);
 	int			count = gov_tally_count(tally);
 
-	write_draws(tally);
 	if (count > 0)
 		count = find_budgets(charges, count);
 	*reached = NULL;

@@ -21,6 +21,7 @@ typedef struct GovReached
 
 /* rollup_write.c */
 extern Datum gov_rollup_array(Datum *elements, int count, Oid type);
+extern bool gov_rollup_write_draws(const GovTally *tally, Datum *counter_ids, Datum *used_at);
 extern int	gov_rollup_write_usage(const GovTally *tally, GovReached **reached);
 extern int	gov_rollup_grain(void);
 extern void gov_rollup_write_hourly(const GovHourly *hourly);

@@ -86,7 +86,6 @@ select is_granted, denied_capability_id, remaining from gov_check_all('pc', '{"t
 -- What a pool is not.
 insert into gov_assignments (owner_id, entity_id, capability_id, is_pool) values ('pc', 'acme', 'slots', true);
 insert into gov_assignments (owner_id, entity_id, capability_id, is_pool, cadence, window_kind) values ('pc', 'eng', 'tokens', true, 'P1D', 'first_use');
-insert into gov_assignments (owner_id, entity_id, capability_id, is_pool, alert_thresholds) values ('pc', 'eng', 'tokens', true, '{80}');
 insert into gov_assignments (owner_id, entity_id, capability_id) values ('pc', 'acme', 'slots');
 update gov_assignments set is_pool = true where owner_id = 'pc' and entity_id = 'acme' and capability_id = 'slots';
 update gov_capabilities set kind = 'concurrency' where id = 'dollars';

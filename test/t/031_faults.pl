@@ -396,6 +396,33 @@ my %histories = (
 			commit;
 		},
 	},
+	pools => {
+		cold => 1,
+		fatal => 1,
+		events => 7,
+		sql => q{
+			insert into gov_entities (owner_id, id, type_id, parent_id) values (:'owner', 'vault ' || :n, 'org', null), (:'owner', 'teller ' || :n, 'user', 'vault ' || :n);
+			insert into gov_assignments (owner_id, entity_id, capability_id, is_pool) values (:'owner', 'vault ' || :n, 'tokens', true);
+			select from gov_grant_credits(:'owner', 'vault ' || :n, 'tokens', 10, reference => 'one ' || :n);
+		}
+		  . call('gov_consume', q{4, null, array['teller ' || :n]})
+		  . call('gov_ingest', q{9, null, array['teller ' || :n]})
+		  . "select from gov_grant_credits(:'owner', 'vault ' || :n, 'tokens', 20, '2099-01-01', 'two ' || :n);\n"
+		  . "begin; select event_id from gov_consume(:'owner', 'tokens', 5, null, array['teller ' || :n]); rollback;\n"
+		  . call('gov_consume', q{5, null, array['teller ' || :n], 'drawn ' || :n})
+		  . "select coalesce(reservation_id, :'h') as h from gov_reserve(:'owner', 'tokens', 6, null, array['teller ' || :n]) \\gset\n"
+		  . settle('20')
+		  . "select 'event ' || r.event_id from gov_events e, gov_reverse(e.id, 2) r where e.owner_id = :'owner' and e.idempotency_key = 'drawn ' || :n;\n"
+		  . q{
+			select gov_void_grant(g.id) from gov_grants g where g.owner_id = :'owner' and g.reference = 'two ' || :n;
+			select from gov_grant_credits(:'owner', 'vault ' || :n, 'tokens', 90, reference => 'three ' || :n);
+			select 'event ' || event_id from gov_consume_many(jsonb_build_array(
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'tokens', 'amount', 1, 'entityIds', array['teller ' || :n]),
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'tokens', 'amount', 900, 'entityIds', array['teller ' || :n]),
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'tokens', 'amount', 2, 'entityIds', array['teller ' || :n], 'idempotencyKey', 'many draw ' || :n)))
+			where event_id is not null;
+		},
+	},
 	reversals => {
 		cold => 1,
 		fatal => 1,
@@ -770,6 +797,7 @@ foreach my $name (sort keys %histories)
 run_until_it_passes('ingest', 'crash', 'load');
 run_until_it_passes('keyed', 'crash', 'row');
 run_until_it_passes('hold_keys', 'crash', 'row');
+run_until_it_passes('pools', 'crash', 'row');
 note "$rounds rounds, at most " . join ', ', map { "$largest{$_} points for $_" } sort keys %largest;
 
 # ---------------------------------------------------------------- a server that has just started

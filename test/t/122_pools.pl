@@ -59,7 +59,8 @@ sub pay
 {
 	foreach my $g (sort { $a->{from} <=> $b->{from} } burn_order())
 	{
-		next if $g->{from} > $books->{at} || $books->{owed} <= 0 || !(is_live($g, $books->{at}) || $g->{from} >= $books->{owed_at});
+		next if $g->{from} > $books->{at} || $books->{owed} <= 0;
+		next if !is_live($g, $books->{at}) && ($g->{from} < $books->{owed_at} || $g->{until} <= $g->{from});
 		my $pays = min($books->{owed}, left($g));
 		$g->{drawn} += $pays;
 		$books->{owed} -= $pays;
