@@ -278,7 +278,7 @@ keep_use(GovPast *past, TimestampTz start, GovAmount amount)
 	past->uses[past->nuses++] = (GovPastUse) {start, amount};
 }
 
-/* Keep what the tail has of windows that matter. */
+/* Keep what the tail has of windows that matter, and of the one before the present in any case. */
 static void
 keep_tail(GovPast *past, const GovTally *tail)
 {
@@ -288,7 +288,8 @@ keep_tail(GovPast *past, const GovTally *tail)
 	while ((entry = gov_tally_next(tail, &position)) != NULL)
 	{
 		if (entry->key.counter_id == past->budget->counter_id && !entry->is_drawn &&
-			entry->key.window_start < past->end && entry->window_end > past->from)
+			entry->key.window_start < past->end &&
+			(entry->window_end > past->from || entry->key.window_start >= past->before.start))
 			keep_use(past, entry->key.window_start, entry->amount);
 	}
 }
@@ -329,7 +330,7 @@ keep_row(GovPast *past, HeapTuple tuple, TupleDesc desc, int ntail, TimestampTz 
 	TimestampTz start = DatumGetTimestampTz(heap_getattr(tuple, GOV_USAGE_WINDOW_START + 1, desc, &isnull));
 	TimestampTz end = DatumGetTimestampTz(heap_getattr(tuple, GOV_USAGE_WINDOW_END + 1, desc, &isnull));
 
-	if (end <= past->from)
+	if (end <= past->from && start < past->before.start)
 		return false;
 	if (is_merged(tuple, desc))
 	{

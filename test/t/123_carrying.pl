@@ -323,5 +323,138 @@ SKIP:
 	$session->quit;
 }
 
+# ---------------------------------------------------------------- many clients
+
+# Short windows that follow one another, limits that bind, transactions that outlast their window and are rolled back or not, savepoints,
+# loads anew all the time.
+$node->safe_psql('postgres', q{
+	insert into gov_entities (owner_id, id, type_id) values ('many', 'acme', 'org');
+	insert into gov_entities (owner_id, id, type_id, parent_id) select 'many', 'user-' || n, 'user', 'acme' from generate_series(1, 3) n;
+	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, carry_unused_max, carry_debt)
+	values ('many', 'acme', 'tokens', 90, 'PT3S', 1000, true);
+	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, carry_unused_max)
+	select 'many', 'user-' || n, 'tokens', 40, 'PT3S', 25 from generate_series(1, 3) n;
+});
+my $dir = PostgreSQL::Test::Utils::tempdir;
+
+append_to_file("$dir/use.sql", <<'SQL');
+\set user random(1, 3)
+\set amount random(1, 4)
+\set way random(1, 9)
+\if :way <= 4
+select gov_consume('many', 'tokens', :amount, null, array['user-' || :user]);
+\elif :way = 5
+begin;
+select gov_consume('many', 'tokens', :amount, null, array['user-' || :user]);
+\sleep 400 ms
+rollback;
+\elif :way = 6
+begin;
+savepoint a;
+select gov_consume('many', 'tokens', :amount, null, array['user-' || :user]);
+rollback to a;
+select gov_consume('many', 'tokens', :amount, null, array['user-' || :user]);
+\sleep 300 ms
+commit;
+\elif :way = 7
+\sleep 700 ms
+\elif :way = 8
+\sleep 30 ms
+\else
+select gov_refresh();
+\endif
+SQL
+$node->command_ok([ 'pgbench', '-n', '-c', '10', '-j', '2', '-T', '14', '-f', "$dir/use.sql", 'postgres' ], 'many clients');
+
+# What each window had, from the ledger alone.
+$node->safe_psql('postgres', q{
+	create function judged(of_owner text) returns table (entity text, starts timestamptz, used numeric, carried numeric, own numeric) language plpgsql as $$
+	declare
+		a gov_assignments;
+		remains numeric;
+	begin
+		for a in select * from gov_assignments g where g.owner_id = of_owner and g.usage_limit is not null loop
+			carried := 0;
+			entity := a.entity_id;
+			own := a.usage_limit;
+			starts := (select w.window_start from gov_window(a.cadence, at => a.created_at) w);
+			while starts <= gov_now() loop
+				used := (select coalesce(sum(e.amount), 0) from gov_events e cross join lateral unnest(e.counter_ids, e.window_starts) x (counter_id, window_start)
+					where e.owner_id = of_owner and x.counter_id = a.counter_id and x.window_start = starts);
+				return next;
+				remains := own + carried - used;
+				carried := case when remains >= 0 then least(remains, own, coalesce(a.carry_unused_max, 0)) when a.carry_debt then remains else 0 end;
+				starts := (select w.window_end from gov_window(a.cadence, at => starts) w);
+			end loop;
+		end loop;
+	end $$});
+cmp_ok($node->safe_psql('postgres', q{select count(*) from judged('many') where used > 0}), '>', 10, 'windows were used');
+is($node->safe_psql('postgres', q{select * from judged('many') where used > own + carried}), '', 'none past its limit and what was carried into it');
+cmp_ok($node->safe_psql('postgres', q{select count(*) from judged('many') where used > own}), '>', 0, 'and some had more than their own');
+is($node->safe_psql('postgres', 'select * from gov_verify()'), '', 'gov_verify finds nothing');
+
+# ---------------------------------------------------------------- a crash, a standby, a dump
+
+$node->safe_psql('postgres', q{
+	insert into gov_entities (owner_id, id, type_id, created_at) select 'last', id, 'user', '2026-01-01Z' from unnest('{unused,used,over}'::text[]) id;
+	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, carry_unused_max, carry_debt, created_at)
+	select 'last', id, 'tokens', 10, 'P1Y', 7, true, now() - interval '3 years' from unnest('{unused,used,over}'::text[]) id;
+	update gov_assignments set usage_limit = 12 where owner_id = 'last';
+});
+
+sub carried
+{
+	my ($server, $db) = @_;
+
+	return $server->safe_psql($db // 'postgres', q{
+		select h.entity_id, h.current_usage, h.usage_limit, h.carried from unnest('{over,unused,used}'::text[]) i (id),
+		lateral gov_headroom('last', 'tokens', 0, null, array[i.id]) h order by 1});
+}
+
+sub reported
+{
+	my ($server, $db) = @_;
+
+	return $server->safe_psql($db // 'postgres', q{select entity_id, current_usage, usage_limit, carried from gov_budgets where owner_id = 'last' order by 1});
+}
+
+my $before = q{date_trunc('year', now(), 'UTC') - interval '1 day'};
+is(carried($node), "over|0|19|7\nunused|0|19|7\nused|0|19|7", 'years of which nothing was used, which had a smaller limit');
+$node->safe_psql('postgres', "select gov_ingest('last', 'tokens', 14, null, '{used}', null, $before)");
+my $open = $node->background_psql('postgres');
+$open->query_safe("begin; select gov_ingest('last', 'tokens', 30, null, '{over}', null, $before)");
+is(carried($node), "over|0|0|-13\nunused|0|19|7\nused|0|15|3", 'what is in flight of the year before takes from the present one');
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('carrying_standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+$node->stop('immediate');
+eval { $open->quit };
+$node->start;
+is(carried($node), "over|0|19|7\nunused|0|19|7\nused|0|15|3", 'and gives it back when the server crashes');
+$node->safe_psql('postgres', "select gov_ingest('last', 'tokens', 25, null, '{over}', null, $before)");
+my $kept = carried($node);
+is($kept, "over|0|4|-8\nunused|0|19|7\nused|0|15|3", 'a debt');
+is($node->safe_psql('postgres', 'select * from gov_verify()'), '', 'as the ledger says');
+
+$node->wait_for_catchup($standby);
+is(carried($standby), $kept, 'a standby answers the same');
+is(reported($standby), $kept, 'and so do its reports');
+is($standby->safe_psql('postgres', q{select is_granted, remaining from gov_check('last', 'tokens', 7, null, '{over}')}), 'f|4', 'and so does its gate');
+
+my $dump = "$dir/dump";
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'dump');
+$node->safe_psql('postgres', 'create database restored');
+$node->command_ok([ 'pg_restore', '-d', 'restored', $dump ], 'restore');
+is(carried($node, 'restored'), $kept, 'a restored database carries the same');
+is(reported($node, 'restored'), $kept, 'and says so');
+is($node->safe_psql('restored', 'select * from gov_verify()'), '', 'as its ledger says');
+
 $node->stop;
+$standby->promote;
+is(carried($standby), $kept, 'a promoted standby carries the same');
+is($standby->safe_psql('postgres', q{select is_granted, remaining from gov_consume('last', 'tokens', 4, null, '{over}')}), 't|0', 'and goes on');
+is($standby->safe_psql('postgres', 'select * from gov_verify()'), '', 'as its ledger says');
+$standby->stop;
+
 done_testing();
