@@ -396,7 +396,7 @@ comment on column @extschema@.gov_used_assignments.updated_at is 'when a value o
 comment on column @extschema@.gov_used_assignments.call_limit is 'the most that one call may use, whatever is left; null = as much as is left';
 comment on column @extschema@.gov_used_assignments.source is 'own = an assignment, default = by a default';
 comment on column @extschema@.gov_used_assignments.default_id is 'the default that the budget comes from; null for an assignment';
-comment on column @extschema@.gov_used_assignments.window_kind is 'where windows begin: calendar or first_use';
+comment on column @extschema@.gov_used_assignments.window_kind is 'where windows begin: calendar, first_use or sliding';
 comment on column @extschema@.gov_used_assignments.carry_unused_max is 'how much at most a window gets of what the one before has left unused; null = nothing';
 comment on column @extschema@.gov_used_assignments.carry_debt is 'true: what a window has used past its limit makes the limit of the next one smaller';
 comment on column @extschema@.gov_used_assignments.carry_from is 'windows that had ended by then carry nothing over; null = none that ended after it was made';

@@ -37,7 +37,8 @@ typedef enum GovPlace
 /*
  * The counts of one budget.  The stripe's lock protects them; a pin is taken
  * under the lock, and given back without it.  Usage belongs to one id and one
- * window.  Holds count in every window, whichever the id.
+ * window.  Holds count in every window, whichever the id.  Where windows slide,
+ * window is the grain of the present time, and total what counts (ring.c).
  */
 typedef struct GovSharedCounter
 {
@@ -45,16 +46,17 @@ typedef struct GovSharedCounter
 	int64		id;				/* gov_assignments.counter_id */
 	GovWindow	window;			/* of one id never moves back */
 	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
-	uint8		place:2;		/* GovPlace */
-	uint8		is_before:1;	/* it counts the window before the present one:
+	uint32		ring:24;		/* where its window slides; ring.c */
+	uint32		place:2;		/* GovPlace */
+	bool		is_before:1;	/* it counts the window before the present one:
 								 * then held is what that had of its own, and
 								 * covered what was carried into it */
-	uint8		is_outdated:1;	/* what was carried into it has changed since it
+	bool		is_outdated:1;	/* what was carried into it has changed since it
 								 * was loaded */
-	bool		has_later;		/* the tables had usage of a later window */
-	bool		wants_row;		/* whoever charges it says so in
+	bool		has_later:1;	/* the tables had usage of a later window */
+	bool		wants_row:1;	/* whoever charges it says so in
 								 * gov_default_counts; first_use.c */
-	bool		stays;			/* somebody has used the window and committed;
+	bool		stays:1;		/* somebody has used the window and committed;
 								 * also where windows are not opened */
 	GovAmount	held;			/* open holds, committed and in flight */
 	GovAmount	covered;		/* of total: in the place of holds that are
@@ -85,7 +87,7 @@ gov_counter_is_sound(const GovSharedCounter *counter)
 		counter->window.start < counter->window.end &&
 		(counter->is_before ||
 		 (counter->covered >= 0 && counter->covered <= counter->held)) &&
-		counter->booked <= counter->total;
+		(counter->booked <= counter->total || counter->ring != 0);
 }
 
 /*
