@@ -61,7 +61,8 @@ result: is_granted: whether every hard budget allows it; denied_reason: null, Fr
     RequestedUsageExceedingLimit, BudgetExceeded or Unavailable; remaining: the least headroom of the hard budgets, null without any; retry_at: the latest window end
     of the budgets that deny, null when granted or when one never resets; chains: per entity named an array of budgets up to the
     root, each an object with entityId, scopeEntityIds, name, source (own, or default), usageLimit, currentUsage, reservedUsage,
-    remaining, isGranted, isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd
+    remaining, isGranted, isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd, and carried (over from the window
+    before, below 0 for a debt; since 1.1.0) of a budget that carries something over
 errors: 22004 null owner_id, capability_id, amount or element of entity_ids; 22023 negative or infinite amount, malformed
     dimensions, entity_ids of two dimensions, malformed owner_id; 22003 amount out of range; 23514 an entity below itself, written with
     triggers disabled; 42704 unknown capability; 42501 not the session's owner; 54000 too many entities, dimensions too large; GV002 ungoverned, if governance.on_ungoverned says so; 53400 cache full and 55000 library not preloaded,
@@ -107,21 +108,23 @@ create function @extschema@.gov_headroom
     out enforcement text,
     out cadence text,
     out usage_period_start timestamptz,
-    out usage_period_end timestamptz
+    out usage_period_end timestamptz,
+    out carried numeric
 )
 returns setof record
 language c
 volatile
 parallel unsafe
-as 'MODULE_PATHNAME', 'gov_headroom_1_0';
+as 'MODULE_PATHNAME', 'gov_headroom_1_1';
 
 comment on function @extschema@.gov_headroom(text, text, numeric, jsonb, text[]) is
 $$The chains of gov_check as rows, one per budget and chain.
 
 arguments and errors: those of gov_check
 result: chain: its number from 1; the other columns are those of a budget in chains: remaining is null without a limit, the usage
-    period null for a budget that never resets, and where a first use is to begin a window; source is not among them, which chains and
-    gov_budgets have: a view of yours that selects from this function would keep an update from giving it another column$$;
+    period null for a budget that never resets, and where a first use is to begin a window; carried (what is carried over from the
+    window before, below 0 for a debt; since 1.1.0) null for a budget that carries nothing over; source is not among them, which
+    chains and gov_budgets have$$;
 
 create function @extschema@.gov_ingest
 (

@@ -266,6 +266,9 @@ look_up(GovCatalog *catalog)
 	catalog->assignments_debt_limit = find_column(catalog->assignments, "debt_limit");
 	catalog->assignments_debt_counter_id = find_column(catalog->assignments, "debt_counter_id");
 	catalog->assignments_window_kind = find_column(catalog->assignments, "window_kind");
+	catalog->assignments_carry_unused_max = find_column(catalog->assignments, "carry_unused_max");
+	catalog->assignments_carry_debt = find_column(catalog->assignments, "carry_debt");
+	catalog->assignments_carry_from = find_column(catalog->assignments, "carry_from");
 	catalog->events_reverses = find_column(catalog->events, "reverses");
 	catalog->events_draws = find_column(catalog->events, "draws");
 	catalog->events_call_event_ids = find_column(catalog->events, "call_event_ids");

@@ -146,8 +146,8 @@ begin_call(GovGate *gate)
 static void
 make_room(const GovGate *gate)
 {
-	int			ncharges = work.budgets_capacity + work.draws_capacity + gate->request->nheld +
-	gate->request->nreversed;
+	int			ncharges = 2 * work.budgets_capacity + work.draws_capacity + gate->request->nheld +
+	2 * gate->request->nreversed;	/* with windows before */
 
 	Assert(!gov_stripe_is_held());
 	gov_pending_make_room(ncharges);

@@ -83,6 +83,9 @@ typedef struct GovReversed
 								 * and not in memory */
 	bool		is_shared;
 	int			charged;		/* the pending entry, if is_shared */
+	GovSharedCounter *before;	/* of the window before the counter's, which
+								 * something is carried over from; or NULL */
+	int			before_charged; /* the pending entry, where it is of that window */
 } GovReversed;
 
 /* What a call wants of one capability. */
@@ -158,6 +161,11 @@ typedef struct GovResolvedBudget
 								 * off it */
 	bool		wants_row;		/* that it is used is to be written */
 	int			charged;		/* the pending entry, if holds_are_shared */
+	GovSharedCounter *before;	/* of the window before, which something is
+								 * carried over from; or NULL; carried.c */
+	bool		before_is_shared;
+	int			before_charged; /* the pending entry, where a use is of that
+								 * window */
 	const GovPool *pool;		/* NULL: it is none */
 	int			first_draw;		/* of a pool; index */
 	uint32		ndraws;			/* of a pool: how many grants it has; what it

@@ -115,7 +115,8 @@ retry_at(const GovBudgetState *budget, GovAmount amount, TimestampTz now)
 	if (exceeds_call_limit(budget, amount))
 		return DT_NOEND;
 	return Min(budget->window_end,
-			   gov_bounds_reach(budget->bounds, wanted_limit(budget, amount), now));
+			   gov_bounds_reach(budget->bounds,
+								saturating_subtract(wanted_limit(budget, amount), budget->carried), now));
 }
 
 /* Note a budget that does not allow the amount. */

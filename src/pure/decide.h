@@ -25,6 +25,8 @@ typedef struct GovBudgetState
 	bool		allows;			/* what is wanted of it; set by gov_decide() */
 	uint8		meter;			/* whose it is: one of the call's */
 	GovAmount	wanted;			/* by the call, of that meter */
+	GovAmount	carried;		/* of the limit: over from the window before, below 0
+								 * for a debt */
 	const GovBounds *bounds;	/* what else bounds it; NULL: nothing */
 	TimestampTz window_end;		/* DT_NOEND when it never resets */
 } GovBudgetState;

@@ -163,6 +163,7 @@ my %FUNCTIONS = (
 	# Internal. Those that are not listed must be in SQL, with the rights of their caller, and are for readers and tenants.
 	_gov_cached_counters => [ 'reader', '42501', q{_gov_cached_counters('globex')} ],
 	_gov_verify_owner => [ 'reader', '42501', q{_gov_verify_owner('globex')} ],
+	_gov_carried => [ 'reader tenant', '42501', q{_gov_carried('globex', now(), null)} ],
 	_gov_recount_window_start => [ '', 'shared', q{_gov_recount_window_start('P1M', null, 'UTC', now())} ],
 	_gov_recounted => [ 'reader', '42501', q{_gov_recounted('globex', 'tokens', '-infinity', 1000000, null, null, 'UTC', '{sekrit-team}', '{1}', 1)} ],
 	_gov_raise_barrier => [ '', '42501', q{_gov_raise_barrier('globex')} ],
