@@ -8,6 +8,7 @@ language plpgsql
 set search_path = public, pg_temp
 as $$
 begin
+    perform gov_thaw_owner(owner);
     insert into gov_entity_types (id, attribution_keys)
     values ('org', '{orgId}'), ('team', '{teamId}'), ('user', '{userId}'), ('agent', '{agentId}'), ('model', '{model,modelId}'), ('guest', '{}'), ('pet', '{}')
     on conflict do nothing;
