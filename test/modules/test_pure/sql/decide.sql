@@ -151,4 +151,4 @@ where budget_allows(array[usage], array[held], array[usage_limit], array[soft], 
       is distinct from (usage_limit is null or soft or usage + held + amount <= usage_limit);
 
 -- The words for a denial.
-select denial, denial_reason(denial) from generate_series(0, 6) as denial;
+select denial, denial_reason(denial) from generate_series(0, 7) as denial;
