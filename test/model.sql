@@ -93,7 +93,7 @@ language sql
 as $$
     select coalesce(jsonb_object_agg(i.key, i.value), '{}')
     from jsonb_each(item) as i
-    where i.key <> all ('{created_at,updated_at,counter_id,owner_id,created_by_use,seed}' || said.key)
+    where i.key <> all ('{created_at,updated_at,counter_id,debt_counter_id,owner_id,created_by_use,seed}' || said.key)
         and case when than is null then i.value <> coalesce(model.default_of(i.key), 'null') else i.value is distinct from than -> i.key end
 $$;
 
@@ -129,6 +129,7 @@ begin
         select c.owner_id, c.table_name, c.key, c.action, c.old, c.new
         from gov_changes as c
         where c.owner_id = owner
+            and c.table_name <> 'gov_grants'
             and c.id > coalesce((select f.change_id from model.forgotten as f where f.owner_id = owner), 0)
     )
     select string_agg(d.line, E'\n')
@@ -621,8 +622,8 @@ begin
         raise exception 'model: a new reversal is the duplicate of %', given.event_id;
     end if;
     select * into strict event from gov_events where id = given.event_id;
-    perform model.same('reversed', to_jsonb(event) - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends}'::text[],
-        jsonb_set(to_jsonb(old), '{call_event_ids}', 'null') - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends}'::text[]
+    perform model.same('reversed', to_jsonb(event) - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends,draws}'::text[],
+        jsonb_set(to_jsonb(old), '{call_event_ids}', 'null') - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends,draws}'::text[]
             || jsonb_build_object('amount', -coalesce(round(asked, 9), remaining), 'idempotency_key', key, 'caller', current_setting('application_name'), 'reverses', reversed));
     if event.recorded_at not between since and oracle.now() then
         raise exception 'model: recorded at %, between % and %', event.recorded_at, since, oracle.now();
@@ -1184,7 +1185,16 @@ begin
     where not exists (select from oracle.recounts as r where r.counter_id = c.counter_id)
         and u.amount > 0
         and u.amount >= oracle.limit_at(a, oracle.now()) * t.threshold * 0.01
-        and not exists (select from gov_alerts as l where l.assignment_id = a.id and l.window_start = c.window_start and l.threshold = t.threshold)
+        and not exists (
+            select
+            from gov_alerts as l
+            where l.assignment_id = a.id
+                and l.threshold = t.threshold
+                -- those of a pool are armed again by each grant
+                and l.window_start = case when a.is_pool
+                    then coalesce((select max(g.effective_at) from gov_grants as g where g.assignment_id = a.id and g.effective_at <= oracle.now()), '-infinity')
+                    else c.window_start
+                end)
     limit 1;
     if wrong is not null then
         return wrong;
@@ -1204,16 +1214,16 @@ begin
                     and (l.event_id is null or exists (
                         select
                         from gov_events as e, unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
-                        where e.id = l.event_id and e.owner_id = owner and x.counter_id = a.counter_id and x.window_start = l.window_start
+                        where e.id = l.event_id and e.owner_id = owner and x.counter_id = a.counter_id and (x.window_start = l.window_start or a.is_pool)
                     ))
                     and (not is_quiet or l.usage = (
                         select sum(e.amount)
                         from gov_events as e, unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
-                        where e.owner_id = owner and x.counter_id = a.counter_id and x.window_start = l.window_start
+                        where e.owner_id = owner and x.counter_id = a.counter_id and (x.window_start = l.window_start or a.is_pool)
                     ) + (
                         select coalesce(sum(r.amount), 0)
                         from oracle.recounted(owner) as r, oracle.window_at(r.cadence, r.anchor_at, r.timezone, r.occurred_at) as w
-                        where r.counter_id = a.counter_id and w.window_start = l.window_start
+                        where r.counter_id = a.counter_id and w.window_start = l.window_start and not a.is_pool
                     ))))
     limit 1;
     insert into model.looked_at
