@@ -172,12 +172,15 @@ loaded_bytes() { # OWNER
 }
 
 section_pools() {
-	local plain
+	local plain owner
 
 	make_pools
 	plain=$(loaded_bytes plain)
 	fact "bytes of the cache for a grant, of 256" "$((($(loaded_bytes pool-256) - plain) / 256))"
 	side_by_side $CLIENTS -- check_plain check_pool check_pool_256 consume_plain consume_pool consume_pool_256
+	for owner in plain pool-3 pool-256; do
+		fact "one statement of 100,000 warm gov_consume, $owner, µs CPU each" "$(in_server_us "gov_consume('$owner', 'calls', 1, null, '{agent}')" 100000)"
+	done
 }
 
 section_cache() {
