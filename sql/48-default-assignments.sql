@@ -233,8 +233,8 @@ defaults: an array of 1 to 100 objects, or {"defaults": [...]}, with the keys
     place), alertThresholds (per cent; null: the alert policy's); usageLimit and cadence are required on create; omitted keys keep
     their value
 result: the stored defaults as an array in the order given, with id, ownerId, createdAt and updatedAt
-errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown type, capability or scope type; 42501
-    an owner that the session may not see or change; 54000 more than 100 items, more than 256 defaults for a type and capability
+errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown type, capability or scope type; 23514
+    a cadence for what is under way at once; 42501 an owner that the session may not see or change; 54000 more than 100 items, more than 256 defaults for a type and capability
 since: 1.1.0$$;
 
 create function @extschema@.gov_list_default_assignments

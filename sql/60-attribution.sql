@@ -287,8 +287,8 @@ owner_id, capability_id: what is summed; group_by: at most 32 names, each an ent
 result: a row per group and bucket, by bucket; group_key: an object with a key for each name, null for what an event lacks; an event
     with two entities of one type counts under each; bucket_start: null without buckets, else as date_trunc has it; amount,
     event_count: the sum of the events, and how many they are
-errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit, group_by of two dimensions; 42501 an owner
-    that the session may not see; 54000 more than 32 names$$;
+errors: 22004 null argument or name; 22023 bucket not positive or of more than one unit, group_by of two dimensions; 22008 a bucket
+    that lies outside the calendar; 42501 an owner that the session may not see; 54000 more than 32 names$$;
 
 comment on function @extschema@.gov_attribution(text, text, text[], timestamptz, timestamptz, interval, text) is
 $$The same, with buckets that begin in another time zone than the session's.

@@ -297,6 +297,6 @@ result: a row per owner, capability, entity and bucket, by bucket; entity_id: em
     null without buckets, else as date_trunc has it; local_start: the same in local time, whose date is that of the day; amount,
     event_count: the sum of the events, and how many they are
 errors: 22004 null time or owner; 22023 buckets or times that sums as long as governance.usage_grain do not add up to, or that older
-    ones do not; 22023 unknown time zone, bucket not positive or of more than one unit, list of two dimensions; 42501 an owner that
-    the session may not see
+    ones do not; 22023 unknown time zone, bucket not positive or of more than one unit, list of two dimensions; 22008 a bucket that
+    lies outside the calendar; 42501 an owner that the session may not see
 since: 1.1.0$$;

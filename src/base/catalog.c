@@ -101,8 +101,8 @@ static const GovKnownRelation known[] = {
 	INDEX(rollup_state_pkey, "gov_rollup_state_pkey", rollup_state)
 };
 
-static GovCatalog current;
-static bool is_valid = false;
+static GovCatalog found_last;
+const GovCatalog *gov_catalog_current = NULL;
 static uint64 invalidations = 0;
 
 static Oid *
@@ -114,7 +114,7 @@ field_of(GovCatalog *catalog, Size field)
 static void
 invalidate_catalog(void)
 {
-	is_valid = false;
+	gov_catalog_current = NULL;
 	invalidations++;
 }
 
@@ -123,7 +123,7 @@ is_known(Oid relid)
 {
 	for (int i = 0; i < lengthof(known); i++)
 	{
-		if (*field_of(&current, known[i].field) == relid)
+		if (*field_of(&found_last, known[i].field) == relid)
 			return true;
 	}
 	return false;
@@ -134,7 +134,7 @@ static void
 relation_changed(Datum arg, Oid relid)
 {
 	/* while it is being looked up nobody knows which relation matters */
-	if (!is_valid || relid == InvalidOid || is_known(relid))
+	if (gov_catalog_current == NULL || relid == InvalidOid || is_known(relid))
 		invalidate_catalog();
 }
 
@@ -301,7 +301,7 @@ gov_catalog_if_installed(void)
 	static uint64 last_generation = 0;
 
 	/* looking up may itself process invalidations: repeat until it did not */
-	while (!is_valid)
+	while (gov_catalog_current == NULL)
 	{
 		uint64		seen = invalidations;
 		GovCatalog	found = {0};
@@ -311,10 +311,10 @@ gov_catalog_if_installed(void)
 		if (seen != invalidations)
 			continue;
 		found.generation = ++last_generation;
-		current = found;
-		is_valid = true;
+		found_last = found;
+		gov_catalog_current = &found_last;
 	}
-	return &current;
+	return gov_catalog_current;
 }
 
 pg_noreturn static void
@@ -334,7 +334,7 @@ raise_not_found(void)
 }
 
 const GovCatalog *
-gov_catalog(void)
+gov_catalog_find(void)
 {
 	const GovCatalog *catalog = gov_catalog_if_installed();
 

@@ -110,9 +110,19 @@ typedef struct GovCatalog
 	uint64		generation;		/* moves whenever any of the above may have */
 } GovCatalog;
 
+/* NULL where it has to be looked up. */
+extern const GovCatalog *gov_catalog_current;
+
 extern void gov_catalog_init(void);
-extern const GovCatalog *gov_catalog(void);
+extern const GovCatalog *gov_catalog_find(void);
 extern const GovCatalog *gov_catalog_if_installed(void);
 extern bool gov_catalog_is_schema(Oid schema);
+
+/* Where the extension is; raises if there is none.  A call asks this thirty times. */
+static inline const GovCatalog *
+gov_catalog(void)
+{
+	return likely(gov_catalog_current != NULL) ? gov_catalog_current : gov_catalog_find();
+}
 
 #endif							/* GOV_CATALOG_H */

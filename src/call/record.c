@@ -117,27 +117,36 @@ make_ids(const GovResolution *resolution)
 }
 
 /*
- * The window that the event is charged to.  It is the counter's, even if that
- * is ahead of the clock; for a late event it is the window of its time.  A
- * window that would begin before the first time that there is has all that
- * came before: a tenant can make a budget with such a window yesterday (P9999Y
- * from today), and no use is refused for that.
+ * The window of a late event.  One that would begin before the first time that
+ * there is has all that came before: a tenant can make a budget with such a window
+ * yesterday (P9999Y from today), and no use is refused for that.
  */
 static GovWindow
-event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
+late_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 {
 	const GovEntity *entity = resolution->entities[budget->entity].entity;
-	GovWindow	window = budget->window;
+	GovWindow	window;
 
-	if (gov_budget_opens(budget->budget))
-		return budget->charged_window;
-	if (!resolution->is_of_now && resolution->occurred_at < window.start &&
-		!gov_entity_budget_window(entity, budget->budget, resolution->occurred_at, &window))
+	if (!gov_entity_budget_window(entity, budget->budget, resolution->occurred_at, &window))
 	{
 		TIMESTAMP_NOBEGIN(window.start);
 		window.end = budget->window.start;
 	}
 	return window;
+}
+
+/*
+ * The window that the event is charged to.  It is the counter's, even if that
+ * is ahead of the clock; for a late event it is the window of its time.
+ */
+static inline GovWindow
+event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
+{
+	if (gov_budget_opens(budget->budget))
+		return budget->charged_window;
+	if (likely(resolution->is_of_now) || resolution->occurred_at >= budget->window.start)
+		return budget->window;
+	return late_window(resolution, budget);
 }
 
 /* Append what was drawn from a grant, or is owed: a counter and an amount. */

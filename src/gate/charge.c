@@ -36,7 +36,7 @@
  * What the call adds to a budget's present window: nothing if it occurred
  * before that.
  */
-static GovAmount
+static inline GovAmount
 present_amount(const GovResolution *resolution, int number)
 {
 	const GovResolvedBudget *budget = &resolution->budgets[number];

@@ -83,11 +83,13 @@ find_inherited(const GovKeptRow *row, GovInheritedBudget *budget)
 		.scope = *gov_keep_row_value(row, GOV_KEEP_SCOPE),
 		.name = *gov_keep_row_value(row, GOV_KEEP_NAME)
 	};
+	const int	columns[] = {GOV_KEEP_OWNER, GOV_KEEP_ENTITY, GOV_KEEP_CAPABILITY, GOV_KEEP_SCOPE, GOV_KEEP_NAME};
 	bool		is_found;
 
-	for (int column = GOV_KEEP_OWNER; column <= GOV_KEEP_NAME; column++)
+	/* a row that a constraint will refuse may have no capability, say */
+	for (int i = 0; i < lengthof(columns); i++)
 	{
-		if (*gov_keep_row_null(row, column) || *gov_keep_row_null(row, GOV_KEEP_SCOPE))
+		if (*gov_keep_row_null(row, columns[i]))
 			return false;
 	}
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);

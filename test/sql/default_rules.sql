@@ -77,6 +77,13 @@ insert into gov_assignments (id, owner_id, entity_id, capability_id) values (:'i
 insert into gov_assignments (id, owner_id, entity_id, capability_id, cadence, timezone) values ('00000000-0000-0000-0000-00000000000a', 'rules', 'opportunity', 'ruled', 'P1D', 'Asia/Kolkata') returning counter_id > 0 as own;
 delete from gov_assignments where owner_id = 'rules';
 
+-- A column that must have a value and has none is an error of the row, also where a default would be looked for.
+insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name) values (null, 'opportunity', 'ruled', '{}', '');
+insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name) values ('rules', null, 'ruled', '{}', '');
+insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name) values ('rules', 'opportunity', null, '{}', '');
+insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name) values ('rules', 'opportunity', 'ruled', null, '');
+insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name) values ('rules', 'opportunity', 'ruled', '{}', null);
+
 -- TRUNCATE of the assignments leaves the counts of defaults, that of the defaults none.
 truncate gov_assignments;
 select trim_scale((chains #>> '{0,0,currentUsage}')::numeric) as used from gov_check('rules', 'ruled', 1, null, '{opportunity}');

@@ -50,6 +50,10 @@ create procedure customer(owner text) language sql as $$
 		(owner, 'bot', 'tokens', 1000, 'P10Y', '{gpt}', '', 'hard'), (owner, 'gpt', 'tokens', null, null, '{}', '', 'hard'),
 		(owner, 'clock', 'tokens', 1000000, 'PT10S', '{}', '', 'hard'), (owner, 'clock', 'tokens', 1000000, null, '{}', 'ever', 'hard'),
 		(owner, 'tight', 'tokens', 10, null, '{}', '', 'hard');
+	insert into gov_entities (owner_id, id, type_id, parent_id) values (owner, 'meter', 'org', 'acme');
+	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, window_kind)
+	values (owner, 'meter', 'tokens', 100000, 'PT10S', 'first_use'), (owner, 'meter', 'calls', 100000, 'P1D', 'first_use'), (owner, 'acme', 'calls', 100000, 'P1M', 'calendar');
+	insert into gov_prices (owner_id, capability_id, quantity, price, per, valid_from) values (owner, 'tokens', 'in', 1, 3, '2020-01-01'), (owner, 'tokens', 'out', 2, 1, '2020-01-01');
 	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, name) select owner, 'many', 'tokens', 100000 + n, 'b' || n from generate_series(1, 25) n;
 $$;
 
@@ -177,6 +181,22 @@ my %histories = (
 		  . "begin; select event_ids from gov_ingest_all(:'owner', jsonb_build_object('tokens', 5, 'calls', -1), null, '{ann}'); rollback;\n"
 		  . "select reservation_id as h from gov_reserve_all(:'owner', jsonb_build_object('tokens', 2, 'seconds', 1), null, '{leaf-1}') \\gset\n"
 		  . "select gov_release(:'h');\n",
+	},
+	metered => {
+		cold => 1,
+		fatal => 1,
+		events => 8,
+		sql => call_all(q{gov_consume_all(:'owner', jsonb_build_object('tokens', jsonb_build_object('in', 6, 'out', 1), 'calls', 1), '{"model": "gpt"}', '{meter}', 'metered ' || :n)})
+		  . q{
+			select 'event ' || event_id from gov_consume_many(jsonb_build_array(
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'tokens', 'amount', 2, 'entityIds', array['meter']),
+				jsonb_build_object('ownerId', :'owner', 'capabilityId', 'calls', 'amount', 1, 'entityIds', array['meter'], 'idempotencyKey', 'counted ' || :n)))
+			where event_id is not null;
+		}
+		  . "begin; select event_ids from gov_consume_all(:'owner', jsonb_build_object('tokens', jsonb_build_object('in', 1), 'calls', 1), null, '{meter}'); rollback;\n"
+		  . "select reservation_id as h from gov_reserve_all(:'owner', jsonb_build_object('tokens', jsonb_build_object('in', 9), 'calls', 1), null, '{meter}') \\gset\n"
+		  . call_all(q{gov_settle_all(:'h', jsonb_build_object('tokens', jsonb_build_object('in', 5)))})
+		  . call_all(q{gov_ingest_all(:'owner', jsonb_build_object('tokens', jsonb_build_object('out', 1), 'calls', 2), null, '{meter}', null, now() - interval '2 days')}),
 	},
 	query => {
 		cold => 1,
