@@ -212,11 +212,12 @@ sub insert_pool
 	  . join(', ', (map { literal($_) } $owner, $entity, one_of(@capabilities), 'pool'), 'true', one_of(0, 0, 5, 20)) . ') on conflict do nothing';
 }
 
-# For ever, now or soon, to all pools.
+# For ever, now or soon, to all pools. Not in a transaction that goes on: what it draws from a grant that nobody sees takes nothing from
+# others, and is nobody's business.
 sub grant
 {
 	return 'insert into gov_grants (owner_id, assignment_id, amount, priority, effective_at) select owner_id, id, ' . one_of(10, 50, 50, 200, '0.5') . ', ' . one_of(1, 100, 100)
-	  . ', ' . one_of('gov_now()', 'gov_now()', "gov_now() + interval '" . one_of(1, 5) . " minutes'") . ' from gov_assignments where is_pool and owner_id = ' . literal($owner);
+	  . ', ' . one_of('gov_now()', 'gov_now()', "gov_now() + interval '" . one_of(1, 5) . " minutes'") . ' from gov_assignments where is_pool and now() = statement_timestamp() and owner_id = ' . literal($owner);
 }
 
 # One of the owner's, or of everybody's; not for those that the crowd has.

@@ -196,7 +196,7 @@ is($busy, "acme|calls|t\nacme|tokens|t\nann|tokens|t", 'and the reports agree');
 
 $node->safe_psql('postgres', "call pool('killed')");
 $node->safe_psql('postgres', q{insert into gov_grants (owner_id, assignment_id, amount, priority, category) select 'killed', a.id, 100 + 500 * n, n % 3, 'g' || n from gov_assignments a, generate_series(1, 20) n where a.owner_id = 'killed' and is_pool});
-append_to_file("$dir/draw.sql", join '', map { <<"EOS" } 1 .. 3000);
+append_to_file("$dir/draw.sql", join '', map { <<"EOS" } 1 .. 30000);
 select event_id from gov_consume('killed', 'tokens', ${\($_ % 5 + 1)}, null, '{ann}') where is_granted;
 begin; savepoint s; select from gov_consume('killed', 'tokens', 7, null, '{ann}'); rollback to s; select from gov_ingest('killed', 'tokens', 1, null, '{ann}'); rollback;
 EOS
@@ -212,7 +212,7 @@ foreach my $round (1 .. 3)
 	}
 	$node->poll_query_until('postgres', "select count(*) > $before + 100 from gov_events where owner_id = 'killed'") or die 'no traffic';
 	my $log_end = -s $node->logfile;
-	kill 'KILL', $node->safe_psql('postgres', "select pid from pg_stat_activity where query like '%killed%' and pid <> pg_backend_pid() limit 1");
+	kill 'KILL', $node->safe_psql('postgres', "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() limit 1");
 	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log_end);
 	gov_await($node, 'postgres', 'select true');
 	eval { $_->finish } foreach @clients;
