@@ -238,7 +238,7 @@ create table @extschema@.gov_assignments
     constraint gov_assignments_cadence_check
         check (cadence in ('P1M', 'P1D') or cadence ~ '^P([1-9][0-9]{0,3}[YMWD]|T[1-9][0-9]{0,3}[HMS])$'),
     constraint gov_assignments_window_kind_check
-        check (window_kind = 'calendar' or window_kind = 'first_use' and cadence is not null and anchor_at is null),
+        check (window_kind = 'calendar' or window_kind = any ('{first_use,sliding}') and cadence is not null and anchor_at is null and (window_kind = 'first_use' or cadence ~ '^P([1-9][0-9]*[WD]|T[1-9][0-9]*[HMS])$')),
     constraint gov_assignments_anchor_at_check
         check (isfinite(anchor_at)),
     constraint gov_assignments_timezone_check
@@ -301,7 +301,7 @@ comment on column @extschema@.gov_assignments.counter_id is 'names the counter; 
 comment on column @extschema@.gov_assignments.created_at is 'when the row was made';
 comment on column @extschema@.gov_assignments.updated_at is 'when a value of the row last changed';
 comment on column @extschema@.gov_assignments.call_limit is 'the most that one call may use, whatever is left, exact to 9 decimals; null = as much as is left (since 1.1.0)';
-comment on column @extschema@.gov_assignments.window_kind is 'where windows begin: calendar = at the anchor, one after the other; first_use = with the first use after the last one ended (since 1.1.0)';
+comment on column @extschema@.gov_assignments.window_kind is 'where windows begin: calendar = at the anchor, one after the other; first_use = with the first use after the last one ended; sliding = a cadence before the present time (since 1.1.0)';
 comment on column @extschema@.gov_assignments.is_pool is 'true: what it may use is what gov_grants grants, and each use draws from grants; it has neither limit nor cadence of its own (since 1.1.0)';
 comment on column @extschema@.gov_assignments.debt_limit is 'of a pool: how far consume and reserve may go past what is granted, exact to 9 decimals; ingest and settle are not bounded by it (since 1.1.0)';
 comment on column @extschema@.gov_assignments.debt_counter_id is 'of a pool: names the count of what no grant has paid, drawn by the extension (since 1.1.0)';
@@ -315,7 +315,7 @@ comment on constraint gov_assignments_name_check on @extschema@.gov_assignments 
 comment on constraint gov_assignments_usage_limit_check on @extschema@.gov_assignments is 'A limit is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 comment on constraint gov_assignments_call_limit_check on @extschema@.gov_assignments is 'A limit of a call is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 comment on constraint gov_assignments_cadence_check on @extschema@.gov_assignments is 'A cadence is one ISO 8601 duration of one unit, 1 to 9999, such as P1Y, P1M, P30D, P1W, P1D, PT1H, PT5M or PT10S, or null for a budget that never resets.';
-comment on constraint gov_assignments_window_kind_check on @extschema@.gov_assignments is 'Windows begin with the "calendar" or with a "first_use"; those of a first use have a cadence and no anchor.';
+comment on constraint gov_assignments_window_kind_check on @extschema@.gov_assignments is 'Windows begin with the "calendar" or with a "first_use", or are "sliding". Those of the last two kinds have a cadence and no anchor; what slides has one of weeks, days, hours, minutes or seconds.';
 comment on constraint gov_assignments_anchor_at_check on @extschema@.gov_assignments is 'An anchor is a finite time, or null for the calendar.';
 comment on constraint gov_assignments_timezone_check on @extschema@.gov_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
 comment on constraint gov_assignments_enforcement_check on @extschema@.gov_assignments is 'Enforcement is "hard" or "soft".';
@@ -371,7 +371,7 @@ create table @extschema@.gov_default_assignments
     constraint gov_default_assignments_cadence_check
         check (cadence in ('P1M', 'P1D') or cadence ~ '^P([1-9][0-9]{0,3}[YMWD]|T[1-9][0-9]{0,3}[HMS])$'),
     constraint gov_default_assignments_window_kind_check
-        check (window_kind = 'calendar' or window_kind = 'first_use' and cadence is not null and anchor_at is null and anchor_from is null),
+        check (window_kind = 'calendar' or window_kind = any ('{first_use,sliding}') and cadence is not null and anchor_at is null and anchor_from is null and (window_kind = 'first_use' or cadence ~ '^P([1-9][0-9]*[WD]|T[1-9][0-9]*[HMS])$')),
     constraint gov_default_assignments_anchor_at_check
         check (isfinite(anchor_at)),
     constraint gov_default_assignments_anchor_from_check
@@ -408,7 +408,7 @@ comment on column @extschema@.gov_default_assignments.call_limit is 'the most th
 comment on column @extschema@.gov_default_assignments.seed is 'what the counters of the inherited budgets are named after; drawn by the extension, and drawn again when cadence, anchor_at, anchor_from, timezone or window_kind change';
 comment on column @extschema@.gov_default_assignments.created_at is 'when the row was made';
 comment on column @extschema@.gov_default_assignments.updated_at is 'when a value of the row last changed';
-comment on column @extschema@.gov_default_assignments.window_kind is 'where windows begin: calendar = at the anchor, one after the other; first_use = with the first use after the last one ended';
+comment on column @extschema@.gov_default_assignments.window_kind is 'where windows begin: calendar = at the anchor, one after the other; first_use = with the first use after the last one ended; sliding = a cadence before the present time';
 comment on constraint gov_default_assignments_type_id_fkey on @extschema@.gov_default_assignments is 'A default is for entities of a type that exists; gov_upsert_entity_types() creates one.';
 comment on constraint gov_default_assignments_capability_id_fkey on @extschema@.gov_default_assignments is 'A default limits a capability that exists; gov_upsert_capabilities() creates one.';
 comment on constraint gov_default_assignments_owner_id_check on @extschema@.gov_default_assignments is 'An owner is 1 to 255 characters without control characters.';
@@ -419,7 +419,7 @@ comment on constraint gov_default_assignments_name_check on @extschema@.gov_defa
 comment on constraint gov_default_assignments_usage_limit_check on @extschema@.gov_default_assignments is 'A limit is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 comment on constraint gov_default_assignments_call_limit_check on @extschema@.gov_default_assignments is 'A limit of a call is a number of 0 or more with at most 18 digits before the point, or null for no limit.';
 comment on constraint gov_default_assignments_cadence_check on @extschema@.gov_default_assignments is 'A cadence is one ISO 8601 duration of one unit, 1 to 9999, such as P1Y, P1M, P30D, P1W, P1D, PT1H, PT5M or PT10S, or null for a budget that never resets.';
-comment on constraint gov_default_assignments_window_kind_check on @extschema@.gov_default_assignments is 'Windows begin with the "calendar" or with a "first_use"; those of a first use have a cadence and no anchor.';
+comment on constraint gov_default_assignments_window_kind_check on @extschema@.gov_default_assignments is 'Windows begin with the "calendar" or with a "first_use", or are "sliding". Those of the last two kinds have a cadence and no anchor; what slides has one of weeks, days, hours, minutes or seconds.';
 comment on constraint gov_default_assignments_anchor_at_check on @extschema@.gov_default_assignments is 'An anchor is a finite time, or null for the calendar.';
 comment on constraint gov_default_assignments_anchor_from_check on @extschema@.gov_default_assignments is 'An anchor is given (anchor_at) or comes from the entity (anchor_from: created_at, or a key of its metadata, of 1 to 255 characters without control characters).';
 comment on constraint gov_default_assignments_timezone_check on @extschema@.gov_default_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';

@@ -78,6 +78,7 @@ create table @extschema@.gov_usage
     pruned_amount numeric not null default 0,
     pruned_count bigint not null default 0,
     merged_windows bigint,
+    leaves_at timestamptz,
 
     constraint gov_usage_pkey primary key (counter_id, window_start)
 )
@@ -92,6 +93,9 @@ create index gov_usage_unmerged on @extschema@.gov_usage (window_end, counter_id
 
 create index gov_usage_merged on @extschema@.gov_usage (window_end, counter_id) where merged_windows is not null;
 
+-- Grains of windows that slide, in the order in which they leave.
+create index gov_usage_grains on @extschema@.gov_usage (leaves_at, counter_id) where leaves_at > '-infinity';
+
 comment on table @extschema@.gov_usage is 'what each budget had used per window up to the rollup''s watermark; earlier windows stay, short ones merged into days';
 comment on column @extschema@.gov_usage.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_usage.assignment_id is 'the budget';
@@ -103,6 +107,7 @@ comment on column @extschema@.gov_usage.event_count is 'how many events that wer
 comment on column @extschema@.gov_usage.pruned_amount is 'the part of amount whose ledger rows retention has deleted';
 comment on column @extschema@.gov_usage.pruned_count is 'the part of event_count whose ledger rows retention has deleted';
 comment on column @extschema@.gov_usage.merged_windows is 'of how many rows this one was made, for windows that started on one day; 1: it was looked at and stays as it is; null: it may still be merged (since 1.1.0)';
+comment on column @extschema@.gov_usage.leaves_at is 'of a grain of a window that slides: when it stops to count; -infinity: it has, and the row is of all such grains that started on one day; null: of another budget (since 1.1.0)';
 
 -- Written by the rollup, as gov_usage is.
 create table @extschema@.gov_grant_usage

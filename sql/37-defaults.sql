@@ -390,7 +390,7 @@ comment on column @extschema@.gov_used_assignments.updated_at is 'when a value o
 comment on column @extschema@.gov_used_assignments.call_limit is 'the most that one call may use, whatever is left; null = as much as is left';
 comment on column @extschema@.gov_used_assignments.source is 'own = an assignment, default = by a default';
 comment on column @extschema@.gov_used_assignments.default_id is 'the default that the budget comes from; null for an assignment';
-comment on column @extschema@.gov_used_assignments.window_kind is 'where windows begin: calendar or first_use';
+comment on column @extschema@.gov_used_assignments.window_kind is 'where windows begin: calendar, first_use or sliding';
 
 create function @extschema@._gov_inherited_budgets(owner_id text, entity_id text)
 returns setof @extschema@.gov_used_assignments

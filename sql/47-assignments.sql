@@ -355,7 +355,7 @@ assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the k
     entityId (required), capabilityId or featureId or currencyId (required), scopeEntityIds (default []: everywhere),
     name (default ""), usageLimit (per window, in the capability's unit; null: no limit), callLimit (for one call, since 1.1.0; null,
     the default: as much as is left), cadence (such as "P1M"; null: never
-    resets), windowKind ("calendar", the default, or "first_use", since 1.1.0), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
+    resets), windowKind ("calendar", the default, "first_use" or "sliding", since 1.1.0), anchorAt (ISO 8601; null: the calendar), timezone (default "UTC"), enforcement ("hard", the default, or "soft"),
     strictAllocation (default false; true: the children's limits may not add up to more), locked (default false),
     alertThresholds (per cent; null: the alert policy's), isPool (default false; true: what it may use is what gov_grant_credits
     grants; it has neither usageLimit nor cadence, and stays a pool; since 1.1.0), debtLimit (of a pool: how far consume and reserve

@@ -227,7 +227,7 @@ owner_id: one of the vendor's customers; null: everybody. An owner's default goe
 defaults: an array of 1 to 100 objects, or {"defaults": [...]}, with the keys
     typeId (required), capabilityId or featureId or currencyId (required), scopeTypeIds (default []: one count per entity), name
     (default ""), usageLimit (of each entity per window, in the capability's unit; null: no limit), callLimit (for one call; null, the
-    default: as much as is left), cadence (such as "P1M"; null: never resets), windowKind ("calendar", the default, or "first_use"), anchorAt (ISO 8601; null: the calendar), anchorFrom
+    default: as much as is left), cadence (such as "P1M"; null: never resets), windowKind ("calendar", the default, "first_use" or "sliding"), anchorAt (ISO 8601; null: the calendar), anchorFrom
     ("created_at" or a key of the entity's metadata, where its windows are counted from; null: anchorAt says it), timezone (default
     "UTC"), enforcement ("hard", the default, or "soft"), locked (default false; true: tenants may not put an assignment in its
     place), alertThresholds (per cent; null: the alert policy's); usageLimit and cadence are required on create; omitted keys keep

@@ -54,6 +54,17 @@ $$;
 comment on function @extschema@._gov_opened_windows(text, timestamptz, bigint[]) is
     'internal: which of these counters of an owner, whose windows begin with a first use, have one at a time';
 
+-- What counts of a window that slides: the grains that start from one time up to another.
+create function @extschema@._gov_sliding_window(cadence text, at timestamptz, out window_start timestamptz, out last_start timestamptz)
+language c
+immutable
+strict
+parallel safe
+as 'MODULE_PATHNAME', 'gov_sliding_window_1_1';
+
+comment on function @extschema@._gov_sliding_window(text, timestamptz) is
+    'internal: where the first and the last grain start that count in a window of this cadence that slides, at a time';
+
 -- One owner's budgets at a point in time. An owner may have one budget or a hundred thousand, and a planner would take it for the
 -- average: to join many row by row, as suits a few, takes minutes. So they are joined here, by hashing, and what belongs to the
 -- owner is found by an index whatever the tables' statistics say. For roles subject to row-level security no index is searched
@@ -141,9 +152,10 @@ begin
             d.anchor_at,
             d.timezone,
             d.window_kind,
-            w.window_start,
+            coalesce(w.window_start, s.window_start) as window_start,
             w.window_end,
-            coalesce(w.window_start, '-infinity') as counted_from
+            coalesce(w.window_start, s.window_start, '-infinity') as counted_from,
+            s.last_start
         from (
             select
                 coalesce(a.cadence, '') as cadence,
@@ -157,6 +169,7 @@ begin
         ) d
         cross join lateral @extschema@.gov_window(
             case when d.window_kind = 'calendar' then nullif(d.cadence, '') end, nullif(d.anchor_at, '-infinity'), d.timezone, at) w
+        cross join lateral @extschema@._gov_sliding_window(case when d.window_kind = 'sliding' then d.cadence end, at) s
     ),
     -- The others have one each.
     opened as materialized
@@ -188,6 +201,23 @@ begin
                 and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r))
         ) c
         group by c.counter_id, c.window_start
+    ),
+    -- The same of windows that slide, which are made of several.
+    slid as
+    (
+        select
+            a.counter_id,
+            sum(c.amount) as amount
+        from @extschema@.gov_used_assignments a
+        join turn w on w.cadence = a.cadence and w.window_kind = 'sliding'
+        join counted c on c.counter_id = a.counter_id
+        where a.owner_id = owner
+            and a.window_kind = 'sliding'
+            and (a.source = 'own' or has_inherited)
+            and a.timezone = w.timezone
+            and c.window_start >= w.counted_from
+            and c.window_start <= w.last_start
+        group by a.counter_id
     ),
     held as
     (
@@ -269,17 +299,19 @@ begin
     left join hidden h on h.id = e.parent_id
     left join lateral
     (
-        select n.amount
+        select sum(n.amount) as amount
         from @extschema@.gov_usage n
         where n.counter_id = b.counter_id
-            and n.window_start = case when b.window_kind = 'calendar' then w.counted_from else k.window_start end
+            and n.window_start >= case when b.window_kind = 'first_use' then k.window_start else w.counted_from end
+            and n.window_start <= case when b.window_kind = 'first_use' then k.window_start else coalesce(w.last_start, w.counted_from) end
         offset 0
     ) u on true
     -- An expression, not the column itself: with that, a scan of all budgets by the index on it, in an order that suits a merge
     -- join, could look cheaper than one of the owner's.
     left join counted c
         on c.counter_id = b.counter_id + 0
-        and c.window_start = case when b.window_kind = 'calendar' then w.counted_from else k.window_start end
+        and c.window_start = case b.window_kind when 'calendar' then w.counted_from when 'first_use' then k.window_start end
+    left join slid d on d.counter_id = b.counter_id + 0
     left join held r on r.assignment_id = b.id
     left join boosted x
         on x.entity_id = b.entity_id
@@ -294,7 +326,7 @@ begin
     cross join lateral
     (
         select
-            coalesce(q.used, coalesce(u.amount, 0) + coalesce(c.amount, 0)) as used,
+            coalesce(q.used, coalesce(u.amount, 0) + coalesce(c.amount, 0) + coalesce(d.amount, 0)) as used,
             coalesce(r.amount, 0) as held,
             case when q.granted is not null then trim_scale(q.granted) when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
     ) s

@@ -162,9 +162,10 @@ begin
             case when (e.blocked_until > at) is not false then e.blocked_at end as blocked_at,
             case when e.blocked_until > at then e.blocked_until end as blocked_until,
             case when (e.blocked_until > at) is not false then e.blocked_reason end as blocked_reason,
-            w.window_start,
+            coalesce(w.window_start, s.window_start) as window_start,
             w.window_end,
-            coalesce(w.window_start, '-infinity') as counted_from
+            coalesce(w.window_start, s.window_start, '-infinity') as counted_from,
+            s.last_start
         from unnest(ids) i (id)
         cross join lateral
         (
@@ -185,6 +186,7 @@ begin
             offset 0
         ) a
         cross join lateral @extschema@.gov_window(case when a.window_kind = 'calendar' then a.cadence end, a.anchor_at, a.timezone, at) w
+        cross join lateral @extschema@._gov_sliding_window(case when a.window_kind = 'sliding' then a.cadence end, at) s
     ),
     opened as materialized
     (
@@ -203,6 +205,19 @@ begin
             and (e.owner_id, e.id) > (owner, (select coalesce(max(r.watermark), 0) from @extschema@.gov_rollup_state r))
             and (counters is null or e.counter_ids && counters)
         group by x.counter_id, x.window_start
+    ),
+    -- The same of windows that slide, which are made of several.
+    slid as materialized
+    (
+        select
+            b.counter_id,
+            sum(c.amount) as amount
+        from budget b
+        join counted c on c.counter_id = b.counter_id
+        where b.window_kind = 'sliding'
+            and c.window_start >= b.counted_from
+            and c.window_start <= b.last_start
+        group by b.counter_id
     ),
     place as materialized
     (
@@ -270,15 +285,17 @@ begin
     left join opened k on k.counter_id = b.counter_id
     left join lateral
     (
-        select n.amount
+        select sum(n.amount) as amount
         from @extschema@.gov_usage n
         where n.counter_id = b.counter_id
-            and n.window_start = case when b.window_kind = 'calendar' then b.counted_from else k.window_start end
+            and n.window_start >= case when b.window_kind = 'first_use' then k.window_start else b.counted_from end
+            and n.window_start <= case when b.window_kind = 'first_use' then k.window_start else coalesce(b.last_start, b.counted_from) end
         offset 0
     ) u on true
     left join counted c
         on c.counter_id = b.counter_id
-        and c.window_start = case when b.window_kind = 'calendar' then b.counted_from else k.window_start end
+        and c.window_start = case b.window_kind when 'calendar' then b.counted_from when 'first_use' then k.window_start end
+    left join slid d on d.counter_id = b.counter_id
     left join @extschema@._gov_held(owner, at, budgets) r on r.assignment_id = b.id
     left join lateral
     (
@@ -313,7 +330,7 @@ begin
     cross join lateral
     (
         select
-            coalesce(q.used, coalesce(u.amount, 0) + coalesce(c.amount, 0)) as used,
+            coalesce(q.used, coalesce(u.amount, 0) + coalesce(c.amount, 0) + coalesce(d.amount, 0)) as used,
             coalesce(r.amount, 0) as held,
             case when q.granted is not null then trim_scale(q.granted) when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
     ) s;

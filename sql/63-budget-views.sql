@@ -62,7 +62,7 @@ comment on column @extschema@.gov_budgets.allocated is
 comment on column @extschema@.gov_budgets.utilization is 'usage / limit, not capped; 1 for a limit of 0, null without a limit';
 comment on column @extschema@.gov_budgets.cadence is 'the length of a window, such as P1M; null for a budget that never resets';
 comment on column @extschema@.gov_budgets.usage_period_start is 'the start of the present window; null for a budget that never resets, and where a first use is to begin one';
-comment on column @extschema@.gov_budgets.usage_period_end is 'its end, exclusive; null likewise';
+comment on column @extschema@.gov_budgets.usage_period_end is 'its end, exclusive; null likewise, and for a window that slides, which starts with the first grain that counts';
 comment on column @extschema@.gov_budgets.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
 comment on column @extschema@.gov_budgets.locked is 'true = tenants may not change it';
 comment on column @extschema@.gov_budgets.base_limit is 'the limit without boosts (since 1.1.0)';

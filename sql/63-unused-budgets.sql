@@ -132,9 +132,10 @@ begin
     ),
     turn as materialized
     (
-        select x.default_id, x.anchor, w.window_start, w.window_end
+        select x.default_id, x.anchor, coalesce(w.window_start, s.window_start) as window_start, w.window_end
         from (select b.id as default_id, b.cadence, b.anchor, b.timezone, b.window_kind from budget b group by 1, 2, 3, 4, 5) x
         cross join lateral @extschema@.gov_window(case when x.window_kind = 'calendar' then x.cadence end, nullif(x.anchor, '-infinity'), x.timezone, at) w
+        cross join lateral @extschema@._gov_sliding_window(case when x.window_kind = 'sliding' then x.cadence end, at) s
     ),
     boosted as
     (

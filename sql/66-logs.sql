@@ -74,7 +74,8 @@ select
     u.event_count,
     u.pruned_amount,
     u.pruned_count,
-    u.merged_windows
+    u.merged_windows,
+    case when isfinite(u.leaves_at) then u.leaves_at end as leaves_at
 from @extschema@.gov_usage u;
 
 comment on view @extschema@.gov_usage_log is 'gov_usage, with null for the window of a budget that never resets';
@@ -86,6 +87,7 @@ comment on column @extschema@.gov_usage_log.event_count is 'as in gov_usage';
 comment on column @extschema@.gov_usage_log.pruned_amount is 'as in gov_usage';
 comment on column @extschema@.gov_usage_log.pruned_count is 'as in gov_usage';
 comment on column @extschema@.gov_usage_log.merged_windows is 'as in gov_usage';
+comment on column @extschema@.gov_usage_log.leaves_at is 'of a grain of a window that slides: when it stops to count; null for all others, and once it has (since 1.1.0)';
 comment on column @extschema@.gov_usage_log.window_start is 'null for a budget that never resets';
 comment on column @extschema@.gov_usage_log.window_end is 'exclusive; null for a budget that never resets; where windows were merged, the end of the last';
 

@@ -51,7 +51,8 @@ create function @extschema@._gov_budget_bytes
     thresholds integer,
     has_call_limit boolean,
     limit_steps integer,
-    is_inherited boolean
+    is_inherited boolean,
+    slides boolean
 )
 returns bigint
 language c
@@ -59,8 +60,8 @@ immutable
 strict
 as 'MODULE_PATHNAME', 'gov_budget_bytes_1_1';
 
-comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer, boolean, integer, boolean) is
-    'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC; limit_steps: 0 without boosts; is_inherited: the entity has it by a default';
+comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer, boolean, integer, boolean, boolean) is
+    'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC; limit_steps: 0 without boosts; is_inherited: the entity has it by a default; slides: its window does';
 
 create function @extschema@._gov_pool_bytes(grants bigint)
 returns bigint
@@ -153,7 +154,8 @@ as $$
             a.alert_thresholds,
             a.call_limit is not null or a.is_pool as has_bounds,
             a.usage_limit is not null or a.is_pool as has_limit,
-            false as is_inherited
+            false as is_inherited,
+            a.window_kind = 'sliding' as slides
         from own a
         union all
         select
@@ -168,7 +170,8 @@ as $$
             d.alert_thresholds,
             d.call_limit is not null,
             d.usage_limit is not null,
-            true
+            true,
+            d.window_kind = 'sliding'
         from entity e
         join @extschema@.gov_default_assignments d
             on d.type_id = e.type_id
@@ -208,7 +211,8 @@ as $$
                 end,
                 b.has_bounds,
                 case when b.usage_limit is null then 0 else coalesce(x.steps, 0) end::integer,
-                b.is_inherited))::bigint as bytes
+                b.is_inherited,
+                b.slides))::bigint as bytes
         from budget b
         left join boosted x
             on x.owner_id = b.owner_id
@@ -563,7 +567,7 @@ begin
     -- Budgets by defaults that were used, also those that an assignment has taken the place of.
     inherited as
     (
-        select n.*, d.capability_id, d.name
+        select n.*, d.capability_id, d.name, d.window_kind
         from @extschema@.gov_default_counts n
         join @extschema@.gov_default_assignments d on d.id = n.default_id and d.seed = n.seed
         where @extschema@.gov_owner_visible(n.owner_id)
@@ -573,7 +577,7 @@ begin
     ),
     own as materialized
     (
-        select a.id, a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.counter_id
+        select a.id, a.owner_id, a.entity_id, a.capability_id, a.scope_entity_ids, a.name, a.counter_id, a.window_kind = 'sliding' as slides
         from @extschema@.gov_assignments a
         where @extschema@.gov_owner_visible(a.owner_id)
             and (owner is null or a.owner_id = owner)
@@ -582,7 +586,7 @@ begin
     (
         table own
         union
-        select n.assignment_id, n.owner_id, n.entity_id, n.capability_id, n.scope_entity_ids, n.name, n.counter_id
+        select n.assignment_id, n.owner_id, n.entity_id, n.capability_id, n.scope_entity_ids, n.name, n.counter_id, n.window_kind = 'sliding'
         from inherited n
         where not exists (select from own a where a.id = n.assignment_id)
     ),
@@ -661,7 +665,7 @@ begin
             select
                 u.counter_id,
                 u.window_start,
-                case when u.merged_windows > 1 then u.window_end end as merged_until,
+                case when u.merged_windows > 1 or u.leaves_at = '-infinity' then u.window_end end as merged_until,
                 u.amount as counted,
                 u.event_count as counted_events,
                 u.pruned_amount as recorded,
@@ -719,7 +723,8 @@ begin
         join cached c on c.counter_id = b.counter_id
         left join ledger l on l.counter_id = c.counter_id and l.window_start = c.window_start
         left join rolled_up u on u.counter_id = c.counter_id and u.window_start = c.window_start and u.owner_id = b.owner_id
-        where c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
+        where not b.slides
+            and c.amount <> coalesce(l.amount, 0) + coalesce(u.pruned_amount, 0)
             -- A window that is merged although it is present, after a jump of the clock, counts as the whole row.
             and not exists (
                 select
@@ -739,6 +744,48 @@ begin
                         where m.counter_id = c.counter_id
                             and m.merged_windows > 1
                             and date_trunc('day', m.window_start, 'UTC') = date_trunc('day', c.window_start, 'UTC')))
+        union all
+        -- A window that slides has the grain that the counter has as its window, and those of a cadence before it; but if the counter was
+        -- not used since some of them have left, they may be merged with others.
+        select
+            b.id,
+            c.window_start,
+            'cache',
+            c.amount,
+            s.amount
+        from budget b
+        join cached c on c.counter_id = b.counter_id
+        cross join lateral
+        (
+            select c.window_start - make_interval(secs => 64 * extract(epoch from c.window_end - c.window_start)::double precision) as start
+        ) f
+        cross join lateral
+        (
+            select
+                coalesce((
+                    select sum(l.amount)
+                    from ledger l
+                    where l.counter_id = c.counter_id
+                        and l.window_start >= f.start
+                        and l.window_start <= c.window_start), 0)
+                + coalesce((
+                    select sum(u.pruned_amount)
+                    from rolled_up u
+                    where u.counter_id = c.counter_id
+                        and u.owner_id = b.owner_id
+                        and u.window_start >= f.start
+                        and u.window_start <= c.window_start), 0) as amount
+        ) s
+        where b.slides
+            and c.amount <> s.amount
+            and not exists (
+                select
+                from @extschema@.gov_usage m
+                where m.counter_id = c.counter_id
+                    and m.leaves_at = '-infinity'
+                    and m.window_start <= c.window_start
+                    and m.window_end > f.start
+                offset 0)
         union all
         select
             b.id,

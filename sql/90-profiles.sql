@@ -98,6 +98,7 @@ as $$
             ('_gov_refuse_cycle', '{reader, tenant}'),
             ('_gov_budgets_of_entity', '{reader, tenant}'),
             ('_gov_anchor', '{reader, tenant}'),
+            ('_gov_sliding_window', '{reader, tenant}'),
             ('_gov_read_every_owner', '{reader}'),
             ('_gov_change_every_owner', '{}')
     ),

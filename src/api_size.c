@@ -18,6 +18,7 @@
 
 #include "cache/names.h"
 #include "cache/node_block.h"
+#include "cache/ring.h"
 #include "pure/bounds.h"
 #include "pure/pool.h"
 
@@ -36,7 +37,8 @@ string_size(Size length)
  * The bytes of a budget in its entity's block, given the length of its name,
  * the length of its scope's ids and how many they are, the length of its time
  * zone, whether it has an anchor, how many thresholds, whether a largest use,
- * how many steps its limit takes with boosts, and whether it is by a default.
+ * how many steps its limit takes with boosts, whether it is by a default, and
+ * whether its window slides.
  */
 Datum
 gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
@@ -63,6 +65,8 @@ gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
 		size = MAXALIGN(size) + sizeof(GovBudgetMore);
 	if (is_inherited)
 		size += sizeof(GovInherited);
+	if (PG_GETARG_BOOL(9))
+		size += sizeof(GovSharedRing);
 	PG_RETURN_INT64(size);
 }
 

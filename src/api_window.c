@@ -27,6 +27,7 @@
 PG_FUNCTION_INFO_V1(gov_window_1_0);
 PG_FUNCTION_INFO_V1(gov_is_timezone_1_0);
 PG_FUNCTION_INFO_V1(gov_anchor_1_1);
+PG_FUNCTION_INFO_V1(gov_sliding_window_1_1);
 
 /* the arguments of gov_window, by position */
 enum
@@ -192,4 +193,27 @@ gov_anchor_1_1(PG_FUNCTION_ARGS)
 		 !gov_window_at(&cadence, true, result, tz, PG_GETARG_TIMESTAMPTZ(3), &window)))
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(result);
+}
+
+/*
+ * _gov_sliding_window(cadence text, at timestamptz)
+ * returns (window_start timestamptz, last_start timestamptz)
+ */
+Datum
+gov_sliding_window_1_1(PG_FUNCTION_ARGS)
+{
+	GovCadence	cadence = cadence_argument(fcinfo);
+	TimestampTz at = finite_argument(fcinfo, 1, "at");
+	GovWindow	grain;
+	GovWindow	starts;
+
+	cadence.kind = GOV_WINDOW_SLIDING;
+	if (gov_window_span(&cadence) == 0 || !gov_window_at(&cadence, false, 0, NULL, at, &grain))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("no window that slides has this cadence at that time"),
+				 errhint("Write a cadence of weeks, days, hours, minutes or seconds.")));
+	starts.start = grain.start - gov_window_span(&cadence);
+	starts.end = grain.start;
+	return window_row(fcinfo, &cadence, &starts);
 }

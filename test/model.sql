@@ -623,7 +623,7 @@ begin
     end if;
     select * into strict event from gov_events where id = given.event_id;
     perform model.same('reversed', to_jsonb(event) - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends,draws}'::text[],
-        jsonb_set(to_jsonb(old), '{call_event_ids}', 'null') - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends,draws}'::text[]
+        (to_jsonb(old) || '{"call_event_ids": null, "quantities": null, "prices": null}') - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends,draws}'::text[]
             || jsonb_build_object('amount', -coalesce(round(asked, 9), remaining), 'idempotency_key', key, 'caller', current_setting('application_name'), 'reverses', reversed));
     if event.recorded_at not between since and oracle.now() then
         raise exception 'model: recorded at %, between % and %', event.recorded_at, since, oracle.now();
@@ -766,35 +766,63 @@ language sql
 return (select jsonb_object_agg(e.capability_id, e.id) from gov_events as e
         where e.id = any (select unnest(coalesce(h.call_event_ids, array[h.id])) from gov_events as h where h.id = call_of.event_id));
 
-create function model.ingest_all(owner text, amounts jsonb, dims jsonb, ids text[], key text, ago interval) returns jsonb
+-- Of what is given by quantities an event keeps these, and the prices that make its amount; another one keeps nothing.
+create function model.kept(event_ids jsonb, given jsonb) returns void
+language plpgsql
+as $$
+declare
+    wrong text;
+begin
+    select e::text
+    into wrong
+    from jsonb_each_text(event_ids) as i
+    join gov_events as e on e.id = i.value::bigint
+    where e.quantities is distinct from case when jsonb_typeof(given -> i.key) = 'object' then given -> i.key end
+        or (e.quantities is null) <> (e.prices is null)
+        or e.amount <> round((select sum(q.value::numeric * (e.prices -> q.key ->> 'price')::numeric * 3 / (e.prices -> q.key ->> 'per')::numeric) from jsonb_each_text(e.quantities) as q) / 3, 9);
+    if wrong is not null then
+        raise exception 'model: % for %', wrong, given;
+    end if;
+end
+$$;
+
+-- What of amounts is given by quantities, as a hold keeps it.
+create function model.quantities(given jsonb) returns jsonb
+language sql
+return (select jsonb_object_agg(g.key, g.value) from jsonb_each(given) as g where jsonb_typeof(g.value) = 'object');
+
+create function model.ingest_all(owner text, given_amounts jsonb, dims jsonb, ids text[], key text, ago interval) returns jsonb
 language plpgsql
 as $$
 declare
     since timestamptz := oracle.now();
     at timestamptz := oracle.now() - ago;
+    amounts jsonb := oracle.priced(given_amounts, coalesce(least(at, since), since));
     created jsonb := model.would_be(owner, dims);
     given record;
 begin
-    select * into given from gov_ingest_all(owner, amounts, dims, ids, key, at);
+    select * into given from gov_ingest_all(owner, given_amounts, dims, ids, key, at);
     perform model.created(owner, created, true);
     if given.is_duplicate then
         raise exception 'model: a new use is the duplicate of %', given.event_ids;
     end if;
+    perform model.kept(given.event_ids, given_amounts);
     return model.events(given.event_ids, owner, amounts, dims, ids, key, at, since);
 end
 $$;
 
-create function model.consume_all(owner text, amounts jsonb, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null) returns jsonb
+create function model.consume_all(owner text, given_amounts jsonb, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null) returns jsonb
 language plpgsql
 as $$
 declare
     since timestamptz := oracle.now();
+    amounts jsonb := oracle.priced(given_amounts, since);
     overdue uuid[] := model.overdue(owner);
     expected jsonb[] := oracle.answers_all(owner, amounts, dims, ids, in_flight);
     created jsonb := model.would_be(owner, dims);
     given record;
 begin
-    select * into given from gov_consume_all(owner, amounts, dims, ids, key);
+    select * into given from gov_consume_all(owner, given_amounts, dims, ids, key);
     perform model.created(owner, created, given.is_granted and first is null);
     perform model.same('granted', to_jsonb(given.is_granted), variadic array(select e -> 'is_granted' from unnest(expected) as e where first is null) || array(select to_jsonb(true) where first is not null));
     if given.is_granted then
@@ -805,15 +833,17 @@ begin
     if first is not null or not given.is_granted then
         return jsonb_build_array(model.expired(overdue), model.denied_all(owner, amounts, to_jsonb(given)));
     end if;
+    perform model.kept(given.event_ids, given_amounts);
     return model.events(given.event_ids, owner, amounts, dims, ids, key, null, since) || model.expired(overdue);
 end
 $$;
 
-create function model.require_all(owner text, amounts jsonb, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null) returns jsonb
+create function model.require_all(owner text, given_amounts jsonb, dims jsonb, ids text[], key text, in_flight jsonb, first bigint default null) returns jsonb
 language plpgsql
 as $$
 declare
     since timestamptz := oracle.now();
+    amounts jsonb := oracle.priced(given_amounts, since);
     overdue uuid[] := model.overdue(owner);
     expected jsonb[] := oracle.answers_all(owner, amounts, dims, ids, in_flight);
     created jsonb := model.would_be(owner, dims);
@@ -822,7 +852,7 @@ declare
     failing text;
 begin
     begin
-        event_ids := gov_require_all(owner, amounts, dims, ids, key);
+        event_ids := gov_require_all(owner, given_amounts, dims, ids, key);
     exception
         when sqlstate 'GV001' then
             get stacked diagnostics message = message_text, failing = pg_exception_detail;
@@ -840,15 +870,17 @@ begin
         return model.denied_all(owner, amounts, substring(message from 'denied: (.*)$'),
             case when failing like 'Failing budgets: %' then substr(failing, length('Failing budgets: ') + 1)::jsonb end);
     end if;
+    perform model.kept(event_ids, given_amounts);
     return model.events(event_ids, owner, amounts, dims, ids, key, null, since) || model.expired(overdue);
 end
 $$;
 
-create function model.reserve_all(owner text, amounts jsonb, dims jsonb, ids text[], key text, ttl interval, in_flight jsonb) returns jsonb
+create function model.reserve_all(owner text, given_amounts jsonb, dims jsonb, ids text[], key text, ttl interval, in_flight jsonb) returns jsonb
 language plpgsql
 as $$
 declare
     since timestamptz := oracle.now();
+    amounts jsonb := oracle.priced(given_amounts, since);
     overdue uuid[] := model.overdue(owner);
     expected jsonb[] := oracle.answers_all(owner, amounts, dims, ids, in_flight);
     created jsonb := model.would_be(owner, dims);
@@ -857,7 +889,7 @@ declare
     given record;
     hold gov_reservations;
 begin
-    select * into given from gov_reserve_all(owner, amounts, dims, ids, key, ttl);
+    select * into given from gov_reserve_all(owner, given_amounts, dims, ids, key, ttl);
     perform model.created(owner, created, given.is_granted);
     perform model.same('granted', to_jsonb(given.is_granted), variadic array(select e -> 'is_granted' from unnest(expected) as e));
     if not given.is_granted then
@@ -875,7 +907,7 @@ begin
         to_jsonb(hold) - '{id,expires_at,created_at,updated_at,request_hash,assignment_ids,assignment_amounts}'::text[],
         jsonb_build_object('owner_id', owner, 'capability_id', first, 'amount', round((amounts ->> first)::numeric, 9), 'entity_ids', coalesce(ids, '{}'), 'dimensions', coalesce(dims, '{}'),
             'idempotency_key', key, 'caller', current_setting('application_name'), 'state', 'open', 'settled_amount', null, 'event_id', null,
-            'amounts', case when is_of_several then model.rounded(amounts) end, 'settled_amounts', null, 'event_ids', null, 'quantities', null));
+            'amounts', case when is_of_several then model.rounded(amounts) end, 'settled_amounts', null, 'event_ids', null, 'quantities', model.quantities(given_amounts)));
     perform model.same('held against',
         (select coalesce(jsonb_agg(jsonb_build_array(a.id, coalesce(a.amount, hold.amount)) order by a.id), '[]') from unnest(hold.assignment_ids, hold.assignment_amounts) as a (id, amount)),
         (select coalesce(jsonb_agg(jsonb_build_array(b.id, round(a.value::numeric, 9)) order by b.id), '[]') from jsonb_each_text(amounts) as a, oracle.budgets(owner, a.key, dims, ids) as b));
@@ -894,7 +926,7 @@ declare
 begin
     select * into given from gov_reserve_all(owner, amounts, dims, ids, key, ttl);
     perform model.decided_all('gov_reserve_all again', to_jsonb(given), amounts, oracle.answers_all(owner, model.zero(amounts), dims, ids, in_flight, true), jsonb_build_object('reservation_id', first,
-        'expires_at', (select r.expires_at from gov_reservations as r where r.id = first), 'is_duplicate', true, 'state', state, 'amounts', model.rounded(amounts)));
+        'expires_at', (select r.expires_at from gov_reservations as r where r.id = first), 'is_duplicate', true, 'state', state, 'amounts', (select coalesce(r.amounts, jsonb_build_object(r.capability_id, r.amount)) from gov_reservations as r where r.id = first)));
     return '{}';
 end
 $$;
@@ -909,12 +941,14 @@ declare
     hold gov_reservations;
     given record;
     all_held jsonb;
+    given_amounts jsonb;
     used jsonb;
     events jsonb;
 begin
     select * into strict held from gov_reservations as r where r.id = settle_all.id;
-    all_held := coalesce(held.amounts, jsonb_build_object(held.capability_id, held.amount));
-    used := model.rounded(coalesce(model.zero(all_held) || amounts, all_held));
+    all_held := coalesce(held.amounts, jsonb_build_object(held.capability_id, held.amount)) || coalesce(held.quantities, '{}');
+    given_amounts := coalesce(model.zero(all_held) || amounts, all_held);
+    used := model.rounded(oracle.priced(given_amounts, since));
     select * into given from gov_settle_all(id, amounts);
     select * into strict hold from gov_reservations as r where r.id = settle_all.id;
     if state = 'settled' then
@@ -923,6 +957,7 @@ begin
         return model.hold(hold);
     end if;
     perform model.same('gov_settle_all', to_jsonb(given), jsonb_build_object('event_ids', given.event_ids, 'is_duplicate', false));
+    perform model.kept(given.event_ids, given_amounts);
     events := model.events(given.event_ids, held.owner_id, used, held.dimensions, held.entity_ids, null, null, since, case held.state when 'open' then id end);
     perform model.same('settled', to_jsonb(hold) - 'updated_at',
         to_jsonb(held) - 'updated_at' || jsonb_build_object('state', 'settled', 'settled_amount', used -> held.capability_id, 'event_id', given.event_ids -> held.capability_id,
@@ -1156,6 +1191,22 @@ $$;
 -- The ids of the alerts looked at so far.
 create table model.looked_at (alert_id bigint);
 
+-- The budgets that alerts may be about: those that there are, and those that everybody's defaults have given, in whose place an owner's
+-- default has come while a use of them was in flight.
+create function model.alerting(owner text) returns table (id uuid, counter_id bigint, is_pool boolean)
+language sql
+as $$
+    select a.id, a.counter_id, a.is_pool
+    from oracle.assignments() as a
+    where a.owner_id = owner
+    union
+    select n.assignment_id, n.counter_id, false
+    from gov_default_counts as n
+    join gov_default_assignments as d on d.id = n.default_id and d.seed = n.seed and d.owner_id is null
+    join gov_default_assignments as o on o.owner_id = n.owner_id and (o.type_id, o.capability_id, o.scope_type_ids, o.name) = (d.type_id, d.capability_id, d.scope_type_ids, d.name)
+    where n.owner_id = owner
+$$;
+
 -- A transaction with these events has just committed: every threshold that it has carried a budget to, in its present window, has been
 -- alerted. Of the alerts that are new each is about a budget that there is, usage that reached it, and an event of that budget and window;
 -- and when nothing else can have happened meanwhile, about what is used now. Null, or the first that is wrong.
@@ -1209,7 +1260,7 @@ begin
             or l.usage < l.usage_limit * l.threshold * 0.01
             or not exists (
                 select
-                from oracle.assignments() as a
+                from model.alerting(owner) as a
                 where a.id = l.assignment_id
                     and (l.event_id is null or exists (
                         select

@@ -567,6 +567,28 @@ language sql stable
 return decision || jsonb_build_object('chains', oracle.chains_of_each(decision -> 'chains', amounts));
 
 -- As oracle.answers().
+-- What amounts come to, of which some are given by quantities, by the prices of a time: everybody's, each per one or per three.
+create function oracle.priced(amounts jsonb, at timestamptz) returns jsonb
+language sql stable
+as $$
+    select jsonb_object_agg(a.key, case jsonb_typeof(a.value)
+        when 'object' then to_jsonb((
+            -- sign * integer part of (|sum| * 10^9 + 1/2), in billionths; sums are in thirds
+            select trim_scale(sign(s.thirds) * div(abs(s.thirds) * 2000000000 + 3, 6) * 0.000000001)
+            from (
+                select sum(q.value::numeric * p.price * 3 / p.per) as thirds
+                from jsonb_each_text(a.value) as q
+                cross join lateral (
+                    select c.price, c.per
+                    from gov_prices as c
+                    where c.owner_id is null and c.capability_id = a.key and c.quantity = q.key and c.valid_from <= at
+                    order by c.valid_from desc
+                    limit 1) as p) as s))
+        else a.value
+    end)
+    from jsonb_each(amounts) as a
+$$;
+
 create function oracle.answers_all(owner text, amounts jsonb, dims jsonb, ids text[], in_flight jsonb, granted boolean default false) returns jsonb[]
 language plpgsql stable
 as $$
@@ -597,7 +619,7 @@ declare
     answer jsonb;
 begin
     for attempt in 1..2 loop
-        expected := oracle.answers_all(owner, amounts, dims, ids, in_flight);
+        expected := oracle.answers_all(owner, oracle.priced(amounts, oracle.now()), dims, ids, in_flight);
         select oracle.comparable_all(to_jsonb(c), amounts) into answer from gov_check_all(owner, amounts, dims, ids) as c;
         if answer = any (expected) then
             return null;

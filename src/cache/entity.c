@@ -147,6 +147,8 @@ gov_entity_same_windows(const GovEntity *entity, const GovBudget *budget,
 	const GovBudgetMore *more = gov_budget_more(entity, budget);
 	const GovBudgetMore *other_more = gov_budget_more(other_entity, other);
 
+	if (gov_budget_slides(budget) && gov_budget_slides(other))
+		return gov_window_span(&budget->cadence) == gov_window_span(&other->cadence);
 	return budget->cadence.unit == other->cadence.unit &&
 		budget->cadence.kind == other->cadence.kind &&
 		budget->cadence.count == other->cadence.count &&

@@ -88,6 +88,7 @@ typedef enum GovCountKind
 #define GOV_BUDGET_INHERITED	0x02	/* it is by a default */
 #define GOV_BUDGET_BOUNDED		0x04	/* a GovBounds */
 #define GOV_BUDGET_OPENS		0x08	/* windows that begin with a first use */
+#define GOV_BUDGET_SLIDES		0x10	/* a window that slides */
 
 typedef struct GovBudget
 {
@@ -238,6 +239,20 @@ static inline bool
 gov_budget_opens(const GovBudget *budget)
 {
 	return unlikely((budget->special & GOV_BUDGET_OPENS) != 0);
+}
+
+/* Does its window slide? */
+static inline bool
+gov_budget_slides(const GovBudget *budget)
+{
+	return unlikely((budget->special & GOV_BUDGET_SLIDES) != 0);
+}
+
+/* Does its window begin at other times than the calendar, or its anchor, says? */
+static inline bool
+gov_budget_is_timed(const GovBudget *budget)
+{
+	return unlikely((budget->special & (GOV_BUDGET_OPENS | GOV_BUDGET_SLIDES)) != 0);
 }
 
 /* What else bounds it than its limit; NULL for nearly all. */

@@ -271,7 +271,8 @@ special_of(const GovBudgetMore *more, const GovCadence *cadence)
 	return (more->nscope > 0 ? GOV_BUDGET_SCOPED : 0) |
 		(more->is_inherited ? GOV_BUDGET_INHERITED : 0) |
 		(more->bounds != 0 ? GOV_BUDGET_BOUNDED : 0) |
-		(cadence->kind == GOV_WINDOW_FIRST_USE ? GOV_BUDGET_OPENS : 0);
+		(cadence->kind == GOV_WINDOW_FIRST_USE ? GOV_BUDGET_OPENS : 0) |
+		(cadence->kind == GOV_WINDOW_SLIDING ? GOV_BUDGET_SLIDES : 0);
 }
 
 /* Read a budget, and append the inner part of what belongs to it. */

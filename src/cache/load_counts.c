@@ -33,6 +33,7 @@
 #include "base/spi.h"
 #include "cache/load_steps.h"
 #include "cache/own_counts.h"
+#include "cache/ring.h"
 #include "cache/tail.h"
 #include "ledger/columns.h"
 
@@ -159,6 +160,18 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	return false;
 }
 
+/* Counters for the budgets of an entity, all zero. */
+static GovSharedCounter *
+make_counters(const GovLoad *load, const GovEntity *entity)
+{
+	Size		size = entity == NULL ? 0 : gov_ring_array_size(entity);
+	GovSharedCounter *counters = MemoryContextAllocZero(load->context, Max(size, 1));
+
+	if (entity != NULL)
+		gov_ring_lay_out(entity, counters);
+	return counters;
+}
+
 static void
 list_counters(GovReading *reading)
 {
@@ -175,8 +188,7 @@ list_counters(GovReading *reading)
 		GovLoaded  *item = &load->items[i];
 		uint32		nbudgets = item->entity ? item->entity->nbudgets : 0;
 
-		item->counters = MemoryContextAllocZero(load->context,
-												sizeof(GovSharedCounter) * Max(nbudgets, 1));
+		item->counters = make_counters(load, item->entity);
 		for (uint32 b = 0; b < nbudgets; b++)
 		{
 			if (begin_counter(load, i, b))
@@ -327,15 +339,11 @@ add_own(const GovLoad *load)
 		{
 			const GovBudget *budget = &item->entity->budgets[b];
 			GovSharedCounter *counter = &item->counters[b];
-			GovSharedCounter own = {.id = counter->id};
 
 			if (!item->is_own[b] || gov_budget_inherited(item->entity, budget) == NULL)
 				continue;
 			set_own_window(load, item->entity, budget, counter);
-			own.window = counter->window;
-			gov_own_counts(&own, &budget->id);
-			counter->total += own.total;
-			counter->held += own.held;
+			gov_own_counts(counter, &budget->id);
 		}
 	}
 }
@@ -374,7 +382,7 @@ gov_load_own_counters(const GovLoad *load, GovLoaded *item)
 	const GovEntity *entity = item->entity;
 	Size		count = Max(entity->nbudgets, 1);
 
-	item->counters = MemoryContextAllocZero(load->context, sizeof(GovSharedCounter) * count);
+	item->counters = make_counters(load, entity);
 	item->is_own = MemoryContextAlloc(load->context, sizeof(bool) * count);
 	for (uint32 b = 0; b < entity->nbudgets; b++)
 	{

@@ -12,6 +12,12 @@
  *		A budget whose windows begin with a first use has the present one if some
  *		row says so; else it has none.
  *
+ * SLIDING WINDOWS
+ *		A budget whose window slides has the grains of the last cadence.  Those
+ *		that have left are soon merged to a row of a day (usage_slide.c).  If the
+ *		clock was set back since, such a row may cover what has not left; then all
+ *		of it counts until the last of it leaves, as below.
+ *
  * MERGED WINDOWS
  *		Short windows are merged into days long after they have ended
  *		(usage_merge.c).  If the clock was ahead by more than that and is set
@@ -47,6 +53,7 @@
 #include "base/errors.h"
 #include "base/lookup.h"
 #include "cache/load_steps.h"
+#include "cache/ring.h"
 #include "ledger/columns.h"
 
 /* Windows that are longer stay as they are. */
@@ -94,6 +101,11 @@ gov_load_count_usage(const GovLoad *load, const GovWanted *wanted, const GovWind
 {
 	GovSharedCounter *counter = wanted->counter;
 
+	if (gov_budget_slides(wanted->budget))
+	{
+		gov_ring_load(counter, window, amount);
+		return;
+	}
 	if (gov_budget_opens(wanted->budget))
 	{
 		count_opened(counter, window, amount, load->now);
@@ -139,8 +151,13 @@ count_row(const GovLoad *load, const GovWanted *wanted, const GovUsageRow *usage
 	GovSharedCounter *counter = wanted->counter;
 	GovWindow	window = usage->window;
 	bool		has_later = usage->is_merged && window.end > counter->window.end &&
-	!gov_budget_opens(wanted->budget);
+	!gov_budget_is_timed(wanted->budget);
 
+	if (gov_budget_slides(wanted->budget))
+	{
+		gov_ring_load(counter, &window, usage->amount);
+		return;
+	}
 	if (window.start < counter->window.start)
 	{
 		if (!usage->is_merged || window.end <= counter->window.start)
@@ -229,6 +246,8 @@ first_start(Relation rel, const GovWindow *window)
 static TimestampTz
 first_start_of(Relation rel, const GovLoad *load, const GovWanted *wanted)
 {
+	if (gov_budget_slides(wanted->budget))
+		return gov_clock_day(wanted->counter->window.start - gov_window_span(&wanted->budget->cadence));
 	if (gov_budget_opens(wanted->budget))
 		return gov_clock_day(gov_window_reach(&wanted->budget->cadence, load->now));
 	return first_start(rel, &wanted->counter->window);

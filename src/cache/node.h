@@ -37,7 +37,8 @@ typedef enum GovPlace
 /*
  * The counts of one budget.  The stripe's lock protects them; a pin is taken
  * under the lock, and given back without it.  Usage belongs to one id and one
- * window.  Holds count in every window, whichever the id.
+ * window.  Holds count in every window, whichever the id.  Where windows slide,
+ * window is the grain of the present time, and total what counts (ring.c).
  */
 typedef struct GovSharedCounter
 {
@@ -45,11 +46,12 @@ typedef struct GovSharedCounter
 	int64		id;				/* gov_assignments.counter_id */
 	GovWindow	window;			/* of one id never moves back */
 	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
-	uint8		place;			/* GovPlace */
-	bool		has_later;		/* the tables had usage of a later window */
-	bool		wants_row;		/* whoever charges it says so in
+	uint32		ring:24;		/* where its window slides; ring.c */
+	uint32		place:2;		/* GovPlace */
+	bool		has_later:1;	/* the tables had usage of a later window */
+	bool		wants_row:1;	/* whoever charges it says so in
 								 * gov_default_counts; first_use.c */
-	bool		stays;			/* somebody has used the window and committed;
+	bool		stays:1;		/* somebody has used the window and committed;
 								 * also where windows are not opened */
 	GovAmount	held;			/* open holds, committed and in flight */
 	GovAmount	covered;		/* of total: in the place of holds that are
@@ -79,7 +81,7 @@ gov_counter_is_sound(const GovSharedCounter *counter)
 	return counter->place == GOV_PLACE_HERE &&
 		counter->window.start < counter->window.end &&
 		counter->covered >= 0 && counter->covered <= counter->held &&
-		counter->booked <= counter->total;
+		(counter->booked <= counter->total || counter->ring != 0);
 }
 
 /*

@@ -11,7 +11,8 @@
  *		GovSharedNode	state, and the part of the key that is not in the entity
  *		GovEntity		the inner part of it, with its budgets and strings
  *						(entity.h); of an id that is no entity, the id
- *		counters		a GovSharedCounter for each budget
+ *		counters		a GovSharedCounter for each budget, and behind them the rings
+ *						of those whose windows slide (ring.c)
  *
  *		The outer strings and the owner are names (names.c).  Where there was no
  *		room for those, the entity is there as a whole, and the owner at the end.
@@ -23,7 +24,7 @@
  *		hangs on the node's attic.  A former block hangs there too while it has
  *		a pinned counter whose budget is gone: an orphan, which is found again
  *		if the budget comes back.  A counter that has moved is marked, so that
- *		nobody takes it for an orphan.
+ *		nobody takes it for an orphan.  A ring stays, and moves, with its counter.
  *
  * LOCKING
  *		A block is its maker's until it is in the table.  Then the stripe's lock
@@ -34,6 +35,7 @@
 #include "cache/names.h"
 #include "cache/node_block.h"
 #include "cache/node_memory.h"
+#include "cache/ring.h"
 #include "cache/tail.h"
 #include "cache/threshold.h"
 
@@ -46,12 +48,12 @@ typedef struct GovBlockLayout
 } GovBlockLayout;
 
 static GovBlockLayout
-lay_out(Size entity_size, uint32 nbudgets, Size owner_size)
+lay_out(Size entity_size, Size counters_size, Size owner_size)
 {
 	GovBlockLayout layout;
 
 	layout.counters_at = MAXALIGN(sizeof(GovSharedNode)) + MAXALIGN(entity_size);
-	layout.owner_at = layout.counters_at + sizeof(GovSharedCounter) * nbudgets;
+	layout.owner_at = layout.counters_at + counters_size;
 	layout.size = layout.owner_at + owner_size;
 	return layout;
 }
@@ -63,7 +65,7 @@ lay_out(Size entity_size, uint32 nbudgets, Size owner_size)
 Size
 gov_node_block_size(Size inner_size, uint32 nbudgets)
 {
-	return gov_arena_block_size(lay_out(inner_size, nbudgets, 0).size);
+	return gov_arena_block_size(lay_out(inner_size, sizeof(GovSharedCounter) * nbudgets, 0).size);
 }
 
 /* Give back the names of an entity's outer strings. */
@@ -127,10 +129,10 @@ with_names(const GovEntity *entity)
 /* Allocate a block, and fill in what never changes. */
 static GovRef
 make_block(const GovOwnerKey *key, const char *id, uint32 id_length, Size entity_size,
-		   uint32 nbudgets)
+		   Size counters_size)
 {
 	GovText		owner = gov_name_take(key->owner, key->owner_length);
-	GovBlockLayout layout = lay_out(entity_size, nbudgets, owner != 0 ? 0 :
+	GovBlockLayout layout = lay_out(entity_size, counters_size, owner != 0 ? 0 :
 									offsetof(GovChars, bytes) + key->owner_length);
 	GovRef		ref = gov_node_allocate(layout.size);
 	GovSharedNode *node = gov_address(ref);
@@ -165,7 +167,8 @@ gov_node_block_make(const GovOwnerKey *key, const GovEntity *entity,
 	const GovChars *id = gov_entity_id(entity);
 	GovEntity  *named = with_names(entity);
 	const GovEntity *content = named != NULL ? named : entity;
-	GovRef		ref = make_block(key, id->bytes, id->length, content->size, content->nbudgets);
+	GovRef		ref = make_block(key, id->bytes, id->length, content->size,
+								gov_ring_array_size(content));
 	GovSharedNode *node = gov_address(ref);
 
 	if (ref == 0)
@@ -176,11 +179,12 @@ gov_node_block_make(const GovOwnerKey *key, const GovEntity *entity,
 	}
 	Assert(gov_entity_is_sound(content));
 	memcpy(gov_node_content(node), content, content->size);
+	gov_ring_lay_out(content, gov_node_counters(node));
 	for (uint32 i = 0; i < entity->nbudgets; i++)
 	{
 		GovSharedCounter *counter = &gov_node_counters(node)[i];
 
-		memcpy(counter, &counters[i], sizeof(GovSharedCounter));
+		gov_ring_copy(counter, &counters[i]);
 		counter->place = GOV_PLACE_HERE;
 		counter->alert_at = gov_alert_pack(gov_threshold_above(entity,
 															   &entity->budgets[i], 0));
@@ -263,6 +267,16 @@ find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
 	}
 }
 
+/* Give a counter the ring of another; one without room for it stays without. */
+static void
+renew_ring(GovSharedCounter *counter, const GovSharedCounter *anew)
+{
+	if (anew->ring == 0)
+		counter->ring = 0;
+	else if (counter->ring != 0)
+		*gov_ring_of(counter) = *gov_ring_of(anew);
+}
+
 /*
  * Bring a counter that stays up to date with what was loaded.
  *
@@ -286,13 +300,17 @@ find_kept(GovSharedNode *node, const pg_uuid_t *budget_id, uint32 guess,
  * counter went back to an earlier window has ended, because only a counter
  * without pins leaves memory.
  *
- * If it is void (own_nodes.c), it gets all that was loaded.
+ * If it is void (own_nodes.c), it gets all that was loaded; so does one that was
+ * pinned when its budget began to slide, and had no room for a ring.
+ *
+ * True if all that is counted is what was loaded.
  */
-static void
+static bool
 renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, const GovClaim *claim)
 {
-	bool		is_other = counter->id != anew->id ||
-	(claim->is_void && anew->window.start > DT_NOBEGIN);
+	bool		is_loaded = anew->window.start > DT_NOBEGIN;
+	bool		is_other = counter->id != anew->id || (claim->is_void && is_loaded) ||
+	(counter->ring == 0 && anew->ring != 0 && is_loaded && !claim->was_pinned);
 
 	counter->alert_at = anew->alert_at;
 	if (!is_other && anew->window.start == counter->window.start &&
@@ -300,7 +318,13 @@ renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, const Gov
 		counter->window.end = anew->window.end;
 	counter->wants_row = anew->wants_row && (is_other || counter->wants_row);
 	if (!is_other && anew->window.start <= counter->window.start)
-		return;
+		return false;
+	if (!is_other && counter->ring != 0)
+	{
+		gov_ring_renew(counter, anew);
+		return false;
+	}
+	renew_ring(counter, anew);
 	counter->id = anew->id;
 	counter->window = anew->window;
 	counter->stays = anew->stays;
@@ -311,6 +335,7 @@ renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, const Gov
 	counter->last_event = Max(counter->last_event, anew->last_event);
 	if (is_other && !claim->was_pinned)
 		counter->held = anew->held;
+	return true;
 }
 
 /*
@@ -321,11 +346,10 @@ static void
 carry_counter(GovSharedCounter *counter, GovSharedCounter *kept, GovSharedNode *block,
 			  const GovClaim *claim)
 {
-	GovSharedCounter anew;
+	bool		is_anew;
 
 	Assert(kept->place == GOV_PLACE_HERE && counter->place == GOV_PLACE_HERE);
-	memcpy(&anew, counter, sizeof(anew));
-	renew_counter(kept, &anew, claim);
+	is_anew = renew_counter(kept, counter, claim);
 	if (pg_atomic_read_u32(&kept->pins) > 0)
 	{
 		counter->place = GOV_PLACE_ELSEWHERE;
@@ -333,7 +357,9 @@ carry_counter(GovSharedCounter *counter, GovSharedCounter *kept, GovSharedNode *
 		block->is_needed = true;
 		return;
 	}
-	memcpy(counter, kept, sizeof(*counter));
+	gov_ring_copy(counter, kept);
+	if (kept->ring == 0 && !is_anew)
+		counter->ring = 0;
 	kept->place = GOV_PLACE_MOVED;
 }
 

@@ -133,6 +133,7 @@ gov_node_claim_has_counter(const GovClaim *claim, const GovEntity *entity, uint3
 
 		if (counter->id == budget->counter_id)
 			result = gov_counter_must_load(counter, now) || claim->is_void ||
+				(gov_budget_slides(budget) && counter->ring == 0) ||
 				!gov_entity_same_windows(entity, budget, former, &former->budgets[number]) ?
 				GOV_KEPT_TO_RENEW : GOV_KEPT;
 	}

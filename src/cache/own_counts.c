@@ -32,6 +32,7 @@
 
 #include "base/fault.h"
 #include "cache/own_counts.h"
+#include "cache/ring.h"
 #include "cache/tail.h"
 
 #define GOV_OWN_KEPT	1024	/* room for entries, from one transaction to
@@ -62,9 +63,9 @@ static int *buckets = NULL;
 static List *recounted = NIL;	/* counters, as int64; see gov_own_note_recount */
 
 static GovOwnKey
-usage_key(const GovSharedCounter *counter)
+usage_key(const GovSharedCounter *counter, TimestampTz start)
 {
-	GovOwnKey	key = {{counter->id, counter->window.start}, false};
+	GovOwnKey	key = {{counter->id, start}, false};
 
 	return key;
 }
@@ -169,14 +170,23 @@ note_own(const GovOwnerKey *owner, GovOwnKey key, GovAmount amount)
 	entry->amount += amount;
 }
 
-/* Charge a counter of the private view.  After gov_own_make_room(). */
+/*
+ * Charge a counter of the private view; usage where its window slides in the grain
+ * that begins then, else in its window.  After gov_own_make_room().
+ */
 void
 gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter,
-			   const pg_uuid_t *budget_id, GovAmount usage, GovAmount held)
+			   const pg_uuid_t *budget_id, TimestampTz start, GovAmount usage, GovAmount held)
 {
-	counter->total += usage;
+	if (likely(counter->ring == 0))
+	{
+		start = counter->window.start;
+		counter->total += usage;
+	}
+	else if (gov_ring_has(counter, start))
+		gov_ring_add(counter, start, usage);
 	counter->held += held;
-	note_own(owner, usage_key(counter), usage);
+	note_own(owner, usage_key(counter, start), usage);
 	note_own(owner, held_key(budget_id), held);
 }
 
@@ -192,12 +202,28 @@ sum_own(GovOwnKey key)
 	return amount;
 }
 
-/* Give a counter of a new view, in its window, what has been charged to it. */
+/* Add what has been charged to a counter whose window slides. */
+static void
+add_own_grains(GovSharedCounter *counter)
+{
+	for (int i = 0; i < nentries; i++)
+	{
+		const GovOwnKey *key = &entries[i].key;
+
+		if (!key->is_held && key->parts[0] == counter->id && gov_ring_has(counter, key->parts[1]))
+			gov_ring_add(counter, key->parts[1], entries[i].amount);
+	}
+}
+
+/* Add to a counter of a new view, in its window, what has been charged to it. */
 void
 gov_own_counts(GovSharedCounter *counter, const pg_uuid_t *budget_id)
 {
-	counter->total = sum_own(usage_key(counter));
-	counter->held = sum_own(held_key(budget_id));
+	if (counter->ring != 0)
+		add_own_grains(counter);
+	else
+		counter->total += sum_own(usage_key(counter, counter->window.start));
+	counter->held += sum_own(held_key(budget_id));
 }
 
 /* The last window in which something was charged to a counter; false: there is none. */

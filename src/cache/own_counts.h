@@ -10,7 +10,8 @@
 extern bool gov_own_last_window(int64 counter_id, TimestampTz *start);
 extern void gov_own_make_room(int ncharges);
 extern void gov_own_charge(const GovOwnerKey *owner, GovSharedCounter *counter,
-						   const pg_uuid_t *budget_id, GovAmount usage, GovAmount held);
+						   const pg_uuid_t *budget_id, TimestampTz start,
+						   GovAmount usage, GovAmount held);
 extern void gov_own_counts(GovSharedCounter *counter, const pg_uuid_t *budget_id);
 
 extern void gov_own_note_recount(int64 counter_id);

@@ -26,6 +26,14 @@
  *		covered <= taken, covered <= -held_relief.  booked is
  *		contained in the counter's, which is never more than its total.
  *
+ * SLIDING WINDOWS
+ *		An entry is about one grain (ring.c), as about a window elsewhere.  There
+ *		what covers a hold is not taken but queued: it takes the hold's place when
+ *		both are applied, in one step, and an abort has nothing to take off.  A
+ *		grain that leaves while the entry is under way takes what was taken off the
+ *		counter, and off what is booked of it, whoever had that booked; the end of the
+ *		entry puts the latter right.
+ *
  * FAILURE
  *		gov_pending_make_room() is the only function that allocates and may
  *		raise; it is called before the stripe is locked.  What runs at the end
@@ -41,6 +49,7 @@
 
 #include "base/fault.h"
 #include "cache/pending.h"
+#include "cache/ring.h"
 #include "cache/tail.h"
 #include "cache/threshold.h"
 
@@ -91,7 +100,8 @@ is_sound(const GovPendingEntry *entry)
 {
 	return entry->taken >= 0 && entry->relief <= 0 &&
 		entry->held_taken >= 0 && entry->held_relief <= 0 &&
-		entry->covered >= 0 && entry->covered <= entry->taken &&
+		entry->covered >= 0 && (entry->covered <= entry->taken || entry->counter->ring != 0 ||
+									entry->counter->id != entry->counter_id) &&
 		entry->covered <= -entry->held_relief &&
 		pg_atomic_read_u32(&entry->counter->pins) > 0;
 }
@@ -101,15 +111,24 @@ is_sound(const GovPendingEntry *entry)
 static bool
 is_current(const GovPendingEntry *entry)
 {
-	return entry->counter->id == entry->counter_id &&
-		entry->counter->window.start == entry->window_start;
+	if (entry->counter->id != entry->counter_id)
+		return false;
+	return likely(entry->counter->ring == 0) ? entry->counter->window.start == entry->window_start :
+		gov_ring_has(entry->counter, entry->window_start);
+}
+
+/* What of the entry's usage is in the place of holds, and queued as their end is. */
+static GovAmount
+queued_usage(const GovPendingEntry *entry)
+{
+	return unlikely(entry->counter->ring != 0) ? entry->covered : 0;
 }
 
 /* What the entry has used that is not booked yet. */
 static GovAmount
 unbooked_usage(const GovPendingEntry *entry)
 {
-	return entry->taken + entry->relief - entry->booked;
+	return entry->taken + entry->relief + queued_usage(entry) - entry->booked;
 }
 
 static GovPendingEntry *
@@ -184,7 +203,8 @@ gov_pending_make_room(int ncharges)
 }
 
 static GovPendingEntry *
-append_pending(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
+append_pending(GovSharedStripe *stripe, GovSharedCounter *counter, TimestampTz window_start,
+			   int level)
 {
 	GovPendingEntry *entry = &entries[nentries];
 
@@ -194,7 +214,7 @@ append_pending(GovSharedStripe *stripe, GovSharedCounter *counter, int level)
 	entry->stripe = stripe;
 	entry->counter = counter;
 	entry->counter_id = counter->id;
-	entry->window_start = counter->window.start;
+	entry->window_start = window_start;
 	entry->level = level;
 	if (nentries == 0)
 		generation = pg_atomic_read_u64(gov_shmem_generation(MyDatabaseId));
@@ -231,6 +251,30 @@ shrink_debt(const GovPendingEntry *entry)
 		entry->counter->window.end = entry->owed_before;
 }
 
+/* Which window, or grain, of a counter a charge is about. */
+static TimestampTz
+charged_start(const GovSharedCounter *counter, const GovCharge *charge)
+{
+	return unlikely(counter->ring != 0) && gov_ring_has(counter, charge->grain) ?
+		charge->grain : counter->window.start;
+}
+
+/*
+ * Take usage where the window slides, or take it back, but for what covers holds; and
+ * say how much is about to be given back.
+ */
+static void
+take_grain(GovPendingEntry *entry, GovAmount taken, GovAmount covered, GovAmount queued)
+{
+	entry->taken += taken;
+	entry->covered += covered;
+	gov_ring_of(entry->counter)->queued += queued;
+	if (is_current(entry))
+		gov_ring_add(entry->counter, entry->window_start, taken);
+	else
+		entry->counter->booked -= taken;	/* it has left meanwhile; see ring.c */
+}
+
 /*
  * Charge a counter, in its current window: what takes headroom at once, what
  * gives it back at commit.  With the stripe locked exclusive, after
@@ -242,21 +286,28 @@ gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
 				   const GovCharge *charge)
 {
 	int			level = GetCurrentTransactionNestLevel();
-	GovPendingEntry *entry = find_pending(counter, counter->id, counter->window.start, level);
+	TimestampTz start = charged_start(counter, charge);
+	GovPendingEntry *entry = find_pending(counter, counter->id, start, level);
 
 	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
 	Assert(charge->covered >= 0 && charge->covered <= Max(charge->usage, 0) &&
 		   charge->covered <= Max(-charge->held, 0) && charge->withheld >= 0);
 	if (entry == NULL)
-		entry = append_pending(stripe, counter, level);
-	entry->taken += Max(charge->usage, 0);
+		entry = append_pending(stripe, counter, start, level);
 	entry->relief += Min(charge->usage, 0);
 	entry->held_taken += Max(charge->held, 0) + charge->withheld;
 	entry->held_relief += Min(charge->held, 0) - charge->withheld;
-	entry->covered += charge->covered;
-	counter->total += Max(charge->usage, 0);
 	counter->held += Max(charge->held, 0) + charge->withheld;
-	counter->covered += charge->covered;
+	if (likely(counter->ring == 0))
+	{
+		entry->taken += Max(charge->usage, 0);
+		entry->covered += charge->covered;
+		counter->total += Max(charge->usage, 0);
+		counter->covered += charge->covered;
+	}
+	else
+		take_grain(entry, Max(charge->usage, 0) - charge->covered, charge->covered,
+				   -Min(charge->usage, 0));
 	if (unlikely(charge->moved != 0))
 		move(entry, charge->moved);
 	if (unlikely(charge->owed_at != 0))
@@ -276,15 +327,21 @@ gov_pending_uncharge(int number, const GovCharge *charge)
 
 	Assert(LWLockHeldByMeInMode(&entry->stripe->lock, LW_EXCLUSIVE));
 	Assert(number < nentries && entry->level == GetCurrentTransactionNestLevel());
-	entry->taken -= Max(charge->usage, 0);
 	entry->relief -= Min(charge->usage, 0);
 	entry->held_taken -= Max(charge->held, 0) + charge->withheld;
 	entry->held_relief -= Min(charge->held, 0) - charge->withheld;
+	entry->counter->held -= Max(charge->held, 0) + charge->withheld;
+	if (unlikely(entry->counter->ring != 0))
+	{
+		take_grain(entry, charge->covered - Max(charge->usage, 0), -charge->covered,
+				   Min(charge->usage, 0));
+		return;
+	}
+	entry->taken -= Max(charge->usage, 0);
 	entry->covered -= charge->covered;
 	if (unlikely(charge->moved != 0))
 		move(entry, -charge->moved);
 	Assert(is_sound(entry));
-	entry->counter->held -= Max(charge->held, 0) + charge->withheld;
 	if (!is_current(entry))
 		return;
 	entry->counter->total -= Max(charge->usage, 0);
@@ -349,10 +406,29 @@ gov_pending_relief(const GovSharedCounter *counter)
 		relief.held += entry->held_relief;
 		if (!is_current(entry))
 			continue;
-		relief.usage += entry->relief;
-		relief.covered += entry->covered;
+		relief.usage += entry->relief + queued_usage(entry);
+		relief.covered += entry->covered - queued_usage(entry);
 	}
 	return relief;
+}
+
+/* What of its relief would come too late where a window slides: to grains before the oldest that counts. */
+GovAmount
+gov_pending_left(const GovSharedCounter *counter, TimestampTz oldest)
+{
+	GovAmount	left = 0;
+
+	Assert(gov_stripe_is_held());
+	if (nentries == 0)
+		return 0;
+	for (int i = *chain_of(counter); i >= 0; i = entries[i].next)
+	{
+		const GovPendingEntry *entry = &entries[i];
+
+		if (entry->counter == counter && entry->window_start < oldest && is_current(entry))
+			left += entry->relief + queued_usage(entry);
+	}
+	return left;
 }
 
 /* What this transaction has used of a counter and not booked yet. */
@@ -418,17 +494,25 @@ book_entry(GovPendingEntry *entry, bool looks_at_any)
 	Assert(is_sound(entry));
 	note_event(counter);
 	entry->is_crossing = false;
-	if (usage == 0 || !is_current(entry))
+	if (unlikely(counter->ring != 0) && !is_current(entry))
+		usage = entry->taken - entry->booked;
+	else if (usage == 0 || !is_current(entry))
 		return false;
 	counter->booked += usage;
 	entry->booked += usage;
-	Assert(counter->booked <= counter->total);
+	Assert(gov_counter_is_sound(counter));
+	if (!is_current(entry))
+		return false;
 	if (!gov_threshold_crossed(looks_at_any ? GOV_ALERT_ANY :
 							   gov_alert_unpack(counter->alert_at), before,
 							   counter->booked, &above))
 		return false;
 	counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
-	entry->crossing = (GovCrossing) {entry->counter_id, entry->window_start, before, counter->booked, above};
+	entry->crossing = (GovCrossing) {
+		entry->counter_id, entry->window_start,
+		unlikely(counter->ring != 0) ? gov_ring_alert_start(counter, counter->window.start) : entry->window_start,
+		before, counter->booked, above
+	};
 	return entry->is_crossing = true;
 }
 
@@ -476,6 +560,35 @@ gov_pending_crossings(GovCrossing *crossings, int max)
 }
 
 /*
+ * The same where the window slides: what is queued is applied to its grain if that
+ * counts still.
+ */
+static void
+apply_grain(GovPendingEntry *entry, bool has_committed)
+{
+	GovSharedCounter *counter = entry->counter;
+	GovAmount	usage = has_committed ? entry->relief + entry->covered : -entry->taken;
+	GovAmount	unbooked = unbooked_usage(entry);
+
+	gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
+	counter->held += has_committed ? entry->held_relief : -entry->held_taken;
+	if (counter->id == entry->counter_id)
+		gov_ring_of(counter)->queued += entry->relief;
+	if (is_current(entry))
+	{
+		gov_ring_add(counter, entry->window_start, usage);
+		counter->booked += has_committed ? unbooked : -entry->booked;
+		if (entry->booked != 0 && !has_committed)
+			counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
+	}
+	else if (counter->id == entry->counter_id)
+		counter->booked += entry->taken - entry->booked;
+	Assert(gov_counter_is_sound(counter));
+	gov_stripe_unlock(entry->stripe);
+	unpin_counter(counter);
+}
+
+/*
  * Change the counter of an entry by some amounts, end what the entry covers,
  * and unpin the counter.  Where booked usage is taken back, a threshold may
  * have to be crossed again.  A window that was opened stays from the first commit
@@ -488,6 +601,11 @@ apply_entry(GovPendingEntry *entry, bool has_committed, GovAmount usage, GovAmou
 	GovSharedCounter *counter = entry->counter;
 	bool		is_undone = !has_committed && (entry->moved != 0 || entry->owed_at != 0);
 
+	if (unlikely(counter->ring != 0))
+	{
+		apply_grain(entry, has_committed);
+		return;
+	}
 	if (usage != 0 || held != 0 || booked != 0 || is_undone || entry->covered != 0 ||
 		(unlikely(!counter->stays) && has_committed))
 	{

@@ -19,6 +19,8 @@ typedef struct GovCharge
 	GovAmount	moved;			/* between counters, whose sum stays; seen by
 								 * others at once, in both directions */
 	TimestampTz owed_at;		/* a debt grows, and this is when; else 0 */
+	TimestampTz grain;			/* where usage counts if the counter's window
+								 * slides; any other time: in its own grain */
 } GovCharge;
 
 /* Usage that has to be looked at, because it may have crossed a threshold. */
@@ -26,6 +28,8 @@ typedef struct GovCrossing
 {
 	int64		counter_id;
 	TimestampTz window_start;
+	TimestampTz alert_start;	/* of the window that has an alert once: where
+								 * window_start is a grain's, a longer one */
 	GovAmount	before;			/* without this transaction's */
 	GovAmount	after;			/* with it */
 	GovAmount	above;			/* thresholds up to here have been dealt with */
@@ -40,6 +44,7 @@ extern bool gov_pending_has_row(const GovSharedCounter *counter);
 extern bool gov_pending_has_rows(void);
 extern void gov_pending_note_row(int entry, uint8 slot);
 extern GovCharge gov_pending_relief(const GovSharedCounter *counter);
+extern GovAmount gov_pending_left(const GovSharedCounter *counter, TimestampTz oldest);
 extern GovAmount gov_pending_unbooked(const GovSharedCounter *counter);
 extern bool gov_pending_has_written(void);
 extern bool gov_pending_is_empty(void);

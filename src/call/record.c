@@ -142,7 +142,7 @@ late_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 static inline GovWindow
 event_window(const GovResolution *resolution, const GovResolvedBudget *budget)
 {
-	if (gov_budget_opens(budget->budget))
+	if (gov_budget_is_timed(budget->budget))
 		return budget->charged_window;
 	if (likely(resolution->is_of_now) || resolution->occurred_at >= budget->window.start)
 		return budget->window;
@@ -202,7 +202,7 @@ set_draws(GovEvent *event, const GovResolution *resolution, int meter)
 static inline bool
 is_charged(const GovResolvedBudget *budget)
 {
-	return !gov_budget_opens(budget->budget) || budget->counts != GOV_COUNTS_NOWHERE;
+	return !gov_budget_is_timed(budget->budget) || budget->counts != GOV_COUNTS_NOWHERE;
 }
 
 /* How many budgets of a meter are charged? */

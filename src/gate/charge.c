@@ -27,10 +27,12 @@
 
 #include "cache/own_counts.h"
 #include "cache/pending.h"
+#include "cache/ring.h"
 #include "cache/threshold.h"
 #include "gate/charge.h"
 #include "gate/draw.h"
 #include "gate/opening.h"
+#include "gate/sliding.h"
 
 /*
  * What the call adds to a budget's present window: nothing if it occurred
@@ -41,7 +43,7 @@ present_amount(const GovResolution *resolution, int number)
 {
 	const GovResolvedBudget *budget = &resolution->budgets[number];
 
-	if (gov_budget_opens(budget->budget))
+	if (gov_budget_is_timed(budget->budget))
 		return budget->counts == GOV_COUNTS_HERE ? resolution->states[number].wanted : 0;
 	return resolution->is_of_now || resolution->occurred_at >= budget->window.start ?
 		resolution->states[number].wanted : 0;
@@ -58,6 +60,8 @@ charge_of(GovChargeKind kind, const GovResolution *resolution, int number)
 		charge.held = resolution->states[number].wanted;
 	else
 		charge.usage = present_amount(resolution, number);
+	if (gov_budget_slides(resolution->budgets[number].budget))
+		charge.grain = resolution->budgets[number].charged_window.start;
 	if (ended != 0)
 	{
 		charge.held -= ended;
@@ -88,6 +92,8 @@ set_alert(const GovResolvedEntity *resolved, const GovResolvedBudget *budget)
 {
 	GovSharedCounter *counter = budget->counter;
 
+	if (unlikely(counter->ring != 0) && resolved->loaded == NULL)
+		gov_sliding_begin_alerts(resolved->entity, budget);
 	if (resolved->loaded == NULL && gov_alert_unpack(counter->alert_at) == GOV_ALERT_UNKNOWN &&
 		budget->pool == NULL)
 		counter->alert_at = gov_alert_pack(gov_threshold_above(resolved->entity, budget->budget,
@@ -105,7 +111,7 @@ charge_budget(GovSharedStripe *stripe, const GovOwnerKey *owner,
 {
 	if (!budget->is_shared)
 	{
-		gov_own_charge(owner, budget->counter, &budget->budget->id, charge.usage,
+		gov_own_charge(owner, budget->counter, &budget->budget->id, charge.grain, charge.usage,
 					   budget->holds_are_shared ? 0 : charge.held);
 		charge = shared_part(&charge);
 	}
@@ -119,7 +125,7 @@ uncharge_budget(const GovOwnerKey *owner, GovResolvedBudget *budget, GovCharge c
 {
 	if (!budget->is_shared)
 	{
-		gov_own_charge(owner, budget->counter, &budget->budget->id, -charge.usage,
+		gov_own_charge(owner, budget->counter, &budget->budget->id, charge.grain, -charge.usage,
 					   budget->holds_are_shared ? 0 : -charge.held);
 		charge = shared_part(&charge);
 	}
@@ -166,7 +172,7 @@ end_hold(GovSharedStripe *stripe, const GovRequest *request, GovResolution *reso
 		else if (held->is_shared)
 			gov_pending_charge(stripe, held->counter, &charge);
 		else
-			gov_own_charge(&request->owner, held->counter, &held->budget_id, 0, charge.held);
+			gov_own_charge(&request->owner, held->counter, &held->budget_id, 0, 0, charge.held);
 	}
 }
 
@@ -177,9 +183,11 @@ end_hold(GovSharedStripe *stripe, const GovRequest *request, GovResolution *reso
 static GovCharge
 reversal_of(const GovReversed *reversed)
 {
-	bool		is_present = reversed->counter->window.start == reversed->window.start;
+	const GovSharedCounter *counter = reversed->counter;
+	bool		is_present = counter->ring != 0 ? gov_ring_has(counter, reversed->window.start) :
+	counter->window.start == reversed->window.start;
 
-	return (GovCharge) {.usage = is_present ? reversed->amount : 0};
+	return (GovCharge) {.usage = is_present ? reversed->amount : 0, .grain = reversed->window.start};
 }
 
 /*
@@ -225,7 +233,7 @@ reverse_event(GovSharedStripe *stripe, const GovRequest *request)
 		if (reversed->is_shared)
 			reversed->charged = gov_pending_charge(stripe, reversed->counter, &charge);
 		else
-			gov_own_charge(&request->owner, reversed->counter, &reversed->budget_id, charge.usage, 0);
+			gov_own_charge(&request->owner, reversed->counter, &reversed->budget_id, charge.grain, charge.usage, 0);
 	}
 }
 
@@ -244,8 +252,18 @@ reverse_undo(const GovRequest *request)
 		if (reversed->is_shared)
 			gov_pending_uncharge(reversed->charged, &charge);
 		else
-			gov_own_charge(&request->owner, reversed->counter, &reversed->budget_id, -charge.usage, 0);
+			gov_own_charge(&request->owner, reversed->counter, &reversed->budget_id, charge.grain, -charge.usage, 0);
 	}
+}
+
+/* Choose where usage counts that is charged to a budget whose windows no calendar says. */
+static void
+choose_window(GovResolution *resolution, int number)
+{
+	if (gov_budget_slides(resolution->budgets[number].budget))
+		gov_sliding_choose(resolution, number);
+	else
+		gov_opening_choose(resolution, number);
 }
 
 /* Charge every budget, end the request's hold, and give back what it reverses. */
@@ -260,16 +278,16 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
 		GovResolvedBudget *budget = &resolution->budgets[i];
-		bool		opens = gov_budget_opens(budget->budget);
+		bool		is_timed = gov_budget_is_timed(budget->budget);
 		GovCharge	charge;
 
-		if (opens)
-			gov_opening_choose(resolution, i);
+		if (is_timed)
+			choose_window(resolution, i);
 		charge = charge_of(kind, resolution, i);
-		Assert(opens || budget->window.start == budget->counter->window.start);
+		Assert(is_timed || budget->window.start == budget->counter->window.start);
 		set_alert(&resolution->entities[budget->entity], budget);
 		charge_budget(stripe, &request->owner, budget, charge);
-		if (!opens || budget->is_open)
+		if (!is_timed || budget->is_open)
 			resolution->states[i].usage += charge.usage;
 		resolution->states[i].held += charge.held;
 	}

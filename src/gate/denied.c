@@ -128,6 +128,15 @@ note_denied(const GovDenied *denied)
 		gov_worker_wanted();
 }
 
+/* The window that denials of a budget are counted in: one that slides would be another each time. */
+static GovWindow
+window_of(const GovResolvedBudget *budget)
+{
+	bool		slides = TIMESTAMP_IS_NOEND(budget->window.end) && !TIMESTAMP_IS_NOBEGIN(budget->window.start);
+
+	return slides ? budget->charged_window : budget->window;
+}
+
 static void
 note_budgets(GovDenied *denied, const GovRequest *request, const GovResolution *resolution)
 {
@@ -140,7 +149,7 @@ note_budgets(GovDenied *denied, const GovRequest *request, const GovResolution *
 			continue;
 		set_meter(denied, &request->meters[resolution->states[i].meter]);
 		denied->budget_id = budget->id;
-		denied->window = budget->window;
+		denied->window = window_of(budget);
 		set_unused_entity(denied, resolution, budget);
 		set_last_entity(denied, resolution, budget->entity);
 		note_denied(denied);

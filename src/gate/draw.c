@@ -118,7 +118,7 @@ charge_draw(GovSharedStripe *stripe, const GovRequest *request, GovDraw *draw, T
 		charge.owed_at = now;
 	if (!draw->is_shared)
 	{
-		gov_own_charge(&request->owner, draw->counter, &draw->count->id,
+		gov_own_charge(&request->owner, draw->counter, &draw->count->id, 0,
 					   draw->takes + draw->pays, 0);
 		return;
 	}
@@ -232,7 +232,7 @@ gov_draw_undo(const GovRequest *request, GovResolution *resolution)
 		if (draw->is_shared)
 			gov_pending_uncharge(draw->charged, &charge);
 		else
-			gov_own_charge(&request->owner, draw->counter, &draw->count->id,
+			gov_own_charge(&request->owner, draw->counter, &draw->count->id, 0,
 						   -draw->takes - draw->pays, 0);
 	}
 }

@@ -129,11 +129,12 @@ typedef struct GovResolvedEntity
 								 * the call meets */
 } GovResolvedEntity;
 
-/* Where usage counts of a budget whose windows begin with a first use. */
+/* Where usage counts of a budget whose windows begin with a first use, or slide. */
 typedef enum GovCounts
 {
 	GOV_COUNTS_NOWHERE,			/* there is none, or no window for it */
-	GOV_COUNTS_HERE,			/* in the counter's window */
+	GOV_COUNTS_HERE,			/* in the counter's window, or in a grain that
+								 * the counter has */
 	GOV_COUNTS_EARLIER			/* in one before that */
 } GovCounts;
 
@@ -148,7 +149,8 @@ typedef struct GovResolvedBudget
 								 * same */
 	bool		holds_are_shared;
 	GovWindow	window;			/* of the counter, at the call; from -infinity
-								 * to infinity if none is open */
+								 * to infinity if none is open; to infinity if
+								 * it slides */
 	bool		allows;			/* before it was charged */
 	GovAmount	ended;			/* of the hold that the call ends: what goes
 								 * off it */
@@ -159,13 +161,14 @@ typedef struct GovResolvedBudget
 	uint32		ndraws;			/* of a pool: how many grants it has; what it
 								 * owes comes after them */
 
-	/* where windows begin with a first use; opening.c */
+	/* where windows begin with a first use, opening.c, or slide, sliding.c */
 	bool		is_open;		/* one is */
 	bool		is_known;		/* there are rows of the opening */
 	GovWindow	opening;		/* the window that the use opens, or, if it is
 								 * late, that it belongs to */
 	GovCounts	counts;			/* once it is charged */
-	GovWindow	charged_window;
+	GovWindow	charged_window; /* likewise; of what slides before that the
+								 * window that denials are counted in */
 } GovResolvedBudget;
 
 /*

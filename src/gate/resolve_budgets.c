@@ -26,6 +26,7 @@
 #include "gate/draw.h"
 #include "gate/opening.h"
 #include "gate/resolve_walk.h"
+#include "gate/sliding.h"
 
 /* Copy an id that the caller has to do something about. */
 void
@@ -330,6 +331,22 @@ wants_row(const GovResolvedBudget *budget)
 		!(budget->is_shared && gov_pending_has_row(budget->counter));
 }
 
+/*
+ * Find the window of a budget that slides, which is never to be computed first; note
+ * that its node is to be loaded again if the counter lacks something.
+ */
+static bool
+find_sliding(GovWalk *walk, GovResolvedBudget *budget)
+{
+	const GovResolvedEntity *resolved = &walk->out->entities[budget->entity];
+
+	if (gov_sliding_must_load(resolved->node, budget, walk->out->now))
+		note_outdated(walk, resolved->entity);
+	else
+		gov_sliding_turn(budget, walk->out->now, walk->is_exclusive);
+	return true;
+}
+
 /* Read what few budgets have. */
 static void
 read_special(GovWalk *walk, const GovResolvedEntity *resolved, GovResolvedBudget *budget,
@@ -339,20 +356,25 @@ read_special(GovWalk *walk, const GovResolvedEntity *resolved, GovResolvedBudget
 
 	budget->wants_row = wants_row(budget);
 	out->wants_rows |= budget->wants_row;
-	if ((budget->budget->special & GOV_BUDGET_BOUNDED) == 0)
-		return;
-	out->has_bounds = true;
-	state->bounds = gov_budget_bounds(resolved->entity, budget->budget);
-	if (state->bounds->nsteps > 0)
-		state->limit = gov_bounds_at(state->bounds, out->now);
-	if (state->bounds->is_pool && !gov_draw_read(walk, resolved, budget, state))
-		note_outdated(walk, resolved->entity);
+	if ((budget->budget->special & GOV_BUDGET_BOUNDED) != 0)
+	{
+		out->has_bounds = true;
+		state->bounds = gov_budget_bounds(resolved->entity, budget->budget);
+		if (state->bounds->nsteps > 0)
+			state->limit = gov_bounds_at(state->bounds, out->now);
+		if (state->bounds->is_pool && !gov_draw_read(walk, resolved, budget, state))
+			note_outdated(walk, resolved->entity);
+	}
+	if (gov_budget_slides(budget->budget))
+		gov_sliding_read(budget, out->now, state);
 }
 
 /* Find the window of a budget that the call is about; false if it has to be computed first. */
 static inline bool
 find_window(GovWalk *walk, const GovRuled *ruled, GovResolvedBudget *budget, GovAmount amount)
 {
+	if (gov_budget_slides(budget->budget))
+		return find_sliding(walk, budget);
 	if (gov_budget_opens(budget->budget))
 		return find_opening(walk, ruled, budget, amount);
 	if (unlikely(walk->out->now >= budget->counter->window.end) &&

@@ -153,6 +153,7 @@ gov_amount_read(Numeric num, GovAmount *result)
 	int			weight;
 	uint64		fraction;
 
+	Assert(VARATT_IS_4B_U(num));
 	memcpy(&header, data, sizeof(header));
 	if ((header & NUMERIC_FORM) != NUMERIC_SHORT)
 		return false;

@@ -154,6 +154,14 @@ gov_backtest_add(GovBacktest *backtest, const GovTrial *given)
 	trial->denied_count = 0;
 	trial->denied_amount = 0;
 	trial->step = 0;
+	trial->ring = NULL;
+	if (trial->cadence.kind == GOV_WINDOW_SLIDING)
+	{
+		trial->ring = palloc0(sizeof(GovTrialRing));
+		trial->ring->grain = gov_window_span(&trial->cadence) / GOV_SLIDING_GRAINS;
+		trial->ring->number = PG_INT64_MIN / 2;
+		trial->state.window_end = DT_NOEND;
+	}
 	trial->call = 0;
 	trial->next = name->first_trial;
 	name->first_trial = backtest->ntrials++;
@@ -217,6 +225,55 @@ scope_holds(const GovBacktest *backtest, const GovTrial *trial)
 	return true;
 }
 
+static GovAmount *
+grain_of(GovTrialRing *ring, int64 number)
+{
+	int64		slot = number % lengthof(ring->used);
+
+	return &ring->used[slot < 0 ? slot + lengthof(ring->used) : slot];
+}
+
+/* Let what has left by a time leave a window that slides. */
+static void
+slide_window(GovTrial *trial, TimestampTz at)
+{
+	GovTrialRing *ring = trial->ring;
+	int64		number = at / ring->grain - (at % ring->grain < 0 ? 1 : 0);
+	int64		nleft = Min(number - ring->number, (int64) lengthof(ring->used));
+
+	for (int64 i = 1; i <= nleft; i++)
+	{
+		GovAmount  *used = grain_of(ring, number - nleft + i);
+
+		trial->state.usage -= *used;
+		*used = 0;
+	}
+	ring->number = Max(ring->number, number);
+}
+
+/* Count an amount in a window that slides; where, gate/sliding.c says. */
+static GovBacktestStatus
+count_grain(GovTrial *trial, GovAmount amount)
+{
+	GovTrialRing *ring = trial->ring;
+	GovAmount  *used = grain_of(ring, ring->number);
+	GovAmount	sum = 0;
+
+	for (int64 i = 0; amount < 0 && i < lengthof(ring->used); i++)
+	{
+		GovAmount  *earlier = grain_of(ring, ring->number - i);
+
+		sum += *earlier;
+		if (*earlier > 0 || sum >= -amount)
+			used = earlier;
+		if (sum >= -amount)
+			break;
+	}
+	*used += amount;
+	return gov_amount_add(trial->state.usage, amount, &trial->state.usage) ?
+		GOV_BACKTEST_OK : GOV_BACKTEST_OVERFLOW;
+}
+
 /*
  * Give a budget the window of a time, and no usage if that is another one; none where
  * windows begin with a first use.
@@ -226,6 +283,8 @@ turn_window(GovTrial *trial, TimestampTz at)
 {
 	GovWindow	window;
 
+	if (trial->ring != NULL)
+		slide_window(trial, at);
 	if (at < trial->state.window_end)
 		return true;
 	if (trial->cadence.kind == GOV_WINDOW_FIRST_USE)
@@ -283,6 +342,8 @@ count_use(GovTrial *trial, GovAmount amount, TimestampTz at)
 {
 	GovWindow	window;
 
+	if (trial->ring != NULL)
+		return count_grain(trial, amount);
 	if (at >= trial->state.window_end)
 	{
 		Assert(trial->cadence.kind == GOV_WINDOW_FIRST_USE);

@@ -13,6 +13,15 @@
 #include "pure/cadence.h"
 #include "pure/decide.h"
 #include "pure/pool.h"
+#include "pure/window.h"
+
+/* What was used of a window that slides, by grains; see cache/ring.c. */
+typedef struct GovTrialRing
+{
+	int64		grain;			/* length of one */
+	int64		number;			/* of the present one */
+	GovAmount	used[GOV_SLIDING_GRAINS + 1];	/* by number, modulo */
+} GovTrialRing;
 
 /* A budget on trial.  What comes first is given, the rest is the replay's. */
 typedef struct GovTrial
@@ -33,6 +42,7 @@ typedef struct GovTrial
 	GovAmount	denied_amount;
 	TimestampTz first_denied_at;	/* meaningful only when something was
 									 * denied */
+	GovTrialRing *ring;			/* NULL: it does not slide */
 	uint32		step;			/* of its bounds, in force at the last call */
 	uint64		call;			/* the last call that it is concerned by */
 	GovAmount	wanted;			/* of it by that */

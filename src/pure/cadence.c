@@ -89,6 +89,8 @@ gov_cadence_kind_parse(const char *string, uint8 *kind)
 		*kind = GOV_WINDOW_CALENDAR;
 	else if (strcmp(string, "first_use") == 0)
 		*kind = GOV_WINDOW_FIRST_USE;
+	else if (strcmp(string, "sliding") == 0)
+		*kind = GOV_WINDOW_SLIDING;
 	else
 		return false;
 	return true;

@@ -23,7 +23,8 @@ typedef enum GovCadenceUnit
 typedef enum GovWindowKind
 {
 	GOV_WINDOW_CALENDAR,		/* at an anchor, and then one after the other */
-	GOV_WINDOW_FIRST_USE		/* with the first use after the last one ended */
+	GOV_WINDOW_FIRST_USE,		/* with the first use after the last one ended */
+	GOV_WINDOW_SLIDING			/* a cadence before the present time */
 } GovWindowKind;
 
 typedef struct GovCadence

@@ -11,6 +11,11 @@
  *		where it ends is arithmetic too: it is window 0 of an anchor where it
  *		begins (gov_window_opened).
  *
+ *		A window of the kind sliding has what was used in the last cadence, which is
+ *		counted in grains of 1/64 of it.  The window of a time is then its grain.
+ *		Grains begin at multiples of their length since 2000-01-01 00:00 UTC; a day
+ *		has 24 hours, a week 7 days, and neither anchor nor time zone matter.
+ *
  * TIME
  *		Hours, minutes and seconds are elapsed time.  Years, months, weeks and
  *		days are calendar arithmetic on the anchor's local time: every window
@@ -271,11 +276,13 @@ gov_window_at(const GovCadence *cadence, bool has_anchor, TimestampTz anchor,
 {
 	bool		is_found;
 
-	Assert(tz != NULL);
 	Assert((cadence->count > 0) == (cadence->unit != GOV_CADENCE_NONE));
 
 	if (!IS_VALID_TIMESTAMP(at))
 		return false;
+	if (cadence->kind == GOV_WINDOW_SLIDING)
+		return elapsed_window(gov_window_span(cadence) / GOV_SLIDING_GRAINS, 0, at, result);
+	Assert(tz != NULL);
 	if (!has_anchor && !default_anchor(tz, &anchor))
 		return false;
 	if (!IS_VALID_TIMESTAMP(anchor))
@@ -318,6 +325,21 @@ gov_window_opened(const GovCadence *cadence, pg_tz *tz, TimestampTz at, GovWindo
 {
 	Assert(cadence->unit != GOV_CADENCE_NONE);
 	return gov_window_at(cadence, true, at, tz, at, result) && result->start == at;
+}
+
+/* The length of a window that slides, in microseconds; 0 if none can be so long. */
+int64
+gov_window_span(const GovCadence *cadence)
+{
+	static const int64 units[] = {
+		[GOV_CADENCE_WEEK] = 7 * USECS_PER_DAY,
+		[GOV_CADENCE_DAY] = USECS_PER_DAY,
+		[GOV_CADENCE_HOUR] = USECS_PER_HOUR,
+		[GOV_CADENCE_MINUTE] = USECS_PER_MINUTE,
+		[GOV_CADENCE_SECOND] = USECS_PER_SEC
+	};
+
+	return units[cadence->unit] * cadence->count;
 }
 
 /* A time before which no window has begun that holds a time or a later one. */

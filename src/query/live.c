@@ -25,6 +25,9 @@
  *		the tables say; without one it is that of the sheet, which is for ever, and
  *		nothing is used.
  *
+ *		Where they slide, what has left by the sheet's time is subtracted.  Stored
+ *		usage makes the sheet useless when some of it leaves (next_recorded).
+ *
  *		A counter whose window is over shows nothing used, as if it had been
  *		turned.  If the tables have usage of later windows they are asked
  *		(gov_counter_must_load).  A counter that is ahead, because a call turned
@@ -52,6 +55,7 @@
 
 #include "cache/own_nodes.h"
 #include "cache/pending.h"
+#include "cache/ring.h"
 #include "query/live.h"
 
 /* Entities and budgets looked up with the lock taken once; rows prefetched. */
@@ -145,6 +149,8 @@ stored_usage(const GovSheet *sheet, uint32 number)
 	const GovSheetStored *stored = &sheet->stored[number];
 	const GovSheetWindow *window = &sheet->windows[sheet->rows[number].window];
 
+	if (gov_sheet_slides(window))
+		return stored->usage;
 	if (gov_sheet_opens(window))
 		return sheet->now < stored->end ? stored->usage : 0;
 	return stored->start == window->present.start ? stored->usage : 0;
@@ -222,6 +228,53 @@ read_pool_held(const GovSheet *sheet, uint32 number)
 	return counter->held + relief.held - (counter->covered - relief.covered);
 }
 
+/* The window whose usage read_usage() reads. */
+static GovWindow
+read_window(const GovSheet *sheet, uint32 number)
+{
+	const GovSheetRow *row = &sheet->rows[number];
+	const GovSheetStored *stored = &sheet->stored[number];
+	const GovSharedCounter *counter = row->counter;
+	const GovWindow *present = &sheet->windows[row->window].present;
+
+	if (gov_sheet_slides(&sheet->windows[row->window]))
+	{
+		bool		is_ahead = counter != NULL && counter->id == row->counter_id &&
+		counter->window.start > present->start;
+
+		return gov_sheet_span(&sheet->windows[row->window],
+							  is_ahead ? counter->window.start : present->start);
+	}
+	if (gov_sheet_opens(&sheet->windows[row->window]))
+	{
+		if (counter == NULL || counter->id != row->counter_id)
+			return sheet->now < stored->end ? (GovWindow) {stored->start, stored->end} : *present;
+		return gov_counter_is_open(counter, sheet->now) ? counter->window : *present;
+	}
+
+	if (counter == NULL || counter->id != row->counter_id ||
+		counter->window.start < present->start)
+		return *present;
+	return counter->window;
+}
+
+/* Read what counts of a row whose window slides; false if the tables must be asked and have not been. */
+static pg_noinline bool
+read_sliding(const GovSheet *sheet, uint32 number, GovAmount *usage)
+{
+	const GovSharedCounter *counter = sheet->rows[number].counter;
+
+	if (gov_ring_must_load(counter, sheet->now))
+	{
+		*usage = stored_usage(sheet, number);
+		return sheet->rows[number].is_read;
+	}
+	*usage = gov_ring_usage(counter, sheet->now) + gov_pending_relief(counter).usage;
+	if (sheet->now >= counter->window.end)
+		*usage -= gov_pending_left(counter, read_window(sheet, number).start);
+	return true;
+}
+
 /*
  * Read the usage of a row, as a check does (read_state in resolve_budgets.c).
  * False if the counter is ahead of the sheet's catalog, or if the tables must
@@ -244,6 +297,8 @@ read_usage(const GovSheet *sheet, uint32 number, bool has_pending, GovAmount *us
 		*usage = stored_usage(sheet, number);
 		return row->is_read;
 	}
+	if (gov_sheet_slides(&sheet->windows[row->window]))
+		return read_sliding(sheet, number, usage);
 	*usage = 0;
 	if (gov_sheet_opens(&sheet->windows[row->window]) &&
 		!gov_counter_is_open(counter, sheet->now))
@@ -259,28 +314,6 @@ read_usage(const GovSheet *sheet, uint32 number, bool has_pending, GovAmount *us
 	if (has_pending)
 		*usage += gov_pending_relief(counter).usage;
 	return true;
-}
-
-/* The window whose usage read_usage() reads. */
-static GovWindow
-read_window(const GovSheet *sheet, uint32 number)
-{
-	const GovSheetRow *row = &sheet->rows[number];
-	const GovSheetStored *stored = &sheet->stored[number];
-	const GovSharedCounter *counter = row->counter;
-	const GovWindow *present = &sheet->windows[row->window].present;
-
-	if (gov_sheet_opens(&sheet->windows[row->window]))
-	{
-		if (counter == NULL || counter->id != row->counter_id)
-			return sheet->now < stored->end ? (GovWindow) {stored->start, stored->end} : *present;
-		return gov_counter_is_open(counter, sheet->now) ? counter->window : *present;
-	}
-
-	if (counter == NULL || counter->id != row->counter_id ||
-		counter->window.start < present->start)
-		return *present;
-	return counter->window;
 }
 
 static GovAmount
@@ -442,7 +475,9 @@ gov_live_read_unused(const GovSheet *sheet, uint32 entity, uint32 from, GovLiveA
 		amounts->held = counter->held + relief.held;
 		if (gov_sheet_opens(&sheet->windows[sheet->defaults[from].window]))
 			is_present &= gov_counter_is_open(counter, sheet->now);
-		if (is_present && counter->window.start >= amounts->window.start)
+		if (is_present && gov_sheet_slides(&sheet->windows[sheet->defaults[from].window]))
+			amounts->usage = gov_ring_usage(counter, sheet->now) + relief.usage;
+		else if (is_present && counter->window.start >= amounts->window.start)
 		{
 			amounts->usage = counter->total + relief.usage;
 			amounts->held -= counter->covered - relief.covered;

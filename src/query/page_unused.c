@@ -262,7 +262,7 @@ find_window(const GovSheet *sheet, uint32 entity, const GovSheetDefault *by, Gov
 	pg_tz	   *tz = gov_window_timezone(gov_sheet_text(sheet, window->timezone));
 	TimestampTz anchor = 0;
 
-	*result = window->present;
+	*result = gov_sheet_slides(window) ? gov_sheet_span(window, window->present.start) : window->present;
 	if (by->anchor_from.offset == 0 || !read_anchor(sheet, entity, by, &anchor))
 		return;
 	if (tz == NULL ||

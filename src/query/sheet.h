@@ -166,7 +166,8 @@ typedef struct GovSheet
 	TimestampTz next_boost;		/* when a limit changes next: a boost, or a grant
 								 * of a pool, begins or ends */
 	TimestampTz next_recorded;	/* when a later one begins that the tables
-								 * have usage of */
+								 * have usage of, or some of that leaves a
+								 * window that slides */
 	bool		is_whole;		/* nothing that keeps it right has failed */
 	bool		is_kept;		/* by the backend, or only for this query */
 	bool		is_live;		/* counters in shared memory count */
@@ -210,6 +211,20 @@ static inline bool
 gov_sheet_opens(const GovSheetWindow *window)
 {
 	return unlikely(window->cadence.kind == GOV_WINDOW_FIRST_USE);
+}
+
+/* Do they slide?  Then the present one is the grain of the present time. */
+static inline bool
+gov_sheet_slides(const GovSheetWindow *window)
+{
+	return unlikely(window->cadence.kind == GOV_WINDOW_SLIDING);
+}
+
+/* What counts of a window that slides: from the first grain on, without an end. */
+static inline GovWindow
+gov_sheet_span(const GovSheetWindow *window, TimestampTz grain_start)
+{
+	return (GovWindow) {grain_start - gov_window_span(&window->cadence), DT_NOEND};
 }
 
 static inline const GovString *

@@ -186,6 +186,25 @@ count_opened(const GovSheet *sheet, GovSheetStored *stored, TimestampTz start, u
 }
 
 /*
+ * Count the amount of a row of SPI if its grain counts in a window that slides; note
+ * when it leaves, or when a later one comes.
+ */
+static void
+count_grain(GovSheet *sheet, const GovSheetWindow *window, GovSheetStored *stored, TimestampTz start,
+			uint64 row)
+{
+	int64		grain = window->present.end - window->present.start;
+	bool		isnull;
+
+	if (start > window->present.start)
+		sheet->next_recorded = Min(sheet->next_recorded, start);
+	if (start > window->present.start || start < stored->start)
+		return;
+	stored->usage += gov_load_amount(row, 3, &isnull);
+	sheet->next_recorded = Min(sheet->next_recorded, start + grain + gov_window_span(&window->cadence));
+}
+
+/*
  * Count the amount of a row of SPI if it is of the present window; note a
  * later window.
  */
@@ -196,7 +215,9 @@ count_usage(GovSheet *sheet, GovSheetStored *stored, uint64 row)
 	bool		isnull;
 	TimestampTz start = DatumGetTimestampTz(gov_spi_value(row, 2, &isnull));
 
-	if (gov_sheet_opens(&sheet->windows[sheet->rows[number].window]))
+	if (gov_sheet_slides(&sheet->windows[sheet->rows[number].window]))
+		count_grain(sheet, &sheet->windows[sheet->rows[number].window], stored, start, row);
+	else if (gov_sheet_opens(&sheet->windows[sheet->rows[number].window]))
 		count_opened(sheet, stored, start, row);
 	else if (start == stored->start)
 		stored->usage += gov_load_amount(row, 3, &isnull);
@@ -282,6 +303,8 @@ first_start(const GovSheet *sheet, uint32 row)
 {
 	const GovSheetWindow *window = &sheet->windows[sheet->rows[row].window];
 
+	if (gov_sheet_slides(window))
+		return gov_sheet_span(window, window->present.start).start;
 	return gov_sheet_opens(window) ? gov_window_reach(&window->cadence, sheet->now) :
 		window->present.start;
 }

@@ -14,6 +14,13 @@
  *		and what is left to the rollup.  A window whose row was merged with
  *		others (usage_merge.c) is not judged any more.
  *
+ * SLIDING WINDOWS
+ *		An alert of a window that slides is of the window of a cadence that holds
+ *		the time, as if they began one after the other; its usage is what counted in
+ *		the last cadence.  The event that crossed is looked for in the grain that
+ *		the usage was charged to.  A transaction that has changed the catalog leaves
+ *		what slides to the rollup.
+ *
  * EXACTLY ONCE
  *		The key of gov_alerts makes each alert unique.  Whoever finds its row
  *		there, even after waiting for somebody to write it, does nothing.  Rows
@@ -74,7 +81,7 @@ static Oid	extension = InvalidOid;
 	" and (e.xmin in (select o.xid from unnest(" xids ") as o(xid))) is true"
 
 /* All that this transaction was charged, as the tables and its own rows say. */
-#define CHARGED_SQL(of) \
+#define CHARGED_SQL(of, is_wanted) \
 	"with recorded as materialized (" \
 	" select x.counter_id, x.window_start, max(x.window_end) as window_end, sum(v.amount) as amount" \
 	" from (select e.amount, e.counter_ids, e.window_starts, e.window_ends from @gov_events e" \
@@ -86,7 +93,7 @@ static Oid	extension = InvalidOid;
 	" select a.owner_id, r.*" \
 	" from recorded r," \
 	"  lateral (select g.owner_id, g.usage_limit, g.alert_thresholds" \
-	"           from " of("r.counter_id") " offset 0) a" \
+	"           from " of("r.counter_id") " and " is_wanted " offset 0) a" \
 	" where a.usage_limit is not null and cardinality(" GOV_ALERT_THRESHOLDS("a") ") > 0)," \
 	" tail as materialized (" \
 	" select x.counter_id, x.window_start, sum(e.amount) as amount" \
@@ -106,16 +113,18 @@ static Oid	extension = InvalidOid;
 	"  on true" \
 	" where (u.window_end > w.window_end) is not true"
 
-#define CHARGED_QUERY(of) \
+#define CHARGED_QUERY(of, is_wanted) \
 	{ \
-		.sql = CHARGED_SQL(of), \
+		.sql = CHARGED_SQL(of, is_wanted), \
 		.nargs = 3, \
 		.argtypes = {INT8OID, INT8OID, XIDARRAYOID} \
 	}
 
-/* Where there are defaults. */
-static GovQuery charged_queries[2] = {
-	CHARGED_QUERY(GOV_ASSIGNMENT_OF), CHARGED_QUERY(GOV_BUDGET_OF)
+/* For an extension that is not updated yet; without budgets by defaults; with them. */
+static GovQuery charged_queries[3] = {
+	CHARGED_QUERY(GOV_ASSIGNMENT_OF, "true"),
+	CHARGED_QUERY(GOV_ASSIGNMENT_OF, "g.window_kind <> 'sliding'"),
+	CHARGED_QUERY(GOV_BUDGET_OF, "g.window_kind <> 'sliding'")
 };
 
 /*
@@ -127,20 +136,20 @@ static GovQuery charged_queries[2] = {
 #define RAISE_SQL(of, stays, limit) \
 	"with crossed as materialized (" \
 	" select c.*, a.id, a.owner_id, a.usage_limit, t.threshold, r.amount" \
-	" from unnest($1, $2, $3, $4, $5) as c(counter_id, window_start, before, after, above)," \
+	" from unnest($1, $2, $3, $4, $5, $10) as c(counter_id, window_start, before, after, above, alert_start)," \
 	"  lateral (select g.id, g.owner_id, " limit " as usage_limit, g.alert_thresholds" \
 	"           from " of("c.counter_id") " and g.usage_limit is not null offset 0) a," \
 	"  lateral unnest(" GOV_ALERT_THRESHOLDS("a") ") as t(threshold)," \
 	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r" \
 	" where r.amount > c.above and r.amount <= c.after and not exists (" \
 	"  select from @gov_alerts k where k.assignment_id = a.id" \
-	"  and k.window_start = c.window_start and k.threshold = t.threshold offset 0))," \
+	"  and k.window_start = c.alert_start and k.threshold = t.threshold offset 0))," \
 	" marks as materialized (" \
-	" select c.id, c.owner_id, c.counter_id, c.window_start, c.after, c.usage_limit," \
+	" select c.id, c.owner_id, c.counter_id, c.window_start, c.alert_start, c.after, c.usage_limit," \
 	"  c.threshold, c.amount - c.before as usage, null::bigint as event_id" \
 	" from crossed c" \
 	" union all" \
-	" select null, null, x.counter_id, x.window_start, null, null, null," \
+	" select null, null, x.counter_id, x.window_start, null, null, null, null," \
 	"  sum(v.amount) over (partition by x.counter_id, x.window_start order by v.id), v.id" \
 	" from (select distinct c.owner_id from crossed c where $6 <> $7) o," \
 	"  lateral (select e.id, e.amount, e.counter_ids, e.window_starts" \
@@ -154,21 +163,21 @@ static GovQuery charged_queries[2] = {
 	" from marks m)" \
 	"insert into @gov_alerts" \
 	" (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)" \
-	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(c.after), c.usage_limit," \
+	" select c.owner_id, c.id, c.threshold, c.alert_start, trim_scale(c.after), c.usage_limit," \
 	"  case when $6 = $7 then $6 else c.first_id end, $9" \
 	" from judged c," \
 	"  lateral (" stays("c.counter_id") ") l" \
 	" where c.id is not null" \
-	" order by c.id, c.window_start, c.threshold" \
+	" order by c.id, c.alert_start, c.threshold" \
 	" on conflict (assignment_id, window_start, threshold) do nothing" \
 	" returning id"
 
 #define RAISE_QUERY(of, stays, limit) \
 	{ \
 		.sql = RAISE_SQL(of, stays, limit), \
-		.nargs = 9, \
+		.nargs = 10, \
 		.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID, \
-		NUMERICARRAYOID, INT8OID, INT8OID, XIDARRAYOID, TIMESTAMPTZOID} \
+		NUMERICARRAYOID, INT8OID, INT8OID, XIDARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZARRAYOID} \
 	}
 
 /* Where there are defaults, and where there are boosts. */
@@ -238,10 +247,11 @@ static void
 add_charged(Datum xids, GovCrossings *crossings)
 {
 	Datum		args[3] = {Int64GetDatum(first_event), Int64GetDatum(last_event), xids};
+	int			which = gov_load_has_defaults() ? 2 : gov_catalog()->has_1_1_tables ? 1 : 0;
 	uint64		nrows;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	nrows = gov_spi_select(&charged_queries[gov_load_has_defaults()], args, NULL);
+	nrows = gov_spi_select(&charged_queries[which], args, NULL);
 	crossings->items = repalloc_huge(crossings->items,
 									 sizeof(GovCrossing) * (crossings->count + nrows + 1));
 	for (uint64 row = 0; row < nrows; row++)
@@ -253,6 +263,7 @@ add_charged(Datum xids, GovCrossings *crossings)
 		crossing->window_start = DatumGetTimestampTz(gov_spi_value(row, 2, &isnull));
 		crossing->before = gov_load_amount(row, 3, &isnull);
 		crossing->after = gov_load_amount(row, 4, &isnull);
+		crossing->alert_start = crossing->window_start;
 		crossing->above = 0;
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -280,11 +291,13 @@ set_crossings(Datum *args, const GovCrossings *crossings)
 {
 	Datum	   *ids = palloc(sizeof(Datum) * crossings->count);
 	Datum	   *starts = palloc(sizeof(Datum) * crossings->count);
+	Datum	   *alert_starts = palloc(sizeof(Datum) * crossings->count);
 
 	for (int i = 0; i < crossings->count; i++)
 	{
 		ids[i] = Int64GetDatum(crossings->items[i].counter_id);
 		starts[i] = TimestampTzGetDatum(crossings->items[i].window_start);
+		alert_starts[i] = TimestampTzGetDatum(crossings->items[i].alert_start);
 	}
 	args[0] = PointerGetDatum(construct_array(ids, crossings->count, INT8OID, 8,
 											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
@@ -293,6 +306,8 @@ set_crossings(Datum *args, const GovCrossings *crossings)
 	args[2] = amount_array(crossings, offsetof(GovCrossing, before));
 	args[3] = amount_array(crossings, offsetof(GovCrossing, after));
 	args[4] = amount_array(crossings, offsetof(GovCrossing, above));
+	args[9] = PointerGetDatum(construct_array(alert_starts, crossings->count, TIMESTAMPTZOID, 8,
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 /* Write the alerts of pools, behind those that there are ids of; returns how many they all are. */
@@ -311,7 +326,7 @@ add_pool_alerts(const GovPoolAlerts *by, MemoryContext context, int64 **ids, int
 static int
 write_alerts(const GovCrossings *crossings, Datum xids, MemoryContext context, int64 **ids)
 {
-	Datum		args[9];
+	Datum		args[10];
 	int			count;
 
 	set_crossings(args, crossings);

@@ -26,11 +26,11 @@
 
 #define GOV_BUDGET_OF(counter) \
 	"(select o.id, o.owner_id, o.entity_id, o.capability_id, o.scope_entity_ids, o.name," \
-	"  o.usage_limit, o.alert_thresholds" \
+	"  o.usage_limit, o.alert_thresholds, o.window_kind" \
 	" from @gov_assignments o where o.counter_id = " counter \
 	" union all" \
 	" select n.assignment_id, n.owner_id, n.entity_id, d.capability_id, n.scope_entity_ids, d.name," \
-	"  d.usage_limit, d.alert_thresholds" \
+	"  d.usage_limit, d.alert_thresholds, d.window_kind" \
 	" from @gov_default_counts n" \
 	" join @gov_default_assignments d on d.id = n.default_id and d.seed = n.seed" \
 	" where n.counter_id = " counter " and not n.retired" \

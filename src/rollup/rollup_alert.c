@@ -43,23 +43,23 @@
 #define RAISE_SQL(of, limit) \
 	"with crossed as materialized (" \
 	" select c.*, a.id, a.owner_id, a.usage_limit, t.threshold, r.amount as reached" \
-	" from unnest($1, $2, $3, $4) as c(counter_id, window_start, before, after)," \
+	" from unnest($1, $2, $3, $4, $8) as c(counter_id, window_start, before, after, alert_start)," \
 	"  lateral (select g.id, g.owner_id, " limit " as usage_limit, g.alert_thresholds" \
 	"           from " of("c.counter_id") " and g.usage_limit is not null offset 0) a," \
 	"  lateral unnest(" GOV_ALERT_THRESHOLDS("a") ") as t(threshold)," \
 	"  lateral (select " GOV_ALERT_AMOUNT("a", "t") " as amount offset 0) r" \
 	" where r.amount <= c.after and not exists (" \
 	"  select from @gov_alerts k where k.assignment_id = a.id" \
-	"  and k.window_start = c.window_start and k.threshold = t.threshold offset 0))," \
+	"  and k.window_start = c.alert_start and k.threshold = t.threshold offset 0))," \
 	" concerned as materialized (" \
 	" select distinct c.owner_id from crossed c)," \
 	" marks as materialized (" \
-	" select c.id, c.owner_id, c.counter_id, c.window_start, c.before, c.after, c.usage_limit," \
+	" select c.id, c.owner_id, c.counter_id, c.window_start, c.alert_start, c.before, c.after, c.usage_limit," \
 	"  c.threshold, c.reached, c.reached - c.before as usage," \
 	"  null::bigint as event_id, 0 as later" \
 	" from crossed c" \
 	" union all" \
-	" select null, null, x.counter_id, x.window_start, null, null, null, null, null," \
+	" select null, null, x.counter_id, x.window_start, null, null, null, null, null, null," \
 	"  sum(v.amount) over (partition by x.counter_id, x.window_start order by v.id), v.id, 0" \
 	" from concerned o," \
 	"  lateral (select e.id, e.amount, e.counter_ids, e.window_starts" \
@@ -69,7 +69,7 @@
 	"  lateral unnest(v.counter_ids, v.window_starts) as x(counter_id, window_start)" \
 	" where (x.counter_id in (select c.counter_id from crossed c)) is true" \
 	" union all" \
-	" select null, null, x.counter_id, x.window_start, null, null, null, null, null," \
+	" select null, null, x.counter_id, x.window_start, null, null, null, null, null, null," \
 	"  null, null, v.amount" \
 	" from concerned o," \
 	"  lateral (select e.amount, e.counter_ids, e.window_starts" \
@@ -86,20 +86,20 @@
 	" window w as (partition by m.counter_id, m.window_start))" \
 	"insert into @gov_alerts" \
 	" (owner_id, assignment_id, threshold, window_start, usage, usage_limit, event_id, raised_at)" \
-	" select c.owner_id, c.id, c.threshold, c.window_start, trim_scale(c.usage_now), c.usage_limit," \
+	" select c.owner_id, c.id, c.threshold, c.alert_start, trim_scale(c.usage_now), c.usage_limit," \
 	"  case when c.before < c.reached then c.first_id end, $7" \
 	" from judged c" \
 	" where c.id is not null and c.reached <= c.usage_now" \
-	" order by c.id, c.window_start, c.threshold" \
+	" order by c.id, c.alert_start, c.threshold" \
 	" on conflict (assignment_id, window_start, threshold) do nothing" \
 	" returning id"
 
 #define RAISE_QUERY(of, limit) \
 	{ \
 		.sql = RAISE_SQL(of, limit), \
-		.nargs = 7, \
+		.nargs = 8, \
 		.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID, \
-		INT8OID, INT8OID, TIMESTAMPTZOID} \
+		INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZARRAYOID} \
 	}
 
 /* Where there are defaults, and where there are boosts. */
@@ -117,7 +117,7 @@ static GovQuery raise_queries[2][2] = {
 static void
 set_reached(Datum *args, const GovReached *reached, int count)
 {
-	Datum	   *columns[4];
+	Datum	   *columns[5];
 
 	for (int column = 0; column < lengthof(columns); column++)
 		columns[column] = palloc(sizeof(Datum) * count);
@@ -127,11 +127,13 @@ set_reached(Datum *args, const GovReached *reached, int count)
 		columns[1][i] = TimestampTzGetDatum(reached[i].window_start);
 		columns[2][i] = NumericGetDatum(gov_amount_to_numeric(reached[i].before));
 		columns[3][i] = NumericGetDatum(gov_amount_to_numeric(reached[i].after));
+		columns[4][i] = TimestampTzGetDatum(reached[i].alert_start);
 	}
 	args[0] = gov_rollup_array(columns[0], count, INT8OID);
 	args[1] = gov_rollup_array(columns[1], count, TIMESTAMPTZOID);
 	args[2] = gov_rollup_array(columns[2], count, NUMERICOID);
 	args[3] = gov_rollup_array(columns[3], count, NUMERICOID);
+	args[7] = gov_rollup_array(columns[4], count, TIMESTAMPTZOID);
 }
 
 /*
@@ -142,7 +144,7 @@ set_reached(Datum *args, const GovReached *reached, int count)
 void
 gov_rollup_raise_alerts(const GovReached *reached, int count, int64 after_id, int64 last_id)
 {
-	Datum		args[7];
+	Datum		args[8];
 	int64	   *ids;
 	int			nids;
 

@@ -41,6 +41,7 @@
 #include "base/guc.h"
 #include "base/spi.h"
 #include "cache/load_steps.h"
+#include "pure/window.h"
 #include "rollup/alert.h"
 #include "rollup/rollup_write.h"
 
@@ -48,49 +49,72 @@
  * Select the budgets of these counters, and the usage that reaches the first
  * threshold of each.
  */
-#define BUDGETS_SQL(of, limit) \
+#define BUDGETS_SQL(of, limit, slides) \
 	"select c.n, a.id, case when a.usage_limit is not null then" \
 	" (select least(" GOV_ALERT_AMOUNT("a", "t") ", 1e27)" \
-	"  from unnest((" GOV_ALERT_THRESHOLDS("a") ")[1:1]) as t(threshold)) end" \
+	"  from unnest((" GOV_ALERT_THRESHOLDS("a") ")[1:1]) as t(threshold)) end," \
+	" a.slides" \
 	" from unnest($1, $2) with ordinality as c(counter_id, owner_id, n)," \
-	"  lateral (select g.id, g.owner_id, " limit " as usage_limit, g.alert_thresholds" \
+	"  lateral (select g.id, g.owner_id, " limit " as usage_limit, g.alert_thresholds," \
+	"            " slides " as slides" \
 	"           from " of("c.counter_id") " offset 0) a" \
 	" where a.owner_id = c.owner_id" \
 	" order by c.n"
 
-#define BUDGETS_QUERY(of, limit) \
+#define BUDGETS_QUERY(of, limit, slides) \
 	{ \
-		.sql = BUDGETS_SQL(of, limit), \
+		.sql = BUDGETS_SQL(of, limit, slides), \
 		.nargs = 3, \
 		.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID} \
 	}
 
+#define GOV_SLIDES	"g.window_kind = 'sliding'"
+
 /* Where there are defaults, and where there are boosts. */
 static GovQuery budgets_queries[2][2] = {
 	{
-		BUDGETS_QUERY(GOV_ASSIGNMENT_OF, "g.usage_limit"),
-		BUDGETS_QUERY(GOV_ASSIGNMENT_OF, GOV_BOOSTED_LIMIT("g", "$3"))
+		BUDGETS_QUERY(GOV_ASSIGNMENT_OF, "g.usage_limit", GOV_SLIDES),
+		BUDGETS_QUERY(GOV_ASSIGNMENT_OF, GOV_BOOSTED_LIMIT("g", "$3"), GOV_SLIDES)
 	},
 	{
-		BUDGETS_QUERY(GOV_BUDGET_OF, "g.usage_limit"),
-		BUDGETS_QUERY(GOV_BUDGET_OF, GOV_BOOSTED_LIMIT("g", "$3"))
+		BUDGETS_QUERY(GOV_BUDGET_OF, "g.usage_limit", GOV_SLIDES),
+		BUDGETS_QUERY(GOV_BUDGET_OF, GOV_BOOSTED_LIMIT("g", "$3"), GOV_SLIDES)
 	}
 };
 
-static GovQuery usage_query = {
+/* In an extension that is not updated yet. */
+static GovQuery budgets_1_0_query = BUDGETS_QUERY(GOV_ASSIGNMENT_OF, "g.usage_limit", "false");
+
+#define USAGE_QUERY(leaves_at) \
+	{ \
+		.sql = \
+		"insert into @gov_usage as u" \
+		" (owner_id, assignment_id, counter_id, window_start, window_end, amount, event_count" leaves_at ")" \
+		" select c.owner_id, c.id, c.counter_id, c.window_start, c.window_end, c.amount, c.event_count" leaves_at \
+		" from unnest($1, $2, $3, $4, $5, $6, $7, $8)" \
+		"  as c(owner_id, id, counter_id, window_start, window_end, amount, event_count, leaves_at)" \
+		" on conflict (counter_id, window_start) do update" \
+		" set amount = trim_scale(u.amount + excluded.amount)," \
+		"  event_count = u.event_count + excluded.event_count" \
+		" returning u.counter_id, u.window_start, u.amount, u.window_end", \
+		.nargs = 8, \
+		.argtypes = {TEXTARRAYOID, UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, \
+		TIMESTAMPTZARRAYOID, NUMERICARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID} \
+	}
+
+/* Without windows that slide, and with some, whose rows are of grains (usage_slide.c). */
+static GovQuery usage_query = USAGE_QUERY("");
+static GovQuery usage_of_grains_query = USAGE_QUERY(", leaves_at");
+
+/* What counted in the last cadence, of windows that slide. */
+static GovQuery spans_query = {
 	.sql =
-	"insert into @gov_usage as u"
-	" (owner_id, assignment_id, counter_id, window_start, window_end, amount, event_count)"
-	" select c.owner_id, c.id, c.counter_id, c.window_start, c.window_end, c.amount, c.event_count"
-	" from unnest($1, $2, $3, $4, $5, $6, $7)"
-	"  as c(owner_id, id, counter_id, window_start, window_end, amount, event_count)"
-	" on conflict (counter_id, window_start) do update"
-	" set amount = trim_scale(u.amount + excluded.amount),"
-	"  event_count = u.event_count + excluded.event_count"
-	" returning u.counter_id, u.window_start, u.amount, u.window_end",
-	.nargs = 7,
-	.argtypes = {TEXTARRAYOID, UUIDARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID,
-	TIMESTAMPTZARRAYOID, NUMERICARRAYOID, INT8ARRAYOID}
+	"select c.n, (select sum(u.amount) from @gov_usage u"
+	"  where u.counter_id = c.counter_id and u.window_start >= c.first_start"
+	"   and u.window_start <= c.last_start)"
+	" from unnest($1, $2, $3) with ordinality as c(counter_id, first_start, last_start, n)",
+	.nargs = 3,
+	.argtypes = {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
 };
 
 /* What was drawn from grants that there are, and what pools owe that there are. */
@@ -170,6 +194,7 @@ typedef struct GovRollupCharge
 	Datum		budget_id;
 	GovAmount	alert_from;		/* usage that reaches its first threshold */
 	bool		is_watched;		/* it has one */
+	bool		slides;
 } GovRollupCharge;
 
 static int
@@ -229,7 +254,8 @@ find_budgets(GovRollupCharge *charges, int count)
 	args[1] = gov_rollup_array(owners, count, TEXTOID);
 	args[2] = TimestampTzGetDatum(gov_clock());
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	nfound = gov_spi_select(&budgets_queries[gov_load_has_defaults()][gov_load_has_boosts()],
+	nfound = gov_spi_select(!gov_catalog()->has_1_1_tables ? &budgets_1_0_query :
+							&budgets_queries[gov_load_has_defaults()][gov_load_has_boosts()],
 							args, NULL);
 	for (uint64 row = 0; row < nfound; row++)
 	{
@@ -241,6 +267,7 @@ find_budgets(GovRollupCharge *charges, int count)
 		charge->budget_id = gov_spi_value(row, 2, &isnull);
 		charge->alert_from = gov_load_amount(row, 3, &isnull);
 		charge->is_watched = !isnull;
+		charge->slides = DatumGetBool(gov_spi_value(row, 4, &isnull));
 	}
 	gov_spi_pop_snapshot();
 	return (int) nfound;
@@ -257,7 +284,11 @@ write_usage(const GovRollupCharge *charges, int count)
 		TEXTOID, UUIDOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, NUMERICOID, INT8OID
 	};
 	Datum	   *columns[lengthof(types)];
-	Datum		args[lengthof(types)];
+	Datum		args[lengthof(types) + 1];
+	Datum	   *leave = palloc(sizeof(Datum) * count);
+	bool	   *never_leave = palloc(sizeof(bool) * count);
+	bool		has_grains = false;
+	int			one = 1;
 
 	for (int column = 0; column < lengthof(types); column++)
 		columns[column] = palloc(sizeof(Datum) * count);
@@ -272,10 +303,17 @@ write_usage(const GovRollupCharge *charges, int count)
 		columns[4][i] = TimestampTzGetDatum(tallied->window_end);
 		columns[5][i] = NumericGetDatum(gov_amount_to_numeric(tallied->amount));
 		columns[6][i] = Int64GetDatum(tallied->event_count);
+		leave[i] = TimestampTzGetDatum(tallied->window_end + GOV_SLIDING_GRAINS *
+									   (tallied->window_end - tallied->key.window_start));
+		never_leave[i] = !charges[i].slides;
+		has_grains |= charges[i].slides;
 	}
 	for (int column = 0; column < lengthof(types); column++)
 		args[column] = gov_rollup_array(columns[column], count, types[column]);
-	return gov_spi_modify(&usage_query, args, NULL);
+	args[lengthof(types)] = PointerGetDatum(construct_md_array(leave, never_leave, 1, &count, &one,
+															   TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL,
+															   TYPALIGN_DOUBLE));
+	return gov_spi_modify(has_grains ? &usage_of_grains_query : &usage_query, args, NULL);
 }
 
 /*
@@ -315,16 +353,19 @@ gov_rollup_write_draws(const GovTally *tally, Datum *counter_ids, Datum *used_at
 }
 
 /*
- * Find which of the rows just written have reached a threshold.  Left out are
+ * Find which of the rows just written have reached a threshold, or may have because
+ * they are of a grain; *nspans says how many such there are.  Left out are
  * rows that a user's trigger has kept from being written, and merged rows,
  * which say nothing of one window alone (usage_merge.c).
  */
 static int
-find_reached(const GovRollupCharge *charges, int count, uint64 nrows, GovReached *reached)
+find_reached(const GovRollupCharge *charges, int count, uint64 nrows, GovReached *reached,
+			 int *nspans)
 {
 	int			nreached = 0;
 	uint64		row = 0;
 
+	*nspans = 0;
 	for (int i = 0; i < count && row < nrows; i++)
 	{
 		const GovTallied *tallied = charges[i].tallied;
@@ -340,13 +381,65 @@ find_reached(const GovRollupCharge *charges, int count, uint64 nrows, GovReached
 		{
 			item->after = gov_load_amount(row, 3, &isnull);
 			item->before = item->after - tallied->amount;
-			if (item->after >= charges[i].alert_from &&
+			item->alert_start = item->window_start;
+			item->alert_from = charges[i].alert_from;
+			item->grain = charges[i].slides ? tallied->window_end - item->window_start : 0;
+			if ((item->after >= charges[i].alert_from || charges[i].slides) &&
 				DatumGetTimestampTz(gov_spi_value(row, 4, &isnull)) <= tallied->window_end)
+			{
+				*nspans += charges[i].slides ? 1 : 0;
 				nreached++;
+			}
 		}
 		row++;
 	}
 	return nreached;
+}
+
+/*
+ * Where windows slide, a threshold is reached by what counts in the last cadence, and
+ * an alert is of the window of a cadence that holds the grain.  Returns how many are
+ * left of what may have reached one.
+ */
+static int
+judge_spans(GovReached *reached, int nreached)
+{
+	Datum	   *columns[3];
+	Datum		args[3];
+	int			nleft = 0;
+
+	for (int column = 0; column < lengthof(columns); column++)
+		columns[column] = palloc(sizeof(Datum) * nreached);
+	for (int i = 0; i < nreached; i++)
+	{
+		int64		span = GOV_SLIDING_GRAINS * reached[i].grain;
+
+		columns[0][i] = Int64GetDatum(reached[i].counter_id);
+		columns[1][i] = TimestampTzGetDatum(reached[i].window_start - span);
+		columns[2][i] = TimestampTzGetDatum(reached[i].window_start);
+	}
+	args[0] = gov_rollup_array(columns[0], nreached, INT8OID);
+	args[1] = gov_rollup_array(columns[1], nreached, TIMESTAMPTZOID);
+	args[2] = gov_rollup_array(columns[2], nreached, TIMESTAMPTZOID);
+	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
+	gov_spi_select(&spans_query, args, NULL);
+	for (int i = 0; i < nreached; i++)
+	{
+		GovReached	item = reached[i];
+		int64		span = GOV_SLIDING_GRAINS * item.grain;
+		bool		isnull;
+
+		if (span > 0)
+		{
+			item.after = gov_load_amount(i, 2, &isnull);
+			item.before = item.after - (reached[i].after - reached[i].before);
+			item.alert_start -= ((item.window_start % span) + span) % span;
+		}
+		if (item.after >= item.alert_from)
+			reached[nleft++] = item;
+	}
+	gov_spi_pop_snapshot();
+	return nleft;
 }
 
 /*
@@ -358,6 +451,8 @@ gov_rollup_write_usage(const GovTally *tally, GovReached **reached)
 {
 	GovRollupCharge *charges = sorted_charges(tally);
 	int			count = gov_tally_count(tally);
+	int			nreached;
+	int			nspans;
 
 	if (count > 0)
 		count = find_budgets(charges, count);
@@ -365,7 +460,8 @@ gov_rollup_write_usage(const GovTally *tally, GovReached **reached)
 	if (count == 0)
 		return 0;
 	*reached = palloc(sizeof(GovReached) * count);
-	return find_reached(charges, count, write_usage(charges, count), *reached);
+	nreached = find_reached(charges, count, write_usage(charges, count), *reached, &nspans);
+	return nspans == 0 ? nreached : judge_spans(*reached, nreached);
 }
 
 /* The length of the rows to come; an extension that is not updated yet knows hours alone. */

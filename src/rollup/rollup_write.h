@@ -15,8 +15,11 @@ typedef struct GovReached
 {
 	int64		counter_id;
 	TimestampTz window_start;
+	TimestampTz alert_start;	/* of the window that has an alert once */
 	GovAmount	before;
 	GovAmount	after;
+	GovAmount	alert_from;		/* what reaches the first threshold */
+	int64		grain;			/* the length of one; 0: it does not slide */
 } GovReached;
 
 /* rollup_write.c */

@@ -26,6 +26,9 @@
  *		merges it.  Whoever compares with the ledger (gov_verify, retention.c)
  *		adds up all rows that lie in the span of a merged one.
  *
+ *		Grains of windows that slide are merged as soon as they have left
+ *		(usage_slide.c); what that makes of a day is taken for one window here.
+ *
  * PROTOCOL
  *		A batch takes counters from the queue, and of each the whole day.  What
  *		is due ended governance.usage_merge_after before the present day began,
@@ -57,6 +60,7 @@
 #include "base/spi.h"
 #include "rollup/pass.h"
 #include "rollup/usage_merge.h"
+#include "rollup/usage_slide.h"
 
 static GovPass merge_pass;
 
@@ -65,7 +69,7 @@ static GovQuery merge_query = {
 	"with due as materialized ("
 	" select u.counter_id, u.window_start, u.window_end"
 	" from @gov_usage u"
-	" where u.merged_windows is null"
+	" where u.merged_windows is null and (u.leaves_at = '-infinity') is not false"
 	"  and (u.window_end, u.counter_id) > ($1, $2) and u.window_end <= $3"
 	" order by u.window_end, u.counter_id limit $4),"
 	" day as materialized ("
@@ -78,10 +82,11 @@ static GovQuery merge_query = {
 	"           from @gov_usage u"
 	"           where u.counter_id = d.counter_id and u.window_start >= d.start"
 	"            and u.window_start < d.start + interval '24 hours' and u.window_end <= $3"
+	"            and (u.leaves_at = '-infinity') is not false"
 	"           offset 0) r),"
 	" placed as materialized ("
 	" select l.*,"
-	"  case when l.merged_windows > 1 or l.window_end - l.window_start <= interval '12 hours'"
+	"  case when l.merged_windows > 1 or l.leaves_at = '-infinity' or l.window_end - l.window_start <= interval '12 hours'"
 	"   then l.day else l.window_start end as place"
 	" from lying l),"
 	" member as materialized ("
@@ -146,8 +151,8 @@ tell_loads(TimestampTz until)
  * Merge a batch of windows.  If windows are never to be merged but usage is to
  * be deleted, they are merged when they are due to be deleted.
  */
-bool
-gov_usage_merge(uint64 *nmerged)
+static bool
+merge_windows(uint64 *nmerged)
 {
 	int			age_s = gov_usage_merge_after_s != 0 ? gov_usage_merge_after_s : gov_usage_retention_s;
 	Datum		args[4];
@@ -178,4 +183,16 @@ gov_usage_merge(uint64 *nmerged)
 	*nmerged += nworked;
 	gov_spi_end(&spi);
 	return gov_pass_note(&merge_pass, nread, nworked);
+}
+
+/*
+ * Merge a batch of windows, and one of grains that have left; true when there may be
+ * more.
+ */
+bool
+gov_usage_merge(uint64 *nmerged)
+{
+	bool		has_more = gov_usage_slide(nmerged);
+
+	return merge_windows(nmerged) || has_more;
 }

@@ -138,7 +138,7 @@ static GovQuery delete_hours_query = {
 	"        from @gov_assignments o where o.id = s.assignment_id" others ") a offset 0) a on true" \
 	" where s.is_old and case" \
 	"  when a.is_known is null then true" \
-	"  when a.window_kind = 'first_use' then" \
+	"  when a.window_kind <> 'calendar' then" \
 	"   s.window_start <= $3 and s.window_start + a.cadence::interval + interval '2 days' < $3" \
 	"  when a.is_known then s.window_start <= $3 and s.window_start <> (" \
 	"   select w.window_start from @gov_window(a.cadence, a.anchor_at, a.timezone, $3) w)" \

@@ -74,9 +74,23 @@ is_calendar(const GovKeptRow *row)
 					  strlen("calendar"));
 }
 
+/* How long the window of a row is that slides; 0 if it does not. */
+static int64
+sliding_span(const GovKeptRow *row)
+{
+	GovCadence	cadence;
+
+	if (*gov_keep_row_null(row, GOV_KEEP_WINDOW_KIND) || *gov_keep_row_null(row, GOV_KEEP_CADENCE) ||
+		!gov_bytes_are(DatumGetTextPP(*gov_keep_row_value(row, GOV_KEEP_WINDOW_KIND)), "sliding",
+					   strlen("sliding")) ||
+		!gov_cadence_parse(TextDatumGetCString(*gov_keep_row_value(row, GOV_KEEP_CADENCE)), &cadence))
+		return 0;
+	return gov_window_span(&cadence);
+}
+
 /*
  * Is the window of the present time the same in both rows?  One that a use has opened
- * is so under one rule only.
+ * is so under one rule only; one that slides, if both are as long.
  */
 bool
 gov_keep_has_same_window(const GovKeptRow *one, const GovKeptRow *other)
@@ -85,6 +99,8 @@ gov_keep_has_same_window(const GovKeptRow *one, const GovKeptRow *other)
 	GovWindow	first;
 	GovWindow	second;
 
+	if (sliding_span(one) != 0)
+		return sliding_span(one) == sliding_span(other);
 	return is_calendar(one) && is_calendar(other) &&
 		window_of(one, now, &first) && window_of(other, now, &second) &&
 		first.start == second.start && first.end == second.end;

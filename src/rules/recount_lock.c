@@ -107,8 +107,8 @@ raise_unknown(const pg_uuid_t *id)
 
 /*
  * The ledger does not say what some budgets count.  Windows that begin with a first
- * use are what they were, and no rule makes them again; of what is under way nothing
- * is used up.
+ * use are what they were, and no rule makes them again; where one slides, the same
+ * goes for the grains of corrections; of what is under way nothing is used up.
  */
 static void
 require_countable(const GovRecount *recount)
@@ -125,7 +125,7 @@ require_countable(const GovRecount *recount)
 			 errmsg("budget \"%s\" cannot be counted again",
 					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&recount->id)))),
 			 is_concurrency ? errdetail("It counts the holds that are open.") :
-			 errdetail("Its windows begin with a first use, which the ledger says and no rule."),
+			 errdetail("Its windows are not those of a calendar: only the ledger says what counts in them."),
 			 errhint("Only budgets of window_kind calendar for what is used up can be recounted.")));
 }
 

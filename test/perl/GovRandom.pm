@@ -67,8 +67,11 @@ sub random_target
 	foreach (1 .. one_of(0, 0, 1, 1, 2))
 	{
 		my $entity = one_of(@entities);
+		my $type = $entity->{type};
 
-		$dims{ chance(0.1) ? 'other' : $keys_of{ $entity->{type} } } = $entity->{id};
+		# where types create, what one call would create as one may be created as another by the next
+		$type = one_of(sort keys %keys_of) if $has_rules && chance(0.1);
+		$dims{ chance(0.1) ? 'other' : $keys_of{$type} } = $entity->{id};
 	}
 	$dims{requestId} = 'r' . int(rand(1000)) if chance(0.1);
 	if ($has_rules && chance(0.5))

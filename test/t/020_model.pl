@@ -51,6 +51,13 @@ $node->safe_psql('postgres', <<'SQL');
 insert into gov_entity_types (id) values ('org');
 insert into gov_capabilities (id) values ('tokens'), ('calls'), ('seconds');
 insert into gov_capabilities (id, kind) values ('streams', 'concurrency');
+-- what uses by quantities cost; that of 'in' is another one each day of each history's time
+insert into gov_prices (capability_id, quantity, price, per, valid_from)
+select c, q, p, per, '2000-01-01'
+from unnest('{tokens,calls,seconds}'::text[]) as c, (values ('one', 1, 1), ('in', 1, 3), ('out', 0.25, 1)) as v (q, p, per);
+insert into gov_prices (capability_id, quantity, price, per, valid_from)
+select c, 'in', 1 + n % 7, 3, now() + n * interval '1 day'
+from unnest('{tokens,calls,seconds}'::text[]) as c, generate_series(1, 1200) as n;
 insert into gov_entities (owner_id, id, type_id) select 'crowd', 'c' || n, 'org' from generate_series(0, 59) as n;
 insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence)
 select 'crowd', 'c' || n, 'tokens', lpad(m::text, 255, 'x'), 10, 'P1M' from generate_series(0, 59) as n, generate_series(1, 120) as m;
