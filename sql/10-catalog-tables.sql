@@ -210,6 +210,9 @@ create table @extschema@.gov_assignments
     is_pool boolean not null default false,
     debt_limit numeric not null default 0,
     debt_counter_id bigint,
+    carry_unused_max numeric,
+    carry_debt boolean not null default false,
+    carry_from timestamptz,
 
     constraint gov_assignments_pkey primary key (id),
     constraint gov_assignments_key unique (owner_id, entity_id, capability_id, scope_entity_ids, name),
@@ -256,7 +259,13 @@ create table @extschema@.gov_assignments
         check (not is_pool
             or usage_limit is null and cadence is null and not strict_allocation),
     constraint gov_assignments_debt_limit_check
-        check (debt_limit = 0 or is_pool and debt_limit > 0 and debt_limit < 1000000000000000000)
+        check (debt_limit = 0 or is_pool and debt_limit > 0 and debt_limit < 1000000000000000000),
+    constraint gov_assignments_carry_unused_max_check
+        check (carry_unused_max is null
+            or carry_unused_max >= 0 and carry_unused_max < 1000000000000000000
+                and usage_limit is not null and cadence is not null and window_kind = 'calendar'),
+    constraint gov_assignments_carry_debt_check
+        check (not carry_debt or usage_limit is not null and cadence is not null and window_kind = 'calendar')
 )
 using heap
 -- Room for new versions of rows on their page: a changed limit then seldom makes an entry in each index.
@@ -278,6 +287,9 @@ create index gov_assignments_strict on @extschema@.gov_assignments (owner_id, en
 -- The pools of an owner: most have none.
 create index gov_assignments_pools on @extschema@.gov_assignments (owner_id, entity_id)
     where is_pool;
+
+create index gov_assignments_carries on @extschema@.gov_assignments (owner_id, entity_id)
+    where carry_unused_max is not null or carry_debt;
 
 create unique index gov_assignments_debt_counter on @extschema@.gov_assignments (debt_counter_id)
     where debt_counter_id is not null;
@@ -305,6 +317,9 @@ comment on column @extschema@.gov_assignments.window_kind is 'where windows begi
 comment on column @extschema@.gov_assignments.is_pool is 'true: what it may use is what gov_grants grants, and each use draws from grants; it has neither limit nor cadence of its own (since 1.1.0)';
 comment on column @extschema@.gov_assignments.debt_limit is 'of a pool: how far consume and reserve may go past what is granted, exact to 9 decimals; ingest and settle are not bounded by it (since 1.1.0)';
 comment on column @extschema@.gov_assignments.debt_counter_id is 'of a pool: names the count of what no grant has paid, drawn by the extension (since 1.1.0)';
+comment on column @extschema@.gov_assignments.carry_unused_max is 'how much at most a window gets of what the one before has left unused of its own limit, exact to 9 decimals; what was carried is used first and not carried again; null = nothing (since 1.1.0)';
+comment on column @extschema@.gov_assignments.carry_debt is 'true: what a window has used past its limit makes the limit of the next one smaller, until it is made up for (since 1.1.0)';
+comment on column @extschema@.gov_assignments.carry_from is 'kept by the extension: windows that had ended by then carry nothing over, for the budget''s windows were others; null = none that ended after it was made (since 1.1.0)';
 comment on constraint gov_assignments_entity_id_fkey on @extschema@.gov_assignments is 'A budget belongs to an entity of the owner that exists; gov_upsert_entities() creates one.';
 comment on constraint gov_assignments_capability_id_fkey on @extschema@.gov_assignments is 'A budget limits a capability that exists; gov_upsert_capabilities() creates one.';
 comment on constraint gov_assignments_owner_id_check on @extschema@.gov_assignments is 'An owner is 1 to 255 characters without control characters.';
@@ -323,6 +338,8 @@ comment on constraint gov_assignments_strict_allocation_check on @extschema@.gov
 comment on constraint gov_assignments_alert_thresholds_check on @extschema@.gov_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
 comment on constraint gov_assignments_is_pool_check on @extschema@.gov_assignments is 'A pool has no limit, cadence or strict allocation: its grants say how much, and until when.';
 comment on constraint gov_assignments_debt_limit_check on @extschema@.gov_assignments is 'A debt limit is a number of 0 or more with at most 18 digits before the point; only a pool has one other than 0.';
+comment on constraint gov_assignments_carry_unused_max_check on @extschema@.gov_assignments is 'What is carried over is a number of 0 or more with at most 18 digits before the point, or null for nothing; a budget that carries over has a limit, a cadence and calendar windows.';
+comment on constraint gov_assignments_carry_debt_check on @extschema@.gov_assignments is 'A budget that carries its debt over has a limit, a cadence and calendar windows.';
 
 create table @extschema@.gov_default_assignments
 (
@@ -345,6 +362,9 @@ create table @extschema@.gov_default_assignments
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     window_kind text collate "C" not null default 'calendar',
+    carry_unused_max numeric,
+    carry_debt boolean not null default false,
+    carry_from timestamptz,
 
     constraint gov_default_assignments_pkey primary key (id),
     constraint gov_default_assignments_key unique nulls not distinct (owner_id, type_id, capability_id, scope_type_ids, name),
@@ -385,7 +405,13 @@ create table @extschema@.gov_default_assignments
         check (cardinality(alert_thresholds) <= 10
             and array_position(alert_thresholds, null) is null
             and 1 <= all (alert_thresholds)
-            and 1000000000000000000 > all (alert_thresholds))
+            and 1000000000000000000 > all (alert_thresholds)),
+    constraint gov_default_assignments_carry_unused_max_check
+        check (carry_unused_max is null
+            or carry_unused_max >= 0 and carry_unused_max < 1000000000000000000
+                and usage_limit is not null and cadence is not null and window_kind = 'calendar'),
+    constraint gov_default_assignments_carry_debt_check
+        check (not carry_debt or usage_limit is not null and cadence is not null and window_kind = 'calendar')
 )
 using heap;
 
@@ -409,6 +435,9 @@ comment on column @extschema@.gov_default_assignments.seed is 'what the counters
 comment on column @extschema@.gov_default_assignments.created_at is 'when the row was made';
 comment on column @extschema@.gov_default_assignments.updated_at is 'when a value of the row last changed';
 comment on column @extschema@.gov_default_assignments.window_kind is 'where windows begin: calendar = at the anchor, one after the other; first_use = with the first use after the last one ended; sliding = a cadence before the present time';
+comment on column @extschema@.gov_default_assignments.carry_unused_max is 'how much at most a window gets of what the one before has left unused of its own limit, exact to 9 decimals; what was carried is used first and not carried again; null = nothing';
+comment on column @extschema@.gov_default_assignments.carry_debt is 'true: what a window has used past its limit makes the limit of the next one smaller, until it is made up for';
+comment on column @extschema@.gov_default_assignments.carry_from is 'kept by the extension: windows that had ended by then carry nothing over, for the budget''s windows were others; null = none that ended after it was made';
 comment on constraint gov_default_assignments_type_id_fkey on @extschema@.gov_default_assignments is 'A default is for entities of a type that exists; gov_upsert_entity_types() creates one.';
 comment on constraint gov_default_assignments_capability_id_fkey on @extschema@.gov_default_assignments is 'A default limits a capability that exists; gov_upsert_capabilities() creates one.';
 comment on constraint gov_default_assignments_owner_id_check on @extschema@.gov_default_assignments is 'An owner is 1 to 255 characters without control characters.';
@@ -425,6 +454,8 @@ comment on constraint gov_default_assignments_anchor_from_check on @extschema@.g
 comment on constraint gov_default_assignments_timezone_check on @extschema@.gov_default_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
 comment on constraint gov_default_assignments_enforcement_check on @extschema@.gov_default_assignments is 'Enforcement is "hard" or "soft".';
 comment on constraint gov_default_assignments_alert_thresholds_check on @extschema@.gov_default_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
+comment on constraint gov_default_assignments_carry_unused_max_check on @extschema@.gov_default_assignments is 'What is carried over is a number of 0 or more with at most 18 digits before the point, or null for nothing; a budget that carries over has a limit, a cadence and calendar windows.';
+comment on constraint gov_default_assignments_carry_debt_check on @extschema@.gov_default_assignments is 'A budget that carries its debt over has a limit, a cadence and calendar windows.';
 
 -- What pools may use. Uses draw from grants; how much is in gov_events and gov_grant_usage.
 create table @extschema@.gov_grants

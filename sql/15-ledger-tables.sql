@@ -500,6 +500,21 @@ comment on column @extschema@.gov_forgotten.forgotten_at is 'when that was asked
 comment on column @extschema@.gov_forgotten.events_done_until is 'up to which event the ledger is rewritten';
 comment on column @extschema@.gov_forgotten.hours_done_until is 'up to which hour gov_usage_by_time is; infinity: all of it';
 
+create table @extschema@.gov_frozen_owners
+(
+    owner_id text collate "C" not null,
+    frozen_at timestamptz not null,
+    frozen_by text collate "C" not null,
+
+    constraint gov_frozen_owners_pkey primary key (owner_id)
+)
+using heap;
+
+comment on table @extschema@.gov_frozen_owners is 'owners that take no writing call and no change of their catalog, as they are being moved to another server or have been: gov_freeze_owner(), gov_thaw_owner() (since 1.1.0)';
+comment on column @extschema@.gov_frozen_owners.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_frozen_owners.frozen_at is 'since when';
+comment on column @extschema@.gov_frozen_owners.frozen_by is 'the session user who did it';
+
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Tables: who changed what                                                                                         */
 /* ---------------------------------------------------------------------------------------------------------------- */

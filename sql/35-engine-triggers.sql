@@ -104,6 +104,16 @@ create trigger gov_prices_note_truncate
     for each statement
     execute function @extschema@.gov_note_truncate();
 
+create trigger gov_frozen_owners_note
+    after insert or update or delete on @extschema@.gov_frozen_owners
+    for each row
+    execute function @extschema@.gov_note_change();
+
+create trigger gov_frozen_owners_note_truncate
+    after truncate on @extschema@.gov_frozen_owners
+    for each statement
+    execute function @extschema@.gov_note_truncate();
+
 create trigger gov_grants_note
     after insert or update or delete on @extschema@.gov_grants
     for each row
@@ -197,6 +207,8 @@ alter table @extschema@.gov_boosts enable always trigger gov_boosts_note;
 alter table @extschema@.gov_boosts enable always trigger gov_boosts_note_truncate;
 alter table @extschema@.gov_prices enable always trigger gov_prices_note;
 alter table @extschema@.gov_prices enable always trigger gov_prices_note_truncate;
+alter table @extschema@.gov_frozen_owners enable always trigger gov_frozen_owners_note;
+alter table @extschema@.gov_frozen_owners enable always trigger gov_frozen_owners_note_truncate;
 alter table @extschema@.gov_grants enable always trigger gov_grants_note;
 alter table @extschema@.gov_grants enable always trigger gov_grants_note_truncate;
 alter table @extschema@.gov_grant_usage enable always trigger gov_grant_usage_note_truncate;

@@ -279,7 +279,10 @@ select
     a.call_limit,
     'own' collate "C" as source,
     null::uuid as default_id,
-    a.window_kind
+    a.window_kind,
+    a.carry_unused_max,
+    a.carry_debt,
+    a.carry_from
 from @extschema@.gov_assignments a
 union all
 select
@@ -312,7 +315,10 @@ select
     d.call_limit,
     'default' collate "C",
     d.id,
-    d.window_kind
+    d.window_kind,
+    d.carry_unused_max,
+    d.carry_debt,
+    d.carry_from
 from @extschema@.gov_default_counts n
 join @extschema@.gov_default_assignments d on d.id = n.default_id
 join @extschema@.gov_entities e on e.owner_id = n.owner_id and e.id = n.entity_id and e.type_id = d.type_id
@@ -391,6 +397,9 @@ comment on column @extschema@.gov_used_assignments.call_limit is 'the most that 
 comment on column @extschema@.gov_used_assignments.source is 'own = an assignment, default = by a default';
 comment on column @extschema@.gov_used_assignments.default_id is 'the default that the budget comes from; null for an assignment';
 comment on column @extschema@.gov_used_assignments.window_kind is 'where windows begin: calendar, first_use or sliding';
+comment on column @extschema@.gov_used_assignments.carry_unused_max is 'how much at most a window gets of what the one before has left unused; null = nothing';
+comment on column @extschema@.gov_used_assignments.carry_debt is 'true: what a window has used past its limit makes the limit of the next one smaller';
+comment on column @extschema@.gov_used_assignments.carry_from is 'windows that had ended by then carry nothing over; null = none that ended after it was made';
 
 create function @extschema@._gov_inherited_budgets(owner_id text, entity_id text)
 returns setof @extschema@.gov_used_assignments

@@ -170,7 +170,7 @@ entities: an array of 1 to 100 objects, or {"entities": [...]}, with the keys
     metadata (an object of strings, merged; "" takes a key away), parentId (null: a root); omitted keys keep their value
 result: the stored entities as an array in the order given: id, typeId, displayName, metadata, parentId, archivedAt, blockedAt,
     blockedUntil, blockedReason, createdAt, updatedAt
-errors: 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle, limits past a strict budget;
+errors: GV003 the owner is frozen; 22004 null; 22023 malformed, unknown key, no item, no type; 23503 unknown type or parent; 23514 a cycle, limits past a strict budget;
     42501 an owner that the session may not see or change; 54000 more than 100 items, more than 64 entities in a chain; 55000 an entity with children would move$$;
 
 create function @extschema@.gov_get_entity(owner_id text, id text)
@@ -313,7 +313,7 @@ comment on function @extschema@.gov_archive_entities(text, text[]) is
 $$Archives entities: their own budgets are suspended until they are unarchived. Archived ones stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
-errors: 22004 null; 22023 no id, ids of two dimensions; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+errors: GV003 the owner is frozen; 22004 null; 22023 no id, ids of two dimensions; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 
 create function @extschema@.gov_unarchive_entities(owner_id text, ids text[])
 returns void
@@ -329,5 +329,5 @@ comment on function @extschema@.gov_unarchive_entities(text, text[]) is
 $$Takes archived entities back: their own budgets hold again. Others stay as they are.
 
 owner_id: one of the vendor's customers; ids: of 1 to 100 of its entities
-errors: 22004 null; 22023 no id, ids of two dimensions; 23514 limits past a strict budget; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
+errors: GV003 the owner is frozen; 22004 null; 22023 no id, ids of two dimensions; 23514 limits past a strict budget; 42501 an owner that the session may not see or change; 42704 unknown entity, nothing is changed; 54000 more than 100 ids$$;
 

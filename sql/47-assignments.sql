@@ -22,6 +22,8 @@ return jsonb_build_object(
     'alertThresholds', stored.alert_thresholds,
     'isPool', stored.is_pool,
     'debtLimit', stored.debt_limit,
+    'carryUnusedMax', stored.carry_unused_max,
+    'carryDebt', stored.carry_debt,
     'parentId', parent_id,
     'createdAt', @extschema@._gov_json(stored.created_at),
     'updatedAt', @extschema@._gov_json(stored.updated_at));
@@ -73,6 +75,10 @@ begin
     end if;
     stored.is_pool := coalesce((item ->> 'isPool')::boolean, stored.is_pool, false);
     stored.debt_limit := coalesce(round((item ->> 'debtLimit')::numeric, 9), stored.debt_limit, 0);
+    if item ? 'carryUnusedMax' then
+        stored.carry_unused_max := round((item ->> 'carryUnusedMax')::numeric, 9);
+    end if;
+    stored.carry_debt := coalesce((item ->> 'carryDebt')::boolean, stored.carry_debt, false);
     return stored;
 end
 $$;
@@ -143,6 +149,8 @@ declare
         "alertThresholds": "an array of numbers or null",
         "isPool": "true or false",
         "debtLimit": "a number",
+        "carryUnusedMax": "a number or null",
+        "carryDebt": "true or false",
         "parentId": "a string or null"}';
     entity text;
     capability text;
@@ -197,6 +205,7 @@ declare
     has_call_limit boolean := false;
     has_window_kind boolean := false;
     has_pool boolean := false;
+    carries boolean := false;
     more_columns text := '';
     more_values text := '';
     item jsonb;
@@ -227,6 +236,7 @@ begin
         has_call_limit := has_call_limit or item ? 'callLimit';
         has_window_kind := has_window_kind or item ? 'windowKind';
         has_pool := has_pool or item ?| '{isPool, debtLimit}';
+        carries := carries or item ?| '{carryUnusedMax, carryDebt}';
         wanted := wanted || jsonb_build_object(key, coalesce(wanted -> key, '{}') || item);
         keys := keys || key;
     end loop;
@@ -243,6 +253,10 @@ begin
     if has_pool then
         more_columns := more_columns || ', is_pool, debt_limit';
         more_values := more_values || ', p.is_pool, p.debt_limit';
+    end if;
+    if carries then
+        more_columns := more_columns || ', carry_unused_max, carry_debt';
+        more_values := more_values || ', p.carry_unused_max, p.carry_debt';
     end if;
 
     -- The policies would refuse the rows, but not say why.
@@ -359,9 +373,11 @@ assignments: an array of 1 to 100 objects, or {"assignments": [...]}, with the k
     strictAllocation (default false; true: the children's limits may not add up to more), locked (default false),
     alertThresholds (per cent; null: the alert policy's), isPool (default false; true: what it may use is what gov_grant_credits
     grants; it has neither usageLimit nor cadence, and stays a pool; since 1.1.0), debtLimit (of a pool: how far consume and reserve
-    may go past what is granted, default 0; since 1.1.0), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
+    may go past what is granted, default 0; since 1.1.0), carryUnusedMax (how much at most a window gets of what the one before has
+    left unused of its own limit; null, the default: nothing; since 1.1.0), carryDebt (default false; true: what a window has used
+    past its limit makes the next one's smaller; since 1.1.0), parentId (of the entity; null: a root); usageLimit and cadence are required on create; omitted keys keep their value
 result: the stored budgets as an array in the order given, with id, parentId, createdAt and updatedAt
-errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
+errors: GV003 the owner is frozen; 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown entity, capability, scope
     entity or parent; 42501 an owner that the session may not see or change, a locked budget or a parentId from a tenant; 23514 a cycle, limits past a strict budget; 54000 more than 100 items, more than 256 budgets per entity and capability, more than
     64 entities in a chain, more than a tenant may make; 55000 an entity with children would move$$;
 
@@ -421,6 +437,6 @@ $$Deletes everything of one owner, the ledger and the holds included. An owner w
 that it was deleted.
 
 owner_id: one of the vendor's customers. A use or a hold whose transaction is still open at the call is not seen and
-    stays: stop the owner's traffic first, or call again.
+    stays: stop the owner's traffic first, or call again. A frozen owner stays frozen.
 errors: 22004 null; 42501 another owner than governance.owner$$;
 

@@ -21,6 +21,8 @@ return jsonb_build_object(
     'enforcement', stored.enforcement,
     'locked', stored.locked,
     'alertThresholds', stored.alert_thresholds,
+    'carryUnusedMax', stored.carry_unused_max,
+    'carryDebt', stored.carry_debt,
     'createdAt', @extschema@._gov_json(stored.created_at),
     'updatedAt', @extschema@._gov_json(stored.updated_at));
 
@@ -62,6 +64,10 @@ begin
             then @extschema@._gov_sorted(@extschema@._gov_texts(item -> 'alertThresholds')::numeric[])
         end;
     end if;
+    if item ? 'carryUnusedMax' then
+        stored.carry_unused_max := round((item ->> 'carryUnusedMax')::numeric, 9);
+    end if;
+    stored.carry_debt := coalesce((item ->> 'carryDebt')::boolean, stored.carry_debt, false);
     return stored;
 end
 $$;
@@ -91,7 +97,9 @@ declare
         "timezone": "a string",
         "enforcement": "a string",
         "locked": "true or false",
-        "alertThresholds": "an array of numbers or null"}';
+        "alertThresholds": "an array of numbers or null",
+        "carryUnusedMax": "a number or null",
+        "carryDebt": "true or false"}';
 begin
     for n, item in select i.n, i.item from @extschema@._gov_items(payload, 'defaults', forms, max_items) i loop
         item := item || jsonb_build_object(
@@ -191,16 +199,17 @@ begin
 
     insert into @extschema@.gov_default_assignments as t
         (owner_id, type_id, capability_id, scope_type_ids, name, usage_limit, call_limit, cadence, anchor_at, anchor_from, timezone,
-         enforcement, locked, alert_thresholds, window_kind)
+         enforcement, locked, alert_thresholds, window_kind, carry_unused_max, carry_debt)
     select owner, p.type_id, p.capability_id, p.scope_type_ids, p.name, p.usage_limit, p.call_limit, p.cadence, p.anchor_at,
-        p.anchor_from, p.timezone, p.enforcement, p.locked, p.alert_thresholds, p.window_kind
+        p.anchor_from, p.timezone, p.enforcement, p.locked, p.alert_thresholds, p.window_kind, p.carry_unused_max, p.carry_debt
     from jsonb_each(wanted) w
     cross join lateral @extschema@._gov_patched(@extschema@._gov_default(owner, w.value), w.value) p
     order by w.key collate "C"
     on conflict (owner_id, type_id, capability_id, scope_type_ids, name) do update
-        set (usage_limit, call_limit, cadence, anchor_at, anchor_from, timezone, enforcement, locked, alert_thresholds, window_kind) = (
+        set (usage_limit, call_limit, cadence, anchor_at, anchor_from, timezone, enforcement, locked, alert_thresholds, window_kind,
+             carry_unused_max, carry_debt) = (
             select p.usage_limit, p.call_limit, p.cadence, p.anchor_at, p.anchor_from, p.timezone, p.enforcement, p.locked, p.alert_thresholds,
-                p.window_kind
+                p.window_kind, p.carry_unused_max, p.carry_debt
             from @extschema@._gov_patched(t, wanted -> @extschema@._gov_assignment_key(t.type_id, t.capability_id, t.scope_type_ids, t.name)) p)
         where t is distinct from
             @extschema@._gov_patched(t, wanted -> @extschema@._gov_assignment_key(t.type_id, t.capability_id, t.scope_type_ids, t.name));
@@ -230,10 +239,11 @@ defaults: an array of 1 to 100 objects, or {"defaults": [...]}, with the keys
     default: as much as is left), cadence (such as "P1M"; null: never resets), windowKind ("calendar", the default, "first_use" or "sliding"), anchorAt (ISO 8601; null: the calendar), anchorFrom
     ("created_at" or a key of the entity's metadata, where its windows are counted from; null: anchorAt says it), timezone (default
     "UTC"), enforcement ("hard", the default, or "soft"), locked (default false; true: tenants may not put an assignment in its
-    place), alertThresholds (per cent; null: the alert policy's); usageLimit and cadence are required on create; omitted keys keep
+    place), alertThresholds (per cent; null: the alert policy's), carryUnusedMax and carryDebt (what is carried over from one window
+    to the next, as for gov_upsert_assignments); usageLimit and cadence are required on create; omitted keys keep
     their value
 result: the stored defaults as an array in the order given, with id, ownerId, createdAt and updatedAt
-errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown type, capability or scope type; 23514
+errors: GV003 the owner is frozen; 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown type, capability or scope type; 23514
     a cadence for what is under way at once; 42501 an owner that the session may not see or change; 54000 more than 100 items, more than 256 defaults for a type and capability
 since: 1.1.0$$;
 

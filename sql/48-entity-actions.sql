@@ -68,7 +68,7 @@ Limits stay as they are. To block a blocked entity again changes until and reaso
 
 owner_id: one of the vendor's customers; entity_id: of its entities; until: when the block ends by itself (null: not before
     gov_unblock()); reason: for people to read, 1 to 1000 characters
-errors: 22004 null owner or entity; 22023 until not in the future, reason too long; 42501 an owner that the session may not see or
+errors: GV003 the owner is frozen; 22004 null owner or entity; 22023 until not in the future, reason too long; 42501 an owner that the session may not see or
     change; 42704 unknown entity
 since: 1.1.0$$;
 
@@ -105,7 +105,7 @@ $$Ends the block of an entity, from the commit on.
 
 owner_id: one of the vendor's customers; entity_id: of its entities
 result: whether it was blocked; of a block that had ended by itself false
-errors: 22004 null argument; 42501 an owner that the session may not see or change; 42704 unknown entity
+errors: GV003 the owner is frozen; 22004 null argument; 42501 an owner that the session may not see or change; 42704 unknown entity
 since: 1.1.0$$;
 
 /* Moving a part of a tree */
@@ -144,6 +144,6 @@ $$Moves an entity with all that is below it. Usage stays where it was recorded: 
 and the new ones count from now on.
 
 owner_id: one of the vendor's customers; id: of the entity; parent_id: the entity that it is to stand below (null: a root)
-errors: 22004 null owner or id; 23503 unknown parent; 23514 into what is below it, limits past a strict budget; 42501 an owner that
+errors: GV003 the owner is frozen; 22004 null owner or id; 23503 unknown parent; 23514 into what is below it, limits past a strict budget; 42501 an owner that
     the session may not see or change; 42704 unknown entity; 54000 more than 64 entities in a chain
 since: 1.1.0$$;

@@ -197,7 +197,7 @@ prices: an array of 1 to 100 objects, or {"prices": [...]}, with the keys
     of 1 or more, default 1), validFrom (ISO 8601; absent: from now on, unless the price that is in force says the same, which then
     stays); omitted keys keep the value of the price of that validFrom, or without one of the price that is in force
 result: the stored prices as an array in the order given, with id, ownerId, createdAt and updatedAt
-errors: 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown capability; 42501 an owner that the
+errors: GV003 the owner is frozen; 22004 null; 22023 malformed, unknown key, no item, a required key missing; 23503 unknown capability; 42501 an owner that the
     session may not see or change; 54000 more than 100 items
 since: 1.1.0$$;
 

@@ -116,7 +116,7 @@ owner_id, entity_id, capability_id, name, scope_entity_ids: of the budget; amoun
     negative: a cut; until: when it ends, exclusive (null: never); reason: for people to read, 1 to 1000 characters; valid_from:
     when it begins
 result: the id of the boost in gov_boosts
-errors: 22004 null argument; 22023 an amount of 0, until not after valid_from, reason too long; 23514 a budget without limit;
+errors: GV003 the owner is frozen; 22004 null argument; 22023 an amount of 0, until not after valid_from, reason too long; 23514 a budget without limit;
     42501 an owner that the session may not see or change; 42704 no such budget; 54000 more than 16 boosts that have not ended
 since: 1.1.0$$;
 
@@ -196,7 +196,7 @@ $$Asks for more of a budget, for a time. Whoever listens on governance_requests 
 owner_id, entity_id, capability_id, name, scope_entity_ids: of the budget; amount: how much more, in the capability's unit; until:
     when it is to end (null: never); reason: for people to read, 1 to 1000 characters
 result: the id of the request in gov_increase_requests
-errors: 22004 null argument; 22023 an amount that is not above 0, until not in the future, reason too long; 23514 a budget without
+errors: GV003 the owner is frozen; 22004 null argument; 22023 an amount that is not above 0, until not in the future, reason too long; 23514 a budget without
     limit; 42501 an owner that the session may not see or change; 42704 no such budget; 54000 more than 100 open requests of the owner
 since: 1.1.0$$;
 
@@ -238,7 +238,7 @@ $$Withdraws a request that is open.
 
 id: of the request
 result: whether it was open
-errors: 22004 null; 42704 unknown request, or another owner's than governance.owner
+errors: GV003 the owner is frozen; 22004 null; 42704 unknown request, or another owner's than governance.owner
 since: 1.1.0$$;
 
 create function @extschema@.gov_decide_increase
@@ -326,6 +326,6 @@ $$Answers a request for more. Approval makes a boost that begins now.
 id: of the request; approve: true makes the boost, false declines; amount, until: of the boost, where it is not to be as asked;
     "infinity": for ever; note: for people to read, 1 to 1000 characters
 result: the id of the boost in gov_boosts; null when it was declined
-errors: 22004 null id or approve; 22023, 23514, 42704 and 54000 as of gov_boost; 42501 an owner that the session may not see or
+errors: GV003 the owner is frozen; 22004 null id or approve; 22023, 23514, 42704 and 54000 as of gov_boost; 42501 an owner that the session may not see or
     change; 42704 unknown request; 55000 it is not open any more
 since: 1.1.0$$;

@@ -129,7 +129,7 @@ owner, and not committed that. A row of yours that a foreign key with ON UPDATE 
 owner_id: one of the vendor's customers; id: the entity; it need not exist any more; replacement: its new id, 1 to 255 characters
     without control characters; null for a random one
 result: the new id
-errors: 22004 null owner_id or id; 22023 a malformed argument, or the old id as replacement; 23505 replacement is an entity;
+errors: GV003 the owner is frozen; 22004 null owner_id or id; 22023 a malformed argument, or the old id as replacement; 23505 replacement is an entity;
     23503 a foreign key of yours refers to the entity, without ON UPDATE CASCADE;
     42501 not the session's owner; 55000 the transaction has used the owner, or library not preloaded; 25006 in a
     read-only transaction and on a standby

@@ -89,7 +89,7 @@ owner_id, entity_id, capability_id, name, scope_entity_ids: of the pool; amount:
     expires_at: exclusive (null: never); reference: unique per owner, such as the id of a payment: repeated with it, the call
     answers the grant that it made; priority: lower ones are drawn from first; effective_at: null: now; category: for reports
 result: the id of the grant in gov_grants
-errors: 22004 null argument; 22023 an amount of 0 or less, expires_at not after effective_at, a reference or category too long; 23505 a
+errors: GV003 the owner is frozen; 22004 null argument; 22023 an amount of 0 or less, expires_at not after effective_at, a reference or category too long; 23505 a
     reference of another grant; 23514 a budget that is no pool; 42501 an owner that the session may not see or change; 42704 no such
     budget; 54000 more than 256 grants that are not used up
 since: 1.1.0$$;
@@ -124,7 +124,7 @@ $$Takes back what is left of a grant: from the commit on nothing is drawn from i
 voided changes nothing.
 
 grant_id: of gov_grants
-errors: 22004 null argument; 42501 an owner that the session may not change; 42704 no such grant
+errors: GV003 the owner is frozen; 22004 null argument; 42501 an owner that the session may not change; 42704 no such grant
 since: 1.1.0$$;
 
 -- What is not rolled up yet is read once. "owner_id <=" lets the scan of the index begin at the comparison of rows.

@@ -57,11 +57,12 @@ owner_id: one of the vendor's customers; capability_id: what is used; amount: ho
     rounded to 9 decimals; dimensions: a flat object of strings, numbers and booleans; a value names an entity when its key is
     an attribution key of the entity's type, and what it does otherwise on_unknown of that type says: an entity that a use would
     create counts as if it were there; entity_ids: entities by id. At most 1,000 entities may be named
-result: is_granted: whether every hard budget allows it; denied_reason: null, Blocked, UnknownEntity, Ungoverned,
+result: is_granted: whether every hard budget allows it; denied_reason: null, Frozen, Blocked, UnknownEntity, Ungoverned,
     RequestedUsageExceedingLimit, BudgetExceeded or Unavailable; remaining: the least headroom of the hard budgets, null without any; retry_at: the latest window end
     of the budgets that deny, null when granted or when one never resets; chains: per entity named an array of budgets up to the
     root, each an object with entityId, scopeEntityIds, name, source (own, or default), usageLimit, currentUsage, reservedUsage,
-    remaining, isGranted, isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd
+    remaining, isGranted, isOverLimit, enforcement, cadence, usagePeriodStart and usagePeriodEnd, and carried (over from the window
+    before, below 0 for a debt; since 1.1.0) of a budget that carries something over
 errors: 22004 null owner_id, capability_id, amount or element of entity_ids; 22023 negative or infinite amount, malformed
     dimensions, entity_ids of two dimensions, malformed owner_id; 22003 amount out of range; 23514 an entity below itself, written with
     triggers disabled; 42704 unknown capability; 42501 not the session's owner; 54000 too many entities, dimensions too large; GV002 ungoverned, if governance.on_ungoverned says so; 53400 cache full and 55000 library not preloaded,
@@ -107,21 +108,23 @@ create function @extschema@.gov_headroom
     out enforcement text,
     out cadence text,
     out usage_period_start timestamptz,
-    out usage_period_end timestamptz
+    out usage_period_end timestamptz,
+    out carried numeric
 )
 returns setof record
 language c
 volatile
 parallel unsafe
-as 'MODULE_PATHNAME', 'gov_headroom_1_0';
+as 'MODULE_PATHNAME', 'gov_headroom_1_1';
 
 comment on function @extschema@.gov_headroom(text, text, numeric, jsonb, text[]) is
 $$The chains of gov_check as rows, one per budget and chain.
 
 arguments and errors: those of gov_check
 result: chain: its number from 1; the other columns are those of a budget in chains: remaining is null without a limit, the usage
-    period null for a budget that never resets, and where a first use is to begin a window; source is not among them, which chains and
-    gov_budgets have: a view of yours that selects from this function would keep an update from giving it another column$$;
+    period null for a budget that never resets, and where a first use is to begin a window; carried (what is carried over from the
+    window before, below 0 for a debt; since 1.1.0) null for a budget that carries nothing over; source is not among them, which
+    chains and gov_budgets have$$;
 
 create function @extschema@.gov_ingest
 (
@@ -149,7 +152,7 @@ owner_id, capability_id, dimensions, entity_ids: those of gov_check; amount: how
     null for now, at most five minutes ahead (stored as now)
 result: event_id: the id in gov_events; is_duplicate: true when the key had been used for the same call, which is then not
     recorded again
-errors: those of gov_check but for negative amounts and GV002; 23505 the key was used for another call; 22023 occurred_at too
+errors: those of gov_check but for negative amounts and GV002; GV003 the owner is frozen; 23505 the key was used for another call; 22023 occurred_at too
     far ahead or infinite, malformed idempotency_key; 25006 in a read-only transaction and on a standby; 55P03 budgets could not
     be loaded in time; 55000 library not preloaded and 53400 cache full, whatever governance.on_unavailable says$$;
 
@@ -179,7 +182,7 @@ event_id: of gov_ingest, gov_consume, gov_require or gov_settle; amount: how muc
     what is left after earlier reversals of the event; idempotency_key: that of gov_ingest, in the same name space
 result: event_id: the id of the reversal in gov_events; is_duplicate: true when the key had been used for the same call, which then
     gives nothing back again
-errors: 22004 null event_id; 42704 unknown event, one past governance.event_retention, or another owner's than governance.owner;
+errors: 22004 null event_id; GV003 the owner is frozen; 42704 unknown event, one past governance.event_retention, or another owner's than governance.owner;
     22023 the amount is not positive, or more than is left of the event; nothing is left; the event is a reversal or a correction
     (a negative amount); malformed idempotency_key; 22003 amount out of range; 23505 the key was used for another call; 25006, 55P03, 55000, 53400 as of
     gov_ingest; 40001 under REPEATABLE READ and SERIALIZABLE, if the event was rewritten: retry
@@ -215,7 +218,7 @@ owner_id, capability_id, amount, dimensions, entity_ids: those of gov_check; ide
 result: is_granted, denied_reason, remaining, retry_at, chains: as of gov_check, after the use if it was granted; event_id: the
     id in gov_events, null when denied; is_duplicate: true when the key had been used for the same call, which is then granted and
     not recorded again
-errors: those of gov_check; 23505 the key was used for another call; 22023 malformed idempotency_key; 25006 in a read-only
+errors: those of gov_check; GV003 the owner is frozen; 23505 the key was used for another call; 22023 malformed idempotency_key; 25006 in a read-only
     transaction and on a standby; 55P03 budgets could not be loaded in time; 55000 library not preloaded and 53400 cache full,
     whatever governance.on_unavailable says$$;
 
@@ -296,7 +299,7 @@ capability, dimensions and entity_ids. A hold that has expired is recorded all t
 reservation_id: of gov_reserve; amount: the true amount, 0 or more, less or more than held; null for the amount held
 result: event_id: the id in gov_events, null for a capability of kind concurrency, of which nothing is used up; is_duplicate: true
     when the hold had been settled before, which is then left as it is, whatever the amount
-errors: 22004 null reservation_id; 42704 unknown hold, or another owner's than governance.owner; 55000 the hold was released, is of
+errors: 22004 null reservation_id; GV003 the owner is frozen; 42704 unknown hold, or another owner's than governance.owner; 55000 the hold was released, is of
     several capabilities (gov_settle_all), or library not preloaded; 22003, 22023 bad amount; 42704 the capability does not exist any more; 25006, 55P03, 53400 as of gov_ingest;
     40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
@@ -312,7 +315,7 @@ $$Ends a hold of which nothing was used.
 
 reservation_id: of gov_reserve
 result: true if the hold was open; false if it was settled, released or expired before
-errors: 22004 null reservation_id; 42704 unknown hold, or another owner's than governance.owner; 25006, 55P03, 55000, 53400 as of
+errors: 22004 null reservation_id; GV003 the owner is frozen; 42704 unknown hold, or another owner's than governance.owner; 25006, 55P03, 55000, 53400 as of
     gov_ingest; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
 create function @extschema@.gov_extend(reservation_id uuid, ttl interval)
@@ -327,7 +330,7 @@ $$Gives an open hold another time, later or earlier.
 
 reservation_id: of gov_reserve; ttl: how long from now on, more than nothing
 result: when the hold now expires
-errors: 22004 null argument; 22023 ttl not positive or longer than 100,000 years; 42704 unknown hold, or another owner's than
+errors: 22004 null argument; GV003 the owner is frozen; 22023 ttl not positive or longer than 100,000 years; 42704 unknown hold, or another owner's than
     governance.owner; 55000 the hold is not open, or past its time, or library not preloaded; GV001 an entity that it counts for is
     blocked; 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 

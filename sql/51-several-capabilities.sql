@@ -29,8 +29,8 @@ owner_id, dimensions, entity_ids: those of gov_check; amounts: an object with 1 
     unit: {"ai-tokens": 900, "requests": 1}; 0 or more, rounded to 9 decimals; or in place of how much an object of quantities, which
     is what they cost now: {"ai-dollars": {"input": 900, "output": 300}}, see gov_price
 result: is_granted: whether all may be used, each as gov_check says; denied_reason: that of gov_check; where several hold, the first of
-    Blocked, UnknownEntity, Ungoverned, RequestedUsageExceedingLimit, BudgetExceeded; denied_capability_id: the first capability, in
-    byte order, that is denied for that reason; null when granted, and for Blocked and UnknownEntity, which deny all; remaining: by
+    Frozen, Blocked, UnknownEntity, Ungoverned, RequestedUsageExceedingLimit, BudgetExceeded; denied_capability_id: the first capability, in
+    byte order, that is denied for that reason; null when granted, and for Frozen, Blocked and UnknownEntity, which deny all; remaining: by
     capability what gov_check has there, null for one without a hard budget; retry_at: when all budgets that deny may have ended to do
     so, null when granted or when one never does; chains: as of gov_check, each budget with its capabilityId, on one entity in byte
     order of those; null where the engine could not answer

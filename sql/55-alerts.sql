@@ -49,7 +49,7 @@ $$Sets the alert thresholds of an owner's budgets that have none of their own. I
 owner_id: one of the vendor's customers; null: every owner that has no policy
 thresholds: at most 10 percentages of 1 or more of a budget's limit, in any order; {}: no alerts; null: no policy, so that the
     default of every owner is in force again
-errors: 22004 a null threshold; 22023 more than 10, one below 1 or of more than 18 digits, an array of two dimensions, malformed
+errors: GV003 the owner is frozen; 22004 a null threshold; 22023 more than 10, one below 1 or of more than 18 digits, an array of two dimensions, malformed
     owner_id; 42501 an owner that the session may not change, and every owner in a session pinned to one; 54000 more than
     a tenant may set$$;
 

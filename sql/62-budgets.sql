@@ -96,7 +96,8 @@ returns table
     blocked_until timestamptz,
     blocked_reason text,
     source text,
-    default_id uuid
+    default_id uuid,
+    carried numeric
 )
 language plpgsql
 stable
@@ -287,7 +288,8 @@ begin
         e.blocked_until,
         e.blocked_reason,
         b.source,
-        b.default_id
+        b.default_id,
+        y.carried
     from @extschema@.gov_used_assignments b
     join entity e on e.id = b.entity_id and not e.is_archived
     join turn w
@@ -319,6 +321,7 @@ begin
         and x.scope_entity_ids = b.scope_entity_ids
         and x.name = b.name
     left join @extschema@._gov_pools_at(owner, at) q on q.assignment_id = b.id
+    left join @extschema@._gov_carried(owner, at, null) y on y.assignment_id = b.id
     left join given g
         on g.parent_id = b.entity_id
         and g.capability_id = b.capability_id
@@ -328,7 +331,11 @@ begin
         select
             coalesce(q.used, coalesce(u.amount, 0) + coalesce(c.amount, 0) + coalesce(d.amount, 0)) as used,
             coalesce(r.amount, 0) as held,
-            case when q.granted is not null then trim_scale(q.granted) when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
+            case
+                when q.granted is not null then trim_scale(q.granted)
+                when x.amount is null and y.carried is null or b.usage_limit is null then b.usage_limit
+                else trim_scale(greatest(b.usage_limit + coalesce(x.amount, 0) + coalesce(y.carried, 0), 0))
+            end as in_force
     ) s
     where b.owner_id = owner
         and (b.source = 'own' or has_inherited)

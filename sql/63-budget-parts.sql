@@ -103,7 +103,8 @@ returns table
     blocked_until timestamptz,
     blocked_reason text,
     source text,
-    default_id uuid
+    default_id uuid,
+    carried numeric
 )
 language plpgsql
 stable
@@ -126,6 +127,7 @@ declare
     budgets uuid[];
     has_inherited constant boolean := ids is not null and exists (select from @extschema@.gov_default_counts n where n.owner_id = owner);
     has_boosts constant boolean := ids is not null and exists (select from @extschema@.gov_boosts b where b.owner_id = owner);
+    carries constant boolean := ids is not null and @extschema@._gov_carries(owner);
 begin
     if ids is null then
         return query
@@ -279,7 +281,8 @@ begin
         b.blocked_until,
         b.blocked_reason,
         b.source,
-        b.default_id
+        b.default_id,
+        y.carried
     from budget b
     left join place p on p.parent_id = b.parent_id
     left join opened k on k.counter_id = b.counter_id
@@ -323,6 +326,7 @@ begin
         offset 0
     ) x on true
     left join @extschema@._gov_pools_at(owner, at) q on q.assignment_id = b.id
+    left join @extschema@._gov_carried(owner, at, case when carries then ids else array[]::text[] end) y on y.assignment_id = b.id
     left join given g
         on g.parent_id = b.entity_id
         and g.capability_id = b.capability_id
@@ -332,7 +336,11 @@ begin
         select
             coalesce(q.used, coalesce(u.amount, 0) + coalesce(c.amount, 0) + coalesce(d.amount, 0)) as used,
             coalesce(r.amount, 0) as held,
-            case when q.granted is not null then trim_scale(q.granted) when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end as in_force
+            case
+                when q.granted is not null then trim_scale(q.granted)
+                when x.amount is null and y.carried is null or b.usage_limit is null then b.usage_limit
+                else trim_scale(greatest(b.usage_limit + coalesce(x.amount, 0) + coalesce(y.carried, 0), 0))
+            end as in_force
     ) s;
 end
 $$;
@@ -367,7 +375,8 @@ returns table
     blocked_until timestamptz,
     blocked_reason text,
     source text,
-    default_id uuid
+    default_id uuid,
+    carried numeric
 )
 language c
 stable

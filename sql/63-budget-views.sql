@@ -26,7 +26,8 @@ select
     b.blocked_until,
     b.blocked_reason collate "C" as blocked_reason,
     b.source collate "C" as source,
-    b.default_id
+    b.default_id,
+    b.carried
 from
 (
     select a.owner_id, a.entity_id
@@ -53,7 +54,7 @@ comment on column @extschema@.gov_budgets.parent_id is 'the nearest entity above
 comment on column @extschema@.gov_budgets.capability_id is 'the capability that it limits';
 comment on column @extschema@.gov_budgets.scope_entity_ids is 'the budget holds only where all these entities are resolved too; {} = everywhere';
 comment on column @extschema@.gov_budgets.name is 'tells budgets of one entity, capability and scope apart; may be empty';
-comment on column @extschema@.gov_budgets.usage_limit is 'the limit in force, with its boosts; null = no limit';
+comment on column @extschema@.gov_budgets.usage_limit is 'the limit in force, with its boosts and what is carried over; null = no limit';
 comment on column @extschema@.gov_budgets.current_usage is 'used in the present window, committed or by this transaction';
 comment on column @extschema@.gov_budgets.reserved_usage is 'held by open holds whose time has not passed';
 comment on column @extschema@.gov_budgets.remaining is 'limit - usage - held, negative when over the limit; null without a limit';
@@ -65,7 +66,8 @@ comment on column @extschema@.gov_budgets.usage_period_start is 'the start of th
 comment on column @extschema@.gov_budgets.usage_period_end is 'its end, exclusive; null likewise, and for a window that slides, which starts with the first grain that counts';
 comment on column @extschema@.gov_budgets.enforcement is 'hard = denies what would pass the limit, soft = only counts it';
 comment on column @extschema@.gov_budgets.locked is 'true = tenants may not change it';
-comment on column @extschema@.gov_budgets.base_limit is 'the limit without boosts (since 1.1.0)';
+comment on column @extschema@.gov_budgets.base_limit is 'the limit without boosts, and without what is carried over (since 1.1.0)';
+comment on column @extschema@.gov_budgets.carried is 'what is carried over into the present window, below 0 for a debt; null for a budget that carries nothing over (since 1.1.0)';
 comment on column @extschema@.gov_budgets.blocked_at is 'since when its entity is blocked; null: it is not, though what is above it may be (since 1.1.0)';
 comment on column @extschema@.gov_budgets.blocked_until is 'when that block ends by itself; null: not at all (since 1.1.0)';
 comment on column @extschema@.gov_budgets.blocked_reason is 'why, for people to read (since 1.1.0)';
@@ -125,6 +127,20 @@ where e.blocked_at is not null
     and (e.blocked_until > @extschema@.gov_now()) is not false
 union all
 select
+    f.owner_id,
+    null,
+    'frozen',
+    null,
+    null,
+    null,
+    null,
+    f.frozen_at,
+    null,
+    'frozen by ' || f.frozen_by,
+    null
+from @extschema@.gov_frozen_owners f
+union all
+select
     b.owner_id,
     b.entity_id,
     'boosted',
@@ -169,14 +185,14 @@ select
 from @extschema@.gov_budgets b
 where b.current_usage > b.usage_limit;
 
-comment on view @extschema@.gov_exceptions is 'who is blocked, boosted, over a limit, or waiting for an answer, just now or soon (since 1.1.0)';
+comment on view @extschema@.gov_exceptions is 'who is blocked, boosted, frozen, over a limit, or waiting for an answer, just now or soon (since 1.1.0)';
 comment on column @extschema@.gov_exceptions.owner_id is 'one of the vendor''s customers';
-comment on column @extschema@.gov_exceptions.entity_id is 'the entity that it is about';
-comment on column @extschema@.gov_exceptions.exception is 'blocked, boosted, asks for more, or over its limit';
-comment on column @extschema@.gov_exceptions.capability_id is 'the capability of the budget; null for a block, which is for all';
-comment on column @extschema@.gov_exceptions.scope_entity_ids is 'the scope of the budget; null for a block';
-comment on column @extschema@.gov_exceptions.name is 'the name of the budget; null for a block';
-comment on column @extschema@.gov_exceptions.amount is 'what is added to the limit, or asked for, or used over it; null for a block';
+comment on column @extschema@.gov_exceptions.entity_id is 'the entity that it is about; null for a frozen owner';
+comment on column @extschema@.gov_exceptions.exception is 'blocked, boosted, frozen, asks for more, or over its limit';
+comment on column @extschema@.gov_exceptions.capability_id is 'the capability of the budget; null for a block and a frozen owner, which are for all';
+comment on column @extschema@.gov_exceptions.scope_entity_ids is 'the scope of the budget; null where there is none';
+comment on column @extschema@.gov_exceptions.name is 'the name of the budget; null where there is none';
+comment on column @extschema@.gov_exceptions.amount is 'what is added to the limit, or asked for, or used over it; null otherwise';
 comment on column @extschema@.gov_exceptions.since is 'when it began, or begins; of usage over the limit when the window did (null: it never resets)';
 comment on column @extschema@.gov_exceptions.until is 'when it ends by itself; null: not at all';
 comment on column @extschema@.gov_exceptions.reason is 'why, for people to read';

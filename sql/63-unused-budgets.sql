@@ -17,7 +17,8 @@ returns table
     enforcement text,
     locked boolean,
     base_limit numeric,
-    default_id uuid
+    default_id uuid,
+    carried numeric
 )
 language plpgsql
 stable
@@ -114,6 +115,7 @@ begin
     (
         select
             e.id as entity_id,
+            greatest(e.created_at, d.created_at, d.carry_from) as made_at,
             d.*,
             coalesce(case
                 when d.anchor_from is null then d.anchor_at
@@ -202,7 +204,10 @@ begin
         b.capability_id,
         '{}'::text[],
         b.name,
-        case when x.amount is null or b.usage_limit is null then b.usage_limit else trim_scale(greatest(b.usage_limit + x.amount, 0)) end,
+        case
+            when x.amount is null and y.carried is null or b.usage_limit is null then b.usage_limit
+            else trim_scale(greatest(b.usage_limit + coalesce(x.amount, 0) + coalesce(y.carried, 0), 0))
+        end,
         trim_scale(coalesce(g.amount, 0)),
         b.cadence,
         w.window_start,
@@ -210,9 +215,21 @@ begin
         b.enforcement,
         b.locked,
         b.usage_limit,
-        b.id
+        b.id,
+        y.carried
     from budget b
     join turn w on w.default_id = b.id and w.anchor = b.anchor
+    cross join lateral
+    (
+        -- Nothing was used of any window, so the one before carries its whole limit, as far as it may.
+        select case
+            when b.carry_unused_max is null and not b.carry_debt then null
+            when b.made_at >= w.window_start then 0
+            else trim_scale(coalesce(least(
+                coalesce(b.carry_unused_max, 0),
+                @extschema@._gov_limit_before(coalesce(b.owner_id, ''), b.id, w.window_start, b.usage_limit)), 0))
+        end as carried
+    ) y
     left join boosted x
         on x.entity_id = b.entity_id
         and x.capability_id = b.capability_id
@@ -247,7 +264,8 @@ returns table
     locked boolean,
     base_limit numeric,
     source text,
-    default_id uuid
+    default_id uuid,
+    carried numeric
 )
 language plpgsql
 stable
@@ -275,7 +293,8 @@ begin
         b.locked,
         b.base_limit,
         b.source,
-        b.default_id
+        b.default_id,
+        b.carried
     from @extschema@._gov_budgets_at(owner, at, ids) b
     where capability_ids is null
         or b.capability_id = any (capability_ids);
@@ -299,7 +318,8 @@ begin
         b.locked,
         b.base_limit,
         'default',
-        b.default_id
+        b.default_id,
+        b.carried
     from @extschema@._gov_unused_budgets(owner, at, ids, capability_ids) b;
 end
 $$;

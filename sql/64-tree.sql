@@ -212,7 +212,8 @@ returns table
     blocked_until timestamptz,
     blocked_reason text,
     source text,
-    default_id uuid
+    default_id uuid,
+    carried numeric
 )
 language plpgsql
 stable
@@ -269,7 +270,8 @@ begin
         case when p.blocked_until > at then p.blocked_until end,
         case when (p.blocked_until > at) is not false then p.blocked_reason end,
         b.source,
-        b.default_id
+        b.default_id,
+        b.carried
     from place p
     left join
     (
@@ -295,7 +297,7 @@ owner_id: one of the vendor's customers; capability_ids: whose budgets to show; 
     under_entity_id: only this entity and what is below it
 result: the columns of gov_budgets but for owner_id; depth: 0 for a root; path: the ids from the root down to the entity. One row per
     budget, an entity's by capability, scope size, scope and name; unknown ids: no rows. Budgets by defaults are shown whether they were used or not.
-    base_limit, what is blocked, source and default_id: since 1.1.0
+    base_limit, what is blocked, source, default_id and carried: since 1.1.0
 errors: 22004 null owner_id or element of capability_ids; 22023 capability_ids of two dimensions; 23514 an entity below itself, written
     with triggers disabled; 42501 an owner that the session may not see$$;
 

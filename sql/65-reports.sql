@@ -154,7 +154,7 @@ begin
             select t.*, t.depth - min(t.depth) over () as level
             from @extschema@.gov_tree(gov_report.owner_id, null::text[], gov_report.under_entity_id) with ordinality
                 t (entity_id, display_name, type_id, parent_id, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, depth, path, c15,
-                    blocked_at, blocked_until, blocked_reason, c16, c17, n)
+                    blocked_at, blocked_until, blocked_reason, c16, c17, c18, n)
         ),
         shown as
         (
@@ -177,7 +177,8 @@ begin
             s.*,
             b.capability_id is not null as has_budget,
             b.capability_id || @extschema@._gov_cadence_words(b.cadence) || coalesce(' ' || nullif(b.name, ''), '')
-                || coalesce(' on ' || nullif(array_to_string(b.scope_entity_ids, ', '), ''), '') as label,
+                || coalesce(' on ' || nullif(array_to_string(b.scope_entity_ids, ', '), ''), '')
+                || case when b.carried <> 0 then ' ' || case when b.carried > 0 then '+' else '' end || @extschema@._gov_short(b.carried) else '' end as label,
             b.usage_limit,
             b.current_usage,
             b.reserved_usage,
@@ -254,7 +255,7 @@ owner_id: one of the vendor's customers; capability_id: only budgets of this cap
 result: lines of at most 98 characters, a heading first. A budget's line: the capability, the length of its window, name and scope;
     a bar of what is used and held, drawn in ASCII unless database and client use UTF8; the share that is used, ! when the limit
     is passed; amounts of 3 digits; when the window ends, in the session's time zone; what is left to allocate when children
-    have budgets; soft. Beside a blocked entity, until when (since 1.1.0)
+    have budgets; soft. What is carried over stands behind the scope, such as +30 (since 1.1.0). Beside a blocked entity, until when (since 1.1.0)
 errors: 22004 null owner_id; 22023 negative max_depth; 23514 an entity below itself, written with triggers disabled; 42501 an owner that the session may not see$$;
 
 create function @extschema@.gov_query
@@ -292,7 +293,8 @@ result: {"data": [...], "pagination": {"next": cursor or null}}, each row with e
     capabilityId, scopeEntityIds, name, usageLimit, currentUsage, reservedUsage, remaining, allocated, utilization, cadence,
     usagePeriodStart, usagePeriodEnd, enforcement and locked; since 1.1.0 baseLimit, source ("own" for an assignment, or "default"), defaultId (of the default, or
     null), and of the entity blockedAt, blockedUntil and
-    blockedReason, null while it is not blocked. utilization = usage / limit, 1 for a limit of 0; allocated: the
+    blockedReason, null while it is not blocked; and carried (over from the window before, below 0 for a debt) of a budget that
+    carries something over. utilization = usage / limit, 1 for a limit of 0; allocated: the
     limits of the children's unnamed node-wide budgets of the same capability and cadence, null for scoped budgets
 errors: 22004 null owner_id, sort_by, sort_order, scope, page_size or element of an array; 22023 unknown sort_by, sort_order or
     scope, an array of two dimensions, page_size out of range, after not a cursor of this query; 23514 an entity below itself, written

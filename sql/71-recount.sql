@@ -33,7 +33,7 @@ assignment_id: of gov_used_assignments: an assignment, or a budget by a default 
 result: window_start, window_end: the present window, null for a budget that never resets; usage: what is used in it; former_usage:
     what had been counted in it before; counted_since: from when on was counted, null: from the first event on; counted_windows,
     counted_events: how many windows have usage, and of how many events
-errors: 42704 unknown budget; 22004 null assignment_id or by; 22023 a since that is infinite or in the future, another by;
+errors: GV003 the owner is frozen; 42704 unknown budget; 22004 null assignment_id or by; 22023 a since that is infinite or in the future, another by;
     55000 a budget whose window_kind is not calendar, retention has deleted events that are needed, somebody of the owner is being forgotten, or the transaction has used the owner itself; 54000 a scope of more than
     63 entities; 25006 in a read-only transaction and on a standby
 since: 1.1.0$$;

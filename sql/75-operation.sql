@@ -31,7 +31,8 @@ create function @extschema@._gov_cached_counters
     out window_end timestamptz,
     out amount numeric,
     out held numeric,
-    out is_pinned boolean
+    out is_pinned boolean,
+    out carried numeric
 )
 returns setof record
 language c
@@ -528,7 +529,8 @@ create function @extschema@._gov_differences
     cached_starts timestamptz[],
     cached_ends timestamptz[],
     cached_amounts numeric[],
-    cached_held numeric[]
+    cached_held numeric[],
+    cached_carried numeric[]
 )
 returns table
 (
@@ -647,10 +649,11 @@ begin
         ) x
         group by x.assignment_id
     ),
-    cached (counter_id, window_start, window_end, amount, held) as materialized
+    -- Of the window before the present one, from which something is carried over, held is null; of the others carried is.
+    cached (counter_id, window_start, window_end, amount, held, carried) as materialized
     (
         select *
-        from unnest(cached_ids, cached_starts, cached_ends, cached_amounts, cached_held)
+        from unnest(cached_ids, cached_starts, cached_ends, cached_amounts, cached_held, cached_carried)
     ),
     -- Rows of gov_usage and of the ledger side by side; the spans of merged rows do not overlap, so that the last one to begin
     -- before a window is the only one that can have it.
@@ -798,6 +801,19 @@ begin
         left join open_hold h on h.assignment_id = b.id
         where c.held <> coalesce(h.amount, 0)
         union all
+        select
+            b.id,
+            c.window_start,
+            'carried',
+            c.carried,
+            y.carried
+        from budget b
+        join cached c on c.counter_id = b.counter_id
+        cross join lateral @extschema@._gov_carried(b.owner_id, c.window_start, array[b.entity_id]) y
+        where c.carried is not null
+            and y.assignment_id = b.id
+            and y.carried <> c.carried
+        union all
         -- no two of them have one id
         select
             n.assignment_id,
@@ -927,7 +943,7 @@ begin
 end
 $$;
 
-comment on function @extschema@._gov_differences(text, bigint[], timestamptz[], timestamptz[], numeric[], numeric[]) is
+comment on function @extschema@._gov_differences(text, bigint[], timestamptz[], timestamptz[], numeric[], numeric[], numeric[]) is
     'internal: what gov_verify returns, of one owner, with these counters of shared memory; null for all owners';
 
 create function @extschema@._gov_verify_owner
@@ -970,11 +986,12 @@ as $$
             array_agg(c.window_start) as starts,
             array_agg(c.window_end) as ends,
             array_agg(c.amount) as amounts,
-            array_agg(c.held) as held
+            array_agg(c.held) as held,
+            array_agg(c.carried) as carried
         from @extschema@._gov_cached_counters(null) c
         where not c.is_pinned
     ) c
-    cross join lateral @extschema@._gov_differences(null, c.ids, c.starts, c.ends, c.amounts, c.held) d
+    cross join lateral @extschema@._gov_differences(null, c.ids, c.starts, c.ends, c.amounts, c.held, c.carried) d
     order by 1
 $$;
 
@@ -1019,7 +1036,8 @@ one moment, the latest at every isolation level. Counters with changes in flight
 
 owner_id: only the budgets of this owner; null for all that the session may see
 result: a row per budget, window (or day of merged ones) and count that differs, none when all is well; counted_by: rollup (gov_usage), cache (shared
-    memory) or holds; counted: the count; recorded: what the ledger, or gov_reservations, says. Or counted_by: default; counted: the
+    memory) or holds; counted: the count; recorded: what the ledger, or gov_reservations, says. Or counted_by: carried; counted: what
+    shared memory says was carried into the window; recorded: what follows from the windows before it. Or counted_by: default; counted: the
     counter that gov_default_counts has for a budget by a default; recorded: the one that it must have
 errors: 42501 an owner that the session may not see$$;
 

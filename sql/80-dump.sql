@@ -16,6 +16,7 @@ select pg_extension_config_dump('@extschema@.gov_increase_requests', '');
 select pg_extension_config_dump('@extschema@.gov_grants', '');
 select pg_extension_config_dump('@extschema@.gov_grant_usage', '');
 select pg_extension_config_dump('@extschema@.gov_prices', '');
+select pg_extension_config_dump('@extschema@.gov_frozen_owners', '');
 select pg_extension_config_dump('@extschema@.gov_events', '');
 select pg_extension_config_dump('@extschema@.gov_usage', '');
 select pg_extension_config_dump('@extschema@.gov_recounts', '');

@@ -17,6 +17,7 @@ alter table @extschema@.gov_increase_requests enable row level security;
 alter table @extschema@.gov_grants enable row level security;
 alter table @extschema@.gov_grant_usage enable row level security;
 alter table @extschema@.gov_prices enable row level security;
+alter table @extschema@.gov_frozen_owners enable row level security;
 alter table @extschema@.gov_events enable row level security;
 alter table @extschema@.gov_usage enable row level security;
 alter table @extschema@.gov_recounts enable row level security;
@@ -32,6 +33,7 @@ alter table @extschema@.gov_forgotten enable row level security;
 
 create policy gov_entities_select on @extschema@.gov_entities for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_assignments_select on @extschema@.gov_assignments for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_frozen_owners_select on @extschema@.gov_frozen_owners for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_boosts_select on @extschema@.gov_boosts for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_increase_requests_select on @extschema@.gov_increase_requests for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_grants_select on @extschema@.gov_grants for select using (@extschema@.gov_owner_visible(owner_id));

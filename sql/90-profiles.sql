@@ -97,6 +97,7 @@ as $$
             ('_gov_require_unpinned', '{tenant}'),
             ('_gov_refuse_cycle', '{reader, tenant}'),
             ('_gov_budgets_of_entity', '{reader, tenant}'),
+            ('_gov_carried', '{reader, tenant}'),
             ('_gov_anchor', '{reader, tenant}'),
             ('_gov_sliding_window', '{reader, tenant}'),
             ('_gov_read_every_owner', '{reader}'),
@@ -144,6 +145,7 @@ as $$
             ('gov_increase_requests', '{tenant}', 'update (state)'),
             ('gov_increase_requests', '{admin}', 'select, insert, update, delete'),
             ('gov_prices', '{reader, tenant}', 'select'),
+            ('gov_frozen_owners', '{reader, tenant, admin}', 'select'),
             ('gov_prices', '{admin}', 'select, insert, update, delete'),
             ('gov_grants', '{reader, tenant}', 'select'),
             ('gov_grants', '{admin}', 'select, insert (id, owner_id, assignment_id, amount, priority, effective_at, expires_at, category, reference, voided_at), '

@@ -222,6 +222,7 @@ begin
         from (
             values
                 ('@extschema@.gov_tree_1_0(text, text[], text)', '@extschema@.gov_tree(text, text[], text)'),
+                ('@extschema@.gov_headroom_1_0(text, text, numeric, jsonb, text[])', '@extschema@.gov_headroom(text, text, numeric, jsonb, text[])'),
                 ('@extschema@._gov_replay_1_0(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz)',
                     '@extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz, int[], timestamptz[], numeric[], text[], text[], int[], numeric[], timestamptz[], timestamptz[])')
         ) f (former, present)

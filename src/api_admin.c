@@ -66,8 +66,8 @@ put_counters(ReturnSetInfo *result, const GovCounterCopy *copies, int count)
 	for (int i = 0; i < count; i++)
 	{
 		const GovCounterCopy *copy = &copies[i];
-		Datum		values[6];
-		bool		nulls[6] = {false};
+		Datum		values[7];
+		bool		nulls[7] = {false};
 
 		values[0] = Int64GetDatum(copy->id);
 		values[1] = TimestampTzGetDatum(copy->window.start);
@@ -77,6 +77,9 @@ put_counters(ReturnSetInfo *result, const GovCounterCopy *copies, int count)
 		values[3] = NumericGetDatum(gov_amount_to_numeric(copy->total));
 		values[4] = NumericGetDatum(gov_amount_to_numeric(copy->held));
 		values[5] = BoolGetDatum(copy->is_pinned);
+		values[6] = NumericGetDatum(gov_amount_to_numeric(copy->carried));	/* since 1.1 */
+		nulls[4] = copy->is_before;
+		nulls[6] = !copy->is_before;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 }

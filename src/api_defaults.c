@@ -60,6 +60,23 @@ gov_inherited_name_1_1(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
+/* What of it is carried over stands elsewhere in a row of gov_assignments. */
+static void
+put_carried(const GovInheritedBudget *budget, Datum *values, bool *nulls)
+{
+	AttrNumber	columns[] = {
+		gov_catalog()->assignments_carry_unused_max,
+		gov_catalog()->assignments_carry_debt,
+		gov_catalog()->assignments_carry_from
+	};
+
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		values[GOV_USED_CARRY_UNUSED_MAX + i] = budget->values[columns[i] - 1];
+		nulls[GOV_USED_CARRY_UNUSED_MAX + i] = budget->nulls[columns[i] - 1];
+	}
+}
+
 /* Put a budget into the result, as gov_used_assignments would have it. */
 static void
 put_budget(ReturnSetInfo *result, const GovInheritedBudget *budget)
@@ -76,6 +93,7 @@ put_budget(ReturnSetInfo *result, const GovInheritedBudget *budget)
 	values[GOV_USED_DEFAULT_ID] = UUIDPGetDatum(&budget->made_of->default_id);
 	values[GOV_USED_WINDOW_KIND] = budget->values[gov_catalog()->assignments_window_kind - 1];
 	nulls[GOV_USED_SOURCE] = nulls[GOV_USED_DEFAULT_ID] = nulls[GOV_USED_WINDOW_KIND] = false;
+	put_carried(budget, values, nulls);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

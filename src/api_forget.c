@@ -45,6 +45,7 @@
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
 #include "cache/changes.h"
+#include "cache/frozen.h"
 #include "cache/tail.h"
 #include "call/request.h"
 #include "call/write.h"
@@ -228,6 +229,7 @@ gov_forget_entity_1_1(PG_FUNCTION_ARGS)
 	gov_rename_lock_tables();
 	gov_barrier_require_unused(&key);
 	await_and_keep_calls_out(&rename, &key);
+	gov_frozen_require_open(owner, strlen(owner));
 	forget_entity(&rename);
 	gov_barrier_note_renamed(&key);
 	note_counts_move(owner);

@@ -40,10 +40,10 @@
 PG_FUNCTION_INFO_V1(gov_verify_owner_1_1);
 
 static GovQuery differences_query = {
-	.sql = "select d.* from @_gov_differences($1, $2, $3, $4, $5, $6) d",
-	.nargs = 6,
+	.sql = "select d.* from @_gov_differences($1, $2, $3, $4, $5, $6, $7) d",
+	.nargs = 7,
 	.argtypes = {TEXTOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
-	NUMERICARRAYOID, NUMERICARRAYOID}
+	NUMERICARRAYOID, NUMERICARRAYOID, NUMERICARRAYOID}
 };
 
 /* The arguments that follow the owner, an array each. */
@@ -54,6 +54,10 @@ typedef struct GovVerifyCounters
 	Datum	   *window_ends;
 	Datum	   *amounts;
 	Datum	   *held;
+	Datum	   *carried;
+	bool	   *are_before;		/* of these it is asked what was carried into their
+								 * windows, of the others what is held */
+	bool	   *are_present;
 	int			count;
 } GovVerifyCounters;
 
@@ -67,6 +71,9 @@ add_counter(GovVerifyCounters *counters, const GovCounterCopy *copy)
 	counters->window_ends[i] = TimestampTzGetDatum(copy->window.end);
 	counters->amounts[i] = NumericGetDatum(gov_amount_to_numeric(copy->total));
 	counters->held[i] = NumericGetDatum(gov_amount_to_numeric(copy->held));
+	counters->carried[i] = NumericGetDatum(gov_amount_to_numeric(copy->carried));
+	counters->are_before[i] = copy->is_before;
+	counters->are_present[i] = !copy->is_before;
 }
 
 /* Those that have nothing in flight. */
@@ -79,7 +86,10 @@ settled_counters(const GovCounterCopy *copies, int ncopies)
 		.window_starts = palloc(size),
 		.window_ends = palloc(size),
 		.amounts = palloc(size),
-		.held = palloc(size)
+		.held = palloc(size),
+		.carried = palloc(size),
+		.are_before = palloc(size),
+		.are_present = palloc(size)
 	};
 
 	for (int i = 0; i < ncopies; i++)
@@ -98,10 +108,12 @@ array_of_eight_bytes(Datum *values, int count, Oid type)
 }
 
 static Datum
-array_of_numerics(Datum *values, int count)
+array_of_numerics(Datum *values, bool *nulls, int count)
 {
-	return PointerGetDatum(construct_array(values, count, NUMERICOID, -1, false,
-										   TYPALIGN_INT));
+	int			lower = 1;
+
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower, NUMERICOID, -1, false,
+											  TYPALIGN_INT));
 }
 
 static void
@@ -123,8 +135,9 @@ put_differences(ReturnSetInfo *result, text *owner, const GovVerifyCounters *cou
 		array_of_eight_bytes(counters->ids, count, INT8OID),
 		array_of_eight_bytes(counters->window_starts, count, TIMESTAMPTZOID),
 		array_of_eight_bytes(counters->window_ends, count, TIMESTAMPTZOID),
-		array_of_numerics(counters->amounts, count),
-		array_of_numerics(counters->held, count)
+		array_of_numerics(counters->amounts, NULL, count),
+		array_of_numerics(counters->held, counters->are_before, count),
+		array_of_numerics(counters->carried, counters->are_present, count)
 	};
 
 	gov_spi_scan(&differences_query, args, NULL, put_difference, result);

@@ -29,6 +29,7 @@
 #include "cache/changes.h"
 #include "cache/created.h"
 #include "cache/denials.h"
+#include "cache/frozen.h"
 #include "cache/own_counts.h"
 #include "cache/own_nodes.h"
 #include "cache/pending.h"
@@ -49,6 +50,7 @@ forget_private(void)
 	gov_own_nodes_end();
 	gov_types_forget_own_changes();
 	gov_prices_forget_own_changes();
+	gov_frozen_forget_own_changes();
 }
 
 static void

@@ -8,6 +8,7 @@ language plpgsql
 set search_path = public, pg_temp
 as $$
 begin
+    perform gov_thaw_owner(owner);
     insert into gov_entity_types (id, attribution_keys)
     values ('org', '{orgId}'), ('team', '{teamId}'), ('user', '{userId}'), ('agent', '{agentId}'), ('model', '{model,modelId}'), ('guest', '{}'), ('pet', '{}')
     on conflict do nothing;
@@ -26,7 +27,7 @@ begin
         (owner, 'acme', 'streams', '{}', '', 1000, null, 'hard'), (owner, 'eng', 'dollars', '{}', '', 100, 'P1W', 'hard')
     on conflict do nothing;
     insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence, window_kind)
-    values (owner, 'ben', 'tokens', 'first', 5000, 'PT5H', 'first_use')
+    values (owner, 'ben', 'tokens', 'first', 5000, 'PT5H', 'first_use'), (owner, 'ben', 'tokens', 'rolling', 5000, 'PT1M', 'sliding')
     on conflict do nothing;
     insert into gov_assignments (owner_id, entity_id, capability_id, name, is_pool, debt_limit)
     values (owner, 'acme', 'pooled', 'pool', true, 100)

@@ -319,6 +319,7 @@ create index gov_entities_blocked on @extschema@.gov_entities (owner_id, id) whe
 
 -- They have more columns, and more arguments, now. What becomes of the former ones is said where privileges are.
 alter function @extschema@.gov_tree(text, text[], text) rename to gov_tree_1_0;
+alter function @extschema@.gov_headroom(text, text, numeric, jsonb, text[]) rename to gov_headroom_1_0;
 alter function @extschema@._gov_replay(text, @extschema@.gov_assignments[], timestamptz[], timestamptz, timestamptz) rename to _gov_replay_1_0;
 
 comment on column @extschema@.gov_entities.blocked_at is 'when it was blocked; null: it is not. What involves a blocked entity is denied; gov_block() (since 1.1.0)';
@@ -387,6 +388,27 @@ comment on column @extschema@.gov_assignments.debt_limit is 'of a pool: how far 
 comment on column @extschema@.gov_assignments.debt_counter_id is 'of a pool: names the count of what no grant has paid, drawn by the extension (since 1.1.0)';
 comment on constraint gov_assignments_is_pool_check on @extschema@.gov_assignments is 'A pool has no limit, cadence or strict allocation: its grants say how much, and until when.';
 comment on constraint gov_assignments_debt_limit_check on @extschema@.gov_assignments is 'A debt limit is a number of 0 or more with at most 18 digits before the point; only a pool has one other than 0.';
+
+-- Carrying over.
+alter table @extschema@.gov_assignments
+    add column carry_unused_max numeric,
+    add column carry_debt boolean not null default false,
+    add column carry_from timestamptz,
+    add constraint gov_assignments_carry_unused_max_check
+        check (carry_unused_max is null
+            or carry_unused_max >= 0 and carry_unused_max < 1000000000000000000
+                and usage_limit is not null and cadence is not null and window_kind = 'calendar'),
+    add constraint gov_assignments_carry_debt_check
+        check (not carry_debt or usage_limit is not null and cadence is not null and window_kind = 'calendar');
+
+create index gov_assignments_carries on @extschema@.gov_assignments (owner_id, entity_id)
+    where carry_unused_max is not null or carry_debt;
+
+comment on column @extschema@.gov_assignments.carry_unused_max is 'how much at most a window gets of what the one before has left unused of its own limit, exact to 9 decimals; what was carried is used first and not carried again; null = nothing (since 1.1.0)';
+comment on column @extschema@.gov_assignments.carry_debt is 'true: what a window has used past its limit makes the limit of the next one smaller, until it is made up for (since 1.1.0)';
+comment on column @extschema@.gov_assignments.carry_from is 'kept by the extension: windows that had ended by then carry nothing over, for the budget''s windows were others; null = none that ended after it was made (since 1.1.0)';
+comment on constraint gov_assignments_carry_unused_max_check on @extschema@.gov_assignments is 'What is carried over is a number of 0 or more with at most 18 digits before the point, or null for nothing; a budget that carries over has a limit, a cadence and calendar windows.';
+comment on constraint gov_assignments_carry_debt_check on @extschema@.gov_assignments is 'A budget that carries its debt over has a limit, a cadence and calendar windows.';
 
 -- What pools may use. Uses draw from grants; how much is in gov_events and gov_grant_usage.
 create table @extschema@.gov_grants
@@ -680,6 +702,9 @@ create table @extschema@.gov_default_assignments
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     window_kind text collate "C" not null default 'calendar',
+    carry_unused_max numeric,
+    carry_debt boolean not null default false,
+    carry_from timestamptz,
 
     constraint gov_default_assignments_pkey primary key (id),
     constraint gov_default_assignments_key unique nulls not distinct (owner_id, type_id, capability_id, scope_type_ids, name),
@@ -720,7 +745,13 @@ create table @extschema@.gov_default_assignments
         check (cardinality(alert_thresholds) <= 10
             and array_position(alert_thresholds, null) is null
             and 1 <= all (alert_thresholds)
-            and 1000000000000000000 > all (alert_thresholds))
+            and 1000000000000000000 > all (alert_thresholds)),
+    constraint gov_default_assignments_carry_unused_max_check
+        check (carry_unused_max is null
+            or carry_unused_max >= 0 and carry_unused_max < 1000000000000000000
+                and usage_limit is not null and cadence is not null and window_kind = 'calendar'),
+    constraint gov_default_assignments_carry_debt_check
+        check (not carry_debt or usage_limit is not null and cadence is not null and window_kind = 'calendar')
 )
 using heap;
 
@@ -744,6 +775,9 @@ comment on column @extschema@.gov_default_assignments.seed is 'what the counters
 comment on column @extschema@.gov_default_assignments.created_at is 'when the row was made';
 comment on column @extschema@.gov_default_assignments.updated_at is 'when a value of the row last changed';
 comment on column @extschema@.gov_default_assignments.window_kind is 'where windows begin: calendar = at the anchor, one after the other; first_use = with the first use after the last one ended; sliding = a cadence before the present time';
+comment on column @extschema@.gov_default_assignments.carry_unused_max is 'how much at most a window gets of what the one before has left unused of its own limit, exact to 9 decimals; what was carried is used first and not carried again; null = nothing';
+comment on column @extschema@.gov_default_assignments.carry_debt is 'true: what a window has used past its limit makes the limit of the next one smaller, until it is made up for';
+comment on column @extschema@.gov_default_assignments.carry_from is 'kept by the extension: windows that had ended by then carry nothing over, for the budget''s windows were others; null = none that ended after it was made';
 comment on constraint gov_default_assignments_type_id_fkey on @extschema@.gov_default_assignments is 'A default is for entities of a type that exists; gov_upsert_entity_types() creates one.';
 comment on constraint gov_default_assignments_capability_id_fkey on @extschema@.gov_default_assignments is 'A default limits a capability that exists; gov_upsert_capabilities() creates one.';
 comment on constraint gov_default_assignments_owner_id_check on @extschema@.gov_default_assignments is 'An owner is 1 to 255 characters without control characters.';
@@ -760,6 +794,8 @@ comment on constraint gov_default_assignments_anchor_from_check on @extschema@.g
 comment on constraint gov_default_assignments_timezone_check on @extschema@.gov_default_assignments is 'A time zone is a name of pg_timezone_names, such as UTC or Europe/Berlin.';
 comment on constraint gov_default_assignments_enforcement_check on @extschema@.gov_default_assignments is 'Enforcement is "hard" or "soft".';
 comment on constraint gov_default_assignments_alert_thresholds_check on @extschema@.gov_default_assignments is 'Alert thresholds are at most 10 percentages of 1 or more.';
+comment on constraint gov_default_assignments_carry_unused_max_check on @extschema@.gov_default_assignments is 'What is carried over is a number of 0 or more with at most 18 digits before the point, or null for nothing; a budget that carries over has a limit, a cadence and calendar windows.';
+comment on constraint gov_default_assignments_carry_debt_check on @extschema@.gov_default_assignments is 'A budget that carries its debt over has a limit, a cadence and calendar windows.';
 
 -- Which inherited budgets have been used, so that what has their counters can be told whose they are. Written by the engine only.
 -- There is no unique key: whoever uses a budget first writes a row in its own transaction, and who else is first does not wait for
@@ -1073,3 +1109,18 @@ comment on column @extschema@.gov_forgotten.last_event_id is 'up to which event:
 comment on column @extschema@.gov_forgotten.forgotten_at is 'when that was asked for, by the clock of the engine';
 comment on column @extschema@.gov_forgotten.events_done_until is 'up to which event the ledger is rewritten';
 comment on column @extschema@.gov_forgotten.hours_done_until is 'up to which hour gov_usage_by_time is; infinity: all of it';
+
+create table @extschema@.gov_frozen_owners
+(
+    owner_id text collate "C" not null,
+    frozen_at timestamptz not null,
+    frozen_by text collate "C" not null,
+
+    constraint gov_frozen_owners_pkey primary key (owner_id)
+)
+using heap;
+
+comment on table @extschema@.gov_frozen_owners is 'owners that take no writing call and no change of their catalog, as they are being moved to another server or have been: gov_freeze_owner(), gov_thaw_owner() (since 1.1.0)';
+comment on column @extschema@.gov_frozen_owners.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_frozen_owners.frozen_at is 'since when';
+comment on column @extschema@.gov_frozen_owners.frozen_by is 'the session user who did it';

@@ -97,6 +97,7 @@ static const GovKnownRelation known[] = {
 	RELATION(limit_history, "gov_limit_history"),
 	INDEX(limit_history_pkey, "gov_limit_history_pkey", limit_history),
 	RELATION(forgotten, "gov_forgotten"),
+	RELATION(frozen_owners, "gov_frozen_owners"),
 	REQUIRED(rollup_state, "gov_rollup_state"),
 	INDEX(rollup_state_pkey, "gov_rollup_state_pkey", rollup_state)
 };
@@ -264,6 +265,9 @@ look_up(GovCatalog *catalog)
 	catalog->assignments_debt_limit = find_column(catalog->assignments, "debt_limit");
 	catalog->assignments_debt_counter_id = find_column(catalog->assignments, "debt_counter_id");
 	catalog->assignments_window_kind = find_column(catalog->assignments, "window_kind");
+	catalog->assignments_carry_unused_max = find_column(catalog->assignments, "carry_unused_max");
+	catalog->assignments_carry_debt = find_column(catalog->assignments, "carry_debt");
+	catalog->assignments_carry_from = find_column(catalog->assignments, "carry_from");
 	catalog->events_reverses = find_column(catalog->events, "reverses");
 	catalog->events_draws = find_column(catalog->events, "draws");
 	catalog->events_call_event_ids = find_column(catalog->events, "call_event_ids");

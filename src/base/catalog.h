@@ -30,6 +30,9 @@ typedef struct GovCatalog
 	AttrNumber	assignments_debt_limit;
 	AttrNumber	assignments_debt_counter_id;
 	AttrNumber	assignments_window_kind;
+	AttrNumber	assignments_carry_unused_max;
+	AttrNumber	assignments_carry_debt;
+	AttrNumber	assignments_carry_from;
 	Oid			assignments_key;	/* index on (owner_id, entity_id,
 									 * capability_id, ...) */
 	Oid			assignments_counter;	/* index on (counter_id); invalid when
@@ -98,6 +101,7 @@ typedef struct GovCatalog
 	Oid			limit_history;
 	Oid			limit_history_pkey;
 	Oid			forgotten;
+	Oid			frozen_owners;	/* invalid in an older extension */
 	Oid			rollup_state;
 	Oid			rollup_state_pkey;	/* index on (id); invalid when dropped */
 	bool		has_unknown_rules;	/* types say what unknown ids do: false in

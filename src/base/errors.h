@@ -13,6 +13,7 @@
 
 #define GOV_ERRCODE_DENIED		MAKE_SQLSTATE('G', 'V', '0', '0', '1')
 #define GOV_ERRCODE_UNGOVERNED	MAKE_SQLSTATE('G', 'V', '0', '0', '2')
+#define GOV_ERRCODE_FROZEN		MAKE_SQLSTATE('G', 'V', '0', '0', '3')
 
 extern char *gov_error_shown(const char *value);
 extern char *gov_error_shown_bytes(const char *bytes, int length);

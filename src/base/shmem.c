@@ -165,6 +165,7 @@ init_shared(void)
 		pg_atomic_init_u64(&gov_shared->generations[i], 1);
 		pg_atomic_init_u64(&gov_shared->type_generations[i], 1);
 		pg_atomic_init_u64(&gov_shared->price_generations[i], 1);
+		pg_atomic_init_u64(&gov_shared->frozen_generations[i], 1);
 		pg_atomic_init_u64(&gov_shared->price_commits[i], 0);
 		pg_atomic_init_u64(&gov_shared->merged_until[i], (uint64) DT_NOBEGIN);
 		SpinLockInit(&gov_shared->tails[i].lock);
@@ -315,6 +316,13 @@ pg_atomic_uint64 *
 gov_shmem_price_commits(Oid database)
 {
 	return &gov_shared->price_commits[generation_slot(database)];
+}
+
+/* The number of changes to which owners are frozen. */
+pg_atomic_uint64 *
+gov_shmem_frozen_generation(Oid database)
+{
+	return &gov_shared->frozen_generations[generation_slot(database)];
 }
 
 /* The latest end of the windows that were merged since the server started. */

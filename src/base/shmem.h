@@ -205,6 +205,7 @@ typedef struct GovShared
 	pg_atomic_uint64 generations[GOV_GENERATIONS];
 	pg_atomic_uint64 type_generations[GOV_GENERATIONS];
 	pg_atomic_uint64 price_generations[GOV_GENERATIONS];
+	pg_atomic_uint64 frozen_generations[GOV_GENERATIONS];
 	pg_atomic_uint64 price_commits[GOV_GENERATIONS];	/* under way */
 	pg_atomic_uint64 merged_until[GOV_GENERATIONS]; /* TimestampTz;
 													 * load_usage.c */
@@ -231,6 +232,7 @@ extern pg_atomic_uint64 *gov_shmem_generation(Oid database);
 extern pg_atomic_uint64 *gov_shmem_type_generation(Oid database);
 extern pg_atomic_uint64 *gov_shmem_price_generation(Oid database);
 extern pg_atomic_uint64 *gov_shmem_price_commits(Oid database);
+extern pg_atomic_uint64 *gov_shmem_frozen_generation(Oid database);
 extern pg_atomic_uint64 *gov_shmem_merged_until(Oid database);
 
 static inline GovSharedStripe *

@@ -75,6 +75,7 @@ static bool everything = false;
 static bool has_truncated = false;
 static bool types = false;
 static bool prices = false;
+static bool frozen = false;		/* which owners are */
 static bool is_committing_prices = false;	/* others are told that we do */
 static uint64 count = 0;		/* of notes, ever: private views compare it */
 
@@ -219,6 +220,13 @@ gov_changes_note_prices(void)
 	prices = true;
 }
 
+void
+gov_changes_note_frozen(void)
+{
+	prepare_to_tell();
+	frozen = true;
+}
+
 /* What the cache has of an owner goes at the commit: it is deleted, or its counters move. */
 void
 gov_changes_note_deleted(const char *owner, uint32 owner_length)
@@ -239,6 +247,7 @@ gov_changes_note_everything(void)
 	everything = true;
 	types = true;
 	prices = true;
+	frozen = true;
 }
 
 /* A table was emptied, for this transaction under every snapshot; own_nodes.c. */
@@ -277,6 +286,12 @@ gov_changes_has_prices(void)
 }
 
 bool
+gov_changes_has_frozen(void)
+{
+	return frozen;
+}
+
+bool
 gov_changes_has_truncated(void)
 {
 	return has_truncated;
@@ -285,7 +300,7 @@ gov_changes_has_truncated(void)
 bool
 gov_changes_is_empty(void)
 {
-	return changed == NULL && deleted == NIL && !everything && !types && !prices;
+	return changed == NULL && deleted == NIL && !everything && !types && !prices && !frozen;
 }
 
 uint64
@@ -366,6 +381,7 @@ forget_changes(void)
 	has_truncated = false;
 	types = false;
 	prices = false;
+	frozen = false;
 }
 
 /*
@@ -399,6 +415,8 @@ gov_changes_commit(void)
 			pg_atomic_fetch_add_u64(gov_shmem_type_generation(MyDatabaseId), 1);
 		if (prices)
 			pg_atomic_fetch_add_u64(gov_shmem_price_generation(MyDatabaseId), 1);
+		if (frozen)
+			pg_atomic_fetch_add_u64(gov_shmem_frozen_generation(MyDatabaseId), 1);
 		if (everything)
 			tell_everything();
 		else if (changed != NULL)

@@ -12,6 +12,7 @@ extern void gov_changes_note_entity(const char *owner, uint32 owner_length,
 extern void gov_changes_note_owner(const char *owner, uint32 owner_length);
 extern void gov_changes_note_types(void);
 extern void gov_changes_note_prices(void);
+extern void gov_changes_note_frozen(void);
 extern void gov_changes_note_deleted(const char *owner, uint32 owner_length);
 extern void gov_changes_note_everything(void);
 extern void gov_changes_note_truncate(void);
@@ -20,6 +21,7 @@ extern bool gov_changes_has_owner(const char *owner, uint32 owner_length);
 extern bool gov_changes_has_truncated(void);
 extern bool gov_changes_has_types(void);
 extern bool gov_changes_has_prices(void);
+extern bool gov_changes_has_frozen(void);
 extern bool gov_changes_is_empty(void);
 extern uint64 gov_changes_count(void);
 

@@ -15,6 +15,7 @@
 #include "pure/bytes.h"
 #include "pure/cadence.h"
 #include "pure/bounds.h"
+#include "pure/carry.h"
 #include "pure/pool.h"
 #include "pure/window.h"
 
@@ -53,7 +54,24 @@ typedef struct GovBudgetMore
 	bool		is_inherited;	/* a GovInherited follows */
 	uint32		bounds;			/* offset of a GovBounds; 0: none */
 	uint32		pool;			/* offset of a GovPool; 0: it is none */
+	uint32		carry;			/* offset of a GovCarry; 0: nothing is carried over */
 } GovBudgetMore;
+
+/*
+ * What a budget carries over from one window to the next; gate/carried.c.  The limit
+ * that a window had when it ended is that of the time since, if it ended by then,
+ * else the budget's.
+ */
+typedef struct GovCarry
+{
+	GovCarryRule rule;
+	GovAmount	limit_before;
+	TimestampTz since;			/* the window of the load's time began */
+	TimestampTz made_at;		/* a window that had ended then carries nothing */
+	uint32		before;			/* which of the entity's budgets counts the window
+								 * before */
+	bool		had_limit;		/* limit_before says something */
+} GovCarry;
 
 /* What a budget by a default is made of, besides what its entity says. */
 typedef struct GovInherited
@@ -75,8 +93,10 @@ typedef enum GovCountKind
 {
 	GOV_COUNTS_USAGE,
 	GOV_COUNTS_DRAWN,			/* from a grant, whose id it has */
-	GOV_COUNTS_DEBT				/* of a pool; its window ends when that last
+	GOV_COUNTS_DEBT,			/* of a pool; its window ends when that last
 								 * grew */
+	GOV_COUNTS_BEFORE			/* of the window before the present one, which has
+								 * the same counter_id */
 } GovCountKind;
 
 #define GOV_NEVER_OWED		(DT_NOBEGIN + 1)	/* the end of that window before
@@ -268,6 +288,22 @@ static inline bool
 gov_budget_is_pool(const GovEntity *entity, const GovBudget *budget)
 {
 	return gov_budget_more(entity, budget)->pool != 0;
+}
+
+/* What it carries over; NULL for nearly all. */
+static inline const GovCarry *
+gov_budget_carry(const GovEntity *entity, const GovBudget *budget)
+{
+	uint32		carry = gov_budget_more(entity, budget)->carry;
+
+	return likely(carry == 0) ? NULL : (const GovCarry *) ((const char *) entity + carry);
+}
+
+/* Is it a count of a window before? */
+static inline bool
+gov_budget_is_before(const GovBudget *budget)
+{
+	return budget->counts == GOV_COUNTS_BEFORE;
 }
 
 /* The grants of a pool. */

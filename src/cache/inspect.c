@@ -52,8 +52,10 @@ copy_node_counters(const GovSharedNode *node, GovCounterCopies *copies)
 		copy->id = counter->id;
 		copy->window = counter->window;
 		copy->total = counter->total;
-		copy->held = counter->held;
-		copy->is_pinned = pg_atomic_read_u32(&counter->pins) > 0;
+		copy->is_before = counter->is_before;
+		copy->held = copy->is_before ? 0 : counter->held;
+		copy->carried = copy->is_before ? counter->covered : 0;
+		copy->is_pinned = pg_atomic_read_u32(&counter->pins) > 0 || counter->is_outdated;
 	}
 }
 

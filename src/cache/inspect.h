@@ -15,7 +15,10 @@ typedef struct GovCounterCopy
 	GovWindow	window;
 	GovAmount	total;
 	GovAmount	held;
-	bool		is_pinned;
+	GovAmount	carried;		/* into the window, */
+	bool		is_before;		/* if it is the one before the present: nothing is
+								 * held of that */
+	bool		is_pinned;		/* or it is to be loaded again */
 } GovCounterCopy;
 
 extern int	gov_inspect_counters(int stripe, Oid extension, const char *owner,

@@ -346,6 +346,9 @@ lock_what_is_read(void)
 	lock_index(catalog->usage_pkey);
 	lock_index(catalog->usage_merged);
 	lock_table_and_indexes(catalog->reservations);
+	if (OidIsValid(catalog->limit_history))
+		lock_table(catalog->limit_history);
+	lock_index(catalog->limit_history_pkey);
 	lock_table(catalog->rollup_state);
 	lock_index(catalog->rollup_state_pkey);
 }

@@ -63,6 +63,8 @@ extern GovLoaded *gov_load_would_be(const GovOwnerKey *key, const GovWouldBe *of
 extern void gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 							 const GovMet *met, bool has_own, TimestampTz now,
 							 GovLoadKnows knows, GovLoadedList *result);
+extern void gov_load_as_of(const GovOwnerKey *key, const GovLoaded *ids, int nids, TimestampTz now,
+						   GovLoadedList *result);
 extern void gov_load_abandon(void);
 #ifdef USE_ASSERT_CHECKING
 extern bool gov_load_has_claims(void);

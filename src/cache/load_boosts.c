@@ -217,9 +217,9 @@ find_moments(const GovLoad *load, const GovBoosts *boosts, TimestampTz *moments)
 	return ndistinct;
 }
 
-/* The limit that is in force at a time. */
+/* The limit that is in force at a time; below 0 only where something is added to it. */
 static GovAmount
-limit_at(const GovBoosts *boosts, GovAmount limit, TimestampTz at)
+limit_at(const GovBoosts *boosts, GovAmount limit, TimestampTz at, bool carries)
 {
 	for (int i = 0; i < boosts->count; i++)
 	{
@@ -228,7 +228,7 @@ limit_at(const GovBoosts *boosts, GovAmount limit, TimestampTz at)
 		if (boost->from <= at && at < boost->until)
 			limit += boost->amount;
 	}
-	return Max(limit, 0);
+	return carries ? limit : Max(limit, 0);
 }
 
 /* The steps of a budget's limit; returns how many, or 0 if it has no boosts, or no limit. */
@@ -240,6 +240,7 @@ gov_load_limit_steps(const GovLoad *load, const GovBoosts *all, const GovRow *bu
 	TimestampTz *moments;
 	GovAmount	limit;
 	int			nmoments;
+	bool		carries = budget->carry != NULL;
 
 	if (budget->nulls[GOV_ASSIGNMENT_USAGE_LIMIT])
 		return 0;
@@ -249,15 +250,15 @@ gov_load_limit_steps(const GovLoad *load, const GovBoosts *all, const GovRow *bu
 	limit = gov_load_sum(budget->values[GOV_ASSIGNMENT_USAGE_LIMIT]);
 	moments = palloc(sizeof(TimestampTz) * 2 * boosts.count);
 	nmoments = find_moments(load, &boosts, moments);
-	if (nmoments == 0 && limit_at(&boosts, limit, load->now) == limit)
+	if (nmoments == 0 && limit_at(&boosts, limit, load->now, carries) == limit)
 		return 0;
 	*steps = palloc(sizeof(GovLimitStep) * (nmoments + 1));
 	(*steps)[0].from = DT_NOBEGIN;
-	(*steps)[0].limit = limit_at(&boosts, limit, load->now);
+	(*steps)[0].limit = limit_at(&boosts, limit, load->now, carries);
 	for (int i = 0; i < nmoments; i++)
 	{
 		(*steps)[i + 1].from = moments[i];
-		(*steps)[i + 1].limit = limit_at(&boosts, limit, moments[i]);
+		(*steps)[i + 1].limit = limit_at(&boosts, limit, moments[i], carries);
 	}
 	return nmoments + 1;
 }

@@ -164,9 +164,10 @@ add_bounds(const GovLoad *load, StringInfo block, const GovRow *row, const GovBo
 	bounds.is_pool = row->pool != NULL;
 	if (bounds.is_pool)
 		bounds.debt_limit = gov_load_debt_limit(row);
+	bounds.carries = row->carry != NULL;
 	if (boosts->count > 0)
 		bounds.nsteps = gov_load_limit_steps(load, boosts, row, &steps);
-	if (!bounds.has_call_limit && bounds.nsteps == 0 && !bounds.is_pool)
+	if (!bounds.has_call_limit && bounds.nsteps == 0 && !bounds.is_pool && !bounds.carries)
 		return;
 	align_block(block, MAXIMUM_ALIGNOF);
 	more->bounds = block->len;
@@ -185,6 +186,17 @@ add_pool(StringInfo block, const GovRow *row, GovBudgetMore *more)
 	more->pool = block->len;
 	appendBinaryStringInfo(block, (char *) row->pool,
 						   offsetof(GovPool, grants) + sizeof(GovGrant) * row->pool->ngrants);
+}
+
+/* Append what a budget carries over.  Where the count of the window before is is found likewise. */
+static void
+add_carry(StringInfo block, const GovRow *row, GovBudgetMore *more)
+{
+	if (row->carry == NULL)
+		return;
+	align_block(block, MAXIMUM_ALIGNOF);
+	more->carry = block->len;
+	appendBinaryStringInfo(block, (char *) row->carry, sizeof(GovCarry));
 }
 
 /* Append what an inherited budget is made of, right behind what few budgets have. */
@@ -219,6 +231,7 @@ add_more(const GovLoad *load, StringInfo block, const GovRow *row, const GovBoos
 	add_alerts(load, block, row, &more);
 	add_bounds(load, block, row, boosts, &more);
 	add_pool(block, row, &more);
+	add_carry(block, row, &more);
 	more.is_inherited = row->inherited != NULL;
 	if (more.nscope == 0 && !more.has_anchor && more.timezone == 0 && more.nalerts == 0 &&
 		more.bounds == 0 && !more.is_inherited)
@@ -452,7 +465,20 @@ find_count(const GovEntity *entity, int64 counter_id)
 	return number;
 }
 
-/* Say of each pool where its counts are. */
+/* The number that the count of the window before has which a budget carries something over from. */
+static uint32
+find_before(const GovEntity *entity, int64 counter_id)
+{
+	uint32		number = 0;
+
+	while (!gov_budget_is_before(&entity->budgets[number]) ||
+		   entity->budgets[number].counter_id != counter_id)
+		number++;
+	Assert(number < entity->nbudgets);
+	return number;
+}
+
+/* Say of each pool where its counts are, and of what carries over. */
 static void
 find_counts(GovEntity *entity)
 {
@@ -460,7 +486,10 @@ find_counts(GovEntity *entity)
 	{
 		const GovBudgetMore *more = gov_budget_more(entity, &entity->budgets[i]);
 		GovPool    *pool = (GovPool *) ((char *) entity + more->pool);
+		GovCarry   *carry = (GovCarry *) ((char *) entity + more->carry);
 
+		if (more->carry != 0)
+			carry->before = find_before(entity, entity->budgets[i].counter_id);
 		if (more->pool == 0)
 			continue;
 		pool->debt = find_count(entity, pool->debt_counter_id);

@@ -238,6 +238,7 @@ read_entity(GovLoad *load, GovCatalogTables *tables, const GovLoaded *item)
 		if (tables->boosts != NULL && rows->nbudgets > 0)
 			gov_load_boosts(load, tables->boosts, id, &rows->boosts);
 		gov_load_pools(load, RelationGetDescr(tables->assignments), rows);
+		gov_load_carries(load, RelationGetDescr(tables->assignments), rows);
 	}
 	systable_endscan(scan);
 	return HeapTupleIsValid(tuple);

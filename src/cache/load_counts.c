@@ -132,14 +132,24 @@ begin_counter(GovLoad *load, int number, uint32 b)
 	const GovBudget *budget = &item->entity->budgets[b];
 	GovSharedCounter *counter = &item->counters[b];
 	const GovInherited *inherited = gov_budget_inherited(item->entity, budget);
+	const GovCarry *carry = gov_budget_carry(item->entity, budget);
 	GovKept		kept = GOV_KEPT_NOT;
+	TimestampTz kept_start;
 
+	if (unlikely(gov_budget_is_before(budget)))
+		return false;			/* gov_load_carried() makes it */
 	counter->id = budget->counter_id;
 	counter->wants_row = inherited != NULL && inherited->wants_row;
 	counter->stays = !gov_budget_opens(budget);
 	counter->window.start = counter->window.end = DT_NOBEGIN;
 	if (load->claims != NULL)
-		kept = gov_node_claim_has_counter(&load->claims[number], item->entity, b, load->now);
+		kept = gov_node_claim_has_counter(&load->claims[number], item->entity, b, load->now,
+										  carry == NULL ? DT_NOBEGIN : carry->since, &kept_start);
+	if (unlikely(carry != NULL) && kept == GOV_KEPT)
+	{
+		item->counters[carry->before].is_before = true;
+		item->counters[carry->before].window.end = kept_start;
+	}
 	if (kept == GOV_KEPT)
 		return false;			/* the loaded window is before every other: it
 								 * is not taken for a later one */
@@ -355,6 +365,8 @@ gov_load_counters(GovLoad *load)
 	GovReading	reading = {.load = load};
 
 	list_counters(&reading);
+	if (unlikely(load->carries))
+		gov_load_carried(load);
 	if (unlikely(load->has_own && gov_own_has_recounted()))
 	{
 		gov_spi_set_snapshot(GOV_SNAPSHOT_LATEST);	/* with its own rows */
@@ -447,6 +459,8 @@ find_own_assignments(GovLoad *load)
 			item->is_own[b] = row >= nvisible ||
 				DatumGetInt64(gov_spi_value(row, 1, &isnull)) != n;
 			row += item->is_own[b] ? 0 : 1;
+			/* where the others do not carry over, shared memory has none */
+			item->is_own[b] |= gov_budget_is_before(&item->entity->budgets[b]);
 		}
 	}
 	Assert(row == nvisible);
@@ -483,7 +497,7 @@ find_own_inherited(GovLoad *load)
 
 		for (uint32 b = 0; b < (entity ? entity->nbudgets : 0); b++)
 		{
-			if (entity->budgets[b].counter_id < 0)
+			if (entity->budgets[b].counter_id < 0 && !gov_budget_is_before(&entity->budgets[b]))
 				load->items[i].is_own[b] = !has_counter(others.items[i].entity,
 														entity->budgets[b].counter_id);
 		}

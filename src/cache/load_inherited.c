@@ -232,6 +232,23 @@ name_budget(const GovLoad *load, const GovDefault *from, const GovRow *entity, c
 	};
 }
 
+/* What it carries over. */
+static void
+copy_carry(const GovDefault *from, Datum *values, bool *nulls)
+{
+	AttrNumber	columns[] = {
+		gov_catalog()->assignments_carry_unused_max,
+		gov_catalog()->assignments_carry_debt,
+		gov_catalog()->assignments_carry_from
+	};
+
+	for (int i = 0; i < lengthof(columns) && AttributeNumberIsValid(columns[i]); i++)
+	{
+		values[columns[i] - 1] = from->values[GOV_DEFAULT_CARRY_UNUSED_MAX + i];
+		nulls[columns[i] - 1] = from->nulls[GOV_DEFAULT_CARRY_UNUSED_MAX + i];
+	}
+}
+
 /* The budget that an entity has by a default, as gov_assignments would have it. */
 static GovRow
 make_budget(const GovLoad *load, TupleDesc desc, const GovDefault *from, const GovRow *entity,
@@ -268,6 +285,7 @@ make_budget(const GovLoad *load, TupleDesc desc, const GovDefault *from, const G
 		values[window_kind - 1] = from->values[GOV_DEFAULT_WINDOW_KIND];
 		nulls[window_kind - 1] = false;
 	}
+	copy_carry(from, values, nulls);
 	return (GovRow) {.values = values, .nulls = nulls, .inherited = inherited};
 }
 

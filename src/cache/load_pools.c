@@ -140,9 +140,9 @@ compare_burns(const void *left, const void *right)
 	return memcmp(a->id->data, b->id->data, UUID_LEN);
 }
 
-/* Add a row that counts what is drawn, like one of gov_assignments; returns its place. */
-static uint32
-add_count(GovEntityRows *rows, TupleDesc desc, pg_uuid_t *id, int64 counter_id, GovCountKind counts)
+/* Add a row that counts something else, like one of gov_assignments; returns its place. */
+uint32
+gov_load_add_count(GovEntityRows *rows, TupleDesc desc, pg_uuid_t *id, int64 counter_id, GovCountKind counts)
 {
 	Datum	   *values = palloc0((sizeof(Datum) + sizeof(bool)) * desc->natts);
 	bool	   *nulls = (bool *) (values + desc->natts);
@@ -177,11 +177,11 @@ make_pool(GovEntityRows *rows, TupleDesc desc, uint32 budget, const GovGrantRows
 	for (int i = 0; i < grants->count; i++)
 	{
 		pool->grants[i] = grants->items[i].grant;
-		pool->grants[i].count = add_count(rows, desc, grants->items[i].id,
+		pool->grants[i].count = gov_load_add_count(rows, desc, grants->items[i].id,
 										  pool->grants[i].counter_id, GOV_COUNTS_DRAWN);
 	}
 	*debt_id = gov_pool_debt_id(DatumGetUUIDP(row.values[GOV_ASSIGNMENT_ID]));
-	pool->debt = add_count(rows, desc, debt_id, pool->debt_counter_id, GOV_COUNTS_DEBT);
+	pool->debt = gov_load_add_count(rows, desc, debt_id, pool->debt_counter_id, GOV_COUNTS_DEBT);
 	gov_pool_set_payers(pool);
 	return pool;
 }

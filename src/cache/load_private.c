@@ -119,3 +119,27 @@ gov_load_private(const GovOwnerKey *key, const GovLoaded *ids, int nids,
 	result->count = load.count;
 	result->items = load.items;
 }
+
+static bool
+knows_none(const char *id, uint32 id_length)
+{
+	return false;
+}
+
+/*
+ * Read ids and their ancestors, with all counts, as the active snapshot has them: for
+ * functions that are a part of somebody's query.
+ */
+void
+gov_load_as_of(const GovOwnerKey *key, const GovLoaded *ids, int nids, TimestampTz now,
+			   GovLoadedList *result)
+{
+	GovLoad		load;
+
+	gov_load_begin(&load, key);
+	load.now = now;
+	read_private(&load, ids, nids, knows_none);
+	gov_load_counters(&load);
+	result->count = load.count;
+	result->items = load.items;
+}

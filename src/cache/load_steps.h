@@ -72,6 +72,7 @@ typedef struct GovLoad
 	int64		rolled_up;		/* so much was, before the snapshot */
 	const GovTailRead *tail;	/* read before; NULL if it was not */
 	bool		has_pools;		/* some entity has one */
+	bool		carries;		/* some entity has a budget that carries over */
 	bool		holds_met;		/* there were holds */
 	bool		renews;			/* there were counters in memory that must be
 								 * read again */
@@ -94,6 +95,7 @@ typedef struct GovRow
 	const bool *nulls;
 	const GovInheritedRow *inherited;	/* NULL: it has a row */
 	GovPool    *pool;			/* NULL: it is none */
+	GovCarry   *carry;			/* NULL: it carries nothing over */
 	GovCountKind	counts;
 } GovRow;
 
@@ -231,6 +233,13 @@ extern uint32 gov_load_limit_steps(const GovLoad *load, const GovBoosts *boosts,
 /* load_pools.c */
 extern void gov_load_pools(GovLoad *load, TupleDesc desc, GovEntityRows *rows);
 extern GovAmount gov_load_debt_limit(const GovRow *budget);
+extern uint32 gov_load_add_count(GovEntityRows *rows, TupleDesc desc, pg_uuid_t *id, int64 counter_id,
+								 GovCountKind counts);
+
+/* load_carry.c */
+extern void gov_load_carries(GovLoad *load, TupleDesc desc, GovEntityRows *rows);
+extern void gov_load_carried(GovLoad *load);
+extern int	gov_load_limit_kind(void);
 
 /* load_counts.c */
 extern void gov_load_own_budgets(GovLoad *load);

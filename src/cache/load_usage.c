@@ -287,7 +287,8 @@ read_grants(const GovReading *reading)
 		gov_error_dropped();
 	for (int i = 0; i < reading->count; i++)
 	{
-		if (reading->list[i].budget->counts != GOV_COUNTS_USAGE)
+		if (reading->list[i].budget->counts != GOV_COUNTS_USAGE &&
+			!gov_budget_is_before(reading->list[i].budget))
 			read_drawn(rel, reading->list[i].budget, reading->list[i].counter);
 	}
 	table_close(rel, NoLock);

@@ -48,6 +48,11 @@ typedef struct GovSharedCounter
 	pg_atomic_uint32 pins;		/* transactions that have changes in flight */
 	uint32		ring:24;		/* where its window slides; ring.c */
 	uint32		place:2;		/* GovPlace */
+	bool		is_before:1;	/* it counts the window before the present one:
+								 * then held is what that had of its own, and
+								 * covered what was carried into it */
+	bool		is_outdated:1;	/* what was carried into it has changed since it
+								 * was loaded */
 	bool		has_later:1;	/* the tables had usage of a later window */
 	bool		wants_row:1;	/* whoever charges it says so in
 								 * gov_default_counts; first_use.c */
@@ -80,7 +85,8 @@ gov_counter_is_sound(const GovSharedCounter *counter)
 {
 	return counter->place == GOV_PLACE_HERE &&
 		counter->window.start < counter->window.end &&
-		counter->covered >= 0 && counter->covered <= counter->held &&
+		(counter->is_before ||
+		 (counter->covered >= 0 && counter->covered <= counter->held)) &&
 		(counter->booked <= counter->total || counter->ring != 0);
 }
 

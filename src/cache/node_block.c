@@ -339,6 +339,30 @@ renew_counter(GovSharedCounter *counter, const GovSharedCounter *anew, const Gov
 }
 
 /*
+ * Bring the count of a window before up to date.  What is used of it stays as it is,
+ * with what is in flight; what it had of its own, and what was carried into it, are as
+ * they were loaded.  True if all is.
+ */
+static bool
+renew_before(GovSharedCounter *counter, const GovSharedCounter *anew)
+{
+	bool		is_other = counter->id != anew->id || counter->window.end != anew->window.end ||
+	!counter->is_before;
+
+	counter->is_before = true;
+	counter->is_outdated = false;
+	counter->held = anew->held;
+	counter->covered = anew->covered;
+	if (!is_other)
+		return false;
+	counter->id = anew->id;
+	counter->window = anew->window;
+	counter->total = anew->total;
+	counter->booked = anew->booked;
+	return true;
+}
+
+/*
  * Give a budget of the new block the counter that it had: moved here, or left
  * where it is if it is pinned.
  */
@@ -349,7 +373,8 @@ carry_counter(GovSharedCounter *counter, GovSharedCounter *kept, GovSharedNode *
 	bool		is_anew;
 
 	Assert(kept->place == GOV_PLACE_HERE && counter->place == GOV_PLACE_HERE);
-	is_anew = renew_counter(kept, counter, claim);
+	is_anew = unlikely(counter->is_before) ? renew_before(kept, counter) :
+		renew_counter(kept, counter, claim);
 	if (pg_atomic_read_u32(&kept->pins) > 0)
 	{
 		counter->place = GOV_PLACE_ELSEWHERE;

@@ -113,11 +113,12 @@ claimed_node(const GovClaim *claim)
 
 /*
  * Has the claimed node a counter of the budget that it will keep, so that it
- * need not be loaded?
+ * need not be loaded?  Not one whose window was over at last_end.  *start is when the
+ * window begins of one that is kept.
  */
 GovKept
 gov_node_claim_has_counter(const GovClaim *claim, const GovEntity *entity, uint32 b,
-						   TimestampTz now)
+						   TimestampTz now, TimestampTz last_end, TimestampTz *start)
 {
 	const GovBudget *budget = &entity->budgets[b];
 	GovSharedNode *node;
@@ -131,8 +132,10 @@ gov_node_claim_has_counter(const GovClaim *claim, const GovEntity *entity, uint3
 		const GovSharedCounter *counter = gov_node_counter(node, number);
 		const GovEntity *former = gov_node_content(node);
 
+		*start = counter->window.start;
 		if (counter->id == budget->counter_id)
 			result = gov_counter_must_load(counter, now) || claim->is_void ||
+				counter->window.end < last_end ||
 				(gov_budget_slides(budget) && counter->ring == 0) ||
 				!gov_entity_same_windows(entity, budget, former, &former->budgets[number]) ?
 				GOV_KEPT_TO_RENEW : GOV_KEPT;

@@ -33,7 +33,8 @@ extern GovNodeStatus gov_node_claim(const GovOwnerKey *key, const char *id,
 									uint32 id_length, const GovFreshness *since,
 									GovClaim *claim);
 extern GovKept gov_node_claim_has_counter(const GovClaim *claim, const GovEntity *entity,
-										  uint32 budget, TimestampTz now);
+										  uint32 budget, TimestampTz now, TimestampTz last_end,
+										  TimestampTz *start);
 extern GovEntity *gov_node_claim_copy(const GovClaim *claim, const bool **has_pins);
 extern bool gov_node_claim_install(GovClaim *claim, const GovEntity *entity,
 								   const GovSharedCounter *loaded);

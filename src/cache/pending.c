@@ -71,6 +71,8 @@ typedef struct GovPendingEntry
 	GovAmount	moved;			/* contained in the counter, and booked */
 	TimestampTz owed_before;	/* the end of a debt's window before it grew */
 	TimestampTz owed_at;		/* and since; 0: it did not */
+	GovSharedCounter *before;	/* pinned too; NULL: nothing is carried over */
+	bool		is_older;		/* there is usage of a window before that */
 	GovAmount	booked;			/* of taken and relief */
 	GovCrossing crossing;
 	bool		is_crossing;
@@ -223,6 +225,14 @@ append_pending(GovSharedStripe *stripe, GovSharedCounter *counter, TimestampTz w
 	return entry;
 }
 
+/* The entry may outlast its window: then it is in the count of the window before. */
+static void
+pin_before(GovPendingEntry *entry, GovSharedCounter *before)
+{
+	entry->before = before;
+	pg_atomic_fetch_add_u32(&before->pins, 1);
+}
+
 /* Move an amount to the counter of an entry, or from it. */
 static void
 move(GovPendingEntry *entry, GovAmount amount)
@@ -312,6 +322,9 @@ gov_pending_charge(GovSharedStripe *stripe, GovSharedCounter *counter,
 		move(entry, charge->moved);
 	if (unlikely(charge->owed_at != 0))
 		grow_debt(entry, charge->owed_at);
+	if (unlikely(charge->before != NULL) && entry->before == NULL)
+		pin_before(entry, charge->before);
+	entry->is_older |= charge->is_older;
 	Assert(is_sound(entry) && gov_counter_is_sound(counter));
 	return entry - entries;
 }
@@ -560,6 +573,27 @@ gov_pending_crossings(GovCrossing *crossings, int max)
 }
 
 /*
+ * The counter of an entry has got another window.  What the entry has used is in the
+ * count of the window before, or in one before that: then something else was carried
+ * into that window.  The stripe is locked.
+ */
+static void
+apply_before(const GovPendingEntry *entry, GovAmount usage, GovAmount booked)
+{
+	GovSharedCounter *before = entry->before;
+
+	if (before->id != entry->counter_id)
+		return;
+	if (before->window.start == entry->window_start)
+	{
+		before->total += usage;
+		before->booked += booked;
+	}
+	else if (usage != 0 && entry->window_start < before->window.start)
+		before->is_outdated = true;
+}
+
+/*
  * The same where the window slides: what is queued is applied to its grain if that
  * counts still.
  */
@@ -604,10 +638,12 @@ apply_entry(GovPendingEntry *entry, bool has_committed, GovAmount usage, GovAmou
 	if (unlikely(counter->ring != 0))
 	{
 		apply_grain(entry, has_committed);
+		if (entry->before != NULL)
+			unpin_counter(entry->before);
 		return;
 	}
 	if (usage != 0 || held != 0 || booked != 0 || is_undone || entry->covered != 0 ||
-		(unlikely(!counter->stays) && has_committed))
+		(unlikely(!counter->stays) && has_committed) || unlikely(entry->is_older))
 	{
 		gov_stripe_lock(entry->stripe, LW_EXCLUSIVE);
 		if (is_current(entry))
@@ -619,6 +655,10 @@ apply_entry(GovPendingEntry *entry, bool has_committed, GovAmount usage, GovAmou
 			if (entry->booked != 0 && booked == -entry->booked)
 				counter->alert_at = gov_alert_pack(GOV_ALERT_UNKNOWN);
 		}
+		else if (unlikely(entry->before != NULL))
+			apply_before(entry, usage, booked);
+		if (unlikely(entry->is_older) && has_committed)
+			entry->before->is_outdated = true;
 		counter->held += held;
 		if (is_undone && entry->moved != 0)
 			move(entry, -entry->moved);
@@ -628,6 +668,8 @@ apply_entry(GovPendingEntry *entry, bool has_committed, GovAmount usage, GovAmou
 		gov_stripe_unlock(entry->stripe);
 	}
 	unpin_counter(counter);
+	if (unlikely(entry->before != NULL))
+		unpin_counter(entry->before);
 }
 
 /* Nothing is in flight: what a large transaction needed is not kept for ever. */
@@ -747,6 +789,11 @@ gov_pending_merge(int level)
 			entry->has_row = true;
 			entry->slot = child.slot;
 		}
+		entry->is_older |= child.is_older;
+		if (child.before != NULL && entry->before == NULL)
+			pin_before(entry, child.before);
+		if (child.before != NULL)
+			unpin_counter(child.before);
 		Assert(is_sound(entry));
 		unpin_counter(child.counter);
 	}

@@ -19,6 +19,9 @@ typedef struct GovCharge
 	GovAmount	moved;			/* between counters, whose sum stays; seen by
 								 * others at once, in both directions */
 	TimestampTz owed_at;		/* a debt grows, and this is when; else 0 */
+	GovSharedCounter *before;	/* of the window before that of the counter, if
+								 * something is carried over; or NULL */
+	bool		is_older;		/* there is usage of a window before that */
 	TimestampTz grain;			/* where usage counts if the counter's window
 								 * slides; any other time: in its own grain */
 } GovCharge;

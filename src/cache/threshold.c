@@ -51,7 +51,8 @@ gov_threshold_above(const GovEntity *entity, const GovBudget *budget, GovAmount 
 	const GovAmount *amounts = (const GovAmount *) ((const char *) entity + more->alerts);
 	const GovBounds *bounds = gov_budget_bounds(entity, budget);
 
-	if (more->nalerts > 0 && bounds != NULL && (bounds->nsteps > 0 || bounds->is_pool))
+	if (more->nalerts > 0 && bounds != NULL &&
+		(bounds->nsteps > 0 || bounds->is_pool || bounds->carries))
 		return GOV_ALERT_ANY;
 	for (uint32 i = 0; i < more->nalerts; i++)
 	{

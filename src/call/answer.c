@@ -27,6 +27,7 @@
 
 /* What a link usually takes in jsonb; a wrong guess costs a copy. */
 #define GOV_LINK_EXPECTED_BYTES	512
+#define GOV_LINK_COLUMNS		15
 
 typedef struct GovLinkFacts
 {
@@ -80,22 +81,31 @@ collect_facts(const GovResolution *resolution, int number, GovLinkFacts *facts)
 	facts->is_over_limit = state->has_limit && state->usage > state->limit;
 }
 
-/* A link's keys, in the order that jsonb keeps them in: by length, then by bytes. */
-static const char *const link_keys[] = {
-	"name", "source", "cadence", "entityId",
-	"isGranted", "remaining", "usageLimit",
-	"enforcement", "isOverLimit", "currentUsage",
-	"reservedUsage", "scopeEntityIds",
+/*
+ * A link's keys, in the order that jsonb keeps them in: by length, then by bytes.  Some
+ * are only there where a budget carries something over, or where the call is of several
+ * capabilities.
+ */
+#define LINK_KEYS(carried, capability) \
+	"name", "source", "cadence", carried "entityId", \
+	"isGranted", "remaining", "usageLimit", \
+	"enforcement", "isOverLimit", capability "currentUsage", \
+	"reservedUsage", "scopeEntityIds", \
 	"usagePeriodEnd", "usagePeriodStart"
-};
+#define CARRIED		"carried",
+#define CAPABILITY	"capabilityId",
 
-/* Those where the call is of several capabilities. */
-static const char *const link_keys_of_several[] = {
-	"name", "source", "cadence", "entityId",
-	"isGranted", "remaining", "usageLimit",
-	"enforcement", "isOverLimit", "capabilityId", "currentUsage",
-	"reservedUsage", "scopeEntityIds",
-	"usagePeriodEnd", "usagePeriodStart"
+static const char *const link_keys[] = {LINK_KEYS(,)};
+static const char *const link_keys_of_several[] = {LINK_KEYS(, CAPABILITY)};
+static const char *const carrying_keys[] = {LINK_KEYS(CARRIED,)};
+static const char *const carrying_keys_of_several[] = {LINK_KEYS(CARRIED, CAPABILITY)};
+
+#define KEYS_OF(list)	{.names = list, .count = lengthof(list)}
+
+/* by whether something is carried over, and whether there are several capabilities */
+static GovJsonKeys keys_of_links[2][2] = {
+	{KEYS_OF(link_keys), KEYS_OF(link_keys_of_several)},
+	{KEYS_OF(carrying_keys), KEYS_OF(carrying_keys_of_several)}
 };
 
 static void
@@ -142,16 +152,15 @@ put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts, bool 
 	const GovBudgetState *state = facts->state;
 	static GovJsonTime last_start;
 	static GovJsonTime last_end;
-	static GovJsonKeys keys = {.names = link_keys, .count = lengthof(link_keys)};
-	static GovJsonKeys keys_of_several = {
-		.names = link_keys_of_several, .count = lengthof(link_keys_of_several)
-	};
+	bool		carries = unlikely(state->bounds != NULL) && state->bounds->carries;
 	GovJsonContainer link;
 
-	gov_json_begin_values(json, &link, is_of_several ? &keys_of_several : &keys);
+	gov_json_begin_values(json, &link, &keys_of_links[carries][is_of_several]);
 	put_chars(json, &link, gov_chars(entity, facts->budget->name));
 	put_text(json, &link, gov_budget_inherited(entity, facts->budget) != NULL ? "default" : "own");
 	put_cadence(json, &link, &facts->budget->cadence);
+	if (carries)
+		gov_json_put_amount(json, &link, false, state->carried);
 	put_chars(json, &link, gov_entity_id(entity));
 	gov_json_put_bool(json, &link, facts->is_granted);
 	gov_json_put_amount(json, &link, !state->has_limit, facts->remaining);
@@ -302,14 +311,14 @@ scope_datum(const GovEntity *entity, const GovBudget *budget)
 	return PointerGetDatum(construct_array(ids, nscope, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* Put one row: the chain's number and the columns of a link. */
+/* Put one row: the chain's number and the columns of a link, those that the caller's version has. */
 static void
 put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovLinkFacts *facts)
 {
 	const GovEntity *entity = facts->entity;
 	const GovBudgetState *state = facts->state;
-	Datum		values[14];
-	bool		nulls[14] = {false};
+	Datum		values[GOV_LINK_COLUMNS];
+	bool		nulls[GOV_LINK_COLUMNS] = {false};
 	char		cadence[GOV_CADENCE_TEXT_SIZE];
 
 	values[0] = Int32GetDatum(chain);
@@ -335,6 +344,8 @@ put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovLinkFacts
 	values[12] = TimestampTzGetDatum(facts->window->start);
 	nulls[13] = TIMESTAMP_NOT_FINITE(facts->window->end);
 	values[13] = TimestampTzGetDatum(facts->window->end);
+	nulls[14] = state->bounds == NULL || !state->bounds->carries;	/* since 1.1 */
+	values[14] = nulls[14] ? (Datum) 0 : NumericGetDatum(gov_amount_to_numeric(state->carried));
 	tuplestore_putvalues(store, tupdesc, values, nulls);
 }
 

@@ -32,6 +32,7 @@
 #include "base/owner.h"
 #include "base/worker_slots.h"
 #include "cache/types.h"
+#include "cache/frozen.h"
 #include "call/batch_settle.h"
 #include "call/hold_locked.h"
 #include "call/hold_settle.h"
@@ -70,6 +71,7 @@ lock_holds(GovSettlement *items, int nitems)
 			ids[count++] = items[i].id;
 	}
 	gov_hold_enter_owners(ids, count);
+	gov_frozen_refresh();
 	count = gov_hold_rows_lock(ids, count, gov_owner_pin(), &holds);
 	for (int i = 0; i < nitems; i++)
 	{
@@ -91,6 +93,8 @@ read_settlement(void *arg)
 
 	if (item->hold == NULL)
 		gov_hold_raise_unknown(&item->id);
+	if (gov_frozen_has(item->hold->owner, strlen(item->hold->owner)))
+		gov_frozen_raise(item->hold->owner);
 	gov_hold_read_settlement(item->hold, item->amount, &item->arguments, request);
 	gov_record_init_event(&item->prepared.event, request, &item->arguments);
 }

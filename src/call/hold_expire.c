@@ -61,11 +61,15 @@ gov_hold_give_back(GovRequest *request, const GovHold *hold)
 	}
 }
 
-/* Take a locked, open hold off its budgets, whose row is then changed; false if the cache is full. */
+/*
+ * Take a locked, open hold off its budgets, whose row is then changed; false if the
+ * cache is full.  A caller who may not do that, because the owner is frozen, was
+ * refused before.
+ */
 bool
 gov_hold_take_off(const GovHold *hold)
 {
-	GovRequest	request = {0};
+	GovRequest	request = {.is_of_engine = true};
 	GovResolution *resolution;
 
 	if (hold->has_bad_amount)

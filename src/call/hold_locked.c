@@ -25,6 +25,7 @@
 #include "base/errors.h"
 #include "base/owner.h"
 #include "cache/barrier.h"
+#include "cache/frozen.h"
 #include "call/hold_locked.h"
 #include "call/write.h"
 
@@ -82,6 +83,7 @@ gov_hold_lock(const char *call, const pg_uuid_t *id, GovHold *hold)
 	gov_hold_enter_owners(id, 1);
 	if (!gov_hold_row_lock(id, gov_owner_pin(), hold))
 		gov_hold_raise_unknown(id);
+	gov_frozen_require_open(hold->owner, strlen(hold->owner));
 }
 
 /*

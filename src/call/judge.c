@@ -53,7 +53,8 @@ is_of_the_item(int sqlerrcode)
 		sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED ||
 		sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE || /* for its owner */
 		sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||	/* its hold */
-		sqlerrcode == GOV_ERRCODE_UNGOVERNED;
+		sqlerrcode == GOV_ERRCODE_UNGOVERNED ||
+		sqlerrcode == GOV_ERRCODE_FROZEN;
 }
 
 /* And one that reading what it names has raised, about that? */

@@ -42,6 +42,7 @@
 #include "base/guc.h"
 #include "base/owner.h"
 #include "cache/barrier.h"
+#include "cache/frozen.h"
 #include "call/reverse.h"
 #include "call/write.h"
 #include "ledger/event_row.h"
@@ -96,6 +97,7 @@ enter_owner(const char *owner)
 
 	gov_node_owner_key_init(&key, MyDatabaseId, gov_catalog()->extension, owner, strlen(owner));
 	(void) gov_barrier_pass(&key, true);
+	gov_frozen_require_open(owner, strlen(owner));
 }
 
 /* Only a use can be reversed. */

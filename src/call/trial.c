@@ -219,6 +219,28 @@ read_windows(HeapTupleHeader row, GovTrial *trial)
 	read_window_kind(row, trial);
 }
 
+/* What the budget carries over, which has a limit and a cadence then. */
+static void
+read_carry(HeapTupleHeader row, GovTrial *trial)
+{
+	bool		isnull;
+	Datum		value;
+
+	if (!AttributeNumberIsValid(gov_catalog()->assignments_carry_unused_max))
+		return;
+	value = GetAttributeByName(row, "carry_unused_max", &isnull);
+	trial->carries = !isnull;
+	if (!isnull)
+		read_amount(value, "carry_unused_max", &trial->carry.unused_max);
+	value = GetAttributeByName(row, "carry_debt", &isnull);
+	trial->carry.carries_debt = !isnull && DatumGetBool(value);
+	trial->carries |= trial->carry.carries_debt;
+	trial->own = trial->state.limit;
+	if (trial->carries && (!trial->state.has_limit || trial->cadence.unit == GOV_CADENCE_NONE ||
+						   trial->cadence.kind != GOV_WINDOW_CALENDAR))
+		raise_bad_budget("carry_unused_max");
+}
+
 static void
 add_trial(GovBacktest *backtest, HeapTupleHeader row, int place, TimestampTz suspended_from,
 		  GovTrialSteps *steps, GovTrialGrants *grants)
@@ -236,6 +258,7 @@ add_trial(GovBacktest *backtest, HeapTupleHeader row, int place, TimestampTz sus
 	read_limit(row, &trial);
 	read_bounds(row, place, steps, grants, &trial);
 	read_windows(row, &trial);
+	read_carry(row, &trial);
 	gov_backtest_add(backtest, &trial);
 }
 

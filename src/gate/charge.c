@@ -29,6 +29,7 @@
 #include "cache/pending.h"
 #include "cache/ring.h"
 #include "cache/threshold.h"
+#include "gate/carried.h"
 #include "gate/charge.h"
 #include "gate/draw.h"
 #include "gate/opening.h"
@@ -56,6 +57,9 @@ charge_of(GovChargeKind kind, const GovResolution *resolution, int number)
 	GovAmount	ended = resolution->budgets[number].ended;
 	GovCharge	charge = {0};
 
+	if (unlikely(resolution->budgets[number].before != NULL) &&
+		resolution->budgets[number].before_is_shared)
+		charge.before = resolution->budgets[number].before;
 	if (kind == GOV_CHARGE_HOLD)
 		charge.held = resolution->states[number].wanted;
 	else
@@ -187,7 +191,11 @@ reversal_of(const GovReversed *reversed)
 	bool		is_present = counter->ring != 0 ? gov_ring_has(counter, reversed->window.start) :
 	counter->window.start == reversed->window.start;
 
-	return (GovCharge) {.usage = is_present ? reversed->amount : 0, .grain = reversed->window.start};
+	return (GovCharge) {
+		.usage = is_present ? reversed->amount : 0,
+		.grain = reversed->window.start,
+		.before = reversed->before
+	};
 }
 
 /*
@@ -232,7 +240,9 @@ reverse_event(GovSharedStripe *stripe, const GovRequest *request)
 		charge = reversal_of(reversed);
 		if (reversed->is_shared)
 			reversed->charged = gov_pending_charge(stripe, reversed->counter, &charge);
-		else
+		if (reversed->is_shared && unlikely(reversed->before != NULL))
+			gov_carried_reverse(stripe, reversed);
+		else if (!reversed->is_shared)
 			gov_own_charge(&request->owner, reversed->counter, &reversed->budget_id, charge.grain, charge.usage, 0);
 	}
 }
@@ -251,7 +261,9 @@ reverse_undo(const GovRequest *request)
 		charge = reversal_of(reversed);
 		if (reversed->is_shared)
 			gov_pending_uncharge(reversed->charged, &charge);
-		else
+		if (reversed->is_shared && unlikely(reversed->before != NULL))
+			gov_carried_reverse_undo(reversed);
+		else if (!reversed->is_shared)
 			gov_own_charge(&request->owner, reversed->counter, &reversed->budget_id, charge.grain, -charge.usage, 0);
 	}
 }
@@ -287,6 +299,8 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 		Assert(is_timed || budget->window.start == budget->counter->window.start);
 		set_alert(&resolution->entities[budget->entity], budget);
 		charge_budget(stripe, &request->owner, budget, charge);
+		if (unlikely(budget->before != NULL) && kind == GOV_CHARGE_USAGE)
+			gov_carried_charge(stripe, resolution, i);
 		if (!is_timed || budget->is_open)
 			resolution->states[i].usage += charge.usage;
 		resolution->states[i].held += charge.held;
@@ -306,8 +320,12 @@ gov_charge_undo(GovSharedStripe *stripe, const GovRequest *request, GovChargeKin
 	START_CRIT_SECTION();
 	reverse_undo(request);
 	for (int i = 0; i < resolution->nbudgets; i++)
+	{
 		uncharge_budget(&request->owner, &resolution->budgets[i],
 						charge_of(kind, resolution, i));
+		if (unlikely(resolution->budgets[i].before != NULL) && kind == GOV_CHARGE_USAGE)
+			gov_carried_undo(resolution, i);
+	}
 	if (unlikely(resolution->ndraws > 0))
 		gov_draw_undo(request, resolution);
 	END_CRIT_SECTION();

@@ -240,6 +240,8 @@ gov_denied_note(const GovRequest *request, bool is_check,
 		gov_denials_count_unkept(1);
 		return;
 	}
+	if (decision->denial == GOV_DENIAL_FROZEN)
+		return;					/* no budget and no entity denies it */
 	init_denied(&denied, request, is_check, resolution, decision->denial);
 	if (decision->denial == GOV_DENIAL_EXCEEDING_LIMIT || decision->denial == GOV_DENIAL_BUDGET_EXCEEDED)
 		note_budgets(&denied, request, resolution);

@@ -24,6 +24,7 @@
 #include "base/worker_slots.h"
 #include "cache/barrier.h"
 #include "cache/cycle.h"
+#include "cache/frozen.h"
 #include "cache/load.h"
 #include "cache/own_counts.h"
 #include "cache/pending.h"
@@ -83,6 +84,8 @@ finish_attempts(GovGate *gate)
 {
 	if (gate->is_too_far_ahead)
 		return GOV_GATE_TOO_FAR_AHEAD;
+	if (unlikely(gate->is_frozen) && gov_gate_charges(gate->use))
+		return GOV_GATE_FROZEN;
 	/* where something is created, that comes first: see creation.c */
 	if (unlikely(work.wants_rows) && work.nunknown == 0 && gov_gate_charges(gate->use) &&
 		(gate->use == GOV_USE_RECORD || gate->decision->is_granted))
@@ -135,6 +138,7 @@ begin_call(GovGate *gate)
 	work.nbuilt = 0;
 	work.knows_room = false;
 	work.opens = gov_gate_charges(gate->use) && gov_gate_charge_kind(gate->use) == GOV_CHARGE_USAGE;
+	gov_frozen_refresh();
 	gov_gate_choose_source(gate);
 }
 
@@ -142,8 +146,8 @@ begin_call(GovGate *gate)
 static void
 make_room(const GovGate *gate)
 {
-	int			ncharges = work.budgets_capacity + work.draws_capacity + gate->request->nheld +
-	gate->request->nreversed;
+	int			ncharges = 2 * work.budgets_capacity + work.draws_capacity + gate->request->nheld +
+	2 * gate->request->nreversed;	/* with windows before */
 
 	Assert(!gov_stripe_is_held());
 	gov_pending_make_room(ncharges);
@@ -237,6 +241,9 @@ answer(GovGate *gate)
 			case GOV_OUTCOME_BARRIER:
 				gov_barrier_wait(&request->owner);
 				break;
+			case GOV_OUTCOME_FROZEN:
+				gov_frozen_refresh();
+				break;
 			case GOV_OUTCOME_OUTDATED:
 				gov_gate_begin_again(gate);
 				break;
@@ -258,6 +265,8 @@ answer(GovGate *gate)
 void
 gov_gate_raise(GovGateStatus status, const GovRequest *request, const GovDecision *decision)
 {
+	if (status == GOV_GATE_FROZEN)
+		gov_frozen_raise(request->owner.owner);
 	if (status == GOV_GATE_OVERFLOW)
 		gov_error_overflow();
 	if (status == GOV_GATE_FULL)

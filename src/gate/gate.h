@@ -12,6 +12,7 @@ typedef enum GovGateStatus
 	GOV_GATE_ANSWERED,
 	GOV_GATE_CACHE_FULL,
 	GOV_GATE_TOO_FAR_AHEAD,		/* occurred_at */
+	GOV_GATE_FROZEN,			/* the owner is, and would be charged */
 
 	/* of gov_gate_try() alone */
 	GOV_GATE_FULL,				/* an entity would have too many budgets */

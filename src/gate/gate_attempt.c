@@ -20,6 +20,7 @@
 #include "base/fault.h"
 #include "base/guc.h"
 #include "cache/barrier.h"
+#include "cache/frozen.h"
 #include "gate/combine.h"
 #include "gate/gate_call.h"
 
@@ -103,6 +104,8 @@ gov_gate_decide(GovGate *gate)
 		gov_decide_unknown(gate->decision);
 	if (unlikely(work->blocked >= 0))
 		gov_decide_blocked(work->blocked_until, gate->decision);
+	if (unlikely(gate->is_frozen) && gov_gate_judges(gate->use))
+		gov_decide_frozen(gate->decision);
 }
 
 #ifdef USE_ASSERT_CHECKING
@@ -159,6 +162,12 @@ attempt_locked(GovGate *gate)
 		gate->knows_since = true;
 	}
 	Assert(!gov_gate_charges(gate->use) || gov_barrier_has_entered(&gate->request->owner));
+	if (gate->stripe != NULL && unlikely(gov_frozen_is_outdated()))
+		return GOV_OUTCOME_FROZEN;
+	gate->is_frozen = gov_frozen_has(gate->request->owner.owner, gate->request->owner.owner_length) &&
+		!gate->request->is_of_engine;
+	if (unlikely(gate->is_frozen) && gov_gate_charges(gate->use))
+		return GOV_OUTCOME_DONE;
 	outcome = gov_resolve(gate->request, &gate->source, gate->is_exclusive, work);
 	if (unlikely(outcome == GOV_OUTCOME_COMBINE))
 		return copy_met(work);

@@ -22,6 +22,7 @@ typedef struct GovGate
 	GovSource	source;
 	bool		is_exclusive;
 	bool		is_too_far_ahead;
+	bool		is_frozen;		/* the owner */
 	int			attempts;
 	const GovMeter *full;		/* for which an entity has too many budgets */
 	GovResolution *work;		/* the working space */

@@ -83,6 +83,9 @@ typedef struct GovReversed
 								 * and not in memory */
 	bool		is_shared;
 	int			charged;		/* the pending entry, if is_shared */
+	GovSharedCounter *before;	/* of the window before the counter's, which
+								 * something is carried over from; or NULL */
+	int			before_charged; /* the pending entry, where it is of that window */
 } GovReversed;
 
 /* What a call wants of one capability. */
@@ -110,6 +113,8 @@ typedef struct GovRequest
 	int			nreversed;
 	GovReversed *reversed;
 	GovAmount	reversed_amount;	/* goes to each of them */
+	bool		is_of_engine;	/* not of a caller: it is for frozen owners
+								 * too */
 	bool		has_unwritten;	/* the caller has charged what the tables do
 								 * not say yet */
 } GovRequest;
@@ -156,6 +161,11 @@ typedef struct GovResolvedBudget
 								 * off it */
 	bool		wants_row;		/* that it is used is to be written */
 	int			charged;		/* the pending entry, if holds_are_shared */
+	GovSharedCounter *before;	/* of the window before, which something is
+								 * carried over from; or NULL; carried.c */
+	bool		before_is_shared;
+	int			before_charged; /* the pending entry, where a use is of that
+								 * window */
 	const GovPool *pool;		/* NULL: it is none */
 	int			first_draw;		/* of a pool; index */
 	uint32		ndraws;			/* of a pool: how many grants it has; what it
@@ -272,6 +282,7 @@ typedef enum GovOutcome
 	GOV_OUTCOME_LOAD,			/* some ids must be loaded */
 	GOV_OUTCOME_WAIT,			/* somebody else is loading one */
 	GOV_OUTCOME_BARRIER,		/* calls of the owner are kept out */
+	GOV_OUTCOME_FROZEN,			/* who is frozen must be read again */
 	GOV_OUTCOME_OUTDATED,		/* a node must be loaded again */
 	GOV_OUTCOME_CYCLE,			/* the chain above a name comes back, or seems
 								 * to */

@@ -22,6 +22,7 @@
 #include "base/fault.h"
 #include "cache/pending.h"
 #include "cache/threshold.h"
+#include "gate/carried.h"
 #include "gate/combine.h"
 #include "gate/draw.h"
 #include "gate/opening.h"
@@ -36,13 +37,6 @@ gov_resolve_note_other(GovWalk *walk, const char *id, uint32 id_length)
 	memcpy(walk->out->other_id, id, id_length);
 	walk->out->other_id_length = id_length;
 }
-
-/* The budget by whose rule a counter turns. */
-typedef struct GovRuled
-{
-	const GovEntity *entity;
-	const GovBudget *budget;
-} GovRuled;
 
 static bool
 scope_holds(const GovResolution *out, const GovEntity *entity, const GovBudget *budget)
@@ -246,9 +240,11 @@ find_opening(GovWalk *walk, const GovRuled *ruled, GovResolvedBudget *resolved, 
  * it: see clock.c.
  */
 static bool
-turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
+turn_window(GovWalk *walk, const GovResolvedEntity *resolved, const GovRuled *ruled,
 			GovSharedCounter *counter, bool is_shared)
 {
+	const GovEntity *entity = ruled->entity;
+	const GovBudget *budget = ruled->budget;
 	TimestampTz now = walk->out->now;
 	GovTurn    *turn;
 
@@ -273,6 +269,12 @@ turn_window(GovWalk *walk, const GovEntity *entity, const GovBudget *budget,
 	{
 		/* the rule was changed while the counter was ahead of the clock */
 		counter->window.end = turn->window.end;
+		return true;
+	}
+	if (unlikely(gov_budget_carry(entity, budget) != NULL) &&
+		!gov_carried_turn(resolved, ruled, counter, is_shared, turn->window.start))
+	{
+		note_outdated(walk, entity);
 		return true;
 	}
 	counter->window = turn->window;
@@ -362,6 +364,9 @@ read_special(GovWalk *walk, const GovResolvedEntity *resolved, GovResolvedBudget
 		state->bounds = gov_budget_bounds(resolved->entity, budget->budget);
 		if (state->bounds->nsteps > 0)
 			state->limit = gov_bounds_at(state->bounds, out->now);
+		state->carried = 0;
+		if (unlikely(state->bounds->carries) && !gov_carried_read(walk, resolved, budget, state))
+			note_outdated(walk, resolved->entity);
 		if (state->bounds->is_pool && !gov_draw_read(walk, resolved, budget, state))
 			note_outdated(walk, resolved->entity);
 	}
@@ -371,14 +376,15 @@ read_special(GovWalk *walk, const GovResolvedEntity *resolved, GovResolvedBudget
 
 /* Find the window of a budget that the call is about; false if it has to be computed first. */
 static inline bool
-find_window(GovWalk *walk, const GovRuled *ruled, GovResolvedBudget *budget, GovAmount amount)
+find_window(GovWalk *walk, const GovResolvedEntity *resolved, const GovRuled *ruled,
+			GovResolvedBudget *budget, GovAmount amount)
 {
 	if (gov_budget_slides(budget->budget))
 		return find_sliding(walk, budget);
 	if (gov_budget_opens(budget->budget))
 		return find_opening(walk, ruled, budget, amount);
 	if (unlikely(walk->out->now >= budget->counter->window.end) &&
-		!turn_window(walk, ruled->entity, ruled->budget, budget->counter, budget->is_shared))
+		!turn_window(walk, resolved, ruled, budget->counter, budget->is_shared))
 		return false;
 	budget->window = budget->counter->window;
 	return true;
@@ -404,6 +410,7 @@ append_budget(GovWalk *walk, int entity, int meter, uint32 number)
 	budget->ended = 0;
 	budget->wants_row = false;
 	budget->pool = NULL;
+	budget->before = NULL;
 	if (likely(resolved->loaded == NULL))
 		find_shared_counters(resolved, number, budget);
 	else if (!find_counters(walk->source, resolved, number, budget, &ruled))
@@ -413,7 +420,7 @@ append_budget(GovWalk *walk, int entity, int meter, uint32 number)
 	}
 	state->meter = meter;
 	state->wanted = walk->request->meters[meter].amount;
-	if (!find_window(walk, &ruled, budget, state->wanted))
+	if (!find_window(walk, resolved, &ruled, budget, state->wanted))
 		return false;
 	Assert(walk->is_outdated || out->now < budget->window.end);
 	read_state(walk, budget, state);

@@ -144,6 +144,16 @@ find_hidden(GovReversed *reversed, GovSharedNode *node)
 	reversed->counter = counter;
 }
 
+/* The count of the window before a budget's, which something is carried over from; or NULL. */
+static GovSharedCounter *
+find_before(const GovSharedNode *node, uint32 number)
+{
+	const GovEntity *entity = gov_node_content(node);
+	const GovCarry *carry = gov_budget_carry(entity, &entity->budgets[number]);
+
+	return carry == NULL ? NULL : gov_node_counter(node, carry->before);
+}
+
 /* Find the counters of the event that the request reverses. */
 void
 gov_resolve_reversed(GovWalk *walk)
@@ -165,6 +175,7 @@ gov_resolve_reversed(GovWalk *walk)
 		if (gov_node_find_budget(node, &reversed->budget_id, 0, &number))
 			counter = gov_node_counter(node, number);
 		reversed->is_shared = counter != NULL && counter->id == reversed->counter_id;
+		reversed->before = reversed->is_shared ? find_before(node, number) : NULL;
 		if (!reversed->is_shared)
 			counter = walk->source->uses_private ?
 				find_private(walk, &reversed->budget_id) : NULL;

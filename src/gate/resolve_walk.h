@@ -27,6 +27,13 @@ typedef struct GovWalk
 	GovResolution *out;
 } GovWalk;
 
+/* The budget by whose rule a counter turns. */
+typedef struct GovRuled
+{
+	const GovEntity *entity;
+	const GovBudget *budget;
+} GovRuled;
+
 /* What is in the way of a walk over the entities. */
 static inline GovOutcome
 gov_resolve_walk_outcome(const GovWalk *walk)

@@ -296,6 +296,7 @@ find_hidden(const GovEventRow *event, GovEventBudget *budget)
 	Datum		kept[3] = {shown[0], shown[1], shown[3]};
 
 	budget->is_inherited = budget->counter_id < 0;
+	budget->is_hidden = false;
 	if (!budget->is_inherited || is_shown(shown))
 		return;
 	gov_spi_modify(&keep_entity_query, kept, NULL);

@@ -58,7 +58,8 @@ read_key(const uint8 *bytes)
 uint64
 gov_shard_key(const char *owner, uint32 length)
 {
-	char	   *utf8 = pg_server_to_any(owner, length, PG_UTF8);
+	bool		has_any_bytes = GetDatabaseEncoding() == PG_SQL_ASCII;
+	const char *utf8 = has_any_bytes ? owner : pg_server_to_any(owner, length, PG_UTF8);
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
 

@@ -18,6 +18,10 @@
  *		for each budget.  Memory is allocated when the replay is made and not
  *		later, so any number of uses fits.
  *
+ * CARRYING OVER
+ *		Nothing is carried into the first window that a budget meets.  From there on
+ *		it is the replay's own: what was denied has left something unused.
+ *
  * INVARIANTS
  *		Times never run backwards, so a budget has one window at a time and its
  *		usage begins anew with the next; and of the steps of its limit those that
@@ -275,6 +279,32 @@ count_grain(GovTrial *trial, GovAmount amount)
 }
 
 /*
+ * Carry over what the window of a budget that is over has left, up to one that starts
+ * then; false if one in between is out of range.
+ */
+static bool
+carry_over(GovTrial *trial, TimestampTz start)
+{
+	GovWindow	window = {.end = trial->state.window_end};
+
+	trial->state.carried = gov_carry_next(&trial->carry, trial->own, trial->state.carried,
+										  trial->state.usage);
+	while (window.end < start)
+	{
+		bool		was_debt = trial->state.carried < 0;
+
+		trial->state.carried = gov_carry_next(&trial->carry, trial->own, trial->state.carried, 0);
+		/* without a debt one carries what the next does; without a limit none is paid */
+		if (!was_debt || trial->own == 0)
+			break;
+		if (!gov_window_at(&trial->cadence, trial->has_anchor, trial->anchor, trial->tz,
+						   window.end, &window))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Give a budget the window of a time, and no usage if that is another one; none where
  * windows begin with a first use.
  */
@@ -294,6 +324,9 @@ turn_window(GovTrial *trial, TimestampTz at)
 	}
 	if (!gov_window_at(&trial->cadence, trial->has_anchor, trial->anchor,
 					   trial->tz, at, &window))
+		return false;
+	if (unlikely(trial->carries) && !TIMESTAMP_IS_NOBEGIN(trial->state.window_end) &&
+		!carry_over(trial, window.start))
 		return false;
 	trial->state.window_end = window.end;
 	trial->state.usage = 0;
@@ -363,11 +396,15 @@ step_limit(GovTrial *trial, TimestampTz at)
 {
 	const GovBounds *bounds = trial->state.bounds;
 
+	if (unlikely(trial->carries))
+		trial->state.limit = Max(trial->own + trial->state.carried, 0);
 	if (bounds == NULL || bounds->nsteps == 0)
 		return;
 	while (trial->step + 1 < bounds->nsteps && bounds->steps[trial->step + 1].from <= at)
 		trial->step++;
 	trial->state.limit = bounds->steps[trial->step].limit;
+	if (unlikely(trial->carries))
+		trial->state.limit = Max(trial->state.limit + trial->state.carried, 0);
 }
 
 /* Have the call want so much of a budget. */

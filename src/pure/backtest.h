@@ -11,6 +11,7 @@
 #include "pgtime.h"
 
 #include "pure/cadence.h"
+#include "pure/carry.h"
 #include "pure/decide.h"
 #include "pure/pool.h"
 #include "pure/window.h"
@@ -32,6 +33,9 @@ typedef struct GovTrial
 	pg_tz	   *tz;
 	TimestampTz suspended_from; /* DT_NOEND: never */
 	GovBudgetState state;		/* given: limit, has_limit, is_soft, bounds */
+	bool		carries;		/* something over to the next window, */
+	GovCarryRule carry;			/* so; */
+	GovAmount	own;			/* what is its own of the limit */
 	const GovPool *pool;		/* NULL: it is none */
 	int			capability;		/* a number of gov_backtest_name(), as ... */
 	int			entity;

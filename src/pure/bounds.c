@@ -11,7 +11,8 @@
  *
  * INVARIANTS
  *		The first step has no beginning, so that every time has one.  A limit is
- *		not negative, however much was taken off it.
+ *		not negative, however much was taken off it; where something is carried
+ *		over, that is added first.
  *
  * FAILURE
  *		None; arguments in, answer out.  Runs under a stripe's lock.
@@ -31,7 +32,7 @@ gov_bounds_at(const GovBounds *bounds, TimestampTz at)
 	Assert(bounds->nsteps > 0 && TIMESTAMP_IS_NOBEGIN(bounds->steps[0].from));
 	while (bounds->steps[step].from > at)
 		step--;
-	Assert(bounds->steps[step].limit >= 0);
+	Assert(bounds->steps[step].limit >= 0 || bounds->carries);
 	return bounds->steps[step].limit;
 }
 

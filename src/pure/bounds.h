@@ -24,6 +24,8 @@ typedef struct GovBounds
 	GovAmount	call_limit;		/* meaningful only when has_call_limit */
 	bool		has_call_limit;
 	bool		is_pool;		/* its limit is what grants grant; pool.h */
+	bool		carries;		/* something is carried over to its limit; steps
+								 * may be below 0 */
 	GovAmount	debt_limit;		/* how far a pool may go past that */
 	uint32		nsteps;			/* 0: the limit never changes */
 	GovLimitStep steps[FLEXIBLE_ARRAY_MEMBER];	/* by their times */

@@ -115,7 +115,8 @@ retry_at(const GovBudgetState *budget, GovAmount amount, TimestampTz now)
 	if (exceeds_call_limit(budget, amount))
 		return DT_NOEND;
 	return Min(budget->window_end,
-			   gov_bounds_reach(budget->bounds, wanted_limit(budget, amount), now));
+			   gov_bounds_reach(budget->bounds,
+								saturating_subtract(wanted_limit(budget, amount), budget->carried), now));
 }
 
 /* Note a budget that does not allow the amount. */
@@ -257,6 +258,16 @@ gov_decide_blocked(TimestampTz until, GovDecision *decision)
 	decision->denied = -1;
 }
 
+/* The owner is frozen: whatever else holds, the answer is no, and no time will change that. */
+void
+gov_decide_frozen(GovDecision *decision)
+{
+	decision->is_granted = false;
+	decision->has_retry_at = false;
+	decision->denial = GOV_DENIAL_FROZEN;
+	decision->denied = -1;
+}
+
 /* The reason as callers see it; NULL when nothing was denied. */
 const char *
 gov_decide_reason(GovDenial denial)
@@ -275,6 +286,8 @@ gov_decide_reason(GovDenial denial)
 			return "Blocked";
 		case GOV_DENIAL_UNKNOWN_ENTITY:
 			return "UnknownEntity";
+		case GOV_DENIAL_FROZEN:
+			return "Frozen";
 		case GOV_DENIAL_UNAVAILABLE:
 			return "Unavailable";
 	}

@@ -25,6 +25,8 @@ typedef struct GovBudgetState
 	bool		allows;			/* what is wanted of it; set by gov_decide() */
 	uint8		meter;			/* whose it is: one of the call's */
 	GovAmount	wanted;			/* by the call, of that meter */
+	GovAmount	carried;		/* of the limit: over from the window before, below 0
+								 * for a debt */
 	const GovBounds *bounds;	/* what else bounds it; NULL: nothing */
 	TimestampTz window_end;		/* DT_NOEND when it never resets */
 } GovBudgetState;
@@ -37,6 +39,7 @@ typedef enum GovDenial
 	GOV_DENIAL_UNGOVERNED,
 	GOV_DENIAL_BLOCKED,
 	GOV_DENIAL_UNKNOWN_ENTITY,
+	GOV_DENIAL_FROZEN,
 	GOV_DENIAL_UNAVAILABLE
 } GovDenial;
 
@@ -67,6 +70,7 @@ extern void gov_decide(GovBudgetState *budgets, int nbudgets, TimestampTz now,
 					   GovDecision *decision);
 extern void gov_decide_ungoverned(int nmeters, GovDecision *decision);
 extern void gov_decide_unknown(GovDecision *decision);
+extern void gov_decide_frozen(GovDecision *decision);
 extern void gov_decide_blocked(TimestampTz until, GovDecision *decision);
 extern const char *gov_decide_reason(GovDenial denial);
 

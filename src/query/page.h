@@ -86,6 +86,8 @@ typedef struct GovPageRow
 	GovAmount	primary;		/* what it is sorted by, if that is anything
 								 * else */
 	GovLiveAmounts amounts;
+	GovAmount	carried;		/* of an unused budget: over from the window
+								 * before */
 } GovPageRow;
 
 typedef struct GovPage
@@ -109,6 +111,9 @@ typedef struct GovPageBudget
 	GovAmount	limit;
 	GovAmount	base_limit;
 	GovAmount	allocated;
+	GovAmount	unbounded;		/* of an unused one: the limit, below 0 too */
+	GovAmount	carried;		/* of one that is used */
+	bool		carries;
 	bool		has_limit;
 	bool		is_pool;
 	bool		is_soft;

@@ -24,17 +24,24 @@
 /* What a row usually takes in jsonb; a wrong guess costs a copy. */
 #define GOV_ROW_EXPECTED_BYTES	640
 
-/* A row's keys, in the order that jsonb keeps them in: by length, then by bytes. */
-static const char *const row_keys[] = {
-	"name", "locked", "source", "typeId", "cadence",
-	"entityId", "parentId", "allocated",
-	"baseLimit", "blockedAt", "defaultId", "remaining", "usageLimit", "displayName",
-	"enforcement", "utilization", "blockedUntil", "capabilityId",
-	"currentUsage", "blockedReason", "reservedUsage", "scopeEntityIds",
+/*
+ * A row's keys, in the order that jsonb keeps them in: by length, then by bytes.  What
+ * is carried over is only there where a budget does so.
+ */
+#define ROW_KEYS(carried) \
+	"name", "locked", "source", "typeId", "cadence", carried \
+	"entityId", "parentId", "allocated", \
+	"baseLimit", "blockedAt", "defaultId", "remaining", "usageLimit", "displayName", \
+	"enforcement", "utilization", "blockedUntil", "capabilityId", \
+	"currentUsage", "blockedReason", "reservedUsage", "scopeEntityIds", \
 	"usagePeriodEnd", "usagePeriodStart"
-};
+#define CARRIED		"carried",
+
+static const char *const row_keys[] = {ROW_KEYS()};
+static const char *const carrying_keys[] = {ROW_KEYS(CARRIED)};
 
 static GovJsonKeys keys = {.names = row_keys, .count = lengthof(row_keys)};
+static GovJsonKeys keys_of_carrying = {.names = carrying_keys, .count = lengthof(carrying_keys)};
 
 static void
 put_nulls(StringInfo json, GovJsonContainer *in, int count)
@@ -122,6 +129,14 @@ put_default(StringInfo json, GovJsonContainer *in, const GovSheet *sheet, const 
 	gov_json_put_string(json, in, id, strlen(id));
 }
 
+/* The limit in force.  What an unused budget carries over is known of the rows of a page. */
+static GovAmount
+limit_of(const GovSheet *sheet, const GovPageRow *row, const GovPageBudget *budget)
+{
+	return row->number < sheet->nrows || !budget->carries ? budget->limit :
+		Max(budget->unbounded + row->carried, 0);
+}
+
 static void
 put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 		   const GovPageRow *row, const GovPageBudget *budget)
@@ -130,29 +145,33 @@ put_budget(StringInfo json, GovJsonContainer *in, const GovSheet *sheet,
 	const GovSheetEntity *entity = &sheet->entities[budget->entity];
 	GovAmount	usage = row->amounts.usage;
 	GovAmount	held = row->amounts.held;
+	GovAmount	carried = row->number < sheet->nrows ? budget->carried : row->carried;
+	GovAmount	limit = limit_of(sheet, row, budget);
 	const GovSheetBlock *block = gov_sheet_block(sheet, entity);
 	static GovJsonTime last_start;
 	static GovJsonTime last_end;
 	GovJsonContainer object;
 
-	gov_json_begin_values(json, &object, &keys);
+	gov_json_begin_values(json, &object, budget->carries ? &keys_of_carrying : &keys);
 	put_string(json, &object, sheet, budget->name);
 	gov_json_put_bool(json, &object, budget->is_locked);
 	put_source(json, &object, budget);
 	put_string(json, &object, sheet, sheet->types[entity->type]);
 	put_string(json, &object, sheet, window->cadence_text);
+	if (budget->carries)
+		gov_json_put_amount(json, &object, false, carried);
 	put_string(json, &object, sheet, entity->id);
 	put_parent(json, &object, sheet, entity);
 	gov_json_put_amount(json, &object, budget->nscope > 0, budget->allocated);
 	gov_json_put_amount(json, &object, !budget->has_limit || budget->is_pool, budget->base_limit);
 	put_block_time(json, &object, block, false);
 	put_default(json, &object, sheet, budget);
-	gov_json_put_amount(json, &object, !budget->has_limit, budget->limit - usage - held);
-	gov_json_put_amount(json, &object, !budget->has_limit, budget->limit);
+	gov_json_put_amount(json, &object, !budget->has_limit, limit - usage - held);
+	gov_json_put_amount(json, &object, !budget->has_limit, limit);
 	put_string(json, &object, sheet, entity->display_name);
 	gov_json_put_string(json, &object, budget->is_soft ? "soft" : "hard", 4);
 	if (budget->has_limit)
-		gov_json_put_numeric(json, &object, gov_page_utilization(usage, budget->limit));
+		gov_json_put_numeric(json, &object, gov_page_utilization(usage, limit));
 	else
 		gov_json_put_null(json, &object);
 	put_block_time(json, &object, block, true);

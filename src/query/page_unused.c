@@ -68,7 +68,9 @@ describe_unused(const GovSheet *sheet, uint64 number, GovPageBudget *budget)
 	budget->name = by->name;
 	budget->window = by->window;
 	budget->base_limit = by->limit;
-	budget->limit = Max(by->limit + (extra != NULL ? extra->boost : 0), 0);
+	budget->unbounded = by->limit + (extra != NULL ? extra->boost : 0);
+	budget->limit = Max(budget->unbounded, 0);
+	budget->carries = by->carries;
 	budget->allocated = extra != NULL ? extra->allocated : 0;
 	budget->has_limit = by->has_limit;
 	budget->is_pool = false;
@@ -101,6 +103,7 @@ gov_page_describe(const GovSheet *sheet, uint64 number, GovPageBudget *budget)
 	budget->allocated = known->allocated;
 	budget->has_limit = known->has_limit;
 	budget->is_pool = known->is_pool;
+	budget->carries = gov_sheet_find_carried(sheet, &known->id, &budget->carried);
 	budget->is_soft = known->is_soft;
 	budget->is_locked = known->is_locked;
 }
@@ -305,6 +308,9 @@ gov_page_read_unused(const GovSheet *sheet, GovPage *page)
 		gov_page_split_unused(sheet, row->number, &entity, &from);
 		find_window(sheet, entity, &sheet->defaults[from], &row->amounts.window);
 		gov_live_read_unused(sheet, entity, from, &row->amounts);
+		if (unlikely(sheet->defaults[from].carries))
+			row->carried = gov_sheet_carried_unused(sheet, entity, &sheet->defaults[from],
+													row->amounts.window.start);
 	}
 	gov_spi_pop_snapshot();
 	gov_spi_end(&spi);

@@ -87,7 +87,17 @@ typedef struct GovSheetDefault
 	bool		is_locked;
 	bool		is_listed;		/* each entity has one budget by it, unless
 								 * there is one in its place */
+	bool		carries;		/* something over to the next window, */
+	GovAmount	carry_max;		/* at most so much, */
+	TimestampTz carry_made_at;	/* but nothing of those that had ended then */
 } GovSheetDefault;
+
+/* What a budget carries over. */
+typedef struct GovSheetCarried
+{
+	pg_uuid_t	id;
+	GovAmount	carried;
+} GovSheetCarried;
 
 /* What one of the unused budgets has besides what its default says. */
 typedef struct GovSheetExtra
@@ -176,6 +186,8 @@ typedef struct GovSheet
 	bool		has_pools;
 	int64		most_grants;	/* of a pool, that are not closed */
 	GovDraw    *draws;			/* room for those */
+	uint32		ncarried;		/* budgets that carry over */
+	GovSheetCarried *carried;	/* by their ids */
 	StringInfoData texts;
 	uint32		nentities;
 	GovSheetEntity *entities;

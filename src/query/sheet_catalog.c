@@ -329,6 +329,7 @@ read_budget(GovSheetReading *reading, uint64 row, uint32 entity, GovSheetDraft *
 {
 	GovSheet   *sheet = reading->sheet;
 	GovSheetBudget *budget = &draft->budget;
+	GovAmount	carried;
 	bool		isnull;
 
 	memset(draft, 0, sizeof(*draft));
@@ -337,7 +338,8 @@ read_budget(GovSheetReading *reading, uint64 row, uint32 entity, GovSheetDraft *
 	budget->name = gov_sheet_add_column(sheet, row, 4);
 	budget->base_limit = gov_load_amount(row, 5, &isnull);
 	budget->has_limit = !isnull;
-	budget->limit = Max(budget->base_limit + gov_load_amount(row, 13, &isnull), 0);
+	gov_sheet_find_carried(sheet, &budget->id, &carried);
+	budget->limit = Max(budget->base_limit + gov_load_amount(row, 13, &isnull) + carried, 0);
 	read_next_boost(sheet, row);
 	budget->is_soft = DatumGetBool(gov_spi_value(row, 9, &isnull));
 	budget->is_locked = DatumGetBool(gov_spi_value(row, 10, &isnull));

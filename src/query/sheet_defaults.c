@@ -38,15 +38,18 @@
 	"d.type_id, d.capability_id, d.scope_type_ids, d.name, d.usage_limit, d.cadence," \
 	" d.anchor_at, d.timezone, d.enforcement = 'soft', d.locked, d.id, d.anchor_from"
 
+#define CARRY_COLUMNS \
+	", d.carry_unused_max, d.carry_debt, greatest(d.created_at, d.carry_from)"
+
 static GovQuery defaults_query = {
 	.sql =
-	"select " DEFAULT_COLUMNS ", d.scope_type_ids = '{}', d.seed, d.window_kind"
+	"select " DEFAULT_COLUMNS ", d.scope_type_ids = '{}', d.seed, d.window_kind" CARRY_COLUMNS
 	" from @gov_default_assignments d where d.owner_id = $1"
 	" union all"
 	" select " DEFAULT_COLUMNS ", d.scope_type_ids = '{}' and not exists"
 	"  (select from @gov_default_assignments o where o.owner_id = $1"
 	"   and o.type_id = d.type_id and o.capability_id = d.capability_id"
-	"   and o.scope_type_ids = d.scope_type_ids and o.name = d.name), d.seed, d.window_kind"
+	"   and o.scope_type_ids = d.scope_type_ids and o.name = d.name), d.seed, d.window_kind" CARRY_COLUMNS
 	" from @gov_default_assignments d where d.owner_id is null"
 	" order by 2, 4",
 	.nargs = 1,
@@ -105,6 +108,9 @@ read_default(GovSheetReading *reading, uint64 row, uint32 type, GovSheetDefault 
 	to->seed = DatumGetInt64(gov_spi_value(row, 14, &isnull));
 	to->anchor_from = gov_sheet_add_column(reading->sheet, row, 12);
 	to->is_listed = DatumGetBool(gov_spi_value(row, 13, &isnull));
+	to->carry_max = gov_load_amount(row, 16, &isnull);
+	to->carries = !isnull || DatumGetBool(gov_spi_value(row, 17, &isnull));
+	to->carry_made_at = DatumGetTimestampTz(gov_spi_value(row, 18, &isnull));
 	reading->sheet->has_listed |= to->is_listed;
 }
 

@@ -261,7 +261,10 @@ read_catalog(GovSheet *sheet)
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
-	gov_spi_push_snapshot(snapshot_kind(sheet));
+	/* what this transaction has used of windows that are over stands in no counter */
+	gov_spi_push_snapshot(gov_pending_has_written() ? GOV_SNAPSHOT_LATEST : snapshot_kind(sheet));
+	gov_sheet_read_carried(sheet);
+	gov_spi_set_snapshot(snapshot_kind(sheet));
 	gov_sheet_read_catalog(sheet);
 	gov_spi_pop_snapshot();
 	gov_spi_end(&spi);
@@ -377,7 +380,7 @@ keep_sheet(GovSheet *sheet)
 void
 gov_sheet_close(GovSheet *sheet)
 {
-	if (sheet->is_kept || sheet->sees_own)
+	if (sheet->is_kept || sheet->sees_own || sheet->ncarried > 0)
 	{
 		if (!sheet->is_kept)
 			MemoryContextDelete(sheet->context);

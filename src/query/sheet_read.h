@@ -52,6 +52,12 @@ extern void gov_sheet_read_catalog(GovSheet *sheet);
 extern void gov_sheet_read_pools(GovSheet *sheet);
 extern void gov_sheet_read_drawn(GovSheet *sheet);
 
+/* sheet_carried.c */
+extern void gov_sheet_read_carried(GovSheet *sheet);
+extern bool gov_sheet_find_carried(const GovSheet *sheet, const pg_uuid_t *id, GovAmount *carried);
+extern GovAmount gov_sheet_carried_unused(const GovSheet *sheet, uint32 entity, const GovSheetDefault *by,
+										  TimestampTz start);
+
 /* sheet_counts.c */
 extern void gov_sheet_read_counts(GovSheet *sheet);
 

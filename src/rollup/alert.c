@@ -180,15 +180,17 @@ static GovQuery charged_queries[3] = {
 		NUMERICARRAYOID, INT8OID, INT8OID, XIDARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZARRAYOID} \
 	}
 
-/* Where there are defaults, and where there are boosts. */
-static GovQuery raise_queries[2][2] = {
+/* Where there are defaults, and by what limits may be made of (gov_load_limit_kind). */
+static GovQuery raise_queries[2][3] = {
 	{
 		RAISE_QUERY(GOV_ASSIGNMENT_OF, GOV_ASSIGNMENT_STAYS, "g.usage_limit"),
-		RAISE_QUERY(GOV_ASSIGNMENT_OF, GOV_ASSIGNMENT_STAYS, GOV_BOOSTED_LIMIT("g", "$9"))
+		RAISE_QUERY(GOV_ASSIGNMENT_OF, GOV_ASSIGNMENT_STAYS, GOV_BOOSTED_LIMIT("g", "$9")),
+		RAISE_QUERY(GOV_ASSIGNMENT_OF, GOV_ASSIGNMENT_STAYS, GOV_CARRYING_LIMIT("g", "$9", "c.window_start"))
 	},
 	{
 		RAISE_QUERY(GOV_BUDGET_OF, GOV_BUDGET_STAYS, "g.usage_limit"),
-		RAISE_QUERY(GOV_BUDGET_OF, GOV_BUDGET_STAYS, GOV_BOOSTED_LIMIT("g", "$9"))
+		RAISE_QUERY(GOV_BUDGET_OF, GOV_BUDGET_STAYS, GOV_BOOSTED_LIMIT("g", "$9")),
+		RAISE_QUERY(GOV_BUDGET_OF, GOV_BUDGET_STAYS, GOV_CARRYING_LIMIT("g", "$9", "c.window_start"))
 	}
 };
 
@@ -335,7 +337,7 @@ write_alerts(const GovCrossings *crossings, Datum xids, MemoryContext context, i
 	args[7] = xids;
 	args[8] = TimestampTzGetDatum(gov_clock());
 	CommandCounterIncrement();
-	count = (int) gov_spi_modify(&raise_queries[gov_load_has_defaults()][gov_load_has_boosts()],
+	count = (int) gov_spi_modify(&raise_queries[gov_load_has_defaults()][gov_load_limit_kind()],
 								 args, NULL);
 	*ids = MemoryContextAllocHuge(context, sizeof(int64) * (count + 1));
 	for (int i = 0; i < count; i++)

@@ -26,11 +26,11 @@
 
 #define GOV_BUDGET_OF(counter) \
 	"(select o.id, o.owner_id, o.entity_id, o.capability_id, o.scope_entity_ids, o.name," \
-	"  o.usage_limit, o.alert_thresholds, o.window_kind" \
+	"  o.usage_limit, o.alert_thresholds, o.window_kind, o.carry_unused_max, o.carry_debt" \
 	" from @gov_assignments o where o.counter_id = " counter \
 	" union all" \
 	" select n.assignment_id, n.owner_id, n.entity_id, d.capability_id, n.scope_entity_ids, d.name," \
-	"  d.usage_limit, d.alert_thresholds, d.window_kind" \
+	"  d.usage_limit, d.alert_thresholds, d.window_kind, d.carry_unused_max, d.carry_debt" \
 	" from @gov_default_counts n" \
 	" join @gov_default_assignments d on d.id = n.default_id and d.seed = n.seed" \
 	" where n.counter_id = " counter " and not n.retired" \
@@ -59,6 +59,17 @@
 	"case when " a ".usage_limit is not null then trim_scale(greatest(" a ".usage_limit + coalesce((select sum(x.amount) from (" \
 	GOV_OPEN_BOOSTS(a, at, "b.valid_until > " at) " union all " GOV_OPEN_BOOSTS(a, at, "b.valid_until is null") \
 	") x), 0), 0)) end"
+
+/*
+ * In a statement: the same with what is carried over into a window.  For statements
+ * that are run only where there are such columns (gov_load_limit_kind).
+ */
+#define GOV_CARRYING_LIMIT(a, at, window_start) \
+	"case when " a ".carry_unused_max is null and not " a ".carry_debt then " GOV_BOOSTED_LIMIT(a, at) \
+	" else trim_scale(greatest(" a ".usage_limit + coalesce((select sum(x.amount) from (" \
+	GOV_OPEN_BOOSTS(a, at, "b.valid_until > " at) " union all " GOV_OPEN_BOOSTS(a, at, "b.valid_until is null") \
+	") x), 0) + coalesce((select y.carried from @_gov_carried(" a ".owner_id, " window_start ", array[" a ".entity_id]) y" \
+	" where y.assignment_id = " a ".id), 0), 0)) end"
 
 /* Of those that have ended there may be many: these are found by the index. */
 #define GOV_OPEN_BOOSTS(a, at, is_open) \

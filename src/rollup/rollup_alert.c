@@ -102,15 +102,17 @@
 		INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZARRAYOID} \
 	}
 
-/* Where there are defaults, and where there are boosts. */
-static GovQuery raise_queries[2][2] = {
+/* Where there are defaults, and by what limits may be made of (gov_load_limit_kind). */
+static GovQuery raise_queries[2][3] = {
 	{
 		RAISE_QUERY(GOV_ASSIGNMENT_OF, "g.usage_limit"),
-		RAISE_QUERY(GOV_ASSIGNMENT_OF, GOV_BOOSTED_LIMIT("g", "$7"))
+		RAISE_QUERY(GOV_ASSIGNMENT_OF, GOV_BOOSTED_LIMIT("g", "$7")),
+		RAISE_QUERY(GOV_ASSIGNMENT_OF, GOV_CARRYING_LIMIT("g", "$7", "c.window_start"))
 	},
 	{
 		RAISE_QUERY(GOV_BUDGET_OF, "g.usage_limit"),
-		RAISE_QUERY(GOV_BUDGET_OF, GOV_BOOSTED_LIMIT("g", "$7"))
+		RAISE_QUERY(GOV_BUDGET_OF, GOV_BOOSTED_LIMIT("g", "$7")),
+		RAISE_QUERY(GOV_BUDGET_OF, GOV_CARRYING_LIMIT("g", "$7", "c.window_start"))
 	}
 };
 
@@ -154,7 +156,7 @@ gov_rollup_raise_alerts(const GovReached *reached, int count, int64 after_id, in
 	args[4] = Int64GetDatum(after_id);
 	args[5] = Int64GetDatum(last_id);
 	args[6] = TimestampTzGetDatum(gov_clock());
-	nids = (int) gov_spi_modify(&raise_queries[gov_load_has_defaults()][gov_load_has_boosts()],
+	nids = (int) gov_spi_modify(&raise_queries[gov_load_has_defaults()][gov_load_limit_kind()],
 								args, NULL);
 	ids = palloc(sizeof(int64) * (nids + 1));
 	for (int i = 0; i < nids; i++)

@@ -27,7 +27,8 @@
  *
  * WHEN
  *		At the end of a statement, over the rows that it wrote, after the rules
- *		have been judged.  The triggers do not fire for rows that replication
+ *		have been judged.  So each owner whose rows a statement has changed is met
+ *		here, and it is here that a frozen one is refused (freeze.c).  The triggers do not fire for rows that replication
  *		applies, nor where session_replication_role is replica.
  *
  * FAILURE
@@ -53,6 +54,8 @@
 #include "base/fault.h"
 #include "base/owner.h"
 #include "base/spi.h"
+#include "pure/bytes.h"
+#include "rules/freeze.h"
 #include "rules/history_json.h"
 #include "rules/history_row.h"
 #include "rules/transition.h"
@@ -69,6 +72,7 @@ typedef struct GovHistoryStatement
 	GovHistoryColumns *columns;
 	bool	   *set;			/* of columns, of the present row */
 	int			owner;			/* where owner_id is, or -1 */
+	text	   *judged;			/* the last owner that may be changed; NULL: none was */
 	int			created_at;		/* where that is, or -1 where nothing may be
 								 * left out */
 } GovHistoryStatement;
@@ -150,6 +154,7 @@ begin_statement(GovHistoryStatement *statement, const TriggerData *trigger, cons
 	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		gov_history_json_read_defaults(table, statement->columns);
 	statement->set = palloc(sizeof(bool) * statement->columns->count);
+	statement->judged = NULL;
 	statement->owner = place_of(statement->columns, "owner_id");
 	statement->created_at = -1;
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
@@ -186,6 +191,21 @@ describe_row(GovHistoryStatement *statement, GovHistoryRow *result)
 	return true;
 }
 
+/* Raise if the owner of a row that was changed is frozen; once for each run of its rows. */
+static void
+judge_owner(GovHistoryStatement *statement, const GovHistoryRow *row)
+{
+	text	   *owner;
+
+	if (row->owner == 0)
+		return;					/* it is of all */
+	owner = DatumGetTextPP(row->owner);
+	if (statement->judged != NULL && gov_bytes_same((struct varlena *) owner, (struct varlena *) statement->judged))
+		return;
+	gov_freeze_judge_change(owner);
+	statement->judged = DatumGetTextPCopy(row->owner);
+}
+
 static void
 log_rows(const TriggerData *trigger, const char *action)
 {
@@ -205,15 +225,17 @@ log_rows(const TriggerData *trigger, const char *action)
 		MemoryContextSwitchTo(row_context);
 		is_change = describe_row(&statement, &row);
 		MemoryContextSwitchTo(caller);
-		if (is_change)
-			gov_history_row_add(&statement.history, &row);
+		if (!is_change)
+			continue;
+		judge_owner(&statement, &row);
+		gov_history_row_add(&statement.history, &row);
 	}
 	gov_history_row_end(&statement.history);
 	gov_transition_end(&statement.rows);
 	MemoryContextDelete(row_context);
 }
 
-/* All rows are gone: one row says so. */
+/* All rows are gone: one row says so.  Those of frozen owners may not go. */
 static void
 log_truncate(const TriggerData *trigger)
 {
@@ -221,6 +243,7 @@ log_truncate(const TriggerData *trigger)
 	GovHistoryColumns none = {0};
 	GovHistoryRow row = {.key = gov_history_json(&none, NULL, NULL)};
 
+	gov_freeze_judge_truncate();
 	gov_history_row_begin(&rows, RelationGetRelationName(trigger->tg_relation), "TRUNCATE");
 	gov_history_row_add(&rows, &row);
 	gov_history_row_end(&rows);

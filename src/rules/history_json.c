@@ -35,7 +35,7 @@
 
 /* What the engine keeps of every row; the owner has a column of its own in gov_changes. */
 static const char *const kept_columns[] = {
-	"created_at", "updated_at", "counter_id", "debt_counter_id", "closed_at", "owner_id", "created_by_use"
+	"created_at", "updated_at", "counter_id", "debt_counter_id", "carry_from", "closed_at", "owner_id", "created_by_use"
 };
 
 #define GOV_KEPT_OF_DEFAULTS	"seed"	/* and this of every default */

@@ -121,6 +121,11 @@ gov_note_change_1_0(PG_FUNCTION_ARGS)
 		gov_changes_note_prices();
 		return PointerGetDatum(NULL);
 	}
+	if (relid == catalog->frozen_owners)
+	{
+		gov_changes_note_frozen();
+		return PointerGetDatum(NULL);
+	}
 	if (relid == catalog->entities)
 		id_column = "id";
 	else if (relid == catalog->assignments || relid == catalog->boosts || relid == catalog->default_counts ||
@@ -183,7 +188,7 @@ is_loaded_from(Oid relid)
 }
 
 /*
- * AFTER TRUNCATE of a table that nodes are loaded from, or of the prices.  All
+ * AFTER TRUNCATE of a table that nodes are loaded from, of the prices, or of who is frozen.  All
  * nodes are loaded again; counters that are in memory stay as they are.
  */
 Datum
@@ -194,6 +199,11 @@ gov_note_truncate_1_0(PG_FUNCTION_ARGS)
 	if (RelationGetRelid(trigger->tg_relation) == gov_catalog()->prices)
 	{
 		gov_changes_note_prices();
+		return PointerGetDatum(NULL);
+	}
+	if (RelationGetRelid(trigger->tg_relation) == gov_catalog()->frozen_owners)
+	{
+		gov_changes_note_frozen();
 		return PointerGetDatum(NULL);
 	}
 	if (!is_loaded_from(RelationGetRelid(trigger->tg_relation)))

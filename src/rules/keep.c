@@ -28,9 +28,11 @@
 
 #include "commands/trigger.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "base/catalog.h"
+#include "base/clock.h"
 #include "rules/keep_columns.h"
 #include "rules/keep_counter.h"
 #include "rules/keep_form.h"
@@ -44,15 +46,28 @@ PG_FUNCTION_INFO_V1(gov_keep_default_1_1);
 
 static const char *const columns[GOV_KEEP_NCOLUMNS] = {
 	"created_at", "updated_at", "scope_entity_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "window_kind", "counter_id", "id", "capability_id", "owner_id", "entity_id", "name",
-	"is_pool", "debt_limit", "debt_counter_id"
+	"cadence", "anchor_at", "timezone", "window_kind", "counter_id", "id", "capability_id", "carry_unused_max",
+	"carry_from", "owner_id", "entity_id", "name", "is_pool", "debt_limit", "debt_counter_id"
 };
 
 /* What a default has in the same place. */
 static const char *const default_columns[GOV_KEEP_NDEFAULT_COLUMNS] = {
 	"created_at", "updated_at", "scope_type_ids", "usage_limit", "call_limit", "alert_thresholds",
-	"cadence", "anchor_at", "timezone", "window_kind", "seed", "id", "capability_id", "anchor_from"
+	"cadence", "anchor_at", "timezone", "window_kind", "seed", "id", "capability_id", "carry_unused_max",
+	"carry_from", "anchor_from"
 };
+
+/*
+ * What a row says of the windows that carry over: none that had ended when its count was
+ * begun afresh.
+ */
+static void
+keep_carry_from(GovKeptRow *row, const GovKeptRow *before, bool is_afresh)
+{
+	*gov_keep_row_value(row, GOV_KEEP_CARRY_FROM) = is_afresh ? TimestampTzGetDatum(gov_clock()) :
+		*gov_keep_row_value(before, GOV_KEEP_CARRY_FROM);
+	*gov_keep_row_null(row, GOV_KEEP_CARRY_FROM) = !is_afresh && *gov_keep_row_null(before, GOV_KEEP_CARRY_FROM);
+}
 
 /* ---------------------------------------------------------------- budgets */
 
@@ -75,6 +90,7 @@ keep_changed(GovKeptRow *row, const GovKeptRow *before, Relation table)
 {
 	TupleDesc	desc = RelationGetDescr(table);
 	bool		has_rule = gov_keep_windows_differ(row, before, table);
+	bool		is_afresh;
 
 	if (gov_keep_may_draw() && gov_keep_wants_counter(row))
 	{
@@ -91,9 +107,11 @@ keep_changed(GovKeptRow *row, const GovKeptRow *before, Relation table)
 				 errhint("Change cadence, anchor_at, timezone or window_kind so that the present window is another, to start the usage of a budget afresh."),
 				 errtablecol(table, row->places[GOV_KEEP_COUNTER_ID] + 1)));
 	/* who goes on with the count of a default has its windows */
-	if (has_rule &&
-		(DatumGetInt64(*gov_keep_row_value(before, GOV_KEEP_COUNTER_ID)) < 0 || !gov_keep_has_same_window(row, before)))
+	is_afresh = has_rule &&
+		(DatumGetInt64(*gov_keep_row_value(before, GOV_KEEP_COUNTER_ID)) < 0 || !gov_keep_has_same_window(row, before));
+	if (is_afresh)
 		gov_keep_draw_counter(row);
+	keep_carry_from(row, before, is_afresh);
 	gov_keep_row_times(row, before, desc);
 }
 
@@ -131,6 +149,7 @@ static void
 keep_default(GovKeptRow *row, const GovKeptRow *before, Relation table)
 {
 	TupleDesc	desc = RelationGetDescr(table);
+	bool		is_afresh;
 
 	if (before == NULL)
 	{
@@ -141,7 +160,9 @@ keep_default(GovKeptRow *row, const GovKeptRow *before, Relation table)
 			gov_keep_draw_counter(row);
 		return;
 	}
-	if (gov_keep_windows_differ(row, before, table) || gov_keep_row_differs(row, before, desc, GOV_KEEP_ANCHOR_FROM))
+	is_afresh = gov_keep_windows_differ(row, before, table) || gov_keep_row_differs(row, before, desc, GOV_KEEP_ANCHOR_FROM);
+	keep_carry_from(row, before, is_afresh);
+	if (is_afresh)
 		gov_keep_draw_counter(row);
 	else
 	{

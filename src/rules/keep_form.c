@@ -104,6 +104,8 @@ gov_keep_in_form(GovKeptRow *row, Relation table)
 		*gov_keep_row_value(row, GOV_KEEP_USAGE_LIMIT) = round_number(*gov_keep_row_value(row, GOV_KEEP_USAGE_LIMIT));
 	if (!*gov_keep_row_null(row, GOV_KEEP_CALL_LIMIT))
 		*gov_keep_row_value(row, GOV_KEEP_CALL_LIMIT) = round_number(*gov_keep_row_value(row, GOV_KEEP_CALL_LIMIT));
+	if (!*gov_keep_row_null(row, GOV_KEEP_CARRY_UNUSED_MAX))
+		*gov_keep_row_value(row, GOV_KEEP_CARRY_UNUSED_MAX) = round_number(*gov_keep_row_value(row, GOV_KEEP_CARRY_UNUSED_MAX));
 	if (!*gov_keep_row_null(row, GOV_KEEP_THRESHOLDS))
 		*gov_keep_row_value(row, GOV_KEEP_THRESHOLDS) = sort_list(*gov_keep_row_value(row, GOV_KEEP_THRESHOLDS), NUMERICOID);
 }

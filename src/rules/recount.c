@@ -54,6 +54,7 @@
 #include "base/owner.h"
 #include "base/spi.h"
 #include "cache/barrier.h"
+#include "cache/frozen.h"
 #include "cache/load_steps.h"
 #include "ledger/statements.h"
 #include "rules/recount.h"
@@ -359,6 +360,7 @@ gov_recount(const pg_uuid_t *assignment_id, TimestampTz since, bool is_by_tree,
 	gov_barrier_await_calls(&recount.owner_key);
 	keep_rollup_away(&recount);
 	gov_barrier_raise(&recount.owner_key);
+	gov_frozen_require_open(recount.owner_key.owner, recount.owner_key.owner_length);
 	count_rest(&recount, result);
 	gov_recount_write(&recount);
 

@@ -77,5 +77,14 @@ is( $node->safe_psql('three', q{
 		select is_granted, chains from gov_check('acme', 'tokens', 1, null, array['agent-1'])}),
 	"t\nt|[]", 'a new database knows nobody');
 
+# Where text is any bytes, an owner is named by any bytes, and has a shard and holds.
+$node->safe_psql('postgres', q{create database bytes template template0 encoding 'SQL_ASCII' locale 'C'});
+$node->safe_psql('bytes', 'create extension governance');
+is( $node->safe_psql('bytes', q{
+		select gov_shard_key(E'M\\xfcller') = ('x' || encode(substr(sha256('\\x4dfc6c6c6572'), 1, 6), 'hex'))::bit(48)::bigint;
+		insert into gov_capabilities (id) values ('tokens');
+		select is_granted, gov_shard(reservation_id, 7) = gov_shard(E'M\\xfcller', 7) from gov_reserve(E'M\\xfcller', 'tokens', 1)}),
+	"t\nt|t", 'an owner that has no form in UTF-8');
+
 $node->stop;
 done_testing();

@@ -45,6 +45,7 @@ my %RELATIONS = (
 	gov_holds => ['reader tenant admin'],
 	gov_limit_history => ['reader tenant admin'],
 	gov_forgotten => ['reader tenant admin'],
+	gov_frozen_owners => ['reader tenant admin'],	# of whom there is none before the end
 	gov_event_log => ['reader tenant admin'],
 	gov_usage_log => ['reader tenant admin'],
 	gov_alert_log => ['reader tenant admin'],
@@ -78,6 +79,7 @@ my %FUNCTIONS = (
 	gov_withdraw_increase => [ 'tenant', '42704', q{gov_withdraw_increase('00000000-0000-0000-0000-000000000001')} ],
 	gov_decide_increase => [ '', '42704', q{gov_decide_increase('00000000-0000-0000-0000-000000000001', true)} ],
 	gov_forget_entity => [ '', '42501', q{gov_forget_entity('globex', 'sekrit-team')} ],
+	gov_freeze_owner => [ '', '42501', q{gov_freeze_owner('globex')} ],
 	gov_move_entity => [ '', '42501', q{gov_move_entity('globex', 'sekrit-team', null)} ],
 	_gov_allow_move => [ '', '42501', q{_gov_allow_move('globex', 'sekrit-team', null)} ],
 	gov_unblock => [ '', '42501', q{gov_unblock('globex', 'sekrit-team')} ],
@@ -136,6 +138,7 @@ my %FUNCTIONS = (
 	gov_settle_all => [ 'app', '42704', q{gov_settle_all(':hold')} ],
 	gov_settle => [ 'app', '42704', q{gov_settle(':hold')} ],
 	gov_settle_many => [ 'app', 'each', q{gov_settle_many('[{"reservationId": ":hold"}]')} ],
+	gov_thaw_owner => [ '', '42501', q{gov_thaw_owner('globex')} ],
 	gov_shard => [ 'app reader tenant', 'shared', q{gov_shard('globex', 3)}, q{gov_shard('00000000-0000-8000-8000-000000000000'::uuid, 3)} ],
 	gov_shard_key => [ 'app reader tenant', 'shared', q{gov_shard_key('globex')}, q{gov_shard_key('00000000-0000-8000-8000-000000000000'::uuid)} ],
 	gov_tree => [ 'reader tenant', '42501', q{gov_tree('globex')} ],
@@ -155,6 +158,7 @@ my %FUNCTIONS = (
 	# Internal. Those that are not listed must be in SQL, with the rights of their caller, and are for readers and tenants.
 	_gov_cached_counters => [ 'reader', '42501', q{_gov_cached_counters('globex')} ],
 	_gov_verify_owner => [ 'reader', '42501', q{_gov_verify_owner('globex')} ],
+	_gov_carried => [ 'reader tenant', '42501', q{_gov_carried('globex', now(), null)} ],
 	_gov_recount_window_start => [ '', 'shared', q{_gov_recount_window_start('P1M', null, 'UTC', now())} ],
 	_gov_recounted => [ 'reader', '42501', q{_gov_recounted('globex', 'tokens', '-infinity', 1000000, null, null, 'UTC', '{sekrit-team}', '{1}', 1)} ],
 	_gov_raise_barrier => [ '', '42501', q{_gov_raise_barrier('globex')} ],
@@ -342,7 +346,7 @@ foreach my $member (grep { $_->[0] ne 'function' } @members)
 		# gov_stats is about the whole server, and says so
 		is(error_of($seen), $reads && $name ne 'gov_stats' ? 'none' : '42501', "$relation: select by $role");
 		unlike($seen, qr/sekrit|globex/, "$relation: $role sees nothing of globex");
-		like($seen, qr/acme/, "$relation: $role sees acme") if $reads && $has_owner;
+		like($seen, qr/acme/, "$relation: $role sees acme") if $reads && $has_owner && $name ne 'gov_frozen_owners';
 		unlike(answer($role, "copy (select t from $relation t) to stdout"), qr/sekrit|globex/, "$relation: COPY by $role");
 		unlike(answer($role, "declare c scroll cursor with hold for table $relation; fetch all c"),
 			qr/sekrit|globex/, "$relation: a cursor by $role");
@@ -377,7 +381,7 @@ foreach my $member (grep { $_->[0] ne 'function' } @members)
 		{
 			is($seen, '', "$relation: a tenant that is not pinned sees nothing");
 		}
-		elsif (includes($readers, $profile))
+		elsif (includes($readers, $profile) && $name ne 'gov_frozen_owners')
 		{
 			like($seen, qr/globex/, "$relation: $profile sees every owner without a pin");
 		}
@@ -492,6 +496,12 @@ is(answer('admin', q{select gov_upsert_entities('acme', '[{"id": "new", "typeRef
 is(answer('free_admin', q{select gov_upsert_capabilities('[{"id": "new"}]') is not null; select gov_delete_owner('globex')}), "t\n", 'an administrator of all');
 sql('drop trigger stay on gov_forgotten');
 is(answer('free_admin', q{select count(*) from gov_maintain()}), '1', 'maintains');
+
+sql(q{select gov_freeze_owner('acme'), gov_freeze_owner('globex')});
+is(answer($_, 'select string_agg(owner_id, \' \') from gov_frozen_owners'), 'acme', "$_ sees that its own is frozen") foreach qw(reader tenant admin);
+is(answer("free_$_", 'select count(*) from gov_frozen_owners'), '2', "$_ sees both without a pin") foreach qw(reader admin);
+is(error_of(answer('tenant', q{insert into gov_frozen_owners values ('globex', now(), 'me')})), '42501', 'a tenant freezes nobody');
+sql(q{select gov_thaw_owner('acme'), gov_thaw_owner('globex')});
 
 # ---------------------------------------------------------------- gov_grant and gov_revoke
 

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use FindBin;
+use IPC::Run ();
 use lib "$FindBin::RealBin/../perl";
 
 use PostgreSQL::Test::Utils;
@@ -184,6 +185,48 @@ gov_roll_up($node, 'postgres');
 is($node->safe_psql('postgres', q{select count(*), count(distinct (assignment_id, threshold)), count(*) filter (where event_id is null) from gov_alerts where owner_id = 'acme'}),
 	'7650|7650|0', 'the rollup raises what is left, once, with its event');
 is($node->safe_psql('postgres', 'select * from gov_verify()'), '', 'all is counted');
+
+# ---------------------------------------------------------------- a tenant that tries to slow others
+
+# Reports, searches and backtests read what their own owner has, and hold nothing that a call of another owner waits for.
+$node->safe_psql('postgres', q{
+	select gov_delete_owner('acme');
+	insert into gov_entities (owner_id, id, type_id) values ('acme', 'root', 'org');
+	insert into gov_entities (owner_id, id, type_id, parent_id) select 'acme', 'e' || n, 'org', 'root' from generate_series(1, 2000) n;
+	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) select 'acme', 'e' || n, 'tokens', 10, 'PT1M' from generate_series(1, 2000) n;
+	select count(gov_ingest('acme', 'tokens', 1, '{"feature": "chat"}', array['e' || n], null, now() - n * interval '1 minute')) from generate_series(1, 2000) n});
+my %attacks = (
+	'a search for wildcards' => q{select count(*) from gov_query('acme', search => repeat('%_', 120))},
+	'a search for a long text' => q{select count(*) from gov_query('acme', search => repeat('x', 1000000))},
+	'a long list of types' => q{select count(*) from gov_query('acme', type_ids => array_fill('org'::text, array[100000]))},
+	'a long list of capabilities' => q{select count(*) from gov_tree('acme', array_fill('tokens'::text, array[100000]))},
+	'a report of everything' => q{select count(*) from gov_report('acme')},
+	'a backtest of short windows' => q{select count(*) from (select jsonb_agg(jsonb_build_object('entityId', 'e' || n, 'capabilityId', 'tokens', 'usageLimit', 1, 'cadence', 'PT1S')) from generate_series(1, 2000) n) b (budgets), gov_backtest('acme', b.budgets, '-infinity', 'infinity')},
+	'a backtest of too much' => q{select count(*) from (select jsonb_agg(jsonb_build_object('entityId', 'root', 'capabilityId', 'tokens', 'name', n::text, 'usageLimit', 1, 'cadence', 'PT1S')) from generate_series(1, 10001) n) b (budgets), gov_backtest('acme', b.budgets, '-infinity', 'infinity')},
+	'an attribution by many names' => q{select count(*) from gov_attribution('acme', 'tokens', (select array_agg('n' || n) from generate_series(1, 32) n), '-infinity', 'infinity', '1 second')},
+	'an attribution by too many' => q{select count(*) from gov_attribution('acme', 'tokens', (select array_agg('n' || n) from generate_series(1, 33) n), '-infinity', 'infinity', '1 second')},
+	'sums of all time' => q{select count(*) from gov_usage_sums('-infinity', 'infinity', '1 hour', 'UTC', '{acme}')},
+	'a change of all budgets' => q{update gov_assignments set usage_limit = usage_limit + 1, cadence = 'PT2M'});
+foreach my $attack (sort keys %attacks)
+{
+	my ($sql, $err) = ("$attacks{$attack};\n" x 3 . "\\q\n", '');
+	my $attacker = IPC::Run::start([ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-U', 'tenant', '-d', $node->connstr('postgres') ], '<', \$sql, '>', \my $out, '2>', \$err);
+	my $rounds = 0;
+	my $failed;
+
+	while (!$failed && ($rounds == 0 || $attacker->pumpable))
+	{
+		(undef, undef, $failed) = $node->psql('postgres', q{set lock_timeout = '3s'; select gov_ingest('plain', 'tokens', 1, null, '{leaf}') from generate_series(1, 50); select gov_drop_cache(); select gov_allowed('plain', 'tokens', 1, null, '{leaf}')});
+		$rounds++;
+		$attacker->pump_nb;
+	}
+	IPC::Run::finish($attacker);
+	is($failed, '', "$attack: others go on meanwhile ($rounds rounds)");
+	my @states = map { $_ eq '54000' || $_ eq '22023' ? () : $_ } $err =~ /ERROR:  (\w{5}):/g;
+	is("@states", '', "$attack: is done, or is too much");
+	like($err, qr/54000/, "$attack: it is") if $attack =~ /too m/;
+}
+is($node->safe_psql('postgres', 'select * from gov_verify()'), '', 'all is counted after that too');
 
 $node->stop;
 done_testing();

@@ -215,7 +215,7 @@ sub judge
 	if ($state !~ /^(XX|F0|58)/)
 	{
 		return if $call->{name} =~ /^(_.*|trigger)$/;
-		return if $call->{name} eq 'change' && $state =~ /^(22|23|42704|42501|428C9|54000|55000|40001|P0001|42804)/;
+		return if $call->{name} eq 'change' && $state =~ /^(22|23|42704|42501|428C9|54000|55000|40001|P0001|42804|GV003)/;
 		return if documented($call->{name})->{$state};
 	}
 	# not what the values themselves raise
