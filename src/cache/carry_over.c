@@ -82,10 +82,11 @@ load_entities(const GovOwnerKey *owner, ArrayType *entity_ids, TimestampTz at, G
 	ids = palloc0(sizeof(GovLoaded) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 	{
-		text	   *id = DatumGetTextPP(elements[i]);
+		text	   *id;
 
 		if (nulls[i])
 			continue;
+		id = DatumGetTextPP(elements[i]);
 		ids[nids].id = VARDATA_ANY(id);
 		ids[nids++].id_length = VARSIZE_ANY_EXHDR(id);
 	}

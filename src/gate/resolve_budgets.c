@@ -379,10 +379,9 @@ static inline bool
 find_window(GovWalk *walk, const GovResolvedEntity *resolved, const GovRuled *ruled,
 			GovResolvedBudget *budget, GovAmount amount)
 {
-	if (gov_budget_slides(budget->budget))
-		return find_sliding(walk, budget);
-	if (gov_budget_opens(budget->budget))
-		return find_opening(walk, ruled, budget, amount);
+	if (gov_budget_is_timed(budget->budget))
+		return gov_budget_slides(budget->budget) ? find_sliding(walk, budget) :
+			find_opening(walk, ruled, budget, amount);
 	if (unlikely(walk->out->now >= budget->counter->window.end) &&
 		!turn_window(walk, resolved, ruled, budget->counter, budget->is_shared))
 		return false;

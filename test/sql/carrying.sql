@@ -143,6 +143,8 @@ select usage_limit, carried, current_usage from gov_tree('cy', '{cy-tokens}') wh
 rollback;
 select usage_limit, carried from gov_headroom('cy', 'cy-tokens', 0, null, '{acme}');
 select count(*) from gov_verify('cy');
+-- no entity is none
+select count(*) as none from _gov_carried('cy', now(), array[null]::text[]);
 select gov_delete_owner('cy');
 delete from gov_capabilities where id = 'cy-tokens';
 delete from gov_entity_types where id in ('cy-org', 'cy-user');

@@ -468,25 +468,39 @@ SKIP:
 {
 	skip 'built without -DGOV_FAULTS', 3 if $node->psql('postgres', 'show governance.fault_clock') != 0;
 	my $most = 0;
+	my $session;
+
+	# What the worker is doing at that moment gov_maintain() leaves to it, and the worker's clock is not stopped.
+	my $tidy = sub {
+		my ($uses) = @_;
+
+		foreach (1 .. 1000)
+		{
+			gov_ask($session, 'select gov_maintain()');
+			last if gov_ask($session, qq{
+				select sum(amount) = $uses and not bool_or(leaves_at > '-infinity' and leaves_at <= gov_now() - interval '1 minute')
+				from gov_usage where owner_id = 'disk'}) eq 't';
+		}
+	};
 
 	$node->safe_psql('postgres', q{
 		insert into gov_entities (owner_id, id, type_id) select 'disk', 'agent-' || n, 'user' from generate_series(1, 40) n;
 		insert into gov_default_assignments (owner_id, type_id, capability_id, usage_limit, cadence, window_kind) values ('disk', 'user', 'tokens', 1000, 'PT1S', 'sliding');
 	});
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	$session = $node->background_psql('postgres', on_error_stop => 0);
 	foreach my $minute (0 .. 7)
 	{
 		gov_ask($session, q{
 			select set_config('governance.fault_clock', (1130000000000000 + } . $minute . q{ * 60000000 + n * 1000000)::text, false),
 				(select count(gov_consume('disk', 'tokens', 1, null, array['agent-' || a])) from generate_series(1, 40) a where n > 0)
 			from generate_series(1, 60) n});
-		gov_ask($session, 'select gov_maintain()') foreach 1 .. 2;
+		$tidy->(40 * 60 * ($minute + 1));
 		my $rows = gov_ask($session, q{select count(*) from gov_usage where owner_id = 'disk'});
 		$most = $rows if $rows > $most;
 	}
 	cmp_ok($most, '<=', 2.1 * 40 * 60, 'a budget has the rows of two minutes at most, in whatever time');
 	gov_ask($session, q{select set_config('governance.fault_clock', (1130000000000000 + 900000000)::text, false)});
-	gov_ask($session, 'select gov_maintain()') foreach 1 .. 2;
+	$tidy->(40 * 60 * 8);
 	is(gov_ask($session, q{select count(*), sum(amount) from gov_usage where owner_id = 'disk'}), '40|' . 40 * 60 * 8, 'and one a day in the end');
 	is(gov_ask($session, q{select count(*) from gov_verify('disk')}), '0', 'as the ledger says');
 	$session->quit;
