@@ -83,7 +83,7 @@ $$;
 create function model.default_of(name text) returns jsonb
 language sql immutable
 as $$
-    select '{"enforcement": "hard", "timezone": "UTC", "window_kind": "calendar", "strict_allocation": false, "locked": false, "is_pool": false,
+    select '{"enforcement": "hard", "timezone": "UTC", "window_kind": "calendar", "strict_allocation": false, "locked": false, "is_pool": false, "carry_debt": false,
         "debt_limit": 0, "metadata": {}}'::jsonb -> name
 $$;
 

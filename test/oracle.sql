@@ -224,7 +224,7 @@ as $$
     select a.* from gov_assignments as a
     union all
     select i.assignment_id, e.owner_id, e.id, d.capability_id, s.scope, d.name, d.usage_limit, d.cadence, d.anchor_at, d.timezone, d.enforcement, false, d.locked,
-        d.alert_thresholds, coalesce(c.counter_id, i.counter_id), d.created_at, d.updated_at, d.call_limit, d.window_kind, false, 0, null, null, false
+        d.alert_thresholds, coalesce(c.counter_id, i.counter_id), d.created_at, d.updated_at, d.call_limit, d.window_kind, false, 0, null, d.carry_unused_max, d.carry_debt, d.carry_from
     from gov_default_assignments as d
     join entity as e on e.type_id = d.type_id and e.owner_id = coalesce(d.owner_id, e.owner_id)
     cross join lateral (
