@@ -93,5 +93,6 @@ $$Ends what gov_freeze_owner has begun, from the commit on. An owner may be thaw
 
 owner_id: one of the vendor's customers
 result: false when it was not frozen
-errors: 22004 null, 22023 malformed id; 42501 not the session's owner; 55000 the library is not preloaded; 25006 read only
+errors: 22004 null, 22023 malformed id; 42501 not the session's owner; 55000 the owner is not imported to the end
+    (gov_import_owner), or the library is not preloaded; 25006 read only
 since: 1.1.0$$;

@@ -6,6 +6,8 @@ select pg_extension_config_dump('@extschema@.gov_counter_seq', '');
 select pg_extension_config_dump('@extschema@.gov_events_id_seq', '');
 select pg_extension_config_dump('@extschema@.gov_alerts_id_seq', '');
 select pg_extension_config_dump('@extschema@.gov_changes_id_seq', '');
+select pg_extension_config_dump('@extschema@.gov_imported_events_id_seq', '');
+select pg_extension_config_dump('@extschema@.gov_imported_counter_seq', '');
 select pg_extension_config_dump('@extschema@.gov_entity_types', '');
 select pg_extension_config_dump('@extschema@.gov_capabilities', '');
 select pg_extension_config_dump('@extschema@.gov_entities', '');
@@ -30,4 +32,4 @@ select pg_extension_config_dump('@extschema@.gov_rollup_state', '');
 select pg_extension_config_dump('@extschema@.gov_changes', '');
 select pg_extension_config_dump('@extschema@.gov_limit_history', '');
 select pg_extension_config_dump('@extschema@.gov_forgotten', '');
-
+select pg_extension_config_dump('@extschema@.gov_imports', '');

@@ -30,6 +30,7 @@ alter table @extschema@.gov_alert_policies enable row level security;
 alter table @extschema@.gov_changes enable row level security;
 alter table @extschema@.gov_limit_history enable row level security;
 alter table @extschema@.gov_forgotten enable row level security;
+alter table @extschema@.gov_imports enable row level security;
 
 create policy gov_entities_select on @extschema@.gov_entities for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_assignments_select on @extschema@.gov_assignments for select using (@extschema@.gov_owner_visible(owner_id));
@@ -50,6 +51,7 @@ create policy gov_changes_select on @extschema@.gov_changes for select using (@e
 create policy gov_limit_history_select on @extschema@.gov_limit_history for select
     using (@extschema@.gov_owner_visible(nullif(owner_id, '')) or owner_id = '' and @extschema@.gov_pinned_owner() is not null);
 create policy gov_forgotten_select on @extschema@.gov_forgotten for select using (@extschema@.gov_owner_visible(owner_id));
+create policy gov_imports_select on @extschema@.gov_imports for select using (@extschema@.gov_owner_visible(owner_id));
 create policy gov_denials_select on @extschema@.gov_denials for select using (@extschema@.gov_owner_visible(owner_id));
 
 create policy gov_entities_insert on @extschema@.gov_entities for insert with check (@extschema@.gov_owner_changeable(owner_id));

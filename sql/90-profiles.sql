@@ -170,6 +170,7 @@ as $$
             ('gov_limit_history', '{reader, tenant, admin}', 'select'),
             ('gov_denials', '{reader, tenant, admin}', 'select'),
             ('gov_forgotten', '{reader, tenant, admin}', 'select'),
+            ('gov_imports', '{reader, tenant, admin}', 'select'),
             ('gov_holds', '{reader, tenant, admin}', 'select'),
             ('gov_event_log', '{reader, tenant, admin}', 'select'),
             ('gov_usage_log', '{reader, tenant, admin}', 'select'),

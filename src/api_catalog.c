@@ -115,7 +115,8 @@ static GovQuery delete_1_1_queries[] = {
 	DELETE_FROM("gov_changes"),
 	DELETE_FROM("gov_limit_history"),
 	DELETE_FROM("gov_denials"),
-	DELETE_FROM("gov_forgotten")
+	DELETE_FROM("gov_forgotten"),
+	DELETE_FROM("gov_imports")
 };
 static GovQuery delete_hourly_1_0_query = DELETE_FROM("gov_usage_hourly");
 

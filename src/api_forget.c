@@ -5,7 +5,8 @@
  * PURPOSE
  *		The id goes from the catalog, the holds, the changes and the denials at
  *		once (rules/rename.c), and what was recorded is left to the worker
- *		(rollup/forget.c), up to the last event that there is.
+ *		(rollup/forget.c), from the first event to the last that there is; those
+ *		that came from another server have ids below 0.
  *
  * PROTOCOL
  *		No call of the owner is in flight while that is done (barrier.c): so all
@@ -61,8 +62,9 @@ PG_FUNCTION_INFO_V1(gov_forget_entity_1_1);
 
 static GovQuery leave_query = {
 	.sql =
-	"insert into @gov_forgotten (owner_id, entity_id, replacement, attribution_keys, last_event_id, forgotten_at)"
-	" select $1, $2, $3, $4, case when s.is_called then s.last_value else 0 end, $5"
+	"insert into @gov_forgotten (owner_id, entity_id, replacement, attribution_keys, last_event_id, forgotten_at, events_done_until)"
+	" select $1, $2, $3, $4, case when s.is_called then s.last_value else 0 end, $5,"
+	"  coalesce((select i.first_event_id - 1 from @gov_imports i where i.owner_id = $1), 0)"
 	" from @gov_events_id_seq s",
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}

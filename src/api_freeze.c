@@ -27,7 +27,8 @@
  *
  * FAILURE
  *		22004 and 22023 for arguments, 42501 for another owner than the
- *		session's, 55000 in a transaction that has used the owner.
+ *		session's, 55000 in a transaction that has used the owner, and to thaw one
+ *		that is not imported to the end (api_import.c).
  */
 #include "postgres.h"
 
@@ -65,6 +66,12 @@ static GovQuery freeze_query = {
 
 static GovQuery thaw_query = {
 	.sql = "delete from @gov_frozen_owners where owner_id = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
+static GovQuery incomplete_query = {
+	.sql = "select i.chunks_done from @gov_imports i where i.owner_id = $1 and i.completed_at is null",
 	.nargs = 1,
 	.argtypes = {TEXTOID}
 };
@@ -138,6 +145,26 @@ write_state(GovQuery *query, Datum *args)
 	return nrows > 0;
 }
 
+/* An owner of whom only a part is here would be granted what it has used already. */
+static void
+require_complete(text *owner)
+{
+	Datum		args[1] = {PointerGetDatum(owner)};
+	GovSpi		spi;
+	bool		isnull;
+
+	gov_spi_begin(&spi);
+	if (gov_spi_modify(&incomplete_query, args, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("owner \"%s\" has not been imported to the end",
+						gov_error_shown(text_to_cstring(owner))),
+				 errdetail("Chunks up to number " INT64_FORMAT " have been.",
+						   DatumGetInt64(gov_spi_value(0, 1, &isnull))),
+				 errhint("Pass the rest of them to gov_import_owner, or delete what there is with gov_delete_owner.")));
+	gov_spi_end(&spi);
+}
+
 static void
 log_state(const text *owner, const char *action)
 {
@@ -186,6 +213,7 @@ gov_thaw_owner_1_1(PG_FUNCTION_ARGS)
 	bool		is_changed;
 
 	gov_write_begin("gov_thaw_owner()");
+	require_complete(owner);
 	is_changed = write_state(&thaw_query, args);
 	if (is_changed)
 		log_state(owner, "THAW");

@@ -1087,6 +1087,75 @@ as $$
     ) as s
 $$;
 
+-- All that an owner has, but for the numbers that a move to another server changes: a line for each row, with its table. What the worker
+-- may change meanwhile is not in it.
+create function model.belongings(owner text, is_quiet boolean) returns setof text
+language sql
+as $$
+    select concat('event ', (to_jsonb(e) - '{id,reverses,call_event_ids,counter_ids,draws}'::text[])) from gov_events as e where e.owner_id = owner
+    union all
+    select concat_ws(' ', 'reversal', o.amount, o.recorded_at, e.amount, e.recorded_at) from gov_events as e join gov_events as o on o.id = e.reverses where e.owner_id = owner
+    union all
+    select concat_ws(' ', 'call', e.recorded_at, e.capability_id, (select string_agg(o.capability_id || o.amount, ' ' order by o.id) from gov_events as o where o.id = any (e.call_event_ids)))
+    from gov_events as e where e.owner_id = owner and e.call_event_ids is not null
+    union all
+    select concat_ws(' ', 'draw', d.grant_id, sum(d.amount)) from gov_event_draws as d join gov_grants as g on g.id = d.grant_id where g.owner_id = owner group by d.grant_id
+    union all
+    select 'charged ' || concat_ws(' ', e.recorded_at, a.id, count(*)) from gov_events as e join gov_assignments as a on a.counter_id = any (e.counter_ids) where e.owner_id = owner group by e.recorded_at, a.id
+    union all
+    select concat('hold ', (to_jsonb(r) - '{event_id,event_ids,state,updated_at}'::text[]), coalesce((select o.amount || ' ' || o.recorded_at from gov_events as o where o.id = r.event_id), ''))
+    from gov_reservations as r where r.owner_id = owner
+    union all
+    select concat('usage ', (to_jsonb(u) - '{counter_id}'::text[])) from gov_usage as u where u.owner_id = owner and is_quiet
+    union all
+    select concat('hour ', to_jsonb(u)) from gov_usage_by_time as u where u.owner_id = owner
+    union all
+    select 'grant usage ' || concat_ws(' ', g.id, u.amount, u.last_at, u.pruned_amount) from gov_grant_usage as u left join gov_grants as g on g.counter_id = u.counter_id where u.owner_id = owner
+    union all
+    select concat('count ', to_jsonb(n)) from gov_default_counts as n where n.owner_id = owner and is_quiet
+    union all
+    select concat('recount ', (to_jsonb(r) - '{counter_id,through_id}'::text[])) from gov_recounts as r where r.owner_id = owner
+    union all
+    select concat('alert ', (to_jsonb(a) - '{id,event_id}'::text[])) from gov_alerts as a where a.owner_id = owner
+    union all
+    select concat('change ', (to_jsonb(c) - 'id')) from gov_changes as c where c.owner_id = owner and c.action not in ('FREEZE', 'THAW')
+    union all
+    select concat('limit ', to_jsonb(l)) from gov_limit_history as l where l.owner_id = owner
+    union all
+    select concat('denial ', to_jsonb(d)) from gov_denials as d where d.owner_id = owner and d.reason <> 'Frozen'
+    union all
+    select concat('entity ', to_jsonb(e)) from gov_entities as e where e.owner_id = owner
+    union all
+    select concat('assignment ', (to_jsonb(a) - '{counter_id,debt_counter_id}'::text[])) from gov_assignments as a where a.owner_id = owner
+    union all
+    select concat('default ', to_jsonb(d)) from gov_default_assignments as d where d.owner_id = owner
+    union all
+    select concat('boost ', to_jsonb(b)) from gov_boosts as b where b.owner_id = owner
+    union all
+    select concat('grant ', (to_jsonb(g) - '{counter_id,closed_at}'::text[])) from gov_grants as g where g.owner_id = owner
+    union all
+    select concat('request ', to_jsonb(r)) from gov_increase_requests as r where r.owner_id = owner
+    union all
+    select concat('price ', to_jsonb(p)) from gov_prices as p where p.owner_id = owner
+    union all
+    select concat('policy ', to_jsonb(p)) from gov_alert_policies as p where p.owner_id = owner
+$$;
+
+create table model.chunks (n bigint generated always as identity, chunk jsonb not null);
+create table model.belonged (line text not null);
+
+-- Null, or what an owner had and has no more, and has and did not have.
+create function model.moved(owner text, is_quiet boolean) returns text
+language sql
+as $$
+    select string_agg(d.what, E'\n' order by d.what)
+    from (
+        (select 'gone: ' || x.line as what from (select b.line from model.belonged as b except all select model.belongings(owner, is_quiet)) as x limit 5)
+        union all
+        (select 'new: ' || x.line from (select model.belongings(owner, is_quiet) as line except all select b.line from model.belonged as b) as x limit 5)
+    ) as d
+$$;
+
 -- The fingerprints of all those rows; and the keys whose calls nobody knows any more.
 create function model.prints(owner text) returns jsonb
 language sql

@@ -1124,3 +1124,54 @@ comment on table @extschema@.gov_frozen_owners is 'owners that take no writing c
 comment on column @extschema@.gov_frozen_owners.owner_id is 'one of the vendor''s customers';
 comment on column @extschema@.gov_frozen_owners.frozen_at is 'since when';
 comment on column @extschema@.gov_frozen_owners.frozen_by is 'the session user who did it';
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+/* Tables: owners that came from another server (sql/54-moving.sql)                                                 */
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+-- What comes from another server gets numbers that this one has never drawn, whole spans of them: those of events below 0, and so
+-- below the watermark, because what they have added to gov_usage comes along; those of counters above all that gov_counter_seq draws.
+create sequence @extschema@.gov_imported_events_id_seq as bigint increment by -1 maxvalue -1 cache 1;
+
+comment on sequence @extschema@.gov_imported_events_id_seq is 'numbers the events that came with owners from other servers, downwards; gov_import_owner() draws a span for each owner (since 1.1.0)';
+
+create sequence @extschema@.gov_imported_counter_seq as bigint minvalue 4611686018427387904 cache 1;
+
+comment on sequence @extschema@.gov_imported_counter_seq is 'numbers the counters that came with owners from other servers; gov_import_owner() draws a span for each owner (since 1.1.0)';
+
+create table @extschema@.gov_imports
+(
+    owner_id text collate "C" not null,
+    export_id uuid not null,
+    chunks_done bigint not null,
+    rows_done bigint not null,
+    begun_at timestamptz not null,
+    completed_at timestamptz,
+    first_event_id bigint not null,
+    last_event_id bigint not null,
+    event_id_shift bigint not null,
+    counter_id_shift bigint not null,
+    imported_counter_id_shift bigint not null,
+    events_deleted_until bigint not null,
+    events_deleted_to timestamptz,
+    relations jsonb not null,
+
+    constraint gov_imports_pkey primary key (owner_id)
+)
+using heap;
+
+comment on table @extschema@.gov_imports is 'the owners that came from another server, by gov_import_owner(), and how far that has come (since 1.1.0)';
+comment on column @extschema@.gov_imports.owner_id is 'one of the vendor''s customers';
+comment on column @extschema@.gov_imports.export_id is 'which call of gov_export_owner() the chunks are of';
+comment on column @extschema@.gov_imports.chunks_done is 'the number of the last chunk that was imported';
+comment on column @extschema@.gov_imports.rows_done is 'how many rows were in them';
+comment on column @extschema@.gov_imports.begun_at is 'when the first chunk was imported, by the clock of the engine';
+comment on column @extschema@.gov_imports.completed_at is 'when the last one was; null: there are more, and the owner cannot be thawed';
+comment on column @extschema@.gov_imports.first_event_id is 'the first of the numbers that its events have here, below 0';
+comment on column @extschema@.gov_imports.last_event_id is 'the last of them';
+comment on column @extschema@.gov_imports.event_id_shift is 'what the ids of its events have here, less what they had there';
+comment on column @extschema@.gov_imports.counter_id_shift is 'the same of counters; those of budgets by defaults, which are below 0, stay as they are';
+comment on column @extschema@.gov_imports.imported_counter_id_shift is 'the same of counters that had come from another server there, too';
+comment on column @extschema@.gov_imports.events_deleted_until is 'governance.event_retention has left none of these events up to this id';
+comment on column @extschema@.gov_imports.events_deleted_to is 'the latest occurred_at of the events that governance.event_retention had deleted where the owner came from, and of those of them that it has deleted here; null: none';
+comment on column @extschema@.gov_imports.relations is 'the columns that the chunks have, by table';

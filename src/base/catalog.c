@@ -98,6 +98,7 @@ static const GovKnownRelation known[] = {
 	INDEX(limit_history_pkey, "gov_limit_history_pkey", limit_history),
 	RELATION(forgotten, "gov_forgotten"),
 	RELATION(frozen_owners, "gov_frozen_owners"),
+	RELATION(imports, "gov_imports"),
 	REQUIRED(rollup_state, "gov_rollup_state"),
 	INDEX(rollup_state_pkey, "gov_rollup_state_pkey", rollup_state)
 };

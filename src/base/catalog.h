@@ -102,6 +102,7 @@ typedef struct GovCatalog
 	Oid			limit_history_pkey;
 	Oid			forgotten;
 	Oid			frozen_owners;	/* invalid in an older extension */
+	Oid			imports;		/* invalid in an older extension */
 	Oid			rollup_state;
 	Oid			rollup_state_pkey;	/* index on (id); invalid when dropped */
 	bool		has_unknown_rules;	/* types say what unknown ids do: false in

@@ -27,6 +27,8 @@
  *		gov_rollup_state has an id up to which no event is left, so that a pass
  *		does not walk over what was deleted; and how far the present pass has
  *		come, so that a new process does not walk over what was kept.
+ *		Events that came with an owner from another server are below all others,
+ *		and have passes of their own (retention_imported.c).
  *
  * LOCKING
  *		ShareUpdateExclusiveLock on gov_rollup_state, like a round of the rollup
@@ -104,7 +106,7 @@ static GovQuery note_state_query = {
 	" select e.id, e.recorded_at, e.recorded_at < $2 as is_due, " call " as call," \
 	"  e.recorded_at between $2 and $3 as ends, e.xmax <> 0 as was_locked" \
 	" from @gov_events e" \
-	" where e.id > $1 and e.id <= " GOV_SQL_WATERMARK \
+	" where e.id > $1 and e.id <= least($6, " GOV_SQL_WATERMARK ")" \
 	" order by e.id limit $4)," \
 	" begun as materialized (" \
 	" select b.id, b.recorded_at, b.is_due, b.call, b.was_locked, b.call[1] <= $1" \
@@ -131,8 +133,8 @@ static GovQuery note_state_query = {
 	{ \
 		.sql = GOV_SEEN_EVENTS(call) \
 		" select array_agg(s.id) from seen s where s.is_due and s.is_left is not true", \
-		.nargs = 5, \
-		.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID} \
+		.nargs = 6, \
+		.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, INT8OID} \
 	}
 
 static GovQuery due_events_query = GOV_DUE_EVENTS_QUERY("e.call_event_ids");
@@ -224,8 +226,8 @@ static GovQuery due_events_query = GOV_DUE_EVENTS_QUERY("e.call_event_ids");
 #define GOV_PRUNE_QUERY(call, recounted, draws, noted_draws) \
 	{ \
 		.sql = GOV_PRUNE_SQL(call, recounted, draws, noted_draws), \
-		.nargs = 5, \
-		.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID} \
+		.nargs = 6, \
+		.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, INT8OID} \
 	}
 
 /* Where there are recounts, and where there are pools. */
@@ -245,8 +247,8 @@ static GovQuery due_events_1_0_query = GOV_DUE_EVENTS_QUERY("null::bigint[]");
 static GovQuery prune_1_0_query = GOV_PRUNE_QUERY("null::bigint[]", "", "", "");
 
 /* Lock what a batch of events works on, without waiting. */
-static bool
-try_lock(void)
+bool
+gov_retention_try_lock(void)
 {
 	const GovCatalog *catalog = gov_catalog();
 
@@ -349,34 +351,24 @@ continue_events(TimestampTz due_before, bool has_keys)
  * be more.
  */
 static bool
-note_events(int64 nkept)
+note_events(const GovRetentionBatch *batch)
 {
 	GovEventsState *state = &events_state;
 	GovEventsState before = *state;
-	bool		isnull;
-	int64		nseen = DatumGetInt64(gov_spi_value(0, 2, &isnull));
-	int64		last_id = DatumGetInt64(gov_spi_value(0, 3, &isnull));
-	int64		left_id = DatumGetInt64(gov_spi_value(0, 4, &isnull));
-	TimestampTz left_at;
 	bool		has_more;
 
-	if (!isnull)
-		first_left_id = Min(first_left_id, left_id);
-	left_at = DatumGetTimestampTz(gov_spi_value(0, 5, &isnull));
-	if (!isnull)
-		left_until = Min(left_until, left_at);
-	if (nseen > 0)
+	first_left_id = Min(first_left_id, batch->left_id);
+	left_until = Min(left_until, batch->left_at);
+	if (batch->nseen > 0)
 	{
-		events_pass.id = state->looked_until = last_id;
-		state->deleted_until = Min(last_id, first_left_id - 1);
+		events_pass.id = state->looked_until = batch->last_id;
+		state->deleted_until = Min(batch->last_id, first_left_id - 1);
 	}
-	state->deleted_to = DatumGetTimestampTz(gov_spi_value(0, 6, &isnull));
-	if (isnull)
-		TIMESTAMP_NOBEGIN(state->deleted_to);
-	has_more = gov_pass_note(&events_pass, nseen, nseen);
-	state->kept_so_far += nkept;
+	state->deleted_to = batch->deleted_to;
+	has_more = gov_pass_note(&events_pass, batch->nseen, batch->nseen);
+	state->kept_so_far += batch->nkept;
 	state->kept = has_more ? Max(state->kept, state->kept_so_far) : state->kept_so_far;
-	if (nseen > 0 || state->kept != before.kept)
+	if (batch->nseen > 0 || state->kept != before.kept)
 		note_state(state);
 	return has_more;
 }
@@ -398,34 +390,81 @@ choose_queries(GovQuery **due, GovQuery **prune)
 		[gov_lookup_has_rows(catalog->grant_usage)];
 }
 
-/* Delete a batch of rolled-up events past governance.event_retention. */
-bool
-gov_retention_prune_events(uint64 *ndeleted)
+static int64
+number_or(int column, int64 otherwise)
 {
-	TimestampTz due_before = gov_retention_begin();
-	Datum		args[5];
+	bool		isnull;
+	Datum		value = gov_spi_value(0, column, &isnull);
+
+	return isnull ? otherwise : DatumGetInt64(value);
+}
+
+static TimestampTz
+time_or(int column, TimestampTz otherwise)
+{
+	bool		isnull;
+	Datum		value = gov_spi_value(0, column, &isnull);
+
+	return isnull ? otherwise : DatumGetTimestampTz(value);
+}
+
+/*
+ * Delete what is past its retention of a number of events, after one id and up to
+ * another; false if foreign keys cannot be asked now.
+ */
+bool
+gov_retention_delete(GovRetentionBatch *batch)
+{
+	Datum		args[6] = {
+		Int64GetDatum(batch->after),
+		TimestampTzGetDatum(gov_retention_begin()),
+		TimestampTzGetDatum(gov_clock()),
+		Int64GetDatum(batch->limit),
+		(Datum) 0,
+		Int64GetDatum(batch->upto)
+	};
 	GovQuery   *due;
 	GovQuery   *prune;
+
+	choose_queries(&due, &prune);
+	if (!gov_referred_find_free(GOV_REFERRED_EVENTS, due, args, &args[4], &batch->nkept))
+		return false;
+	gov_spi_modify(prune, args, args[4] == (Datum) 0 ? "    n " : NULL);
+	batch->ndeleted = number_or(1, 0);
+	batch->nseen = number_or(2, 0);
+	batch->last_id = number_or(3, PG_INT64_MIN);
+	batch->left_id = number_or(4, PG_INT64_MAX);
+	batch->left_at = time_or(5, DT_NOEND);
+	batch->deleted_to = time_or(6, DT_NOBEGIN);
+	return true;
+}
+
+/* Delete a batch of rolled-up events past governance.event_retention. */
+static bool
+prune_recorded(uint64 *ndeleted)
+{
+	GovRetentionBatch batch = {.upto = PG_INT64_MAX};
 	GovSpi		spi;
-	int64		nkept;
-	bool		isnull;
 	bool		has_more = false;
 
-	if (gov_event_retention_s == 0 || !try_lock())
-		return false;
-	choose_queries(&due, &prune);
 	gov_spi_begin(&spi);
-	continue_events(due_before, gov_referred_is_any(GOV_REFERRED_EVENTS));
-	args[0] = Int64GetDatum(events_pass.id);
-	args[1] = TimestampTzGetDatum(due_before);
-	args[2] = TimestampTzGetDatum(gov_clock());
-	args[3] = Int64GetDatum(events_pass.limit);
-	if (gov_referred_find_free(GOV_REFERRED_EVENTS, due, args, &args[4], &nkept))
+	continue_events(gov_retention_begin(), gov_referred_is_any(GOV_REFERRED_EVENTS));
+	batch.after = events_pass.id;
+	batch.limit = events_pass.limit;
+	if (gov_retention_delete(&batch))
 	{
-		gov_spi_modify(prune, args, args[4] == (Datum) 0 ? "    n" : NULL);
-		*ndeleted += DatumGetInt64(gov_spi_value(0, 1, &isnull));
-		has_more = note_events(nkept);
+		*ndeleted += batch.ndeleted;
+		has_more = note_events(&batch);
 	}
 	gov_spi_end(&spi);
 	return has_more;
+}
+
+/* The same of those that came from another server, once no others are left to delete. */
+bool
+gov_retention_prune_events(uint64 *ndeleted)
+{
+	if (gov_event_retention_s == 0 || !gov_retention_try_lock())
+		return false;
+	return prune_recorded(ndeleted) || gov_retention_prune_imported(ndeleted);
 }

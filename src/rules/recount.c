@@ -82,7 +82,10 @@ static GovQuery positions_query = {
 	.sql =
 	"select " GOV_SQL_WATERMARK ","
 	" (select case when s.is_called then s.last_value else 0 end from @gov_events_id_seq s),"
-	" (select r.events_deleted_to from @gov_rollup_state r)"
+	" greatest((select r.events_deleted_to from @gov_rollup_state r),"
+	"  (select i.events_deleted_to from @gov_imports i where i.owner_id = $1))",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
 };
 
 static GovQuery forgotten_query = {
@@ -159,14 +162,15 @@ typedef struct GovPositions
 
 /* The active snapshot serves. */
 static GovPositions
-read_positions(void)
+read_positions(const GovRecount *recount)
 {
+	Datum		args[1] = {CStringGetTextDatum(recount->owner)};
 	GovPositions positions;
 	GovSpi		spi;
 	bool		isnull;
 
 	gov_spi_begin(&spi);
-	gov_spi_select(&positions_query, NULL, NULL);
+	gov_spi_select(&positions_query, args, NULL);
 	positions.watermark = DatumGetInt64(gov_spi_value(0, 1, &isnull));
 	positions.last_id = DatumGetInt64(gov_spi_value(0, 2, &isnull));
 	positions.deleted_to = DatumGetTimestampTz(gov_spi_value(0, 3, &isnull));
@@ -177,12 +181,12 @@ read_positions(void)
 }
 
 static GovPositions
-present_positions(void)
+present_positions(const GovRecount *recount)
 {
 	GovPositions positions;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	positions = read_positions();
+	positions = read_positions(recount);
 	gov_spi_pop_snapshot();
 	return positions;
 }
@@ -240,11 +244,11 @@ count_bulk(GovRecount *recount)
 		GovPositions positions;
 
 		gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-		positions = read_positions();
+		positions = read_positions(recount);
 		if (positions.watermark > recount->counted_until)
 			count_range(recount, positions.watermark);
 		gov_spi_pop_snapshot();
-		if (present_positions().watermark <= recount->counted_until + GOV_BULK_REST)
+		if (present_positions(recount).watermark <= recount->counted_until + GOV_BULK_REST)
 			break;
 	}
 }
@@ -254,7 +258,7 @@ static void
 count_before(GovRecount *recount)
 {
 	recount->present = gov_recount_window(&recount->rule, gov_clock());
-	choose_since(recount, present_positions().deleted_to);
+	choose_since(recount, present_positions(recount).deleted_to);
 	begin_sum(recount);
 	count_bulk(recount);
 }
@@ -269,7 +273,7 @@ keep_rollup_away(GovRecount *recount)
 	TimestampTz deleted_to;
 
 	LockRelationOid(gov_catalog()->rollup_state, ShareLock);
-	deleted_to = present_positions().deleted_to;
+	deleted_to = present_positions(recount).deleted_to;
 	if (!TIMESTAMP_IS_NOBEGIN(deleted_to) && deleted_to >= recount->since)
 		count_before(recount);
 }
@@ -286,7 +290,7 @@ count_rest(GovRecount *recount, GovRecountResult *result)
 	bool		isnull;
 
 	gov_spi_push_snapshot(GOV_SNAPSHOT_LATEST);
-	positions = read_positions();
+	positions = read_positions(recount);
 	if (positions.watermark > recount->counted_until)
 		count_range(recount, positions.watermark);
 	gov_recount_sum_watch(recount->sum, recount->former_counter, recount->present.start);

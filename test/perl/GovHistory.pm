@@ -655,6 +655,9 @@ sub history_end
 	ask(0, 'select gov_drop_cache()');
 	history_compare($_) foreach sessions();
 	checkpoint('rolled up and read again');
+	return if chance(0.5);
+	move_owner();
+	history_compare($_) foreach sessions();
 	return;
 }
 

@@ -18,7 +18,7 @@ our @EXPORT = qw(
   owner sessions minutes free_key add_free_key
   ask expect outcome remember known forget open_in depth anyone_open in_flight is_touched_by_others hold_state
   begin_level end_level end_transaction undo_level may_change_catalog has_changed_catalog
-  forget_entity check_alerts compare compare_several compare_holds compare_denials compare_history note_denied checkpoint roll_up move_clock crash
+  forget_entity move_owner check_alerts compare compare_several compare_holds compare_denials compare_history note_denied checkpoint roll_up move_clock crash
 );
 
 my $json = JSON::PP->new->canonical;
@@ -355,6 +355,36 @@ sub forget_entity
 		$committed{$kind}{$_}{print} = $prints->{$kind}{$_} // 'gone' foreach keys %{ $committed{$kind} // {} };
 	}
 	delete $committed{key}{$_} foreach @{ $prints->{unknown} };
+	return;
+}
+
+# With no transaction open, and all of it rolled up: the owner leaves the server, and comes back, as from another one. What there is of
+# it is the same; ids of events are not, so this is the end of a history.
+sub move_owner
+{
+	my $of = literal($owner);
+	my $is_quiet = $rounds_are_asked ? 'true' : 'false';
+
+	ask(0, 'truncate model.chunks, model.belonged');
+	ask(0, "select gov_freeze_owner($of)");
+	ask(0, "insert into model.belonged select model.belongings($of, $is_quiet)");
+	ask(0, "insert into model.chunks (chunk) select gov_export_owner($of)");
+	ask(0, "select gov_delete_owner($of)");
+	my ($first, $last) = split /\|/, ask(0, 'select min(n), max(n) from model.chunks');
+	while ($first <= $last)
+	{
+		my $next = $first + int(rand(6));
+
+		ask(0, "select gov_import_owner($of, (select array_agg(chunk order by n) from model.chunks where n between $first - 1 and $next))");
+		$first = $next + 1;
+	}
+	ask(0, "select gov_thaw_owner($of)");
+	ask(0, "update oracle.recounts r set counter_id = _gov_moved_counter(r.counter_id, i.counter_id_shift, i.imported_counter_id_shift), through_id = r.through_id + i.event_id_shift from gov_imports i where r.owner = $of and i.owner_id = $of");
+	count_as('moved the owner');
+	my $wrong = ask(0, "select model.moved($of, $is_quiet)");
+	die "moved:\n$wrong\n" if $wrong ne '';
+	$wrong = ask(0, "select model.sums($of)") || ask(0, "select v from gov_verify($of) as v");
+	die "moved: $wrong\n" if $wrong ne '';
 	return;
 }
 

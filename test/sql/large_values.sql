@@ -61,7 +61,8 @@ from unnest(array[
     $$gov_archive_entities('acme', '{{ann,ben},{cyd,bot}}')$$,
     $$gov_unarchive_entities('acme', '{{ann,ben},{cyd,bot}}')$$,
     $$gov_set_alert_policy('acme', '{{50,60},{80,100}}')$$,
-    $$gov_set_alert_policy('acme', '{{50,null}}')$$
+    $$gov_set_alert_policy('acme', '{{50,null}}')$$,
+    $$gov_import_owner('acme', '{{1,2},{3,4}}')$$
 ]) call;
 select * from helper.try();
 

@@ -50,6 +50,8 @@ $node->safe_psql('postgres', q{
 gov_roll_up($node, 'postgres');
 $node->safe_psql('postgres', q{
 	insert into gov_assignments (owner_id, entity_id, capability_id, name, usage_limit, cadence) values ('acme', 'later', 'tokens', 'recounted', 10000, 'P50Y');
+	insert into gov_imports (owner_id, export_id, chunks_done, rows_done, begun_at, completed_at, first_event_id, last_event_id, event_id_shift, counter_id_shift, imported_counter_id_shift, events_deleted_until, relations)
+		select 'acme', gen_random_uuid(), 2, 0, now(), now(), nextval('gov_imported_events_id_seq'), -1, -2, nextval('gov_imported_counter_seq'), 0, -1, '{}';
 	select gov_recount(id, by => 'tree') from gov_assignments where name = 'recounted'});
 my $idle = $node->background_psql('postgres');
 $idle->query_safe(
@@ -81,6 +83,7 @@ sub contents
 		select d.* from gov_event_draws d order by d.event_id, d.amount, d.grant_id; select debt_counter_id, debt_limit from gov_assignments where is_pool;
 		select * from gov_alert_policies; select watermark from gov_rollup_state;
 		select owner_id, entity_id, replacement, last_event_id from gov_forgotten;
+		select * from gov_imports; select last_value from gov_imported_events_id_seq; select last_value from gov_imported_counter_seq;
 		select * from gov_changes order by id; select * from gov_limit_history order by 1, 2; select * from gov_recounts order by counter_id;
 		select n, h.* from generate_series(1, 30) n cross join lateral gov_headroom('acme', 'tokens', 0, null, array['agent-' || n, 'late']) h
 		order by n, chain, entity_id});

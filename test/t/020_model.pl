@@ -133,6 +133,7 @@ ok($evicted, 'a small cache was too small') if $crowded >= BATCH;
 
 cmp_ok(model_done('forgot who has used a default'), '>', 0, 'somebody who had used a budget by a default was forgotten') if @seeds >= 2 * BATCH;
 
+cmp_ok(model_done('moved the owner'), '>', 0, 'owners have moved') if @seeds >= BATCH;
 note('did: ' . model_tally());
 model_disconnect();
 $node->stop;

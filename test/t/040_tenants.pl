@@ -34,6 +34,9 @@ my %RELATIONS = (
 	gov_entities => [ 'reader tenant admin', 'admin' ],
 	gov_entity_types => [ 'reader tenant admin', 'admin' ],
 	gov_exceptions => ['reader tenant admin'],
+	gov_imported_counter_seq => [''],
+	gov_imported_events_id_seq => [''],
+	gov_imports => ['reader tenant admin'],
 	gov_increase_requests => [ 'reader tenant admin', 'admin' ],
 	gov_prices => [ 'reader tenant admin', 'admin' ],
 	gov_grants => [ 'reader tenant admin', '', 'admin' ],
@@ -79,6 +82,8 @@ my %FUNCTIONS = (
 	gov_withdraw_increase => [ 'tenant', '42704', q{gov_withdraw_increase('00000000-0000-0000-0000-000000000001')} ],
 	gov_decide_increase => [ '', '42704', q{gov_decide_increase('00000000-0000-0000-0000-000000000001', true)} ],
 	gov_forget_entity => [ '', '42501', q{gov_forget_entity('globex', 'sekrit-team')} ],
+	gov_export_owner => [ '', '42501', q{gov_export_owner('globex')} ],
+	gov_import_owner => [ '', '42501', q{gov_import_owner('globex', '{}')} ],
 	gov_freeze_owner => [ '', '42501', q{gov_freeze_owner('globex')} ],
 	gov_move_entity => [ '', '42501', q{gov_move_entity('globex', 'sekrit-team', null)} ],
 	_gov_allow_move => [ '', '42501', q{_gov_allow_move('globex', 'sekrit-team', null)} ],
@@ -238,7 +243,9 @@ gov_roll_up($node, 'postgres');
 sql(q{select gov_recount(id) from gov_assignments where name like '%open'});
 sql(q{
 	insert into gov_forgotten (owner_id, entity_id, replacement, last_event_id, forgotten_at)
-	values ('acme', 'gone', 'x', 1, now()), ('globex', 'sekrit-gone', 'x', 1, now())});
+	values ('acme', 'gone', 'x', 1, now()), ('globex', 'sekrit-gone', 'x', 1, now());
+	insert into gov_imports (owner_id, export_id, chunks_done, rows_done, begun_at, completed_at, first_event_id, last_event_id, event_id_shift, counter_id_shift, imported_counter_id_shift, events_deleted_until, relations)
+	select o, gen_random_uuid(), 2, 0, now(), now(), -1, -1, -2, 0, 0, -1, '{}' from unnest('{acme,globex}'::text[]) o});
 $node->poll_query_until('postgres', 'select count(distinct owner_id) = 2 from gov_denials') or die "the denials are not written\n";
 my $hold = sql(q{select id from gov_reservations where owner_id = 'globex'});
 my $their_event = sql(q{select min(id) from gov_events where owner_id = 'globex' and amount > 0});

@@ -107,7 +107,7 @@ gives('reset search_path; drop table pg_temp.gov_events', '');
 
 # A cheap function that would be called first, were the planner free to choose.
 gives(q{create function attic.leak(text) returns boolean language plpgsql cost 0.0000001 as $$begin raise notice 'saw %', $1; return true; end$$}, '');
-foreach my $table (qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_prices gov_events gov_usage gov_recounts gov_usage_by_time gov_usage_hourly gov_reservations gov_alerts gov_denials gov_alert_policies gov_changes gov_frozen_owners gov_limit_history gov_holds gov_event_log gov_usage_log gov_alert_log gov_budgets gov_allocations))
+foreach my $table (qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_prices gov_events gov_usage gov_recounts gov_usage_by_time gov_usage_hourly gov_reservations gov_alerts gov_denials gov_alert_policies gov_changes gov_frozen_owners gov_imports gov_limit_history gov_holds gov_event_log gov_usage_log gov_alert_log gov_budgets gov_allocations))
 {
 	foreach my $setting ('seqscan', 'indexscan', 'bitmapscan', 'nestloop')
 	{

@@ -99,7 +99,7 @@ my @reports = (
 	q{select gov_report('cus-acme')}, q{select * from gov_attribution('cus-acme', 'ai-tokens', '{team,feature}', '-infinity', 'infinity', '1 day')},
 	q{select * from gov_backtest('cus-acme', '[{"entityId": "agent-7", "capabilityId": "ai-tokens", "usageLimit": 1, "cadence": "P1D"}]', '-infinity', 'infinity')},
 	q{select gov_list_assignments('cus-acme')}, q{select gov_list_entities('cus-acme')}, q{select gov_get_entity('cus-acme', 'agent-7')}, 'select gov_list_capabilities()');
-my @tables = map { "table $_" } qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_prices gov_events gov_usage gov_recounts gov_usage_by_time gov_usage_hourly gov_reservations gov_alerts gov_denials gov_alert_policies gov_changes gov_frozen_owners gov_limit_history gov_entity_types gov_capabilities gov_holds gov_event_log gov_usage_log gov_alert_log gov_budgets);
+my @tables = map { "table $_" } qw(gov_entities gov_assignments gov_boosts gov_increase_requests gov_prices gov_events gov_usage gov_recounts gov_usage_by_time gov_usage_hourly gov_reservations gov_alerts gov_denials gov_alert_policies gov_changes gov_frozen_owners gov_imports gov_limit_history gov_entity_types gov_capabilities gov_holds gov_event_log gov_usage_log gov_alert_log gov_budgets);
 my @catalog = (
 	q{select gov_upsert_entity_types('[{"id": "robot"}]')}, q{select gov_upsert_capabilities('[{"id": "ai-minutes"}]')},
 	q{select gov_upsert_entities('cus-acme', '[{"id": "agent-8", "typeId": "agent", "parentId": "team-eng"}]')},

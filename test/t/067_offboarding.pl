@@ -80,6 +80,8 @@ sub build
 		select gov_reserve('$owner', 'tokens', 7, '{"feature": "${x}chat"}', '{${x}bot}', '${x}open', '1 day');
 		select gov_allowed('$owner', 'tokens', 1000000000, null, '{${x}bot}');
 		insert into gov_forgotten (owner_id, entity_id, replacement, last_event_id, forgotten_at) values ('$owner', '${x}gone', 'x', 1, now());
+		insert into gov_imports (owner_id, export_id, chunks_done, rows_done, begun_at, completed_at, first_event_id, last_event_id, event_id_shift, counter_id_shift, imported_counter_id_shift, events_deleted_until, relations)
+		values ('$owner', gen_random_uuid(), 2, 0, now(), now(), -1, -1, -2, 0, 0, -1, '{"${x}column": []}');
 		insert into gov_alerts (owner_id, assignment_id, threshold, window_start, usage, usage_limit)
 		select owner_id, id, 77, '-infinity', 60, 100 from gov_assignments where owner_id = '$owner'});
 	$node->poll_query_until('postgres', "select state = 'expired' from gov_reservations where owner_id = '$owner' and idempotency_key = '${x}expired'")
