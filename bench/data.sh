@@ -51,6 +51,25 @@ make_meters() {
 	SQL
 }
 
+# Three chains of five budgets, of which the root's is an ordinary one, a pool with three grants, and one with 256.
+make_pools() {
+	run_sql >/dev/null <<-'SQL'
+		insert into gov_entities (owner_id, id, type_id, parent_id)
+		select o, id, type_id, parent_id
+		from unnest('{plain,pool-3,pool-256}'::text[]) o,
+			(values ('org', 'org', null), ('dept', 'dept', 'org'), ('team', 'team', 'dept'), ('user', 'user', 'team'), ('agent', 'agent', 'user')) v (id, type_id, parent_id)
+		on conflict do nothing;
+		insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, is_pool)
+		select o, id, 'calls', case when not is_pool then 1000000000 end, case when not is_pool then 'P1M' end, is_pool
+		from unnest('{plain,pool-3,pool-256}'::text[]) o, unnest('{org,dept,team,user,agent}'::text[]) id, lateral (select id = 'org' and o <> 'plain') p (is_pool)
+		on conflict do nothing;
+		insert into gov_grants (owner_id, assignment_id, amount, expires_at)
+		select a.owner_id, a.id, 1000000, timestamptz '2099-01-01' + interval '1 day' * n
+		from gov_assignments a, lateral generate_series(1, substring(a.owner_id from '[0-9]+')::int) n
+		where a.owner_id like 'pool-%' and a.is_pool;
+	SQL
+}
+
 # A price list of 300 models, each with a price for batches too.
 make_prices() {
 	make_meters
@@ -219,6 +238,12 @@ write_scripts() {
 		select is_granted from gov_consume('acme', 'dollars', 0.00625, null, '{agent-1}');
 		commit;
 	SQL
+	script consume_plain <<<"select is_granted from gov_consume('plain', 'calls', 1, null, '{agent}');"
+	script consume_pool <<<"select is_granted from gov_consume('pool-3', 'calls', 1, null, '{agent}');"
+	script consume_pool_256 <<<"select is_granted from gov_consume('pool-256', 'calls', 1, null, '{agent}');"
+	script check_plain <<<"select is_granted from gov_check('plain', 'calls', 1, null, '{agent}');"
+	script check_pool <<<"select is_granted from gov_check('pool-3', 'calls', 1, null, '{agent}');"
+	script check_pool_256 <<<"select is_granted from gov_check('pool-256', 'calls', 1, null, '{agent}');"
 	script check_all <<<"select is_granted from gov_check_all('acme', '{\"requests\": 1, \"dollars\": 0.00625}', '{\"model\": \"model-7\"}', '{agent-1}');"
 	script check_all_priced <<<"select is_granted from gov_check_all('acme', '{\"requests\": 1, \"dollars\": {\"input\": 900, \"cached\": 4000, \"output\": 300}}', '{\"model\": \"model-7\"}', '{agent-1}');"
 	script consume_all <<<"select is_granted from gov_consume_all('acme', '{\"requests\": 1, \"dollars\": 0.00625}', '{\"model\": \"model-7\"}', '{agent-1}');"

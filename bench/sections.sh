@@ -161,6 +161,28 @@ section_prices() {
 	side_by_side "$(middle)" -- check_all check_all_priced consume_all consume_all_priced
 }
 
+# Bytes of the cache that an owner takes who is not in memory yet.
+loaded_bytes() { # OWNER
+	local before
+
+	run_sql -c "select gov_drop_cache()" >/dev/null
+	before=$(stat cache_used_bytes)
+	run_sql -c "select gov_allowed('$1', 'calls', 1, null, '{agent}')" >/dev/null
+	awk -v a="$before" -v b="$(stat cache_used_bytes)" 'BEGIN {print b - a}'
+}
+
+section_pools() {
+	local plain owner
+
+	make_pools
+	plain=$(loaded_bytes plain)
+	fact "bytes of the cache for a grant, of 256" "$((($(loaded_bytes pool-256) - plain) / 256))"
+	side_by_side $CLIENTS -- check_plain check_pool check_pool_256 consume_plain consume_pool consume_pool_256
+	for owner in plain pool-3 pool-256; do
+		fact "one statement of 100,000 warm gov_consume, $owner, µs CPU each" "$(in_server_us "gov_consume('$owner', 'calls', 1, null, '{agent}')" 100000)"
+	done
+}
+
 section_cache() {
 	local size agents cold used hits loads answer tps calls cpu
 

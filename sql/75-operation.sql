@@ -64,6 +64,16 @@ as 'MODULE_PATHNAME', 'gov_budget_bytes_1_1';
 comment on function @extschema@._gov_budget_bytes(integer, integer, integer, integer, boolean, integer, boolean, integer, boolean, boolean) is
     'internal: what a budget adds to the entity in the cache; timezone_bytes: 0 for UTC; limit_steps: 0 without boosts; is_inherited: the entity has it by a default; slides: its window does';
 
+create function @extschema@._gov_pool_bytes(grants bigint)
+returns bigint
+language c
+immutable
+strict
+as 'MODULE_PATHNAME', 'gov_pool_bytes_1_1';
+
+comment on function @extschema@._gov_pool_bytes(bigint) is
+    'internal: what a pool adds to the entity in the cache besides what a budget with a largest use does; its grants and its debt have counters, too';
+
 create function @extschema@._gov_node_bytes(id_bytes integer, budgets bigint, budget_bytes bigint, is_blocked boolean)
 returns bigint
 language c
@@ -143,7 +153,8 @@ as $$
             a.timezone,
             a.anchor_at is not null as has_anchor,
             a.alert_thresholds,
-            a.call_limit,
+            a.call_limit is not null or a.is_pool as has_bounds,
+            a.usage_limit is not null or a.is_pool as has_limit,
             false as is_inherited,
             a.window_kind = 'sliding' as slides
         from own a
@@ -158,7 +169,8 @@ as $$
             d.timezone,
             d.anchor_at is not null or d.anchor_from is not null,
             d.alert_thresholds,
-            d.call_limit,
+            d.call_limit is not null,
+            d.usage_limit is not null,
             true,
             d.window_kind = 'sliding'
         from entity e
@@ -195,10 +207,10 @@ as $$
                 cardinality(b.scope_entity_ids),
                 case b.timezone when 'UTC' then 0 else octet_length(b.timezone) end,
                 b.has_anchor,
-                case when b.usage_limit is null then 0
+                case when not b.has_limit then 0
                     else coalesce(cardinality(coalesce(b.alert_thresholds, p.thresholds, d.thresholds)), 0)
                 end,
-                b.call_limit is not null,
+                b.has_bounds,
                 case when b.usage_limit is null then 0 else coalesce(x.steps, 0) end::integer,
                 b.is_inherited,
                 b.slides))::bigint as bytes
@@ -213,6 +225,18 @@ as $$
         left join @extschema@.gov_alert_policies d on d.owner_id is null
         group by 1, 2
     ),
+    pool as materialized
+    (
+        select p.owner_id, p.entity_id, sum(p.grants + 1)::bigint as counters, sum(@extschema@._gov_pool_bytes(p.grants))::bigint as bytes
+        from (
+            select a.owner_id, a.entity_id, count(g.id) as grants
+            from own a
+            left join @extschema@.gov_grants g on g.assignment_id = a.id and g.closed_at is null
+            where a.is_pool
+            group by a.owner_id, a.entity_id, a.id
+        ) p
+        group by p.owner_id, p.entity_id
+    ),
     name as
     (
         select distinct u.name
@@ -226,9 +250,14 @@ as $$
     )
     select
         coalesce((select sum(@extschema@._gov_name_bytes(octet_length(n.name))) from name n), 0)::bigint
-        + coalesce(sum(@extschema@._gov_node_bytes(octet_length(e.id), coalesce(o.budgets, 0), coalesce(o.bytes, 0), e.blocked_at is not null)), 0)::bigint
+        + coalesce(sum(@extschema@._gov_node_bytes(
+            octet_length(e.id),
+            coalesce(o.budgets, 0) + coalesce(p.counters, 0),
+            coalesce(o.bytes, 0) + coalesce(p.bytes, 0),
+            e.blocked_at is not null)), 0)::bigint
     from entity e
     left join of_entity o on o.owner_id = e.owner_id and o.entity_id = e.id
+    left join pool p on p.owner_id = e.owner_id and p.entity_id = e.id
 $$;
 
 comment on function @extschema@.gov_cache_needed(text) is

@@ -20,8 +20,10 @@
 #include "cache/node_block.h"
 #include "cache/ring.h"
 #include "pure/bounds.h"
+#include "pure/pool.h"
 
 PG_FUNCTION_INFO_V1(gov_budget_bytes_1_1);
+PG_FUNCTION_INFO_V1(gov_pool_bytes_1_1);
 PG_FUNCTION_INFO_V1(gov_node_bytes_1_1);
 PG_FUNCTION_INFO_V1(gov_name_bytes_1_1);
 
@@ -66,6 +68,20 @@ gov_budget_bytes_1_1(PG_FUNCTION_ARGS)
 	if (PG_GETARG_BOOL(9))
 		size += sizeof(GovSharedRing);
 	PG_RETURN_INT64(size);
+}
+
+/*
+ * The bytes that a pool takes in its entity's block beyond a budget with bounds,
+ * given how many grants it has: each of them, and what the pool owes, is counted
+ * as a budget is.
+ */
+Datum
+gov_pool_bytes_1_1(PG_FUNCTION_ARGS)
+{
+	int64		ngrants = PG_GETARG_INT64(0);
+
+	PG_RETURN_INT64(MAXALIGN(offsetof(GovPool, grants) + ngrants * sizeof(GovGrant)) +
+					(ngrants + 1) * sizeof(GovBudget));
 }
 
 /*

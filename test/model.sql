@@ -83,7 +83,7 @@ $$;
 create function model.default_of(name text) returns jsonb
 language sql immutable
 as $$
-    select '{"enforcement": "hard", "timezone": "UTC", "window_kind": "calendar", "strict_allocation": false, "locked": false, "is_pool": false,
+    select '{"enforcement": "hard", "timezone": "UTC", "window_kind": "calendar", "strict_allocation": false, "locked": false, "is_pool": false, "carry_debt": false,
         "debt_limit": 0, "metadata": {}}'::jsonb -> name
 $$;
 
@@ -93,7 +93,7 @@ language sql
 as $$
     select coalesce(jsonb_object_agg(i.key, i.value), '{}')
     from jsonb_each(item) as i
-    where i.key <> all ('{created_at,updated_at,counter_id,owner_id,created_by_use,seed}' || said.key)
+    where i.key <> all ('{created_at,updated_at,counter_id,debt_counter_id,owner_id,created_by_use,seed}' || said.key)
         and case when than is null then i.value <> coalesce(model.default_of(i.key), 'null') else i.value is distinct from than -> i.key end
 $$;
 
@@ -129,6 +129,7 @@ begin
         select c.owner_id, c.table_name, c.key, c.action, c.old, c.new
         from gov_changes as c
         where c.owner_id = owner
+            and c.table_name <> 'gov_grants'
             and c.id > coalesce((select f.change_id from model.forgotten as f where f.owner_id = owner), 0)
     )
     select string_agg(d.line, E'\n')
@@ -621,8 +622,8 @@ begin
         raise exception 'model: a new reversal is the duplicate of %', given.event_id;
     end if;
     select * into strict event from gov_events where id = given.event_id;
-    perform model.same('reversed', to_jsonb(event) - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends}'::text[],
-        (to_jsonb(old) || '{"call_event_ids": null, "quantities": null, "prices": null}') - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends}'::text[]
+    perform model.same('reversed', to_jsonb(event) - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends,draws}'::text[],
+        (to_jsonb(old) || '{"call_event_ids": null, "quantities": null, "prices": null}') - '{id,request_hash,recorded_at,counter_ids,window_starts,window_ends,draws}'::text[]
             || jsonb_build_object('amount', -coalesce(round(asked, 9), remaining), 'idempotency_key', key, 'caller', current_setting('application_name'), 'reverses', reversed));
     if event.recorded_at not between since and oracle.now() then
         raise exception 'model: recorded at %, between % and %', event.recorded_at, since, oracle.now();
@@ -1261,14 +1262,14 @@ create table model.looked_at (alert_id bigint);
 
 -- The budgets that alerts may be about: those that there are, and those that everybody's defaults have given, in whose place an owner's
 -- default has come while a use of them was in flight.
-create function model.alerting(owner text) returns table (id uuid, counter_id bigint)
+create function model.alerting(owner text) returns table (id uuid, counter_id bigint, is_pool boolean)
 language sql
 as $$
-    select a.id, a.counter_id
+    select a.id, a.counter_id, a.is_pool
     from oracle.assignments() as a
     where a.owner_id = owner
     union
-    select n.assignment_id, n.counter_id
+    select n.assignment_id, n.counter_id, false
     from gov_default_counts as n
     join gov_default_assignments as d on d.id = n.default_id and d.seed = n.seed and d.owner_id is null
     join gov_default_assignments as o on o.owner_id = n.owner_id and (o.type_id, o.capability_id, o.scope_type_ids, o.name) = (d.type_id, d.capability_id, d.scope_type_ids, d.name)
@@ -1304,7 +1305,16 @@ begin
     where not exists (select from oracle.recounts as r where r.counter_id = c.counter_id)
         and u.amount > 0
         and u.amount >= oracle.limit_at(a, oracle.now()) * t.threshold * 0.01
-        and not exists (select from gov_alerts as l where l.assignment_id = a.id and l.window_start = c.window_start and l.threshold = t.threshold)
+        and not exists (
+            select
+            from gov_alerts as l
+            where l.assignment_id = a.id
+                and l.threshold = t.threshold
+                -- those of a pool are armed again by each grant
+                and l.window_start = case when a.is_pool
+                    then coalesce((select max(g.effective_at) from gov_grants as g where g.assignment_id = a.id and g.effective_at <= oracle.now()), '-infinity')
+                    else c.window_start
+                end)
     limit 1;
     if wrong is not null then
         return wrong;
@@ -1324,16 +1334,16 @@ begin
                     and (l.event_id is null or exists (
                         select
                         from gov_events as e, unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
-                        where e.id = l.event_id and e.owner_id = owner and x.counter_id = a.counter_id and x.window_start = l.window_start
+                        where e.id = l.event_id and e.owner_id = owner and x.counter_id = a.counter_id and (x.window_start = l.window_start or a.is_pool)
                     ))
                     and (not is_quiet or l.usage = (
                         select sum(e.amount)
                         from gov_events as e, unnest(e.counter_ids, e.window_starts) as x (counter_id, window_start)
-                        where e.owner_id = owner and x.counter_id = a.counter_id and x.window_start = l.window_start
+                        where e.owner_id = owner and x.counter_id = a.counter_id and (x.window_start = l.window_start or a.is_pool)
                     ) + (
                         select coalesce(sum(r.amount), 0)
                         from oracle.recounted(owner) as r, oracle.window_at(r.cadence, r.anchor_at, r.timezone, r.occurred_at) as w
-                        where r.counter_id = a.counter_id and w.window_start = l.window_start
+                        where r.counter_id = a.counter_id and w.window_start = l.window_start and not a.is_pool
                     ))))
     limit 1;
     insert into model.looked_at

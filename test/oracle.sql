@@ -224,7 +224,7 @@ as $$
     select a.* from gov_assignments as a
     union all
     select i.assignment_id, e.owner_id, e.id, d.capability_id, s.scope, d.name, d.usage_limit, d.cadence, d.anchor_at, d.timezone, d.enforcement, false, d.locked,
-        d.alert_thresholds, coalesce(c.counter_id, i.counter_id), d.created_at, d.updated_at, d.call_limit, d.window_kind, false, 0, null
+        d.alert_thresholds, coalesce(c.counter_id, i.counter_id), d.created_at, d.updated_at, d.call_limit, d.window_kind, false, 0, null, d.carry_unused_max, d.carry_debt, d.carry_from
     from gov_default_assignments as d
     join entity as e on e.type_id = d.type_id and e.owner_id = coalesce(d.owner_id, e.owner_id)
     cross join lateral (
@@ -298,11 +298,14 @@ as $$
     where e.blocked_at is not null and (e.blocked_until is null or e.blocked_until > at)
 $$;
 
--- The limit of a budget that is in force at a time.
+-- The limit of a budget that is in force at a time. That of a pool is what was granted: here grants last for ever, so that all that was
+-- ever used of it has drawn from them, or is owed.
 create function oracle.limit_at(budget gov_assignments, at timestamptz) returns numeric
 language sql stable
 as $$
-    select case when budget.usage_limit is not null then greatest(0, budget.usage_limit + coalesce(sum(b.amount), 0)) end
+    select case when budget.is_pool then (
+            select coalesce(sum(g.amount), 0) from gov_grants as g where g.assignment_id = budget.id and g.effective_at <= at)
+        when budget.usage_limit is not null then greatest(0, budget.usage_limit + coalesce(sum(b.amount), 0)) end
     from gov_boosts as b
     where (b.owner_id, b.entity_id, b.capability_id, b.scope_entity_ids, b.name)
         = (budget.owner_id, budget.entity_id, budget.capability_id, budget.scope_entity_ids, budget.name)
@@ -320,6 +323,15 @@ as $$
         = (budget.owner_id, budget.entity_id, budget.capability_id, budget.scope_entity_ids, budget.name)
       and m.moment > at
       and oracle.limit_at(budget, m.moment) >= wanted
+      and not budget.is_pool
+    union all
+    select min(g.effective_at)
+    from gov_grants as g
+    where g.assignment_id = budget.id
+      and g.effective_at > at
+      and oracle.limit_at(budget, g.effective_at) >= wanted
+    order by 1
+    limit 1
 $$;
 
 -- The holds that count at a time: those in the tables, and those that others have in flight. Until somebody expires a hold past its
@@ -443,12 +455,12 @@ begin
     ), budget as materialized (
         select s.*,
                s.enforcement = 'soft'
-                   or (s.in_force is null or s.usage + s.held + asked <= s.in_force) and (s.call_limit is null or asked <= s.call_limit) as allows,
+                   or (s.in_force is null or s.usage + s.held + asked <= s.in_force + s.debt_limit) and (s.call_limit is null or asked <= s.call_limit) as allows,
                s.enforcement = 'hard' and coalesce(asked > s.call_limit, false) as is_too_large,
                s.enforcement = 'hard' and s.in_force is not null as limits,
                case
                    when s.enforcement = 'hard' and asked > s.call_limit then 'infinity'
-                   else least(s.window_end, oracle.limit_reaches(s.budget, s.usage + s.held + asked, at))
+                   else least(s.window_end, oracle.limit_reaches(s.budget, s.usage + s.held + asked - s.debt_limit, at))
                end as retry_at
         from state as s
     ), node as materialized (
@@ -482,7 +494,7 @@ begin
     select coalesce(bool_and(b.allows), true),
            case
                when not bool_and(b.allows) then
-                   case when bool_or(b.limits and asked > b.in_force or b.is_too_large) then 'RequestedUsageExceedingLimit' else 'BudgetExceeded' end
+                   case when bool_or(b.limits and asked > b.in_force + b.debt_limit or b.is_too_large) then 'RequestedUsageExceedingLimit' else 'BudgetExceeded' end
            end,
            min(b.in_force - b.usage - b.held) filter (where b.limits),
            case when bool_and(isfinite(b.retry_at)) filter (where not b.allows) then max(b.retry_at) filter (where not b.allows) end,

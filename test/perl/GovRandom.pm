@@ -144,6 +144,9 @@ my @changes = (
 	[ 1, sub { "delete from gov_assignments where $_[0]" } ],
 	[ 1, \&make_budget_again ],
 	[ 4, \&insert_budget ],
+	[ 2, sub { insert_pool(random_entity()) } ],
+	[ 5, \&grant ],
+	[ 1, sub { 'update gov_assignments set debt_limit = ' . one_of(0, 5, 20) . ' where is_pool and owner_id = ' . literal($owner) } ],
 	[ 3, \&insert_default ],
 	[ 1, sub { 'update gov_default_assignments set usage_limit = ' . literal(random_limit()) . ', enforcement = ' . literal(one_of('hard', 'soft')) . ' where ' . some_default() } ],
 	[ 1, sub { 'update gov_default_assignments set cadence = ' . literal(one_of(@cadences)) . ' where ' . some_default() } ],
@@ -201,6 +204,23 @@ sub insert_budget
 		'insert into gov_assignments (owner_id, entity_id, capability_id, scope_entity_ids, name, usage_limit, cadence, anchor_at, timezone, enforcement) values ('
 	  . join(', ', literal($owner), @budget, map { literal($_) } random_limit(), random_cadence($budget[1]), one_of(@anchors), one_of(@timezones), one_of('hard', 'hard', 'hard', 'soft'))
 	  . ') on conflict (owner_id, entity_id, capability_id, scope_entity_ids, name) do update set usage_limit = excluded.usage_limit, cadence = excluded.cadence';
+}
+
+# Its name is that of no other budget.
+sub insert_pool
+{
+	my ($entity) = @_;
+
+	return 'insert into gov_assignments (owner_id, entity_id, capability_id, name, is_pool, debt_limit) values ('
+	  . join(', ', (map { literal($_) } $owner, $entity, one_of(@capabilities), 'pool'), 'true', one_of(0, 0, 5, 20)) . ') on conflict do nothing';
+}
+
+# For ever, now or soon, to all pools. Not in a transaction that goes on: what it draws from a grant that nobody sees takes nothing from
+# others, and is nobody's business.
+sub grant
+{
+	return 'insert into gov_grants (owner_id, assignment_id, amount, priority, effective_at) select owner_id, id, ' . one_of(10, 50, 50, 200, '0.5') . ', ' . one_of(1, 100, 100)
+	  . ', ' . one_of('gov_now()', 'gov_now()', "gov_now() + interval '" . one_of(1, 5) . " minutes'") . ' from gov_assignments where is_pool and now() = statement_timestamp() and owner_id = ' . literal($owner);
 }
 
 # One of the owner's, or of everybody's; not for those that the crowd has.
@@ -297,7 +317,8 @@ sub random_catalog
 		"insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence) values ($name, 'acme', 'tokens', "
 		  . literal(one_of(50, 100, 200)) . ', ' . literal(one_of(@cadences)) . "), ($name, 'eng', 'tokens', " . literal(one_of(20, 50, 100)) . ', ' . literal(one_of(@cadences)) . ')',
 		"insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit) values ($name, " . literal(one_of('acme', 'eng', 'ann')) . ", 'streams', " . literal(one_of(1, 2, 5, 20)) . ')',
-		@defaults);
+		@defaults,
+		chance(0.4) ? (insert_pool(one_of('acme', 'eng')), grant()) : ());
 }
 
 1;

@@ -38,6 +38,11 @@ $node->safe_psql('postgres', q{
 	select gov_block('acme', 'agent-29', '2099-12-31', 'a dumped reason'), gov_block('acme', 'agent-28');
 	select gov_boost('acme', 'later', 'tokens', 20, reason => 'dumped'), gov_boost('acme', 'later', 'tokens', 5, '2099-12-31');
 	insert into gov_boosts (owner_id, entity_id, capability_id, amount, valid_from, valid_until) values ('acme', 'later', 'tokens', 1, '2020-01-01', '2020-02-01');
+	insert into gov_assignments (owner_id, entity_id, capability_id, name, is_pool, debt_limit) values ('acme', 'later', 'tokens', 'credits', true, 5);
+	insert into gov_grants (owner_id, assignment_id, amount, priority, effective_at, expires_at, category, reference)
+	select 'acme', id, v.amount, v.priority, v.effective_at::timestamptz, v.expires_at::timestamptz, v.category, v.category || ' 1'
+	from gov_assignments, (values (700, 100, '2020-01-01', '2099-01-01', 'monthly'), (1000, 100, '2020-01-01', null, 'bought'), (90, 1, '2020-01-01', null, 'voided'), (50, 1, '2098-01-01', null, 'later')) v (amount, priority, effective_at, expires_at, category)
+	where is_pool;
 	select gov_archive_entities('acme', array['agent-30'])});
 $node->safe_psql('postgres', q{
 	select count(gov_ingest('acme', 'tokens', n, null, array['agent-' || n % 30 + 1, 'late'], 'key-' || n)) from generate_series(1, 60) n;
@@ -54,6 +59,8 @@ $idle->query_safe(
 $node->safe_psql('postgres', q{
 	select count(gov_ingest('acme', 'tokens', 0.25, '{"model": "gpt"}', array['agent-' || n % 30 + 1])) from generate_series(1, 60) n;
 	select gov_ingest('acme', 'tokens', -3, null, array['agent-1', 'late']);
+	select gov_void_grant(id) from gov_grants where category = 'voided';
+	select gov_ingest('acme', 'tokens', 11.5, null, array['late']);
 	select count(gov_reverse(id, 2)) from gov_events where idempotency_key in ('key-50', 'key-51')});
 
 # Everything the tables and the gate say. The gate comes last: who asks it brings a worker, which rolls up.
@@ -72,6 +79,8 @@ sub contents
 		select entity_id, usage_limit, call_limit, cadence, timezone, counter_id, created_at, updated_at from gov_assignments order by entity_id, name;
 		select a.entity_id, a.name, u.window_start, u.amount, u.event_count from gov_usage u join gov_assignments a on a.id = u.assignment_id order by 1, 2, 3;
 		select * from gov_usage_hourly order by 1, 2, 3, 4;
+		select * from gov_grants order by id; select * from gov_grant_usage order by counter_id; select * from gov_grant_balances order by grant_id;
+		select d.* from gov_event_draws d order by d.event_id, d.amount, d.grant_id; select debt_counter_id, debt_limit from gov_assignments where is_pool;
 		select * from gov_alert_policies; select watermark from gov_rollup_state;
 		select owner_id, entity_id, replacement, last_event_id from gov_forgotten;
 		select * from gov_imports; select last_value from gov_imported_events_id_seq; select last_value from gov_imported_counter_seq;
@@ -108,6 +117,13 @@ sub is_copy
 			returning counter_id > all (select counter_id from gov_assignments)}),
 		't',
 		"$label: surrogates go on");
+	is( $server->safe_psql($db, q{
+			select gov_grant_credits('acme', 'later', 'tokens', 700, reference => 'monthly 1', name => 'credits') = (select id from gov_grants where category = 'monthly');
+			insert into gov_grants (owner_id, assignment_id, amount) select owner_id, id, 5 from gov_assignments where is_pool
+			returning counter_id > all (select counter_id from gov_grants union all select debt_counter_id from gov_assignments where is_pool)}),
+		"t\nt",
+		"$label: grants go on, and none is granted again");
+	gov_raises($server, $db, q{delete from gov_grants}, '42501', "$label: grants are guarded");
 	is( $server->safe_psql($db, q{
 			select max(id) from gov_changes \gset
 			update gov_assignments set usage_limit = 4 where name = 'new';

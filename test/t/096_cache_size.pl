@@ -81,6 +81,22 @@ $node->safe_psql('postgres', q{
 $node->safe_psql('postgres', $load);
 about($node->safe_psql('postgres', 'select gov_cache_needed()'), fact('cache_used_bytes'), 'and of blocks, boosts and call limits');
 
+# Pools: with no grant and with many, those that are used up left out.
+$node->safe_psql('postgres', q{
+	insert into gov_assignments (owner_id, entity_id, capability_id, is_pool, call_limit, alert_thresholds)
+	select 'odd', id, 'c200', true, case when length(id) % 2 = 0 then 10 end, case when length(id) % 3 = 0 then '{50,80}'::numeric[] end
+	from gov_entities where owner_id = 'odd' and length(id) between 10 and 40;
+	insert into gov_grants (owner_id, assignment_id, amount, expires_at)
+	select a.owner_id, a.id, 5, case when n % 2 = 0 then now() + interval '1 day' end from gov_assignments a, generate_series(1, length(a.entity_id) - 10) n where a.owner_id = 'odd' and a.is_pool;
+	select gov_drop_cache()});
+$node->safe_psql('postgres', $load);
+my $with_pools = fact('cache_used_bytes');
+about($node->safe_psql('postgres', 'select gov_cache_needed()'), $with_pools, 'and of pools');
+my ($needed, $grants) = split /\|/, $node->safe_psql('postgres', q{select gov_cache_needed('odd'), (select count(*) from gov_grants)});
+$node->safe_psql('postgres', q{delete from gov_assignments where owner_id = 'odd' and is_pool});
+my $of_grant = ($needed - $node->safe_psql('postgres', q{select gov_cache_needed('odd')})) / $grants;
+ok($of_grant > 225 && $of_grant < 320, sprintf('a grant takes %.1f bytes, with its part of the pool', $of_grant));
+
 # Budgets by defaults, which an entity has there whether it has used them or not; some have an assignment in their place.
 $node->safe_psql('postgres', q{
 	insert into gov_default_assignments (owner_id, type_id, capability_id, usage_limit, cadence, timezone, alert_thresholds)

@@ -33,7 +33,7 @@ create function wrong(owner text) returns setof text language sql as $$
 	union all
 	select format('event %s of %s has drawn %s', e.id, e.amount, d.amount)
 	from gov_events e
-	left join lateral (select sum(d.amount) as amount from gov_event_draws d where d.event_id = e.id) d on true
+	left join (select d.event_id, d.assignment_id, sum(d.amount) as amount from gov_event_draws d where d.owner_id = owner group by 1, 2) d on d.event_id = e.id
 	where e.owner_id = owner and e.reverses is null and coalesce(d.amount, 0) <> e.amount
 	union all
 	select v::text from gov_verify(owner) v
@@ -130,11 +130,73 @@ is($node->safe_psql('postgres', "select count(*) from gov_alerts where owner_id 
 is($node->safe_psql('postgres', "select wrong('late')"), '', 'all is well');
 $stays->quit;
 
+# ---------------------------------------------------------------- traffic while grants take effect, expire and are voided
+
+# Two pools on the way, several capabilities and batches, debts, holds, reversals, savepoints, top-ups and voidings; grants live for a
+# fraction of a second. Who has drawn from which grant is checked against the times of both.
+$node->safe_psql('postgres', q{
+	insert into gov_capabilities (id) values ('calls');
+	call pool('busy');
+	insert into gov_assignments (owner_id, entity_id, capability_id, is_pool, debt_limit) values ('busy', 'ann', 'tokens', true, 20), ('busy', 'acme', 'calls', true, 0);
+	create procedure grant_for(lasts interval) language sql as $$
+		insert into gov_grants (owner_id, assignment_id, amount, priority, effective_at, expires_at)
+		select owner_id, id, 1 + floor(random() * 200), floor(random() * 3), gov_now() + lasts * (random() - 0.3), case when random() < 0.8 then gov_now() + lasts * (0.8 + random()) end
+		from gov_assignments where owner_id = 'busy' and is_pool
+	$$;
+	call grant_for('1 hour')});
+append_to_file("$dir/busy.sql", <<'EOS');
+\set what random(1, 12)
+\set n random(1, 9)
+\if :what <= 3
+select is_granted from gov_consume('busy', 'tokens', :n, null, '{ann}');
+\elif :what = 4
+select is_granted from gov_consume_all('busy', jsonb_build_object('tokens', :n, 'calls', 1), null, '{ann}');
+\elif :what = 5
+begin;
+select is_granted from gov_consume('busy', 'tokens', :n, null, '{ann}');
+savepoint s;
+select event_id from gov_ingest('busy', 'tokens', 3 * :n, null, '{ann}');
+rollback to s;
+select is_granted from gov_consume('busy', 'calls', :n, null, '{ann}');
+commit;
+\elif :what = 6
+begin;
+select event_id from gov_ingest('busy', 'tokens', 2 * :n, null, '{ann}');
+rollback;
+\elif :what = 7
+select gov_settle(r.reservation_id, 2 * :n) from gov_reserve('busy', 'tokens', :n, null, '{ann}') r where r.is_granted;
+\elif :what = 8
+select gov_reverse(e.id, 1) from (select id from gov_events e where owner_id = 'busy' and amount > 2 and reverses is null and not exists (select from gov_events r where r.reverses = e.id) order by id desc limit 1 offset :n) e;
+\elif :what = 9
+select count(*) from gov_consume_many((select jsonb_agg(jsonb_build_object('ownerId', 'busy', 'capabilityId', 'tokens', 'amount', n, 'entityIds', array['ann'])) from generate_series(1, :n) n));
+\elif :what = 10
+call grant_for('500 ms');
+\elif :what = 11
+select gov_void_grant(id) from (select id from gov_grants where owner_id = 'busy' and voided_at is null and closed_at is null and expires_at > gov_now() order by random() limit 1) g;
+\else
+select event_id from gov_ingest('busy', 'tokens', -:n, null, '{ann}');
+\endif
+EOS
+$node->command_ok([ 'pgbench', '-n', '-c', '8', '-j', '2', '-t', '150', '-f', "$dir/busy.sql", 'postgres' ], 'traffic while grants come and go');
+# what a use takes stands after what it pays, so that the last row of each grant is what was taken
+is($node->safe_psql('postgres', q{
+	select count(*)
+	from gov_events e
+	cross join lateral (select g.*, d.amount as taken from generate_subscripts(e.draws, 1) n, lateral (select e.draws[n][1]::bigint as id, e.draws[n][2] as amount) d
+		join gov_grants g on g.counter_id = d.id
+		-- a payment is one of a debt that has a row below 0
+		where not exists (select from generate_subscripts(e.draws, 1) m where e.draws[m][2] < 0)) g
+	where e.owner_id = 'busy' and e.reverses is null and (e.recorded_at < g.effective_at or e.recorded_at >= g.expires_at)}), '0', 'nothing is drawn from a grant that is not live');
+is($node->safe_psql('postgres', "select gov_allowed('busy', 'tokens', 0, null, '{ann}') is not null; select wrong('busy')"), 't', 'no grant is drawn from past its amount, and what was drawn is what was used');
+cmp_ok($node->safe_psql('postgres', q{select count(distinct d.grant_id) from gov_event_draws d where d.owner_id = 'busy'}), '>', 20, 'many grants were drawn from');
+my $busy = $node->safe_psql('postgres', q{select entity_id, capability_id, trim_scale(remaining + current_usage) = usage_limit from gov_budgets where owner_id = 'busy' order by 1, 2});
+is($busy, "acme|calls|t\nacme|tokens|t\nann|tokens|t", 'and the reports agree');
+
 # ---------------------------------------------------------------- kill -9 in the middle of traffic
 
 $node->safe_psql('postgres', "call pool('killed')");
 $node->safe_psql('postgres', q{insert into gov_grants (owner_id, assignment_id, amount, priority, category) select 'killed', a.id, 100 + 500 * n, n % 3, 'g' || n from gov_assignments a, generate_series(1, 20) n where a.owner_id = 'killed' and is_pool});
-append_to_file("$dir/draw.sql", join '', map { <<"EOS" } 1 .. 3000);
+append_to_file("$dir/draw.sql", join '', map { <<"EOS" } 1 .. 30000);
 select event_id from gov_consume('killed', 'tokens', ${\($_ % 5 + 1)}, null, '{ann}') where is_granted;
 begin; savepoint s; select from gov_consume('killed', 'tokens', 7, null, '{ann}'); rollback to s; select from gov_ingest('killed', 'tokens', 1, null, '{ann}'); rollback;
 EOS
@@ -150,7 +212,7 @@ foreach my $round (1 .. 3)
 	}
 	$node->poll_query_until('postgres', "select count(*) > $before + 100 from gov_events where owner_id = 'killed'") or die 'no traffic';
 	my $log_end = -s $node->logfile;
-	kill 'KILL', $node->safe_psql('postgres', "select pid from pg_stat_activity where query like '%killed%' and pid <> pg_backend_pid() limit 1");
+	kill 'KILL', $node->safe_psql('postgres', "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid() limit 1");
 	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log_end);
 	gov_await($node, 'postgres', 'select true');
 	eval { $_->finish } foreach @clients;
