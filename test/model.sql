@@ -93,7 +93,7 @@ language sql
 as $$
     select coalesce(jsonb_object_agg(i.key, i.value), '{}')
     from jsonb_each(item) as i
-    where i.key <> all ('{created_at,updated_at,counter_id,debt_counter_id,owner_id,created_by_use,seed}' || said.key)
+    where i.key <> all ('{created_at,updated_at,counter_id,debt_counter_id,carry_from,owner_id,created_by_use,seed}' || said.key)
         and case when than is null then i.value <> coalesce(model.default_of(i.key), 'null') else i.value is distinct from than -> i.key end
 $$;
 
