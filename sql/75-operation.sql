@@ -751,43 +751,42 @@ begin
         -- A window that slides has the grain that the counter has as its window, and those of a cadence before it; but if the counter was
         -- not used since some of them have left, they may be merged with others.
         select
-            b.id,
-            c.window_start,
+            s.id,
+            s.window_start,
             'cache',
-            c.amount,
-            s.amount
-        from budget b
-        join cached c on c.counter_id = b.counter_id
-        cross join lateral
+            s.counted,
+            s.recorded
+        from
         (
-            select c.window_start - make_interval(secs => 64 * extract(epoch from c.window_end - c.window_start)::double precision) as start
-        ) f
-        cross join lateral
-        (
-            select
-                coalesce((
-                    select sum(l.amount)
-                    from ledger l
-                    where l.counter_id = c.counter_id
-                        and l.window_start >= f.start
-                        and l.window_start <= c.window_start), 0)
-                + coalesce((
-                    select sum(u.pruned_amount)
-                    from rolled_up u
-                    where u.counter_id = c.counter_id
-                        and u.owner_id = b.owner_id
-                        and u.window_start >= f.start
-                        and u.window_start <= c.window_start), 0) as amount
+            select b.id, c.counter_id, c.window_start, f.start, c.amount as counted, coalesce(sum(p.amount), 0) as recorded
+            from budget b
+            join cached c on c.counter_id = b.counter_id
+            cross join lateral
+            (
+                select c.window_start - make_interval(secs => 64 * extract(epoch from c.window_end - c.window_start)::double precision) as start
+            ) f
+            left join
+            (
+                select l.counter_id, null as owner_id, l.window_start, l.amount
+                from ledger l
+                union all
+                select u.counter_id, u.owner_id, u.window_start, u.pruned_amount
+                from rolled_up u
+            ) p on p.counter_id = c.counter_id
+                and p.window_start >= f.start
+                and p.window_start <= c.window_start
+                and (p.owner_id is null or p.owner_id = b.owner_id)
+            where b.slides
+            group by b.id, c.counter_id, c.window_start, f.start, c.amount
         ) s
-        where b.slides
-            and c.amount <> s.amount
+        where s.counted <> s.recorded
             and not exists (
                 select
                 from @extschema@.gov_usage m
-                where m.counter_id = c.counter_id
+                where m.counter_id = s.counter_id
                     and m.leaves_at = '-infinity'
-                    and m.window_start <= c.window_start
-                    and m.window_end > f.start
+                    and m.window_start <= s.window_start
+                    and m.window_end > s.start
                 offset 0)
         union all
         select

@@ -184,12 +184,13 @@ my %FUNCTIONS = (
 	_gov_lock_hierarchy => [ '', '42501', q{_gov_lock_hierarchy('globex', true)} ],
 	_gov_name_bytes => [ 'reader', 'shared', '_gov_name_bytes(36)' ],
 	_gov_node_bytes => [ 'reader', 'shared', '_gov_node_bytes(36, 0, 0, false)' ],
+	_gov_pool_bytes => [ 'reader', 'shared', '_gov_pool_bytes(2)' ],
 	_gov_profile_rights => [ 'reader tenant', 'shared', '_gov_profile_rights()' ],
 	_gov_replay => [ 'reader tenant', '42501', q{_gov_replay('globex', '{}', '{}', '-infinity', 'infinity', '{}', '{}', '{}', '{}', '{}')} ],
 	_gov_refuse_cycle => [ 'reader tenant', '42501', q{_gov_refuse_cycle('globex', 'a')} ],
 	_gov_read_every_owner => [ 'reader', 'shared', '_gov_read_every_owner()' ],
 	_gov_require_owner => [ 'reader tenant', '42501', q{_gov_require_owner('globex')} ],
-	_gov_require_unpinned => [ 'tenant', '42501', q{_gov_require_unpinned('x')} ],
+	_gov_require_unpinned => [ 'reader tenant', '42501', q{_gov_require_unpinned('x')} ],
 	_gov_require_unlocked => [ 'reader tenant', 'shared', "_gov_require_unlocked('globex', '{\"x\": $budget}')" ],
 	_gov_set_archived => [ 'reader tenant', '42501', q{_gov_set_archived('globex', '{sekrit-team}', true)} ]);
 
@@ -486,6 +487,22 @@ foreach my $name (sort keys %FUNCTIONS)
 is(everything_else(), $before, 'nothing of globex, and nothing shared, has changed');
 is(sql(q{select count(*) from pg_roles where pg_has_role('governance_accomplice', oid, 'member') and rolname <> 'governance_accomplice'}), '0', 'no accomplice');
 is(sql('select * from gov_verify()'), '', 'gov_verify finds nothing');
+
+# A profile has what its functions call.
+foreach my $name (grep { !/^_/ } sort keys %FUNCTIONS)
+{
+	my ($profiles, undef, @calls) = @{ $FUNCTIONS{$name} };
+
+	foreach my $profile (split / /, $profiles)
+	{
+		foreach my $call (map { s/sekrit-//gr =~ s/globex/acme/gr } @calls)
+		{
+			my $tried = $call =~ s/:hold/$hold/r =~ s/:event/$their_event/r =~ s/:budget/$their_budget/r;
+
+			unlike(answer($_, "select * from $tried"), qr/permission denied for (?!owner|gov_|session)/, "$_: what $tried calls") foreach $profile, "free_$profile";
+		}
+	}
+}
 
 # Each does its own work.
 is(answer('app', q{select is_granted from gov_consume('acme', 'tokens', 1, null, '{team}')}), 't', 'an application consumes');

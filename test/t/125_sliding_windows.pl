@@ -506,6 +506,15 @@ SKIP:
 	$session->quit;
 }
 
+# Each of thousands is compared with what it has used itself: with the usage of all, this would take minutes.
+$node->safe_psql('postgres', q{
+	insert into gov_entities (owner_id, id, type_id) select 'crowd', 'agent-' || n, 'user' from generate_series(1, 10000) n;
+	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, window_kind)
+	select owner_id, id, 'tokens', 1000, 'PT1H', 'sliding' from gov_entities where owner_id = 'crowd';
+	select count(*) from gov_ingest_many('crowd', (
+		select jsonb_agg(jsonb_build_object('capabilityId', 'tokens', 'entityIds', jsonb_build_array('agent-' || n))) from generate_series(1, 10000) n))});
+is($node->safe_psql('postgres', q{set statement_timeout = '10s'; select count(*) from gov_verify('crowd')}), '0', 'so it is with thousands of budgets, soon');
+
 $node->stop;
 $standby->promote;
 is(usage($standby), $kept, 'a promoted standby has the same usage');
