@@ -498,7 +498,7 @@ sub agree
 	return;
 }
 
-my $steps = $ENV{SOLD_STEPS} // 150;
+my $steps = $ENV{SOLD_STEPS} // 100;
 my $n;
 for ($n = 1; $n <= $steps && !$bad; $n++)
 {
