@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
+#include "base/compat.h"
 #include "ledger/shard.h"
 
 PG_FUNCTION_INFO_V1(gov_shard_owner_1_1);
