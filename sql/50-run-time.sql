@@ -109,7 +109,8 @@ create function @extschema@.gov_headroom
     out cadence text,
     out usage_period_start timestamptz,
     out usage_period_end timestamptz,
-    out carried numeric
+    out carried numeric,
+    out source text
 )
 returns setof record
 language c
@@ -123,8 +124,8 @@ $$The chains of gov_check as rows, one per budget and chain.
 arguments and errors: those of gov_check
 result: chain: its number from 1; the other columns are those of a budget in chains: remaining is null without a limit, the usage
     period null for a budget that never resets, and where a first use is to begin a window; carried (what is carried over from the
-    window before, below 0 for a debt; since 1.1.0) null for a budget that carries nothing over; source is not among them, which
-    chains and gov_budgets have$$;
+    window before, below 0 for a debt; since 1.1.0) null for a budget that carries nothing over; source: own, or
+    default (since 1.1.0)$$;
 
 create function @extschema@.gov_ingest
 (

@@ -288,11 +288,21 @@ begin
     left join opened k on k.counter_id = b.counter_id
     left join lateral
     (
-        select sum(n.amount) as amount
-        from @extschema@.gov_usage n
-        where n.counter_id = b.counter_id
-            and n.window_start >= case when b.window_kind = 'first_use' then k.window_start else b.counted_from end
-            and n.window_start <= case when b.window_kind = 'first_use' then k.window_start else coalesce(b.last_start, b.counted_from) end
+        -- One row; of a window that slides, those of its later grains too.
+        select sum(g.amount) as amount
+        from (
+            select n.amount
+            from @extschema@.gov_usage n
+            where n.counter_id = b.counter_id
+                and n.window_start = case when b.window_kind = 'first_use' then k.window_start else b.counted_from end
+            union all
+            select n.amount
+            from @extschema@.gov_usage n
+            where b.window_kind = 'sliding'
+                and n.counter_id = b.counter_id
+                and n.window_start > b.counted_from
+                and n.window_start <= b.last_start
+        ) g
         offset 0
     ) u on true
     left join counted c

@@ -782,7 +782,7 @@ begin
         where s.counted <> s.recorded
             and not exists (
                 select
-                from @extschema@.gov_usage m
+                from rolled_up m
                 where m.counter_id = s.counter_id
                     and m.leaves_at = '-infinity'
                     and m.window_start <= s.window_start

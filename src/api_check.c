@@ -141,7 +141,7 @@ put_headroom(FunctionCallInfo fcinfo)
 		gov_answer_links(resolution, result->setResult, result->setDesc);
 }
 
-/* The columns are fewer than those of 1.1: the last is left out. */
+/* The columns are fewer than those of 1.1: the last ones are left out. */
 Datum
 gov_headroom_1_0(PG_FUNCTION_ARGS)
 {

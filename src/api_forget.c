@@ -41,6 +41,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/fault.h"
+#include "base/lookup.h"
 #include "base/owner.h"
 #include "base/spi.h"
 #include "base/worker_slots.h"
@@ -63,11 +64,16 @@ PG_FUNCTION_INFO_V1(gov_forget_entity_1_1);
 static GovQuery leave_query = {
 	.sql =
 	"insert into @gov_forgotten (owner_id, entity_id, replacement, attribution_keys, last_event_id, forgotten_at, events_done_until)"
-	" select $1, $2, $3, $4, case when s.is_called then s.last_value else 0 end, $5,"
-	"  coalesce((select i.first_event_id - 1 from @gov_imports i where i.owner_id = $1), 0)"
+	" select $1, $2, $3, $4, case when s.is_called then s.last_value else 0 end, $5, $6"
 	" from @gov_events_id_seq s",
-	.nargs = 5,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID}
+	.nargs = 6,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID, INT8OID}
+};
+
+static GovQuery imported_query = {
+	.sql = "select i.first_event_id - 1 from @gov_imports i where i.owner_id = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
 };
 
 static text *
@@ -183,11 +189,24 @@ await_and_keep_calls_out(const GovRename *rename, const GovOwnerKey *key)
 	}
 }
 
+/* Behind which event the rewriting begins: imported ones have ids below 0. */
+static int64
+begin_of_events(Datum *owner)
+{
+	bool		isnull = true;
+	int64		begin = 0;
+
+	/* asked only where there are some, for to plan and to look reads more than that */
+	if (gov_lookup_has_rows(gov_catalog()->imports) && gov_spi_select(&imported_query, owner, NULL) > 0)
+		begin = DatumGetInt64(gov_spi_value(0, 1, &isnull));
+	return isnull ? 0 : begin;
+}
+
 /* Do at once what is done at once, and leave the rest to the worker. */
 static void
 forget_entity(GovRename *rename)
 {
-	Datum		args[5];
+	Datum		args[6];
 	GovSpi		spi;
 
 	gov_spi_begin(&spi);
@@ -199,6 +218,7 @@ forget_entity(GovRename *rename)
 	args[2] = PointerGetDatum(rename->replacement);
 	args[3] = rename->attribution_keys;
 	args[4] = TimestampTzGetDatum(gov_clock());
+	args[5] = Int64GetDatum(begin_of_events(args));
 	gov_spi_modify(&leave_query, args, NULL);
 	gov_spi_end(&spi);
 }

@@ -27,7 +27,7 @@
 
 /* What a link usually takes in jsonb; a wrong guess costs a copy. */
 #define GOV_LINK_EXPECTED_BYTES	512
-#define GOV_LINK_COLUMNS		15
+#define GOV_LINK_COLUMNS		16
 
 typedef struct GovLinkFacts
 {
@@ -145,6 +145,13 @@ put_scope(StringInfo json, GovJsonContainer *in, const GovEntity *entity,
 	gov_json_end(json, &array, in);
 }
 
+/* Where the budget comes from. */
+static const char *
+source_of(const GovLinkFacts *facts)
+{
+	return gov_budget_inherited(facts->entity, facts->budget) != NULL ? "default" : "own";
+}
+
 static void
 put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts, bool is_of_several)
 {
@@ -157,7 +164,7 @@ put_link(StringInfo json, GovJsonContainer *in, const GovLinkFacts *facts, bool 
 
 	gov_json_begin_values(json, &link, &keys_of_links[carries][is_of_several]);
 	put_chars(json, &link, gov_chars(entity, facts->budget->name));
-	put_text(json, &link, gov_budget_inherited(entity, facts->budget) != NULL ? "default" : "own");
+	put_text(json, &link, source_of(facts));
 	put_cadence(json, &link, &facts->budget->cadence);
 	if (carries)
 		gov_json_put_amount(json, &link, false, state->carried);
@@ -346,6 +353,7 @@ put_row(Tuplestorestate *store, TupleDesc tupdesc, int chain, const GovLinkFacts
 	values[13] = TimestampTzGetDatum(facts->window->end);
 	nulls[14] = state->bounds == NULL || !state->bounds->carries;	/* since 1.1 */
 	values[14] = nulls[14] ? (Datum) 0 : NumericGetDatum(gov_amount_to_numeric(state->carried));
+	values[15] = CStringGetTextDatum(source_of(facts));
 	tuplestore_putvalues(store, tupdesc, values, nulls);
 }
 

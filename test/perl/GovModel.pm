@@ -365,6 +365,7 @@ sub move_owner
 	my $of = literal($owner);
 	my $is_quiet = $rounds_are_asked ? 'true' : 'false';
 
+	compare_denials();	# what is not written yet is not exported
 	ask(0, 'truncate model.chunks, model.belonged');
 	ask(0, "select gov_freeze_owner($of)");
 	ask(0, "insert into model.belonged select model.belongings($of, $is_quiet)");

@@ -42,7 +42,7 @@ as $$
         cross join lateral gov_tree(owner, a.capabilities) with ordinality t
             (entity_id, display_name, type_id, parent_id, capability_id, scope_entity_ids, name, usage_limit, current_usage, reserved_usage,
              remaining, allocated, utilization, cadence, usage_period_start, usage_period_end, enforcement, locked, depth, path, base_limit, blocked_at,
-             blocked_until, blocked_reason, source, default_id, n)
+             blocked_until, blocked_reason, source, default_id, carried, n)
     ),
     expected as
     (
@@ -59,7 +59,7 @@ as $$
         cross join lateral gov_tree(owner, a.capabilities, e.id) with ordinality t
             (entity_id, display_name, type_id, parent_id, capability_id, scope_entity_ids, name, usage_limit, current_usage, reserved_usage,
              remaining, allocated, utilization, cadence, usage_period_start, usage_period_end, enforcement, locked, depth, path, base_limit, blocked_at,
-             blocked_until, blocked_reason, source, default_id, n)
+             blocked_until, blocked_reason, source, default_id, carried, n)
         where e.owner_id = owner
         group by e.id, a.capabilities
     )
