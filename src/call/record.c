@@ -303,9 +303,12 @@ set_reversed(GovEvent *event, const GovRequest *request, const GovResolution *re
 	Datum	   *ids = palloc(sizeof(Datum) * (request->nreversed + 1));
 	Datum	   *starts = palloc(sizeof(Datum) * (request->nreversed + 1));
 	Datum	   *ends = palloc(sizeof(Datum) * (request->nreversed + 1));
-	Datum	   *pairs = palloc(sizeof(Datum) * 2 * (request->nreversed + 1));
+	Datum	   *pairs = palloc(sizeof(Datum) * 2 * (request->nreversed + resolution->ndraws + 1));
 	int			ndraws = 0;
 	int			count = 0;
+
+	for (int i = 0; i < resolution->ndraws; i++)
+		add_draw(pairs, &ndraws, resolution->draws[i].counter_id, resolution->draws[i].pays);
 
 	for (int i = 0; i < request->nreversed; i++)
 	{

@@ -227,8 +227,9 @@ share_reversed(const GovRequest *request)
 
 /* Give back to the budgets that the event was charged to which the request reverses. */
 static void
-reverse_event(GovSharedStripe *stripe, const GovRequest *request)
+reverse_event(GovSharedStripe *stripe, const GovRequest *request, GovResolution *resolution)
 {
+	gov_draw_pay_reversed(stripe, request, resolution);
 	share_reversed(request);
 	for (int i = 0; i < request->nreversed; i++)
 	{
@@ -286,7 +287,8 @@ gov_charge(GovSharedStripe *stripe, const GovRequest *request, GovChargeKind kin
 	Assert(LWLockHeldByMeInMode(&stripe->lock, LW_EXCLUSIVE));
 	START_CRIT_SECTION();
 	end_hold(stripe, request, resolution);
-	reverse_event(stripe, request);
+	if (unlikely(request->nreversed > 0))
+		reverse_event(stripe, request, resolution);
 	for (int i = 0; i < resolution->nbudgets; i++)
 	{
 		GovResolvedBudget *budget = &resolution->budgets[i];

@@ -6,7 +6,8 @@
  *		A pool is decided like any budget: its limit is what its live grants come
  *		to, its usage what of that is used up or owed.  A use that is charged to
  *		it draws from the grants (pure/pool.c), and the row of the use says how
- *		much from which.
+ *		much from which.  A reversal first has paid what a use would: what it gives
+ *		back does not depend on whether there was one meanwhile.
  *
  * LAYOUT
  *		The counters of a pool's grants, and of what it owes, stand among those
@@ -72,9 +73,44 @@ find_retry(const GovWalk *walk, const GovPool *pool, const GovDraw *draws,
 	return gov_pool_reach(pool, draws, owed_at(pool, draws), wanted, walk->out->now);
 }
 
+/* Read the counters of a pool; false if somebody else has made a grant since its node was loaded. */
+static bool
+read_draws(GovWalk *walk, const GovResolvedEntity *resolved, const GovPool *pool, int *first_draw)
+{
+	GovResolution *out = walk->out;
+	GovDraw    *draws;
+
+	*first_draw = out->ndraws;
+	out->ndraws += pool->ngrants + 1;
+	if (out->ndraws > out->draws_capacity)
+	{
+		walk->is_full = true;
+		return true;
+	}
+	draws = &out->draws[*first_draw];
+	for (uint32 i = 0; i < pool->ngrants; i++)
+	{
+		if (!read_draw(walk, resolved, pool->grants[i].count, &draws[i]))
+			return false;
+	}
+	return read_draw(walk, resolved, pool->debt, &draws[pool->ngrants]);
+}
+
+/*
+ * Read what the pool has left that an event has drawn from which the request reverses:
+ * what is owed is paid before anything is given back.  False as of read_draws().
+ */
+bool
+gov_draw_read_reversed(GovWalk *walk, const GovResolvedEntity *resolved, const GovBudget *budget,
+					   GovReversed *reversed)
+{
+	reversed->pool = gov_budget_pool(resolved->entity, budget);
+	return read_draws(walk, resolved, reversed->pool, &reversed->first_draw);
+}
+
 /*
  * Read what a pool has left: its state says what is granted, and what is used of
- * that.  False if somebody else has made a grant since its node was loaded.
+ * that.  False as of read_draws().
  */
 bool
 gov_draw_read(GovWalk *walk, const GovResolvedEntity *resolved, GovResolvedBudget *budget,
@@ -85,22 +121,12 @@ gov_draw_read(GovWalk *walk, const GovResolvedEntity *resolved, GovResolvedBudge
 	GovDraw    *draws;
 
 	budget->pool = pool;
-	budget->first_draw = out->ndraws;
 	budget->ndraws = pool->ngrants;
-	out->ndraws += pool->ngrants + 1;
-	if (out->ndraws > out->draws_capacity)
-	{
-		walk->is_full = true;
-		return true;
-	}
-	draws = &out->draws[budget->first_draw];
-	for (uint32 i = 0; i < pool->ngrants; i++)
-	{
-		if (!read_draw(walk, resolved, pool->grants[i].count, &draws[i]))
-			return false;
-	}
-	if (!read_draw(walk, resolved, pool->debt, &draws[pool->ngrants]))
+	if (!read_draws(walk, resolved, pool, &budget->first_draw))
 		return false;
+	if (walk->is_full)
+		return true;
+	draws = &out->draws[budget->first_draw];
 	gov_pool_at(pool, draws, owed_at(pool, draws), out->now, &state->limit, &state->usage);
 	state->window_end = find_retry(walk, pool, draws, state);
 	return true;
@@ -215,6 +241,24 @@ gov_draw_charge(GovSharedStripe *stripe, const GovRequest *request, GovResolutio
 		for (uint32 d = 0; d <= budget->pool->ngrants; d++)
 			charge_draw(stripe, request, &draws[d], resolution->now);
 		set_alert(resolution, budget, draws, &resolution->states[i]);
+	}
+}
+
+/* Have the grants of the pools that the request gives back to pay what is owed, as a use would. */
+void
+gov_draw_pay_reversed(GovSharedStripe *stripe, const GovRequest *request, GovResolution *resolution)
+{
+	for (int i = 0; i < request->nreversed; i++)
+	{
+		const GovReversed *reversed = &request->reversed[i];
+		GovDraw    *draws = &resolution->draws[reversed->first_draw];
+
+		if (reversed->pool == NULL)
+			continue;
+		gov_pool_pay(reversed->pool, draws, owed_at(reversed->pool, draws),
+					 payable(&draws[reversed->pool->ngrants]), resolution->now);
+		for (uint32 d = 0; d <= reversed->pool->ngrants; d++)
+			charge_draw(stripe, request, &draws[d], resolution->now);
 	}
 }
 

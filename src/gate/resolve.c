@@ -313,6 +313,7 @@ gov_resolve(const GovRequest *request, const GovSource *source,
 	gov_resolve_set_clear(resolution);
 	resolution->nchains = 0;
 	resolution->nbudgets = 0;
+	resolution->ndraws = 0;
 	resolution->nmissing = 0;
 	resolution->nunknown = 0;
 	resolution->denies_unknown = false;

@@ -75,6 +75,8 @@ typedef struct GovReversed
 	bool		is_live;		/* it is a grant that may be drawn from */
 	pg_uuid_t	pool_id;		/* of a grant; and where among the reversed */
 	int			debt;			/* stands what its pool owes */
+	const struct GovPool *pool; /* of what one owes: its grants pay that first; or NULL */
+	int			first_draw;		/* and where in the resolution's draws they are */
 	bool		is_inherited;	/* as its event_row.h says */
 	bool		is_hidden;
 	GovSharedCounter *counter;	/* found by the walk; NULL: the budget is

@@ -479,7 +479,6 @@ gov_resolve_budgets(GovWalk *walk)
 	walk->has_pending = !gov_pending_is_empty();
 	out->blocked = -1;
 	out->has_bounds = false;
-	out->ndraws = 0;
 	out->wants_rows = out->lacks_scopes = false;
 	for (int i = 0; i < out->nentities; i++)
 	{

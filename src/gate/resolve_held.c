@@ -25,6 +25,7 @@
 #include "postgres.h"
 
 #include "cache/private_view.h"
+#include "gate/draw.h"
 #include "gate/resolve_walk.h"
 
 /*
@@ -105,6 +106,33 @@ seen_entity(GovWalk *walk, const GovSharedNode *node)
 	return loaded == NULL ? NULL : loaded->entity;
 }
 
+/*
+ * Read what is left of the pool whose debt is one of the reversed; nothing where it is gone.
+ */
+static void
+read_pool(GovWalk *walk, GovSharedNode *node, GovReversed *reversed)
+{
+	GovResolvedEntity resolved = {.entity = seen_entity(walk, node), .node = node};
+
+	if (resolved.entity == NULL)
+		return;
+	if (walk->source->uses_private)
+		resolved.loaded = gov_private_find(walk->name->id, walk->name->id_length);
+	for (uint32 i = 0; i < resolved.entity->nbudgets; i++)
+	{
+		const GovBudget *budget = &resolved.entity->budgets[i];
+
+		if (!gov_uuid_is(&budget->id, &reversed->pool_id) || !gov_budget_is_pool(resolved.entity, budget))
+			continue;
+		if (!gov_draw_read_reversed(walk, &resolved, budget, reversed))
+		{
+			gov_resolve_note_other(walk, walk->name->id, walk->name->id_length);
+			walk->is_outdated = true;
+		}
+		return;
+	}
+}
+
 /* May the grant be drawn from that is to be given back to? */
 static bool
 is_live_grant(GovWalk *walk, const GovSharedNode *node, const GovReversed *reversed)
@@ -169,6 +197,7 @@ gov_resolve_reversed(GovWalk *walk)
 
 		gov_resolve_begin_name(walk, &reversed->entity);
 		reversed->counter = NULL;
+		reversed->pool = NULL;
 		node = gov_resolve_find_node(walk, reversed->entity.id, reversed->entity.id_length);
 		if (node == NULL)
 			continue;
@@ -183,7 +212,9 @@ gov_resolve_reversed(GovWalk *walk)
 			reversed->counter = counter;
 		else if (reversed->is_hidden && !walk->is_outdated)
 			find_hidden(reversed, node);
-		if (reversed->is_drawn)
+		if (reversed->is_drawn && reversed->debt == i)
+			read_pool(walk, node, reversed);
+		else if (reversed->is_drawn)
 			reversed->is_live = reversed->is_shared && is_live_grant(walk, node, reversed);
 	}
 }

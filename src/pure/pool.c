@@ -7,7 +7,7 @@
  *		order in which the pool has them, and what they do not have is debt.  A
  *		debt is paid by the grants that become effective after it was made, in
  *		the order in which they do.  Nothing runs when one does: that it has paid
- *		is computed here, and written down by the next use.
+ *		is computed here, and written down by the next use or reversal.
  *
  * DEBT
  *		What is owed is counted apart from the grants, with the time at which it
@@ -162,14 +162,16 @@ gov_pool_reach(const GovPool *pool, const GovDraw *draws, TimestampTz owed_at,
 }
 
 /*
- * Have grants pay what they can of a debt.  One that others do not see pays none
- * that they do: they would take it for paid.
+ * Have grants pay what they can of a debt, and nothing be taken.  One that others do
+ * not see pays none that they do: they would take it for paid.
  */
-static void
-pay(const GovPool *pool, GovDraw *draws, TimestampTz owed_at, GovAmount payable, TimestampTz at)
+void
+gov_pool_pay(const GovPool *pool, GovDraw *draws, TimestampTz owed_at, GovAmount payable, TimestampTz at)
 {
 	GovDraw    *debt = &draws[pool->ngrants];
 
+	for (uint32 i = 0; i <= pool->ngrants; i++)
+		draws[i].pays = draws[i].takes = 0;
 	for (uint32 i = 0; i < pool->ngrants && payable > 0; i++)
 	{
 		uint32		number = pool->grants[i].payer;
@@ -197,10 +199,7 @@ gov_pool_choose(const GovPool *pool, GovDraw *draws, TimestampTz owed_at,
 	GovDraw    *debt = &draws[pool->ngrants];
 	GovAmount	left = amount;
 
-	for (uint32 i = 0; i <= pool->ngrants; i++)
-		draws[i].pays = draws[i].takes = 0;
-	if (unlikely(payable > 0))
-		pay(pool, draws, owed_at, payable, at);
+	gov_pool_pay(pool, draws, owed_at, payable, at);
 	if (unlikely(debt->drawn < 0 && left > 0))
 	{
 		debt->takes = Min(left, -debt->drawn);

@@ -61,6 +61,8 @@ extern void gov_pool_at(const GovPool *pool, const GovDraw *draws, TimestampTz o
 						TimestampTz at, GovAmount *granted, GovAmount *used);
 extern TimestampTz gov_pool_reach(const GovPool *pool, const GovDraw *draws,
 								  TimestampTz owed_at, GovAmount wanted, TimestampTz after);
+extern void gov_pool_pay(const GovPool *pool, GovDraw *draws, TimestampTz owed_at,
+						 GovAmount payable, TimestampTz at);
 extern void gov_pool_choose(const GovPool *pool, GovDraw *draws, TimestampTz owed_at,
 							GovAmount payable, GovAmount amount, TimestampTz at);
 extern void gov_pool_give_back(const GovPool *pool, GovDraw *draws, GovAmount amount);

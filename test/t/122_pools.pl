@@ -64,7 +64,6 @@ sub pay
 		my $pays = min($books->{owed}, left($g));
 		$g->{drawn} += $pays;
 		$books->{owed} -= $pays;
-		push @{ $books->{unwritten} }, [ $g->{id}, $pays ];
 	}
 	return;
 }
@@ -92,8 +91,6 @@ sub draw
 	my $amount = shift;
 	my ($debt, @draws) = (0);
 
-	$books->{unwritten} = [];
-
 	if ($amount < 0)
 	{
 		$books->{owed} += $amount;
@@ -117,19 +114,13 @@ sub draw
 	return @draws;
 }
 
-# A reversal makes smaller what is owed before somebody has paid it, as far as no use has written that down.
+# A reversal finds paid what is paid, whether a use has written that down or not.
 sub give_back
 {
 	my ($use, $amount) = @_;
 	my $skip = $use->{given};
 
 	$use->{given} += $amount;
-	foreach my $paid (@{ $books->{unwritten} })
-	{
-		find($paid->[0])->{drawn} -= $paid->[1];
-		$books->{owed} += $paid->[1];
-	}
-	$books->{unwritten} = [];
 	foreach my $draw (reverse @{ $use->{draws} })
 	{
 		my $skipped = min($skip, $draw->[1]);
@@ -303,7 +294,7 @@ foreach my $seed ($first .. $last)
 {
 	srand($seed);
 	($owner, $now, $in_transaction) = ("seed-$seed", 0, 0);
-	$books = { at => 0, owed => 0, owed_at => -1, unwritten => [], debt_limit => 0, grants => [], holds => {}, uses => {}, made => 1000 * $seed };
+	$books = { at => 0, owed => 0, owed_at => -1, debt_limit => 0, grants => [], holds => {}, uses => {}, made => 1000 * $seed };
 	@stack = ();
 	stop_clock();
 	ask("insert into gov_entities (owner_id, id, type_id, parent_id) values ('$owner', 'acme', 'org', null), ('$owner', 'ann', 'user', 'acme')");
