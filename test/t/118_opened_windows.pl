@@ -399,6 +399,21 @@ is(windows($node, 'restored'), $kept, 'a restored database has the same windows'
 is($node->safe_psql('restored', q{select is_granted from gov_consume('last', 'tokens', 6, null, '{kept}')}), 't', 'and goes on in them');
 is($node->safe_psql('restored', 'select * from gov_verify()'), '', 'as its ledger says');
 
+# Late uses look for their windows in a tail that is not rolled up while the transaction goes on; each takes no row apart but its own budget's.
+$node->safe_psql('postgres', q{
+	insert into gov_entities (owner_id, id, type_id) select 'crowd', 'agent-' || n, 'user' from generate_series(1, 2000) n;
+	insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, window_kind)
+	select owner_id, id, 'tokens', 1000, 'PT1H', 'first_use' from gov_entities where owner_id = 'crowd'});
+is( $node->safe_psql('postgres', q{
+		set statement_timeout = '10s';
+		begin;
+		select count(*) from gov_ingest_many('crowd', (
+			select jsonb_agg(jsonb_build_object('capabilityId', 'tokens', 'entityIds', jsonb_build_array('agent-' || n))) from generate_series(1, 2000) n));
+		select count(*) from gov_ingest_many('crowd', (
+			select jsonb_agg(jsonb_build_object('capabilityId', 'tokens', 'entityIds', jsonb_build_array('agent-' || n), 'occurredAt', now() - interval '1 second')) from generate_series(1, 2000) n));
+		commit}),
+	"2000\n2000", 'late uses of thousands of budgets');
+
 $node->stop;
 $standby->promote;
 is(windows($standby), $kept, 'a promoted standby has the same windows');
