@@ -238,6 +238,8 @@ choose_late(const GovResolution *resolution, GovResolvedBudget *budget, GovAmoun
 		count_here(budget);
 		return;
 	}
+	if (!budget->is_known && amount < 0)
+		return;					/* a correction opens none, and there is none for it */
 	budget->counts = GOV_COUNTS_EARLIER;
 	budget->charged_window = budget->opening;
 	if (!budget->is_known)

@@ -243,6 +243,22 @@ select pg_sleep(1.1);
 select event_id from gov_ingest('win', 'calls', 5, null, '{ben}') \gset
 select threshold, count(*), count(distinct window_start) as windows from gov_alerts l join gov_assignments a on a.id = l.assignment_id where a.owner_id = 'win' group by 1 order by 1;
 
+-- A late correction outside every window opens none either, and is charged to none: what comes after it opens its own.
+insert into gov_entities (owner_id, id, type_id) values ('win-late', 'zoe', 'user');
+insert into gov_assignments (owner_id, entity_id, capability_id, usage_limit, cadence, window_kind) values ('win-late', 'zoe', 'tokens', 10, 'PT1H', 'first_use');
+select now() as now \gset
+select event_id from gov_ingest('win-late', 'tokens', -1, null, '{zoe}', occurred_at => :'now'::timestamptz - interval '65 minutes') \gset
+select event_id from gov_ingest('win-late', 'tokens', 9, null, '{zoe}', occurred_at => :'now'::timestamptz - interval '10 minutes') \gset
+select amount, cardinality(counter_ids) as charged from gov_events where owner_id = 'win-late' order by id;
+select current_usage, usage_period_start = :'now'::timestamptz - interval '10 minutes' as begins_with_the_use from gov_headroom('win-late', 'tokens', 0, null, '{zoe}');
+-- one that falls into a window that is over is charged to that
+select event_id from gov_ingest('win-late', 'tokens', 4, null, '{zoe}', occurred_at => :'now'::timestamptz - interval '200 minutes') \gset
+select event_id from gov_ingest('win-late', 'tokens', -1, null, '{zoe}', occurred_at => :'now'::timestamptz - interval '190 minutes') \gset
+select amount, cardinality(counter_ids) as charged from gov_events where owner_id = 'win-late' order by id;
+select current_usage from gov_headroom('win-late', 'tokens', 0, null, '{zoe}');
+call helper.roll_up();
+select * from gov_verify('win-late');
+
 -- A replay opens windows as the uses would have.
 insert into gov_entities (owner_id, id, type_id) values ('replay', 'zoe', 'user');
 select count(*) from generate_series(0, 11) n, lateral gov_ingest('replay', 'tokens', 1, null, '{zoe}', occurred_at => '2026-01-05 09:30:00Z'::timestamptz + n * interval '1 hour');
@@ -262,4 +278,4 @@ select gov_refresh() \gset
 select * from gov_verify('win');
 
 delete from gov_default_assignments where owner_id = 'win';
-select count(gov_delete_owner(o)) from unnest('{win, replay}'::text[]) o;
+select count(gov_delete_owner(o)) from unnest('{win, win-late, replay}'::text[]) o;

@@ -60,7 +60,7 @@ $node->safe_psql('postgres', q{
 
 	create function model.holding() returns numeric language sql as 'select coalesce(sum(amount), 0) from model.held';
 
-	-- A use of a time counts in the window that holds the time, or begins one; a correction of now begins none, one of then a closed one.
+	-- A use of a time counts in the window that holds the time, or begins one; a correction begins none.
 	create function model.use(at timestamptz, amount numeric) returns void language plpgsql as $$
 	declare
 		b model.budget;
@@ -69,9 +69,9 @@ $node->safe_psql('postgres', q{
 	begin
 		for b in select * from model.budget loop
 			w := model.window_at(b.entity, at);
-			if w.starts is null and amount <> 0 and (amount > 0 or at < model.now()) then
+			if w.starts is null and amount > 0 then
 				next := (select min(o.starts) from model.opened o where o.entity = b.entity and o.starts > at);
-				w := (b.entity, at, least((at at time zone b.zone + b.cadence) at time zone b.zone, next, case when amount < 0 then model.now() end));
+				w := (b.entity, at, least((at at time zone b.zone + b.cadence) at time zone b.zone, next));
 				insert into model.opened values (w.*);
 			end if;
 			if w.starts is not null and amount <> 0 then

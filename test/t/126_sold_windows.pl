@@ -419,8 +419,8 @@ sub act
 	elsif ($what == 4)
 	{
 		my $amount = pick(1, 3, 10);
-		# One that opens a window that is not over yet: SOLD_LATE=1. Beside an opener in flight a late event gets a window that ends with a start which may never have been.
-		my $at = !$is_alone ? pick('null', "o.now() + interval '2 minutes'") : pick('null', "o.now() - interval '" . pick($ENV{SOLD_LATE} ? (10, 50, 70, 200) : (), 500, 800, 1500) . " minutes'", "o.now() + interval '2 minutes'");
+		# Beside an opener in flight a late event gets a window that ends with a start which may never have been.
+		my $at = !$is_alone ? pick('null', "o.now() + interval '2 minutes'") : pick('null', "o.now() - interval '" . pick(10, 50, 70, 200, 500, 800, 1500) . " minutes'", "o.now() + interval '2 minutes'");
 		did("$i ingest $u $amount $at", ask($i, "select gov_ingest('w', 'tokens', $amount, null, '{$u}', occurred_at => $at)"));
 	}
 	elsif ($what == 5) { consume($i, $u); }
