@@ -16,8 +16,8 @@
  *
  *		Whoever has a row of the catalog open that is to be renamed, has placed
  *		entities or has used the owner, is waited for before, while calls go on.
- *		When calls are kept out it is seen whether somebody came in between; then
- *		they are let in, and the waiting begins again.
+ *		When calls are kept out it is seen whether somebody has such a row, or came
+ *		in between; then they are let in, and the waiting begins, or begins again.
  *
  *		The transaction itself calls for the owner no more, because its private
  *		view takes these budgets for new ones.
@@ -177,7 +177,9 @@ await_and_keep_calls_out(const GovRename *rename, const GovOwnerKey *key)
 	{
 		ErrorData  *error;
 
-		gov_rename_await(rename);
+		/* rows are seldom open: that is seen when calls are kept out, at first */
+		if (i > 0)
+			gov_rename_await(rename);
 		gov_hierarchy_await(rename->owner);
 		gov_barrier_await_calls(key);
 		GOV_FAULT(GOV_FAULT_WAIT);

@@ -1088,7 +1088,7 @@ as $$
 $$;
 
 -- All that an owner has, but for the numbers that a move to another server changes: a line for each row, with its table. What the worker
--- may change meanwhile is not in it.
+-- may change meanwhile is not in it, such as who was denied by checks.
 create function model.belongings(owner text, is_quiet boolean) returns setof text
 language sql
 as $$
@@ -1122,7 +1122,7 @@ as $$
     union all
     select concat('limit ', to_jsonb(l)) from gov_limit_history as l where l.owner_id = owner
     union all
-    select concat('denial ', to_jsonb(d)) from gov_denials as d where d.owner_id = owner and d.reason <> 'Frozen'
+    select concat('denial ', to_jsonb(d)) from gov_denials as d where d.owner_id = owner and not d.is_check
     union all
     select concat('entity ', to_jsonb(e)) from gov_entities as e where e.owner_id = owner
     union all
