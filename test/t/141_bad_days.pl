@@ -97,7 +97,10 @@ cmp_ok(sql(q{select pg_relation_size('gov_usage_by_time')}), '>', 1280 * 1024, '
 restart_with_files_of(1280);
 my $watermark = sql('select coalesce(max(watermark), 0) from gov_rollup_state');
 my $counts = gov_counts($node, 'postgres');
-my ($status, $out, $error) = $node->psql('postgres', 'select gov_maintain()');
+my $error = '';
+my $deadline = time() + 60;
+# while the worker is at it there is nothing to do, and nothing fails
+($error) = ($node->psql('postgres', 'select gov_maintain()'))[2] until $error ne '' || time() > $deadline;
 like($error, qr/could not extend file/, 'the rollup has no room');
 is(sql('select coalesce(max(watermark), 0) from gov_rollup_state'), $watermark, 'and has rolled up nothing');
 is(gov_counts($node, 'postgres'), $counts, 'counts are what they were');
