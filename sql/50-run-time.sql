@@ -333,7 +333,7 @@ reservation_id: of gov_reserve; ttl: how long from now on, more than nothing
 result: when the hold now expires
 errors: 22004 null argument; GV003 the owner is frozen; 22023 ttl not positive or longer than 100,000 years; 42704 unknown hold, or another owner's than
     governance.owner; 55000 the hold is not open, or past its time, or library not preloaded; GV001 an entity that it counts for is
-    blocked; 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
+    blocked; 53400 cache full; 25006 in a read-only transaction and on a standby; 40001 under REPEATABLE READ and SERIALIZABLE: retry$$;
 
 create function @extschema@.gov_now()
 returns timestamptz

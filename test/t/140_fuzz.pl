@@ -20,7 +20,7 @@ use GovTest;
 
 my $encoding = $ENV{GOVERNANCE_ENCODING} // 'UTF8';
 my $calls = $ENV{FUZZ_CALLS} // ($encoding eq 'UTF8' ? 20000 : 5000);
-my $seed = $ENV{FUZZ_SEED} // int(time);
+my $seed = $ENV{FUZZ_SEED} // 51;	# one of its own each time: test/fuzz
 my $BATCH = 25;
 my $CALLS_BETWEEN_REPAIRS = 500;
 my $node = gov_node('fuzz', conf => <<CONF);
