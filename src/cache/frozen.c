@@ -19,7 +19,7 @@
  *		stripe's lock allocates nothing.  The generation is read before the
  *		snapshot, so a change that the snapshot missed makes the list outdated.
  *		Without shared memory, and on a standby, nobody tells this backend of
- *		changes: there the list is read at every call.
+ *		changes: there the owner is looked up at every call.
  *
  * FAILURE
  *		GV003 where a frozen owner is to be changed.  An extension that is not
@@ -28,7 +28,9 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "base/catalog.h"
@@ -60,6 +62,12 @@ static GovQuery frozen_query = {
 	.sql = "select f.owner_id from @gov_frozen_owners f"
 };
 
+static GovQuery one_query = {
+	.sql = "select f.owner_id from @gov_frozen_owners f where f.owner_id = $1",
+	.nargs = 1,
+	.argtypes = {TEXTOID}
+};
+
 static int
 compare_owners(const void *left, const void *right)
 {
@@ -69,10 +77,16 @@ compare_owners(const void *left, const void *right)
 	return gov_bytes_compare(a->owner, a->length, b->owner, b->length);
 }
 
+/* Read who is frozen, or whether one owner is. */
 static void
-read_owners(void)
+read_owners(const char *owner)
 {
-	int			count = (int) gov_spi_select(&frozen_query, NULL, NULL);
+	Datum		args[1];
+	int			count;
+
+	if (owner != NULL)
+		args[0] = CStringGetTextDatum(owner);
+	count = (int) gov_spi_select(owner != NULL ? &one_query : &frozen_query, args, NULL);
 
 	GOV_FAULT(GOV_FAULT_MEMORY);
 	owners = MemoryContextAllocHuge(context, sizeof(GovFrozenOwner) * Max(count, 1));
@@ -95,9 +109,12 @@ is_current(uint64 generation)
 		(!has_own_changes || loaded_changes == gov_changes_count());
 }
 
-/* Make the list current. */
+/*
+ * Make the list current, for a call of an owner; NULL: for any.  Where nobody tells
+ * this backend of changes only that owner is looked up.
+ */
 void
-gov_frozen_refresh(void)
+gov_frozen_refresh(const char *owner)
 {
 	bool		is_told = gov_shmem_is_available() && !RecoveryInProgress();
 	uint64		generation = is_told ?
@@ -121,7 +138,7 @@ gov_frozen_refresh(void)
 	{
 		gov_spi_begin(&spi);
 		gov_spi_push_snapshot(has_own_changes ? GOV_SNAPSHOT_LATEST : GOV_SNAPSHOT_COMMITTED);
-		read_owners();
+		read_owners(is_told ? NULL : owner);
 		gov_spi_pop_snapshot();
 		gov_spi_end(&spi);
 	}
@@ -162,9 +179,11 @@ gov_frozen_raise(const char *owner)
 void
 gov_frozen_require_open(const char *owner, uint32 length)
 {
-	gov_frozen_refresh();
+	const char *name = pnstrdup(owner, length);
+
+	gov_frozen_refresh(name);
 	if (gov_frozen_has(owner, length))
-		gov_frozen_raise(pnstrdup(owner, length));
+		gov_frozen_raise(name);
 }
 
 /*

@@ -9,7 +9,7 @@
 
 extern int	gov_nfrozen;		/* owners; nearly always 0 */
 
-extern void gov_frozen_refresh(void);
+extern void gov_frozen_refresh(const char *owner);
 extern bool gov_frozen_is_outdated(void);
 extern bool gov_frozen_find(const char *owner, uint32 length);
 extern void gov_frozen_require_open(const char *owner, uint32 length);

@@ -71,7 +71,7 @@ lock_holds(GovSettlement *items, int nitems)
 			ids[count++] = items[i].id;
 	}
 	gov_hold_enter_owners(ids, count);
-	gov_frozen_refresh();
+	gov_frozen_refresh(NULL);
 	count = gov_hold_rows_lock(ids, count, gov_owner_pin(), &holds);
 	for (int i = 0; i < nitems; i++)
 	{

@@ -138,7 +138,7 @@ begin_call(GovGate *gate)
 	work.nbuilt = 0;
 	work.knows_room = false;
 	work.opens = gov_gate_charges(gate->use) && gov_gate_charge_kind(gate->use) == GOV_CHARGE_USAGE;
-	gov_frozen_refresh();
+	gov_frozen_refresh(gate->request->owner.owner);
 	gov_gate_choose_source(gate);
 }
 
@@ -242,7 +242,7 @@ answer(GovGate *gate)
 				gov_barrier_wait(&request->owner);
 				break;
 			case GOV_OUTCOME_FROZEN:
-				gov_frozen_refresh();
+				gov_frozen_refresh(request->owner.owner);
 				break;
 			case GOV_OUTCOME_OUTDATED:
 				gov_gate_begin_again(gate);

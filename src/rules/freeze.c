@@ -80,7 +80,7 @@ gov_freeze_judge_truncate(void)
 
 		(void) LockAcquire(&tag, RowExclusiveLock, false, false);
 	}
-	gov_frozen_refresh();
+	gov_frozen_refresh(NULL);
 	if (gov_nfrozen > 0)
 		ereport(ERROR,
 				(errcode(GOV_ERRCODE_FROZEN),

@@ -57,6 +57,25 @@ $primary->wait_for_catchup($standby);
 is($standby->safe_psql('postgres', $check), 'f|Frozen', 'on a standby');
 is($standby->safe_psql('postgres', q{select is_granted from gov_check('other', 'tokens', 1, null, '{o}')}), 't', 'another owner there');
 
+# There the owner of a call is looked up, however many others are frozen.
+sub blocks_of_check
+{
+	my $plan = $standby->safe_psql('postgres', q{
+		select gov_allowed('other', 'tokens', 1, null, '{o}') \g /dev/null
+		explain (analyze, buffers, format json) select gov_allowed('other', 'tokens', 1, null, '{o}')});
+
+	return ($plan =~ /"Shared Hit Blocks": (\d+)/)[0] + ($plan =~ /"Shared Read Blocks": (\d+)/)[0];
+}
+
+my $blocks = blocks_of_check();
+
+$primary->safe_psql('postgres', q{insert into gov_frozen_owners select 'away-' || n, now(), 'me' from generate_series(1, 20000) n});
+$primary->wait_for_catchup($standby);
+cmp_ok(blocks_of_check(), '<=', $blocks + 10, "a check on a standby, of $blocks blocks without many who are frozen");
+is($standby->safe_psql('postgres', q{select denied_reason from gov_check('away-7', 'tokens', 1)}), 'Frozen', 'one of them is');
+is($primary->safe_psql('postgres', q{select denied_reason from gov_check('away-7', 'tokens', 1)}), 'Frozen', 'and on the primary');
+$primary->safe_psql('postgres', q{delete from gov_frozen_owners where owner_id like 'away-%'});
+
 gov_roll_up($primary, 'postgres');
 foreach my $format ('plain', 'custom')
 {
